@@ -1,0 +1,41 @@
+# Every target makes what it needs. PYTHON is the interpreter for the virtual environment (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check format bench docs lock clean
+help:
+	@echo "make demo | test | check | format | bench | docs | lock | clean"
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
+	scripts/make-venv "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/eicctl demo
+
+test: $(VENV)/.ready
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/check_docs.py
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.ready
+	$(BIN)/python scripts/make_reference.py
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build site

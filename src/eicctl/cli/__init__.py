@@ -1,0 +1,81 @@
+"""The command line. One module a command; a module is imported when its command is named."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from eicctl import errors
+from eicctl.cli import report
+from eicctl.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "create-endpoint": "Create an endpoint, with the security group that it needs.",
+    "list-endpoints": "List endpoints, in one region or in all.",
+    "show-endpoint": "Show one endpoint in full.",
+    "modify-endpoint": "Change an endpoint's groups, address type or client-IP preservation.",
+    "delete-endpoint": "Delete an endpoint.",
+    "instances": "List instances and the endpoint that would serve each.",
+    "ssh": "Log in to an instance, or run a command on it.",
+    "tunnel": "Listen on a local port and carry each connection to the target.",
+    "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
+    "local": "A local AWS to try and test eicctl without an account.",
+    "demo": "Show the main job from end to end on the local AWS.",
+}
+"""The commands in the order in which help lists them, with the first line of each one's help."""
+
+
+@click.group(
+    cls=LazyGroup,
+    package="eicctl.cli",
+    summaries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Run `eicctl COMMAND --help` for a command's options and examples.",
+)
+@click.option("--profile", metavar="NAME", help="Profile in the AWS configuration, for any command.")
+@click.option("--region", metavar="REGION", help="AWS region, for any command.")
+@click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and log what happens, on stderr.")
+@click.version_option(package_name="eicctl")
+@click.pass_context
+def eicctl(
+    ctx: click.Context, profile: str | None, region: str | None, ca_bundle: str | None, debug: bool
+) -> None:
+    """Reach machines in private AWS subnets through EC2 Instance Connect Endpoint.
+
+    \b
+    Examples:
+      eicctl create-endpoint --subnet-id subnet-0123456789abcdef0 --wait
+      eicctl ssh web-1
+      eicctl tunnel win-1 --remote-port 3389 --local-port 13389
+    """
+    given = {"profile": profile, "region": region, "ca_bundle": ca_bundle, "debug": debug or None}
+    defaults = {name: value for name, value in given.items() if value is not None}
+    ctx.default_map = {command: dict(defaults) for command in COMMANDS}
+    report.set_debug(debug)
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run one command and return the process's exit code; errors are printed on stderr."""
+    try:
+        code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except errors.EicctlError as error:
+        return report.failure(error)
+    except (KeyboardInterrupt, click.Abort):
+        report.line("interrupted")
+        return errors.INTERRUPTED
+    except BrokenPipeError:
+        return report.broken_pipe()
+    except Exception as error:
+        return report.bug(error)
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

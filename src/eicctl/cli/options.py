@@ -1,0 +1,84 @@
+"""Options that many commands share, as decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from eicctl.cli import report
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def apply(function: Command) -> Command:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def _debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    report.set_debug(value)
+
+
+aws_options = _all(
+    click.option("--profile", metavar="NAME", help="Profile in the AWS configuration."),
+    click.option("--region", metavar="REGION", help="AWS region; default: the profile's."),
+    click.option(
+        "--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."
+    ),
+    click.option("--fips", is_flag=True, help="Use FIPS endpoints, of AWS and of EICE."),
+    click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=_debug,
+        help="Show tracebacks and log what happens.",
+    ),
+)
+"""How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
+
+output_options = _all(
+    click.option(
+        "--output",
+        type=click.Choice(["table", "json", "text"]),
+        default="table",
+        show_default=True,
+        help="Form of the result.",
+    ),
+    click.option(
+        "--query", metavar="JMESPATH", help="Part of the result to show (JMESPath on the JSON form)."
+    ),
+)
+"""How to show a result. The command takes `output` and `query`, and gives them to `render.show`."""
+
+target_options = _all(
+    click.argument("target", required=False),
+    click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
+    click.option(
+        "--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."
+    ),
+    click.option(
+        "--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."
+    ),
+    click.option(
+        "--instance-connect-endpoint-dns-name",
+        metavar="HOST[:PORT]",
+        help="The endpoint's DNS name. With its ID and the address, AWS is asked nothing.",
+    ),
+)
+"""What to connect to. The command takes `target`, `instance_id`, `private_ip_address` and the two of the endpoint."""
+
+
+def session(profile: str | None, region: str | None, ca_bundle: str | None, fips: bool) -> Session:
+    """Return the session that `aws_options` describe."""
+    from eicctl.aws.session import Session
+
+    return Session(profile=profile, region=region, ca_bundle=ca_bundle, fips=fips)

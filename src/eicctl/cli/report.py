@@ -1,0 +1,70 @@
+"""What people read on stderr: notes, errors, hints. Stdout belongs to a command's result."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+
+from eicctl import errors
+
+_debug = False
+
+
+def set_debug(on: bool) -> None:
+    """Show tracebacks and log records of eicctl, if `on`. Once on, it stays on."""
+    global _debug  # noqa: PLW0603 - one process runs one command
+    if not on or _debug:
+        return
+    _debug = True
+    import logging
+
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("eicctl").setLevel(logging.DEBUG)
+
+
+def line(text: str) -> None:
+    """Write one line for people. Control characters of foreign text are shown, not sent."""
+    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def printable(text: str) -> str:
+    """Return `text` with control and bidirectional-override characters written as escapes.
+
+    Newlines and tabs stay. Names, tags and close reasons come from others and may try to steer a terminal.
+    """
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
+        for char in text
+    )
+
+
+def failure(error: errors.EicctlError) -> int:
+    """Print an error with its hint and return its exit code."""
+    if _debug:
+        import traceback
+
+        traceback.print_exception(error)
+    line(f"error: {error.message}")
+    if error.request_id:
+        line(f"request ID: {error.request_id}")
+    if error.hint:
+        line(f"hint: {error.hint}")
+    return error.exit_code
+
+
+def bug(error: Exception) -> int:
+    """Report an exception that eicctl should have translated."""
+    if _debug:
+        import traceback
+
+        traceback.print_exception(error)
+    line(f"error: unexpected {type(error).__name__}: {error}")
+    line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
+    return 1
+
+
+def broken_pipe() -> int:
+    """End quietly when the reader of stdout is gone, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13

@@ -1,0 +1,1 @@
+"""A local AWS: control plane, data plane and instances. Imports nothing of aws, tunnel or ssh."""

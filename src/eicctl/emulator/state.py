@@ -1,0 +1,201 @@
+"""What the two halves of the emulator share: machines, endpoints, keys, events, faults.
+
+The control plane (threads of the WSGI server) writes it and the data plane (an asyncio loop) reads it, so every
+method takes the one lock and returns copies or immutable values.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+KEY_LIFETIME = 60.0
+"""Seconds for which a pushed key is accepted (eice-facts.md, Keys)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRecord:
+    """An EICE of the emulator. `state` is one of the service's nine states."""
+
+    id: str
+    arn: str
+    owner_id: str
+    region: str
+    vpc_id: str
+    subnet_id: str
+    availability_zone: str
+    dns_name: str
+    state: str
+    security_group_ids: tuple[str, ...]
+    network_interface_ids: tuple[str, ...]
+    created_at: datetime
+    state_message: str = ""
+    fips_dns_name: str = ""
+    ip_address_type: str = "ipv4"
+    preserve_client_ip: bool = False
+    client_token: str = ""
+    availability_zone_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An emulated machine at a private address.
+
+    `host_key` is an OpenSSH private key (PEM), `host_public_key` its one-line public half. `users` are the OS users
+    that exist. `forwards` maps a port to a real `HOST:PORT` on this computer that stands for the service there.
+    `kind` is `linux` (SSH on 22), `windows` (RDP greeting on 3389) or `service` (only `forwards`).
+    """
+
+    kind: Literal["linux", "windows", "service"]
+    name: str
+    address: str
+    region: str
+    vpc_id: str
+    instance_id: str = ""
+    users: tuple[str, ...] = ()
+    host_key: str = field(default="", repr=False)
+    host_public_key: str = ""
+    forwards: tuple[tuple[int, str], ...] = ()
+    ec2_instance_connect: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A misbehaviour that the data plane shows, `times` times (-1: always), to connections that match.
+
+    `kind` and its parameters are documented in docs/emulator.md. An empty `endpoint_id` or `address` matches all.
+    """
+
+    id: str
+    kind: str
+    parameters: dict[str, Any]
+    times: int = 1
+    endpoint_id: str = ""
+    address: str = ""
+
+
+class State:
+    """The emulator's memory. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._lock = threading.RLock()
+        self._clock = clock
+        self._endpoints: dict[str, EndpointRecord] = {}
+        self._machines: dict[tuple[str, str], Machine] = {}
+        self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
+        self._events: list[dict[str, Any]] = []
+        self._faults: list[Fault] = []
+
+    def now(self) -> datetime:
+        """The emulator's time."""
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    # Endpoints
+
+    def put_endpoint(self, endpoint: EndpointRecord) -> None:
+        """Add an endpoint, or replace the one with its ID."""
+        with self._lock:
+            self._endpoints[endpoint.id] = endpoint
+
+    def drop_endpoint(self, endpoint_id: str) -> None:
+        """Forget an endpoint."""
+        with self._lock:
+            self._endpoints.pop(endpoint_id, None)
+
+    def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
+        """The endpoint with this ID."""
+        with self._lock:
+            return self._endpoints.get(endpoint_id)
+
+    def endpoints(self) -> list[EndpointRecord]:
+        """All endpoints, oldest first."""
+        with self._lock:
+            return list(self._endpoints.values())
+
+    # Machines and the keys pushed to them
+
+    def put_machine(self, machine: Machine) -> None:
+        """Add a machine, or replace the one at its VPC and address."""
+        with self._lock:
+            self._machines[machine.vpc_id, machine.address] = machine
+
+    def drop_machine(self, machine: Machine) -> None:
+        """Forget a machine."""
+        with self._lock:
+            self._machines.pop((machine.vpc_id, machine.address), None)
+
+    def machine(self, vpc_id: str, address: str) -> Machine | None:
+        """The machine at an address of a VPC."""
+        with self._lock:
+            return self._machines.get((vpc_id, address))
+
+    def machine_of(self, instance_id: str) -> Machine | None:
+        """The machine that is this instance."""
+        with self._lock:
+            return next((m for m in self._machines.values() if m.instance_id == instance_id), None)
+
+    def machines(self) -> list[Machine]:
+        """All machines."""
+        with self._lock:
+            return list(self._machines.values())
+
+    def push_key(self, instance_id: str, os_user: str, public_key: str) -> None:
+        """Accept a public key for an OS user for the next 60 s."""
+        with self._lock:
+            self._keys.setdefault((instance_id, os_user), []).append(
+                (public_key, self._clock() + KEY_LIFETIME)
+            )
+
+    def keys(self, instance_id: str, os_user: str) -> list[str]:
+        """The public keys that an OS user may log in with now."""
+        with self._lock:
+            live = [
+                (key, end) for key, end in self._keys.get((instance_id, os_user), []) if end > self._clock()
+            ]
+            self._keys[instance_id, os_user] = live
+            return [key for key, _ in live]
+
+    # CloudTrail
+
+    def record(self, event: dict[str, Any]) -> None:
+        """Add a CloudTrail record (the JSON form of a log file's `Records` entry)."""
+        with self._lock:
+            self._events.append(event)
+
+    def events(self) -> list[dict[str, Any]]:
+        """All CloudTrail records, oldest first."""
+        with self._lock:
+            return list(self._events)
+
+    # Faults
+
+    def add_fault(self, fault: Fault) -> None:
+        """Ask for a fault."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def clear_faults(self) -> None:
+        """Behave well again."""
+        with self._lock:
+            self._faults.clear()
+
+    def faults(self) -> list[Fault]:
+        """The faults that are still to be shown."""
+        with self._lock:
+            return list(self._faults)
+
+    def take_fault(self, endpoint_id: str, address: str) -> Fault | None:
+        """The first fault that matches a new connection; counts it as shown."""
+        with self._lock:
+            for index, fault in enumerate(self._faults):
+                if fault.endpoint_id not in ("", endpoint_id) or fault.address not in ("", address):
+                    continue
+                if fault.times > 0:
+                    left = replace(fault, times=fault.times - 1)
+                    self._faults[index : index + 1] = [left] if left.times else []
+                return fault
+            return None

@@ -1,0 +1,125 @@
+"""Every error that eicctl reports.
+
+::
+
+    EicctlError                     1
+    ├── UsageError                  2    the words of the call are wrong
+    ├── NotFoundError               3    no such target, endpoint, subnet …
+    │   └── AmbiguousError          3    several match
+    ├── AccessError                 4
+    │   ├── CredentialsError        4    none, expired, or not accepted
+    │   └── DeniedError             4    the policy says no
+    ├── UnreachableError            5
+    │   ├── NetworkError            5    the way to AWS: DNS, TCP, TLS, proxy
+    │   ├── UnavailableError        5    a target or endpoint in a state that serves no connection
+    │   └── TargetUnreachableError  5    the endpoint cannot reach the target
+    ├── RefusedError                6    the service refused
+    │   ├── ThrottledError          6    too many requests or connections
+    │   └── ConflictError           6    it exists already, or is in use
+    └── LocalError                  1    this machine: a busy port, a missing program, a file
+
+The number is the exit code, which is part of the interface.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM (128 + SIGINT)."""
+
+
+class EicctlError(Exception):
+    """Something that the user should know.
+
+    Args:
+        message: What happened, in one sentence without a full stop. Never holds a secret.
+        hint: What to do next, or None.
+        exit_code: The process's exit code; the class's own where None.
+        transient: Whether the same call may succeed in a moment.
+        request_id: AWS's request ID, where one is known.
+    """
+
+    default_exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        exit_code: int | None = None,
+        transient: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = self.default_exit_code if exit_code is None else exit_code
+        self.transient = transient
+        self.request_id = request_id
+
+
+class UsageError(EicctlError):
+    """The words of the call are wrong."""
+
+    default_exit_code = 2
+
+
+class NotFoundError(EicctlError):
+    """What was named does not exist, or not where we looked."""
+
+    default_exit_code = 3
+
+
+class AmbiguousError(NotFoundError):
+    """Several things match; the message lists them."""
+
+
+class AccessError(EicctlError):
+    """Who we are, or what we may do."""
+
+    default_exit_code = 4
+
+
+class CredentialsError(AccessError):
+    """No credentials, expired ones, or ones that AWS does not accept."""
+
+
+class DeniedError(AccessError):
+    """The credentials are good, but a policy refuses the call."""
+
+
+class UnreachableError(EicctlError):
+    """Bytes cannot get where they should."""
+
+    default_exit_code = 5
+
+
+class NetworkError(UnreachableError):
+    """The way from here to AWS: name resolution, TCP, TLS, a proxy."""
+
+
+class UnavailableError(UnreachableError):
+    """A target or an endpoint in a state in which it serves no connection."""
+
+
+class TargetUnreachableError(UnreachableError):
+    """The endpoint accepted us but cannot reach the target."""
+
+
+class RefusedError(EicctlError):
+    """The service refused the request as it stands."""
+
+    default_exit_code = 6
+
+
+class ThrottledError(RefusedError):
+    """Too many requests, or too many connections, at the moment."""
+
+
+class ConflictError(RefusedError):
+    """It exists already, or something else uses it."""
+
+
+class LocalError(EicctlError):
+    """This machine: a busy port, a missing program, a file that cannot be written."""

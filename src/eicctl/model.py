@@ -1,0 +1,137 @@
+"""The values that every room shares. No I/O, and no types of boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+DIRECT_PORTS = (22, 3389)
+"""The remote ports that the service accepts (eice-facts.md, Limits)."""
+
+MAX_TUNNEL_DURATION = 3600
+"""The longest life of a tunnel, in seconds (eice-facts.md, Limits)."""
+
+USABLE_STATES = frozenset({"create-complete", "update-in-progress", "update-complete", "update-failed"})
+"""Endpoint states that serve connections (eice-facts.md, Control plane)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """AWS credentials. `repr` shows the access key ID only.
+
+    `expires` is None for long-lived keys, or where the source does not tell.
+    """
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    expires: datetime | None = None
+
+
+CredentialsSource = Callable[[], Credentials]
+"""Answers with credentials as fresh as they are. May block; raises `CredentialsError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An EC2 Instance Connect Endpoint as DescribeInstanceConnectEndpoints tells it.
+
+    `dns_name` may carry a port (`HOST:PORT`); without one it is 443.
+    """
+
+    id: str
+    state: str
+    vpc_id: str
+    subnet_id: str
+    availability_zone: str
+    dns_name: str
+    region: str
+    arn: str = ""
+    state_message: str = ""
+    fips_dns_name: str = ""
+    dualstack_dns_name: str = ""
+    dualstack_fips_dns_name: str = ""
+    ip_address_type: str = "ipv4"
+    preserve_client_ip: bool = False
+    security_group_ids: tuple[str, ...] = ()
+    network_interface_ids: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The Name tag, or an empty string."""
+        return self.tags.get("Name", "")
+
+    @property
+    def usable(self) -> bool:
+        """Whether the endpoint serves connections now."""
+        return self.state in USABLE_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An EC2 instance, as far as connections are concerned.
+
+    `platform` is `linux` or `windows`; `state` is EC2's (`running`, `stopped`, …).
+    """
+
+    id: str
+    state: str
+    vpc_id: str
+    subnet_id: str
+    availability_zone: str
+    private_ip: str
+    region: str
+    name: str = ""
+    platform: str = "linux"
+    ipv6: str = ""
+    private_dns_name: str = ""
+    image_id: str = ""
+    instance_type: str = ""
+    key_name: str = ""
+    security_group_ids: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a tunnel goes: an address, a port, and the endpoint that serves it.
+
+    It is all that the data plane needs besides credentials. `endpoint_dns_name` may carry a port
+    (`HOST:PORT`). `instance_id` is empty where the address belongs to no known instance.
+    """
+
+    address: str
+    remote_port: int
+    endpoint_id: str
+    endpoint_dns_name: str
+    region: str
+    instance_id: str = ""
+    instance_name: str = ""
+    platform: str = ""
+    image_id: str = ""
+    availability_zone: str = ""
+
+    @property
+    def label(self) -> str:
+        """What to call the target in a message: its name, else its ID, else its address."""
+        return self.instance_name or self.instance_id or self.address
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRequest:
+    """The user's words for a target. At least one of `words`, `instance_id` and `private_ip_address` is given.
+
+    `words` is an instance ID, a Name tag, a private address, a private DNS name, or a DNS name that resolves to a
+    private address. `endpoint_id` and `endpoint_dns_name` override the choice of the endpoint.
+    """
+
+    remote_port: int = 22
+    words: str = ""
+    instance_id: str = ""
+    private_ip_address: str = ""
+    endpoint_id: str = ""
+    endpoint_dns_name: str = ""
+    allow_any_port: bool = False

@@ -1,0 +1,1 @@
+"""OpenSSH on top of tunnels: ephemeral keys, host keys, command lines."""
