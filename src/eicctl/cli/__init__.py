@@ -39,9 +39,7 @@ COMMANDS = {
 @click.option("--debug", is_flag=True, help="Show tracebacks and log what happens, on stderr.")
 @click.version_option(package_name="eicctl")
 @click.pass_context
-def eicctl(
-    ctx: click.Context, profile: str | None, region: str | None, ca_bundle: str | None, debug: bool
-) -> None:
+def eicctl(ctx: click.Context, profile: str | None, region: str | None, ca_bundle: str | None, debug: bool) -> None:
     """Reach machines in private AWS subnets through EC2 Instance Connect Endpoint.
 
     \b

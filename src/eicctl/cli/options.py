@@ -31,9 +31,7 @@ def _debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 aws_options = _all(
     click.option("--profile", metavar="NAME", help="Profile in the AWS configuration."),
     click.option("--region", metavar="REGION", help="AWS region; default: the profile's."),
-    click.option(
-        "--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."
-    ),
+    click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."),
     click.option("--fips", is_flag=True, help="Use FIPS endpoints, of AWS and of EICE."),
     click.option(
         "--debug",
@@ -53,21 +51,15 @@ output_options = _all(
         show_default=True,
         help="Form of the result.",
     ),
-    click.option(
-        "--query", metavar="JMESPATH", help="Part of the result to show (JMESPath on the JSON form)."
-    ),
+    click.option("--query", metavar="JMESPATH", help="Part of the result to show (JMESPath on the JSON form)."),
 )
 """How to show a result. The command takes `output` and `query`, and gives them to `render.show`."""
 
 target_options = _all(
     click.argument("target", required=False),
     click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
-    click.option(
-        "--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."
-    ),
-    click.option(
-        "--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."
-    ),
+    click.option("--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."),
+    click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
     click.option(
         "--instance-connect-endpoint-dns-name",
         metavar="HOST[:PORT]",

@@ -146,16 +146,12 @@ class State:
     def push_key(self, instance_id: str, os_user: str, public_key: str) -> None:
         """Accept a public key for an OS user for the next 60 s."""
         with self._lock:
-            self._keys.setdefault((instance_id, os_user), []).append(
-                (public_key, self._clock() + KEY_LIFETIME)
-            )
+            self._keys.setdefault((instance_id, os_user), []).append((public_key, self._clock() + KEY_LIFETIME))
 
     def keys(self, instance_id: str, os_user: str) -> list[str]:
         """The public keys that an OS user may log in with now."""
         with self._lock:
-            live = [
-                (key, end) for key, end in self._keys.get((instance_id, os_user), []) if end > self._clock()
-            ]
+            live = [(key, end) for key, end in self._keys.get((instance_id, os_user), []) if end > self._clock()]
             self._keys[instance_id, os_user] = live
             return [key for key, _ in live]
 
