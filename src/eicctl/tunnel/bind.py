@@ -1,0 +1,130 @@
+"""Local addresses to listen on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+from pathlib import Path
+
+from eicctl.errors import LocalError, UsageError
+from eicctl.tunnel.occupant import occupant
+
+BACKLOG = 128
+_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_TRIES = 20
+
+
+def bind_tcp(port: int, address: str | None = None) -> list[socket.socket]:
+    """Return listening sockets: on both loopback addresses, or on the one address or host name given.
+
+    Port 0 lets the system choose one, the same for all sockets. Where the machine has no IPv6, IPv4 alone will do.
+
+    Raises:
+        LocalError: The port is busy (the message names the process where that can be known) or not permitted.
+        UsageError: The address is not one of this machine's.
+    """
+    if address is not None:
+        return [_listen(family, host, port) for family, host in _resolve(address, port)[:1]]
+    for _ in range(_TRIES):
+        first = _listen(*_LOOPBACK[0], port)
+        number = first.getsockname()[1]
+        try:
+            return [first, _listen(*_LOOPBACK[1], number)]
+        except UsageError:
+            return [first]  # no IPv6 here
+        except LocalError:
+            first.close()
+            if port:
+                raise
+    raise LocalError("no local port is free on both 127.0.0.1 and ::1", hint="give one with --local-port")
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """Return a socket that listens at `path`, for this user only. The caller removes the file at the end.
+
+    A socket that nobody listens on any more is replaced; any other file is not.
+
+    Raises:
+        LocalError: Something else is there, or the folder cannot be written.
+        UsageError: The path is too long for a Unix socket, or the platform has none.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise UsageError("this platform has no Unix sockets", hint="use --local-port")
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if "too long" in str(error):
+            raise UsageError(
+                f"the path is too long for a Unix socket: {path}", hint="some 100 bytes at most"
+            ) from error
+        raise LocalError(f"cannot listen at {path}: {error.strerror}") from error
+    finally:
+        os.umask(mask)
+    sock.setblocking(False)
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        kind = path.lstat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise LocalError(f"{path} exists and is not a socket", hint="give another path with --local-socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+            raise LocalError(f"another process listens at {path}", hint="end it, or give another --local-socket")
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+def _resolve(address: str, port: int) -> list[tuple[int, str]]:
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"not an address to listen on: {address!r}", hint="127.0.0.1, ::1, 0.0.0.0, …") from error
+    return [(int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found]
+
+
+def _listen(family: int, host: str, port: int) -> socket.socket:
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"this machine cannot listen on {host}: {error.strerror}") from error
+    try:
+        if sys.platform == "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _refused(error, host, port) from error
+    sock.setblocking(False)
+    return sock
+
+
+def _refused(error: OSError, host: str, port: int) -> LocalError | UsageError:
+    if error.errno == errno.EADDRINUSE:
+        who = occupant(port)
+        by = f" by {who}" if who else ""
+        return LocalError(
+            f"port {port} on {host} is in use{by}", hint="--local-port 0 takes a free one; or end that process"
+        )
+    if error.errno == errno.EACCES:
+        return LocalError(f"not permitted to listen on port {port}", hint="use a port above 1023, or 0 for a free one")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return UsageError(f"{host} is not an address of this machine", hint="127.0.0.1, ::1, or one of its own")
+    return LocalError(f"cannot listen on {host} port {port}: {error.strerror}")

@@ -1,0 +1,370 @@
+"""One websocket <-> one local byte stream, driven by events.
+
+What frames mean is websockets' (its sans-I/O `ClientProtocol`); this module moves the bytes. Each direction holds at
+most what one read brought: while it is not written on, that direction is not read, so a reader that stops makes the
+writer stop, and nothing else waits.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from websockets.frames import Close, Frame, Opcode
+from websockets.protocol import OPEN
+
+from eicctl.errors import EicctlError, NetworkError
+from eicctl.tunnel import failures
+from eicctl.tunnel.dial import Link
+from eicctl.tunnel.ends import LocalEnd
+from eicctl.tunnel.reactor import Reactor, Timer
+from eicctl.tunnel.scratch import SCRATCH
+
+FRAME = 65000
+"""Most bytes in a frame that is sent, as in the AWS CLI (eice-facts.md, Data plane)."""
+
+READS = 16
+"""Most reads of one event, so that one busy connection does not hold up the others of its loop."""
+
+CLOSE_TIMEOUT = 0.5
+"""Seconds to wait for the service's half of the closing handshake."""
+
+STALL_TIMEOUT = 1.0
+"""Seconds for which a tunnel that is being closed may make no progress with what is still to be sent."""
+
+RECORD = 16384
+"""Most bytes in a TLS record (RFC 8446, section 5.1): a read that brings fewer has taken all there was."""
+
+DISCARD_TIMEOUT = 5.0
+"""Seconds for which a local client may go on sending after the tunnel's end. Its bytes go nowhere; closing its socket
+while some are unread would make the kernel throw away what the client has not yet read of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection ended.
+
+    Attributes:
+        reason: A few words: `closed by the client`, `closed by the target`, or the error's message.
+        error: The error, or None for an ordinary end.
+        bytes_in: Bytes that came from the target.
+        bytes_out: Bytes that went to it.
+        duration: Seconds since the handshake.
+        request_id: The service's request ID, or an empty string.
+    """
+
+    reason: str
+    error: EicctlError | None
+    bytes_in: int
+    bytes_out: int
+    duration: float
+    request_id: str
+
+
+class Channel:
+    """Carries bytes between a link and a local end until one of them ends.
+
+    Args:
+        reactor: The event loop; every method is called on its thread.
+        link: The open websocket. The channel closes it.
+        local: The local end. The channel closes it.
+        on_end: Called once when the tunnel has ended; the local end may still be taking what is left.
+        on_done: Called once when the local end is closed too.
+        linger: Seconds for which, after the local side's EOF, a silent target is waited for; it has no half-close to
+            see, so it may still have an answer to give. 0 ends the tunnel as soon as what was read has been sent.
+        close_timeout: Seconds to wait for the service's half of the closing handshake.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        link: Link,
+        local: LocalEnd,
+        *,
+        on_end: Callable[[Ending], None],
+        on_done: Callable[[], None] = lambda: None,
+        linger: float,
+        close_timeout: float = CLOSE_TIMEOUT,
+    ) -> None:
+        self._reactor = reactor
+        self._link = link
+        self._protocol = link.protocol
+        self._link_fd = link.sock.fileno()
+        self._local = local
+        self._on_end = on_end
+        self._on_done = on_done
+        self._linger = linger
+        self._close_timeout = close_timeout
+        self._to_local = memoryview(b"")
+        self._to_link = memoryview(b"")
+        self._link_open = True
+        self._local_open = True
+        self._local_eof = False
+        self._closing = False
+        self._ending: tuple[str, EicctlError | None] | None = None
+        self._timer: Timer | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def start(self) -> None:
+        """Begin to carry."""
+        self._reactor.add_reader(self._link_fd, self._read_link)
+        self._reactor.add_reader(self._local.read_fd, self._read_local)
+        if self._link.early:
+            self._take(self._link.early)
+            self._link.early = []
+
+    def close(self, reason: str = "closed here") -> None:
+        """End the tunnel: what was read from the local side is sent, then a close frame."""
+        if self._link_open and not self._closing:
+            self._ending = self._ending or (reason, None)
+            self._send_close()
+
+    # From the service to the local end
+
+    def _read_link(self) -> None:
+        for _ in range(READS):
+            if self._to_local or not self._link_open:
+                return
+            try:
+                size = self._link.sock.recv_into(SCRATCH.view)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                self._lost(error)
+                return
+            if not size:
+                self._lost(None)
+                return
+            self._protocol.receive_data(SCRATCH.view[:size])  # type: ignore[arg-type] # it extends a bytearray
+            self._take([event for event in self._protocol.events_received() if isinstance(event, Frame)])
+            if size < RECORD:
+                break
+        if self._link_open and not self._to_local and self._link.sock.pending():
+            # TLS has read more than we took, so the socket may never become readable for it.
+            self._reactor.call_soon(self._read_link)
+
+    def _take(self, frames: list[Frame]) -> None:
+        """Act on frames in their order."""
+        parts: list[bytes | bytearray | memoryview] = []
+        closed: Frame | None = None
+        for frame in frames:
+            if frame.opcode in (Opcode.BINARY, Opcode.CONT):
+                parts.append(frame.data)
+            elif frame.opcode is Opcode.TEXT:
+                text = bytes(frame.data).decode(errors="replace")[:500]
+                self._fail(NetworkError(f"the endpoint sent text where only bytes are expected: {text}"))
+                break
+            elif frame.opcode is Opcode.CLOSE:
+                closed = frame
+        if parts:
+            self._deliver(memoryview(parts[0] if len(parts) == 1 else b"".join(parts)))
+        if self._protocol.parser_exc and not closed:
+            self._fail(NetworkError(f"the endpoint sent no valid websocket data: {self._protocol.parser_exc}"))
+        self._flush_protocol()
+        if closed:
+            self._closed_by_service()
+
+    def _deliver(self, data: memoryview) -> None:
+        self.bytes_in += len(data)
+        if self._local_eof and not self._closing:
+            self._wait_for_target()
+        if not self._local_open:
+            return
+        self._to_local = data
+        self._write_local()
+        if self._to_local:
+            self._reactor.remove_reader(self._link_fd)
+            self._reactor.add_writer(self._local.write_fd, self._local_writable)
+
+    def _local_writable(self) -> None:
+        self._write_local()
+        if self._to_local:
+            return
+        self._reactor.remove_writer(self._local.write_fd)
+        if self._link_open:
+            self._reactor.add_reader(self._link_fd, self._read_link)
+            if self._link.sock.pending():
+                self._reactor.call_soon(self._read_link)
+        else:
+            self._finish_local()
+
+    def _write_local(self) -> None:
+        try:
+            while self._to_local:
+                self._to_local = self._to_local[self._local.write(self._to_local) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._to_local = memoryview(b"")
+            self._local_gone()
+
+    # From the local end to the service
+
+    def _read_local(self) -> None:
+        try:
+            data = self._local.read(FRAME)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._local_gone()
+            return
+        if not data:
+            self._end_of_local()
+        elif self._link_open and not self._closing:
+            self.bytes_out += len(data)
+            self._protocol.send_binary(data)
+            self._flush_protocol()
+
+    def _end_of_local(self) -> None:
+        """The local side has sent everything."""
+        self._local_eof = True
+        self._reactor.remove_reader(self._local.read_fd)
+        if not self._link_open:
+            if not self._to_local:
+                self._close_local()
+        elif not self._linger:
+            self.close("closed by the client")
+        else:
+            self._wait_for_target()
+
+    def _wait_for_target(self) -> None:
+        self._set_timer(self._linger, lambda: self.close("closed by the client"))
+
+    def _local_gone(self) -> None:
+        """The local side is gone for good: nothing can be delivered any more."""
+        self._close_local()
+        self.close("closed by the client")
+
+    def _flush_protocol(self) -> None:
+        """Send what the protocol has to send; stop reading the local end while it does not fit."""
+        if not self._link_open:
+            return
+        pieces = [piece for piece in self._protocol.data_to_send() if piece]
+        if not pieces:
+            return
+        waited = bool(self._to_link)
+        if waited:
+            pieces.insert(0, bytes(self._to_link))
+        self._to_link = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if waited:
+            return
+        self._write_link()
+        if self._to_link and self._link_open:
+            if not self._local_eof and self._local_open:
+                self._reactor.remove_reader(self._local.read_fd)
+            self._reactor.add_writer(self._link_fd, self._link_writable)
+
+    def _link_writable(self) -> None:
+        self._write_link()
+        if not self._link_open:
+            return
+        if self._closing:
+            self._await_close()
+        if self._to_link:
+            return
+        self._reactor.remove_writer(self._link_fd)
+        if self._closing:
+            return
+        if not self._local_eof and self._local_open:
+            self._reactor.add_reader(self._local.read_fd, self._read_local)
+
+    def _write_link(self) -> None:
+        try:
+            while self._to_link:
+                self._to_link = self._to_link[self._link.sock.send(self._to_link) :]
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            self._to_link = memoryview(b"")
+            self._lost(error)
+
+    # The end
+
+    def _send_close(self) -> None:
+        """Start the closing handshake; the service's answer, or a time-out, ends the link."""
+        self._closing = True
+        if self._protocol.state is OPEN:
+            self._protocol.send_close(1000)
+        self._flush_protocol()
+        if self._link_open:
+            self._await_close()
+
+    def _await_close(self) -> None:
+        self._set_timer(STALL_TIMEOUT if self._to_link else self._close_timeout, self._close_link)
+
+    def _fail(self, error: EicctlError) -> None:
+        self._ending = (error.message, error)
+        self._send_close()
+
+    def _closed_by_service(self) -> None:
+        if not self._closing:
+            close = self._protocol.close_rcvd or Close(1006, "")
+            self._explain(close.code, close.reason)
+        self._close_link()
+
+    def _lost(self, cause: OSError | None) -> None:
+        """The connection to the service broke, or was closed without a close frame."""
+        if not self._closing:
+            self._explain(1006, "" if cause is None else str(cause))
+        self._close_link()
+
+    def _explain(self, code: int, reason: str) -> None:
+        error = failures.closing(
+            code,
+            reason,
+            lived=time.monotonic() - self._link.opened,
+            limit=self._link.max_duration,
+            answered=self.bytes_in > 0,
+            target=self._link.target,
+        )
+        self._ending = (error.message if error else "closed by the target", error)
+
+    def _close_link(self) -> None:
+        if not self._link_open:
+            return
+        self._link_open = False
+        self._set_timer(0, None)
+        self._reactor.remove_reader(self._link_fd)
+        self._reactor.remove_writer(self._link_fd)
+        self._link.sock.close()
+        self._to_link = memoryview(b"")
+        if self._local_open and not self._local_eof:
+            # Reading may be paused; from now on it goes nowhere, but must not stop.
+            self._reactor.add_reader(self._local.read_fd, self._read_local)
+        reason, error = self._ending or ("closed here", None)
+        lived = time.monotonic() - self._link.opened
+        self._on_end(Ending(reason, error, self.bytes_in, self.bytes_out, lived, self._link.request_id))
+        if not self._local_open:
+            self._on_done()
+        elif not self._to_local:
+            self._finish_local()
+
+    def _finish_local(self) -> None:
+        """Everything was handed to the local end: tell it so, and let it go."""
+        if not self._local_open:
+            return
+        if self._local_eof or not self._local.end_writing():
+            self._close_local()
+        else:
+            self._set_timer(DISCARD_TIMEOUT, self._close_local)
+
+    def _close_local(self) -> None:
+        if not self._local_open:
+            return
+        self._local_open = False
+        self._to_local = memoryview(b"")
+        self._reactor.remove_reader(self._local.read_fd)
+        self._reactor.remove_writer(self._local.write_fd)
+        self._local.close()
+        if not self._link_open:
+            self._set_timer(0, None)
+            self._on_done()
+
+    def _set_timer(self, delay: float, callback: Callable[[], None] | None) -> None:
+        """Replace the one timer of this channel; its states have at most one deadline each."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._reactor.call_later(delay, callback) if callback else None

@@ -1,0 +1,111 @@
+"""A TCP connection to the endpoint."""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import time
+from typing import Any
+
+from eicctl.errors import NetworkError
+from eicctl.tunnel.proxies import connect_through, proxy_for
+
+ATTEMPT_DELAY = 0.25
+"""Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
+
+_Address = tuple[int, Any]
+
+
+def connect(host: str, port: int, timeout: float) -> socket.socket:
+    """Return a connected socket with TCP_NODELAY, in blocking mode with `timeout` seconds.
+
+    Raises:
+        NetworkError: The name does not resolve, nothing answers, or the proxy refuses.
+        UsageError: The proxy's URL is not one that eicctl can use.
+    """
+    proxy = proxy_for(host, port)
+    if proxy:
+        sock = connect_through(proxy, host, port, timeout)
+    else:
+        sock = _first_to_answer(_resolve(host, port), host, port, timeout)
+    sock.settimeout(timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _keep_alive(sock)
+    return sock
+
+
+def _resolve(host: str, port: int) -> list[_Address]:
+    """Return the host's addresses so that the families take turns (RFC 8305, section 4)."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NetworkError(
+            f"cannot resolve {host}: {getattr(error, 'strerror', None) or error}",
+            hint="check this machine's DNS and network; behind a proxy, set HTTPS_PROXY",
+            transient=getattr(error, "errno", None) == socket.EAI_AGAIN,
+        ) from error
+    addresses = [(int(family), address) for family, _, _, _, address in found]
+    same = [pair for pair in addresses if pair[0] == addresses[0][0]]
+    other = [pair for pair in addresses if pair[0] != addresses[0][0]]
+    turns = [pair for turn in zip(same, other, strict=False) for pair in turn]
+    return turns + same[len(other) :] + other[len(same) :]
+
+
+def _first_to_answer(addresses: list[_Address], host: str, port: int, timeout: float) -> socket.socket:
+    """Connect to the first address that answers; a slow one does not hold up the next."""
+    deadline = time.monotonic() + timeout
+    waiting = addresses[::-1]
+    trying: set[socket.socket] = set()
+    failure = errno.ETIMEDOUT
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or trying:
+                if waiting:
+                    sock, code = _begin(waiting.pop())
+                    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                        sock.close()
+                        failure = code
+                        continue
+                    trying.add(sock)
+                    selector.register(sock, selectors.EVENT_WRITE, sock)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    failure = errno.ETIMEDOUT
+                    break
+                for key, _ in selector.select(min(left, ATTEMPT_DELAY) if waiting else left):
+                    sock = _socket_of(key)
+                    selector.unregister(sock)
+                    trying.discard(sock)
+                    failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if failure == 0:
+                        return sock
+                    sock.close()
+        finally:
+            for sock in trying:
+                sock.close()
+    raise NetworkError(
+        f"cannot connect to {host}:{port}: {os.strerror(failure)}",
+        hint="check that this network lets TCP to that port out; behind a proxy, set HTTPS_PROXY",
+        transient=True,
+    )
+
+
+def _begin(address: _Address) -> tuple[socket.socket, int]:
+    sock = socket.socket(address[0], socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock, sock.connect_ex(address[1])
+
+
+def _socket_of(key: selectors.SelectorKey) -> socket.socket:
+    sock: socket.socket = key.data
+    return sock
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Let the kernel notice within some two minutes that the other side is gone, also when nothing is sent."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if option := getattr(socket, name, None):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,205 @@
+"""From a target to an open websocket: credentials, signature, TCP, TLS, handshake.
+
+Dialling blocks, and is done in a thread where other connections must go on meanwhile. An open `Link` does not block.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+from eicctl.errors import EicctlError, NetworkError, UsageError
+from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
+from eicctl.tunnel import failures, tls
+from eicctl.tunnel.connect import connect
+from eicctl.tunnel.presign import presign
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for each step of a dial that waits for the network."""
+
+RETRY_BUDGET = 15.0
+"""Seconds after which a dial that failed for a passing reason is not begun again."""
+
+MAX_FRAME = 16 * 2**20
+"""Longest message, in bytes, that is taken from the service. AWS's client sends at most 65,000; its server's limit
+is not documented, so this one only guards memory."""
+
+_log = logging.getLogger(__name__)
+
+# websockets logs requests at DEBUG, and the request line holds a presigned URL.
+_silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
+
+
+@dataclass(slots=True)
+class Link:
+    """An open websocket to the service. The socket does not block.
+
+    `early` holds the frames that came together with the handshake's answer.
+    """
+
+    sock: ssl.SSLSocket
+    protocol: ClientProtocol
+    target: Target
+    request_id: str
+    max_duration: int
+    opened: float
+    early: list[Frame] = field(default_factory=list)
+
+
+@dataclass
+class Dialer:
+    """Opens links to one target. Safe to use from several threads.
+
+    Attributes:
+        target: Where links go.
+        credentials: Asked for each link, so that a renewed session is used without a restart.
+        ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
+        max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service.
+    """
+
+    target: Target
+    credentials: CredentialsSource
+    ca_bundle: str | None = None
+    max_tunnel_duration: int | None = None
+    _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def open(self, *, retry_budget: float = RETRY_BUDGET, waiting: Callable[[EicctlError], None] | None = None) -> Link:
+        """Return an open link; a passing failure is tried again with growing, jittered pauses.
+
+        Args:
+            retry_budget: Seconds after which no new attempt begins; 0 for one attempt.
+            waiting: Called with the error before each pause.
+
+        Raises:
+            EicctlError: The last attempt's failure, which says where it went wrong.
+        """
+        deadline = time.monotonic() + retry_budget
+        pause = 0.2
+        while True:
+            try:
+                return self._open_once()
+            except EicctlError as error:
+                wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
+                if not error.transient or time.monotonic() + wait > deadline:
+                    raise
+                _log.debug("dial failed, again in %.1f s: %s", wait, error.message)
+                if waiting:
+                    waiting(error)
+                time.sleep(wait)
+                pause = min(pause * 2, 5.0)
+
+    def _open_once(self) -> Link:
+        started = time.monotonic()
+        host, port = split_host(self.target.endpoint_dns_name)
+        context = self._tls_context()
+        sock = connect(host, port, CONNECT_TIMEOUT)
+        try:
+            connected = time.monotonic()
+            secure = _secured(context, sock, host, port)
+            sock = secure
+            secured = time.monotonic()
+            link = self._handshake(secure)
+        except BaseException:
+            sock.close()
+            raise
+        _log.debug(
+            "opened %s in %.0f ms (TCP %.0f, TLS %.0f, handshake %.0f), request ID %s",
+            self.target.label,
+            *(1000 * s for s in (link.opened - started, connected - started, secured - connected)),
+            1000 * (link.opened - secured),
+            link.request_id or "none",
+        )
+        return link
+
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._context_lock:
+            if self._context is None:
+                self._context = tls.context(self.ca_bundle)
+            return self._context
+
+    def _handshake(self, sock: ssl.SSLSocket) -> Link:
+        # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
+        url = presign(self.target, self.credentials(), max_tunnel_duration=self.max_tunnel_duration)
+        protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_silent)
+        protocol.send_request(protocol.connect())
+        try:
+            sock.sendall(b"".join(protocol.data_to_send()))
+            response, early = _answer(sock, protocol)
+        except TimeoutError as error:
+            raise NetworkError("the endpoint does not answer the websocket handshake", transient=True) from error
+        except OSError as error:
+            raise NetworkError(f"the connection broke in the handshake: {error}", transient=True) from error
+        headers = {name.lower(): value for name, value in response.headers.raw_items()}
+        if isinstance(protocol.handshake_exc, InvalidStatus):
+            raise failures.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
+        if protocol.handshake_exc:
+            raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
+        sock.setblocking(False)
+        return Link(
+            sock=sock,
+            protocol=protocol,
+            target=self.target,
+            request_id=headers.get("x-amzn-requestid", ""),
+            max_duration=self.max_tunnel_duration or MAX_TUNNEL_DURATION,
+            opened=time.monotonic(),
+            early=early,
+        )
+
+
+def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(sock, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        raise NetworkError(
+            f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
+            hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
+        ) from error
+    except TimeoutError as error:
+        raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
+    except (OSError, ValueError) as error:
+        raise NetworkError(f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)) from error
+
+
+def _answer(sock: ssl.SSLSocket, protocol: ClientProtocol) -> tuple[Response, list[Frame]]:
+    """Read until the server has answered the handshake; return the answer and the frames that came with it."""
+    while True:
+        data = sock.recv(65536)
+        if data:
+            protocol.receive_data(data)
+        else:
+            protocol.receive_eof()
+        events = protocol.events_received()
+        if events and isinstance(response := events[0], Response):
+            return response, [event for event in events[1:] if isinstance(event, Frame)]
+        if protocol.handshake_exc:
+            raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
+        if not data:
+            raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
+
+
+def split_host(dns_name: str) -> tuple[str, int]:
+    """Return the host and the port of `HOST[:PORT]`; the port is 443 where none is given.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    host, colon, digits = dns_name.rpartition(":")
+    if not colon or dns_name.endswith("]"):
+        host, digits = dns_name, "443"
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not digits.isdigit() or not 0 < int(digits) < 65536 or any(c in host for c in "/?#@ \\"):
+        raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
+    return host, int(digits)

@@ -1,0 +1,151 @@
+"""What a refusal or a close means: the boundary between the websocket and `EicctlError`.
+
+The service documents neither most of its error bodies nor its close reasons (eice-facts.md), so everything is parsed
+tolerantly, and what the service said is always shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from eicctl.errors import (
+    CredentialsError,
+    DeniedError,
+    EicctlError,
+    NetworkError,
+    NotFoundError,
+    RefusedError,
+    TargetUnreachableError,
+    ThrottledError,
+    UnavailableError,
+    UnreachableError,
+)
+from eicctl.model import Target
+
+CLOCK_TOLERANCE = 240
+"""Seconds of difference to AWS's clock from which the clock is named as a cause; SigV4 allows some 300."""
+
+_SHOWN = 500
+_RENEW = (
+    "renew the session: aws sso login for SSO, a new code for an MFA session, or new keys in the profile; "
+    "eicctl reads them anew for each connection"
+)
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, target: Target) -> EicctlError:
+    """Return the error for a handshake that was answered with an HTTP status other than 101.
+
+    Args:
+        status: The HTTP status.
+        headers: The answer's headers, with names in lower case.
+        body: The answer's body; JSON with `ErrorCode` and `Message` where the service follows its own examples.
+        target: Where the tunnel should have gone.
+    """
+    code, message = _parse(body)
+    said = f"{code}: {message}" if code and message else code or message or f"HTTP {status} without a body"
+    error = _access_error(status, f"{code} {message}".lower(), headers, said, target) or _other_error(
+        status, code.lower(), said
+    )
+    error.request_id = headers.get("x-amzn-requestid")
+    return error
+
+
+def _parse(body: bytes) -> tuple[str, str]:
+    """Return the error code and the message of a body, or an empty code and the raw text."""
+    text = body.decode(errors="replace").strip()
+    try:
+        fields = {str(name).lower(): value for name, value in json.loads(text).items()}
+    except (ValueError, AttributeError):
+        return "", text[:_SHOWN]
+    code = fields.get("errorcode") or fields.get("code") or fields.get("__type") or ""
+    message = fields.get("message") or ("" if code else text)
+    return str(code)[:_SHOWN], str(message)[:_SHOWN]
+
+
+def _access_error(
+    status: int, answer: str, headers: Mapping[str, str], said: str, target: Target
+) -> EicctlError | None:
+    """Return the error of an answer about who we are or what we may, else None."""
+    if "expired" in answer:
+        return CredentialsError(f"AWS refused the connection: {said}", hint=_skew(headers) or _RENEW)
+    if any(word in answer for word in ("signature", "unrecognizedclient", "invalidclienttoken")):
+        return CredentialsError(
+            f"AWS did not accept the signature: {said}",
+            hint=_skew(headers) or "check the secret access key of the profile, and its session token if it has one",
+        )
+    if status in (401, 403):
+        policy = (
+            f"the policy must allow ec2-instance-connect:OpenTunnel on {target.endpoint_id} for port "
+            f"{target.remote_port} and address {target.address}; where it has a maxTunnelDuration condition, "
+            "give --max-tunnel-duration"
+        )
+        return DeniedError(f"AWS refused the connection: {said}", hint=_skew(headers) or policy)
+    return None
+
+
+def _other_error(status: int, code: str, said: str) -> EicctlError:
+    if status == 429 or any(word in code for word in ("throttl", "limit", "toomany")):
+        return ThrottledError(
+            f"the endpoint takes no more connections at the moment ({said})",
+            hint="an endpoint carries 20 connections at once; close some, or try again in a moment",
+            transient=True,
+        )
+    if status == 404 or "notfound" in code:
+        return NotFoundError(
+            f"the endpoint is not there: {said}", hint="eicctl list-endpoints shows what is; the DNS name may be stale"
+        )
+    if "state" in code:
+        return UnavailableError(f"the endpoint serves no connections: {said}", hint="see eicctl list-endpoints")
+    if status >= 500:
+        return RefusedError(f"the service failed: {said} (HTTP {status})", transient=True)
+    return RefusedError(f"the service refused the connection: {said} (HTTP {status})")
+
+
+def _skew(headers: Mapping[str, str]) -> str | None:
+    """Return a hint if this machine's clock differs from the server's by more than a signature can bear."""
+    try:
+        theirs = parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return None
+    ahead = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(ahead) < CLOCK_TOLERANCE:
+        return None
+    way = "ahead of" if ahead > 0 else "behind"
+    return f"this machine's clock is {abs(ahead):.0f} s {way} AWS's; set it right"
+
+
+def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool, target: Target) -> EicctlError | None:
+    """Return the error for a tunnel that the service closed, or None for an ordinary end.
+
+    Args:
+        code: The close code: 1000 is normal (eice-facts.md), 1006 stands for a connection that broke without one.
+        reason: The close reason.
+        lived: Seconds since the handshake.
+        limit: The longest duration that was asked for, in seconds.
+        answered: Whether any byte came from the target.
+        target: Where the tunnel went.
+    """
+    reason = reason[:_SHOWN]
+    where = f"{target.address} port {target.remote_port}"
+    if "unable to connect to target" in reason.lower():
+        return TargetUnreachableError(
+            f"the endpoint cannot reach {where} ({reason})",
+            hint=f"likely causes: the target's security group has no ingress rule for port {target.remote_port} from "
+            "the endpoint's group; the endpoint's group has no egress rule to it; nothing listens on that port; "
+            "a network ACL or a route between the subnets",
+        )
+    if lived >= limit - 1:
+        return UnreachableError(
+            f"the tunnel reached its longest duration of {limit} s, and the service ended it",
+            hint="connect again; the service lets no connection live longer than 3600 s",
+        )
+    if code == 1006:
+        return NetworkError(f"the connection to the endpoint broke after {lived:.0f} s", transient=True)
+    if code in (1000, 1005):
+        return None
+    what = f"{reason} (code {code})" if reason else f"code {code}"
+    note = "" if answered else " before the target sent anything"
+    return UnreachableError(f"the endpoint closed the tunnel to {where}{note}: {what}")
