@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from eicctl.cli import report
+from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -67,6 +69,61 @@ target_options = _all(
     ),
 )
 """What to connect to. The command takes `target`, `instance_id`, `private_ip_address` and the two of the endpoint."""
+
+
+tunnel_options = _all(
+    click.option(
+        "--max-tunnel-duration",
+        type=click.IntRange(1, MAX_TUNNEL_DURATION),
+        metavar="SECONDS",
+        help="Longest life of a connection, 1 to 3600; default: the service's, 3600.",
+    ),
+    click.option(
+        "--allow-any-port", is_flag=True, help="Send a remote port other than 22 and 3389, which the service refuses."
+    ),
+)
+"""How long a connection may live, and any port. Takes `max_tunnel_duration` and `allow_any_port`."""
+
+
+def with_session(function: Command) -> Command:
+    """Add `aws_options`; the command takes the `session` that they describe."""
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any, profile: str | None, region: str | None, ca_bundle: str | None, fips: bool, **rest: Any
+    ) -> Any:
+        return function(*args, session=session(profile, region, ca_bundle, fips), **rest)
+
+    return aws_options(cast("Command", wrapper))
+
+
+def with_request(function: Command) -> Command:
+    """Add `target_options` and `tunnel_options`; the command takes the `request` that they and `remote_port` make."""
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        target: str | None,
+        instance_id: str | None,
+        private_ip_address: str | None,
+        instance_connect_endpoint_id: str | None,
+        instance_connect_endpoint_dns_name: str | None,
+        allow_any_port: bool,
+        remote_port: int,
+        **rest: Any,
+    ) -> Any:
+        request = TargetRequest(
+            remote_port=remote_port,
+            words=target or "",
+            instance_id=instance_id or "",
+            private_ip_address=private_ip_address or "",
+            endpoint_id=instance_connect_endpoint_id or "",
+            endpoint_dns_name=instance_connect_endpoint_dns_name or "",
+            allow_any_port=allow_any_port,
+        )
+        return function(*args, request=request, **rest)
+
+    return target_options(tunnel_options(cast("Command", wrapper)))
 
 
 def session(profile: str | None, region: str | None, ca_bundle: str | None, fips: bool) -> Session:

@@ -1,0 +1,128 @@
+"""`eicctl tunnel`: a local port for a remote one."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options, report
+from eicctl.errors import INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.cli.tunnel_events import Events
+    from eicctl.model import TargetRequest
+    from eicctl.tunnel.dial import Dialer
+
+
+@click.command
+@options.with_request
+@click.option("--remote-port", type=click.IntRange(1, 65535), required=True, help="Port of the target: 22 or 3389.")
+@click.option(
+    "--local-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Local port to listen on, on 127.0.0.1 and ::1; default: 0, a free one.",
+)
+@click.option("--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect.")
+@click.option(
+    "--local-socket", type=click.Path(path_type=Path), metavar="PATH", help="Listen on a Unix socket, for you only."
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most connections at a time; further clients wait. An endpoint carries 20.",
+)
+@click.option(
+    "--check/--no-check", default=None, help="First prove that the endpoint lets us in; default: on a terminal."
+)
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the messages; json: one object a line, on stdout.",
+)
+@options.with_session
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    local_port: int,
+    bind: str | None,
+    local_socket: Path | None,
+    max_connections: int | None,
+    check: bool | None,
+    max_tunnel_duration: int | None,
+    output: str,
+) -> int:
+    """Listen on a local port and carry each connection to the target.
+
+    Every connection is a tunnel of its own and lives for an hour at most. Ctrl-C ends them all.
+
+    \b
+    Examples:
+      eicctl tunnel win-1 --remote-port 3389 --local-port 13389
+      eicctl tunnel i-0123456789abcdef0 --remote-port 22 --local-port 2222
+      eicctl tunnel --private-ip-address 10.0.2.20 --remote-port 3389 --local-socket ./db.sock
+    """
+    if local_socket and (local_port or bind):
+        raise UsageError("--local-socket goes with neither --local-port nor --bind")
+    from eicctl.cli.target import resolve_target
+    from eicctl.cli.tunnel_events import events_for
+    from eicctl.tunnel.dial import Dialer
+    from eicctl.tunnel.probe import probe
+
+    with contextlib.ExitStack() as cleanup:
+        # Bound first: a busy port is told at once, and not after AWS was asked.
+        sockets = _bind(cleanup, local_port, bind, local_socket)
+        target = resolve_target(session, request)
+        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
+        events = events_for(output, target)
+        if sys.stderr.isatty() if check is None else check:
+            events.checked(probe(dialer))
+        if bind and not _loopback(sockets):
+            report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
+        events.listening(sockets)
+        return _serve(dialer, sockets, events, max_connections)
+
+
+def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
+    from eicctl.tunnel.bind import bind_tcp, bind_unix
+
+    if path:
+        sockets = [bind_unix(path)]
+        cleanup.callback(path.unlink, missing_ok=True)
+    else:
+        sockets = bind_tcp(port, address)
+    for sock in sockets:
+        cleanup.callback(sock.close)
+    return sockets
+
+
+def _loopback(sockets: Sequence[socket]) -> bool:
+    hosts = [str(sock.getsockname()[0]) for sock in sockets]
+    return all(host == "::1" or host.startswith("127.") for host in hosts)
+
+
+def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, max_connections: int | None) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    import asyncio
+
+    from eicctl.cli.until import interrupted
+    from eicctl.tunnel.listener import Listener
+
+    async def main() -> None:
+        listener = Listener(dialer, sockets, events, max_connections=max_connections)
+        await listener.serve(interrupted())
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+    return INTERRUPTED

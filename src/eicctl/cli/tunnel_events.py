@@ -1,0 +1,145 @@
+"""What `eicctl tunnel` says: lines for people, or JSON objects."""
+
+from __future__ import annotations
+
+import json
+import socket
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+import click
+
+from eicctl.cli import report
+from eicctl.errors import EicctlError
+from eicctl.model import Target
+from eicctl.tunnel.channel import Ending
+from eicctl.tunnel.listener import Observer
+from eicctl.tunnel.probe import Probe
+
+
+class Events(Observer, Protocol):
+    """A listener's observer that is also told how the listener came up."""
+
+    @abstractmethod
+    def checked(self, found: Probe) -> None:
+        """The endpoint lets us in."""
+
+    @abstractmethod
+    def listening(self, sockets: Sequence[socket.socket]) -> None:
+        """Clients can connect."""
+
+
+def events_for(output: str, target: Target) -> Events:
+    """Return the events in the form `text` or `json`."""
+    return _JsonEvents(target) if output == "json" else _TextEvents(target)
+
+
+def local_addresses(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return where sockets listen: `127.0.0.1:PORT`, `[::1]:PORT`, or a path."""
+    names = []
+    for sock in sockets:
+        name = sock.getsockname()
+        if sock.family == socket.AF_INET6:
+            names.append(f"[{name[0]}]:{name[1]}")
+        else:
+            names.append(name if isinstance(name, str) else f"{name[0]}:{name[1]}")
+    return names
+
+
+class _TextEvents(Events):
+    """The local address on stdout, everything else on stderr."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def checked(self, found: Probe) -> None:
+        if found.banner:
+            first = found.banner.splitlines()[0][:60].decode(errors="replace")
+            report.line(f"checked: {self._target.label} answers ({first})")
+        else:
+            report.line(
+                f"checked: {self._target.endpoint_id} lets us in; {self._target.label} answers a client, or it does not"
+            )
+
+    def listening(self, sockets: Sequence[socket.socket]) -> None:
+        target = self._target
+        where = " and ".join(local_addresses(sockets))
+        click.echo(
+            report.printable(
+                f"Listening on {where} for {target.label} ({target.address} port {target.remote_port}, "
+                f"through {target.endpoint_id})"
+            )
+        )
+
+    def opened(self, number: int, client: str) -> None:
+        report.line(f"[{number}] opened for {client}")
+
+    def retrying(self, number: int, client: str, error: EicctlError) -> None:
+        report.line(f"[{number}] trying again: {error.message}")
+
+    def failed(self, number: int, client: str, error: EicctlError) -> None:
+        report.line(f"[{number}] no tunnel for {client}: {error.message}")
+        if error.hint:
+            report.line(f"[{number}] hint: {error.hint}")
+
+    def closed(self, number: int, client: str, ending: Ending) -> None:
+        report.line(
+            f"[{number}] closed: {ending.reason} ({ending.bytes_in:,} bytes in, {ending.bytes_out:,} out, "
+            f"{ending.duration:.1f} s)"
+        )
+        if ending.error:
+            if ending.request_id:
+                report.line(f"[{number}] request ID: {ending.request_id}")
+            if ending.error.hint:
+                report.line(f"[{number}] hint: {ending.error.hint}")
+
+
+class _JsonEvents(Events):
+    """One JSON object a line on stdout, with `Event` as its kind."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def _say(self, event: str, **fields: object) -> None:
+        click.echo(json.dumps({"Event": event, **fields}))
+
+    def checked(self, found: Probe) -> None:
+        self._say("checked", TargetAnswers=bool(found.banner), RequestId=found.request_id)
+
+    def listening(self, sockets: Sequence[socket.socket]) -> None:
+        name = sockets[0].getsockname()
+        target = {
+            "".join(part.title() for part in key.split("_")): value for key, value in asdict(self._target).items()
+        }
+        self._say(
+            "listening",
+            LocalAddresses=local_addresses(sockets),
+            LocalPort=name[1] if isinstance(name, tuple) else None,
+            Target=target,
+        )
+
+    def opened(self, number: int, client: str) -> None:
+        self._say("opened", Connection=number, Client=client)
+
+    def retrying(self, number: int, client: str, error: EicctlError) -> None:
+        self._say("retrying", Connection=number, Client=client, Error=error.message)
+
+    def failed(self, number: int, client: str, error: EicctlError) -> None:
+        self._say(
+            "failed", Connection=number, Client=client, Error=error.message, Hint=error.hint, RequestId=error.request_id
+        )
+
+    def closed(self, number: int, client: str, ending: Ending) -> None:
+        self._say(
+            "closed",
+            Connection=number,
+            Client=client,
+            Reason=ending.reason,
+            Error=bool(ending.error),
+            BytesIn=ending.bytes_in,
+            BytesOut=ending.bytes_out,
+            Seconds=round(ending.duration, 3),
+            RequestId=ending.request_id,
+        )
