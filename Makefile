@@ -31,7 +31,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.ready
-	$(BIN)/python scripts/make_reference.py
+	$(BIN)/python scripts/make_docs.py
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \

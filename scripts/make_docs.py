@@ -1,0 +1,9 @@
+"""Write docs/reference.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reference import reference
+
+Path(__file__).parent.parent.joinpath("docs", "reference.md").write_text(reference(), encoding="utf-8")

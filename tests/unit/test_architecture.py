@@ -1,0 +1,86 @@
+"""The arrows between the rooms go down only, and start-up loads nothing that it does not use."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import eicctl
+
+ROOT = Path(eicctl.__file__).parent
+
+ALLOWED = {
+    "errors": set(),
+    "model": set(),
+    "settings": {"errors"},
+    "aws": {"errors", "model", "settings"},
+    "tunnel": {"errors", "model", "settings"},
+    "ssh": {"aws", "tunnel", "errors", "model", "settings"},
+    "emulator": {"errors", "settings"},
+    "cli": {"aws", "tunnel", "ssh", "emulator", "errors", "model", "settings"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+"""What each room may import."""
+
+BOTO = {"boto3", "botocore"}
+MAY_USE_BOTO = {"aws", "emulator"}
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_go_down(path: Path) -> None:
+    room = room_of(path)
+    rooms = {name.split(".")[1] for name in imported(path) if name.startswith("eicctl.")} - {"__version__"}
+    assert rooms - {room} <= ALLOWED[room]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_aws_calls_boto3(path: Path) -> None:
+    used = {name.split(".")[0] for name in imported(path)} & BOTO
+    assert not used or room_of(path) in MAY_USE_BOTO
+
+
+def loaded_by(*args: str) -> set[str]:
+    """The modules that a run of eicctl has imported."""
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "eicctl", *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"NO_COLOR": "1"},
+    )
+    return {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"]])
+def test_help_loads_little(args: list[str]) -> None:
+    assert not loaded_by(*args) & {"boto3", "botocore", "websockets", "rich", "asyncio", "ssl"}
+
+
+@pytest.mark.parametrize("command", ["tunnel", "proxy", "ssh", "create-endpoint", "local", "demo"])
+def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
+    assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}
