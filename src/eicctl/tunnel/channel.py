@@ -7,7 +7,6 @@ writer stop, and nothing else waits.
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,22 +19,18 @@ from eicctl.tunnel import failures
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ends import LocalEnd
 from eicctl.tunnel.reactor import Reactor, Timer
-from eicctl.tunnel.scratch import SCRATCH
 
 FRAME = 65000
 """Most bytes in a frame that is sent, as in the AWS CLI (eice-facts.md, Data plane)."""
 
-READS = 16
-"""Most reads of one event, so that one busy connection does not hold up the others of its loop."""
+BATCH = 4 * FRAME
+"""Most bytes that one event reads: large enough to be cheap, small enough not to hold up the loop's others."""
 
 CLOSE_TIMEOUT = 0.5
 """Seconds to wait for the service's half of the closing handshake."""
 
 STALL_TIMEOUT = 1.0
 """Seconds for which a tunnel that is being closed may make no progress with what is still to be sent."""
-
-RECORD = 16384
-"""Most bytes in a TLS record (RFC 8446, section 5.1): a read that brings fewer has taken all there was."""
 
 DISCARD_TIMEOUT = 5.0
 """Seconds for which a local client may go on sending after the tunnel's end. Its bytes go nowhere; closing its socket
@@ -91,14 +86,15 @@ class Channel:
         self._reactor = reactor
         self._link = link
         self._protocol = link.protocol
-        self._link_fd = link.sock.fileno()
+        self._stream = link.stream
+        self._link_fd = link.stream.fileno()
         self._local = local
         self._on_end = on_end
         self._on_done = on_done
         self._linger = linger
         self._close_timeout = close_timeout
         self._to_local = memoryview(b"")
-        self._to_link = memoryview(b"")
+        self._sending = False
         self._link_open = True
         self._local_open = True
         self._local_eof = False
@@ -112,9 +108,8 @@ class Channel:
         """Begin to carry."""
         self._reactor.add_reader(self._link_fd, self._read_link)
         self._reactor.add_reader(self._local.read_fd, self._read_local)
-        if self._link.early:
-            self._take(self._link.early)
-            self._link.early = []
+        self._take(self._link.early)
+        self._link.early = []
 
     def close(self, reason: str = "closed here") -> None:
         """End the tunnel: what was read from the local side is sent, then a close frame."""
@@ -125,26 +120,18 @@ class Channel:
     # From the service to the local end
 
     def _read_link(self) -> None:
-        for _ in range(READS):
-            if self._to_local or not self._link_open:
-                return
-            try:
-                size = self._link.sock.recv_into(SCRATCH.view)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
-            except OSError as error:
-                self._lost(error)
-                return
-            if not size:
-                self._lost(None)
-                return
-            self._protocol.receive_data(SCRATCH.view[:size])  # type: ignore[arg-type] # it extends a bytearray
+        if self._to_local or not self._link_open:
+            return
+        try:
+            data = self._stream.receive()
+        except BlockingIOError:
+            return
+        except (OSError, EOFError) as error:
+            self._lost(error)
+            return
+        if data:
+            self._protocol.receive_data(data)  # type: ignore[arg-type] # it extends a bytearray
             self._take([event for event in self._protocol.events_received() if isinstance(event, Frame)])
-            if size < RECORD:
-                break
-        if self._link_open and not self._to_local and self._link.sock.pending():
-            # TLS has read more than we took, so the socket may never become readable for it.
-            self._reactor.call_soon(self._read_link)
 
     def _take(self, frames: list[Frame]) -> None:
         """Act on frames in their order."""
@@ -186,8 +173,6 @@ class Channel:
         self._reactor.remove_writer(self._local.write_fd)
         if self._link_open:
             self._reactor.add_reader(self._link_fd, self._read_link)
-            if self._link.sock.pending():
-                self._reactor.call_soon(self._read_link)
         else:
             self._finish_local()
 
@@ -205,7 +190,7 @@ class Channel:
 
     def _read_local(self) -> None:
         try:
-            data = self._local.read(FRAME)
+            data = self._local.read(BATCH)
         except BlockingIOError:
             return
         except OSError:
@@ -215,7 +200,8 @@ class Channel:
             self._end_of_local()
         elif self._link_open and not self._closing:
             self.bytes_out += len(data)
-            self._protocol.send_binary(data)
+            for start in range(0, len(data), FRAME):
+                self._protocol.send_binary(data[start : start + FRAME])
             self._flush_protocol()
 
     def _end_of_local(self) -> None:
@@ -239,47 +225,35 @@ class Channel:
         self.close("closed by the client")
 
     def _flush_protocol(self) -> None:
-        """Send what the protocol has to send; stop reading the local end while it does not fit."""
-        if not self._link_open:
+        """Send what the protocol has to send; stop reading the local end while the kernel does not take it."""
+        pieces = self._protocol.data_to_send()
+        if not self._link_open or not any(pieces):
             return
-        pieces = [piece for piece in self._protocol.data_to_send() if piece]
-        if not pieces:
+        try:
+            done = self._stream.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except OSError as error:
+            self._lost(error)
             return
-        waited = bool(self._to_link)
-        if waited:
-            pieces.insert(0, bytes(self._to_link))
-        self._to_link = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if waited:
+        if done or self._sending:
             return
-        self._write_link()
-        if self._to_link and self._link_open:
-            if not self._local_eof and self._local_open:
-                self._reactor.remove_reader(self._local.read_fd)
-            self._reactor.add_writer(self._link_fd, self._link_writable)
+        self._sending = True
+        if not self._local_eof and self._local_open:
+            self._reactor.remove_reader(self._local.read_fd)
+        self._reactor.add_writer(self._link_fd, self._link_writable)
 
     def _link_writable(self) -> None:
-        self._write_link()
-        if not self._link_open:
+        try:
+            self._sending = not self._stream.flush()
+        except OSError as error:
+            self._lost(error)
             return
         if self._closing:
             self._await_close()
-        if self._to_link:
+        if self._sending:
             return
         self._reactor.remove_writer(self._link_fd)
-        if self._closing:
-            return
-        if not self._local_eof and self._local_open:
+        if not self._closing and not self._local_eof and self._local_open:
             self._reactor.add_reader(self._local.read_fd, self._read_local)
-
-    def _write_link(self) -> None:
-        try:
-            while self._to_link:
-                self._to_link = self._to_link[self._link.sock.send(self._to_link) :]
-        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-            return
-        except OSError as error:
-            self._to_link = memoryview(b"")
-            self._lost(error)
 
     # The end
 
@@ -293,7 +267,7 @@ class Channel:
             self._await_close()
 
     def _await_close(self) -> None:
-        self._set_timer(STALL_TIMEOUT if self._to_link else self._close_timeout, self._close_link)
+        self._set_timer(STALL_TIMEOUT if self._sending else self._close_timeout, self._close_link)
 
     def _fail(self, error: EicctlError) -> None:
         self._ending = (error.message, error)
@@ -305,10 +279,10 @@ class Channel:
             self._explain(close.code, close.reason)
         self._close_link()
 
-    def _lost(self, cause: OSError | None) -> None:
+    def _lost(self, cause: OSError | EOFError) -> None:
         """The connection to the service broke, or was closed without a close frame."""
         if not self._closing:
-            self._explain(1006, "" if cause is None else str(cause))
+            self._explain(1006, str(cause))
         self._close_link()
 
     def _explain(self, code: int, reason: str) -> None:
@@ -329,8 +303,7 @@ class Channel:
         self._set_timer(0, None)
         self._reactor.remove_reader(self._link_fd)
         self._reactor.remove_writer(self._link_fd)
-        self._link.sock.close()
-        self._to_link = memoryview(b"")
+        self._stream.close()
         if self._local_open and not self._local_eof:
             # Reading may be paused; from now on it goes nowhere, but must not stop.
             self._reactor.add_reader(self._local.read_fd, self._read_local)

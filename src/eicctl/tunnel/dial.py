@@ -25,6 +25,7 @@ from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
 from eicctl.tunnel.presign import presign
+from eicctl.tunnel.secure import SecureSocket
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for each step of a dial that waits for the network."""
@@ -44,12 +45,12 @@ _silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
 
 @dataclass(slots=True)
 class Link:
-    """An open websocket to the service. The socket does not block.
+    """An open websocket to the service. The stream does not block.
 
     `early` holds the frames that came together with the handshake's answer.
     """
 
-    sock: ssl.SSLSocket
+    stream: SecureSocket
     protocol: ClientProtocol
     target: Target
     request_id: str
@@ -108,10 +109,9 @@ class Dialer:
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            secure = _secured(context, sock, host, port)
-            sock = secure
+            stream = _secured(context, sock, host, port)
             secured = time.monotonic()
-            link = self._handshake(secure)
+            link = self._handshake(stream)
         except BaseException:
             sock.close()
             raise
@@ -130,14 +130,14 @@ class Dialer:
                 self._context = tls.context(self.ca_bundle)
             return self._context
 
-    def _handshake(self, sock: ssl.SSLSocket) -> Link:
+    def _handshake(self, stream: SecureSocket) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
         url = presign(self.target, self.credentials(), max_tunnel_duration=self.max_tunnel_duration)
         protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_silent)
         protocol.send_request(protocol.connect())
         try:
-            sock.sendall(b"".join(protocol.data_to_send()))
-            response, early = _answer(sock, protocol)
+            stream.send(b"".join(protocol.data_to_send()))
+            response, early = _answer(stream, protocol)
         except TimeoutError as error:
             raise NetworkError("the endpoint does not answer the websocket handshake", transient=True) from error
         except OSError as error:
@@ -147,9 +147,9 @@ class Dialer:
             raise failures.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
-        sock.setblocking(False)
+        stream.settimeout(0)
         return Link(
-            sock=sock,
+            stream=stream,
             protocol=protocol,
             target=self.target,
             request_id=headers.get("x-amzn-requestid", ""),
@@ -159,9 +159,10 @@ class Dialer:
         )
 
 
-def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> ssl.SSLSocket:
+def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
     try:
-        return context.wrap_socket(sock, server_hostname=host)
+        stream = SecureSocket(sock, context, host)
+        stream.handshake()
     except ssl.SSLCertVerificationError as error:
         raise NetworkError(
             f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
@@ -171,22 +172,24 @@ def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int)
         raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
     except (OSError, ValueError) as error:
         raise NetworkError(f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)) from error
+    return stream
 
 
-def _answer(sock: ssl.SSLSocket, protocol: ClientProtocol) -> tuple[Response, list[Frame]]:
+def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, list[Frame]]:
     """Read until the server has answered the handshake; return the answer and the frames that came with it."""
     while True:
-        data = sock.recv(65536)
-        if data:
-            protocol.receive_data(data)
-        else:
+        ended = False
+        try:
+            protocol.receive_data(stream.receive() or b"")  # type: ignore[arg-type] # it extends a bytearray
+        except EOFError:
+            ended = True
             protocol.receive_eof()
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
             return response, [event for event in events[1:] if isinstance(event, Frame)]
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
-        if not data:
+        if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
 
 

@@ -159,7 +159,7 @@ class Listener:
         except RuntimeError:  # the loop was closed meanwhile
             for arg in args:
                 if isinstance(arg, Link):
-                    arg.sock.close()
+                    arg.stream.close()
 
     # On the loop
 
@@ -173,7 +173,7 @@ class Listener:
     def _opened(self, number: int, client: socket.socket, name: str, link: Link) -> None:
         self._dialling.pop(number, None)
         if self._ended:
-            link.sock.close()
+            link.stream.close()
             return
 
         def ended(ending: Ending) -> None:

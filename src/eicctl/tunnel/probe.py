@@ -44,7 +44,7 @@ def probe(dialer: Dialer) -> Probe:
     try:
         return Probe(_first_bytes(link), link.request_id)
     finally:
-        link.sock.close()
+        link.stream.close()
 
 
 def _first_bytes(link: Link) -> bytes:
@@ -61,16 +61,14 @@ def _first_bytes(link: Link) -> bytes:
         left = deadline - time.monotonic()
         if banner or left <= 0:
             break
-        link.sock.settimeout(left)
+        link.stream.settimeout(left)
         try:
-            data = link.sock.recv(65536)
-        except TimeoutError:
+            data = link.stream.receive()
+        except (TimeoutError, EOFError):
             break
         except OSError as broken:
             raise NetworkError(f"the connection to the endpoint broke: {broken}", transient=True) from broken
-        if not data:
-            break
-        link.protocol.receive_data(data)
+        link.protocol.receive_data(data or b"")  # type: ignore[arg-type] # it extends a bytearray
         frames = [event for event in link.protocol.events_received() if isinstance(event, Frame)]
     _say_goodbye(link)
     return banner
@@ -87,7 +85,7 @@ def _refused(link: Link) -> EicctlError | None:
 
 
 def _say_goodbye(link: Link) -> None:
-    link.sock.settimeout(1.0)
+    link.stream.settimeout(1.0)
     with contextlib.suppress(OSError, InvalidState):
         link.protocol.send_close(1000)
-        link.sock.sendall(b"".join(link.protocol.data_to_send()))
+        link.stream.send(b"".join(link.protocol.data_to_send()))
