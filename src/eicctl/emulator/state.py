@@ -47,7 +47,8 @@ class Machine:
 
     `host_key` is an OpenSSH private key (PEM), `host_public_key` its one-line public half. `users` are the OS users
     that exist. `forwards` maps a port to a real `HOST:PORT` on this computer that stands for the service there.
-    `kind` is `linux` (SSH on 22), `windows` (RDP greeting on 3389) or `service` (only `forwards`).
+    `kind` is `linux` (SSH on 22), `windows` (RDP greeting on 3389) or `service` (only `forwards`). The security groups
+    are those of a machine that is no instance; an instance's are in moto.
     """
 
     kind: Literal["linux", "windows", "service"]
@@ -61,6 +62,7 @@ class Machine:
     host_public_key: str = ""
     forwards: tuple[tuple[int, str], ...] = ()
     ec2_instance_connect: bool = True
+    security_group_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,64 @@ class Fault:
     address: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the emulator behaves; `State.behave` changes it.
+
+    Attributes:
+        transition: Seconds for which an endpoint is being made, changed or deleted.
+        fail_create: Why the next endpoint fails to be made; empty where it does not. Good for one endpoint.
+        latency: Seconds that each call of the control plane takes.
+        client_ip: The address that connections seem to come from; empty for the real one.
+        max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
+        clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
+    """
+
+    transition: float = 2.0
+    fail_create: str = ""
+    latency: float = 0.0
+    client_ip: str = ""
+    max_connections: int = 20
+    clock_offset: float = 0.0
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An endpoint, and what it becomes (None: nothing) when its time has come."""
+
+    now: EndpointRecord
+    due: float | None = None
+    then: EndpointRecord | None = None
+
+
 class State:
     """The emulator's memory. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.RLock()
-        self._clock = clock
-        self._endpoints: dict[str, EndpointRecord] = {}
-        self._machines: dict[tuple[str, str], Machine] = {}
-        self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
-        self._events: list[dict[str, Any]] = []
-        self._faults: list[Fault] = []
+        self._clock = lambda: clock() + self._behaviour.clock_offset
+        self._behaviour = Behaviour()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything but the behaviour."""
+        with self._lock:
+            self._endpoints: dict[str, _Kept] = {}
+            self._machines: dict[tuple[str, str], Machine] = {}
+            self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
+            self._events: list[dict[str, Any]] = []
+            self._faults: list[Fault] = []
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How the emulator behaves now."""
+        return self._behaviour
+
+    def behave(self, **changes: Any) -> Behaviour:
+        """Change the behaviour; the names are those of `Behaviour`."""
+        with self._lock:
+            self._behaviour = replace(self._behaviour, **changes)
+            return self._behaviour
 
     def now(self) -> datetime:
         """The emulator's time."""
@@ -97,24 +146,31 @@ class State:
     # Endpoints
 
     def put_endpoint(self, endpoint: EndpointRecord) -> None:
-        """Add an endpoint, or replace the one with its ID."""
+        """Add an endpoint, or replace the one with its ID; it stays as it is."""
         with self._lock:
-            self._endpoints[endpoint.id] = endpoint
+            self._endpoints[endpoint.id] = _Kept(endpoint)
 
-    def drop_endpoint(self, endpoint_id: str) -> None:
-        """Forget an endpoint."""
+    def change_endpoint(self, endpoint: EndpointRecord, then: EndpointRecord | None) -> None:
+        """Put an endpoint that becomes `then`, or goes away, after the time that a transition takes."""
         with self._lock:
-            self._endpoints.pop(endpoint_id, None)
+            self._endpoints[endpoint.id] = _Kept(endpoint, self._clock() + self._behaviour.transition, then)
 
     def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
         """The endpoint with this ID."""
-        with self._lock:
-            return self._endpoints.get(endpoint_id)
+        return next((endpoint for endpoint in self.endpoints() if endpoint.id == endpoint_id), None)
 
     def endpoints(self) -> list[EndpointRecord]:
-        """All endpoints, oldest first."""
+        """All endpoints as they are now, oldest first."""
         with self._lock:
-            return list(self._endpoints.values())
+            now = self._clock()
+            for key, kept in list(self._endpoints.items()):
+                if kept.due is None or kept.due > now:
+                    continue
+                if kept.then is None:
+                    del self._endpoints[key]
+                else:
+                    self._endpoints[key] = _Kept(kept.then)
+            return [kept.now for kept in self._endpoints.values()]
 
     # Machines and the keys pushed to them
 

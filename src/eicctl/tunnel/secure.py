@@ -83,7 +83,7 @@ class SecureSocket:
         try:
             while self._incoming.pending or self._tls.pending():
                 # With a buffer it returns a count, which the stubs do not know.
-                taken = cast("int", self._tls.read(_RECORD, view[size:]))  # type: ignore[arg-type]
+                taken = cast("int", self._tls.read(_RECORD, view[size:]))
                 if not taken:
                     break
                 size += taken

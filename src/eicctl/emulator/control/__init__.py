@@ -1,0 +1,1 @@
+"""The control plane: moto, and the parts of EICE that moto lacks."""

@@ -1,0 +1,185 @@
+"""The operations that moto lacks, as methods of its response classes: parameters in, results as the model has them out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from eicctl.emulator.control import backends, console, keys, trail
+from eicctl.emulator.control.backends import ActionResult, ServiceException
+from eicctl.emulator.control.endpoints import CreateRequest, EndpointService
+from eicctl.emulator.state import EndpointRecord, State
+
+_PAGE = 1000
+
+
+class Actions:
+    """Operations over one state.
+
+    Args:
+        state: The emulator's memory.
+        dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
+    """
+
+    def __init__(self, state: State, dns_name: Callable[[], str]) -> None:
+        self._state = state
+        self._dns_name = dns_name
+
+    def install(self) -> None:
+        """Make moto answer with these operations."""
+        backends.install(
+            ec2_actions={
+                "create_instance_connect_endpoint": self._bound(self.create),
+                "describe_instance_connect_endpoints": self._bound(self.describe),
+                "modify_instance_connect_endpoint": self._bound(self.modify),
+                "delete_instance_connect_endpoint": self._bound(self.delete),
+                "get_console_output": self._bound(self.console_output),
+            },
+            connect={"send_ssh_public_key": self._bound(self.send_key)},
+            trail={"lookup_events": self._bound(self.lookup_events)},
+        )
+
+    @staticmethod
+    def _bound(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A plain function, which moto takes for a method of the class."""
+
+        def method(response: Any) -> Any:
+            return action(response)
+
+        return method
+
+    def _service(self, response: Any) -> EndpointService:
+        return EndpointService(self._state, response.region, self._dns_name())
+
+    def create(self, response: Any) -> ActionResult:
+        """CreateInstanceConnectEndpoint."""
+        tags = response._parse_tag_specification("instance-connect-endpoint")
+        service = self._service(response)
+        token = response._get_param("ClientToken", "")
+        endpoint = service.create(
+            CreateRequest(
+                subnet_id=response._get_param("SubnetId"),
+                security_group_ids=tuple(response._get_param("SecurityGroupIds", [])),
+                preserve_client_ip=bool(response._get_param("PreserveClientIp", False)),
+                ip_address_type=response._get_param("IpAddressType", "ipv4"),
+                client_token=token,
+                tags=tags.get("instance-connect-endpoint", {}),
+            ),
+            dry_run=bool(response._get_param("DryRun", False)),
+        )
+        shown = _shape(endpoint, service.tags(endpoint.id))
+        return ActionResult({"InstanceConnectEndpoint": shown, "ClientToken": token})
+
+    def describe(self, response: Any) -> ActionResult:
+        """DescribeInstanceConnectEndpoints."""
+        ids = response._get_param("InstanceConnectEndpointIds", [])
+        size = int(response._get_param("MaxResults", _PAGE))
+        if not 1 <= size <= _PAGE:
+            raise ServiceException("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
+        found = self._service(response).describe(ids, response._filters_from_querystring())
+        if response._get_param("DryRun", False):
+            raise ServiceException("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+        start = _page_start(response._get_param("NextToken"))
+        page = found[start : start + size]
+        result: dict[str, Any] = {"InstanceConnectEndpoints": [_shape(*pair) for pair in page]}
+        if start + size < len(found):
+            result["NextToken"] = base64.b64encode(str(start + size).encode()).decode()
+        return ActionResult(result)
+
+    def modify(self, response: Any) -> ActionResult:
+        """ModifyInstanceConnectEndpoint."""
+        names = {
+            "ip_address_type": "IpAddressType",
+            "security_group_ids": "SecurityGroupIds",
+            "preserve_client_ip": "PreserveClientIp",
+        }
+        given = {ours: response._get_param(theirs) for ours, theirs in names.items()}
+        self._service(response).modify(
+            response._get_param("InstanceConnectEndpointId"),
+            {name: value for name, value in given.items() if value is not None},
+            dry_run=bool(response._get_param("DryRun", False)),
+        )
+        return ActionResult({"Return": True})
+
+    def delete(self, response: Any) -> ActionResult:
+        """DeleteInstanceConnectEndpoint."""
+        service = self._service(response)
+        endpoint = service.delete(
+            response._get_param("InstanceConnectEndpointId"), dry_run=bool(response._get_param("DryRun", False))
+        )
+        return ActionResult({"InstanceConnectEndpoint": _shape(endpoint, service.tags(endpoint.id))})
+
+    def console_output(self, response: Any) -> ActionResult:
+        """GetConsoleOutput."""
+        instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
+        text = console.output(self._state.machine_of(instance.id))
+        return ActionResult(
+            {
+                "InstanceId": instance.id,
+                "Timestamp": self._state.now(),
+                "Output": base64.b64encode(text.encode()).decode(),
+            }
+        )
+
+    def send_key(self, response: Any) -> ActionResult:
+        """SendSSHPublicKey."""
+        keys.send(
+            self._state,
+            backends.ec2(response.region),
+            instance_id=response._get_param("InstanceId", ""),
+            os_user=response._get_param("InstanceOSUser", ""),
+            public_key=response._get_param("SSHPublicKey", ""),
+            zone=response._get_param("AvailabilityZone", ""),
+        )
+        return ActionResult({"RequestId": trail.new_id(), "Success": True})
+
+    def lookup_events(self, response: Any) -> ActionResult:
+        """CloudTrail's LookupEvents."""
+        return ActionResult(
+            trail.lookup(
+                self._state.events(),
+                attributes=response._get_param("LookupAttributes", []),
+                start=response._get_param("StartTime"),
+                end=response._get_param("EndTime"),
+                size=int(response._get_param("MaxResults", 50)),
+                page=_page_start(response._get_param("NextToken")),
+            )
+        )
+
+
+def _page_start(token: str | None) -> int:
+    if not token:
+        return 0
+    try:
+        return int(base64.b64decode(token, validate=True))
+    except ValueError:
+        raise ServiceException("InvalidNextToken", "The token is not valid.") from None
+
+
+def _shape(endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:
+    """The endpoint as botocore's model has it."""
+    names = {"DnsName": endpoint.dns_name, "FipsDnsName": endpoint.fips_dns_name}
+    return {
+        "OwnerId": endpoint.owner_id,
+        "InstanceConnectEndpointId": endpoint.id,
+        "InstanceConnectEndpointArn": endpoint.arn,
+        "State": endpoint.state,
+        "StateMessage": endpoint.state_message,
+        **names,
+        "NetworkInterfaceIds": list(endpoint.network_interface_ids),
+        "VpcId": endpoint.vpc_id,
+        "AvailabilityZone": endpoint.availability_zone,
+        "AvailabilityZoneId": endpoint.availability_zone_id,
+        "CreatedAt": endpoint.created_at,
+        "SubnetId": endpoint.subnet_id,
+        "PreserveClientIp": endpoint.preserve_client_ip,
+        "SecurityGroupIds": list(endpoint.security_group_ids),
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        "IpAddressType": endpoint.ip_address_type,
+        "PublicDnsNames": {
+            family: names
+            for family, types in (("Ipv4", ("ipv4", "dualstack")), ("Dualstack", ("dualstack", "ipv6")))
+            if endpoint.ip_address_type in types
+        },
+    }

@@ -1,0 +1,38 @@
+"""The WSGI application of the control plane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+
+from eicctl.emulator.control.actions import Actions
+from eicctl.emulator.control.guard import Guard
+from eicctl.emulator.signature import Verifier
+from eicctl.emulator.state import State
+
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) -> Wsgi:
+    """Return moto's server with the operations that it lacks, behind a check of each request's signature.
+
+    Args:
+        state: The emulator's memory.
+        verifier: Checks signatures.
+        dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
+    """
+    Actions(state, dns_name).install()
+    return Guard(_slowed(state, DomainDispatcherApplication(create_backend_app)), verifier)
+
+
+def _slowed(state: State, app: Wsgi) -> Wsgi:
+    def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if latency := state.behaviour.latency:
+            time.sleep(latency)
+        return app(environ, start_response)
+
+    return serve

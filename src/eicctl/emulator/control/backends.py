@@ -1,0 +1,50 @@
+"""The parts of moto's inside that the emulator touches, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from moto.cloudtrail.responses import CloudTrailResponse
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.base_backend import BackendDict
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.ec2.models import ec2_backends
+from moto.ec2.responses import EC2Response
+from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
+from moto.rds.models import rds_backends
+
+ACCOUNT = DEFAULT_ACCOUNT_ID
+"""The account that everything belongs to."""
+
+__all__ = ["ACCOUNT", "ActionResult", "ServiceException", "ec2", "install", "rds", "reset"]
+
+Action = Callable[[Any], Any]
+"""A method of one of moto's response classes: takes the response object, answers with an `ActionResult`."""
+
+
+def ec2(region: str) -> Any:
+    """moto's EC2 of a region."""
+    return ec2_backends[ACCOUNT][region]
+
+
+def rds(region: str) -> Any:
+    """moto's RDS of a region."""
+    return rds_backends[ACCOUNT][region]
+
+
+def reset() -> None:
+    """Forget all resources of all services."""
+    BackendDict.reset()
+
+
+def install(ec2_actions: Mapping[str, Action], connect: Mapping[str, Action], trail: Mapping[str, Action]) -> None:
+    """Add operations, by their names in snake case, to the responses of EC2, EC2 Instance Connect and CloudTrail."""
+    for response, actions in (
+        (EC2Response, ec2_actions),
+        (Ec2InstanceConnectResponse, connect),
+        (CloudTrailResponse, trail),
+    ):
+        for name, action in actions.items():
+            setattr(response, name, action)

@@ -1,0 +1,238 @@
+"""Create, describe, modify and delete EC2 Instance Connect Endpoints, as EC2 does.
+
+Codes that eice-facts.md does not give are inferred from EC2's usual ones and marked so.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from eicctl.emulator.control.backends import ACCOUNT, ServiceException, ec2
+from eicctl.emulator.state import EndpointRecord, State
+
+ADDRESS_TYPES = ("ipv4", "dualstack", "ipv6")
+_ID = re.compile(r"eice-[0-9a-f]{17}|eice-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRequest:
+    """The parameters of CreateInstanceConnectEndpoint."""
+
+    subnet_id: str
+    security_group_ids: tuple[str, ...] = ()
+    preserve_client_ip: bool = False
+    ip_address_type: str = "ipv4"
+    client_token: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class EndpointService:
+    """The EICE part of EC2 in one region.
+
+    Args:
+        state: Where endpoints are kept.
+        region: The region.
+        dns_name: What every endpoint's DNS name is: `HOST` or `HOST:PORT` of the data plane.
+    """
+
+    def __init__(self, state: State, region: str, dns_name: str) -> None:
+        self._state = state
+        self._region = region
+        self._dns_name = dns_name
+        self._ec2 = ec2(region)
+
+    def create(self, request: CreateRequest, *, dry_run: bool) -> EndpointRecord:
+        """Make an endpoint, or return the one that the same request has made before (ClientToken)."""
+        subnet = self._ec2.subnets_by_id(request.subnet_id)
+        vpc_id = str(subnet.vpc_id)
+        groups = self._groups(request.security_group_ids, vpc_id)
+        _check_modes(request.ip_address_type, request.preserve_client_ip)
+        if replayed := self._replayed(request):
+            return replayed
+        self._check_limit(vpc_id, request.subnet_id)
+        if dry_run:
+            raise dry_run_succeeds()
+        return self._make(request, subnet, groups)
+
+    def describe(
+        self, ids: Sequence[str], filters: Mapping[str, Sequence[str]]
+    ) -> list[tuple[EndpointRecord, dict[str, str]]]:
+        """Return the endpoints that match, each with its tags."""
+        for endpoint_id in ids:
+            self.get(endpoint_id)
+        found = [(endpoint, self.tags(endpoint.id)) for endpoint in self._mine()]
+        return [
+            (endpoint, tags)
+            for endpoint, tags in found
+            if (not ids or endpoint.id in ids)
+            and all(_matches(endpoint, tags, name, values) for name, values in filters.items())
+        ]
+
+    def modify(self, endpoint_id: str, changes: Mapping[str, Any], *, dry_run: bool) -> None:
+        """Change an endpoint; the old configuration serves until `update-complete`."""
+        endpoint = self.get(endpoint_id)
+        if endpoint.state not in ("create-complete", "update-complete", "update-failed"):
+            raise ServiceException(  # the code is inferred
+                "IncorrectState", f"The endpoint {endpoint_id} is in state {endpoint.state} and cannot be modified."
+            )
+        if "security_group_ids" in changes:
+            changes = dict(changes, security_group_ids=self._groups(changes["security_group_ids"], endpoint.vpc_id))
+        changed = replace(endpoint, **changes, state="update-complete")
+        _check_modes(changed.ip_address_type, changed.preserve_client_ip)
+        if dry_run:
+            raise dry_run_succeeds()
+        self._state.change_endpoint(replace(endpoint, state="update-in-progress"), changed)
+        for interface in endpoint.network_interface_ids:
+            self._ec2.enis[interface]._group_set = [
+                self._ec2.groups[endpoint.vpc_id][g] for g in changed.security_group_ids
+            ]
+
+    def delete(self, endpoint_id: str, *, dry_run: bool) -> EndpointRecord:
+        """Begin to delete an endpoint."""
+        endpoint = self.get(endpoint_id)
+        if dry_run:
+            raise dry_run_succeeds()
+        deleting = replace(endpoint, state="delete-in-progress")
+        self._state.change_endpoint(deleting, None)
+        for interface in endpoint.network_interface_ids:
+            self._ec2.enis.pop(interface, None)
+        return deleting
+
+    def get(self, endpoint_id: str) -> EndpointRecord:
+        """Return an endpoint of this region by its ID."""
+        if not _ID.fullmatch(endpoint_id):
+            raise ServiceException(
+                "InvalidInstanceConnectEndpointId.Malformed",
+                f'Invalid id: "{endpoint_id}" (expecting "eice-...")',
+            )
+        for endpoint in self._mine():
+            if endpoint.id == endpoint_id:
+                return endpoint
+        raise ServiceException(
+            "InvalidInstanceConnectEndpointId.NotFound",
+            f"The instance connect endpoint ID '{endpoint_id}' does not exist",
+        )
+
+    def tags(self, endpoint_id: str) -> dict[str, str]:
+        """Return an endpoint's tags, also those that CreateTags has made."""
+        return dict(self._ec2.tags.get(endpoint_id, {}))
+
+    def _mine(self) -> Iterable[EndpointRecord]:
+        return [endpoint for endpoint in self._state.endpoints() if endpoint.region == self._region]
+
+    def _groups(self, ids: Sequence[str], vpc_id: str) -> tuple[str, ...]:
+        of_vpc = self._ec2.groups[vpc_id]
+        if not ids:
+            return tuple(group.id for group in of_vpc.values() if group.name == "default")
+        for group_id in ids:
+            if group_id in of_vpc:
+                continue
+            if any(group_id in groups for groups in self._ec2.groups.values()):
+                raise ServiceException(  # the code is inferred
+                    "InvalidParameter", f"The security group '{group_id}' does not belong to VPC '{vpc_id}'"
+                )
+            raise ServiceException("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+        return tuple(ids)
+
+    def _replayed(self, request: CreateRequest) -> EndpointRecord | None:
+        if not request.client_token:
+            return None
+        for endpoint in self._mine():
+            if endpoint.client_token == request.client_token:
+                same = (
+                    endpoint.subnet_id == request.subnet_id
+                    and endpoint.preserve_client_ip == request.preserve_client_ip
+                    and endpoint.ip_address_type == request.ip_address_type
+                    and (not request.security_group_ids or endpoint.security_group_ids == request.security_group_ids)
+                )
+                if same:
+                    return endpoint
+                raise ServiceException(  # the code is EC2's usual one
+                    "IdempotentParameterMismatch", "The client token was used before with other parameters."
+                )
+        return None
+
+    def _check_limit(self, vpc_id: str, subnet_id: str) -> None:
+        """One endpoint per VPC and one per subnet (eice-facts.md, Limits); the code is inferred."""
+        for endpoint in self._mine():
+            if endpoint.state == "create-failed":
+                continue
+            if vpc_id == endpoint.vpc_id or subnet_id == endpoint.subnet_id:
+                raise ServiceException(
+                    "InstanceConnectEndpointLimitExceeded",
+                    f"The limit of one endpoint per VPC is reached: {endpoint.id} is in {vpc_id}.",
+                )
+
+    def _make(self, request: CreateRequest, subnet: Any, groups: tuple[str, ...]) -> EndpointRecord:
+        endpoint_id = f"eice-{secrets.token_hex(9)[:17]}"
+        interface = self._ec2.create_network_interface(
+            subnet, [], group_ids=list(groups), description=f"EC2 Instance Connect Endpoint {endpoint_id}"
+        )
+        making = EndpointRecord(
+            id=endpoint_id,
+            arn=f"arn:aws:ec2:{self._region}:{ACCOUNT}:instance-connect-endpoint/{endpoint_id}",
+            owner_id=ACCOUNT,
+            region=self._region,
+            vpc_id=subnet.vpc_id,
+            subnet_id=request.subnet_id,
+            availability_zone=subnet.availability_zone,
+            availability_zone_id=str(subnet._availability_zone.zone_id),
+            dns_name=self._dns_name,
+            fips_dns_name=self._dns_name,
+            state="create-in-progress",
+            security_group_ids=groups,
+            network_interface_ids=(interface.id,),
+            created_at=self._state.now(),
+            ip_address_type=request.ip_address_type,
+            preserve_client_ip=request.preserve_client_ip,
+            client_token=request.client_token,
+        )
+        failure = self._state.behaviour.fail_create
+        if failure:
+            self._state.behave(fail_create="")
+            made = replace(making, state="create-failed", state_message=failure)
+        else:
+            made = replace(making, state="create-complete")
+        if request.tags:
+            self._ec2.create_tags([endpoint_id], dict(request.tags))
+        self._state.change_endpoint(making, made)
+        return making
+
+
+def dry_run_succeeds() -> ServiceException:
+    """EC2's answer to a dry run of a request that would have succeeded."""
+    return ServiceException("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+
+
+def _check_modes(ip_address_type: str, preserve_client_ip: bool) -> None:
+    if ip_address_type not in ADDRESS_TYPES:
+        raise ServiceException(
+            "InvalidParameterValue", f"Value ({ip_address_type}) for parameter ipAddressType is invalid."
+        )
+    if preserve_client_ip and ip_address_type != "ipv4":
+        raise ServiceException(
+            "InvalidParameterCombination", "preserveClientIp is supported only with the ipv4 IP address type."
+        )
+
+
+def _matches(endpoint: EndpointRecord, tags: Mapping[str, str], name: str, wanted: Sequence[str]) -> bool:
+    if name.startswith("tag:"):
+        have = [tags[name[4:]]] if name[4:] in tags else []
+    else:
+        fields: dict[str, Iterable[str]] = {
+            "instance-connect-endpoint-id": [endpoint.id],
+            "state": [endpoint.state],
+            "subnet-id": [endpoint.subnet_id],
+            "vpc-id": [endpoint.vpc_id],
+            "tag-key": tags,
+            "tag-value": tags.values(),
+        }
+        if name not in fields:
+            raise ServiceException("InvalidParameterValue", f"The filter '{name}' is invalid")
+        have = list(fields[name])
+    return any(fnmatch.fnmatchcase(value, pattern) for value in have for pattern in wanted)

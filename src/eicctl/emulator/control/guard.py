@@ -1,0 +1,61 @@
+"""Only signed requests get in.
+
+Whoever may push a key gets a shell as the user that runs the emulator, so other users of this machine must not.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+from eicctl.emulator.signature import Rejected, Verifier
+
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class Guard:
+    """A WSGI application that passes on what carries a good signature and refuses the rest with 403.
+
+    Args:
+        app: What is guarded.
+        verifier: Checks the signature.
+    """
+
+    def __init__(self, app: Wsgi, verifier: Verifier) -> None:
+        self._app = app
+        self._verifier = verifier
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}
+        headers |= {name: environ[key] for key, name in _PLAIN.items() if environ.get(key)}
+        path = quote(environ.get("PATH_INFO", "/"))
+        query = environ.get("QUERY_STRING", "")
+        try:
+            self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
+        except Rejected as why:
+            return _refuse(start_response, why, is_json="x-amz-target" in headers)
+        return self._app(environ, start_response)
+
+
+_PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
+
+
+def _refuse(start_response: StartResponse, why: Rejected, is_json: bool) -> Iterable[bytes]:
+    """Answer in the error form of the service's protocol; of the others, the query protocol's serves."""
+    if is_json:
+        kind = "application/x-amz-json-1.1"
+        body = json.dumps({"__type": why.code, "message": why.message})
+    else:
+        kind = "text/xml"
+        body = (
+            f"<Response><Errors><Error><Code>{why.code}</Code><Message>{why.message}</Message></Error></Errors>"
+            "<RequestID>refused</RequestID></Response>"
+        )
+    start_response("403 Forbidden", [("Content-Type", kind)])
+    return [body.encode()]

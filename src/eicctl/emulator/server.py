@@ -1,0 +1,214 @@
+"""The emulator as a whole: control plane, data plane and machines in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from eicctl.emulator.control.app import create_app
+from eicctl.emulator.control.backends import ACCOUNT, reset
+from eicctl.emulator.control.credentials import Known, lookup
+from eicctl.emulator.control.world import load_world
+from eicctl.emulator.control_api import ControlApi
+from eicctl.emulator.gateway import Gateway
+from eicctl.emulator.machines import Machines
+from eicctl.emulator.signature import Verifier
+from eicctl.emulator.state import Fault, State
+from eicctl.emulator.tls import make_context
+from eicctl.errors import LocalError
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to start an emulator.
+
+    Attributes:
+        port: Port of the control plane (HTTP); 0 for a free one.
+        data_port: Port of the data plane (TLS); 0 for a free one.
+        data_host: The host in every endpoint's DNS name; it must lead to loopback.
+        world: World file; None for the one that eicctl ships.
+        sshd: Whether Linux machines are OpenSSH's sshd instead of the embedded server.
+    """
+
+    port: int = 0
+    data_port: int = 0
+    data_host: str = "localhost"
+    world: Path | None = None
+    sshd: bool = False
+
+
+class Emulator:
+    """A local AWS. A context manager; moto's memory is the process's, so there is one at a time."""
+
+    def __init__(self, options: Options | None = None, **behaviour: Any) -> None:
+        self._options = options or Options()
+        self.state = State()
+        self.state.behave(**behaviour)
+        self.token = secrets.token_urlsafe(24)
+        self._own = Known(
+            access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
+            secret=secrets.token_urlsafe(30),
+            arn=f"arn:aws:iam::{ACCOUNT}:user/local",
+            kind="IAMUser",
+        )
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The control plane's URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment with which any AWS client uses this emulator; an empty value stands for an unset variable."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_CA_BUNDLE": str(self.ca_file),
+            "AWS_ACCESS_KEY_ID": self._own.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self._own.secret,
+            "AWS_SESSION_TOKEN": "",
+            "AWS_PROFILE": "",
+            "AWS_DEFAULT_PROFILE": "",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def start(self) -> None:
+        """Bind, load the world, and serve.
+
+        Raises:
+            LocalError: A port is busy, or sshd is missing.
+            UsageError: The world file is not good.
+        """
+        with contextlib.ExitStack() as undo:
+            self.folder = Path(tempfile.mkdtemp(prefix="eicctl-local-"))
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            machines = Machines(self.state, self.folder, sshd=self._options.sshd)
+            self._reset_world()
+            context, self.ca_file = make_context(self.folder, self._options.data_host)
+            verifier = Verifier(self.state, lookup(self._own))
+            self._gateway = Gateway(self.state, verifier, machines)
+            sockets = _bind_data(self._options.data_port)
+            for sock in sockets:
+                undo.callback(sock.close)
+            self.data_port = int(sockets[0].getsockname()[1])
+            self._start_control(verifier, undo)
+            self._start_loop(undo)
+            self._call(self._gateway.start(sockets, context))
+            undo.callback(lambda: self._call(self._gateway.stop()))
+            self._cleanup = undo.pop_all()
+
+    def stop(self) -> None:
+        """Stop serving and remove every file."""
+        self._cleanup.close()
+
+    def reset(self) -> None:
+        """Put the world back as it was at the start; behaviour stays."""
+        self._reset_world()
+
+    def add_fault(self, kind: str, **parameters: Any) -> Fault:
+        """Ask for a fault; the parameters are those of docs/emulator.md, with `times`, `endpoint_id` and `address`."""
+        from eicctl.emulator.faults import parse
+
+        fault = parse({"kind": kind, **parameters})
+        self.state.add_fault(fault)
+        return fault
+
+    def connections(self) -> dict[str, int]:
+        """How many connections each endpoint carries."""
+        return self._gateway.open_connections()
+
+    def _reset_world(self) -> None:
+        reset()
+        self.state.clear()
+        load_world(self.state, self._options.world)
+
+    def _dns_name(self) -> str:
+        host = self._options.data_host
+        return host if self.data_port == 443 else f"{host}:{self.data_port}"
+
+    def _start_control(self, verifier: Verifier, undo: contextlib.ExitStack) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        app = ControlApi(
+            self.state,
+            self.token,
+            self.reset,
+            self.connections,
+            create_app(self.state, verifier, self._dns_name),
+        )
+        sock = _listen(socket.AF_INET, "127.0.0.1", self._options.port)
+        undo.callback(sock.close)
+        server: BaseWSGIServer = make_server("127.0.0.1", 0, app, threaded=True, fd=sock.fileno())
+        self.port = int(sock.getsockname()[1])
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        undo.callback(server.server_close)
+        undo.callback(thread.join)
+        undo.callback(server.shutdown)
+
+    def _start_loop(self, undo: contextlib.ExitStack) -> None:
+        self._loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        thread.start()
+        undo.callback(self._loop.close)
+        undo.callback(thread.join)
+        undo.callback(self._loop.call_soon_threadsafe, self._loop.stop)
+        undo.callback(lambda: self._call(self._loop.shutdown_default_executor()))
+
+    def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+
+def _bind_data(port: int) -> list[socket.socket]:
+    """Return sockets on both loopback addresses, or on IPv4's where there is no IPv6."""
+    first = _listen(socket.AF_INET, "127.0.0.1", port)
+    try:
+        return [first, _listen(socket.AF_INET6, "::1", int(first.getsockname()[1]))]
+    except (OSError, LocalError):
+        return [first]
+
+
+def _listen(family: int, host: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(512)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise LocalError(
+                f"port {port} on {host} is in use", hint="choose others with --port and --data-port"
+            ) from error
+        if error.errno == errno.EACCES:
+            raise LocalError(
+                f"not permitted to listen on port {port}", hint="ports below 1024 need privileges"
+            ) from error
+        raise
+    return sock

@@ -1,0 +1,97 @@
+"""The SSH server of an emulated Linux instance: asyncssh in front, this computer's own shell behind."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from eicctl.emulator.shell import run
+from eicctl.emulator.state import Machine, State
+
+
+class SshMachine:
+    """Serves SSH for one machine. What clients run is run as the user that runs the emulator.
+
+    Args:
+        state: Tells which keys are accepted now, and what else the world has.
+        machine: The machine.
+        home: The folder that stands for its users' home.
+    """
+
+    def __init__(self, state: State, machine: Machine, home: Path) -> None:
+        self._state = state
+        self._machine = machine
+        self._home = home
+        self._key = asyncssh.import_private_key(machine.host_key)
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Serve one connection on a connected socket until it ends."""
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError, asyncssh.Error, TimeoutError):
+            connection = await asyncssh.run_server(
+                sock,
+                server_factory=lambda: _Server(self._state, self._machine),
+                server_host_keys=[self._key],
+                server_version="eicctl_local",
+                process_factory=lambda process: run(process, self._home),
+                sftp_factory=lambda channel: _Sftp(channel, self._home),
+                allow_scp=True,
+                encoding=None,
+                agent_forwarding=False,
+                compression_algs=None,
+                login_timeout=30,
+                window=2**21,
+            )
+            await connection.wait_closed()
+
+
+class _Server(asyncssh.SSHServer):
+    """Who may log in, and where forwarded connections go."""
+
+    def __init__(self, state: State, machine: Machine) -> None:
+        self._state = state
+        self._machine = machine
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        if username not in self._machine.users:
+            return False
+        accepted = self._state.keys(self._machine.instance_id, username)
+        return any(asyncssh.import_public_key(line) == key for line in accepted)
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        """Forward to loopback of this computer, or to what the world says is behind an address of the VPC."""
+        if dest_host in ("localhost", "127.0.0.1", "::1"):
+            return True
+        machine = self._state.machine(self._machine.vpc_id, dest_host)
+        where = dict(machine.forwards).get(dest_port) if machine else None
+        if where is None:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
+        host, _, port = where.rpartition(":")
+        return self._connection.forward_connection(host, int(port))
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        return listen_host in ("", "localhost", "127.0.0.1", "::1")
+
+
+class _Sftp(asyncssh.SFTPServer):
+    """Files of this computer, relative names from the machine's home."""
+
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Path) -> None:
+        super().__init__(channel)
+        self._home = str(home).encode()
+
+    def map_path(self, path: bytes) -> bytes:
+        return path if path.startswith(b"/") else self._home + b"/" + path
