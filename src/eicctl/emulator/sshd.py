@@ -68,7 +68,7 @@ class Sshd:
         with sock:
             process = await asyncio.create_subprocess_exec(
                 self._program, "-i", "-e", "-f", str(folder / "config"),
-                stdin=sock, stdout=sock, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+                stdin=sock.fileno(), stdout=sock.fileno(), stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         try:
             await process.wait()

@@ -115,9 +115,12 @@ class State:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.RLock()
-        self._clock = lambda: clock() + self._behaviour.clock_offset
         self._behaviour = Behaviour()
+        self._real_clock = clock
         self.clear()
+
+    def _clock(self) -> float:
+        return self._real_clock() + self._behaviour.clock_offset
 
     def clear(self) -> None:
         """Forget everything but the behaviour."""

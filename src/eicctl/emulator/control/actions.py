@@ -1,4 +1,4 @@
-"""The operations that moto lacks, as methods of its response classes: parameters in, results as the model has them out."""
+"""The operations that moto lacks, as methods of its response classes: parameters in, results out."""
 
 from __future__ import annotations
 

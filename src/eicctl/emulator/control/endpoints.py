@@ -48,7 +48,7 @@ class EndpointService:
 
     def create(self, request: CreateRequest, *, dry_run: bool) -> EndpointRecord:
         """Make an endpoint, or return the one that the same request has made before (ClientToken)."""
-        subnet = self._ec2.subnets_by_id(request.subnet_id)
+        subnet = self._ec2.get_subnet(request.subnet_id)
         vpc_id = str(subnet.vpc_id)
         groups = self._groups(request.security_group_ids, vpc_id)
         _check_modes(request.ip_address_type, request.preserve_client_ip)

@@ -1,0 +1,281 @@
+"""EC2 Instance Connect Endpoints: create, list, get, modify, delete, wait."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from eicctl.aws.failures import code_of, translated
+from eicctl.aws.parallel import together
+from eicctl.aws.session import Session
+from eicctl.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
+from eicctl.model import Endpoint
+
+TIMEOUT = 600.0
+"""Seconds to wait for a state by default; making an endpoint takes minutes (eice-facts.md, Control plane)."""
+
+_TOKENS = 10
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
+Progress = Callable[[Endpoint | None], None]
+"""Told the endpoint after each look while waiting; None once it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint:
+    """What to create. Without groups EC2 takes the VPC's default one."""
+
+    subnet_id: str
+    security_group_ids: tuple[str, ...] = ()
+    preserve_client_ip: bool = False
+    ip_address_type: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def list_endpoints(
+    session: Session, *, filters: Mapping[str, Sequence[str]] | None = None, region: str | None = None
+) -> list[Endpoint]:
+    """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `subnet-id`, `tag:KEY`, …)."""
+    request: dict[str, Any] = {}
+    if filters:
+        request["Filters"] = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+    where = region or session.region
+    with translated("list the endpoints"):
+        client = session.client("ec2", where)
+        pages = client.get_paginator("describe_instance_connect_endpoints").paginate(**request)
+        return [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
+
+
+def list_in_all_regions(
+    session: Session, *, filters: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[Endpoint], dict[str, EicctlError]]:
+    """Return the endpoints of all regions that the account uses, and the errors of regions that did not answer."""
+    with translated("list the regions"):
+        regions = sorted(row["RegionName"] for row in session.client("ec2").describe_regions()["Regions"])
+
+    def look(region: str) -> list[Endpoint] | EicctlError:
+        try:
+            return list_endpoints(session, filters=filters, region=region)
+        except EicctlError as error:
+            return error
+
+    answers = together([lambda region=region: look(region) for region in regions])  # type: ignore[misc]
+    endpoints = [endpoint for answer in answers if isinstance(answer, list) for endpoint in answer]
+    failures = {
+        region: answer for region, answer in zip(regions, answers, strict=True) if isinstance(answer, EicctlError)
+    }
+    return endpoints, failures
+
+
+def get_endpoint(session: Session, name: str) -> Endpoint:
+    """Return the endpoint with this ID or Name tag.
+
+    Raises:
+        NotFoundError: There is none.
+        AmbiguousError: Several have the name.
+    """
+    if not name.startswith("eice-"):
+        named = list_endpoints(session, filters={"tag:Name": [name]})
+        if len(named) > 1:
+            raise AmbiguousError(f"several endpoints are named {name!r}: " + ", ".join(e.id for e in named))
+        if not named:
+            raise NotFoundError(
+                f"there is no endpoint named {name!r} in {session.region}", hint="eicctl list-endpoints"
+            )
+        return named[0]
+    with translated(f"look up {name}"):
+        rows = session.client("ec2").describe_instance_connect_endpoints(InstanceConnectEndpointIds=[name])
+    for row in rows["InstanceConnectEndpoints"]:
+        return endpoint_of(row, session.region)
+    raise NotFoundError(f"there is no endpoint {name} in {session.region}", hint="eicctl list-endpoints --all-regions")
+
+
+def create_endpoint(session: Session, new: NewEndpoint) -> Endpoint:
+    """Create an endpoint and return it as EC2 answers, still being made.
+
+    The ClientToken is derived from what is asked for, so that a retry after a lost answer creates nothing twice. EC2
+    repeats its old answer for a token also when that endpoint is gone; then the next token is used.
+
+    Raises:
+        ConflictError: The VPC or the subnet has an endpoint already, or another limit is reached.
+    """
+    answer: Endpoint | None = None
+    for generation in range(_TOKENS):
+        with translated("create the endpoint"):
+            row = session.client("ec2").create_instance_connect_endpoint(**request_of(new, generation))
+        answer = endpoint_of(row["InstanceConnectEndpoint"], session.region)
+        if not answer.state.startswith("delete") and _exists(session, answer.id):
+            return answer
+    raise ConflictError(
+        f"EC2 keeps answering with an endpoint that is gone ({answer and answer.id})", hint="try again in some minutes"
+    )
+
+
+def request_of(new: NewEndpoint, generation: int = 0) -> dict[str, Any]:
+    """Return the parameters of CreateInstanceConnectEndpoint."""
+    request: dict[str, Any] = {
+        "SubnetId": new.subnet_id,
+        # AWS's pages differ about the default, so it is always sent (eice-facts.md, Client-IP preservation).
+        "PreserveClientIp": new.preserve_client_ip,
+        "ClientToken": _token(new, generation),
+    }
+    if new.security_group_ids:
+        request["SecurityGroupIds"] = list(new.security_group_ids)
+    if new.ip_address_type:
+        request["IpAddressType"] = new.ip_address_type
+    if new.tags:
+        tags = [{"Key": key, "Value": value} for key, value in new.tags.items()]
+        request["TagSpecifications"] = [{"ResourceType": "instance-connect-endpoint", "Tags": tags}]
+    return request
+
+
+def check_create(session: Session, new: NewEndpoint) -> None:
+    """Ask EC2 whether it would create the endpoint (DryRun).
+
+    Raises:
+        EicctlError: Why it would not.
+    """
+    check_dry_run("create the endpoint", session.client("ec2").create_instance_connect_endpoint, **request_of(new))
+
+
+def modify_endpoint(session: Session, endpoint_id: str, *, dry_run: bool = False, **changes: Any) -> None:
+    """Change an endpoint. The old configuration serves until the state is `update-complete`.
+
+    Args:
+        session: Access to AWS.
+        endpoint_id: The endpoint.
+        dry_run: Only ask EC2 whether it would.
+        changes: `IpAddressType`, `SecurityGroupIds` (replaces the set), `PreserveClientIp`.
+    """
+    call = session.client("ec2").modify_instance_connect_endpoint
+    if dry_run:
+        check_dry_run("modify the endpoint", call, InstanceConnectEndpointId=endpoint_id, **changes)
+        return
+    with translated("modify the endpoint"):
+        call(InstanceConnectEndpointId=endpoint_id, **changes)
+
+
+def delete_endpoint(session: Session, endpoint_id: str, *, dry_run: bool = False) -> None:
+    """Begin to delete an endpoint; its open connections end with it."""
+    call = session.client("ec2").delete_instance_connect_endpoint
+    if dry_run:
+        check_dry_run("delete the endpoint", call, InstanceConnectEndpointId=endpoint_id)
+        return
+    with translated("delete the endpoint"):
+        call(InstanceConnectEndpointId=endpoint_id)
+
+
+def check_dry_run(action: str, call: Callable[..., Any], **request: Any) -> None:
+    """Make a call with `DryRun`; EC2 answers with the error `DryRunOperation` where it would have done it."""
+    try:
+        with translated(action):
+            call(**request, DryRun=True)
+    except EicctlError as error:
+        if code_of(error) != "DryRunOperation":
+            raise
+
+
+def wait_usable(session: Session, endpoint_id: str, *, timeout: float = TIMEOUT, progress: Progress) -> Endpoint:
+    """Wait until an endpoint is made or changed, and return it.
+
+    Raises:
+        UnavailableError: It failed (with EC2's StateMessage), or is not ready in time.
+    """
+
+    def ready(endpoint: Endpoint | None) -> bool:
+        if endpoint is None:
+            raise NotFoundError(f"the endpoint {endpoint_id} is gone")
+        if endpoint.state.endswith("-failed"):
+            why = endpoint.state_message or "EC2 does not say why"
+            raise UnavailableError(f"the endpoint {endpoint_id} is in state {endpoint.state}: {why}", hint=_FAILED)
+        return endpoint.state in ("create-complete", "update-complete")
+
+    endpoint = _wait(session, endpoint_id, ready, timeout, progress)
+    if endpoint is None:  # `ready` has raised
+        raise NotFoundError(f"the endpoint {endpoint_id} is gone")
+    return endpoint
+
+
+def wait_deleted(session: Session, endpoint_id: str, *, timeout: float = TIMEOUT, progress: Progress) -> None:
+    """Wait until an endpoint is gone."""
+
+    def gone(endpoint: Endpoint | None) -> bool:
+        if endpoint and endpoint.state == "delete-failed":
+            raise UnavailableError(f"the endpoint {endpoint_id} could not be deleted: {endpoint.state_message}")
+        return endpoint is None or endpoint.state == "delete-complete"
+
+    _wait(session, endpoint_id, gone, timeout, progress)
+
+
+_FAILED = "correct the cause, delete the endpoint (eicctl delete-endpoint) and make it again"
+
+
+def _wait(
+    session: Session, endpoint_id: str, done: Callable[[Endpoint | None], bool], timeout: float, progress: Progress
+) -> Endpoint | None:
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while True:
+        endpoint = _look(session, endpoint_id)
+        progress(endpoint)
+        if done(endpoint):
+            return endpoint
+        left = deadline - time.monotonic()
+        if left <= 0:
+            state = endpoint.state if endpoint else "gone"
+            raise UnavailableError(
+                f"the endpoint {endpoint_id} is still in state {state} after {timeout:.0f} s",
+                hint=f"EC2 goes on with it: eicctl show-endpoint {endpoint_id}; --timeout waits longer",
+            )
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.3, _LONGEST_PAUSE)
+
+
+def _look(session: Session, endpoint_id: str) -> Endpoint | None:
+    try:
+        return get_endpoint(session, endpoint_id)
+    except NotFoundError:
+        return None
+
+
+def _exists(session: Session, endpoint_id: str) -> bool:
+    for _ in range(3):
+        if _look(session, endpoint_id):
+            return True
+        time.sleep(1)  # EC2's reads may lag behind its writes
+    return False
+
+
+def _token(new: NewEndpoint, generation: int) -> str:
+    content = json.dumps([asdict(new), generation], sort_keys=True)
+    return "eicctl-" + hashlib.sha256(content.encode()).hexdigest()[:40]
+
+
+def endpoint_of(row: Mapping[str, Any], region: str) -> Endpoint:
+    """Return the endpoint that a row of DescribeInstanceConnectEndpoints tells of."""
+    names = row.get("PublicDnsNames", {})
+    dualstack = names.get("Dualstack", {})
+    return Endpoint(
+        id=row["InstanceConnectEndpointId"],
+        state=row.get("State", ""),
+        vpc_id=row.get("VpcId", ""),
+        subnet_id=row.get("SubnetId", ""),
+        availability_zone=row.get("AvailabilityZone", ""),
+        dns_name=row.get("DnsName", "") or names.get("Ipv4", {}).get("DnsName", ""),
+        region=region,
+        arn=row.get("InstanceConnectEndpointArn", ""),
+        state_message=row.get("StateMessage", ""),
+        fips_dns_name=row.get("FipsDnsName", ""),
+        dualstack_dns_name=dualstack.get("DnsName", ""),
+        dualstack_fips_dns_name=dualstack.get("FipsDnsName", ""),
+        ip_address_type=row.get("IpAddressType", "ipv4") or "ipv4",
+        preserve_client_ip=bool(row.get("PreserveClientIp", False)),
+        security_group_ids=tuple(row.get("SecurityGroupIds", [])),
+        network_interface_ids=tuple(row.get("NetworkInterfaceIds", [])),
+        created_at=row.get("CreatedAt"),
+        tags={tag["Key"]: tag["Value"] for tag in row.get("Tags", [])},
+    )

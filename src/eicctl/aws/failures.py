@@ -1,0 +1,180 @@
+"""The boundary to botocore: each of its exceptions as one of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from eicctl.errors import (
+    ConflictError,
+    CredentialsError,
+    DeniedError,
+    EicctlError,
+    LocalError,
+    NetworkError,
+    NotFoundError,
+    RefusedError,
+    ThrottledError,
+    UsageError,
+)
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN = {
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "InvalidAccessKeyId",
+}
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthException", "OptInRequired"}
+_CONFLICT = {"DependencyViolation", "IdempotentParameterMismatch", "IncorrectState", "InvalidGroup.Duplicate"}
+
+
+@contextlib.contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn botocore's exceptions into `EicctlError`.
+
+    Args:
+        action: What is being done, after "cannot": `list the endpoints`.
+    """
+    try:
+        yield
+    except EicctlError:
+        raise
+    except Exception as error:
+        # botocore is not imported here: an exception of its own means that it is loaded.
+        if not type(error).__module__.startswith(("botocore", "boto3")):
+            raise
+        raise translate(error, action) from error
+
+
+def translate(error: Exception, action: str) -> EicctlError:
+    """Return our error for one of botocore's."""
+    import botocore.exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        return _from_service(error, action)
+    for kinds, make in _local_kinds(boto):
+        if isinstance(error, kinds):
+            return make(error, action)
+    return EicctlError(f"cannot {action}: {error}")
+
+
+def code_of(error: BaseException | None) -> str:
+    """Return AWS's error code of an exception, or of its cause; empty where there is none."""
+    for candidate in (error, getattr(error, "__cause__", None)):
+        response = getattr(candidate, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def _from_service(error: Any, action: str) -> EicctlError:
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), str(details.get("Message", ""))
+    request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
+    said = f"cannot {action}: {message or code}"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    result: EicctlError
+    if code in _EXPIRED:
+        result = CredentialsError(
+            f"the AWS session has expired ({code})",
+            hint="renew it: aws sso login, a new MFA code, or new keys in the profile",
+        )
+    elif code in _UNKNOWN:
+        result = CredentialsError(
+            f"AWS does not accept the credentials: {message or code}",
+            hint="check access key and secret of the profile, and this machine's clock",
+        )
+    elif code in _DENIED:
+        result = DeniedError(said, hint=f"the policy of the caller must allow {_denied_action(error, message)}")
+    elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
+        result = ThrottledError(f"{said} ({code})", hint="try again in a moment", transient=True)
+    elif "NotFound" in code or ".Malformed" in code:
+        result = NotFoundError(said)
+    elif code in _CONFLICT or code.endswith("LimitExceeded") or code.endswith("AlreadyExists"):
+        result = ConflictError(f"{said} ({code})")
+    elif code.startswith(("InvalidParameter", "Missing", "Validation", "InvalidArgs")):
+        result = UsageError(f"{said} ({code})")
+    else:
+        result = RefusedError(f"{said} ({code})", transient=status >= 500)
+    result.request_id = request_id
+    return result
+
+
+def _denied_action(error: Any, message: str) -> str:
+    """Return the IAM action that was refused: AWS's message names it, as `service:Action`."""
+    named = re.search(r"perform: ([\w-]+:\w+)", message)
+    return named[1] if named else str(error.operation_name)
+
+
+def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[[Any, str], EicctlError]]]:
+    sso = tuple(
+        getattr(boto, name)
+        for name in ("UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError")
+        if hasattr(boto, name)
+    )
+    return [
+        (sso, _sso),
+        ((boto.ProfileNotFound,), _profile),
+        ((boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError), _credentials),
+        ((boto.ParamValidationError, boto.InvalidRegionError), lambda e, a: UsageError(f"cannot {a}: {e}")),
+        ((boto.NoRegionError,), _region),
+        ((boto.ConfigParseError, boto.ConfigNotFound), lambda e, a: LocalError(f"cannot {a}: {e}")),
+        ((boto.SSLError,), _tls),
+        ((boto.ProxyConnectionError,), _proxy),
+        ((boto.HTTPClientError,), _network),
+    ]
+
+
+def _region(_error: Any, _action: str) -> EicctlError:
+    return UsageError("no AWS region is given", hint="--region or AWS_REGION")
+
+
+def _sso(error: Any, _action: str) -> EicctlError:
+    return CredentialsError(
+        f"the SSO session cannot be used: {error}", hint="aws sso login, with --profile if you use one"
+    )
+
+
+def _profile(error: Any, _action: str) -> EicctlError:
+    import botocore.session
+
+    known = ", ".join(botocore.session.Session().available_profiles) or "none"
+    name = error.kwargs.get("profile", "")
+    return UsageError(f"there is no profile {name!r} in the AWS configuration", hint=f"known profiles: {known}")
+
+
+def _credentials(error: Any, _action: str) -> EicctlError:
+    return CredentialsError(
+        f"no usable AWS credentials: {error}",
+        hint="aws configure, aws sso login, or --profile; see the profile's settings",
+    )
+
+
+def _tls(error: Any, action: str) -> EicctlError:
+    return NetworkError(
+        f"cannot {action}: TLS failed: {error.kwargs.get('error', error)}",
+        hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
+    )
+
+
+def _proxy(_error: Any, action: str) -> EicctlError:
+    return NetworkError(
+        f"cannot {action}: the proxy cannot be used", hint="it comes from HTTPS_PROXY; NO_PROXY excludes"
+    )
+
+
+def _network(error: Any, action: str) -> EicctlError:
+    return NetworkError(
+        f"cannot {action}: {error}",
+        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; eicctl local status tells "
+        "whether the local AWS is up",
+        transient=True,
+    )

@@ -1,0 +1,74 @@
+"""EC2 instances, as far as connections are concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eicctl.aws.failures import translated
+from eicctl.aws.session import Session
+from eicctl.model import Instance
+
+STATE_ORDER = ("running", "pending", "stopping", "stopped", "shutting-down", "terminated")
+"""Instances are listed in this order of their states."""
+
+
+def list_instances(
+    session: Session, *, ids: Sequence[str] = (), filters: Mapping[str, Sequence[str]] | None = None
+) -> list[Instance]:
+    """Return instances, running ones first, then by name.
+
+    Args:
+        session: Access to AWS.
+        ids: Instance IDs; all where empty.
+        filters: EC2's filters of DescribeInstances.
+
+    Raises:
+        NotFoundError: An ID does not exist.
+    """
+    request: dict[str, Any] = {}
+    if ids:
+        request["InstanceIds"] = list(ids)
+    if filters:
+        request["Filters"] = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+    with translated("look up instances"):
+        pages = session.client("ec2").get_paginator("describe_instances").paginate(**request)
+        found = [
+            _instance(row, session.region)
+            for page in pages
+            for group in page["Reservations"]
+            for row in group["Instances"]
+        ]
+    return sorted(found, key=_order)
+
+
+def _order(instance: Instance) -> tuple[int, str, str]:
+    known = instance.state in STATE_ORDER
+    return (STATE_ORDER.index(instance.state) if known else len(STATE_ORDER), instance.name, instance.id)
+
+
+def _instance(row: Mapping[str, Any], region: str) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", [])}
+    addresses = [
+        address["Ipv6Address"]
+        for interface in row.get("NetworkInterfaces", [])
+        for address in interface.get("Ipv6Addresses", [])
+    ]
+    return Instance(
+        id=row["InstanceId"],
+        state=row["State"]["Name"],
+        vpc_id=row.get("VpcId", ""),
+        subnet_id=row.get("SubnetId", ""),
+        availability_zone=row.get("Placement", {}).get("AvailabilityZone", ""),
+        private_ip=row.get("PrivateIpAddress", ""),
+        region=region,
+        name=tags.get("Name", ""),
+        platform="windows" if str(row.get("Platform", "")).lower() == "windows" else "linux",
+        ipv6=row.get("Ipv6Address") or (addresses[0] if addresses else ""),
+        private_dns_name=row.get("PrivateDnsName", ""),
+        image_id=row.get("ImageId", ""),
+        instance_type=row.get("InstanceType", ""),
+        key_name=row.get("KeyName", ""),
+        security_group_ids=tuple(group["GroupId"] for group in row.get("SecurityGroups", [])),
+        tags=tags,
+    )

@@ -1,0 +1,173 @@
+"""Who we are, where, and clients for the services: one boto3 session, made when it is first needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eicctl import __version__
+from eicctl.aws.failures import translated
+from eicctl.errors import CredentialsError, UsageError
+from eicctl.model import Credentials
+
+if TYPE_CHECKING:
+    import boto3
+    import botocore.credentials
+
+_log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+ATTEMPTS = 4
+
+
+class Session:
+    """Access to AWS by a profile. Safe to use from several threads.
+
+    Args:
+        profile: Profile in the AWS configuration; None for the environment's or the default one.
+        region: Region; None for the environment's or the profile's.
+        ca_bundle: CA certificates to trust (PEM); None for the environment's, the profile's, or the system's.
+        fips: Use FIPS endpoints, of AWS and of EICE.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        ca_bundle: str | None = None,
+        fips: bool = False,
+    ) -> None:
+        self.profile = profile
+        self.fips = fips
+        self._region = region
+        self._ca_bundle = ca_bundle
+        self._lock = threading.RLock()
+        self._boto: boto3.Session | None = None
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._keys: botocore.credentials.Credentials | None = None
+        self._keys_files: tuple[object, ...] = ()
+
+    @property
+    def region(self) -> str:
+        """The region.
+
+        Raises:
+            UsageError: None is given anywhere.
+        """
+        region = self._region or os.environ.get("AWS_REGION") or self._session().region_name
+        if not region:
+            raise UsageError(
+                "no AWS region is given",
+                hint="--region, AWS_REGION, or region of the profile: aws configure set region …",
+            )
+        self._region = region
+        return region
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""
+        found = self._ca_bundle or os.environ.get("AWS_CA_BUNDLE")
+        if found is None and self._configured():
+            found = self._session()._session.get_config_variable("ca_bundle")
+        return found or None
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """Return the boto3 client of a service, made once for each region."""
+        where = region or self.region
+        with self._lock:
+            if (service, where) not in self._clients:
+                self._clients[service, where] = self._make_client(service, where)
+            return self._clients[service, where]
+
+    def credentials(self) -> Credentials:
+        """Return credentials for one connection; a `CredentialsSource`.
+
+        They are read anew when a file of the AWS configuration has changed; otherwise botocore renews them when they
+        are about to expire, without asking for a role or running a process each time.
+
+        Raises:
+            CredentialsError: There are none, or they have expired and cannot be renewed.
+        """
+        with self._lock, translated("read the credentials"):
+            files = _signature()
+            if self._keys is None or files != self._keys_files:
+                self._keys = self._load_keys()
+                self._keys_files = files
+            frozen = self._keys.get_frozen_credentials()
+            if not frozen.access_key or not frozen.secret_key:
+                raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
+            expires = getattr(self._keys, "_expiry_time", None)
+            return Credentials(
+                frozen.access_key, frozen.secret_key, frozen.token, expires if isinstance(expires, datetime) else None
+            )
+
+    def _session(self) -> boto3.Session:
+        with self._lock:
+            if self._boto is None:
+                self._boto = self._new_session()
+            return self._boto
+
+    def _new_session(self) -> boto3.Session:
+        import boto3
+
+        with translated("read the AWS configuration"):
+            return boto3.Session(profile_name=self.profile, region_name=self._region)
+
+    def _load_keys(self) -> botocore.credentials.Credentials:
+        import botocore.session
+
+        # botocore's session alone: its credentials need no service, and it loads in half the time of boto3.
+        keys = botocore.session.Session(profile=self.profile).get_credentials()
+        if keys is None:
+            raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
+        return keys
+
+    def _make_client(self, service: str, region: str) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            user_agent_extra=f"eicctl/{__version__}",
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            max_pool_connections=20,
+            use_fips_endpoint=self.fips or None,
+        )
+        with translated(f"use the service {service}"):
+            return self._session().client(service, region_name=region, config=config, verify=self.ca_bundle)  # type: ignore[call-overload]
+
+    def _configured(self) -> bool:
+        return any(path.exists() for path in _files())
+
+
+_NO_CREDENTIALS = (
+    "aws configure, aws sso login, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --profile chooses among several. "
+    "Without an account: eicctl local up"
+)
+
+
+def _files() -> tuple[Path, Path]:
+    """The files of the AWS configuration."""
+    return (
+        Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser(),
+        Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser(),
+    )
+
+
+def _signature() -> tuple[object, ...]:
+    """What changes whenever the configuration does."""
+    seen: list[object] = []
+    for path in _files():
+        try:
+            status = path.stat()
+        except OSError:
+            seen.append(None)
+        else:
+            seen.append((status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(seen)

@@ -1,0 +1,272 @@
+"""From the user's words to a `Target`: the instance or address, and the endpoint that serves it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eicctl.aws.choice import Place, choose_endpoint, serves, usable_name
+from eicctl.aws.endpoints import get_endpoint, list_endpoints
+from eicctl.aws.failures import translated
+from eicctl.aws.instances import list_instances
+from eicctl.aws.parallel import together
+from eicctl.aws.session import Session
+from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
+from eicctl.model import DIRECT_PORTS, Endpoint, Instance, Target, TargetRequest
+
+Resolver = Callable[[str], list[str]]
+"""Returns the addresses of a DNS name, or an empty list."""
+
+_INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
+_CONNECTABLE = ("running", "pending", "stopping")
+
+
+class SeveralInstancesError(AmbiguousError):
+    """A name that several instances have; `candidates` are they, running ones first."""
+
+    def __init__(self, name: str, candidates: Sequence[Instance]) -> None:
+        listed = "\n".join(f"  {i.id}  {i.state}  {i.private_ip}  {i.availability_zone}" for i in candidates)
+        super().__init__(f"several instances are named {name!r}:\n{listed}", hint="give the instance ID")
+        self.candidates = tuple(candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A target before its endpoint is chosen."""
+
+    place: Place
+    address: str
+    instance: Instance | None = None
+
+
+def addresses_of(name: str) -> list[str]:
+    """Return what the system's resolver says of a DNS name; an empty list where it says nothing."""
+    try:
+        return list(dict.fromkeys(str(row[4][0]) for row in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)))
+    except (OSError, UnicodeError):
+        return []
+
+
+def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = addresses_of) -> Target:
+    """Return the target that a request means.
+
+    Nothing is asked of AWS where the request has the endpoint's ID, its DNS name and the address.
+
+    Raises:
+        UsageError: The request says nothing, or asks for a port that the service does not have.
+        NotFoundError: There is no such target, or no endpoint for it.
+        AmbiguousError: There are several; `SeveralInstancesError` has the candidates.
+        UnavailableError: The instance or the endpoint is in a state that serves no connection.
+    """
+    check_port(request)
+    if request.endpoint_id and request.endpoint_dns_name and request.private_ip_address:
+        return _told_in_full(session, request)
+    if not (request.words or request.instance_id or request.private_ip_address):
+        raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
+    look: list[Callable[[], Any]] = [
+        lambda: _find(session, request, resolver),
+        lambda: _endpoints(session, request),
+    ]
+    found, endpoints = together(look)
+    return _joined(session, request, found, endpoints)
+
+
+def check_port(request: TargetRequest) -> None:
+    """Refuse a port that the service does not have (eice-facts.md, Limits)."""
+    port = request.remote_port
+    if port in DIRECT_PORTS or request.allow_any_port:
+        return
+    raise UsageError(
+        f"an endpoint reaches ports 22 and 3389 only, not {port}",
+        hint=f"go through SSH on an instance: eicctl ssh INSTANCE -N -L {port}:HOST:{port}",
+    )
+
+
+def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | None:
+    """Return the endpoint that would serve an instance, or None."""
+    try:
+        return choose_endpoint(endpoints, _place(instance), instance.private_ip or instance.ipv6)
+    except (NotFoundError, UnavailableError, ValueError):
+        return None
+
+
+def _told_in_full(session: Session, request: TargetRequest) -> Target:
+    address = _address(request.private_ip_address)
+    return Target(
+        address=address,
+        remote_port=request.remote_port,
+        endpoint_id=request.endpoint_id,
+        endpoint_dns_name=request.endpoint_dns_name,
+        region=session.region,
+        instance_id=request.instance_id or (request.words if _INSTANCE_ID.fullmatch(request.words) else ""),
+    )
+
+
+def _endpoints(session: Session, request: TargetRequest) -> list[Endpoint]:
+    if request.endpoint_id:
+        return [get_endpoint(session, request.endpoint_id)]
+    return list_endpoints(session)
+
+
+def _joined(session: Session, request: TargetRequest, found: _Found, endpoints: Sequence[Endpoint]) -> Target:
+    address = _address(request.private_ip_address) if request.private_ip_address else found.address
+    if request.endpoint_id:
+        endpoint = endpoints[0]
+        if not endpoint.usable:
+            raise UnavailableError(
+                f"the endpoint {endpoint.id} is in state {endpoint.state} and serves no connections",
+                hint="eicctl show-endpoint tells more",
+            )
+    else:
+        if found.instance and found.instance.ipv6 and not request.private_ip_address:
+            address = _suited(found.instance, endpoints)
+        endpoint = choose_endpoint(endpoints, found.place, address)
+    instance = found.instance
+    return Target(
+        address=address,
+        remote_port=request.remote_port,
+        endpoint_id=endpoint.id,
+        endpoint_dns_name=request.endpoint_dns_name or usable_name(endpoint, fips=session.fips),
+        region=session.region,
+        instance_id=instance.id if instance else "",
+        instance_name=instance.name if instance else "",
+        platform=instance.platform if instance else "",
+        image_id=instance.image_id if instance else "",
+        availability_zone=instance.availability_zone if instance else "",
+    )
+
+
+def _suited(instance: Instance, endpoints: Sequence[Endpoint]) -> str:
+    """Return the instance's address of a family that an endpoint of its VPC serves, IPv4 first."""
+    usable = [endpoint for endpoint in endpoints if endpoint.vpc_id == instance.vpc_id and endpoint.usable]
+    for address in (instance.private_ip, instance.ipv6):
+        if address and any(serves(endpoint, address) for endpoint in usable):
+            return address
+    return instance.private_ip or instance.ipv6
+
+
+def _find(session: Session, request: TargetRequest, resolver: Resolver) -> _Found:
+    words = request.instance_id or request.words or request.private_ip_address
+    if request.instance_id or _INSTANCE_ID.fullmatch(words):
+        return _of_instance(_by_id(session, words))
+    if _is_address(words):
+        return _by_address(session, str(ipaddress.ip_address(words)))
+    if found := _by_name(session, words):
+        return found
+    for address in resolver(words):
+        return replace(_by_address(session, str(ipaddress.ip_address(address))), address=address)
+    raise NotFoundError(
+        f"nothing in {session.region} is called {words!r}",
+        hint="eicctl instances lists what there is; is the region right? A DNS name must resolve from here",
+    )
+
+
+def _by_id(session: Session, instance_id: str) -> Instance:
+    found = list_instances(session, ids=[instance_id])
+    if not found:
+        raise NotFoundError(f"there is no instance {instance_id} in {session.region}", hint="eicctl instances")
+    return found[0]
+
+
+def _by_name(session: Session, name: str) -> _Found | None:
+    """Return the instance with this Name tag or private DNS name."""
+    filters = [{"tag:Name": [_literal(name)]}]
+    if "." in name:
+        filters.append({"private-dns-name": [_literal(name)]})
+    found = {i.id: i for f in filters for i in list_instances(session, filters=f)}
+    alive = [instance for instance in found.values() if instance.state in _CONNECTABLE]
+    candidates = alive or [instance for instance in found.values() if instance.state != "terminated"]
+    candidates = candidates or list(found.values())
+    if len(candidates) > 1:
+        raise SeveralInstancesError(name, candidates)
+    return _of_instance(candidates[0]) if candidates else None
+
+
+def _literal(text: str) -> str:
+    """Escape what EC2's filters take for wildcards."""
+    return re.sub(r"([\\*?])", r"\\\1", text)
+
+
+def _of_instance(instance: Instance) -> _Found:
+    if instance.state not in _CONNECTABLE:
+        label = f"{instance.name} ({instance.id})" if instance.name else instance.id
+        hint = None
+        if instance.state in ("stopped", "stopping"):
+            hint = f"aws ec2 start-instances --instance-ids {instance.id}"
+        raise UnavailableError(f"the instance {label} is {instance.state}", hint=hint)
+    return _Found(_place(instance), instance.private_ip or instance.ipv6, instance)
+
+
+def _place(instance: Instance) -> Place:
+    return Place(instance.name or instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone)
+
+
+def _by_address(session: Session, address: str) -> _Found:
+    """Return the instance with an address, else the subnet or VPC whose range holds it."""
+    version = ipaddress.ip_address(address).version
+    field = "private-ip-address" if version == 4 else "network-interface.ipv6-addresses.ipv6-address"
+
+    def instances() -> list[Instance]:
+        return list_instances(session, filters={field: [address], "instance-state-name": list(_CONNECTABLE)})
+
+    look: list[Callable[[], Any]] = [instances, lambda: _subnets(session), lambda: _vpcs(session)]
+    with_address, subnets, vpcs = together(look)
+    if len(with_address) > 1:
+        raise SeveralInstancesError(address, with_address)
+    if with_address:
+        return replace(_of_instance(with_address[0]), address=address)
+    holding = [
+        row for row in vpcs if _holds(_ranges(row, "CidrBlockAssociationSet", "Ipv6CidrBlockAssociationSet"), address)
+    ]
+    if not holding:
+        raise NotFoundError(f"no VPC in {session.region} holds the address {address}", hint="is the region right?")
+    if len(holding) > 1:
+        listed = ", ".join(row["VpcId"] for row in holding)
+        raise AmbiguousError(
+            f"several VPCs hold the address {address}: {listed}",
+            hint="name the endpoint: --instance-connect-endpoint-id; eicctl list-endpoints lists them",
+        )
+    vpc_id = holding[0]["VpcId"]
+    for row in subnets:
+        if row["VpcId"] == vpc_id and _holds(_ranges(row, "", "Ipv6CidrBlockAssociationSet"), address):
+            return _Found(Place(address, vpc_id, row["SubnetId"], row["AvailabilityZone"]), address)
+    return _Found(Place(address, vpc_id), address)
+
+
+def _subnets(session: Session) -> list[dict[str, Any]]:
+    with translated("look up the subnets"):
+        pages = session.client("ec2").get_paginator("describe_subnets").paginate()
+        return [row for page in pages for row in page["Subnets"]]
+
+
+def _vpcs(session: Session) -> list[dict[str, Any]]:
+    with translated("look up the VPCs"):
+        pages = session.client("ec2").get_paginator("describe_vpcs").paginate()
+        return [row for page in pages for row in page["Vpcs"]]
+
+
+def _ranges(row: dict[str, Any], ipv4_key: str, ipv6_key: str) -> list[str]:
+    ipv4 = [item["CidrBlock"] for item in row.get(ipv4_key, [])]
+    return [row.get("CidrBlock", ""), *ipv4, *(item["Ipv6CidrBlock"] for item in row.get(ipv6_key, []))]
+
+
+def _holds(ranges: Sequence[str], address: str) -> bool:
+    return any(cidr and ipaddress.ip_address(address) in ipaddress.ip_network(cidr) for cidr in ranges)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(text: str) -> str:
+    if not _is_address(text):
+        raise UsageError(f"not an IP address: {text!r}", hint="--private-ip-address takes an IPv4 or IPv6 address")
+    return str(ipaddress.ip_address(text))

@@ -1,0 +1,46 @@
+"""A wait that shows how it goes: a live line on a terminal, a line for each change elsewhere; on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from eicctl.cli import report
+
+_CLEAR = "\r\x1b[K"
+
+
+class Waiting:
+    """Shows elapsed time and state.
+
+    Args:
+        what: What is waited for.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = time.monotonic()
+        self._live = sys.stderr.isatty()
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            sys.stderr.write(_CLEAR)
+            sys.stderr.flush()
+
+    def show(self, state: str) -> None:
+        """Show the state that things are in now."""
+        elapsed = time.monotonic() - self._started
+        if self._live:
+            sys.stderr.write(f"{_CLEAR}{report.printable(self._what)}: {state} ({elapsed:.0f} s)")
+            sys.stderr.flush()
+        elif state != self._last:
+            report.line(f"{self._what}: {state} ({elapsed:.0f} s)")
+        self._last = state

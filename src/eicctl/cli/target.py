@@ -1,0 +1,54 @@
+"""The target of a command: resolved, and chosen by the user where a name has several matches."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import report
+from eicctl.model import Target, TargetRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eicctl.aws.session import Session
+    from eicctl.model import Instance
+
+
+def resolve_target(session: Session, request: TargetRequest, *, ask: bool = True) -> Target:
+    """Return the target that a request means.
+
+    Args:
+        session: Access to AWS.
+        request: The user's words.
+        ask: Let the user choose, on a terminal, where there are several matches or no target is named.
+    """
+    from eicctl.aws.instances import list_instances
+    from eicctl.aws.targets import SeveralInstancesError, check_port, resolve
+
+    on_terminal = ask and sys.stdin.isatty() and sys.stderr.isatty()
+    if on_terminal and not (request.words or request.instance_id or request.private_ip_address):
+        check_port(request)
+        running = list_instances(session, filters={"instance-state-name": ["running"]})
+        if running:
+            return resolve(session, replace(request, instance_id=_choose(running)))
+    try:
+        return resolve(session, request)
+    except SeveralInstancesError as several:
+        if not on_terminal:
+            raise
+        return resolve(session, replace(request, words="", instance_id=_choose(several.candidates)))
+
+
+def _choose(candidates: Sequence[Instance]) -> str:
+    """Return the ID of the instance that the user picks."""
+    for number, instance in enumerate(candidates, 1):
+        report.line(
+            f"{number:3}  {instance.name:20}  {instance.id}  {instance.state:8}  {instance.private_ip:15}  "
+            f"{instance.availability_zone}"
+        )
+    picked: int = click.prompt("Which one", type=click.IntRange(1, len(candidates)), default=1, err=True)
+    return candidates[picked - 1].id
