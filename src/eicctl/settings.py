@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import platformdirs
+
+from eicctl.errors import LocalError
 
 
 def state_dir() -> Path:
@@ -28,5 +31,18 @@ def _home(kind: str) -> Path | None:
 
 
 def _private(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise LocalError(
+            f"cannot make the folder {folder}: {error.strerror}", hint="EICCTL_HOME puts eicctl's files elsewhere"
+        ) from error
+    # The runtime folder may be below /tmp, where another user could have made it first.
+    if os.name == "posix" and (
+        status.st_uid != os.getuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode)
+    ):
+        raise LocalError(
+            f"{folder} is not a folder of this user alone", hint="EICCTL_HOME puts eicctl's files elsewhere"
+        )
     return folder

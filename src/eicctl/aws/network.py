@@ -105,12 +105,13 @@ class GroupMaker:
     """Makes a group by its plan, and takes back what was made if something fails later.
 
     Attributes:
+        plan: What to make.
         group_id: The new group's ID; empty until it exists.
     """
 
     def __init__(self, session: Session, plan: GroupPlan) -> None:
         self._client = session.client("ec2")
-        self._plan = plan
+        self.plan = plan
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self.group_id = ""
 
@@ -120,7 +121,7 @@ class GroupMaker:
 
     def make(self) -> str:
         """Make the group and the rules; return the group's ID. Whatever fails, `undo` takes back what was made."""
-        plan = self._plan
+        plan = self.plan
         with translated("create the security group"):
             ranges = self._vpc_ranges()
             self.group_id = self._client.create_security_group(**self._group_request())["GroupId"]
@@ -155,7 +156,7 @@ class GroupMaker:
         return "; ".join(told)
 
     def _group_request(self) -> dict[str, Any]:
-        plan = self._plan
+        plan = self.plan
         return {
             "GroupName": plan.name,
             "Description": "EC2 Instance Connect Endpoint, made by eicctl",
@@ -164,7 +165,7 @@ class GroupMaker:
         }
 
     def _vpc_ranges(self) -> list[str]:
-        row = self._client.describe_vpcs(VpcIds=[self._plan.vpc_id])["Vpcs"][0]
+        row = self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0]
         ranges = [item["CidrBlock"] for item in row.get("CidrBlockAssociationSet", [])] or [row["CidrBlock"]]
         return ranges + [item["Ipv6CidrBlock"] for item in row.get("Ipv6CidrBlockAssociationSet", [])]
 

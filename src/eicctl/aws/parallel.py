@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+A = TypeVar("A")
+B = TypeVar("B")
+
 WORKERS = 16
 
 
@@ -18,3 +21,10 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
         return [call() for call in pending]
     with ThreadPoolExecutor(min(len(pending), WORKERS)) as pool:
         return [future.result() for future in [pool.submit(call) for call in pending]]
+
+
+def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """Make two calls at once and return their results; the first one's failure is raised before the second one's."""
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(second)
+        return first(), other.result()

@@ -46,7 +46,7 @@ class Session:
         self.profile = profile
         self.fips = fips
         self._region = region
-        self._ca_bundle = ca_bundle
+        self.given_ca_bundle = ca_bundle
         self._lock = threading.RLock()
         self._boto: boto3.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -72,7 +72,7 @@ class Session:
     @property
     def ca_bundle(self) -> str | None:
         """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""
-        found = self._ca_bundle or os.environ.get("AWS_CA_BUNDLE")
+        found = self.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE")
         if found is None and self._configured():
             found = self._session()._session.get_config_variable("ca_bundle")
         return found or None

@@ -13,7 +13,7 @@ from eicctl.aws.choice import Place, choose_endpoint, serves, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.failures import translated
 from eicctl.aws.instances import list_instances
-from eicctl.aws.parallel import together
+from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
 from eicctl.model import DIRECT_PORTS, Endpoint, Instance, Target, TargetRequest
@@ -67,11 +67,7 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
         return _told_in_full(session, request)
     if not (request.words or request.instance_id or request.private_ip_address):
         raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
-    look: list[Callable[[], Any]] = [
-        lambda: _find(session, request, resolver),
-        lambda: _endpoints(session, request),
-    ]
-    found, endpoints = together(look)
+    found, endpoints = both(lambda: _find(session, request, resolver), lambda: _endpoints(session, request))
     return _joined(session, request, found, endpoints)
 
 
@@ -213,8 +209,7 @@ def _by_address(session: Session, address: str) -> _Found:
     def instances() -> list[Instance]:
         return list_instances(session, filters={field: [address], "instance-state-name": list(_CONNECTABLE)})
 
-    look: list[Callable[[], Any]] = [instances, lambda: _subnets(session), lambda: _vpcs(session)]
-    with_address, subnets, vpcs = together(look)
+    with_address, (subnets, vpcs) = both(instances, lambda: both(lambda: _subnets(session), lambda: _vpcs(session)))
     if len(with_address) > 1:
         raise SeveralInstancesError(address, with_address)
     if with_address:

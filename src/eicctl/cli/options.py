@@ -57,8 +57,12 @@ output_options = _all(
 )
 """How to show a result. The command takes `output` and `query`, and gives them to `render.show`."""
 
-target_options = _all(
-    click.argument("target", required=False),
+timeout_option = click.option(
+    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, metavar="SECONDS", help="Longest wait."
+)
+"""How long to wait. The command takes `timeout`."""
+
+target_settings = _all(
     click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
     click.option("--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."),
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
@@ -68,7 +72,10 @@ target_options = _all(
         help="The endpoint's DNS name. With its ID and the address, AWS is asked nothing.",
     ),
 )
-"""What to connect to. The command takes `target`, `instance_id`, `private_ip_address` and the two of the endpoint."""
+"""What to connect to, by options. Takes `instance_id`, `private_ip_address` and the two of the endpoint."""
+
+target_options = _all(click.argument("target", required=False), target_settings)
+"""What to connect to. The command takes `target` and what `target_settings` give."""
 
 
 tunnel_options = _all(

@@ -17,10 +17,12 @@ class Waiting:
 
     Args:
         what: What is waited for.
+        interrupted: What to say when the user interrupts.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, interrupted: str = "") -> None:
         self._what = what
+        self._interrupted = interrupted
         self._started = time.monotonic()
         self._live = sys.stderr.isatty()
         self._last = ""
@@ -34,6 +36,8 @@ class Waiting:
         if self._live:
             sys.stderr.write(_CLEAR)
             sys.stderr.flush()
+        if self._interrupted and kind is KeyboardInterrupt:
+            report.line(self._interrupted)
 
     def show(self, state: str) -> None:
         """Show the state that things are in now."""

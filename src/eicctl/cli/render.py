@@ -59,6 +59,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
+        if value.keys() == {"Key", "Value"}:
+            return f"{value['Key']}={value['Value']}"
         return ", ".join(f"{key}={_cell(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(_cell(item) for item in value)
@@ -80,11 +82,10 @@ def _text(value: Any) -> list[str]:
 
 def _table(value: Any, columns: Mapping[str, str]) -> None:
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-    # Wide enough for every ID: a narrow terminal wraps the line, not the cell.
-    console = Console(soft_wrap=True, highlight=False)
     if isinstance(value, Mapping):
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
@@ -102,14 +103,10 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
         for line in _text(value):
             click.echo(printable(line))
         return
-    console.print(table, crop=False, no_wrap=True, width=_natural(console, table))
-
-
-def _natural(console: Any, table: Any) -> int:
-    from rich.measure import Measurement
-
-    unlimited = console.options.update(max_width=100_000)
-    return int(Measurement.get(console, unlimited, table).maximum)
+    # As wide as it must be: a narrow terminal wraps the line, but no ID is cut or broken.
+    unlimited = Console(width=100_000)
+    width = Measurement.get(unlimited, unlimited.options, table).maximum
+    Console(width=width, highlight=False).print(table)
 
 
 def _styled(text: str) -> Any:

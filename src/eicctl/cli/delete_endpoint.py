@@ -1,0 +1,53 @@
+"""`eicctl delete-endpoint`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options, report
+from eicctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+
+@click.command
+@click.argument("endpoint")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--wait/--no-wait", default=False, help="Wait until it is gone.")
+@options.timeout_option
+@click.option("--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done.")
+@options.with_session
+def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: float, dry_run: bool) -> None:
+    """Delete an endpoint.
+
+    ENDPOINT is its ID or its Name tag. Its open connections end with it.
+
+    \b
+    Examples:
+      eicctl delete-endpoint eice-0123456789abcdef0
+      eicctl delete-endpoint office --yes --wait
+    """
+    from eicctl.aws.endpoints import delete_endpoint, get_endpoint, wait_deleted
+    from eicctl.cli.progress import Waiting
+
+    found = get_endpoint(session, endpoint)
+    if dry_run:
+        delete_endpoint(session, found.id, dry_run=True)
+        click.echo(f"Would call DeleteInstanceConnectEndpoint {found.id}")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("deleting needs a yes, and there is no terminal to ask on", hint="--yes")
+        name = f"{found.name} ({found.id})" if found.name else found.id
+        click.confirm(report.printable(f"Delete the endpoint {name} of {found.vpc_id}?"), abort=True, err=True)
+    delete_endpoint(session, found.id)
+    if wait:
+        with Waiting(found.id, interrupted=f"EC2 goes on deleting {found.id}") as waiting:
+            wait_deleted(
+                session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
+            )
+    report.line(f"{found.id} is deleted" if wait else f"{found.id} is being deleted")

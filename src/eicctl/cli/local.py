@@ -1,0 +1,213 @@
+"""`eicctl local`: the emulator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import report
+from eicctl.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError
+
+if TYPE_CHECKING:
+    from eicctl.emulator.daemon import Running
+
+
+@click.group
+def command() -> None:
+    """A local AWS to try and test eicctl without an account.
+
+    It has EC2 with EICE, STS, IAM, RDS and CloudTrail as far as moto goes, the data plane, and machines to log in to.
+    Any AWS client can use it; everything is gone when it ends.
+
+    \b
+    Examples:
+      eicctl local up --detach
+      eval "$(eicctl local env)"
+      eicctl local down
+    """
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the AWS API; default: a free one.")
+@click.option(
+    "--data-port", type=click.IntRange(0, 65535), default=0, help="Port of the data plane; default: a free one."
+)
+@click.option(
+    "--data-host",
+    default="localhost",
+    show_default=True,
+    metavar="NAME",
+    help="Host in the endpoints' DNS name; must lead to this machine.",
+)
+@click.option(
+    "--world",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What there is at the start (TOML); default: a demo.",
+)
+@click.option("--sshd", is_flag=True, help="Linux machines are OpenSSH's sshd; the OS user is your own account.")
+@click.option(
+    "--transition",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an endpoint is being made, changed or deleted.",
+)
+@click.option(
+    "--max-connections", type=click.IntRange(1), default=20, show_default=True, help="Of an endpoint, at once."
+)
+@click.option("--detach", is_flag=True, help="Run in the background; return when it answers.")
+def up(
+    *,
+    port: int,
+    data_port: int,
+    data_host: str,
+    world: Path | None,
+    sshd: bool,
+    transition: float,
+    max_connections: int,
+    detach: bool,
+) -> int:
+    """Start the local AWS.
+
+    \b
+    Examples:
+      eicctl local up
+      eicctl local up --detach --world ./world.toml
+      eicctl local up --detach --sshd
+    """
+    from eicctl.emulator import daemon
+
+    if found := daemon.running():
+        raise ConflictError(f"the local AWS is up already, at {found.url}", hint="eicctl local down ends it")
+    if detach:
+        arguments = [f"--port={port}", f"--data-port={data_port}", f"--data-host={data_host}"]
+        arguments += [f"--transition={transition}", f"--max-connections={max_connections}"]
+        arguments += [f"--world={world.resolve()}"] if world else []
+        arguments += ["--sshd"] if sshd else []
+        _tell(daemon.start(arguments))
+        return 0
+    emulator, options = _import()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd)
+    with emulator(chosen, transition=transition, max_connections=max_connections) as running:
+        record = daemon.Running(os.getpid(), running.url, running.data_port, running.token, running.env)
+        daemon.write_record(record)
+        try:
+            _tell(record)
+            # Whoever removes the record (a test's temporary folder, say) wants this process to end.
+            while not stop.wait(1.0) and daemon.record_path().exists():
+                pass
+        finally:
+            with contextlib.suppress(OSError):
+                daemon.remove_record(os.getpid())
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def _import() -> tuple[type, type]:
+    try:
+        from eicctl.emulator.server import Emulator, Options
+    except ImportError as error:
+        raise LocalError(
+            f"the local AWS needs packages that are not installed ({error.name})", hint="pip install 'eicctl[local]'"
+        ) from error
+    return Emulator, Options
+
+
+def _tell(found: Running) -> None:
+    report.line(f"the local AWS is up: {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    report.line('next: eval "$(eicctl local env)" and eicctl instances')
+
+
+def _required() -> Running:
+    from eicctl.emulator import daemon
+
+    found = daemon.running()
+    if found is None:
+        raise UnavailableError("the local AWS is not up", hint="eicctl local up --detach")
+    return found
+
+
+@command.command()
+@click.option(
+    "--shell",
+    type=click.Choice(["bash", "zsh", "fish", "powershell"]),
+    default="bash",
+    show_default=True,
+    help="Whose syntax to print.",
+)
+def env(*, shell: str) -> None:
+    """Print the commands that point AWS clients to the local AWS.
+
+    \b
+    Examples:
+      eval "$(eicctl local env)"
+      eicctl local env --shell fish | source
+      eicctl local env --shell powershell | Out-String | Invoke-Expression
+    """
+    for name, value in _required().env.items():
+        click.echo(_export(shell, name, value))
+
+
+def _export(shell: str, name: str, value: str) -> str:
+    if shell == "fish":
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"set -gx {name} '{quoted}';" if value else f"set -e {name};"
+    if shell == "powershell":
+        quoted = value.replace("'", "''")
+        return f"$env:{name} = '{quoted}'" if value else f"Remove-Item Env:{name} -ErrorAction SilentlyContinue"
+    return f"export {name}={shlex.quote(value)}" if value else f"unset {name}"
+
+
+@command.command()
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of the result."
+)
+def status(*, output: str) -> None:
+    """Tell whether the local AWS is up, and what it has.
+
+    \b
+    Examples:
+      eicctl local status
+      eicctl local status --output json
+    """
+    from eicctl.cli import render
+
+    found = _required()
+    told = found.call("GET", "status")
+    open_connections = found.call("GET", "connections")
+    if output == "json":
+        row = {"Url": found.url, "DataPort": found.data_port, "Pid": found.pid, "Connections": open_connections}
+        render.show(
+            row | {"Endpoints": told["endpoints"], "Machines": told["machines"]}, output="json", query=None, columns={}
+        )
+        return
+    click.echo(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    for endpoint, state in told["endpoints"].items():
+        click.echo(f"{endpoint}  {state}, {open_connections.get(endpoint, 0)} connections")
+    columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
+    render.show(told["machines"], output="table", query=None, columns=columns)
+
+
+@command.command()
+def down() -> None:
+    """End the local AWS.
+
+    \b
+    Examples:
+      eicctl local down
+    """
+    from eicctl.emulator import daemon
+
+    daemon.stop(_required())
+    report.line("the local AWS is down")

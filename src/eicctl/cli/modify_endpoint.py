@@ -1,0 +1,78 @@
+"""`eicctl modify-endpoint`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eicctl.cli import options, render, report
+from eicctl.cli.endpoint_rows import row_of
+from eicctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+
+@click.command
+@click.argument("endpoint")
+@click.option(
+    "--security-group-id", "group_ids", metavar="ID", multiple=True, help="The new set of groups; repeatable."
+)
+@click.option("--ip-address-type", type=click.Choice(["ipv4", "dualstack", "ipv6"]), help="The new address type.")
+@click.option(
+    "--preserve-client-ip/--no-preserve-client-ip", default=None, help="Targets see the client's address, or not."
+)
+@click.option("--wait/--no-wait", default=False, help="Wait until the change is in force.")
+@options.timeout_option
+@click.option("--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done.")
+@options.output_options
+@options.with_session
+def command(
+    *,
+    session: Session,
+    endpoint: str,
+    group_ids: tuple[str, ...],
+    ip_address_type: str | None,
+    preserve_client_ip: bool | None,
+    wait: bool,
+    timeout: float,
+    dry_run: bool,
+    output: str,
+    query: str | None,
+) -> None:
+    """Change an endpoint's groups, address type or client-IP preservation.
+
+    ENDPOINT is its ID or its Name tag. Until the change is in force, the old configuration serves.
+
+    \b
+    Examples:
+      eicctl modify-endpoint office --security-group-id sg-0123456789abcdef0 --wait
+      eicctl modify-endpoint eice-0123456789abcdef0 --preserve-client-ip --dry-run
+    """
+    given = {
+        "SecurityGroupIds": list(group_ids) or None,
+        "IpAddressType": ip_address_type,
+        "PreserveClientIp": preserve_client_ip,
+    }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        raise UsageError(
+            "there is nothing to change", hint="--security-group-id, --ip-address-type, --preserve-client-ip"
+        )
+
+    from eicctl.aws.endpoints import get_endpoint, modify_endpoint, wait_usable
+    from eicctl.cli.progress import Waiting
+
+    found = get_endpoint(session, endpoint)
+    modify_endpoint(session, found.id, dry_run=dry_run, **changes)
+    if dry_run:
+        words = " ".join(f"{key}={value}" for key, value in changes.items())
+        click.echo(report.printable(f"Would call ModifyInstanceConnectEndpoint {found.id} {words}"))
+        return
+    if wait:
+        with Waiting(found.id, interrupted=f"the change goes on: eicctl show-endpoint {found.id}") as waiting:
+            wait_usable(
+                session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
+            )
+    render.show(row_of(get_endpoint(session, found.id)), output=output, query=query, columns={})

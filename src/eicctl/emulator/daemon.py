@@ -1,0 +1,156 @@
+"""The running emulator of this user: its record on disk, its start in the background, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eicctl import settings
+from eicctl.errors import LocalError
+
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An emulator that runs.
+
+    Attributes:
+        pid: Its process.
+        url: The control plane.
+        data_port: Port of the data plane.
+        token: Bearer token of the control API.
+        env: Environment for AWS clients; an empty value stands for an unset variable.
+    """
+
+    pid: int
+    url: str
+    data_port: int
+    token: str = field(repr=False)
+    env: dict[str, str] = field(repr=False)
+
+    def call(self, method: str, resource: str, content: Any = None) -> Any:
+        """Call the control API (docs/emulator.md) and return its answer.
+
+        Raises:
+            OSError: It does not answer, or refuses.
+        """
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(  # noqa: S310 - always http on loopback
+            f"{self.url}/_eicctl/{resource}",
+            data=body,
+            method=method,
+            headers={"Authorization": f"Bearer {self.token}"},
+        )
+        # Never through a proxy: it is this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+def folder() -> Path:
+    """The folder of the emulator's record and log."""
+    path = settings.state_dir() / "local"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def record_path() -> Path:
+    """The file that tells of the running emulator."""
+    return folder() / "running.json"
+
+
+def running() -> Running | None:
+    """Return the emulator that runs, or None. The record of one that was killed is removed."""
+    try:
+        found = Running(**json.loads(record_path().read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError):
+        record_path().unlink(missing_ok=True)
+        return None
+    if _answers(found):
+        return found
+    record_path().unlink(missing_ok=True)
+    return None
+
+
+def write_record(record: Running) -> None:
+    """Write the record, for this user only."""
+    descriptor, name = tempfile.mkstemp(dir=folder())
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(asdict(record), file)
+    Path(name).replace(record_path())
+
+
+def remove_record(pid: int) -> None:
+    """Remove the record if it is of this process."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(record_path().read_text())["pid"] == pid:
+            record_path().unlink()
+
+
+def start(arguments: list[str]) -> Running:
+    """Start `eicctl local up` in the background and return when it answers.
+
+    Raises:
+        LocalError: It has ended instead, or does not answer in time.
+    """
+    log = folder() / "log.txt"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eicctl", "local", "up", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if record_path().exists() and (found := running()) and found.pid == process.pid:
+            return found
+        if process.poll() is not None:
+            said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
+            why = said[-1].removeprefix("error: ") if said else f"exit code {process.returncode}"
+            raise LocalError(f"the local AWS did not start: {why}", hint=f"its log: {log}")
+        time.sleep(0.05)
+    process.terminate()
+    raise LocalError(f"the local AWS did not answer within {START_TIMEOUT:.0f} s", hint=f"its log: {log}")
+
+
+def stop(found: Running) -> None:
+    """End the running emulator.
+
+    Raises:
+        LocalError: It does not end.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while _answers(found):
+        if time.monotonic() > deadline:
+            raise LocalError(f"the local AWS (PID {found.pid}) does not end", hint=f"kill -9 {found.pid}")
+        time.sleep(0.05)
+    record_path().unlink(missing_ok=True)
+
+
+def _answers(found: Running) -> bool:
+    """Whether it is there: only the process that has written the record knows its token."""
+    try:
+        found.call("GET", "connections")
+    except (OSError, ValueError):
+        return False
+    return True
