@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import signal
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,11 +25,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Port of the target: 22 or 3389.",
 )
-@click.option("--report-file", type=click.Path(path_type=Path), hidden=True)
 @options.with_session
-def command(
-    *, session: Session, request: TargetRequest, max_tunnel_duration: int | None, report_file: Path | None
-) -> int:
+def command(*, session: Session, request: TargetRequest, max_tunnel_duration: int | None) -> int:
     """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
 
     Stdout carries the target's bytes and nothing else. The tunnel ends with stdin.
@@ -45,50 +37,12 @@ def command(
       scp -o ProxyCommand='eicctl proxy %h --remote-port %p' file.tar ec2-user@web-1:
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
-    outcome = _Outcome()
-    try:
-        return _carry(session, request, max_tunnel_duration, outcome)
-    except errors.EicctlError as error:
-        outcome.error = error
-        raise
-    finally:
-        if report_file:
-            outcome.write(report_file)
-
-
-class _Outcome:
-    """What `--report-file` tells to the process that started this one."""
-
-    def __init__(self) -> None:
-        self.stage = "resolve"
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.error: errors.EicctlError | None = None
-
-    def write(self, path: Path) -> None:
-        error = self.error
-        told = {
-            "stage": self.stage,
-            "error": error and {"message": error.message, "hint": error.hint, "exit_code": error.exit_code},
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.bytes_out,
-        }
-        with contextlib.suppress(OSError):  # whoever asked for the report may be gone, with its folder
-            descriptor, name = tempfile.mkstemp(dir=path.parent)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(told, file)
-            Path(name).replace(path)
-
-
-def _carry(session: Session, request: TargetRequest, duration: int | None, outcome: _Outcome) -> int:
     from eicctl.cli.target import resolve_target
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.stdio import StdioTunnel
 
-    found = resolve_target(session, request, ask=False)
-    outcome.stage = "dial"
-    link = Dialer(found, session.credentials, session.ca_bundle, duration).open()
-    outcome.stage = "tunnel"
+    target = resolve_target(session, request, ask=False)
+    link = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration).open()
     tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno())
     interrupted = False
 
@@ -101,9 +55,7 @@ def _carry(session: Session, request: TargetRequest, duration: int | None, outco
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), end)
     ending = tunnel.run()
-    outcome.bytes_in, outcome.bytes_out = ending.bytes_in, ending.bytes_out
     if ending.error:
-        outcome.error = ending.error
         ending.error.request_id = ending.request_id or None
         return report.failure(ending.error)
     return errors.INTERRUPTED if interrupted else 0

@@ -55,6 +55,7 @@ class _SshCommand(click.Command):
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     session: Session,
     os_user: str | None,
@@ -108,9 +109,7 @@ def command(
         key = private_key_file
         if not own_key:
             key = _push(session, target, user, folder)
-        proxy = proxy_command(
-            target, Access(session.profile, session.given_ca_bundle, max_tunnel_duration), report_file=None
-        )
+        proxy = proxy_command(target, Access(session.profile, session.given_ca_bundle, max_tunnel_duration))
         line = ssh_command(target, user=user, proxy=proxy, key=key, options=words.passed_on(), command=words.command)
         code, said = run(line)
     if hint := explain(code, said, Login(target, user, expected, not own_key)):

@@ -31,7 +31,7 @@ def known_hosts() -> Path:
     return settings.state_dir() / "known_hosts"
 
 
-def proxy_command(target: Target, access: Access, report_file: Path | None = None) -> str:
+def proxy_command(target: Target, access: Access) -> str:
     """Return the ProxyCommand: resolved in full, so that it asks the control plane nothing."""
     words = [sys.executable, "-m", "eicctl", "proxy"]
     words += ["--private-ip-address", target.address, "--remote-port", str(target.remote_port)]
@@ -43,7 +43,6 @@ def proxy_command(target: Target, access: Access, report_file: Path | None = Non
         ("--profile", access.profile),
         ("--ca-bundle", access.ca_bundle),
         ("--max-tunnel-duration", access.max_tunnel_duration),
-        ("--report-file", report_file),
     ):
         if value is not None:
             words += [option, str(value)]

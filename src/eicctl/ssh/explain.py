@@ -56,10 +56,10 @@ def _refused(login: Login) -> str:
         return f"the instance's image has the OS user {login.expected}, not {login.user}: --os-user {login.expected}"
     if login.expected:
         return (
-            f"the instance did not accept the pushed key for {login.user}, the user of its image: the EC2 Instance Connect "
-            "package is likely missing or off there; with a key of your own: --private-key-file FILE"
+            f"the instance did not accept the pushed key for {login.user}, the user of its image: the EC2 Instance "
+            "Connect package is likely missing or off there; with a key of your own: --private-key-file FILE"
         )
     return (
-        f"the instance did not accept the pushed key: is {login.user} its OS user (--os-user), and does it have the EC2 "
-        "Instance Connect package? With a key of your own: --private-key-file FILE"
+        f"the instance did not accept the pushed key: is {login.user} its OS user (--os-user), and does it have the "
+        "EC2 Instance Connect package? With a key of your own: --private-key-file FILE"
     )

@@ -1,7 +1,7 @@
 """A key for one connection: it exists as long as the connection, in a folder of this user alone.
 
-It is made by ssh-keygen, which whoever runs OpenSSH has; the cryptography package would be one more dependency, and takes
-as long to import as ssh-keygen to run.
+ssh-keygen makes it, which whoever runs OpenSSH has; the cryptography package would be one more dependency, and takes as
+long to import as ssh-keygen to run.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 from eicctl.errors import LocalError
 
@@ -62,15 +62,15 @@ def _signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
         return
 
     handlers = {"SIGINT": leave, "SIGQUIT": leave, "SIGTERM": pass_on, "SIGHUP": pass_on}
-    before = {}
+    before: dict[int, Any] = {}
     for name, handler in handlers.items():
         if number := getattr(signal, name, None):
             before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 class _Tail:
