@@ -89,7 +89,7 @@ def refuse_forgery(stage: Stage) -> None:
     stage.say("The same with a wrong secret key: the service does not accept the signature")
     real = stage.env["AWS_SECRET_ACCESS_KEY"]
     full = json.loads(stage.run("show-endpoint", "demo", "--output", "json", quiet=True))
-    stage.env["AWS_SECRET_ACCESS_KEY"] = "wrong"
+    stage.env |= {"AWS_SECRET_ACCESS_KEY": "wrong"}
     try:
         stage.run(
             "proxy",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eicctl.emulator.control import backends, console, keys, trail
-from eicctl.emulator.control.backends import ActionResult, ServiceException
+from eicctl.emulator.control.backends import ActionResult, ApiError
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService
 from eicctl.emulator.state import EndpointRecord, State
 
@@ -76,10 +76,10 @@ class Actions:
         ids = response._get_param("InstanceConnectEndpointIds", [])
         size = int(response._get_param("MaxResults", _PAGE))
         if not 1 <= size <= _PAGE:
-            raise ServiceException("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
+            raise ApiError("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
         found = self._service(response).describe(ids, response._filters_from_querystring())
         if response._get_param("DryRun", False):
-            raise ServiceException("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+            raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
         start = _page_start(response._get_param("NextToken"))
         page = found[start : start + size]
         result: dict[str, Any] = {"InstanceConnectEndpoints": [_shape(*pair) for pair in page]}
@@ -154,7 +154,7 @@ def _page_start(token: str | None) -> int:
     try:
         return int(base64.b64decode(token, validate=True))
     except ValueError:
-        raise ServiceException("InvalidNextToken", "The token is not valid.") from None
+        raise ApiError("InvalidNextToken", "The token is not valid.") from None
 
 
 def _shape(endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:

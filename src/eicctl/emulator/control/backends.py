@@ -18,10 +18,16 @@ from moto.rds.models import rds_backends
 ACCOUNT = DEFAULT_ACCOUNT_ID
 """The account that everything belongs to."""
 
-__all__ = ["ACCOUNT", "ActionResult", "ServiceException", "ec2", "install", "rds", "reset"]
+__all__ = ["ACCOUNT", "ActionResult", "ApiError", "ec2", "install", "rds", "reset"]
 
 Action = Callable[[Any], Any]
 """A method of one of moto's response classes: takes the response object, answers with an `ActionResult`."""
+
+
+class ApiError(ServiceException):
+    """An error of an AWS operation: its code and its message. moto answers with it in the service's form."""
+
+    # moto looks for the model of the service from whose package an exception comes, so it must not come from moto's.
 
 
 def ec2(region: str) -> Any:

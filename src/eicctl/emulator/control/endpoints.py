@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from eicctl.emulator.control.backends import ACCOUNT, ServiceException, ec2
+from eicctl.emulator.control.backends import ACCOUNT, ApiError, ec2
 from eicctl.emulator.state import EndpointRecord, State
 
 ADDRESS_TYPES = ("ipv4", "dualstack", "ipv6")
@@ -77,7 +77,7 @@ class EndpointService:
         """Change an endpoint; the old configuration serves until `update-complete`."""
         endpoint = self.get(endpoint_id)
         if endpoint.state not in ("create-complete", "update-complete", "update-failed"):
-            raise ServiceException(  # the code is inferred
+            raise ApiError(  # the code is inferred
                 "IncorrectState", f"The endpoint {endpoint_id} is in state {endpoint.state} and cannot be modified."
             )
         if "security_group_ids" in changes:
@@ -106,14 +106,14 @@ class EndpointService:
     def get(self, endpoint_id: str) -> EndpointRecord:
         """Return an endpoint of this region by its ID."""
         if not _ID.fullmatch(endpoint_id):
-            raise ServiceException(
+            raise ApiError(
                 "InvalidInstanceConnectEndpointId.Malformed",
                 f'Invalid id: "{endpoint_id}" (expecting "eice-...")',
             )
         for endpoint in self._mine():
             if endpoint.id == endpoint_id:
                 return endpoint
-        raise ServiceException(
+        raise ApiError(
             "InvalidInstanceConnectEndpointId.NotFound",
             f"The instance connect endpoint ID '{endpoint_id}' does not exist",
         )
@@ -133,10 +133,10 @@ class EndpointService:
             if group_id in of_vpc:
                 continue
             if any(group_id in groups for groups in self._ec2.groups.values()):
-                raise ServiceException(  # the code is inferred
+                raise ApiError(  # the code is inferred
                     "InvalidParameter", f"The security group '{group_id}' does not belong to VPC '{vpc_id}'"
                 )
-            raise ServiceException("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+            raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
         return tuple(ids)
 
     def _replayed(self, request: CreateRequest) -> EndpointRecord | None:
@@ -152,7 +152,7 @@ class EndpointService:
                 )
                 if same:
                     return endpoint
-                raise ServiceException(  # the code is EC2's usual one
+                raise ApiError(  # the code is EC2's usual one
                     "IdempotentParameterMismatch", "The client token was used before with other parameters."
                 )
         return None
@@ -163,7 +163,7 @@ class EndpointService:
             if endpoint.state == "create-failed":
                 continue
             if vpc_id == endpoint.vpc_id or subnet_id == endpoint.subnet_id:
-                raise ServiceException(
+                raise ApiError(
                     "InstanceConnectEndpointLimitExceeded",
                     f"The limit of one endpoint per VPC is reached: {endpoint.id} is in {vpc_id}.",
                 )
@@ -204,18 +204,16 @@ class EndpointService:
         return making
 
 
-def dry_run_succeeds() -> ServiceException:
+def dry_run_succeeds() -> ApiError:
     """EC2's answer to a dry run of a request that would have succeeded."""
-    return ServiceException("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+    return ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 
 
 def _check_modes(ip_address_type: str, preserve_client_ip: bool) -> None:
     if ip_address_type not in ADDRESS_TYPES:
-        raise ServiceException(
-            "InvalidParameterValue", f"Value ({ip_address_type}) for parameter ipAddressType is invalid."
-        )
+        raise ApiError("InvalidParameterValue", f"Value ({ip_address_type}) for parameter ipAddressType is invalid.")
     if preserve_client_ip and ip_address_type != "ipv4":
-        raise ServiceException(
+        raise ApiError(
             "InvalidParameterCombination", "preserveClientIp is supported only with the ipv4 IP address type."
         )
 
@@ -233,6 +231,6 @@ def _matches(endpoint: EndpointRecord, tags: Mapping[str, str], name: str, wante
             "tag-value": tags.values(),
         }
         if name not in fields:
-            raise ServiceException("InvalidParameterValue", f"The filter '{name}' is invalid")
+            raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
         have = list(fields[name])
     return any(fnmatch.fnmatchcase(value, pattern) for value in have for pattern in wanted)

@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Any
 
-from eicctl.emulator.control.backends import ServiceException
+from eicctl.emulator.control.backends import ApiError
 from eicctl.emulator.state import State
 
 # The lengths and the pattern are those of the service model in botocore.
@@ -23,16 +23,16 @@ _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp
 def send(state: State, ec2: Any, *, instance_id: str, os_user: str, public_key: str, zone: str) -> None:
     """Accept a key for 60 s, or raise the service's error."""
     if not _INSTANCE.fullmatch(instance_id) or len(os_user) > 32 or not _USER.match(os_user):
-        raise ServiceException("InvalidArgsException", "The instance ID or the OS user is not valid.")
+        raise ApiError("InvalidArgsException", "The instance ID or the OS user is not valid.")
     if len(public_key) not in _KEY_SIZES or not _well_formed(public_key.strip()):
-        raise ServiceException("InvalidArgsException", "The SSH public key is not valid.")
+        raise ApiError("InvalidArgsException", "The SSH public key is not valid.")
     instance = next((found for found in ec2.all_instances() if found.id == instance_id), None)
     if instance is None:
-        raise ServiceException("EC2InstanceNotFoundException", "Could not find an instance with that ID.")
+        raise ApiError("EC2InstanceNotFoundException", "Could not find an instance with that ID.")
     if zone and instance._placement.zone != zone:
-        raise ServiceException("EC2InstanceNotFoundException", "The instance is not in that Availability Zone.")
+        raise ApiError("EC2InstanceNotFoundException", "The instance is not in that Availability Zone.")
     if instance.state != "running":
-        raise ServiceException("EC2InstanceStateInvalidException", f"The instance is in state {instance.state}.")
+        raise ApiError("EC2InstanceStateInvalidException", f"The instance is in state {instance.state}.")
     machine = state.machine_of(instance_id)
     if machine and machine.ec2_instance_connect:
         state.push_key(instance_id, os_user, public_key.strip())

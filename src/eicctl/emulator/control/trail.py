@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from eicctl.emulator.control.backends import ACCOUNT, ServiceException
+from eicctl.emulator.control.backends import ACCOUNT, ApiError
 from eicctl.emulator.control.credentials import Known
 from eicctl.emulator.state import State
 
@@ -84,9 +84,9 @@ def lookup(
 ) -> dict[str, Any]:
     """Answer LookupEvents: newest first, one attribute a call, `start` and `end` in seconds since 1970."""
     if len(attributes) > 1:
-        raise ServiceException("InvalidLookupAttributesException", "Only one lookup attribute is allowed.")
+        raise ApiError("InvalidLookupAttributesException", "Only one lookup attribute is allowed.")
     if not 1 <= size <= 50:
-        raise ServiceException("InvalidMaxResultsException", "MaxResults must be between 1 and 50.")
+        raise ApiError("InvalidMaxResultsException", "MaxResults must be between 1 and 50.")
     found = [
         event
         for event in map(_event, reversed(records))
