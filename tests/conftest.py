@@ -1,0 +1,57 @@
+"""The other side of the tests: a local AWS in this process, and the environment that points to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eicctl.emulator.server import Emulator
+
+
+@pytest.fixture(autouse=True)
+def needed_programs(request: pytest.FixtureRequest) -> None:
+    """Skip a test whose programs are not installed; in CI that is a failure."""
+    for marker in request.node.iter_markers("needs"):
+        for program in marker.args:
+            if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin"):
+                continue
+            if os.environ.get("CI"):
+                pytest.fail(f"{program} is not installed")
+            pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture(scope="session")
+def running_emulator() -> Iterator[Emulator]:
+    """The emulator of this worker."""
+    with Emulator(transition=0.0) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with nothing in it, and an environment without AWS and proxies."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("EICCTL_HOME", str(tmp_path / "eicctl"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "credentials"))
+    return folder
+
+
+@pytest.fixture
+def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """A fresh world, with the environment that leads to it."""
+    running_emulator.state.restore_behaviour(transition=0.0)
+    running_emulator.reset()
+    for name, value in running_emulator.env.items():
+        if value:
+            monkeypatch.setenv(name, value)
+    return running_emulator

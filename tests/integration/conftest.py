@@ -1,0 +1,125 @@
+"""What the tests in this process share: clients, an endpoint, targets, and the command line without a subprocess."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from eicctl import cli
+from eicctl.aws.session import Session
+from eicctl.emulator.server import Emulator
+from eicctl.emulator.state import Machine
+from eicctl.model import Target
+from eicctl.tunnel.dial import Dialer
+
+Handler = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def ec2(emulator: Emulator) -> Any:
+    """boto3's client."""
+    return boto3.client("ec2")
+
+
+@pytest.fixture
+def subnet_id(ec2: Any) -> str:
+    """The subnet of web-1."""
+    rows = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["private-a"]}])["Subnets"]
+    return str(rows[0]["SubnetId"])
+
+
+@pytest.fixture
+def endpoint(ec2: Any, subnet_id: str) -> dict[str, Any]:
+    """An endpoint that serves connections, as EC2 describes it."""
+    made = ec2.create_instance_connect_endpoint(SubnetId=subnet_id)["InstanceConnectEndpoint"]
+    rows = ec2.describe_instance_connect_endpoints(InstanceConnectEndpointIds=[made["InstanceConnectEndpointId"]])
+    row: dict[str, Any] = rows["InstanceConnectEndpoints"][0]
+    assert row["State"] == "create-complete"
+    return row
+
+
+@pytest.fixture
+def instance_ids(ec2: Any) -> dict[str, str]:
+    """Instance IDs by name."""
+    rows = [row for group in ec2.describe_instances()["Reservations"] for row in group["Instances"]]
+    return {tag["Value"]: row["InstanceId"] for row in rows for tag in row["Tags"] if tag["Key"] == "Name"}
+
+
+@dataclass
+class Service:
+    """A TCP service of the test behind an address of the VPC."""
+
+    target: Target
+    dialer: Dialer
+    connections: list[socket.socket]
+
+
+@pytest.fixture
+def serve(emulator: Emulator, endpoint: dict[str, Any]) -> Iterator[Callable[[Handler], Service]]:
+    """Put a service behind 10.0.1.99:22; every connection is handled in a thread by the function given."""
+    listeners: list[socket.socket] = []
+    open_sockets: list[socket.socket] = []
+
+    def start(handler: Handler) -> Service:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        listeners.append(listener)
+
+        def handle(client: socket.socket) -> None:
+            with client:
+                try:
+                    handler(client)
+                except OSError:
+                    return
+
+        def accept() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                open_sockets.append(client)
+                threading.Thread(target=handle, args=(client,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        forwards = ((22, f"127.0.0.1:{listener.getsockname()[1]}"),)
+        emulator.state.put_machine(
+            Machine("service", "test", "10.0.1.99", "us-east-1", endpoint["VpcId"], forwards=forwards)
+        )
+        target = Target("10.0.1.99", 22, endpoint["InstanceConnectEndpointId"], endpoint["DnsName"], "us-east-1")
+        session = Session()
+        return Service(target, Dialer(target, session.credentials, session.ca_bundle), open_sockets)
+
+    yield start
+    for sock in (*listeners, *open_sockets):
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        sock.close()
+
+
+@dataclass
+class Ran:
+    """What a command has done."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def eicctl(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a command in this process."""
+
+    def run(*words: str) -> Ran:
+        capsys.readouterr()
+        code = cli.run(list(words))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
