@@ -31,7 +31,9 @@ def test_an_unsigned_request_is_refused(emulator: Emulator) -> None:
 
 
 def test_a_wrong_secret_is_refused(emulator: Emulator) -> None:
-    assert code_of(boto3.client("ec2", aws_secret_access_key="wrong").describe_vpcs) == "SignatureDoesNotMatch"
+    key = emulator.env["AWS_ACCESS_KEY_ID"]
+    client = boto3.client("ec2", aws_access_key_id=key, aws_secret_access_key="wrong")
+    assert code_of(client.describe_vpcs) == "SignatureDoesNotMatch"
 
 
 def test_an_unknown_key_is_refused(emulator: Emulator) -> None:

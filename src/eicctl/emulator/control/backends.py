@@ -12,6 +12,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
 from moto.rds.models import rds_backends
 
@@ -47,6 +48,9 @@ def reset() -> None:
 
 def install(ec2_actions: Mapping[str, Action], connect: Mapping[str, Action], trail: Mapping[str, Action]) -> None:
     """Add operations, by their names in snake case, to the responses of EC2, EC2 Instance Connect and CloudTrail."""
+    # Tags are made for IDs with a prefix that moto knows.
+    EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
+    EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"
     for response, actions in (
         (EC2Response, ec2_actions),
         (Ec2InstanceConnectResponse, connect),
