@@ -117,6 +117,11 @@ class Channel:
             self._ending = self._ending or (reason, None)
             self._send_close()
 
+    def abort(self) -> None:
+        """Close both sides at once, whatever is still under way."""
+        self._close_link()
+        self._close_local()
+
     # From the service to the local end
 
     def _read_link(self) -> None:

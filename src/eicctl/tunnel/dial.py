@@ -187,10 +187,10 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, l
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
             return response, [event for event in events[1:] if isinstance(event, Frame)]
-        if protocol.handshake_exc:
-            raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
+        if protocol.handshake_exc:
+            raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
 
 
 def split_host(dns_name: str) -> tuple[str, int]:

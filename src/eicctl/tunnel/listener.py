@@ -17,8 +17,9 @@ from eicctl.tunnel.channel import Channel, Ending
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.ends import SocketEnd
 
-LINGER = 30.0
-"""Seconds for which a silent target is waited for after a client has shut down its writing side."""
+LINGER = 5.0
+"""Seconds for which a silent target is waited for after a client has shut down its writing side. A client that has
+closed altogether looks the same, and its tunnel takes one of the endpoint's 20 connections meanwhile."""
 
 END_TIMEOUT = 0.8
 """Seconds for which the end of the listener waits for its tunnels' closing handshakes."""
@@ -71,7 +72,8 @@ class Listener:
         self._limit = max_connections
         self._linger = linger
         self._numbers = itertools.count(1)
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[int, Channel] = {}  # with an open tunnel
+        self._left: dict[int, Channel] = {}  # with an open local end
         self._dialling: dict[int, socket.socket] = {}
         self._accepting = False
         self._ended = False
@@ -102,6 +104,8 @@ class Listener:
                     await self._idle.wait()
             except TimeoutError:
                 _log.debug("%d tunnels did not close in time", len(self._channels))
+        for channel in list(self._left.values()):
+            channel.abort()
 
     def _accept(self, on: bool) -> None:
         if on == self._accepting or (on and self._ended):
@@ -183,8 +187,11 @@ class Listener:
                 self._idle.set()
             self._resume()
 
+        def done() -> None:
+            del self._left[number]
+
         self._idle.clear()
         self._observer.opened(number, name)
-        channel = Channel(self._loop, link, SocketEnd(client), on_end=ended, linger=self._linger)
-        self._channels[number] = channel
+        channel = Channel(self._loop, link, SocketEnd(client), on_end=ended, on_done=done, linger=self._linger)
+        self._channels[number] = self._left[number] = channel
         channel.start()

@@ -1,0 +1,92 @@
+"""A listener in a thread, with a record of what it has told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from eicctl.errors import EicctlError
+from eicctl.tunnel.bind import bind_tcp
+from eicctl.tunnel.channel import Ending
+from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.listener import Listener
+
+
+@dataclass
+class Told:
+    """An observer that remembers."""
+
+    opened_numbers: list[int] = field(default_factory=list)
+    retries: list[EicctlError] = field(default_factory=list)
+    failures: list[EicctlError] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+
+    def opened(self, number: int, client: str) -> None:
+        self.opened_numbers.append(number)
+
+    def retrying(self, number: int, client: str, error: EicctlError) -> None:
+        self.retries.append(error)
+
+    def failed(self, number: int, client: str, error: EicctlError) -> None:
+        self.failures.append(error)
+
+    def closed(self, number: int, client: str, ending: Ending) -> None:
+        self.endings.append(ending)
+
+    def ending(self) -> Ending:
+        """The first ending, once it is told."""
+        wait_for(lambda: self.endings)
+        return self.endings[0]
+
+
+def wait_for(condition: Callable[[], object], timeout: float = 10) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def listening(dialer: Dialer, *, max_connections: int | None = None, linger: float = 5.0) -> Iterator[tuple[int, Told]]:
+    """Run a listener as long as the block lasts; give its port and what it tells."""
+    told = Told()
+    sockets = bind_tcp(0)
+    port = sockets[0].getsockname()[1]
+    ready = threading.Event()
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), stop))
+        ready.set()
+        await Listener(dialer, sockets, told, max_connections=max_connections, linger=linger).serve(stop)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    ready.wait(5)
+    try:
+        yield port, told
+    finally:
+        loop, stop = loops[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(5)
+        assert not thread.is_alive(), "the listener did not end"
+
+
+def connect(port: int) -> socket.socket:
+    """Return a client's socket."""
+    return socket.create_connection(("127.0.0.1", port), timeout=15)
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Read to the end."""
+    parts = []
+    while data := sock.recv(65536):
+        parts.append(data)
+    return b"".join(parts)

@@ -1,0 +1,285 @@
+"""The emulator's data plane, spoken to with `websockets` and signed with botocore: none of eicctl's own client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from eicctl.emulator.server import Emulator
+
+Open = Callable[..., ClientConnection]
+
+
+@pytest.fixture
+def open_tunnel(emulator: Emulator, endpoint: dict[str, Any]) -> Iterator[Open]:
+    """Open a tunnel to web-1:22; parameters of the URL can be changed, or taken away with None."""
+    tunnels = contextlib.ExitStack()
+
+    def open_it(
+        secret: str | None = None, service: str = "ec2-instance-connect", expires: int = 60, **changes: str | None
+    ) -> ClientConnection:
+        parameters = {
+            "instanceConnectEndpointId": endpoint["InstanceConnectEndpointId"],
+            "remotePort": "22",
+            "privateIpAddress": "10.0.1.10",
+            **changes,
+        }
+        given = {name: value for name, value in parameters.items() if value is not None}
+        request = AWSRequest("GET", f"https://{endpoint['DnsName']}/openTunnel", params=given)
+        keys = Credentials(emulator.env["AWS_ACCESS_KEY_ID"], secret or emulator.env["AWS_SECRET_ACCESS_KEY"])
+        SigV4QueryAuth(keys, service, "us-east-1", expires=expires).add_auth(request)
+        context = ssl.create_default_context(cafile=emulator.env["AWS_CA_BUNDLE"])
+        url = str(request.url).replace("https:", "wss:")
+        return tunnels.enter_context(
+            connect(url, ssl=context, compression=None, max_size=None, proxy=None, close_timeout=1)
+        )
+
+    with tunnels:
+        yield open_it
+
+
+def refusal(open_tunnel: Open, **changes: Any) -> tuple[int, str]:
+    with pytest.raises(InvalidStatus) as refused:
+        open_tunnel(**changes)
+    body = json.loads(refused.value.response.body or b"")
+    return refused.value.response.status_code, f"{body['ErrorCode']}: {body['Message']}"
+
+
+def drain(tunnel: ClientConnection) -> None:
+    while True:
+        tunnel.recv(timeout=5)
+
+
+def closing(tunnel: ClientConnection) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed) as closed:
+        drain(tunnel)
+    assert closed.value.rcvd
+    return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def test_a_good_request_reaches_the_ssh_server(open_tunnel: Open) -> None:
+    with open_tunnel() as tunnel:
+        assert tunnel.response
+        assert tunnel.response.headers["x-amzn-requestid"]
+        assert bytes(tunnel.recv(timeout=5)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"secret": "wrong"}, 403, "SignatureDoesNotMatch"),
+        ({"service": "ec2"}, 403, "SignatureDoesNotMatch"),
+        ({"instanceConnectEndpointId": "eice-0123456789abcdef0"}, 404, "ResourceNotFoundException"),
+        (
+            {"remotePort": "5432"},
+            400,
+            "InvalidParameter: The specified RemotePort is not valid. Specify either 22 or 3389",
+        ),
+        ({"remotePort": None}, 400, "InvalidParameter"),
+        ({"privateIpAddress": "web-1"}, 400, "InvalidParameter"),
+        ({"privateIpAddress": "fd00::1"}, 400, "InvalidParameter"),
+        ({"maxTunnelDuration": "3601"}, 400, "InvalidParameter"),
+        ({"maxTunnelDuration": "0"}, 400, "InvalidParameter"),
+    ],
+)
+def test_refusals(open_tunnel: Open, changes: dict[str, Any], status: int, said: str) -> None:
+    code, text = refusal(open_tunnel, **changes)
+    assert code == status
+    assert text.startswith(said)
+
+
+@pytest.mark.parametrize(("offset", "word"), [(61.0, "expired"), (-400.0, "not yet current")])
+def test_a_url_is_good_for_a_minute(open_tunnel: Open, emulator: Emulator, offset: float, word: str) -> None:
+    emulator.state.behave(clock_offset=offset)
+    assert word in refusal(open_tunnel)[1]
+
+
+def test_an_unsigned_request_is_refused(emulator: Emulator, endpoint: dict[str, Any]) -> None:
+    context = ssl.create_default_context(cafile=emulator.env["AWS_CA_BUNDLE"])
+    url = f"wss://{endpoint['DnsName']}/openTunnel?remotePort=22"
+    with pytest.raises(InvalidStatus) as refused, connect(url, ssl=context, proxy=None):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_an_endpoint_that_is_being_made_refuses(open_tunnel: Open, emulator: Emulator) -> None:
+    endpoint = emulator.state.endpoints()[0]
+    emulator.state.put_endpoint(type(endpoint)(**{**_fields(endpoint), "state": "create-in-progress"}))
+    assert "InvalidStateException" in refusal(open_tunnel)[1]
+    emulator.state.put_endpoint(type(endpoint)(**{**_fields(endpoint), "state": "update-in-progress"}))
+    open_tunnel().close()
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+@pytest.mark.parametrize("address", ["10.0.1.77", "10.0.2.30"])
+def test_nothing_at_the_address_or_port(open_tunnel: Open, address: str) -> None:
+    assert closing(open_tunnel(privateIpAddress=address))[1] == "Unable to connect to target"
+
+
+def test_a_stopped_instance_is_unreachable(open_tunnel: Open, ec2: Any, instance_ids: dict[str, str]) -> None:
+    ec2.stop_instances(InstanceIds=[instance_ids["web-1"]])
+    assert closing(open_tunnel())[1] == "Unable to connect to target"
+
+
+def test_the_targets_group_must_admit_the_endpoint(open_tunnel: Open, ec2: Any) -> None:
+    group = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["targets"]}])["SecurityGroups"][0]
+    ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+    assert closing(open_tunnel())[1] == "Unable to connect to target"
+    default = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["default"]}])["SecurityGroups"]
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    pairs = [{"GroupId": row["GroupId"]} for row in default]
+    ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[{**rule, "UserIdGroupPairs": pairs}])
+    with open_tunnel() as tunnel:
+        assert tunnel.recv(timeout=5)
+
+
+def test_the_endpoints_group_must_let_it_out(open_tunnel: Open, ec2: Any, endpoint: dict[str, Any]) -> None:
+    group = ec2.describe_security_groups(GroupIds=endpoint["SecurityGroupIds"])["SecurityGroups"][0]
+    ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=group["IpPermissionsEgress"])
+    assert closing(open_tunnel())[1] == "Unable to connect to target"
+
+
+def test_preserved_client_ips_meet_the_targets_rules(open_tunnel: Open, ec2: Any, emulator: Emulator) -> None:
+    endpoint = emulator.state.endpoints()[0]
+    emulator.state.put_endpoint(type(endpoint)(**{**_fields(endpoint), "preserve_client_ip": True}))
+    assert closing(open_tunnel())[1] == "Unable to connect to target"
+    emulator.state.behave(client_ip="10.0.9.9")
+    with open_tunnel() as tunnel:
+        assert tunnel.recv(timeout=5)
+
+
+def test_the_duration_ends_a_tunnel(open_tunnel: Open) -> None:
+    started = time.monotonic()
+    code, _ = closing(open_tunnel(maxTunnelDuration="1"))
+    assert code == 1000
+    assert 0.9 < time.monotonic() - started < 4
+
+
+def test_the_21st_connection_is_refused(open_tunnel: Open) -> None:
+    tunnels = [open_tunnel() for _ in range(20)]
+    try:
+        assert refusal(open_tunnel)[0] == 429
+    finally:
+        for tunnel in tunnels:
+            tunnel.close()
+
+
+def test_a_text_frame_is_an_error(open_tunnel: Open) -> None:
+    tunnel = open_tunnel()
+    tunnel.send("text")
+    assert closing(tunnel)[0] == 1003
+
+
+def test_attempts_are_recorded(open_tunnel: Open, emulator: Emulator) -> None:
+    open_tunnel(maxTunnelDuration="900").close()
+    refusal(open_tunnel, secret="wrong")
+    opened, refused = emulator.state.events()
+    assert opened["requestParameters"] == {
+        "instanceConnectEndpointId": emulator.state.endpoints()[0].id,
+        "remotePort": "22",
+        "privateIpAddress": "10.0.1.10",
+        "maxTunnelDuration": "900",
+    }
+    assert "errorCode" not in opened
+    assert opened["responseElements"] is None
+    assert opened["sourceIPAddress"] in ("127.0.0.1", "::1")
+    assert refused["errorCode"] == "SignatureDoesNotMatch"
+
+
+def test_windows_greets_as_rdp_does(open_tunnel: Open) -> None:
+    with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
+        tunnel.send(bytes.fromhex("030000130ee000000000000100080003000000"))
+        greeting = bytes(tunnel.recv(timeout=5))  # type: ignore[arg-type]
+    assert greeting[:4] == b"\x03\x00\x00\x13"
+    assert greeting[5] == 0xD0
+
+
+# Faults
+
+
+def test_fault_refuse(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("refuse", status=503, body={"ErrorCode": "Busy", "Message": "later"}, times=1)
+    assert refusal(open_tunnel) == (503, "Busy: later")
+    open_tunnel().close()
+
+
+def test_fault_delay(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("delay", seconds=0.4)
+    started = time.monotonic()
+    open_tunnel().close()
+    assert time.monotonic() - started > 0.4
+
+
+def test_fault_cut_in_the_handshake(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("cut", stage="handshake")
+    with pytest.raises((InvalidHandshake, InvalidMessage, OSError, EOFError)):
+        open_tunnel()
+
+
+def test_fault_cut_after_bytes(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("cut", after_bytes=4)
+    tunnel = open_tunnel()
+    assert tunnel.recv(timeout=5) == b"SSH-"
+    with pytest.raises(ConnectionClosed) as closed:
+        tunnel.recv(timeout=5)
+    assert closed.value.rcvd is None
+
+
+def test_fault_close(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("close", code=1008, reason="because", after_seconds=0.05)
+    assert closing(open_tunnel()) == (1008, "because")
+
+
+def test_fault_text(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("text", text="hello")
+    with open_tunnel() as tunnel:
+        assert tunnel.recv(timeout=5) == "hello"
+
+
+def test_fault_garbage(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("garbage")
+    with pytest.raises(ConnectionClosed) as closed:
+        open_tunnel().recv(timeout=5)
+    assert closed.value.sent
+    assert closed.value.sent.code == 1002
+
+
+def test_fault_fragment(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("fragment", size=3)
+    with open_tunnel() as tunnel:
+        parts = list(tunnel.recv_streaming())
+    assert len(parts) > 3
+    assert b"".join(parts).startswith(b"SSH-2.0")  # type: ignore[arg-type]
+
+
+def test_fault_stall(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("stall", direction="in")
+    with open_tunnel() as tunnel, pytest.raises(TimeoutError):
+        tunnel.recv(timeout=0.5)
+
+
+def test_faults_are_for_whom_they_name(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("refuse", status=500, address="10.0.2.10", times=-1)
+    open_tunnel().close()
+    with pytest.raises(InvalidStatus):
+        open_tunnel(privateIpAddress="10.0.2.10")
+
+
+@pytest.mark.parametrize("bad", [{"kind": "x"}, {"kind": "refuse", "status": "a"}, {"kind": "cut", "bytes": 1}])
+def test_unknown_faults_are_refused(emulator: Emulator, bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"kind|status|bytes"):
+        emulator.add_fault(**bad)
