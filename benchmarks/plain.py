@@ -24,9 +24,10 @@ def dial() -> connect:
         f"https://{host}/openTunnel",
         params={"instanceConnectEndpointId": endpoint, "remotePort": "22", "privateIpAddress": address},
     )
-    credentials = session.get_credentials().get_frozen_credentials()
+    credentials = session.get_credentials().get_frozen_credentials()  # type: ignore[union-attr]
     SigV4QueryAuth(credentials, "ec2-instance-connect", "us-east-1", expires=60).add_auth(request)
-    return connect(request.url.replace("https", "wss", 1), ssl=tls, compression=None, max_size=None, proxy=None)
+    url = str(request.url).replace("https", "wss", 1)
+    return connect(url, ssl=tls, compression=None, max_size=None, proxy=None)
 
 
 async def up(reader: asyncio.StreamReader, tunnel: ClientConnection) -> None:

@@ -29,6 +29,12 @@ from eicctl.emulator.state import Fault, State
 
 CHUNK = 65000
 UNREACHABLE = "Unable to connect to target"
+HANDSHAKE_TIMEOUT = 60
+"""Seconds until a client that does not finish the handshake is left; longer than any delay that a fault may ask for."""
+
+STOP_TIMEOUT = 2
+"""Seconds for connections to end when the emulator does."""
+
 UNREACHABLE_DELAY = 0.1
 """Seconds until an unreachable target is said to be so; the real service takes a TCP time-out."""
 
@@ -61,7 +67,7 @@ class Gateway:
                 compression=None,
                 max_size=None,
                 ping_interval=None,
-                open_timeout=None,
+                open_timeout=HANDSHAKE_TIMEOUT,
                 close_timeout=1,
                 server_header=None,
             )
@@ -71,9 +77,11 @@ class Gateway:
         """Close all tunnels and stop serving."""
         for server in self._servers:
             server.close(close_connections=True)
-        for server in self._servers:
-            await server.wait_closed()
         await self._machines.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                for server in self._servers:
+                    await server.wait_closed()
 
     def open_connections(self) -> dict[str, int]:
         """How many connections each endpoint carries."""
