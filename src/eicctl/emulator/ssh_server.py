@@ -91,7 +91,13 @@ class _Sftp(asyncssh.SFTPServer):
 
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Path) -> None:
         super().__init__(channel)
+        self._session = channel
         self._home = str(home).encode()
+
+    def exit(self) -> None:
+        """Report success at the end: OpenSSH's scp wants an exit status, which asyncssh leaves out."""
+        with contextlib.suppress(OSError):
+            self._session.exit(0)
 
     def map_path(self, path: bytes) -> bytes:
         return path if path.startswith(b"/") else self._home + b"/" + path

@@ -74,6 +74,7 @@ def ssh_command(
         "HostKeyAlias": target.instance_id or target.address,
         "UserKnownHostsFile": _quoted(known_hosts()),
         "StrictHostKeyChecking": "accept-new",
+        "HashKnownHosts": "no",
         "CheckHostIP": "no",
         "ServerAliveInterval": str(KEEP_ALIVE),
     }

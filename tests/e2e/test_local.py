@@ -1,0 +1,144 @@
+"""`eicctl local`: start, environment, status, end, and starts that fail."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PROGRAM, clean_env, run_eicctl, start_local
+
+
+def record(folder: Path) -> Path:
+    return folder / "eicctl" / "state" / "local" / "running.json"
+
+
+def test_up_env_status_down(tmp_path: Path) -> None:
+    env = clean_env(tmp_path)
+    assert run_eicctl(env, "local", "status").returncode == 5
+    found = start_local(env)
+    try:
+        assert record(tmp_path).stat().st_mode & 0o777 == 0o600
+        status = json.loads(run_eicctl(env, "local", "status", "--output", "json").stdout)
+        assert [machine["name"] for machine in status["Machines"]] == ["web-1", "app-1", "win-1", "demo-db"]
+        again = run_eicctl(env, "local", "up", "--detach")
+        assert again.returncode == 6
+        assert "is up already" in again.stderr.decode()
+        assert b"web-1" in run_eicctl(found, "instances").stdout
+    finally:
+        assert run_eicctl(env, "local", "down").returncode == 0
+    assert run_eicctl(env, "local", "env").returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("shell", "sets", "unsets"),
+    [
+        ("bash", "export AWS_REGION=us-east-1", "unset AWS_PROFILE"),
+        ("zsh", "export AWS_REGION=us-east-1", "unset AWS_PROFILE"),
+        ("fish", "set -gx AWS_REGION 'us-east-1';", "set -e AWS_PROFILE;"),
+        ("powershell", "$env:AWS_REGION = 'us-east-1'", "Remove-Item Env:AWS_PROFILE -ErrorAction SilentlyContinue"),
+    ],
+)
+def test_env_in_every_shells_syntax(local_aws: dict[str, str], shell: str, sets: str, unsets: str) -> None:
+    lines = run_eicctl(local_aws, "local", "env", "--shell", shell).stdout.decode().splitlines()
+    assert sets in lines
+    assert unsets in lines
+
+
+def test_a_killed_one_does_not_block_the_next(tmp_path: Path) -> None:
+    env = clean_env(tmp_path)
+    start_local(env)
+    os.kill(json.loads(record(tmp_path).read_text())["pid"], signal.SIGKILL)
+    try:
+        start_local(env)
+    finally:
+        assert run_eicctl(env, "local", "down").returncode == 0
+
+
+def test_it_ends_with_its_folder(tmp_path: Path) -> None:
+    env = clean_env(tmp_path)
+    start_local(env)
+    pid = json.loads(record(tmp_path).read_text())["pid"]
+    shutil.rmtree(tmp_path / "eicctl")
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and b"eicctl" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.1)
+
+
+def test_a_foreground_one_ends_by_ctrl_c(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [PROGRAM, "local", "up"], env=clean_env(tmp_path), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    assert process.stderr
+    assert b"is up" in process.stderr.readline()
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    assert time.monotonic() - started < 2.5
+    process.stderr.close()
+    assert not record(tmp_path).exists()
+
+
+def test_a_busy_port_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        done = run_eicctl(clean_env(tmp_path), "local", "up", "--detach", "--data-port", str(port))
+    assert done.returncode == 1
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr.decode()
+
+
+WORLD = """
+[[image]]
+key = "debian"
+name = "debian-12-amd64-20260301"
+users = ["admin"]
+
+[[vpc]]
+cidr = "10.9.0.0/16"
+[[vpc.subnet]]
+name = "s"
+cidr = "10.9.1.0/24"
+[[vpc.group]]
+name = "open"
+ingress = ["22 from 0.0.0.0/0"]
+[[vpc.instance]]
+name = "node"
+address = "10.9.1.10"
+count = 3
+groups = ["open"]
+"""
+
+
+def test_a_world_of_ones_own(tmp_path: Path) -> None:
+    world = tmp_path / "world.toml"
+    world.write_text(WORLD)
+    env = clean_env(tmp_path)
+    found = start_local(env, "--world", str(world))
+    try:
+        listed = run_eicctl(found, "instances", "--query", "[].[Name, PrivateIpAddress]", "--output", "json")
+        assert json.loads(listed.stdout) == [["node-1", "10.9.1.10"], ["node-2", "10.9.1.11"], ["node-3", "10.9.1.12"]]
+    finally:
+        run_eicctl(env, "local", "down")
+
+
+@pytest.mark.needs("sshd")
+def test_machines_can_be_real_sshds(tmp_path: Path) -> None:
+    env = clean_env(tmp_path)
+    found = start_local(env, "--sshd")
+    try:
+        made = run_eicctl(found, "create-endpoint", "--wait")
+        assert made.returncode == 0, made.stderr.decode()
+        done = run_eicctl(found, "ssh", f"{getpass.getuser()}@web-1", "--", "echo $SSH_CONNECTION; exit 4")
+        assert done.returncode == 4, done.stderr.decode()
+        assert done.stdout.strip()
+    finally:
+        run_eicctl(env, "local", "down")
