@@ -129,7 +129,7 @@ def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[
         ((boto.ConfigParseError, boto.ConfigNotFound), lambda e, a: LocalError(f"cannot {a}: {e}")),
         ((boto.SSLError,), _tls),
         ((boto.ProxyConnectionError,), _proxy),
-        ((boto.HTTPClientError,), _network),
+        ((boto.HTTPClientError, boto.ConnectionError), _network),
     ]
 
 

@@ -126,6 +126,7 @@ class State:
         """Forget everything but the behaviour."""
         with self._lock:
             self._endpoints: dict[str, _Kept] = {}
+            self._by_token: dict[str, EndpointRecord] = {}
             self._machines: dict[tuple[str, str], Machine] = {}
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
@@ -162,6 +163,8 @@ class State:
     def change_endpoint(self, endpoint: EndpointRecord, then: EndpointRecord | None) -> None:
         """Put an endpoint that becomes `then`, or goes away, after the time that a transition takes."""
         with self._lock:
+            if endpoint.client_token:
+                self._by_token.setdefault(endpoint.client_token, endpoint)
             self._endpoints[endpoint.id] = _Kept(endpoint, self._clock() + self._behaviour.transition, then)
 
     def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
@@ -180,6 +183,12 @@ class State:
                 else:
                     self._endpoints[key] = _Kept(kept.then)
             return [kept.now for kept in self._endpoints.values()]
+
+    def made_with(self, client_token: str) -> EndpointRecord | None:
+        """The endpoint that was made with a ClientToken, as it is now; `delete-complete` if it is gone."""
+        with self._lock:
+            made = self._by_token.get(client_token)
+            return made and (self.endpoint(made.id) or replace(made, state="delete-complete"))
 
     # Machines and the keys pushed to them
 

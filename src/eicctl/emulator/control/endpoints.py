@@ -140,22 +140,21 @@ class EndpointService:
         return tuple(ids)
 
     def _replayed(self, request: CreateRequest) -> EndpointRecord | None:
-        if not request.client_token:
+        """The answer to a ClientToken that was used before: the old one, also when its endpoint is gone."""
+        endpoint = self._state.made_with(request.client_token)
+        if endpoint is None:
             return None
-        for endpoint in self._mine():
-            if endpoint.client_token == request.client_token:
-                same = (
-                    endpoint.subnet_id == request.subnet_id
-                    and endpoint.preserve_client_ip == request.preserve_client_ip
-                    and endpoint.ip_address_type == request.ip_address_type
-                    and (not request.security_group_ids or endpoint.security_group_ids == request.security_group_ids)
-                )
-                if same:
-                    return endpoint
-                raise ApiError(  # the code is EC2's usual one
-                    "IdempotentParameterMismatch", "The client token was used before with other parameters."
-                )
-        return None
+        same = (
+            endpoint.subnet_id == request.subnet_id
+            and endpoint.preserve_client_ip == request.preserve_client_ip
+            and endpoint.ip_address_type == request.ip_address_type
+            and (not request.security_group_ids or endpoint.security_group_ids == request.security_group_ids)
+        )
+        if same:
+            return endpoint
+        raise ApiError(  # the code is EC2's usual one
+            "IdempotentParameterMismatch", "The client token was used before with other parameters."
+        )
 
     def _check_limit(self, vpc_id: str, subnet_id: str) -> None:
         """One endpoint per VPC and one per subnet (eice-facts.md, Limits); the code is inferred."""

@@ -1,0 +1,220 @@
+"""The endpoint commands, as typed, against the emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eicctl.emulator.server import Emulator
+from tests.integration.conftest import Ran
+
+Eicctl = Callable[..., Ran]
+
+
+def created(eicctl: Eicctl, *words: str) -> dict[str, Any]:
+    done = eicctl("create-endpoint", "--output", "json", *words)
+    assert done.code == 0, done.err
+    row: dict[str, Any] = json.loads(done.out)
+    return row
+
+
+def test_create_with_all_options(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)["GroupId"]
+    words = [
+        "--subnet-id",
+        subnet_id,
+        "--security-group-id",
+        group,
+        "--preserve-client-ip",
+        "--ip-address-type",
+        "ipv4",
+    ]
+    row = created(eicctl, *words, "--tag", "team=web", "--name", "office", "--wait")
+    assert row["State"] == "create-complete"
+    assert row["SecurityGroupIds"] == [group]
+    assert row["PreserveClientIp"] is True
+    assert {tag["Key"]: tag["Value"] for tag in row["Tags"]} == {"team": "web", "Name": "office"}
+
+
+def test_without_a_subnet_it_chooses_and_says_why(eicctl: Eicctl) -> None:
+    done = eicctl("create-endpoint", "--output", "json")
+    assert done.code == 0
+    assert "2 running instances, most in vpc-" in done.err
+    assert json.loads(done.out)["AvailabilityZone"] == "us-east-1b"
+
+
+def test_several_vpcs_are_listed(eicctl: Eicctl, ec2: Any) -> None:
+    ec2.create_vpc(CidrBlock="10.9.0.0/16")
+    done = eicctl("create-endpoint")
+    assert done.code == 3
+    assert "10.9.0.0/16" in done.err
+    assert "--vpc-id" in done.err
+
+
+def test_an_endpoint_that_is_there(eicctl: Eicctl) -> None:
+    first = created(eicctl)
+    done = eicctl("create-endpoint")
+    assert done.code == 6
+    assert first["InstanceConnectEndpointId"] in done.err
+    again = created(eicctl, "--if-not-exists")
+    assert again["InstanceConnectEndpointId"] == first["InstanceConnectEndpointId"]
+
+
+def test_the_same_again_after_a_deletion(eicctl: Eicctl) -> None:
+    """EC2 repeats its old answer for a ClientToken; the deleted endpoint is not taken for the new one."""
+    first = created(eicctl)["InstanceConnectEndpointId"]
+    assert eicctl("delete-endpoint", first, "--yes", "--wait").code == 0
+    second = created(eicctl)["InstanceConnectEndpointId"]
+    assert second != first
+    assert eicctl("show-endpoint", second).code == 0
+
+
+def test_a_group_of_its_own(eicctl: Eicctl, ec2: Any) -> None:
+    targets = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["targets"]}])["SecurityGroups"][0]
+    row = created(eicctl, "--create-security-group", "--allow-to", targets["GroupId"], "--name", "office")
+    group = ec2.describe_security_groups(GroupIds=row["SecurityGroupIds"])["SecurityGroups"][0]
+    egress = {(rule["FromPort"], rule["IpRanges"][0]["CidrIp"]) for rule in group["IpPermissionsEgress"]}
+    assert egress == {(22, "10.0.0.0/16"), (3389, "10.0.0.0/16")}
+    admitted = ec2.describe_security_groups(GroupIds=[targets["GroupId"]])["SecurityGroups"][0]["IpPermissions"]
+    pairs = {(rule["FromPort"], pair["GroupId"]) for rule in admitted for pair in rule["UserIdGroupPairs"]}
+    assert pairs == {(22, group["GroupId"]), (3389, group["GroupId"])}
+
+
+def test_what_was_made_is_taken_back(eicctl: Eicctl, ec2: Any) -> None:
+    before = {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]}
+    done = eicctl("create-endpoint", "--create-security-group", "--allow-to", "sg-00000000")
+    assert done.code == 3
+    assert "removed again: sg-" in done.err
+    assert {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]} == before
+    assert ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"] == []
+
+
+def test_a_dry_run_makes_nothing(eicctl: Eicctl, ec2: Any) -> None:
+    done = eicctl("create-endpoint", "--create-security-group", "--dry-run", "--name", "office")
+    assert done.code == 0
+    assert "Would call CreateSecurityGroup" in done.out
+    assert "Would call CreateInstanceConnectEndpoint" in done.out
+    assert ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"] == []
+
+
+def test_a_failed_creation_says_why(eicctl: Eicctl, emulator: Emulator) -> None:
+    emulator.state.behave(fail_create="no role")
+    done = eicctl("create-endpoint", "--wait")
+    assert done.code == 5
+    assert "create-failed: no role" in done.err
+
+
+def test_a_wait_that_is_too_short(eicctl: Eicctl, emulator: Emulator) -> None:
+    emulator.state.behave(transition=3600.0)
+    done = eicctl("create-endpoint", "--wait", "--timeout", "1")
+    assert done.code == 5
+    assert "still in state create-in-progress after 1 s" in done.err
+    assert "create-in-progress" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--subnet-id", "subnet-00000000"], 3, "subnet-00000000"),
+        (["--tag", "novalue"], 2, "--tag KEY=VALUE"),
+        (["--allow-to", "sg-1"], 2, "--create-security-group"),
+        (["--preserve-client-ip", "--ip-address-type", "dualstack"], 2, "ipv4 only"),
+        (["--security-group-id", "sg-00000000"], 3, "sg-00000000"),
+    ],
+)
+def test_bad_words(eicctl: Eicctl, words: list[str], code: int, said: str) -> None:
+    done = eicctl("create-endpoint", *words)
+    assert done.code == code, done.err
+    assert said in done.err
+
+
+def test_list_show_and_query(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
+    endpoint_id = endpoint["InstanceConnectEndpointId"]
+    assert endpoint_id in eicctl("list-endpoints").out
+    assert eicctl("list-endpoints", "--query", "[].State", "--output", "text").out == "create-complete\n"
+    assert json.loads(eicctl("list-endpoints", "--output", "json").out)[0]["InstanceConnectEndpointId"] == endpoint_id
+    assert eicctl("show-endpoint", endpoint_id, "--query", "VpcId", "--output", "text").out.strip() == endpoint["VpcId"]
+    assert eicctl("list-endpoints", "--state", "create-failed", "--output", "json").out == "[]\n"
+    assert eicctl("list-endpoints", "--vpc-id", "vpc-0", "--output", "json").out == "[]\n"
+    assert eicctl("list-endpoints", "--query", "[?").code == 2
+
+
+def test_all_regions(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
+    done = eicctl("list-endpoints", "--all-regions", "--output", "json")
+    assert done.code == 0, done.err
+    assert [row["Region"] for row in json.loads(done.out)] == ["us-east-1"]
+
+
+def test_an_unknown_endpoint(eicctl: Eicctl) -> None:
+    assert eicctl("show-endpoint", "eice-0123456789abcdef0").code == 3
+    assert eicctl("show-endpoint", "eice-nonsense").code == 3
+    assert eicctl("show-endpoint", "no-such-name").code == 3
+
+
+def test_by_name(eicctl: Eicctl) -> None:
+    row = created(eicctl, "--name", "office")
+    assert json.loads(eicctl("show-endpoint", "office", "--output", "json").out) == {
+        **row,
+        "State": "create-complete",
+    }
+
+
+def test_modify(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
+    endpoint_id = endpoint["InstanceConnectEndpointId"]
+    dry = eicctl("modify-endpoint", endpoint_id, "--preserve-client-ip", "--dry-run")
+    assert "Would call ModifyInstanceConnectEndpoint" in dry.out
+    done = eicctl("modify-endpoint", endpoint_id, "--preserve-client-ip", "--wait", "--output", "json")
+    assert json.loads(done.out)["PreserveClientIp"] is True
+    assert eicctl("modify-endpoint", endpoint_id).code == 2
+
+
+def test_delete_asks_first(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
+    endpoint_id = endpoint["InstanceConnectEndpointId"]
+    done = eicctl("delete-endpoint", endpoint_id)
+    assert done.code == 2
+    assert "--yes" in done.err
+    assert eicctl("delete-endpoint", endpoint_id, "--dry-run").code == 0
+    assert eicctl("show-endpoint", endpoint_id).code == 0
+    assert eicctl("delete-endpoint", endpoint_id, "--yes", "--wait").code == 0
+    assert eicctl("show-endpoint", endpoint_id).code == 3
+
+
+def test_instances_shows_who_serves(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
+    rows = json.loads(eicctl("instances", "--output", "json").out)
+    assert {row["Name"]: row["Platform"] for row in rows} == {"web-1": "linux", "app-1": "linux", "win-1": "windows"}
+    assert {row["InstanceConnectEndpointId"] for row in rows} == {endpoint["InstanceConnectEndpointId"]}
+    assert json.loads(eicctl("instances", "--tag", "Role=web", "--query", "[].Name", "--output", "json").out) == [
+        "web-1"
+    ]
+
+
+def test_names_cannot_steer_a_terminal(eicctl: Eicctl, ec2: Any, instance_ids: dict[str, str]) -> None:
+    ec2.create_tags(Resources=[instance_ids["web-1"]], Tags=[{"Key": "Name", "Value": "\x1b]0;evil\x07"}])
+    for output in ("table", "text"):
+        assert "\x1b" not in eicctl("instances", "--output", output).out
+
+
+def test_denied_and_unreachable(eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    done = eicctl("list-endpoints")
+    assert done.code == 4
+    assert "wrong" not in done.err
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert eicctl("list-endpoints").code == 5
+
+
+def test_no_credentials_no_region_no_profile(eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    done = eicctl("list-endpoints")
+    assert done.code == 4
+    assert "credentials" in done.err
+    unknown = eicctl("list-endpoints", "--profile", "nobody")
+    assert unknown.code == 2
+    assert "known profiles" in unknown.err
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    assert "--region" in eicctl("list-endpoints").err

@@ -1,0 +1,131 @@
+"""From words to a target, with the emulator's world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eicctl import errors
+from eicctl.aws.session import Session
+from eicctl.aws.targets import SeveralInstancesError, resolve
+from eicctl.emulator.server import Emulator
+from eicctl.model import Target, TargetRequest
+
+
+def found(words: str = "", **request: Any) -> Target:
+    names = {"db.example.com": ["10.0.2.50"], "outside.example.com": ["203.0.113.9"]}
+    return resolve(Session(), TargetRequest(words=words, **request), resolver=lambda name: names.get(name, []))
+
+
+def test_by_every_kind_of_word(ec2: Any, endpoint: dict[str, Any], instance_ids: dict[str, str]) -> None:
+    dns = ec2.describe_instances(InstanceIds=[instance_ids["web-1"]])["Reservations"][0]["Instances"][0][
+        "PrivateDnsName"
+    ]
+    for target in (
+        found("web-1"),
+        found(instance_ids["web-1"]),
+        found("10.0.1.10"),
+        found(dns),
+        found(instance_id=instance_ids["web-1"]),
+        found(private_ip_address="10.0.1.10"),
+    ):
+        assert target.instance_id == instance_ids["web-1"]
+        assert target.address == "10.0.1.10"
+        assert target.endpoint_id == endpoint["InstanceConnectEndpointId"]
+        assert target.endpoint_dns_name == endpoint["DnsName"]
+        assert target.platform == "linux"
+
+
+def test_an_address_without_an_instance(endpoint: dict[str, Any]) -> None:
+    assert (found("10.0.2.50").address, found("10.0.2.50").instance_id) == ("10.0.2.50", "")
+
+
+def test_a_dns_name_that_leads_into_the_vpc(endpoint: dict[str, Any]) -> None:
+    assert found("db.example.com", remote_port=3389).address == "10.0.2.50"
+
+
+@pytest.mark.parametrize("words", ["outside.example.com", "nobody", "192.0.2.1", "i-0123456789abcdef0"])
+def test_nothing_there(endpoint: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.NotFoundError):
+        found(words)
+
+
+def test_an_address_beside_an_instance_id(endpoint: dict[str, Any], instance_ids: dict[str, str]) -> None:
+    target = found(instance_id=instance_ids["web-1"], private_ip_address="10.0.1.11")
+    assert (target.address, target.instance_id) == ("10.0.1.11", instance_ids["web-1"])
+
+
+def test_a_name_with_several_matches(ec2: Any, endpoint: dict[str, Any], instance_ids: dict[str, str]) -> None:
+    ec2.create_tags(Resources=[instance_ids["app-1"]], Tags=[{"Key": "Name", "Value": "web-1"}])
+    with pytest.raises(SeveralInstancesError) as told:
+        found("web-1")
+    assert {instance.id for instance in told.value.candidates} == {instance_ids["web-1"], instance_ids["app-1"]}
+    assert told.value.exit_code == 3
+    ec2.stop_instances(InstanceIds=[instance_ids["app-1"]])
+    assert found("web-1").instance_id == instance_ids["web-1"]
+
+
+def test_a_name_is_no_pattern(endpoint: dict[str, Any]) -> None:
+    with pytest.raises(errors.NotFoundError):
+        found("web-*")
+
+
+@pytest.mark.parametrize(("call", "state"), [("stop_instances", "stopped"), ("terminate_instances", "terminated")])
+def test_an_instance_that_does_not_run(
+    ec2: Any, endpoint: dict[str, Any], instance_ids: dict[str, str], call: str, state: str
+) -> None:
+    getattr(ec2, call)(InstanceIds=[instance_ids["web-1"]])
+    with pytest.raises(errors.UnavailableError, match=f"is {state}"):
+        found(instance_ids["web-1"])
+
+
+def test_no_endpoint_says_how_to_make_one(emulator: Emulator, subnet_id: str) -> None:
+    with pytest.raises(errors.NotFoundError) as told:
+        found("web-1")
+    assert told.value.hint == f"make one: eicctl create-endpoint --subnet-id {subnet_id}"
+
+
+def test_an_endpoint_in_the_making(emulator: Emulator, ec2: Any, subnet_id: str) -> None:
+    emulator.state.behave(transition=3600.0)
+    ec2.create_instance_connect_endpoint(SubnetId=subnet_id)
+    with pytest.raises(errors.UnavailableError, match="create-in-progress"):
+        found("web-1")
+
+
+def test_an_endpoint_that_is_named(endpoint: dict[str, Any]) -> None:
+    endpoint_id = endpoint["InstanceConnectEndpointId"]
+    assert found("web-1", endpoint_id=endpoint_id).endpoint_id == endpoint_id
+    with pytest.raises(errors.NotFoundError):
+        found("web-1", endpoint_id="eice-0123456789abcdef0")
+
+
+@pytest.mark.parametrize("port", [80, 5432, 33890])
+def test_other_ports_are_refused_with_the_way_out(port: int) -> None:
+    with pytest.raises(errors.UsageError) as told:
+        found("web-1", remote_port=port)
+    assert told.value.hint
+    assert f"-L {port}:HOST:{port}" in told.value.hint
+
+
+def test_any_port_when_told(endpoint: dict[str, Any]) -> None:
+    assert found("web-1", remote_port=80, allow_any_port=True).remote_port == 80
+
+
+def test_told_in_full_asks_nothing(home: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    target = found(private_ip_address="10.0.0.5", endpoint_id="eice-1", endpoint_dns_name="e.example.com")
+    assert target == Target("10.0.0.5", 22, "eice-1", "e.example.com", "eu-west-1")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.256", "web-1", "10.0.0.0/8", ""])
+def test_an_address_that_is_none(home: object, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    with pytest.raises(errors.UsageError):
+        found(private_ip_address=address, endpoint_id="eice-1", endpoint_dns_name="e.example.com")
+
+
+def test_fips(endpoint: dict[str, Any]) -> None:
+    target = resolve(Session(fips=True), TargetRequest(words="web-1"))
+    assert target.endpoint_dns_name == endpoint["FipsDnsName"]

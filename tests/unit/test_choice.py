@@ -1,0 +1,79 @@
+"""Which endpoint serves a target."""
+
+from __future__ import annotations
+
+import pytest
+
+from eicctl.aws.choice import Place, choose_endpoint, usable_name
+from eicctl.errors import NotFoundError, UnavailableError
+from eicctl.model import Endpoint
+
+PLACE = Place("web-1", "vpc-1", "subnet-1", "az-1")
+
+
+def endpoint(name: str, **changes: object) -> Endpoint:
+    fields = {
+        "id": name, "state": "create-complete", "vpc_id": "vpc-1", "subnet_id": "subnet-9", "availability_zone": "az-9",
+        "dns_name": f"{name}.example.com", "region": "us-east-1",
+    }  # fmt: skip
+    return Endpoint(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "chosen"),
+    [
+        (
+            [endpoint("far"), endpoint("az", availability_zone="az-1"), endpoint("subnet", subnet_id="subnet-1")],
+            "subnet",
+        ),
+        ([endpoint("far"), endpoint("az", availability_zone="az-1")], "az"),
+        ([endpoint("far"), endpoint("other", vpc_id="vpc-2", subnet_id="subnet-1")], "far"),
+        ([endpoint("near", subnet_id="subnet-1", state="create-failed"), endpoint("far")], "far"),
+        ([endpoint("near", subnet_id="subnet-1", ip_address_type="ipv6"), endpoint("far")], "far"),
+        ([endpoint("near", subnet_id="subnet-1", state="update-in-progress"), endpoint("far")], "near"),
+        ([endpoint("near", subnet_id="subnet-1", state="update-failed"), endpoint("far")], "near"),
+    ],
+)
+def test_the_nearest_usable_one(endpoints: list[Endpoint], chosen: str) -> None:
+    assert choose_endpoint(endpoints, PLACE, "10.0.0.1").id == chosen
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "serves"),
+    [
+        ("ipv4", "10.0.0.1", True),
+        ("ipv4", "fd00::1", False),
+        ("ipv6", "10.0.0.1", False),
+        ("ipv6", "fd00::1", True),
+        ("dualstack", "10.0.0.1", True),
+        ("dualstack", "fd00::1", True),
+    ],
+)
+def test_address_families(kind: str, address: str, serves: bool) -> None:
+    only = [endpoint("e", ip_address_type=kind)]
+    if serves:
+        assert choose_endpoint(only, PLACE, address).id == "e"
+    else:
+        with pytest.raises(UnavailableError, match=kind):
+            choose_endpoint(only, PLACE, address)
+
+
+@pytest.mark.parametrize("state", ["create-in-progress", "create-failed", "delete-in-progress", "delete-failed"])
+def test_states_that_serve_nobody(state: str) -> None:
+    with pytest.raises(UnavailableError, match=state):
+        choose_endpoint([endpoint("e", state=state, state_message="why")], PLACE, "10.0.0.1")
+
+
+def test_none_at_all() -> None:
+    with pytest.raises(NotFoundError) as told:
+        choose_endpoint([endpoint("e", vpc_id="vpc-2")], PLACE, "10.0.0.1")
+    assert told.value.hint
+    assert "create-endpoint --subnet-id subnet-1" in told.value.hint
+
+
+def test_names() -> None:
+    both = endpoint("e", fips_dns_name="fips.example.com")
+    assert usable_name(both, fips=False) == "e.example.com"
+    assert usable_name(both, fips=True) == "fips.example.com"
+    with pytest.raises(UnavailableError, match="FIPS"):
+        usable_name(endpoint("e"), fips=True)
