@@ -208,7 +208,7 @@ def test_a_proxy_on_a_socket(env: Env) -> None:
     """As with OpenSSH's ProxyUseFdpass or inetd: stdin and stdout are one socket."""
     ours, theirs = socket.socketpair()
     with ours:
-        process = subprocess.Popen([PROGRAM, "proxy", "web-1"], env=env, stdin=theirs, stdout=theirs)
+        process = subprocess.Popen([PROGRAM, "proxy", "web-1"], env=env, stdin=theirs.fileno(), stdout=theirs.fileno())
         theirs.close()
         assert select.select([ours], [], [], 10)[0]
         assert ours.recv(100).startswith(b"SSH-2.0-")
