@@ -80,9 +80,11 @@ def world() -> Iterator[tuple[list[Client], dict[str, str]]]:
         if server.stdout:
             server.stdout.readline()
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        # Byte code is written, as it is for whoever has installed the clients.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
         env |= {
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1",
-            "AWS_CA_BUNDLE": str(cert), "NO_PROXY": "localhost", "EICCTL_HOME": str(folder),
+            "AWS_CA_BUNDLE": str(cert), "NO_PROXY": "localhost", "EICCTL_HOME": str(folder), "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
         }  # fmt: skip
         yield clients(f"localhost:{port}"), env
 

@@ -17,6 +17,7 @@ from eicctl.model import Credentials
 if TYPE_CHECKING:
     import boto3
     import botocore.credentials
+    import botocore.session
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Session:
         self._region = region
         self.given_ca_bundle = ca_bundle
         self._lock = threading.RLock()
+        self._core: botocore.session.Session | None = None
         self._boto: boto3.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
         self._keys: botocore.credentials.Credentials | None = None
@@ -60,7 +62,7 @@ class Session:
         Raises:
             UsageError: None is given anywhere.
         """
-        region = self._region or os.environ.get("AWS_REGION") or self._session().region_name
+        region = self._region or os.environ.get("AWS_REGION") or self._setting("region")
         if not region:
             raise UsageError(
                 "no AWS region is given",
@@ -74,7 +76,7 @@ class Session:
         """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""
         found = self.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE")
         if found is None and self._configured():
-            found = self._session()._session.get_config_variable("ca_bundle")
+            found = self._setting("ca_bundle")
         return found or None
 
     def client(self, service: str, region: str | None = None) -> Any:
@@ -94,6 +96,8 @@ class Session:
         Raises:
             CredentialsError: There are none, or they have expired and cannot be renewed.
         """
+        if known := self._from_environment():
+            return known
         with self._lock, translated("read the credentials"):
             files = _signature()
             if self._keys is None or files != self._keys_files:
@@ -107,22 +111,43 @@ class Session:
                 frozen.access_key, frozen.secret_key, frozen.token, expires if isinstance(expires, datetime) else None
             )
 
+    def _from_environment(self) -> Credentials | None:
+        """The keys of the environment, which botocore would take too: they come first unless a profile is named.
+
+        Reading them here spares a ProxyCommand the import of botocore, which takes longer than its TLS handshake.
+        """
+        key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        if self.profile or not key or not secret or os.environ.get("AWS_CREDENTIAL_EXPIRATION"):
+            return None
+        return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+    def _configuration(self) -> botocore.session.Session:
+        """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
+        with self._lock:
+            if self._core is None:
+                import botocore.session
+
+                self._core = botocore.session.Session(profile=self.profile)
+            return self._core
+
+    def _setting(self, name: str) -> str | None:
+        with translated("read the AWS configuration"):
+            value = self._configuration().get_config_variable(name)
+        return str(value) if value else None
+
     def _session(self) -> boto3.Session:
         with self._lock:
             if self._boto is None:
-                self._boto = self._new_session()
+                import boto3
+
+                with translated("read the AWS configuration"):
+                    self._boto = boto3.Session(botocore_session=self._configuration())
             return self._boto
-
-    def _new_session(self) -> boto3.Session:
-        import boto3
-
-        with translated("read the AWS configuration"):
-            return boto3.Session(profile_name=self.profile, region_name=self._region)
 
     def _load_keys(self) -> botocore.credentials.Credentials:
         import botocore.session
 
-        # botocore's session alone: its credentials need no service, and it loads in half the time of boto3.
+        # A session of its own each time: one keeps what it has once read.
         keys = botocore.session.Session(profile=self.profile).get_credentials()
         if keys is None:
             raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)

@@ -15,13 +15,13 @@ from eicctl.aws.failures import translated
 from eicctl.aws.instances import list_instances
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
+from eicctl.aws.told import INSTANCE_ID, check_port, is_address, parse_address, told_in_full
 from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
-from eicctl.model import DIRECT_PORTS, Endpoint, Instance, Target, TargetRequest
+from eicctl.model import Endpoint, Instance, Target, TargetRequest
 
 Resolver = Callable[[str], list[str]]
 """Returns the addresses of a DNS name, or an empty list."""
 
-_INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 _CONNECTABLE = ("running", "pending", "stopping")
 
 
@@ -63,23 +63,12 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
         UnavailableError: The instance or the endpoint is in a state that serves no connection.
     """
     check_port(request)
-    if request.endpoint_id and request.endpoint_dns_name and request.private_ip_address:
-        return _told_in_full(session, request)
+    if target := told_in_full(session, request):
+        return target
     if not (request.words or request.instance_id or request.private_ip_address):
         raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
     found, endpoints = both(lambda: _find(session, request, resolver), lambda: _endpoints(session, request))
     return _joined(session, request, found, endpoints)
-
-
-def check_port(request: TargetRequest) -> None:
-    """Refuse a port that the service does not have (eice-facts.md, Limits)."""
-    port = request.remote_port
-    if port in DIRECT_PORTS or request.allow_any_port:
-        return
-    raise UsageError(
-        f"an endpoint reaches ports 22 and 3389 only, not {port}",
-        hint=f"go through SSH on an instance: eicctl ssh INSTANCE -N -L {port}:HOST:{port}",
-    )
 
 
 def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | None:
@@ -90,18 +79,6 @@ def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | N
         return None
 
 
-def _told_in_full(session: Session, request: TargetRequest) -> Target:
-    address = _address(request.private_ip_address)
-    return Target(
-        address=address,
-        remote_port=request.remote_port,
-        endpoint_id=request.endpoint_id,
-        endpoint_dns_name=request.endpoint_dns_name,
-        region=session.region,
-        instance_id=request.instance_id or (request.words if _INSTANCE_ID.fullmatch(request.words) else ""),
-    )
-
-
 def _endpoints(session: Session, request: TargetRequest) -> list[Endpoint]:
     if request.endpoint_id:
         return [get_endpoint(session, request.endpoint_id)]
@@ -109,7 +86,7 @@ def _endpoints(session: Session, request: TargetRequest) -> list[Endpoint]:
 
 
 def _joined(session: Session, request: TargetRequest, found: _Found, endpoints: Sequence[Endpoint]) -> Target:
-    address = _address(request.private_ip_address) if request.private_ip_address else found.address
+    address = parse_address(request.private_ip_address) if request.private_ip_address else found.address
     if request.endpoint_id:
         endpoint = endpoints[0]
         if not endpoint.usable:
@@ -147,9 +124,9 @@ def _suited(instance: Instance, endpoints: Sequence[Endpoint]) -> str:
 
 def _find(session: Session, request: TargetRequest, resolver: Resolver) -> _Found:
     words = request.instance_id or request.words or request.private_ip_address
-    if request.instance_id or _INSTANCE_ID.fullmatch(words):
+    if request.instance_id or INSTANCE_ID.fullmatch(words):
         return _of_instance(_by_id(session, words))
-    if _is_address(words):
+    if is_address(words):
         return _by_address(session, str(ipaddress.ip_address(words)))
     if found := _by_name(session, words):
         return found
@@ -251,17 +228,3 @@ def _ranges(row: dict[str, Any], ipv4_key: str, ipv6_key: str) -> list[str]:
 
 def _holds(ranges: Sequence[str], address: str) -> bool:
     return any(cidr and ipaddress.ip_address(address) in ipaddress.ip_network(cidr) for cidr in ranges)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _address(text: str) -> str:
-    if not _is_address(text):
-        raise UsageError(f"not an IP address: {text!r}", hint="--private-ip-address takes an IPv4 or IPv6 address")
-    return str(ipaddress.ip_address(text))

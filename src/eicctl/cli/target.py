@@ -26,12 +26,17 @@ def resolve_target(session: Session, request: TargetRequest, *, ask: bool = True
         request: The user's words.
         ask: Let the user choose, on a terminal, where there are several matches or no target is named.
     """
+    from eicctl.aws.told import check_port, told_in_full
+
+    check_port(request)
+    if target := told_in_full(session, request):
+        return target
+
     from eicctl.aws.instances import list_instances
-    from eicctl.aws.targets import SeveralInstancesError, check_port, resolve
+    from eicctl.aws.targets import SeveralInstancesError, resolve
 
     on_terminal = ask and sys.stdin.isatty() and sys.stderr.isatty()
     if on_terminal and not (request.words or request.instance_id or request.private_ip_address):
-        check_port(request)
         running = list_instances(session, filters={"instance-state-name": ["running"]})
         if running:
             return resolve(session, replace(request, instance_id=_choose(running)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from eicctl.errors import (
     CredentialsError,
@@ -106,6 +105,8 @@ def _other_error(status: int, code: str, said: str) -> EicctlError:
 
 def _skew(headers: Mapping[str, str]) -> str | None:
     """Return a hint if this machine's clock differs from the server's by more than a signature can bear."""
+    from email.utils import parsedate_to_datetime
+
     try:
         theirs = parsedate_to_datetime(headers["date"])
     except (KeyError, ValueError):
