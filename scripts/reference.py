@@ -25,10 +25,11 @@ def commands(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[
 
 def help_of(path: tuple[str, ...], command: click.Command) -> str:
     """What `eicctl … --help` prints, at a width of 100 columns."""
-    parent: click.Context | None = None
-    for name in path[:-1]:
-        parent = click.Context(eicctl, info_name=name, parent=parent)
-    context = click.Context(command, info_name=path[-1], parent=parent, terminal_width=100)
+    context: click.Context | None = None
+    for name in path:
+        settings = {**eicctl.context_settings, "terminal_width": 100}
+        context = click.Context(command, info_name=name, parent=context, **settings)
+    assert context
     return command.get_help(context)
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "ssh": "Log in to an instance, or run a command on it.",
     "tunnel": "Listen on a local port and carry each connection to the target.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
-    "local": "A local AWS to try and test eicctl without an account.",
+    "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""

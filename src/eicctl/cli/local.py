@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group
 def command() -> None:
-    """A local AWS to try and test eicctl without an account.
+    """A local AWS for trying and testing, without an account.
 
     It has EC2 with EICE, STS, IAM, RDS and CloudTrail as far as moto goes, the data plane, and machines to log in to.
     Any AWS client can use it; everything is gone when it ends.
