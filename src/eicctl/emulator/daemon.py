@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,11 @@ class Running:
         )
         # Never through a proxy: it is this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as answer:
-            return json.load(answer)
+        try:
+            with opener.open(request, timeout=10) as answer:
+                return json.load(answer)
+        except HTTPException as error:  # it ended while it answered
+            raise ConnectionError(f"the local AWS broke off: {error}") from error
 
 
 def folder() -> Path:

@@ -1,0 +1,91 @@
+"""What people and programs read: tables, JSON, text, and errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from eicctl import cli
+from eicctl.cli import render, report
+from eicctl.errors import EicctlError, UsageError
+
+ROWS = [
+    {"Name": "web-1", "Id": "i-0123456789abcdef0", "Ok": True, "Tags": [{"Key": "a", "Value": "b"}]},
+    {"Name": "x\x1b[31m", "Id": "i-" + "f" * 80, "Ok": False, "Tags": []},
+]
+COLUMNS = {"Name": "Name", "ID": "Id", "OK": "Ok", "Tags": "Tags"}
+
+
+def shown(capsys: pytest.CaptureFixture[str], output: str, query: str | None = None) -> str:
+    render.show(ROWS, output=output, query=query, columns=COLUMNS)
+    return capsys.readouterr().out
+
+
+def test_a_table_breaks_no_id(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table = shown(capsys, "table")
+    assert "i-" + "f" * 80 in table
+    assert table.splitlines()[0].split() == ["Name", "ID", "OK", "Tags"]
+    assert "a=b" in table
+    assert "\x1b" not in table
+
+
+def test_json_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(shown(capsys, "json")) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("[].Name", "web-1\tx\\x1b[31m\n"),
+        ("[0].Id", "i-0123456789abcdef0\n"),
+        ("[].[Name, Ok]", "web-1\tyes\nx\\x1b[31m\tno\n"),
+        ("[?Name=='none']", ""),
+    ],
+)
+def test_text(capsys: pytest.CaptureFixture[str], query: str, text: str) -> None:
+    assert shown(capsys, "text", query) == text
+
+
+def test_a_bad_query_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="--query"):
+        shown(capsys, "json", "[?")
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("plain ünïcode", "plain ünïcode"),
+        ("a\x1b]0;title\x07b", "a\\x1b]0;title\\x07b"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\rb", "a\\rb"),
+        ("one\ntwo", "one\ntwo"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_others_wrote_cannot_steer_the_terminal(text: str, safe: str) -> None:
+    assert report.printable(text) == safe
+
+
+def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    error = EicctlError("it failed", hint="do this", exit_code=5, request_id="r-1")
+    assert report.failure(error) == 5
+    assert capsys.readouterr().err == "error: it failed\nrequest ID: r-1\nhint: do this\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["list-endpoint"], 2, "Did you mean 'list-endpoints'"),
+        (["nonsense"], 2, "No such command"),
+        (["tunnel", "web-1"], 2, "--remote-port"),
+        (["tunnel", "web-1", "--remote-port", "x"], 2, "--remote-port"),
+        (["ssh", "-Z", "web-1"], 2, "-Z is not an option of ssh"),
+        (["--help"], 0, ""),
+        (["ssh", "-h"], 0, ""),
+    ],
+)
+def test_words_of_a_call(capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str) -> None:
+    assert cli.run(words) == code
+    assert said in capsys.readouterr().err
