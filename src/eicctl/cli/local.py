@@ -194,7 +194,8 @@ def status(*, output: str) -> None:
         return
     click.echo(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
     for endpoint, state in told["endpoints"].items():
-        click.echo(f"{endpoint}  {state}, {open_connections.get(endpoint, 0)} connections")
+        count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
+        click.echo(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
     columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
     render.show(told["machines"], output="table", query=None, columns=columns)
 

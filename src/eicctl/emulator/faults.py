@@ -10,6 +10,8 @@ from typing import Any
 
 from eicctl.emulator.state import Fault
 
+Types = Mapping[str, type | tuple[type, ...]]
+
 _NUMBER = (int, float)
 
 
@@ -17,7 +19,7 @@ _NUMBER = (int, float)
 class Kind:
     """A kind of fault: its parameters with their types, and the stages of a connection at which it can be shown."""
 
-    parameters: Mapping[str, type | tuple[type, ...]]
+    parameters: Types
     stages: tuple[str, ...] = ("open",)
 
     @property
@@ -26,9 +28,9 @@ class Kind:
         return self.stages[0]
 
 
-_ENDING = {"after_bytes": int, "after_seconds": _NUMBER}
+_ENDING: Types = {"after_bytes": int, "after_seconds": _NUMBER}
 
-KINDS: dict[str, Kind] = {
+KINDS: Mapping[str, Kind] = {
     "refuse": Kind({"status": int, "body": (str, dict), "headers": dict}, ("handshake",)),
     "delay": Kind({"seconds": _NUMBER}, ("handshake", "target")),
     "cut": Kind(_ENDING, ("open", "tcp", "tls", "handshake", "response", "frame")),
@@ -41,8 +43,12 @@ KINDS: dict[str, Kind] = {
 }
 """Each kind by its name; docs/emulator.md tells what they do."""
 
+_RANGES: Mapping[str, tuple[float, float]] = {"status": (100, 599), "code": (1000, 4999), "times": (-1, float("inf"))}
+
 BEFORE_TLS = ("tcp", "tls")
 """Stages at which nothing is known of a connection: a fault there matches whatever comes."""
+
+AFTER_TLS = ("handshake", "response", "target", "open", "frame")
 
 DIRECTIONS = ("in", "out", "both")
 
@@ -66,7 +72,7 @@ def parse(content: Mapping[str, Any]) -> Fault:
         raise ValueError(f"stage of {name} must be one of {', '.join(kind.stages)}")
     if stage in BEFORE_TLS and (common["endpoint_id"] or common["address"]):
         raise ValueError(f"at stage {stage} neither endpoint_id nor address is known yet")
-    if common["times"] == 0 or common["times"] < -1:
+    if common["times"] == 0:
         raise ValueError("times must be at least 1, or -1 for always")
     if content.get("direction", "both") not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}")
@@ -74,14 +80,15 @@ def parse(content: Mapping[str, Any]) -> Fault:
     return Fault(id=secrets.token_hex(4), kind=name, parameters={**content, "stage": stage}, **common)
 
 
-def _check_types(given: Mapping[str, Any], wanted: Mapping[str, type | tuple[type, ...]], kind: str) -> None:
+def _check_types(given: Mapping[str, Any], wanted: Types, kind: str) -> None:
     for name, value in given.items():
         if name not in wanted:
             raise ValueError(f"{name} is not a parameter of {kind}")
         if not isinstance(value, wanted[name]) or isinstance(value, bool):
             raise ValueError(f"{name} has the wrong type")
-        if name in ("seconds", "after_bytes", "after_seconds", "size") and value < 0:
-            raise ValueError(f"{name} must not be negative")
+        first, last = _RANGES.get(name, (0, float("inf")))
+        if isinstance(value, int | float) and not first <= value <= last:
+            raise ValueError(f"{name} must be between {first} and {last}")
 
 
 def shown(fault: Fault) -> dict[str, Any]:
