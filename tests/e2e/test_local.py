@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from eicctl.emulator import accounts
 from tests.e2e.conftest import PROGRAM, clean_env, run_eicctl, start_local
 
 
@@ -133,11 +133,12 @@ def test_a_world_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.needs("sshd")
 def test_machines_can_be_real_sshds(tmp_path: Path) -> None:
     env = clean_env(tmp_path)
+    user = "ec2-user" if accounts.find_wrapper() else accounts.own()
     found = start_local(env, "--sshd")
     try:
         made = run_eicctl(found, "create-endpoint", "--wait")
         assert made.returncode == 0, made.stderr.decode()
-        done = run_eicctl(found, "ssh", f"{getpass.getuser()}@web-1", "--", "echo $SSH_CONNECTION; exit 4")
+        done = run_eicctl(found, "ssh", f"{user}@web-1", "--", "echo $SSH_CONNECTION; exit 4")
         assert done.returncode == 4, done.stderr.decode()
         assert done.stdout.strip()
     finally:

@@ -52,7 +52,11 @@ def command() -> None:
     metavar="FILE",
     help="What there is at the start (TOML); default: a demo.",
 )
-@click.option("--sshd", is_flag=True, help="Linux machines are OpenSSH's sshd; the OS user is your own account.")
+@click.option(
+    "--sshd",
+    is_flag=True,
+    help="Linux machines are OpenSSH's sshd. Without nss_wrapper the only OS user is your own account.",
+)
 @click.option(
     "--transition",
     type=click.FloatRange(min=0),
@@ -93,7 +97,7 @@ def up(
         arguments += [f"--transition={transition}", f"--max-connections={max_connections}"]
         arguments += [f"--world={world.resolve()}"] if world else []
         arguments += ["--sshd"] if sshd else []
-        _tell(daemon.start(arguments))
+        _tell(daemon.start(arguments), sshd=sshd)
         return 0
     emulator, options = _import()
     stop = threading.Event()
@@ -104,7 +108,7 @@ def up(
         record = daemon.Running(os.getpid(), running.url, running.data_port, running.token, running.env)
         daemon.write_record(record)
         try:
-            _tell(record)
+            _tell(record, sshd=sshd)
             # Whoever removes the record (a test's temporary folder, say) wants this process to end.
             while not stop.wait(1.0) and daemon.record_path().exists():
                 pass
@@ -124,8 +128,12 @@ def _import() -> tuple[type, type]:
     return Emulator, Options
 
 
-def _tell(found: Running) -> None:
+def _tell(found: Running, *, sshd: bool) -> None:
+    from eicctl.emulator import accounts
+
     report.line(f"the local AWS is up: {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    if sshd and not accounts.find_wrapper():
+        report.line(f"the only OS user is {accounts.own()}: sshd knows real accounts (apt install libnss-wrapper)")
     report.line('next: eval "$(eicctl local env)" and eicctl instances')
 
 
@@ -194,7 +202,8 @@ def status(*, output: str) -> None:
         return
     click.echo(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
     for endpoint, state in told["endpoints"].items():
-        click.echo(f"{endpoint}  {state}, {open_connections.get(endpoint, 0)} connections")
+        count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
+        click.echo(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
     columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
     render.show(told["machines"], output="table", query=None, columns=columns)
 

@@ -23,7 +23,7 @@ class ControlApi:
         state: The emulator's memory.
         token: The bearer token that a caller must have.
         reset: Puts the world back as it was at the start.
-        connections: Tells how many connections each endpoint carries.
+        connections: Tells of every open connection.
         app: The AWS API.
     """
 
@@ -32,7 +32,7 @@ class ControlApi:
         state: State,
         token: str,
         reset: Callable[[], None],
-        connections: Callable[[], dict[str, int]],
+        connections: Callable[[], list[dict[str, Any]]],
         app: Callable[..., Iterable[bytes]],
     ) -> None:
         self._state = state
@@ -67,7 +67,8 @@ class ControlApi:
             ("POST", "settings"): lambda: self._behave(_body(environ)),
             ("POST", "reset"): self._reset,
         }
-        return actions[method, resource]() or {}
+        result = actions[method, resource]()
+        return {} if result is None else result
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import secrets
 import shutil
@@ -27,9 +26,9 @@ from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.gateway import Gateway
 from eicctl.emulator.machines import Machines
 from eicctl.emulator.signature import Verifier
+from eicctl.emulator.sockets import data_sockets, listen
 from eicctl.emulator.state import Fault, State
 from eicctl.emulator.tls import make_context
-from eicctl.errors import LocalError
 
 REGION = "us-east-1"
 
@@ -114,7 +113,7 @@ class Emulator:
             context, self.ca_file = make_context(self.folder, self._options.data_host)
             verifier = Verifier(self.state, lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
-            sockets = _bind_data(self._options.data_port)
+            sockets = data_sockets(self.state, self._options.data_port)
             for sock in sockets:
                 undo.callback(sock.close)
             self.data_port = int(sockets[0].getsockname()[1])
@@ -159,10 +158,10 @@ class Emulator:
             self.state,
             self.token,
             self.reset,
-            self.connections,
+            self._gateway.open_tunnels,
             create_app(self.state, verifier, self._dns_name),
         )
-        sock = _listen(socket.AF_INET, "127.0.0.1", self._options.port)
+        sock = listen(socket.AF_INET, "127.0.0.1", self._options.port)
         undo.callback(sock.close)
         server: BaseWSGIServer = make_server("127.0.0.1", 0, app, threaded=True, fd=sock.fileno())
         self.port = int(sock.getsockname()[1])
@@ -183,32 +182,3 @@ class Emulator:
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-
-def _bind_data(port: int) -> list[socket.socket]:
-    """Return sockets on both loopback addresses, or on IPv4's where there is no IPv6."""
-    first = _listen(socket.AF_INET, "127.0.0.1", port)
-    try:
-        return [first, _listen(socket.AF_INET6, "::1", int(first.getsockname()[1]))]
-    except (OSError, LocalError):
-        return [first]
-
-
-def _listen(family: int, host: str, port: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(512)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise LocalError(
-                f"port {port} on {host} is in use", hint="choose others with --port and --data-port"
-            ) from error
-        if error.errno == errno.EACCES:
-            raise LocalError(
-                f"not permitted to listen on port {port}", hint="ports below 1024 need privileges"
-            ) from error
-        raise
-    return sock

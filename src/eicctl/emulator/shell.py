@@ -14,10 +14,11 @@ from typing import Any
 
 import asyncssh
 
+from eicctl.emulator import accounts
+
 if sys.platform != "win32":
     import fcntl
     import pty
-    import pwd
     import termios
 
 Process = asyncssh.SSHServerProcess[bytes]
@@ -30,7 +31,7 @@ _ON_TERMINAL = 'exec <"$0" >"$0" 2>&1; exec "$@"'
 
 async def run(process: Process, home: Path) -> None:
     """Run the client's command, or a login shell, with `home` as home and working folder; report its exit status."""
-    shell = pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
+    shell = accounts.shell()
     argv = [shell, "-c", process.command] if process.command else [shell, "-l"]
     user = str(process.get_extra_info("username"))
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}

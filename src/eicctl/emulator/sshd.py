@@ -1,7 +1,7 @@
 """OpenSSH's sshd as the SSH server of the Linux machines: one process a connection, on a socket pair, without a port.
 
-sshd knows real accounts only, so the machines' OS users must be accounts of this computer. The account that runs the
-emulator always is one, and its name is accepted for every machine.
+sshd knows real accounts only. With nss_wrapper the machines' OS users are made up for it; without, the account that
+runs the emulator is the only OS user of every machine.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
 
+from eicctl.emulator import accounts
 from eicctl.emulator.state import Machine, State
 from eicctl.errors import LocalError
 
 _CONFIG = """\
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/keys/%u
-AllowUsers {user}
+AllowUsers {users}
+LoginGraceTime 30
 PidFile none
 StrictModes no
 UsePAM no
@@ -35,17 +37,12 @@ Subsystem sftp internal-sftp
 """
 
 
-def account() -> str:
-    """The name of the account that runs the emulator: the OS user to log in as."""
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
 class Sshd:
     """Serves SSH by sshd.
 
     Args:
         state: Tells which keys are accepted now.
-        folder: A private folder for configurations and keys.
+        folder: A private folder for configurations, keys and homes.
 
     Raises:
         LocalError: sshd is not installed.
@@ -57,7 +54,8 @@ class Sshd:
             raise LocalError("there is no sshd", hint="apt install openssh-server, or leave --sshd away")
         self._program = found
         self._state = state
-        self._folder = folder / "sshd"
+        self._folder = folder
+        self._wrapper = accounts.find_wrapper()
         if os.getuid() == 0:
             # Debian's sshd wants its privilege separation folder, which its service would have made.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -68,22 +66,43 @@ class Sshd:
         with sock:
             process = await asyncio.create_subprocess_exec(
                 self._program, "-i", "-e", "-f", str(folder / "config"),
-                stdin=sock.fileno(), stdout=sock.fileno(), stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+                stdin=sock.fileno(), stdout=sock.fileno(), stderr=asyncio.subprocess.DEVNULL,
+                env=self._environment(folder), start_new_session=True,
             )  # fmt: skip
         try:
             await process.wait()
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
+                    os.killpg(process.pid, signal.SIGTERM)
+                await process.wait()
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+        if self._wrapper:
+            # sshd makes a new environment for what the client runs, so these end with it.
+            files = {"NSS_WRAPPER_PASSWD": str(folder / "passwd"), "NSS_WRAPPER_GROUP": "/etc/group"}
+            env |= {"LD_PRELOAD": str(self._wrapper), **files}
+        return env
+
+    def _users(self, machine: Machine) -> tuple[str, ...]:
+        return machine.users if self._wrapper else (accounts.own(),)
 
     def _prepare(self, machine: Machine) -> Path:
         """Write a machine's configuration and the keys that are accepted now; return its folder."""
-        folder = self._folder / machine.instance_id
-        (folder / "keys").mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self._folder / "sshd" / machine.instance_id
+        home = self._folder / "homes" / machine.instance_id
+        for path in (folder / "keys", home):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        users = self._users(machine)
         _write(folder / "host_key", machine.host_key)
-        _write(folder / "config", _CONFIG.format(folder=folder, user=account()))
-        _write(folder / "keys" / account(), "\n".join([*self._state.keys(machine.instance_id, account()), ""]))
+        # A name with an @, which the service allows, would mean USER@HOST here; ? matches any character.
+        _write(folder / "config", _CONFIG.format(folder=folder, users=" ".join(u.replace("@", "?") for u in users)))
+        if self._wrapper:
+            _write(folder / "passwd", "\n".join([*accounts.passwd_lines(users, home), ""]))
+        for user in users:
+            keys = self._state.keys(machine.instance_id, user)
+            _write(folder / "keys" / user, "\n".join([*keys, ""]))
         return folder
 
 

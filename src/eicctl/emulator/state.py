@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -258,10 +258,12 @@ class State:
         with self._lock:
             return list(self._faults)
 
-    def take_fault(self, endpoint_id: str, address: str) -> Fault | None:
-        """The first fault that matches a new connection; counts it as shown."""
+    def take_fault(self, endpoint_id: str, address: str, stages: Collection[str]) -> Fault | None:
+        """The first fault of one of the stages that matches a new connection; counts it as shown."""
         with self._lock:
             for index, fault in enumerate(self._faults):
+                if fault.parameters.get("stage") not in stages:
+                    continue
                 if fault.endpoint_id not in ("", endpoint_id) or fault.address not in ("", address):
                     continue
                 if fault.times > 0:

@@ -1,0 +1,116 @@
+"""Faults, shown on one websocket. `faults` tells which there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from websockets.asyncio.server import ServerConnection
+
+from eicctl.emulator.state import Fault
+
+_NEVER = float("inf")
+_HALF_A_RESPONSE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: webs"
+_NO_FRAME = b"\xff" * 64  # reserved bits, an unknown opcode, and a mask that a server must not send (RFC 6455, 5.2)
+_BINARY = 0x82
+_LENGTH_IN_16_BITS = 126
+
+
+class Mischief:
+    """Shows one fault, or none, on one connection.
+
+    Args:
+        fault: What to show.
+        tunnel: The websocket.
+    """
+
+    def __init__(self, fault: Fault | None, tunnel: ServerConnection) -> None:
+        self._kind = fault.kind if fault else ""
+        self._parameters = fault.parameters if fault else {}
+        self._stage = self._parameters.get("stage", "")
+        self._tunnel = tunnel
+        self._sent = 0
+        self._limit, self._seconds = self._ending()
+
+    def _ending(self) -> tuple[float, float]:
+        """After how many bytes, and how many seconds, the connection ends."""
+        if self._kind not in ("cut", "close"):
+            return _NEVER, _NEVER
+        by_bytes, by_time = (self._parameters.get(name) for name in ("after_bytes", "after_seconds"))
+        if by_bytes is None and by_time is None:
+            # Half a frame needs bytes to be half of.
+            return (1, _NEVER) if self._stage == "frame" else (_NEVER, 0)
+        return _NEVER if by_bytes is None else by_bytes, _NEVER if by_time is None else by_time
+
+    async def in_handshake(self) -> None:
+        """Do what is due when the request has come; the connection may be gone afterwards."""
+        if self._kind == "delay" and self._stage == "handshake":
+            await asyncio.sleep(self._parameters.get("seconds", 1))
+        elif self._kind == "cut" and self._stage in ("handshake", "response"):
+            if self._stage == "response":
+                self._tunnel.transport.write(_HALF_A_RESPONSE)
+            self._tunnel.transport.abort()
+
+    async def at_start(self) -> None:
+        """Do what is due when the tunnel is open and the target not yet connected."""
+        if self._kind == "delay" and self._stage == "target":
+            await asyncio.sleep(self._parameters.get("seconds", 1))
+        elif self._kind == "text":
+            await self._tunnel.send(str(self._parameters.get("text", "unexpected")))
+        elif self._kind == "garbage":
+            self._tunnel.transport.write(_NO_FRAME)
+
+    async def by_time(self) -> None:
+        """Do what is due after a time; never returns where nothing is."""
+        if self._seconds == _NEVER:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self._seconds)
+        await self._end()
+
+    async def send(self, data: bytes) -> bool:
+        """Send the target's bytes as the fault has it; return whether the tunnel goes on."""
+        if self._sent + len(data) >= self._limit:
+            last = data[: int(self._limit) - self._sent]
+            if self._stage == "frame":
+                self._send_half_a_frame(last)
+            elif last:
+                await self._tunnel.send(last)
+            await self._end()
+            return False
+        self._sent += len(data)
+        if self._kind == "fragment":
+            await self._tunnel.send(self._fragments(data))
+        elif self._kind == "drip":
+            await self._drip(data)
+        else:
+            await self._tunnel.send(data)
+        return True
+
+    def stalls(self, direction: str) -> bool:
+        """Whether bytes in a direction (`in`: from the target, `out`: to it) are not carried."""
+        return self._kind == "stall" and self._parameters.get("direction", "both") in (direction, "both")
+
+    def _pieces(self, data: bytes, size: int) -> list[bytes]:
+        size = max(1, int(self._parameters.get("size", size)))
+        return [data[start : start + size] for start in range(0, len(data), size)]
+
+    async def _fragments(self, data: bytes) -> AsyncIterator[bytes]:
+        for piece in self._pieces(data, 1000):
+            yield piece
+            await self._tunnel.ping()
+
+    async def _drip(self, data: bytes) -> None:
+        for piece in self._pieces(data, 1):
+            await self._tunnel.send(piece)
+            await asyncio.sleep(self._parameters.get("seconds", 0.01))
+
+    def _send_half_a_frame(self, data: bytes) -> None:
+        """Write a frame that promises twice the bytes that come (RFC 6455, 5.2)."""
+        promised = (2 * len(data) + 126).to_bytes(2, "big")
+        self._tunnel.transport.write(bytes([_BINARY, _LENGTH_IN_16_BITS]) + promised + data)
+
+    async def _end(self) -> None:
+        if self._kind == "cut":
+            self._tunnel.transport.abort()
+        else:
+            await self._tunnel.close(self._parameters.get("code", 1011), str(self._parameters.get("reason", "")))
