@@ -108,6 +108,26 @@ def test_a_passing_failure_is_tried_again(serve: Serve, emulator: Emulator, faul
         assert len(told.retries) == 2
 
 
+@pytest.mark.parametrize("stage", ["tcp", "tls", "handshake", "response"])
+def test_a_cut_before_the_tunnel_is_open(serve: Serve, emulator: Emulator, stage: str) -> None:
+    """It is tried again; when it goes on, the error says where it happened."""
+    service = serve(echo)
+    emulator.add_fault("cut", stage=stage)
+    service.dialer.open().stream.close()
+    emulator.add_fault("cut", stage=stage, times=-1)
+    with pytest.raises(errors.NetworkError, match=r"TLS|handshake|broke") as told:
+        service.dialer.open(retry_budget=0)
+    assert told.value.transient
+
+
+def test_a_cut_in_the_middle_of_a_frame(serve: Serve, emulator: Emulator) -> None:
+    service = serve(banner)
+    emulator.add_fault("cut", stage="frame")
+    got, told = ended(service)
+    assert isinstance(told.ending().error, errors.NetworkError)
+    assert (b"hello, " * 1000).startswith(got)
+
+
 def test_a_refusal_is_not(serve: Serve, emulator: Emulator) -> None:
     service = serve(echo)
     emulator.add_fault("refuse", status=403, body={"ErrorCode": "AccessDeniedException", "Message": "no"}, times=1)
