@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @options.timeout_option
 @click.option("--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done.")
 @options.with_session
-def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: float, dry_run: bool) -> None:
+def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: float, dry_run: bool) -> int:
     """Delete an endpoint.
 
     ENDPOINT is its ID or its Name tag. Its open connections end with it.
@@ -38,12 +38,14 @@ def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: 
     if dry_run:
         delete_endpoint(session, found.id, dry_run=True)
         click.echo(f"Would call DeleteInstanceConnectEndpoint {found.id}")
-        return
+        return 0
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("deleting needs a yes, and there is no terminal to ask on", hint="--yes")
         name = f"{found.name} ({found.id})" if found.name else found.id
-        click.confirm(report.printable(f"Delete the endpoint {name} of {found.vpc_id}?"), abort=True, err=True)
+        if not click.confirm(report.printable(f"Delete the endpoint {name} of {found.vpc_id}?"), err=True):
+            report.line("nothing was deleted")
+            return 1
     delete_endpoint(session, found.id)
     if wait:
         with Waiting(found.id, interrupted=f"EC2 goes on deleting {found.id}") as waiting:
@@ -51,3 +53,4 @@ def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: 
                 session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
             )
     report.line(f"{found.id} is deleted" if wait else f"{found.id} is being deleted")
+    return 0

@@ -1,0 +1,52 @@
+"""What a person sees and answers on a terminal."""
+
+from __future__ import annotations
+
+import pexpect
+
+from tests.e2e.conftest import PROGRAM, Env
+
+
+def terminal(env: Env, *words: str) -> pexpect.spawn[str]:
+    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=20, dimensions=(30, 100))
+
+
+def test_without_a_target_one_chooses(env: Env) -> None:
+    session = terminal(env, "tunnel", "--remote-port", "22")
+    session.expect(r"1 +app-1 .*2 +web-1 .*3 +win-1 .*Which one")
+    session.sendline("2")
+    session.expect(r"checked: web-1 answers \(SSH-2\.0")
+    session.expect(r"Listening on 127\.0\.0\.1:\d+ and ")
+    session.sendintr()
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 130
+
+
+def test_deleting_asks_and_takes_no_for_an_answer(env: Env) -> None:
+    session = terminal(env, "delete-endpoint", "office")
+    session.expect(r"Delete the endpoint office \(eice-[0-9a-f]+\) of vpc-[0-9a-f]+\? \[y/N\]")
+    session.sendline("n")
+    session.expect("nothing was deleted")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 1
+
+
+def test_ctrl_c_at_a_question(env: Env) -> None:
+    session = terminal(env, "delete-endpoint", "office")
+    session.expect(r"\[y/N\]")
+    session.sendintr()
+    session.expect("interrupted")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 130
+
+
+def test_no_color_is_honoured(env: Env) -> None:
+    for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        session = terminal(env | {"TERM": "xterm"} | variables, "instances")
+        session.expect(pexpect.EOF)
+        assert session.before
+        assert ("\x1b[32mrunning" in session.before) is coloured
+        session.close()
