@@ -80,7 +80,7 @@ class OpenSsh:
 
     def tool(self, program: str, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [program, *self.options, *words]
-        return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=20, check=False)
 
 
 def openssh(port: int, user: str, machine: Machine, folder: Path) -> tuple[OpenSsh, str]:

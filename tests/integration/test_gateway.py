@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +17,7 @@ from botocore.credentials import Credentials
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from eicctl.emulator.server import Emulator
+from tests.integration.listening import wait_for
 from tests.integration.plain_client import PlainTunnel, plain_client
 
 Open = Callable[..., PlainTunnel]
@@ -40,6 +44,18 @@ def open_tunnel(emulator: Emulator, endpoint: dict[str, Any]) -> Iterator[Open]:
             return client.open(str(request.url).replace("https:", "wss:"))
 
         yield open_it
+
+
+RDP_REQUEST = bytes.fromhex("030000130ee000000000000100080003000000")
+
+
+def control(emulator: Emulator, resource: str) -> Any:
+    """Ask the control API."""
+    request = urllib.request.Request(
+        f"{emulator.url}/_eicctl/{resource}", headers={"Authorization": f"Bearer {emulator.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
 
 
 def refusal(open_tunnel: Open, **changes: Any) -> tuple[int, str]:
@@ -192,10 +208,55 @@ def test_attempts_are_recorded(open_tunnel: Open, emulator: Emulator) -> None:
 
 def test_windows_greets_as_rdp_does(open_tunnel: Open) -> None:
     with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
-        tunnel.send(bytes.fromhex("030000130ee000000000000100080003000000"))
+        tunnel.send(RDP_REQUEST)
         greeting = bytes(tunnel.recv(timeout=5))  # type: ignore[arg-type]
     assert greeting[:4] == b"\x03\x00\x00\x13"
     assert greeting[5] == 0xD0
+
+
+def test_open_connections_are_told(open_tunnel: Open, emulator: Emulator, endpoint: dict[str, Any]) -> None:
+    with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
+        tunnel.send(RDP_REQUEST)
+        tunnel.recv(timeout=5)
+        (told,) = control(emulator, "connections")
+        assert told["endpoint_id"] == endpoint["InstanceConnectEndpointId"]
+        assert (told["address"], told["port"]) == ("10.0.2.30", 3389)
+        assert (told["to_target"], told["from_target"]) == (19, 19)
+        assert told["request_id"] == tunnel.headers["x-amzn-requestid"]
+    wait_for(lambda: control(emulator, "connections") == [])
+
+
+def test_what_a_client_sent_before_it_left_arrives(open_tunnel: Open, serve: Callable[..., Any]) -> None:
+    """Though the target takes its time, and is sending itself."""
+    got: list[int] = []
+
+    def slow(client: socket.socket) -> None:
+        client.sendall(bytes(100_000))
+        time.sleep(0.5)
+        size = 0
+        while data := client.recv(65536):
+            size += len(data)
+        got.append(size)
+
+    serve(slow)
+    tunnel = open_tunnel(privateIpAddress="10.0.1.99")
+    for _ in range(4):
+        tunnel.send(bytes(65_000))
+    tunnel.close()
+    wait_for(lambda: got)
+    assert got == [260_000]
+
+
+def test_a_frame_may_be_large_but_not_huge(open_tunnel: Open, serve: Callable[..., Any]) -> None:
+    def take(client: socket.socket) -> None:
+        while client.recv(65536):
+            pass
+
+    serve(take)
+    tunnel = open_tunnel(privateIpAddress="10.0.1.99")
+    tunnel.send(bytes(2**20))
+    tunnel.send(bytes(2**20 + 1))
+    assert closing(tunnel)[0] == 1009
 
 
 # Faults
@@ -260,6 +321,57 @@ def test_fault_stall(open_tunnel: Open, emulator: Emulator) -> None:
     emulator.add_fault("stall", direction="in")
     with open_tunnel() as tunnel, pytest.raises(TimeoutError):
         tunnel.recv(timeout=0.5)
+
+
+def test_fault_stall_both_ways_ends_with_its_client(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("stall")
+    with open_tunnel() as tunnel:
+        tunnel.send(b"SSH-2.0-test\r\n")
+        with pytest.raises(TimeoutError):
+            tunnel.recv(timeout=0.3)
+    wait_for(lambda: not emulator.connections())
+
+
+def test_fault_cut_before_tls(open_tunnel: Open, emulator: Emulator) -> None:
+    for stage in ("tcp", "tls"):
+        emulator.add_fault("cut", stage=stage)
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            open_tunnel()
+        open_tunnel().close()
+    assert len(emulator.state.events()) == 2  # those before TLS have asked for nothing
+
+
+def test_fault_cut_in_the_answer(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("cut", stage="response")
+    with pytest.raises((InvalidMessage, OSError, EOFError)):
+        open_tunnel()
+
+
+@pytest.mark.parametrize("fault", [{"kind": "cut"}, {"kind": "cut", "stage": "frame", "after_bytes": 5}])
+def test_fault_cut_gives_no_close_frame(open_tunnel: Open, emulator: Emulator, fault: dict[str, Any]) -> None:
+    emulator.add_fault(**fault)
+    with pytest.raises(ConnectionClosed) as closed:
+        drain(open_tunnel())
+    assert closed.value.rcvd is None
+
+
+def test_fault_close_at_once(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("close", code=4321, reason="now")
+    assert closing(open_tunnel()) == (4321, "now")
+
+
+def test_fault_delay_of_the_target(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("delay", seconds=0.4, stage="target")
+    with open_tunnel() as tunnel:
+        started = time.monotonic()
+        assert tunnel.recv(timeout=5)
+        assert time.monotonic() - started > 0.3
+
+
+def test_fault_drip(open_tunnel: Open, emulator: Emulator) -> None:
+    emulator.add_fault("drip", size=2, seconds=0.01)
+    with open_tunnel() as tunnel:
+        assert [tunnel.recv(timeout=5) for _ in range(4)] == [b"SS", b"H-", b"2.", b"0-"]
 
 
 def test_faults_are_for_whom_they_name(open_tunnel: Open, emulator: Emulator) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from eicctl.emulator.sshd import Sshd
 from eicctl.emulator.state import Machine, State
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Machines:
@@ -35,14 +38,23 @@ class Machines:
         """Return streams to what answers at a machine's port, or None where nothing does."""
         if where := dict(machine.forwards).get(port):
             host, _, number = where.rpartition(":")
-            with contextlib.suppress(OSError):
-                return await asyncio.open_connection(host, int(number))
-            return None
+            return await _dial(host.strip("[]"), int(number))
         if machine.kind == "linux" and port == 22:
             return await self._hand_over(self._serve_ssh, machine)
         if machine.kind == "windows" and port == 3389:
             return await self._hand_over(self._serve_rdp, machine)
         return None
+
+    async def connect_from(self, machine: Machine, host: str, port: int) -> Streams | None:
+        """Return streams to what a machine finds at a host's port, or None.
+
+        The machine's own loopback is this computer's. Of other hosts there are only those of the machine's VPC, and
+        their security groups are not asked.
+        """
+        if host in LOOPBACK:
+            return await _dial(host, port)
+        found = self._state.machine_called(machine.vpc_id, host)
+        return await self.connect(found, port) if found else None
 
     async def close(self) -> None:
         """End what is being served."""
@@ -65,8 +77,14 @@ class Machines:
         from eicctl.emulator.ssh_server import SshMachine
 
         home = self._folder / "homes" / machine.instance_id
-        await SshMachine(self._state, machine, home).serve(sock)
+        await SshMachine(self._state, machine, home, partial(self.connect_from, machine)).serve(sock)
 
     @staticmethod
     async def _serve_rdp(_machine: Machine, sock: socket.socket) -> None:
         await rdp.serve(*await asyncio.open_connection(sock=sock))
+
+
+async def _dial(host: str, port: int) -> Streams | None:
+    with contextlib.suppress(OSError):
+        return await asyncio.open_connection(host, port)
+    return None

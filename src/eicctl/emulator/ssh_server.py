@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncssh
 
+from eicctl.emulator.forward import Connect, open_forward
 from eicctl.emulator.shell import run
 from eicctl.emulator.state import Machine, State
 
@@ -17,13 +18,15 @@ class SshMachine:
     """Serves SSH for one machine. What clients run is run as the user that runs the emulator.
 
     Args:
-        state: Tells which keys are accepted now, and what else the world has.
+        state: Tells which keys are accepted now.
         machine: The machine.
         home: The folder that stands for its users' home.
+        connect: Opens connections that clients want forwarded, as from the machine.
     """
 
-    def __init__(self, state: State, machine: Machine, home: Path) -> None:
+    def __init__(self, state: State, machine: Machine, home: Path, connect: Connect) -> None:
         self._state = state
+        self._connect = connect
         self._machine = machine
         self._home = home
         self._key = asyncssh.import_private_key(machine.host_key)
@@ -34,7 +37,7 @@ class SshMachine:
         with contextlib.suppress(OSError, asyncssh.Error, TimeoutError):
             connection = await asyncssh.run_server(
                 sock,
-                server_factory=lambda: _Server(self._state, self._machine),
+                server_factory=lambda: _Server(self._state, self._machine, self._connect),
                 server_host_keys=[self._key],
                 server_version="eicctl_local",
                 process_factory=lambda process: run(process, self._home),
@@ -52,12 +55,10 @@ class SshMachine:
 class _Server(asyncssh.SSHServer):
     """Who may log in, and where forwarded connections go."""
 
-    def __init__(self, state: State, machine: Machine) -> None:
+    def __init__(self, state: State, machine: Machine, connect: Connect) -> None:
         self._state = state
         self._machine = machine
-
-    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        self._connection = conn
+        self._connect = connect
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -68,22 +69,20 @@ class _Server(asyncssh.SSHServer):
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         if username not in self._machine.users:
             return False
-        accepted = self._state.keys(self._machine.instance_id, username)
-        return any(asyncssh.import_public_key(line) == key for line in accepted)
+        accepted = [*self._machine.authorized_keys, *self._state.keys(self._machine.instance_id, username)]
+        return any(_is(key, line) for line in accepted)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
-        """Forward to loopback of this computer, or to what the world says is behind an address of the VPC."""
-        if dest_host in ("localhost", "127.0.0.1", "::1"):
-            return True
-        machine = self._state.machine(self._machine.vpc_id, dest_host)
-        where = dict(machine.forwards).get(dest_port) if machine else None
-        if where is None:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
-        host, _, port = where.rpartition(":")
-        return self._connection.forward_connection(host, int(port))
+        return open_forward(self._connect, dest_host, dest_port)
 
     def server_requested(self, listen_host: str, listen_port: int) -> bool:
         return listen_host in ("", "localhost", "127.0.0.1", "::1")
+
+
+def _is(key: asyncssh.SSHKey, line: str) -> bool:
+    with contextlib.suppress(asyncssh.KeyImportError):
+        return asyncssh.import_public_key(line) == key
+    return False
 
 
 class _Sftp(asyncssh.SFTPServer):

@@ -101,7 +101,7 @@ class Sshd:
         if self._wrapper:
             _write(folder / "passwd", "\n".join([*accounts.passwd_lines(users, home), ""]))
         for user in users:
-            keys = self._state.keys(machine.instance_id, user)
+            keys = [*machine.authorized_keys, *self._state.keys(machine.instance_id, user)]
             _write(folder / "keys" / user, "\n".join([*keys, ""]))
         return folder
 

@@ -48,7 +48,8 @@ class Machine:
     `host_key` is an OpenSSH private key (PEM), `host_public_key` its one-line public half. `users` are the OS users
     that exist. `forwards` maps a port to a real `HOST:PORT` on this computer that stands for the service there.
     `kind` is `linux` (SSH on 22), `windows` (RDP greeting on 3389) or `service` (only `forwards`). The security groups
-    are those of a machine that is no instance; an instance's are in moto.
+    are those of a machine that is no instance; an instance's are in moto. `names` are the DNS names that lead to it
+    inside its VPC. `authorized_keys` are public keys that every user of it may log in with, without a push.
     """
 
     kind: Literal["linux", "windows", "service"]
@@ -63,6 +64,8 @@ class Machine:
     forwards: tuple[tuple[int, str], ...] = ()
     ec2_instance_connect: bool = True
     security_group_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    authorized_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,12 @@ class State:
         """The machine at an address of a VPC."""
         with self._lock:
             return self._machines.get((vpc_id, address))
+
+    def machine_called(self, vpc_id: str, host: str) -> Machine | None:
+        """The machine that an address or a DNS name leads to inside a VPC."""
+        with self._lock:
+            found = (m for m in self._machines.values() if m.vpc_id == vpc_id and host.lower() in m.names)
+            return self.machine(vpc_id, host) or next(found, None)
 
     def machine_of(self, instance_id: str) -> Machine | None:
         """The machine that is this instance."""

@@ -45,6 +45,7 @@ class InstanceSpec:
     users: tuple[str, ...]
     forwards: Mapping[int, str]
     ec2_instance_connect: bool
+    authorized_keys: tuple[str, ...]
     tags: Mapping[str, str]
 
 
@@ -239,6 +240,7 @@ class WorldReader:
             users=table.strings("users"),
             forwards={int(port): where for port, where in forwards.items()},
             ec2_instance_connect=table.get("ec2_instance_connect", bool, True),
+            authorized_keys=table.strings("authorized_keys"),
             tags=table.mapping("tags"),
         )
         table.done()

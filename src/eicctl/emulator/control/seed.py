@@ -150,6 +150,8 @@ class _VpcSeeder:
                 host_public_key=public,
                 forwards=tuple(spec.forwards.items()),
                 ec2_instance_connect=spec.ec2_instance_connect,
+                names=(str(instance.private_dns_name),),
+                authorized_keys=spec.authorized_keys,
             )
         )
 
@@ -166,7 +168,7 @@ class _VpcSeeder:
 
     def _make_database(self, spec: DatabaseSpec) -> None:
         groups = [self._groups[group].id for group in spec.groups] or [self._groups["default"].id]
-        rds(self._spec.region).create_db_instance(
+        database = rds(self._spec.region).create_db_instance(
             {
                 "db_instance_identifier": spec.id,
                 "engine": spec.engine,
@@ -187,6 +189,7 @@ class _VpcSeeder:
                 vpc_id=self._vpc.id,
                 forwards=((spec.port, spec.forward),) if spec.forward else (),
                 security_group_ids=tuple(groups),
+                names=(str(database.address),),
             )
         )
 
