@@ -126,12 +126,18 @@ def start(arguments: list[str]) -> Running:
         if record_path().exists() and (found := running()) and found.pid == process.pid:
             return found
         if process.poll() is not None:
-            said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("error: ")]
-            why = said[-1].removeprefix("error: ") if said else f"exit code {process.returncode}"
-            raise LocalError(f"the local AWS did not start: {why}", hint=f"its log: {log}")
+            said = _last_said(log)
+            why = said.get("error", f"exit code {process.returncode}")
+            raise LocalError(f"the local AWS did not start: {why}", hint=said.get("hint", f"its log: {log}"))
         time.sleep(0.05)
     process.terminate()
     raise LocalError(f"the local AWS did not answer within {START_TIMEOUT:.0f} s", hint=f"its log: {log}")
+
+
+def _last_said(log: Path) -> dict[str, str]:
+    """Return the error and the hint with which a command has ended, from what it wrote."""
+    lines = log.read_text(errors="replace").splitlines()
+    return {kind: text for kind, colon, text in (line.partition(": ") for line in lines) if colon}
 
 
 def stop(found: Running) -> None:
