@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from eicctl.emulator import accounts
-from tests.e2e.conftest import PROGRAM, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import PROGRAM, Eicctl, clean_env, run_eicctl, start_local
 
 
 def record(folder: Path) -> Path:
@@ -57,10 +57,20 @@ def test_a_killed_one_does_not_block_the_next(tmp_path: Path) -> None:
     env = clean_env(tmp_path)
     start_local(env)
     os.kill(json.loads(record(tmp_path).read_text())["pid"], signal.SIGKILL)
+    (left,) = record(tmp_path).parent.glob("files-*")
     try:
         start_local(env)
+        assert not left.exists()
     finally:
         assert run_eicctl(env, "local", "down").returncode == 0
+    assert not list(record(tmp_path).parent.glob("files-*"))
+
+
+def test_the_log_tells_of_tunnels(local_aws: dict[str, str], eicctl: Eicctl) -> None:
+    assert eicctl("ssh", "web-1", "--", "true").returncode == 0
+    log = Path(local_aws["EICCTL_HOME"], "state", "local", "log.txt")
+    assert "10.0.1.10 port 22: open" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_it_ends_with_its_folder(tmp_path: Path) -> None:

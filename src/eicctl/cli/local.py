@@ -103,19 +103,40 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd)
+    files = daemon.files_folder(os.getpid())
+    chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
+    _show_log()
     with emulator(chosen, transition=transition, max_connections=max_connections) as running:
         record = daemon.Running(os.getpid(), running.url, running.data_port, running.token, running.env)
         daemon.write_record(record)
         try:
             _tell(record, sshd=sshd)
-            # Whoever removes the record (a test's temporary folder, say) wants this process to end.
-            while not stop.wait(1.0) and daemon.record_path().exists():
+            # Whoever removes the record (a test's temporary folder, say), or starts another, wants this one to end.
+            while not stop.wait(1.0) and daemon.is_recorded(os.getpid()):
                 pass
         finally:
             with contextlib.suppress(OSError):
                 daemon.remove_record(os.getpid())
     return INTERRUPTED if stop.is_set() else 0
+
+
+def _show_log() -> None:
+    """Tell of every tunnel, and why it is refused or leads nowhere."""
+    import logging
+
+    class Lines(logging.Handler):
+        """Records as lines for people: they hold what clients have sent."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            with contextlib.suppress(OSError):  # a terminal that is gone must not end a tunnel
+                report.line(self.format(record))
+
+    handler = Lines()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("eicctl.emulator")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _import() -> tuple[type, type]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from typing import Any
 
 from eicctl import settings
 from eicctl.errors import LocalError
+
+_FILES = "files-"
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -70,6 +73,11 @@ def folder() -> Path:
     return path
 
 
+def log_path() -> Path:
+    """The file that tells what an emulator in the background has done."""
+    return folder() / "log.txt"
+
+
 def record_path() -> Path:
     """The file that tells of the running emulator."""
     return folder() / "running.json"
@@ -98,11 +106,38 @@ def write_record(record: Running) -> None:
     Path(name).replace(record_path())
 
 
+def is_recorded(pid: int) -> bool:
+    """Whether the record is of this process."""
+    try:
+        return bool(json.loads(record_path().read_text())["pid"] == pid)
+    except (OSError, ValueError, LookupError, LocalError):
+        return False
+
+
 def remove_record(pid: int) -> None:
     """Remove the record if it is of this process."""
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(record_path().read_text())["pid"] == pid:
-            record_path().unlink()
+    if is_recorded(pid):
+        record_path().unlink(missing_ok=True)
+
+
+def files_folder(pid: int) -> Path:
+    """Make the folder for the files of an emulator, and remove those of emulators that were killed."""
+    for old in folder().glob(f"{_FILES}*"):
+        if not _lives(old.name.removeprefix(_FILES)):
+            shutil.rmtree(old, ignore_errors=True)
+    path = folder() / f"{_FILES}{pid}"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return int(pid) != os.getpid()
 
 
 def start(arguments: list[str]) -> Running:
@@ -111,7 +146,7 @@ def start(arguments: list[str]) -> Running:
     Raises:
         LocalError: It has ended instead, or does not answer in time.
     """
-    log = folder() / "log.txt"
+    log = log_path()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as output:
         process = subprocess.Popen(

@@ -7,7 +7,6 @@ import contextlib
 import http
 import json
 import logging
-import socket
 import ssl
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from eicctl.emulator.control.network import blocked
 from eicctl.emulator.machines import Machines, Streams
 from eicctl.emulator.mischief import Mischief
 from eicctl.emulator.signature import Verifier
+from eicctl.emulator.sockets import Doorway
 from eicctl.emulator.state import Fault, State
 
 UNREACHABLE = "Unable to connect to target"
@@ -81,9 +81,11 @@ class Gateway:
         self._tunnels: set[Tunnel] = set()
         self._carrying: set[asyncio.Task[Any]] = set()
         self._servers: list[Server] = []
+        self._doorways: Sequence[Doorway] = ()
 
-    async def start(self, sockets: Sequence[socket.socket], context: ssl.SSLContext) -> None:
+    async def start(self, sockets: Sequence[Doorway], context: ssl.SSLContext) -> None:
         """Serve on listening sockets."""
+        self._doorways = sockets
         for sock in sockets:
             # create_connection says of which class the connections are, which serve()'s types cannot express.
             server = await serve(
@@ -113,8 +115,8 @@ class Gateway:
             async with asyncio.timeout(STOP_TIMEOUT):
                 for server in self._servers:
                     await server.wait_closed()
-        for tunnel in list(self._tunnels):
-            tunnel.transport.abort()
+        for doorway in self._doorways:
+            await doorway.hang_up(STOP_TIMEOUT)
 
     def open_connections(self) -> dict[str, int]:
         """How many connections each endpoint carries."""

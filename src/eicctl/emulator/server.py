@@ -43,6 +43,8 @@ class Options:
         data_host: The host in every endpoint's DNS name; it must lead to loopback.
         world: World file; None for the one that eicctl ships.
         sshd: Whether Linux machines are OpenSSH's sshd instead of the embedded server.
+        folder: A private folder for the CA's certificate and the machines' files; None for a temporary one. It is
+            removed at the end.
     """
 
     port: int = 0
@@ -50,6 +52,7 @@ class Options:
     data_host: str = "localhost"
     world: Path | None = None
     sshd: bool = False
+    folder: Path | None = None
 
 
 class Emulator:
@@ -106,7 +109,7 @@ class Emulator:
             UsageError: The world file is not good.
         """
         with contextlib.ExitStack() as undo:
-            self.folder = Path(tempfile.mkdtemp(prefix="eicctl-local-"))
+            self.folder = self._options.folder or Path(tempfile.mkdtemp(prefix="eicctl-local-"))
             undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
             machines = Machines(self.state, self.folder, sshd=self._options.sshd)
             self._reset_world()

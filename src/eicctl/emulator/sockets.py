@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import struct
+import time
+import weakref
 from typing import Any
 
 from eicctl.emulator.faults import BEFORE_TLS
@@ -18,13 +21,16 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Doorway(socket.socket):
-    """A listening socket that cuts a connection before TLS where a fault wants it.
+    """A listening socket that knows of connections before TLS is up: it cuts them where a fault wants it.
 
-    asyncio's servers know nothing of a connection until TLS is up, but they take what `accept` gives them, and a
-    connection that is gone by then is theirs to ignore: ConnectionAbortedError.
+    asyncio's servers tell of a connection only when TLS is up, but they take what `accept` gives them, and a connection
+    that is gone by then is theirs to ignore: ConnectionAbortedError.
     """
 
-    state: State | None = None
+    def __init__(self, *arguments: Any, state: State | None = None, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._state = state
+        self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection.
@@ -33,14 +39,29 @@ class Doorway(socket.socket):
             ConnectionAbortedError: A fault has cut it.
         """
         connection, address = super().accept()
-        fault = self.state.take_fault("", "", BEFORE_TLS) if self.state else None
+        fault = self._state.take_fault("", "", BEFORE_TLS) if self._state else None
         if fault is None:
+            self._accepted.add(connection)
             return connection, address
         if fault.parameters["stage"] == "tls":
             asyncio.get_running_loop().call_later(0.05, _reset, connection)
         else:
             _reset(connection)
         raise ConnectionAbortedError
+
+    async def hang_up(self, timeout: float) -> None:
+        """End the connections that are still there, and wait until their owners have noticed.
+
+        Args:
+            timeout: Seconds to wait.
+        """
+        for connection in self._accepted:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + timeout
+        # A connection before TLS is asyncio's own, and it tells nobody of its end.
+        while any(sock.fileno() >= 0 for sock in self._accepted) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def _reset(connection: socket.socket) -> None:
@@ -54,17 +75,14 @@ def data_sockets(state: State, port: int) -> list[Doorway]:
     Raises:
         LocalError: The port is not to be had.
     """
-    first = listen(socket.AF_INET, "127.0.0.1", port)
-    sockets = [first]
+    first = listen(socket.AF_INET, "127.0.0.1", port, state)
     try:
-        sockets.append(listen(socket.AF_INET6, "::1", int(first.getsockname()[1])))
+        return [first, listen(socket.AF_INET6, "::1", int(first.getsockname()[1]), state)]
     except (OSError, LocalError):
-        if port and socket.has_ipv6 and _has_loopback6():
+        if port and _has_loopback6():
             first.close()
             raise
-    for sock in sockets:
-        sock.state = state
-    return sockets
+    return [first]
 
 
 def _has_loopback6() -> bool:
@@ -76,13 +94,13 @@ def _has_loopback6() -> bool:
     return True
 
 
-def listen(family: int, host: str, port: int) -> Doorway:
-    """Return a listening socket.
+def listen(family: int, host: str, port: int, state: State | None = None) -> Doorway:
+    """Return a listening socket; `state` has its faults.
 
     Raises:
         LocalError: The port is in use, or not permitted.
     """
-    sock = Doorway(family, socket.SOCK_STREAM)
+    sock = Doorway(family, socket.SOCK_STREAM, state=state)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

@@ -1,0 +1,60 @@
+"""docs/emulator.md tells all that the emulator takes, and its example is good."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from eicctl.emulator import control_api, faults
+from eicctl.emulator.control import schema
+from eicctl.emulator.state import Behaviour
+
+PAGE = Path(__file__).parents[2].joinpath("docs", "emulator.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The text below a heading."""
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_example_world_can_be_read() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    world = schema.WorldReader("docs/emulator.md").read(tomllib.loads(example))
+    (vpc,) = world.vpcs
+    assert vpc.instances[0].count == 3
+    assert vpc.databases[0].forward == "localhost:5432"
+
+
+@pytest.mark.parametrize("spec", ["ImageSpec", "VpcSpec", "SubnetSpec", "GroupSpec", "InstanceSpec", "DatabaseSpec"])
+def test_every_key_of_world_files_is_told(spec: str) -> None:
+    tables = {"subnets", "instances", "databases"} | ({"groups"} if spec == "VpcSpec" else set())
+    for field in dataclasses.fields(getattr(schema, spec)):
+        assert field.name in tables or f"`{field.name}`" in section("World files"), field.name
+
+
+@pytest.mark.parametrize("name", faults.KINDS)
+def test_every_fault_is_told(name: str) -> None:
+    (row,) = re.findall(rf"^\| `{name}` \| .*\|.*\|$", section("Faults"), re.MULTILINE)
+    kind = faults.KINDS[name]
+    for parameter in kind.parameters:
+        assert f"`{parameter}`" in row
+    if len(kind.stages) > 1:
+        assert "`stage`" in row
+        for stage in kind.stages:
+            assert f"`{stage}`" in section("Faults")
+
+
+def test_every_setting_is_told() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", section("Settings"), re.MULTILINE)
+    assert told == [field.name for field in dataclasses.fields(Behaviour)]
+
+
+def test_every_request_is_told() -> None:
+    taken = set(re.findall(r'\("(GET|POST|DELETE)", "(\w+)"\)', inspect.getsource(control_api)))
+    told = set(re.findall(r"^\| `(GET|POST|DELETE) (\w+)` \|", section("Control API"), re.MULTILINE))
+    assert taken == told
