@@ -175,6 +175,13 @@ def test_no_secret_is_in_a_process_list(env: Env) -> None:
     assert "X-Amz-Signature" not in listed
 
 
+def test_a_terminal_without_a_type(env: Env) -> None:
+    session = terminal({name: value for name, value in env.items() if name != "TERM"}, "web-1", "-t", "tty; echo $TERM")
+    session.expect(r"/dev/pts/\d+\s+dumb")
+    session.expect(pexpect.EOF)
+    session.close()
+
+
 def terminal(env: Env, *words: str) -> pexpect.spawn[str]:
     return pexpect.spawn(PROGRAM, ["ssh", *words], env=env, encoding="utf-8", timeout=20, dimensions=(31, 97))
 

@@ -38,8 +38,9 @@ async def run(process: Process, home: Path) -> None:
     env |= {str(name): str(value) for name, value in process.env.items()}
     env |= {"HOME": str(home), "USER": user, "LOGNAME": user, "SHELL": shell}
     try:
-        if process.term_type:
-            status = await _on_terminal(process, argv, {**env, "TERM": process.term_type}, home)
+        # A client without TERM asks for a terminal of no type, which is a terminal all the same.
+        if process.term_type is not None:
+            status = await _on_terminal(process, argv, {**env, "TERM": process.term_type or "dumb"}, home)
         else:
             status = await _on_pipes(process, argv, env, home)
     except OSError as error:
