@@ -17,6 +17,7 @@ from eicctl.errors import INTERRUPTED, ConflictError, LocalError, UnavailableErr
 
 if TYPE_CHECKING:
     from eicctl.emulator.daemon import Running
+    from eicctl.emulator.server import Emulator, Options
 
 
 @click.group
@@ -103,21 +104,28 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    files = daemon.files_folder(os.getpid())
-    chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
     _show_log()
-    with emulator(chosen, transition=transition, max_connections=max_connections) as running:
-        record = daemon.Running(os.getpid(), running.url, running.data_port, running.token, running.env)
-        daemon.write_record(record)
-        try:
-            _tell(record, sshd=sshd)
-            # Whoever removes the record (a test's temporary folder, say), or starts another, wants this one to end.
-            while not stop.wait(1.0) and daemon.is_recorded(os.getpid()):
-                pass
-        finally:
-            with contextlib.suppress(OSError):
-                daemon.remove_record(os.getpid())
+    with daemon.files_folder() as files:
+        chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
+        with emulator(chosen, transition=transition, max_connections=max_connections) as running:
+            _serve(running, stop, sshd=sshd)
     return INTERRUPTED if stop.is_set() else 0
+
+
+def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
+    """Tell where it is, and wait until it shall end."""
+    from eicctl.emulator import daemon
+
+    record = daemon.Running(os.getpid(), running.url, running.data_port, running.token, running.env)
+    daemon.write_record(record)
+    try:
+        _tell(record, sshd=sshd)
+        # Whoever removes the record (a test's temporary folder, say), or starts another, wants this one to end.
+        while not stop.wait(1.0) and daemon.is_recorded(os.getpid()):
+            pass
+    finally:
+        with contextlib.suppress(OSError):
+            daemon.remove_record(os.getpid())
 
 
 def _show_log() -> None:
@@ -139,7 +147,7 @@ def _show_log() -> None:
     log.propagate = False
 
 
-def _import() -> tuple[type, type]:
+def _import() -> tuple[type[Emulator], type[Options]]:
     try:
         from eicctl.emulator.server import Emulator, Options
     except ImportError as error:

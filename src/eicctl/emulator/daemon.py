@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -21,6 +23,7 @@ from eicctl import settings
 from eicctl.errors import LocalError
 
 _FILES = "files-"
+_LOCK = "lock"
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -120,24 +123,23 @@ def remove_record(pid: int) -> None:
         record_path().unlink(missing_ok=True)
 
 
-def files_folder(pid: int) -> Path:
-    """Make the folder for the files of an emulator, and remove those of emulators that were killed."""
-    for old in folder().glob(f"{_FILES}*"):
-        if not _lives(old.name.removeprefix(_FILES)):
-            shutil.rmtree(old, ignore_errors=True)
-    path = folder() / f"{_FILES}{pid}"
-    path.mkdir(mode=0o700)
-    return path
+@contextlib.contextmanager
+def files_folder() -> Iterator[Path]:
+    """A new folder for an emulator's files as long as the block lasts. Those of emulators that were killed are removed.
 
-
-def _lives(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass
-    return int(pid) != os.getpid()
+    A lock tells which are in use: it ends with its process, however that ends.
+    """
+    for old in folder().glob(f"{_FILES}*/{_LOCK}"):
+        with contextlib.suppress(OSError), old.open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old.parent, ignore_errors=True)
+    path = Path(tempfile.mkdtemp(prefix=_FILES, dir=folder()))
+    with (path / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def start(arguments: list[str]) -> Running:
