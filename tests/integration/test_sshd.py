@@ -94,3 +94,16 @@ def test_the_home_is_the_machines_own(client: OpenSsh, tmp_path: Path, machine: 
     copy = tmp_path / "homes" / machine.instance_id / "copy"
     assert copy.read_bytes() == (tmp_path / "file").read_bytes()
     assert client.run("echo $USER in $PWD").stdout.decode().strip() == f"ec2-user in {copy.parent}"
+
+
+def test_a_terminal(client: OpenSsh) -> None:
+    done = client.run("tty; exit 3", extra=["-tt"])
+    assert done.returncode == 3
+    assert done.stdout.startswith(b"/dev/pts/")
+
+
+def test_an_authorized_key_needs_no_push(state: State, machine: Machine, user: str, tmp_path: Path) -> None:
+    tools, public = openssh(0, user, machine, tmp_path)
+    sshd = Sshd(state, tmp_path)
+    with door(lambda sock: sshd.serve(replace(machine, authorized_keys=(public,)), sock)) as port:
+        assert replace(tools, port=port).run("true").returncode == 0
