@@ -87,10 +87,13 @@ def _connect_http(proxy: Proxy, host: str, port: int, timeout: float) -> socket.
     try:
         connection.connect()
     except (OSError, HTTPException, ValueError) as error:
-        connection.close()
-        raise _refusal(proxy, host, port, error) from error
-    sock: socket.socket = connection.sock
-    return sock
+        refusal = _refusal(proxy, host, port, error)
+    else:
+        sock: socket.socket = connection.sock
+        return sock
+    # Raised here, without its cause: http.client's exception keeps its half-read answer, and with it the socket, open.
+    connection.close()
+    raise refusal
 
 
 def _refusal(proxy: Proxy, host: str, port: int, error: Exception) -> NetworkError:
