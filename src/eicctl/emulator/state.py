@@ -129,8 +129,10 @@ class State:
         """Forget everything but the behaviour."""
         with self._lock:
             self._endpoints: dict[str, _Kept] = {}
-            self._by_token: dict[str, EndpointRecord] = {}
+            self._settled: list[tuple[EndpointRecord, EndpointRecord | None]] = []
+            self._by_token: dict[tuple[str, str], tuple[object, EndpointRecord]] = {}
             self._machines: dict[tuple[str, str], Machine] = {}
+            self._users: dict[str, tuple[str, ...]] = {}
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
             self._faults: list[Fault] = []
@@ -166,8 +168,6 @@ class State:
     def change_endpoint(self, endpoint: EndpointRecord, then: EndpointRecord | None) -> None:
         """Put an endpoint that becomes `then`, or goes away, after the time that a transition takes."""
         with self._lock:
-            if endpoint.client_token:
-                self._by_token.setdefault(endpoint.client_token, endpoint)
             self._endpoints[endpoint.id] = _Kept(endpoint, self._clock() + self._behaviour.transition, then)
 
     def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
@@ -181,17 +181,32 @@ class State:
             for key, kept in list(self._endpoints.items()):
                 if kept.due is None or kept.due > now:
                     continue
+                self._settled.append((kept.now, kept.then))
                 if kept.then is None:
                     del self._endpoints[key]
                 else:
                     self._endpoints[key] = _Kept(kept.then)
             return [kept.now for kept in self._endpoints.values()]
 
-    def made_with(self, client_token: str) -> EndpointRecord | None:
-        """The endpoint that was made with a ClientToken, as it is now; `delete-complete` if it is gone."""
+    def take_settled(self) -> list[tuple[EndpointRecord, EndpointRecord | None]]:
+        """What has become of endpoints since the last call: each as it was, and as it is now (None: gone)."""
         with self._lock:
-            made = self._by_token.get(client_token)
-            return made and (self.endpoint(made.id) or replace(made, state="delete-complete"))
+            self.endpoints()
+            settled, self._settled = self._settled, []
+            return settled
+
+    def remember_request(self, client_token: str, request: object, endpoint: EndpointRecord) -> None:
+        """Note which request with a ClientToken has made an endpoint."""
+        with self._lock:
+            self._by_token[endpoint.region, client_token] = (request, endpoint)
+
+    def made_with(self, region: str, client_token: str) -> tuple[object, EndpointRecord] | None:
+        """The request with a ClientToken, and the endpoint made with it as it is now; `delete-complete` if gone."""
+        with self._lock:
+            if (region, client_token) not in self._by_token:
+                return None
+            request, made = self._by_token[region, client_token]
+            return request, self.endpoint(made.id) or replace(made, state="delete-complete")
 
     # Machines and the keys pushed to them
 
@@ -225,6 +240,16 @@ class State:
         """All machines."""
         with self._lock:
             return list(self._machines.values())
+
+    def remember_users(self, image_id: str, users: tuple[str, ...]) -> None:
+        """Note the OS users that an image has."""
+        with self._lock:
+            self._users[image_id] = users
+
+    def users_of(self, image_id: str) -> tuple[str, ...]:
+        """The OS users that an image has; none where it is not known."""
+        with self._lock:
+            return self._users.get(image_id, ())
 
     def push_key(self, instance_id: str, os_user: str, public_key: str) -> None:
         """Accept a public key for an OS user for the next 60 s."""

@@ -6,12 +6,14 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import backends, console, keys, trail
-from eicctl.emulator.control.backends import ActionResult, ApiError
-from eicctl.emulator.control.endpoints import CreateRequest, EndpointService
+from eicctl.emulator.control import backends, console, dependencies, instances, keys, sessions, trail
+from eicctl.emulator.control.backends import Action, ActionResult, ApiError
+from eicctl.emulator.control.credentials import CALLER
+from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
 from eicctl.emulator.state import EndpointRecord, State
 
-_PAGE = 1000
+_PAGE = 50
+"""The most endpoints that a page can have: the service model's limit."""
 
 
 class Actions:
@@ -29,15 +31,25 @@ class Actions:
     def install(self) -> None:
         """Make moto answer with these operations."""
         backends.install(
-            ec2_actions={
+            ec2={
                 "create_instance_connect_endpoint": self._bound(self.create),
                 "describe_instance_connect_endpoints": self._bound(self.describe),
                 "modify_instance_connect_endpoint": self._bound(self.modify),
                 "delete_instance_connect_endpoint": self._bound(self.delete),
                 "get_console_output": self._bound(self.console_output),
             },
-            connect={"send_ssh_public_key": self._bound(self.send_key)},
-            trail={"lookup_events": self._bound(self.lookup_events)},
+            instance_connect={"send_ssh_public_key": self._bound(self.send_key)},
+            cloudtrail={"lookup_events": self._bound(self.lookup_events)},
+            sts={
+                "get_session_token": self._bound(self.session_token),
+                "get_caller_identity": self._bound(self.caller_identity),
+            },
+            around_ec2={
+                "run_instances": self.run_instances,
+                "delete_security_group": self.delete_group,
+                "delete_subnet": self.delete_subnet,
+                "delete_network_interface": self.delete_interface,
+            },
         )
 
     @staticmethod
@@ -79,7 +91,7 @@ class Actions:
             raise ApiError("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
         found = self._service(response).describe(ids, response._filters_from_querystring())
         if response._get_param("DryRun", False):
-            raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+            raise dry_run_succeeds()
         start = _page_start(response._get_param("NextToken"))
         page = found[start : start + size]
         result: dict[str, Any] = {"InstanceConnectEndpoints": [_shape(*pair) for pair in page]}
@@ -96,7 +108,7 @@ class Actions:
         }
         given = {ours: response._get_param(theirs) for ours, theirs in names.items()}
         self._service(response).modify(
-            response._get_param("InstanceConnectEndpointId"),
+            response._get_param("InstanceConnectEndpointId", ""),
             {name: value for name, value in given.items() if value is not None},
             dry_run=bool(response._get_param("DryRun", False)),
         )
@@ -106,13 +118,15 @@ class Actions:
         """DeleteInstanceConnectEndpoint."""
         service = self._service(response)
         endpoint = service.delete(
-            response._get_param("InstanceConnectEndpointId"), dry_run=bool(response._get_param("DryRun", False))
+            response._get_param("InstanceConnectEndpointId", ""), dry_run=bool(response._get_param("DryRun", False))
         )
         return ActionResult({"InstanceConnectEndpoint": _shape(endpoint, service.tags(endpoint.id))})
 
     def console_output(self, response: Any) -> ActionResult:
         """GetConsoleOutput."""
         instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
+        if response._get_param("DryRun", False):
+            raise dry_run_succeeds()
         text = console.output(self._state.machine_of(instance.id))
         return ActionResult(
             {
@@ -147,14 +161,52 @@ class Actions:
             )
         )
 
+    def session_token(self, response: Any) -> ActionResult:
+        """STS's GetSessionToken."""
+        seconds = int(response._get_param("DurationSeconds", sessions.DEFAULT_DURATION))
+        session = sessions.open_session(CALLER.get(), seconds, self._state.now())
+        return ActionResult({"Credentials": session})
+
+    @staticmethod
+    def caller_identity(_response: Any) -> ActionResult:
+        """STS's GetCallerIdentity."""
+        return ActionResult(sessions.identity(CALLER.get()))
+
+    def run_instances(self, moto: Action, response: Any) -> Any:
+        """RunInstances: what runs has a machine."""
+        result = moto(response)
+        instances.follow(self._state, response.ec2_backend)
+        return result
+
+    @staticmethod
+    def delete_group(moto: Action, response: Any) -> Any:
+        """DeleteSecurityGroup, if nothing uses it."""
+        dependencies.check_group(response.ec2_backend, response._get_param("GroupId"), response._get_param("GroupName"))
+        return moto(response)
+
+    @staticmethod
+    def delete_subnet(moto: Action, response: Any) -> Any:
+        """DeleteSubnet, if nothing is in it."""
+        dependencies.check_subnet(response.ec2_backend, response._get_param("SubnetId"))
+        return moto(response)
+
+    @staticmethod
+    def delete_interface(moto: Action, response: Any) -> Any:
+        """DeleteNetworkInterface, if no service manages it."""
+        dependencies.check_interface(response.ec2_backend, response._get_param("NetworkInterfaceId"))
+        return moto(response)
+
 
 def _page_start(token: str | None) -> int:
     if not token:
         return 0
     try:
-        return int(base64.b64decode(token, validate=True))
+        start = int(base64.b64decode(token, validate=True))
     except ValueError:
-        raise ApiError("InvalidNextToken", "The token is not valid.") from None
+        start = -1
+    if start < 0:
+        raise ApiError("InvalidNextToken", "The token is not valid.")
+    return start
 
 
 def _shape(endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:

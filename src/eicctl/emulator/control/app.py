@@ -9,6 +9,8 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from eicctl.emulator.control.actions import Actions
+from eicctl.emulator.control.backends import LOCK
+from eicctl.emulator.control.endpoints import settle
 from eicctl.emulator.control.guard import Guard
 from eicctl.emulator.signature import Verifier
 from eicctl.emulator.state import State
@@ -26,13 +28,17 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(_slowed(state, DomainDispatcherApplication(create_backend_app)), verifier)
+    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier)
 
 
-def _slowed(state: State, app: Wsgi) -> Wsgi:
+def _orderly(state: State, app: Wsgi) -> Wsgi:
+    """One request after another, each after the time that it takes, in a world that is as late as the clock."""
+
     def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if latency := state.behaviour.latency:
             time.sleep(latency)
-        return app(environ, start_response)
+        with LOCK:
+            settle(state)
+            return app(environ, start_response)
 
     return serve

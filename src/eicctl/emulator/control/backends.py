@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from moto.cloudtrail.responses import CloudTrailResponse
 from moto.core.base_backend import BackendDict
+from moto.core.errors import COMMON_ERROR_CODES
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
@@ -15,7 +17,10 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
+from moto.iam.models import iam_backends
 from moto.rds.models import rds_backends
+from moto.sts.models import sts_backends
+from moto.sts.responses import TokenResponse
 
 # The images are those of the world file. moto's own 1,300 cost a tenth of a second at every start and reset.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -23,10 +28,17 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 ACCOUNT = DEFAULT_ACCOUNT_ID
 """The account that everything belongs to."""
 
-__all__ = ["ACCOUNT", "ActionResult", "ApiError", "ec2", "install", "rds", "reset"]
+LOCK = threading.RLock()
+"""Held by whoever reads or changes moto's memory: moto iterates over dicts that its other threads change."""
+
+__all__ = ["ACCOUNT", "LOCK", "ActionResult", "ApiError", "ec2", "iam", "install", "rds", "reset", "sts"]
 
 Action = Callable[[Any], Any]
 """A method of one of moto's response classes: takes the response object, answers with an `ActionResult`."""
+
+
+Around = Callable[[Action, Any], Any]
+"""An action around one of moto's: takes moto's too, and calls it or does not."""
 
 
 class ApiError(ServiceException):
@@ -45,20 +57,58 @@ def rds(region: str) -> Any:
     return rds_backends[ACCOUNT][region]
 
 
+def iam() -> Any:
+    """moto's IAM."""
+    return iam_backends[ACCOUNT]["aws"]
+
+
+def sts() -> Any:
+    """moto's STS."""
+    return sts_backends[ACCOUNT]["aws"]
+
+
 def reset() -> None:
     """Forget all resources of all services."""
-    BackendDict.reset()
+    with LOCK:
+        BackendDict.reset()
 
 
-def install(ec2_actions: Mapping[str, Action], connect: Mapping[str, Action], trail: Mapping[str, Action]) -> None:
-    """Add operations, by their names in snake case, to the responses of EC2, EC2 Instance Connect and CloudTrail."""
+_moto: dict[tuple[type, str], Action] = {}
+
+
+def install(
+    *,
+    ec2: Mapping[str, Action],
+    instance_connect: Mapping[str, Action],
+    cloudtrail: Mapping[str, Action],
+    sts: Mapping[str, Action],
+    around_ec2: Mapping[str, Around],
+) -> None:
+    """Add operations, by their names in snake case, to moto's responses of these services, or replace moto's own.
+
+    The last wraps operations of EC2. What an earlier call has installed is replaced.
+    """
+    # moto warns of codes that a service's model lacks; this one any service may answer with.
+    if "AccessDenied" not in COMMON_ERROR_CODES:
+        COMMON_ERROR_CODES.append("AccessDenied")
     # Tags are made for IDs with a prefix that moto knows.
     EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
     EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"
     for response, actions in (
-        (EC2Response, ec2_actions),
-        (Ec2InstanceConnectResponse, connect),
-        (CloudTrailResponse, trail),
+        (EC2Response, ec2),
+        (Ec2InstanceConnectResponse, instance_connect),
+        (CloudTrailResponse, cloudtrail),
+        (TokenResponse, sts),
     ):
         for name, action in actions.items():
             setattr(response, name, action)
+    for name, around in around_ec2.items():
+        moto = _moto.setdefault((EC2Response, name), getattr(EC2Response, name))
+        setattr(EC2Response, name, _wrapped(around, moto))
+
+
+def _wrapped(around: Around, moto: Action) -> Action:
+    def action(response: Any) -> Any:
+        return around(moto, response)
+
+    return action

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from moto.iam.models import iam_backends
-from moto.sts.models import sts_backends
-
-from eicctl.emulator.control.backends import ACCOUNT
+from eicctl.emulator.control.backends import LOCK, iam, sts
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An access key that the emulator accepts. `expires` is None for a long-lived one."""
+    """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one."""
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -22,7 +20,11 @@ class Known:
     kind: str
     session_token: str = field(default="", repr=False)
     expires: datetime | None = None
+    user_id: str = ""
 
+
+CALLER: ContextVar[Known] = ContextVar("caller")
+"""Who has signed the request that this thread of the control plane answers."""
 
 Lookup = Callable[[str], Known | None]
 
@@ -33,24 +35,30 @@ def lookup(own: Known) -> Lookup:
     def find(access_key_id: str) -> Known | None:
         if access_key_id == own.access_key_id:
             return own
-        return _of_user(access_key_id) or _temporary(access_key_id)
+        with LOCK:
+            return _of_user(access_key_id) or _temporary(access_key_id)
 
     return find
 
 
 def _of_user(access_key_id: str) -> Known | None:
-    for user in iam_backends[ACCOUNT]["aws"].users.values():
+    for user in iam().users.values():
         for key in user.access_keys:
             if key.access_key_id == access_key_id and key.status == "Active":
-                return Known(access_key_id, key.secret_access_key, user.arn, "IAMUser")
+                return Known(access_key_id, key.secret_access_key, user.arn, "IAMUser", user_id=user.id)
     return None
 
 
 def _temporary(access_key_id: str) -> Known | None:
-    backend = sts_backends[ACCOUNT]["aws"]
-    for role in getattr(backend, "assumed_roles", []):
-        if role.access_key_id == access_key_id:
-            return Known(
-                access_key_id, role.secret_access_key, role.arn, "AssumedRole", role.session_token, role.expiration
-            )
-    return None
+    session = sts().get_assumed_role_from_access_key(access_key_id)
+    if session is None:
+        return None
+    return Known(
+        access_key_id,
+        session.secret_access_key,
+        session.arn,
+        getattr(session, "kind", "AssumedRole"),
+        session.session_token,
+        session.expiration,
+        session.user_id,
+    )

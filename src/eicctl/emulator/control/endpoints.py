@@ -5,15 +5,19 @@ Codes that eice-facts.md does not give are inferred from EC2's usual ones and ma
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from eicctl.emulator.control import interfaces
 from eicctl.emulator.control.backends import ACCOUNT, ApiError, ec2
+from eicctl.emulator.control.filters import matches
 from eicctl.emulator.state import EndpointRecord, State
+
+MAX_GROUPS = 16
+"""The service model's limit."""
 
 ADDRESS_TYPES = ("ipv4", "dualstack", "ipv6")
 _ID = re.compile(r"eice-[0-9a-f]{17}|eice-[0-9a-f]{8}")
@@ -52,7 +56,7 @@ class EndpointService:
         vpc_id = str(subnet.vpc_id)
         groups = self._groups(request.security_group_ids, vpc_id)
         _check_modes(request.ip_address_type, request.preserve_client_ip)
-        if replayed := self._replayed(request):
+        if not dry_run and (replayed := self._replayed(request)):
             return replayed
         self._check_limit(vpc_id, request.subnet_id)
         if dry_run:
@@ -70,7 +74,7 @@ class EndpointService:
             (endpoint, tags)
             for endpoint, tags in found
             if (not ids or endpoint.id in ids)
-            and all(_matches(endpoint, tags, name, values) for name, values in filters.items())
+            and all(matches(values, _values(endpoint, tags, name)) for name, values in filters.items())
         ]
 
     def modify(self, endpoint_id: str, changes: Mapping[str, Any], *, dry_run: bool) -> None:
@@ -86,21 +90,20 @@ class EndpointService:
         _check_modes(changed.ip_address_type, changed.preserve_client_ip)
         if dry_run:
             raise dry_run_succeeds()
-        self._state.change_endpoint(replace(endpoint, state="update-in-progress"), changed)
-        for interface in endpoint.network_interface_ids:
-            self._ec2.enis[interface]._group_set = [
-                self._ec2.groups[endpoint.vpc_id][g] for g in changed.security_group_ids
-            ]
+        self._state.change_endpoint(replace(endpoint, state="update-in-progress", state_message=""), changed)
+        for interface_id in endpoint.network_interface_ids:  # the new groups are in use already, the old ones still
+            both = dict.fromkeys((*endpoint.security_group_ids, *changed.security_group_ids))
+            interfaces.regroup(self._ec2, interface_id, tuple(both))
 
     def delete(self, endpoint_id: str, *, dry_run: bool) -> EndpointRecord:
         """Begin to delete an endpoint."""
         endpoint = self.get(endpoint_id)
         if dry_run:
             raise dry_run_succeeds()
-        deleting = replace(endpoint, state="delete-in-progress")
+        if endpoint.state == "delete-in-progress":
+            return endpoint
+        deleting = replace(endpoint, state="delete-in-progress", state_message="")
         self._state.change_endpoint(deleting, None)
-        for interface in endpoint.network_interface_ids:
-            self._ec2.enis.pop(interface, None)
         return deleting
 
     def get(self, endpoint_id: str) -> EndpointRecord:
@@ -127,6 +130,10 @@ class EndpointService:
 
     def _groups(self, ids: Sequence[str], vpc_id: str) -> tuple[str, ...]:
         of_vpc = self._ec2.groups[vpc_id]
+        if len(ids) > MAX_GROUPS:
+            raise ApiError(  # the code is EC2's usual one
+                "SecurityGroupsPerInterfaceLimitExceeded", f"At most {MAX_GROUPS} security groups can be given."
+            )
         if not ids:
             return tuple(group.id for group in of_vpc.values() if group.name == "default")
         for group_id in ids:
@@ -141,16 +148,11 @@ class EndpointService:
 
     def _replayed(self, request: CreateRequest) -> EndpointRecord | None:
         """The answer to a ClientToken that was used before: the old one, also when its endpoint is gone."""
-        endpoint = self._state.made_with(request.client_token)
-        if endpoint is None:
+        made = request.client_token and self._state.made_with(self._region, request.client_token)
+        if not made:
             return None
-        same = (
-            endpoint.subnet_id == request.subnet_id
-            and endpoint.preserve_client_ip == request.preserve_client_ip
-            and endpoint.ip_address_type == request.ip_address_type
-            and (not request.security_group_ids or endpoint.security_group_ids == request.security_group_ids)
-        )
-        if same:
+        earlier, endpoint = made
+        if earlier == request:
             return endpoint
         raise ApiError(  # the code is EC2's usual one
             "IdempotentParameterMismatch", "The client token was used before with other parameters."
@@ -169,8 +171,13 @@ class EndpointService:
 
     def _make(self, request: CreateRequest, subnet: Any, groups: tuple[str, ...]) -> EndpointRecord:
         endpoint_id = f"eice-{secrets.token_hex(9)[:17]}"
-        interface = self._ec2.create_network_interface(
-            subnet, [], group_ids=list(groups), description=f"EC2 Instance Connect Endpoint {endpoint_id}"
+        interface = interfaces.make(
+            self._ec2,
+            subnet,
+            groups,
+            f"EC2 Instance Connect Endpoint {endpoint_id}",
+            kind="ec2_instance_connect_endpoint",
+            ipv6=request.ip_address_type != "ipv4",
         )
         making = EndpointRecord(
             id=endpoint_id,
@@ -191,16 +198,30 @@ class EndpointService:
             preserve_client_ip=request.preserve_client_ip,
             client_token=request.client_token,
         )
-        failure = self._state.behaviour.fail_create
-        if failure:
+        made = replace(making, state="create-complete")
+        if failure := self._state.behaviour.fail_create:
             self._state.behave(fail_create="")
-            made = replace(making, state="create-failed", state_message=failure)
-        else:
-            made = replace(making, state="create-complete")
+            made = replace(making, state="create-failed", state_message=failure, network_interface_ids=())
         if request.tags:
             self._ec2.create_tags([endpoint_id], dict(request.tags))
         self._state.change_endpoint(making, made)
+        if request.client_token:
+            self._state.remember_request(request.client_token, request, making)
         return making
+
+
+def settle(state: State) -> None:
+    """Let moto know what has become of endpoints since the last call: their network interfaces, groups and tags."""
+    for old, new in state.take_settled():
+        backend = ec2(old.region)
+        kept = new.network_interface_ids if new else ()
+        for interface_id in old.network_interface_ids:
+            if new and interface_id in kept:
+                interfaces.regroup(backend, interface_id, new.security_group_ids)
+            else:
+                interfaces.release(backend, interface_id)
+        if new is None:
+            backend.tags.pop(old.id, None)
 
 
 def dry_run_succeeds() -> ApiError:
@@ -217,19 +238,18 @@ def _check_modes(ip_address_type: str, preserve_client_ip: bool) -> None:
         )
 
 
-def _matches(endpoint: EndpointRecord, tags: Mapping[str, str], name: str, wanted: Sequence[str]) -> bool:
+def _values(endpoint: EndpointRecord, tags: Mapping[str, str], name: str) -> Iterable[str]:
+    """What a filter of this name looks at."""
     if name.startswith("tag:"):
-        have = [tags[name[4:]]] if name[4:] in tags else []
-    else:
-        fields: dict[str, Iterable[str]] = {
-            "instance-connect-endpoint-id": [endpoint.id],
-            "state": [endpoint.state],
-            "subnet-id": [endpoint.subnet_id],
-            "vpc-id": [endpoint.vpc_id],
-            "tag-key": tags,
-            "tag-value": tags.values(),
-        }
-        if name not in fields:
-            raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
-        have = list(fields[name])
-    return any(fnmatch.fnmatchcase(value, pattern) for value in have for pattern in wanted)
+        return [tags[name[4:]]] if name[4:] in tags else []
+    fields: dict[str, Iterable[str]] = {
+        "instance-connect-endpoint-id": [endpoint.id],
+        "state": [endpoint.state],
+        "subnet-id": [endpoint.subnet_id],
+        "vpc-id": [endpoint.vpc_id],
+        "tag-key": tags,
+        "tag-value": tags.values(),
+    }
+    if name not in fields:
+        raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
+    return fields[name]

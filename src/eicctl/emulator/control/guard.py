@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
+from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.signature import Rejected, Verifier
 
 StartResponse = Callable[..., Any]
@@ -19,6 +21,8 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 class Guard:
     """A WSGI application that passes on what carries a good signature and refuses the rest with 403.
+
+    What it passes on can tell who asks from `CALLER`.
 
     Args:
         app: What is guarded.
@@ -34,16 +38,24 @@ class Guard:
         environ["wsgi.input"] = io.BytesIO(body)
         headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}
         headers |= {name: environ[key] for key, name in _PLAIN.items() if environ.get(key)}
-        path = quote(environ.get("PATH_INFO", "/"))
+        # WSGI has the path unquoted, each byte as a character of Latin-1 (PEP 3333).
+        path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
         query = environ.get("QUERY_STRING", "")
         try:
-            self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
+            caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
             return _refuse(start_response, why, is_json="x-amz-target" in headers)
-        return self._app(environ, start_response)
+        token = CALLER.set(caller)
+        try:
+            return self._app(environ, start_response)
+        finally:
+            CALLER.reset(token)
 
 
 _PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
+
+# The services with an XML protocol call these by names of their own.
+_XML_CODES = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTokenException": "ExpiredToken"}
 
 
 def _refuse(start_response: StartResponse, why: Rejected, is_json: bool) -> Iterable[bytes]:
@@ -53,8 +65,9 @@ def _refuse(start_response: StartResponse, why: Rejected, is_json: bool) -> Iter
         body = json.dumps({"__type": why.code, "message": why.message})
     else:
         kind = "text/xml"
+        code, message = _XML_CODES.get(why.code, why.code), escape(why.message)
         body = (
-            f"<Response><Errors><Error><Code>{why.code}</Code><Message>{why.message}</Message></Error></Errors>"
+            f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
             "<RequestID>refused</RequestID></Response>"
         )
     start_response("403 Forbidden", [("Content-Type", kind)])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
 from eicctl.emulator.control.backends import ec2, rds
+from eicctl.emulator.control.instances import describe_platform, host_key, machine_of
 from eicctl.emulator.control.schema import DatabaseSpec, GroupSpec, ImageSpec, InstanceSpec, VpcSpec, WorldSpec
 from eicctl.emulator.state import Machine, State
 from eicctl.errors import UsageError
+
+__all__ = ["Seeder", "host_key"]
 
 
 class Seeder:
@@ -28,13 +29,6 @@ class Seeder:
             _clear_region(ec2(region))
         for vpc in world.vpcs:
             _VpcSeeder(self._state, vpc, images).make()
-
-
-def host_key() -> tuple[str, str]:
-    """Return a new ed25519 host key: the private key in OpenSSH's PEM form, and the public key's line."""
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    return private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _clear_region(backend: Any) -> None:
@@ -136,21 +130,13 @@ class _VpcSeeder:
             instance.stop()
         elif spec.state == "terminated":
             instance.terminate()
-        private, public = host_key() if image.platform == "linux" else ("", "")
+        describe_platform(instance)
         self._state.put_machine(
-            Machine(
-                kind="windows" if image.platform == "windows" else "linux",
-                name=name,
-                address=address,
-                region=self._spec.region,
-                vpc_id=self._vpc.id,
-                instance_id=instance.id,
+            replace(
+                machine_of(self._state, instance),
                 users=spec.users or image.users,
-                host_key=private,
-                host_public_key=public,
                 forwards=tuple(spec.forwards.items()),
                 ec2_instance_connect=spec.ec2_instance_connect,
-                names=(str(instance.private_dns_name),),
                 authorized_keys=spec.authorized_keys,
             )
         )
@@ -163,7 +149,10 @@ class _VpcSeeder:
         image = self._ec2.register_image(spec.name, spec.name)
         image.owner_id, image.owner_alias = ("137112412989", "amazon") if spec.owner == "amazon" else (spec.owner, None)
         image.platform = "windows" if spec.platform == "windows" else None
+        image.architecture, image.virtualization_type, image.root_device_type = "x86_64", "hvm", "ebs"
         image.launch_permissions = [{"Group": "all"}]
+        describe_platform(image)
+        self._state.remember_users(str(image.id), spec.users)
         return str(image.id)
 
     def _make_database(self, spec: DatabaseSpec) -> None:
