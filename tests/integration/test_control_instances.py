@@ -6,6 +6,7 @@ import base64
 import hashlib
 from typing import Any
 
+import boto3
 import pytest
 
 from eicctl.emulator.server import Emulator
@@ -77,3 +78,15 @@ def test_fingerprints_in_the_console_are_those_of_the_keys(ec2: Any) -> None:
 
 def test_a_windows_console_has_no_keys(ec2: Any) -> None:
     assert "HOST KEY" not in ec2.get_console_output(InstanceId=rows(ec2)["win-1"]["InstanceId"])["Output"]
+
+
+def test_the_database_is_in_the_vpc(ec2: Any) -> None:
+    (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
+    (vpc,) = ec2.describe_vpcs()["Vpcs"]
+    assert database["DBSubnetGroup"]["VpcId"] == vpc["VpcId"]
+    assert len(database["DBSubnetGroup"]["Subnets"]) == 2
+    assert database["AvailabilityZone"] == "us-east-1b"
+    filters = [{"Name": "private-ip-address", "Values": ["10.0.2.50"]}]
+    (interface,) = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    assert interface["Description"] == "RDSNetworkInterface"
+    assert [group["GroupName"] for group in interface["Groups"]] == ["database"]

@@ -14,8 +14,9 @@ from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, filter_dict_attribute_mapping
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
 from moto.iam.models import iam_backends
 from moto.rds.models import rds_backends
@@ -31,7 +32,7 @@ ACCOUNT = DEFAULT_ACCOUNT_ID
 LOCK = threading.RLock()
 """Held by whoever reads or changes moto's memory: moto iterates over dicts that its other threads change."""
 
-__all__ = ["ACCOUNT", "LOCK", "ActionResult", "ApiError", "ec2", "iam", "install", "rds", "reset", "sts"]
+__all__ = ["ACCOUNT", "LOCK", "ActionResult", "ApiError", "ec2", "iam", "install", "rds", "reset", "sts", "zones"]
 
 Action = Callable[[Any], Any]
 """A method of one of moto's response classes: takes the response object, answers with an `ActionResult`."""
@@ -50,6 +51,11 @@ class ApiError(ServiceException):
 def ec2(region: str) -> Any:
     """moto's EC2 of a region."""
     return ec2_backends[ACCOUNT][region]
+
+
+def zones(region: str) -> list[str]:
+    """The Availability Zones of a region; none of a region that there is not."""
+    return [str(zone.name) for zone in RegionsAndZonesBackend.zones.get(region, [])]
 
 
 def rds(region: str) -> Any:
@@ -91,6 +97,9 @@ def install(
     # moto warns of codes that a service's model lacks; this one any service may answer with.
     if "AccessDenied" not in COMMON_ERROR_CODES:
         COMMON_ERROR_CODES.append("AccessDenied")
+    # DescribeInstances: moto lacks EC2's filters for IPv6 addresses. Instances of a world file have the attribute.
+    for name in ("ipv6-address", "network-interface.ipv6-addresses.ipv6-address"):
+        filter_dict_attribute_mapping[name] = "ipv6_address"
     # Tags are made for IDs with a prefix that moto knows.
     EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
     EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"

@@ -1,163 +1,41 @@
-"""World files: their form, checked key by key."""
+"""World files: their form, checked key by key, and whether it all fits together."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from eicctl.errors import UsageError
+from eicctl.emulator.control import rules
+from eicctl.emulator.control.specs import (
+    DatabaseSpec,
+    GroupSpec,
+    ImageSpec,
+    InstanceSpec,
+    RuleSpec,
+    SubnetSpec,
+    VpcSpec,
+    WorldSpec,
+)
+from eicctl.emulator.control.table import Table
 
-T = TypeVar("T")
+__all__ = [
+    "DatabaseSpec",
+    "GroupSpec",
+    "ImageSpec",
+    "InstanceSpec",
+    "RuleSpec",
+    "SubnetSpec",
+    "VpcSpec",
+    "WorldReader",
+    "WorldSpec",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class GroupSpec:
-    """A security group: `ingress` and `egress` rules of the form `PORT[-PORT]|all from|to CIDR|GROUP`."""
-
-    name: str
-    ingress: tuple[str, ...]
-    egress: tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class SubnetSpec:
-    """A subnet."""
-
-    name: str
-    cidr: str
-    availability_zone: str
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceSpec:
-    """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …)."""
-
-    name: str
-    subnet: str
-    address: str
-    image: str
-    count: int
-    state: str
-    instance_type: str
-    groups: tuple[str, ...]
-    users: tuple[str, ...]
-    forwards: Mapping[int, str]
-    ec2_instance_connect: bool
-    authorized_keys: tuple[str, ...]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseSpec:
-    """An RDS instance at a private address; `forward` is the real `HOST:PORT` behind it, if there is one."""
-
-    id: str
-    engine: str
-    port: int
-    address: str
-    groups: tuple[str, ...]
-    forward: str
-
-
-@dataclass(frozen=True, slots=True)
-class VpcSpec:
-    """A VPC and all that is in it."""
-
-    name: str
-    region: str
-    cidr: str
-    subnets: tuple[SubnetSpec, ...]
-    groups: tuple[GroupSpec, ...]
-    instances: tuple[InstanceSpec, ...]
-    databases: tuple[DatabaseSpec, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
-    """An AMI: its name and owner tell which OS user it has."""
-
-    key: str
-    name: str
-    owner: str
-    platform: str
-    users: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WorldSpec:
-    """A whole world file."""
-
-    images: tuple[ImageSpec, ...]
-    vpcs: tuple[VpcSpec, ...]
-
-
-class _Table:
-    """One table of the file: gives out its keys with their types, and knows where it stands."""
-
-    def __init__(self, source: str, where: str, content: Any) -> None:
-        self.where = where
-        self._source = source
-        if not isinstance(content, dict):
-            raise self.wrong("", "must be a table")
-        self._content: dict[str, Any] = dict(content)
-
-    def wrong(self, key: str, why: str) -> UsageError:
-        place = f"{self.where}.{key}" if key and self.where else key or self.where
-        return UsageError(f"{self._source}: {place} {why}", hint="docs/emulator.md describes world files")
-
-    def get(self, key: str, kind: type[T], default: T | None = None) -> T:
-        value = self._content.pop(key, default)
-        if value is None:
-            raise self.wrong(key, "is missing")
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.wrong(key, f"must be of type {kind.__name__}")
-        return value
-
-    def strings(self, key: str, default: Sequence[str] = ()) -> tuple[str, ...]:
-        values = self.get(key, list, list(default))
-        if not all(isinstance(value, str) for value in values):
-            raise self.wrong(key, "must be a list of strings")
-        return tuple(values)
-
-    def mapping(self, key: str) -> dict[str, str]:
-        values = self.get(key, dict, {})
-        if not all(isinstance(value, str) for value in values.values()):
-            raise self.wrong(key, "must map to strings")
-        return dict(values)
-
-    def tables(self, key: str) -> list[_Table]:
-        rows = self.get(key, list, [])
-        return [
-            _Table(self._source, f"{self.where}{'.' if self.where else ''}{key}[{i}]", r) for i, r in enumerate(rows)
-        ]
-
-    def choice(self, key: str, of: Sequence[str], default: str) -> str:
-        value = self.get(key, str, default)
-        if value not in of:
-            raise self.wrong(key, f"must be one of {', '.join(of)}")
-        return value
-
-    def address(self, key: str) -> str:
-        value = self.get(key, str)
-        try:
-            ipaddress.ip_address(value)
-        except ValueError:
-            raise self.wrong(key, f"is no IP address: {value}") from None
-        return value
-
-    def network(self, key: str) -> str:
-        value = self.get(key, str)
-        try:
-            ipaddress.ip_network(value)
-        except ValueError:
-            raise self.wrong(key, f"is no CIDR range: {value}") from None
-        return value
-
-    def done(self) -> None:
-        if self._content:
-            raise self.wrong(next(iter(self._content)), "is not a key of world files")
+ENGINES = ("postgres", "mysql", "mariadb", "oracle-se2", "oracle-ee", "sqlserver-ex", "sqlserver-se", "sqlserver-ee")
+_USER = r"[A-Za-z_][A-Za-z0-9._-]{0,31}"
+_COUNTS = range(1, 1001)
+_RESERVED = 4
+"""The first addresses of a subnet, like its last one, are AWS's own."""
 
 
 class WorldReader:
@@ -172,73 +50,126 @@ class WorldReader:
 
     def read(self, content: Mapping[str, Any]) -> WorldSpec:
         """Return the world, or raise `UsageError` naming the first key that is wrong."""
-        top = _Table(self._source, "", dict(content))
-        images = tuple(self._image(table) for table in top.tables("image"))
-        keys = [image.key for image in images]
-        vpcs = tuple(self._vpc(table, keys) for table in top.tables("vpc"))
+        top = Table(self._source, "", dict(content))
+        images = _unlike(top.tables("image"), "key", _image, lambda image: image.key)
+        vpcs = tuple(_VpcReader(table, images).read() for table in top.tables("vpc"))
         top.done()
         return WorldSpec(images, vpcs)
 
-    def _image(self, table: _Table) -> ImageSpec:
-        image = ImageSpec(
-            key=table.get("key", str),
-            name=table.get("name", str),
-            owner=table.get("owner", str, "amazon"),
-            platform=table.choice("platform", ("linux", "windows"), "linux"),
-            users=table.strings("users"),
-        )
-        table.done()
-        return image
 
-    def _vpc(self, table: _Table, images: Sequence[str]) -> VpcSpec:
-        region = table.get("region", str, "us-east-1")
-        subnets = tuple(self._subnet(row, region) for row in table.tables("subnet"))
-        groups = tuple(self._group(row) for row in table.tables("group"))
+def _image(table: Table) -> ImageSpec:
+    image = ImageSpec(
+        key=table.text("key"),
+        name=table.text("name"),
+        owner=table.text("owner", "amazon", pattern=r"amazon|\d{12}", form="amazon or an account ID"),
+        platform=table.choice("platform", ("linux", "windows"), "linux"),
+        users=table.strings("users", pattern=_USER, form="names of OS users"),
+    )
+    table.done()
+    return image
+
+
+class _VpcReader:
+    """Reads one VPC. What is read first is what the rest refers to: subnets, then groups, then machines."""
+
+    def __init__(self, table: Table, images: Sequence[ImageSpec]) -> None:
+        self._table = table
+        self._images = [image.key for image in images]
+        self._taken: set[str] = set()
+
+    def read(self) -> VpcSpec:
+        table = self._table
+        name, self._region = table.text("name", ""), table.text("region", "us-east-1")
+        self._cidr = table.network("cidr", 4)
+        self._ipv6_cidr = table.network("ipv6_cidr", 6, needed=False)
+        self._subnets: tuple[SubnetSpec, ...] = ()
+        for row in table.tables("subnet"):
+            self._subnets += (self._subnet(row),)
+        group_tables = table.tables("group")
+        self._groups = ["default"]
+        for row in group_tables:
+            self._groups.append(self._group_name(row))
+        groups = tuple(self._group(row, name) for row, name in zip(group_tables, self._groups[1:], strict=True))
         vpc = VpcSpec(
-            name=table.get("name", str, ""),
-            region=region,
-            cidr=table.network("cidr"),
-            subnets=subnets,
+            name=name,
+            region=self._region,
+            cidr=self._cidr,
+            ipv6_cidr=self._ipv6_cidr,
+            subnets=self._subnets,
             groups=groups,
-            instances=tuple(
-                self._instance(row, images, [s.name for s in subnets], [g.name for g in groups])
-                for row in table.tables("instance")
-            ),
-            databases=tuple(self._database(row, [g.name for g in groups]) for row in table.tables("database")),
+            instances=tuple(self._instance(row) for row in table.tables("instance")),
+            databases=_unlike(table.tables("database"), "id", self._database, lambda database: database.id),
         )
         table.done()
         return vpc
 
-    def _subnet(self, table: _Table, region: str) -> SubnetSpec:
+    def _subnet(self, table: Table) -> SubnetSpec:
         subnet = SubnetSpec(
-            table.get("name", str), table.network("cidr"), table.get("availability_zone", str, f"{region}a")
+            name=table.text("name"),
+            cidr=table.network("cidr", 4),
+            ipv6_cidr=table.network("ipv6_cidr", 6, needed=False),
+            availability_zone=table.text("availability_zone", f"{self._region}a"),
         )
+        for key, inner, outer in (("cidr", subnet.cidr, self._cidr), ("ipv6_cidr", subnet.ipv6_cidr, self._ipv6_cidr)):
+            if inner and not (outer and ipaddress.ip_network(inner).subnet_of(ipaddress.ip_network(outer))):  # type: ignore[arg-type]
+                raise table.wrong(key, f"is not in the VPC's range {outer or '(it has none)'}: {inner}")
+        for other in self._subnets:
+            if other.name == subnet.name:
+                raise table.wrong("name", f"is that of another subnet: {subnet.name}")
+            if ipaddress.ip_network(other.cidr).overlaps(ipaddress.ip_network(subnet.cidr)):
+                raise table.wrong("cidr", f"overlaps that of {other.name}: {subnet.cidr}")
         table.done()
         return subnet
 
-    def _group(self, table: _Table) -> GroupSpec:
-        name, ingress = table.get("name", str), table.strings("ingress")
-        egress = table.strings("egress", ["?"])
-        table.done()
-        return GroupSpec(name, ingress, None if egress == ("?",) else egress)
+    def _group_name(self, table: Table) -> str:
+        name = table.text("name")
+        if name in self._groups:
+            raise table.wrong("name", f"is that of another group: {name}")
+        return name
 
-    def _instance(
-        self, table: _Table, images: Sequence[str], subnets: Sequence[str], groups: Sequence[str]
-    ) -> InstanceSpec:
-        forwards = table.mapping("forwards")
-        if not all(port.isdigit() for port in forwards):
-            raise table.wrong("forwards", "must map port numbers to HOST:PORT")
+    def _group(self, table: Table, name: str) -> GroupSpec:
+        ingress = self._rules(table, "ingress", "from", table.strings("ingress"))
+        given = table.get("egress", list, [None])
+        egress = None
+        if given != [None]:
+            egress = self._rules(table, "egress", "to", given)
+        table.done()
+        return GroupSpec(name, ingress, egress)
+
+    def _rules(self, table: Table, key: str, word: str, texts: Iterable[object]) -> tuple[RuleSpec, ...]:
+        found = []
+        for text in texts:
+            if not isinstance(text, str):
+                raise table.wrong(key, "must be a list of strings")
+            try:
+                found.append(rules.parse(text, word, self._groups))
+            except ValueError as error:
+                raise table.wrong(key, f"has a rule that {error}: {text!r}") from None
+        return tuple(found)
+
+    def _instance(self, table: Table) -> InstanceSpec:
+        count = table.number("count", _COUNTS, 1)
+        address = table.address("address", 4)
+        subnet = self._subnet_of(table, address)
+        chosen = table.choice("subnet", [subnet.name], subnet.name)
+        ipv6_address = table.address("ipv6_address", 6, needed=False)
+        self._take(table, "address", address, count, subnet.cidr)
+        if ipv6_address:
+            self._take(table, "ipv6_address", ipv6_address, count, subnet.ipv6_cidr)
+        if not self._images:
+            raise table.wrong("image", "cannot be given: the file has no [[image]]")
         instance = InstanceSpec(
-            name=table.get("name", str),
-            subnet=table.choice("subnet", subnets, subnets[0] if subnets else ""),
-            address=table.address("address"),
-            image=table.choice("image", images, images[0] if images else ""),
-            count=table.get("count", int, 1),
+            name=table.text("name"),
+            subnet=chosen,
+            address=address,
+            ipv6_address=ipv6_address,
+            image=table.choice("image", self._images, self._images[0]),
+            count=count,
             state=table.choice("state", ("running", "stopped", "terminated"), "running"),
-            instance_type=table.get("instance_type", str, "t3.micro"),
-            groups=_known(table, table.strings("groups"), groups),
-            users=table.strings("users"),
-            forwards={int(port): where for port, where in forwards.items()},
+            instance_type=table.text("instance_type", "t3.micro"),
+            groups=self._known(table),
+            users=table.strings("users", pattern=_USER, form="names of OS users"),
+            forwards=table.forwards("forwards"),
             ec2_instance_connect=table.get("ec2_instance_connect", bool, True),
             authorized_keys=table.strings("authorized_keys"),
             tags=table.mapping("tags"),
@@ -246,21 +177,58 @@ class WorldReader:
         table.done()
         return instance
 
-    def _database(self, table: _Table, groups: Sequence[str]) -> DatabaseSpec:
+    def _database(self, table: Table) -> DatabaseSpec:
+        address = table.address("address", 4)
+        subnet = self._subnet_of(table, address)
+        self._take(table, "address", address, 1, subnet.cidr)
         database = DatabaseSpec(
-            id=table.get("id", str),
-            engine=table.get("engine", str, "postgres"),
-            port=table.get("port", int, 5432),
-            address=table.address("address"),
-            groups=_known(table, table.strings("groups"), groups),
-            forward=table.get("forward", str, ""),
+            id=table.text("id", pattern=r"[A-Za-z](-?[A-Za-z0-9]){0,62}", form="letters, digits and single hyphens"),
+            subnet=subnet.name,
+            engine=table.choice("engine", ENGINES, "postgres"),
+            port=table.port("port", 5432),
+            address=address,
+            groups=self._known(table),
+            forward=table.host_port("forward"),
         )
         table.done()
         return database
 
+    def _subnet_of(self, table: Table, address: str) -> SubnetSpec:
+        for subnet in self._subnets:
+            if ipaddress.ip_address(address) in ipaddress.ip_network(subnet.cidr):
+                return subnet
+        raise table.wrong("address", f"is in no subnet of the VPC: {address}")
 
-def _known(table: _Table, names: tuple[str, ...], groups: Sequence[str]) -> tuple[str, ...]:
-    for name in names:
-        if name not in groups and name != "default":
-            raise table.wrong("groups", f"names a group that the VPC does not have: {name}")
-    return names
+    def _take(self, table: Table, key: str, first: str, count: int, cidr: str) -> None:
+        """Take addresses that no other machine has, and that are a subnet's to give."""
+        if not cidr:
+            raise table.wrong(key, f"is in no range of its subnet: {first}")
+        network = ipaddress.ip_network(cidr)
+        for number in range(count):
+            address = ipaddress.ip_address(first) + number
+            if address not in network:
+                raise table.wrong(key, f"is not in the subnet's range {cidr}: {address}")
+            place = int(address) - int(network.network_address)
+            if place < _RESERVED or address == network.broadcast_address:
+                raise table.wrong(key, f"is one that AWS keeps for itself: {address}")
+            if str(address) in self._taken:
+                raise table.wrong(key, f"is that of another machine: {address}")
+            self._taken.add(str(address))
+
+    def _known(self, table: Table) -> tuple[str, ...]:
+        names = table.strings("groups")
+        for name in names:
+            if name not in self._groups:
+                raise table.wrong("groups", f"names a group that the VPC does not have: {name}")
+        return names
+
+
+def _unlike(tables: Iterable[Table], key: str, read: Any, name_of: Any) -> tuple[Any, ...]:
+    """Read tables that must have names of their own."""
+    found: dict[str, Any] = {}
+    for table in tables:
+        spec = read(table)
+        if name_of(spec) in found:
+            raise table.wrong(key, f"is there twice: {name_of(spec)}")
+        found[name_of(spec)] = spec
+    return tuple(found.values())

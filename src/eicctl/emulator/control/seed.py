@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
+import secrets
 from dataclasses import replace
 from typing import Any
 
-from eicctl.emulator.control.backends import ec2, rds
+from eicctl.emulator.control import interfaces
+from eicctl.emulator.control.backends import ec2, rds, zones
 from eicctl.emulator.control.instances import describe_platform, host_key, machine_of
-from eicctl.emulator.control.schema import DatabaseSpec, GroupSpec, ImageSpec, InstanceSpec, VpcSpec, WorldSpec
+from eicctl.emulator.control.specs import (
+    DatabaseSpec,
+    GroupSpec,
+    ImageSpec,
+    InstanceSpec,
+    RuleSpec,
+    SubnetSpec,
+    VpcSpec,
+    WorldSpec,
+)
 from eicctl.emulator.state import Machine, State
 from eicctl.errors import UsageError
 
-__all__ = ["Seeder", "host_key"]
+__all__ = ["Seeder", "check_places", "host_key"]
+
+
+def check_places(world: WorldSpec, source: str) -> None:
+    """Raise `UsageError` if AWS has no such region or Availability Zone. `source` is what errors call the file."""
+    for number, vpc in enumerate(world.vpcs):
+        known = zones(vpc.region)
+        if not known:
+            raise UsageError(f"{source}: vpc[{number}].region is no region of AWS: {vpc.region}")
+        for place, subnet in enumerate(vpc.subnets):
+            if subnet.availability_zone not in known:
+                raise UsageError(
+                    f"{source}: vpc[{number}].subnet[{place}].availability_zone "
+                    f"must be one of {', '.join(known)}, not {subnet.availability_zone!r}"
+                )
 
 
 class Seeder:
@@ -49,20 +73,19 @@ class _VpcSeeder:
     def make(self) -> None:
         spec = self._spec
         self._vpc = self._ec2.create_vpc(spec.cidr, tags=_tag_list({"Name": spec.name}))
-        self._subnets = {
-            subnet.name: self._ec2.create_subnet(
-                self._vpc.id,
-                subnet.cidr,
-                availability_zone=subnet.availability_zone,
-                tags={"subnet": {"Name": subnet.name}},
-            )
-            for subnet in spec.subnets
-        }
+        if spec.ipv6_cidr:
+            # moto gives a range of its own choice, as Amazon does.
+            self._vpc.associate_vpc_cidr_block("", amazon_provided_ipv6_cidr_block=True)["cidr_block"] = spec.ipv6_cidr
+        self._subnets = {subnet.name: self._make_subnet(subnet) for subnet in spec.subnets}
         self._groups = {"default": self._default_group()}
         for group in spec.groups:
             self._groups[group.name] = self._ec2.create_security_group(
                 group.name, f"{group.name} of the emulated world", vpc_id=self._vpc.id, tags={"Name": group.name}
             )
+        if spec.ipv6_cidr:
+            # EC2 lets IPv6 out too where the VPC has it, and so does moto, but for the group that came with the VPC.
+            everything = self._rule(RuleSpec(None, None, "::/0", ""))
+            self._ec2.authorize_security_group_egress(self._groups["default"].id, **everything)
         for group in spec.groups:
             self._make_rules(group)
         for instance in spec.instances:
@@ -71,35 +94,38 @@ class _VpcSeeder:
         for database in spec.databases:
             self._make_database(database)
 
+    def _make_subnet(self, spec: SubnetSpec) -> Any:
+        return self._ec2.create_subnet(
+            self._vpc.id,
+            spec.cidr,
+            ipv6_cidr_block=spec.ipv6_cidr or None,
+            availability_zone=spec.availability_zone,
+            tags={"subnet": {"Name": spec.name}},
+        )
+
+    def _group_ids(self, names: tuple[str, ...]) -> list[str]:
+        return [str(self._groups[name].id) for name in names or ("default",)]
+
     def _default_group(self) -> Any:
         return next(group for group in self._ec2.groups[self._vpc.id].values() if group.name == "default")
 
     def _make_rules(self, spec: GroupSpec) -> None:
         group = self._groups[spec.name]
         for rule in spec.ingress:
-            self._ec2.authorize_security_group_ingress(group.id, **self._rule(spec, rule, "from"))
+            self._ec2.authorize_security_group_ingress(group.id, **self._rule(rule))
         if spec.egress is not None:
             group.egress_rules.clear()
             for rule in spec.egress:
-                self._ec2.authorize_security_group_egress(group.id, **self._rule(spec, rule, "to"))
+                self._ec2.authorize_security_group_egress(group.id, **self._rule(rule))
 
-    def _rule(self, spec: GroupSpec, text: str, word: str) -> dict[str, Any]:
-        ports, middle, peer = ([*text.split(), "", "", ""])[:3]
-        first, _, last = ports.partition("-")
-        protocol, numbers = ("-1", ("-1", "-1")) if ports == "all" else ("tcp", (first, last or first))
-        by_cidr = False
-        with contextlib.suppress(ValueError):
-            by_cidr = bool(ipaddress.ip_network(peer))
-        if middle != word or len(text.split()) != 3 or not (ports == "all" or (first + last).isdigit()):
-            raise UsageError(f"the rule {text!r} of group {spec.name} is not of the form 'PORT {word} CIDR|GROUP'")
-        if not by_cidr and peer not in self._groups:
-            raise UsageError(f"the rule {text!r} of group {spec.name} names neither a CIDR range nor a group")
+    def _rule(self, rule: RuleSpec) -> dict[str, Any]:
+        """The rule as moto's operations take it."""
         return {
-            "ip_protocol": protocol,
-            "from_port": numbers[0],
-            "to_port": numbers[1],
-            "ip_ranges": [{"CidrIpv6" if ":" in peer else "CidrIp": peer}] if by_cidr else [],
-            "source_groups": [] if by_cidr else [{"GroupId": self._groups[peer].id}],
+            "ip_protocol": "-1" if rule.first is None else "tcp",
+            "from_port": "-1" if rule.first is None else str(rule.first),
+            "to_port": "-1" if rule.last is None else str(rule.last),
+            "ip_ranges": [{"CidrIpv6" if ":" in rule.cidr else "CidrIp": rule.cidr}] if rule.cidr else [],
+            "source_groups": [{"GroupId": self._groups[rule.group].id}] if rule.group else [],
             "vpc_id": self._vpc.id,
         }
 
@@ -108,13 +134,12 @@ class _VpcSeeder:
         name = spec.name if spec.count == 1 else f"{spec.name}-{number + 1}"
         address = str(ipaddress.ip_address(spec.address) + number)
         subnet = self._subnets[spec.subnet]
-        group_ids = [self._groups[group].id for group in spec.groups] or [self._groups["default"].id]
         reservation = self._ec2.run_instances(
             self._image(image),
             1,
             None,
             [],
-            security_group_ids=group_ids,
+            security_group_ids=self._group_ids(spec.groups),
             subnet_id=subnet.id,
             private_ip=address,
             instance_type=spec.instance_type,
@@ -131,15 +156,20 @@ class _VpcSeeder:
         elif spec.state == "terminated":
             instance.terminate()
         describe_platform(instance)
-        self._state.put_machine(
-            replace(
-                machine_of(self._state, instance),
-                users=spec.users or image.users,
-                forwards=tuple(spec.forwards.items()),
-                ec2_instance_connect=spec.ec2_instance_connect,
-                authorized_keys=spec.authorized_keys,
-            )
+        machine = replace(
+            machine_of(self._state, instance),
+            users=spec.users or image.users,
+            forwards=tuple(spec.forwards.items()),
+            ec2_instance_connect=spec.ec2_instance_connect,
+            authorized_keys=spec.authorized_keys,
         )
+        self._state.put_machine(machine)
+        if spec.ipv6_address:
+            ipv6_address = str(ipaddress.ip_address(spec.ipv6_address) + number)
+            instance.ipv6_address = ipv6_address
+            instance.nics[0].ipv6_addresses = [ipv6_address]
+            # The same machine, at another address.
+            self._state.put_machine(replace(machine, address=ipv6_address))
 
     def _image(self, spec: ImageSpec) -> str:
         """Return the ID of the AMI, made at its first use in the region."""
@@ -156,7 +186,8 @@ class _VpcSeeder:
         return str(image.id)
 
     def _make_database(self, spec: DatabaseSpec) -> None:
-        groups = [self._groups[group].id for group in spec.groups] or [self._groups["default"].id]
+        subnet = self._subnets[spec.subnet]
+        group_ids = self._group_ids(spec.groups)
         database = rds(self._spec.region).create_db_instance(
             {
                 "db_instance_identifier": spec.id,
@@ -164,11 +195,14 @@ class _VpcSeeder:
                 "db_instance_class": "db.t3.micro",
                 "allocated_storage": 20,
                 "master_username": "demo",
-                "master_user_password": "never-used-by-anyone",
+                "master_user_password": secrets.token_urlsafe(16),
                 "port": spec.port,
-                "vpc_security_group_ids": groups,
+                "vpc_security_group_ids": group_ids,
+                "availability_zone": subnet.availability_zone,
+                "db_subnet_group_name": self._database_subnets(),
             }
         )
+        interfaces.make(self._ec2, subnet, group_ids, "RDSNetworkInterface", address=spec.address)
         self._state.put_machine(
             Machine(
                 kind="service",
@@ -177,10 +211,18 @@ class _VpcSeeder:
                 region=self._spec.region,
                 vpc_id=self._vpc.id,
                 forwards=((spec.port, spec.forward),) if spec.forward else (),
-                security_group_ids=tuple(groups),
+                security_group_ids=tuple(group_ids),
                 names=(str(database.address),),
             )
         )
+
+    def _database_subnets(self) -> str:
+        """Return the name of a DB subnet group with all subnets of the VPC."""
+        name = f"{self._spec.name.lower() or 'world'}-{self._vpc.id}"
+        backend = rds(self._spec.region)
+        if name not in backend.subnet_groups:
+            backend.create_subnet_group(name, "All subnets of the VPC", list(self._subnets.values()), [])
+        return name
 
 
 def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:

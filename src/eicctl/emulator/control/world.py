@@ -8,14 +8,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from eicctl.emulator.control import backends
 from eicctl.emulator.control.schema import WorldReader
-from eicctl.emulator.control.seed import Seeder
+from eicctl.emulator.control.seed import Seeder, check_places
 from eicctl.emulator.state import State
 from eicctl.errors import UsageError
 
 
 def load_world(state: State, path: Path | None = None) -> None:
-    """Make the world of the file at `path`, or the one that eicctl ships.
+    """Make the world of the file at `path`, or the one that eicctl ships, instead of all that there is.
 
     Raises:
         UsageError: The file cannot be read, or says something that cannot be; the message names the key.
@@ -29,7 +30,11 @@ def load_world(state: State, path: Path | None = None) -> None:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is not TOML: {error}") from error
     world = WorldReader(name).read(content)
-    Seeder(state).make(world)
+    check_places(world, name)
+    with backends.LOCK:
+        backends.reset()
+        state.clear()
+        Seeder(state).make(world)
 
 
 def _default() -> Any:

@@ -1,0 +1,104 @@
+"""What a world file says, once it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSpec:
+    """A rule of a security group: TCP ports `first` to `last`, or everything where `first` is None.
+
+    The peer is a CIDR range, or else the name of a group of the VPC.
+    """
+
+    first: int | None
+    last: int | None
+    cidr: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A security group; `egress` is None where the file says nothing of it, and everything is let out."""
+
+    name: str
+    ingress: tuple[RuleSpec, ...]
+    egress: tuple[RuleSpec, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetSpec:
+    """A subnet."""
+
+    name: str
+    cidr: str
+    ipv6_cidr: str
+    availability_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …)."""
+
+    name: str
+    subnet: str
+    address: str
+    ipv6_address: str
+    image: str
+    count: int
+    state: str
+    instance_type: str
+    groups: tuple[str, ...]
+    users: tuple[str, ...]
+    forwards: Mapping[int, str]
+    ec2_instance_connect: bool
+    authorized_keys: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSpec:
+    """An RDS instance at a private address; `forward` is the real `HOST:PORT` behind it, if there is one."""
+
+    id: str
+    subnet: str
+    engine: str
+    port: int
+    address: str
+    groups: tuple[str, ...]
+    forward: str
+
+
+@dataclass(frozen=True, slots=True)
+class VpcSpec:
+    """A VPC and all that is in it."""
+
+    name: str
+    region: str
+    cidr: str
+    ipv6_cidr: str
+    subnets: tuple[SubnetSpec, ...]
+    groups: tuple[GroupSpec, ...]
+    instances: tuple[InstanceSpec, ...]
+    databases: tuple[DatabaseSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """An AMI: its name and owner tell which OS user it has."""
+
+    key: str
+    name: str
+    owner: str
+    platform: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """A whole world file."""
+
+    images: tuple[ImageSpec, ...]
+    vpcs: tuple[VpcSpec, ...]

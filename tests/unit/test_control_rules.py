@@ -1,0 +1,69 @@
+"""Security groups: what lets a connection from an endpoint to a target through."""
+
+from __future__ import annotations
+
+import pytest
+
+from eicctl.emulator.control.filters import matches
+from eicctl.emulator.control.rules import Peer, Rule, why_blocked
+
+ENDPOINT = Peer("10.0.1.7", ("sg-endpoint",))
+TARGET = Peer("10.0.2.9", ("sg-target",))
+ANY = Rule(0, 65_535, cidr="0.0.0.0/0")
+
+
+@pytest.mark.parametrize(
+    ("egress", "ingress", "blocked_by"),
+    [
+        ([ANY], [ANY], None),
+        ([], [ANY], "egress"),
+        ([ANY], [], "ingress"),
+        ([Rule(22, 22, cidr="10.0.2.0/24")], [ANY], None),
+        ([Rule(22, 22, cidr="10.0.1.0/24")], [ANY], "egress"),
+        ([Rule(22, 22, group_id="sg-target")], [ANY], None),
+        ([Rule(22, 22, group_id="sg-endpoint")], [ANY], "egress"),
+        ([Rule(3389, 3389, cidr="0.0.0.0/0")], [ANY], "egress"),
+        ([ANY], [Rule(22, 22, group_id="sg-endpoint")], None),
+        ([ANY], [Rule(22, 22, group_id="sg-target")], "ingress"),
+        ([ANY], [Rule(22, 22, cidr="10.0.1.7/32")], None),
+        ([ANY], [Rule(22, 22, cidr="10.0.2.0/24")], "ingress"),
+        ([ANY], [Rule(0, 21, cidr="0.0.0.0/0"), Rule(23, 65_535, cidr="0.0.0.0/0")], "ingress"),
+        ([ANY], [Rule(22, 22, cidr="::/0")], "ingress"),
+        ([ANY], None, None),
+        ([], None, "egress"),
+    ],
+)
+def test_both_sides_must_agree(egress: list[Rule], ingress: list[Rule] | None, blocked_by: str | None) -> None:
+    why = why_blocked(port=22, source=ENDPOINT, target=TARGET, egress=egress, ingress=ingress)
+    assert (why is None) == (blocked_by is None)
+    assert blocked_by is None or f"no {blocked_by} rule" in str(why)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "found"),
+    [
+        ("web", "web", True),
+        ("web", "Web", False),
+        ("web", "web-1", False),
+        ("web*", "web-1", True),
+        ("*", "", True),
+        ("?", "", False),
+        ("w?b", "wib", True),
+        ("[ab]", "a", False),
+        ("[ab]", "[ab]", True),
+        (r"\*", "*", True),
+        (r"\*", "x", False),
+        (r"\?\\", "?\\", True),
+        ("a.c", "abc", False),
+        ("a*c", "a\nc", True),
+        ("end\\", "end\\", True),
+    ],
+)
+def test_filter_values(pattern: str, value: str, found: bool) -> None:
+    assert matches([pattern], [value]) is found
+    assert matches(["other", pattern], ["nothing", value]) is (found or pattern == "*")
+
+
+def test_no_patterns_match_nothing() -> None:
+    assert not matches([], ["a"])
+    assert not matches(["*"], [])
