@@ -21,8 +21,10 @@ ALLOWED = {
     "aws": {"errors", "model", "settings"},
     "tunnel": {"errors", "model", "settings"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings"},
+    "access": {"aws", "tunnel", "errors", "model", "settings"},
+    "agent": {"ssh", "aws", "tunnel", "errors", "model", "settings"},
     "emulator": {"errors", "settings"},
-    "cli": {"aws", "tunnel", "ssh", "emulator", "errors", "model", "settings"},
+    "cli": {"agent", "access", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings"},
     "__main__": {"cli"},
     "__init__": set(),
 }
