@@ -101,6 +101,14 @@ def test_a_reader_that_stalls_stops_the_command(client: OpenSsh, home: Path) -> 
     assert (home / "finished").exists()
 
 
+def command_line(pid: int) -> bytes:
+    """A process's command line; empty where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def test_the_command_ends_with_its_client(client: OpenSsh, home: Path) -> None:
     process = subprocess.Popen(
         ["ssh", *client.options, "127.0.0.1", "echo $$; exec sleep 300"],
@@ -112,7 +120,7 @@ def test_the_command_ends_with_its_client(client: OpenSsh, home: Path) -> None:
     process.wait(5)
     process.stdout.close()
     deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes():
+    while b"sleep" in command_line(pid):
         assert time.monotonic() < deadline, "it is still there"
         time.sleep(0.05)
 
