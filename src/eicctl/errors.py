@@ -12,7 +12,8 @@
     ├── UnreachableError            5
     │   ├── NetworkError            5    the way to AWS: DNS, TCP, TLS, proxy
     │   ├── UnavailableError        5    a target or endpoint in a state that serves no connection
-    │   └── TargetUnreachableError  5    the endpoint cannot reach the target
+    │   ├── TargetUnreachableError  5    the endpoint cannot reach the target
+    │   └── DurationReachedError    5    the tunnel has lived as long as it may
     ├── RefusedError                6    the service refused
     │   ├── ThrottledError          6    too many requests or connections
     │   └── ConflictError           6    it exists already, or is in use
@@ -105,6 +106,10 @@ class UnavailableError(UnreachableError):
 
 class TargetUnreachableError(UnreachableError):
     """The endpoint accepted us but cannot reach the target."""
+
+
+class DurationReachedError(UnreachableError):
+    """The tunnel has lived as long as it may; another one can be opened."""
 
 
 class RefusedError(EicctlError):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
-from eicctl.errors import LocalError
+from eicctl.errors import LocalError, UsageError
 
 
 def state_dir() -> Path:
@@ -23,6 +26,69 @@ def state_dir() -> Path:
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
     return _private(_home("run") or platformdirs.user_runtime_path("eicctl"))
+
+
+def config_file() -> Path:
+    """The user's own settings; the file need not exist."""
+    return (_home("config") or platformdirs.user_config_path("eicctl")) / "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the user has set for all commands (`config.toml`).
+
+    Attributes:
+        os_user: The OS user of every instance that `os_users` does not name; empty for the image's.
+        os_users: OS users by a pattern of the instance's name or ID (`web-*`); the first that fits counts.
+        host_key_check: How host keys are checked; empty for the usual way.
+    """
+
+    os_user: str = ""
+    os_users: Mapping[str, str] = field(default_factory=dict)
+    host_key_check: str = ""
+
+    def user_for(self, *names: str) -> str:
+        """Return the OS user for an instance of these names, or an empty string."""
+        import fnmatch
+
+        for pattern, user in self.os_users.items():
+            if any(fnmatch.fnmatchcase(name, pattern) for name in names if name):
+                return user
+        return self.os_user
+
+
+def config() -> Config:
+    """Return the user's settings.
+
+    Raises:
+        UsageError: The file has something that it should not have; the message names it.
+    """
+    path = config_file()
+    if not path.exists():
+        return Config()
+    import tomllib
+
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    for key, value in found.items():
+        _check(path, key, value)
+    return Config(**found)
+
+
+def _check(path: Path, key: str, value: Any) -> None:
+    hint = "its keys are os_user, [os_users] and host_key_check"
+    if key not in Config.__dataclass_fields__:
+        raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
+    if key == "os_users":
+        good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
+        wanted = 'a table of names: "web-*" = "deploy"'
+    else:
+        good = isinstance(value, str)
+        wanted = "a text"
+    if not good:
+        raise UsageError(f"{path}: {key} must be {wanted}", hint=hint)
 
 
 def _home(kind: str) -> Path | None:

@@ -170,7 +170,7 @@ def test_no_secret_is_in_a_process_list(env: Env) -> None:
     process.stdin.close()
     process.wait(10)
     process.stdout.close()
-    assert "eicctl proxy" in listed
+    assert "eicctl ssh web-1" in listed
     assert env["AWS_SECRET_ACCESS_KEY"] not in listed
     assert "X-Amz-Signature" not in listed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eicctl.errors import UsageError
-from eicctl.ssh.arguments import Destination, parse_destination, split
+from eicctl.ssh.arguments import SCP, SFTP, SSH, Destination, Grammar, parse_destination, parse_place, split
 
 OWN = {"--os-user": True, "--no-send-key": False}
 
@@ -29,28 +29,27 @@ OWN = {"--os-user": True, "--no-send-key": False}
     ],
 )
 def test_split(line: str, ours: str, options: list[tuple[str, str | None]], destination: str, command: str) -> None:
-    mine, words = split(line.split(), OWN)
+    mine, words = split(line.split(), OWN, SSH)
     assert mine == ours.split()
     assert list(words.options) == options
-    assert words.destination == destination
-    assert list(words.command) == command.split()
+    assert list(words.operands) == [destination, *command.split()]
 
 
 @pytest.mark.parametrize("line", ["-L", "web-1 -o", "-Z web-1", "-v9 web-1"])
 def test_bad_options(line: str) -> None:
     with pytest.raises(UsageError):
-        split(line.split(), OWN)
+        split(line.split(), OWN, SSH)
 
 
 def test_user_and_port_are_not_passed_on() -> None:
-    _, words = split(["-l", "ann", "-p", "22", "-v", "-i", "key", "web-1"], OWN)
+    _, words = split(["-l", "ann", "-p", "22", "-v", "-i", "key", "web-1"], OWN, SSH)
     assert words.passed_on() == ["-v", "-i", "key"]
     assert words.last("l") == "ann"
 
 
 @pytest.mark.parametrize("text", ["user=ann", "User ann", "USER=ann", "user = ann"])
 def test_settings_by_o(text: str) -> None:
-    _, words = split(["-o", text, "-o", "User=bob", "web-1"], OWN)
+    _, words = split(["-o", text, "-o", "User=bob", "web-1"], OWN, SSH)
     assert words.setting("User") == "ann"
 
 
@@ -73,3 +72,52 @@ def test_destinations(text: str, expected: Destination) -> None:
 def test_nothing_is_smuggled_in(text: str) -> None:
     with pytest.raises(UsageError):
         parse_destination(text)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "line", "options", "operands"),
+    [
+        (SCP, "-r a b web-1:c", [("r", None)], ["a", "b", "web-1:c"]),
+        (SCP, "a web-1:c -rl 100", [("r", None), ("l", "100")], ["a", "web-1:c"]),
+        (SCP, "-- -odd web-1:", [], ["-odd", "web-1:"]),
+        (SFTP, "-b - web-1", [("b", "-")], ["web-1"]),
+    ],
+)
+def test_copying(grammar: Grammar, line: str, options: list[tuple[str, str | None]], operands: list[str]) -> None:
+    _, words = split(line.split(), OWN, grammar)
+    assert list(words.options) == options
+    assert list(words.operands) == operands
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("web-1:", Destination("web-1", path="")),
+        ("web-1:/tmp/a b", Destination("web-1", path="/tmp/a b")),
+        ("ann@web-1:x:y", Destination("web-1", "ann", path="x:y")),
+        ("ann@corp@web-1:x", Destination("web-1", "ann@corp", path="x")),
+        ("web-1:a@b", Destination("web-1", path="a@b")),
+        ("[fd00::1]:x", Destination("fd00::1", path="x")),
+        ("ann@[fd00::1]:x", Destination("fd00::1", "ann", path="x")),
+        ("scp://ann@web-1:22/x", Destination("web-1", "ann", 22, "x")),
+        ("./web-1:x", None),
+        ("dir/a:b", None),
+        ("file", None),
+        ("mail@home", None),
+    ],
+)
+def test_places(text: str, expected: Destination | None) -> None:
+    assert parse_place(text) == expected
+
+
+@pytest.mark.parametrize("text", [":x", "@:x", "-oProxyCommand=x:y", "ann@-x:y", "-x@web-1:y"])
+def test_places_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_place(text)
+
+
+@pytest.mark.parametrize("words", [["-p", "x"], ["-p", "0"], ["-o", "Port=70000"]])
+def test_a_port_is_a_port(words: list[str]) -> None:
+    _, found = split([*words, "web-1"], OWN, SSH)
+    with pytest.raises(UsageError, match="not a port"):
+        assert found.port

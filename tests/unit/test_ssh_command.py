@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from eicctl.aws.session import Session
 from eicctl.model import Target
-from eicctl.ssh.command import Access, proxy_command, ssh_command
-from eicctl.ssh.explain import Login, explain
+from eicctl.ssh.command import Access, Wiring, place_of, proxy_command, settled, ssh_command
+from eicctl.ssh.explain import explain
+from eicctl.ssh.keys import Key
+from eicctl.ssh.login import Login
+from eicctl.ssh.os_user import OsUser
 from eicctl.ssh.users import user_of
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "e.example.com", "us-east-1", instance_id="i-1", instance_name="web-1")
+WIRING = Wiring("p", "yes")
 
 
 @pytest.fixture(autouse=True)
@@ -21,20 +27,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_users_options_come_first() -> None:
-    words = ssh_command(
-        TARGET, user="ann", proxy="p", key=Path("/k"), options=["-o", "ServerAliveInterval=5"], command=["ls"]
-    )
+    words = ssh_command(TARGET, "ann", ["-o", "ServerAliveInterval=5", *settled(WIRING, alias="i-1", key=None)], ["ls"])
     assert words[:3] == ["ssh", "-o", "ServerAliveInterval=5"]
     assert words[-7:] == ["-l", "ann", "-p", "22", "--", "i-1", "ls"]
+
+
+def test_what_is_settled() -> None:
+    words = settled(WIRING, alias="i-1", key=Path("/a b/50%"))
     assert "HostKeyAlias=i-1" in words
+    assert "StrictHostKeyChecking=yes" in words
     assert "IdentitiesOnly=yes" in words
+    assert 'IdentityFile="/a b/50%%"' in words
     assert any(word.startswith('UserKnownHostsFile="') and word.endswith('known_hosts"') for word in words)
 
 
 def test_without_a_key_openssh_chooses() -> None:
-    words = ssh_command(TARGET, user="ann", proxy="p", key=None, options=[], command=[])
-    assert "-i" not in words
-    assert "IdentitiesOnly=yes" not in words
+    words = settled(WIRING, alias=None, key=None)
+    assert not any(word.startswith(("IdentityFile", "IdentitiesOnly", "HostKeyAlias")) for word in words)
+
+
+def test_what_is_not_checked_is_not_kept() -> None:
+    assert "UserKnownHostsFile=/dev/null" in settled(Wiring("p", "no"), alias="i-1", key=None)
+
+
+def test_places_of_copies() -> None:
+    assert place_of(TARGET, "ann", "a b") == "ann@i-1:a b"
+    assert place_of(replace(TARGET, instance_id="", address="fd00::1"), "ann", "x") == "ann@[fd00::1]:x"
 
 
 def test_the_proxy_command_survives_shell_and_percent() -> None:
@@ -64,25 +82,46 @@ def test_the_user_of_an_image(image: str, user: str | None) -> None:
     assert user_of(image) == user
 
 
+@pytest.mark.parametrize(
+    ("owner", "platform", "user"),
+    [
+        ("099720109477", "Linux/UNIX", "ubuntu"),
+        ("136693071363", "Linux/UNIX", "admin"),
+        ("792107900819", "", "rocky"),
+        ("123456789012", "Red Hat Enterprise Linux", "ec2-user"),
+        ("123456789012", "Ubuntu Pro Linux", "ubuntu"),
+        ("123456789012", "Linux/UNIX", None),
+    ],
+)
+def test_a_name_that_says_nothing_leaves_owner_and_platform(owner: str, platform: str, user: str | None) -> None:
+    assert user_of("golden-2026", owner, platform) == user
+
+
+def test_the_name_is_asked_before_the_owner() -> None:
+    assert user_of("Rocky-9-EC2-Base", "099720109477") == "rocky"
+
+
 DENIED = "ann@i-1: Permission denied (publickey)."
 
 
+def login(user: OsUser, *, pushed: bool = True) -> Login:
+    return Login(Session(), TARGET, user, Key(Path("/k"), "ssh-ed25519 A") if pushed else None)
+
+
 @pytest.mark.parametrize(
-    ("code", "stderr", "login", "words"),
+    ("user", "pushed", "words"),
     [
-        (255, DENIED, Login(TARGET, "ann", "ec2-user", True), "--os-user ec2-user"),
-        (255, DENIED, Login(TARGET, "ec2-user", "ec2-user", True), "EC2 Instance Connect package"),
-        (255, DENIED, Login(TARGET, "ann", None, True), "is ann its OS user"),
-        (255, DENIED, Login(TARGET, "ann", None, False), "does not accept this key"),
-        (255, "REMOTE HOST IDENTIFICATION HAS CHANGED!", Login(TARGET, "ann", None, True), "ssh-keygen -R i-1"),
+        (OsUser("ann", "said"), True, "ann is not its OS user"),
+        (OsUser("ann", "image"), True, "EC2 Instance Connect package"),
+        (OsUser("ann", "said"), False, "does not accept this key"),
     ],
 )
-def test_hints(code: int, stderr: str, login: Login, words: str) -> None:
-    hint = explain(code, stderr, login)
+def test_hints_of_a_refused_login(user: OsUser, pushed: bool, words: str) -> None:
+    hint = explain(255, DENIED, login(user, pushed=pushed))
     assert hint
     assert words in hint
 
 
 @pytest.mark.parametrize(("code", "stderr"), [(1, DENIED), (255, "error: the endpoint cannot reach …"), (0, "")])
 def test_no_hint_where_enough_was_said(code: int, stderr: str) -> None:
-    assert explain(code, stderr, Login(TARGET, "ann", None, True)) is None
+    assert explain(code, stderr, login(OsUser("ann", "said"))) is None

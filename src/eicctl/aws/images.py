@@ -1,7 +1,8 @@
-"""The name of an AMI, which tells the OS user of its instances."""
+"""What an AMI tells of the OS user of its instances."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from eicctl.aws.failures import translated
@@ -10,16 +11,28 @@ from eicctl.aws.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An AMI's name and owner; both empty where AWS does not tell (a deregistered or foreign image)."""
+    """An AMI.
 
-    name: str = ""
-    owner: str = ""
+    `owner` is an account ID; `platform` is EC2's PlatformDetails, such as `Red Hat Enterprise Linux`.
+    """
+
+    name: str
+    owner: str
+    platform: str
 
 
-def describe_image(session: Session, image_id: str) -> Image:
-    """Return an AMI's name and owner."""
-    with translated(f"look up {image_id}"):
-        rows = session.client("ec2").describe_images(ImageIds=[image_id])["Images"]
-    if not rows:
-        return Image()
-    return Image(str(rows[0].get("Name", "")), str(rows[0].get("ImageOwnerAlias") or rows[0].get("OwnerId", "")))
+def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
+    """Return what there is to know of AMIs, by ID; those that AWS does not tell of are left out."""
+    if not image_ids:
+        return {}
+    # A filter, because an ID that is gone would be an error.
+    wanted = [{"Name": "image-id", "Values": sorted(set(image_ids))}]
+    with translated("look up the images"):
+        pages = session.client("ec2").get_paginator("describe_images").paginate(Filters=wanted)
+        rows = [row for page in pages for row in page["Images"]]
+    return {
+        row["ImageId"]: Image(
+            str(row.get("Name", "")), str(row.get("OwnerId", "")), str(row.get("PlatformDetails", ""))
+        )
+        for row in rows
+    }

@@ -71,6 +71,20 @@ class Session:
         self._region = region
         return region
 
+    def of(self, *, profile: str | None, region: str | None) -> Session:
+        """Return a session for another profile or region; None leaves this one's."""
+        return Session(
+            profile=profile or self.profile,
+            region=region or (self._region if profile in (None, self.profile) else None),
+            ca_bundle=self.given_ca_bundle,
+            fips=self.fips,
+        )
+
+    def profiles(self) -> list[str]:
+        """The names of the profiles that the AWS configuration has."""
+        with translated("read the AWS configuration"):
+            return list(self._configuration().available_profiles)
+
     @property
     def ca_bundle(self) -> str | None:
         """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""

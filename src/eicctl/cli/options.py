@@ -62,9 +62,7 @@ timeout_option = click.option(
 )
 """How long to wait. The command takes `timeout`."""
 
-target_settings = _all(
-    click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
-    click.option("--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."),
+endpoint_settings = _all(
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
     click.option(
         "--instance-connect-endpoint-dns-name",
@@ -72,6 +70,15 @@ target_settings = _all(
         help="The endpoint's DNS name. With its ID and the address, AWS is asked nothing.",
     ),
 )
+"""Which endpoint to use. Takes `instance_connect_endpoint_id` and `instance_connect_endpoint_dns_name`."""
+
+instance_settings = _all(
+    click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
+    click.option("--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."),
+)
+"""Which instance or address. Takes `instance_id` and `private_ip_address`."""
+
+target_settings = _all(instance_settings, endpoint_settings)
 """What to connect to, by options. Takes `instance_id`, `private_ip_address` and the two of the endpoint."""
 
 target_options = _all(click.argument("target", required=False), target_settings)

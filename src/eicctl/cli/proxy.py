@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,8 @@ from eicctl.model import TargetRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.ssh.host_keys import Check
+    from eicctl.tunnel.dial import Link
 
 
 @click.command
@@ -25,8 +28,27 @@ if TYPE_CHECKING:
     show_default=True,
     help="Port of the target: 22 or 3389.",
 )
+@click.option(
+    "--ssh-login",
+    metavar="USER@HOST",
+    help="Push a key for OpenSSH's login, to be found at ~/.ssh/eicctl/keys/USER@HOST, and pin HOST's keys.",
+)
+@click.option(
+    "--host-key-check",
+    type=click.Choice(["console", "accept-new", "strict", "off"]),
+    default="console",
+    show_default=True,
+    help="With --ssh-login: where the keys to pin are from.",
+)
 @options.with_session
-def command(*, session: Session, request: TargetRequest, max_tunnel_duration: int | None) -> int:
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    max_tunnel_duration: int | None,
+    ssh_login: str | None,
+    host_key_check: Check,
+) -> int:
     """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
 
     Stdout carries the target's bytes and nothing else. The tunnel ends with stdin.
@@ -38,11 +60,44 @@ def command(*, session: Session, request: TargetRequest, max_tunnel_duration: in
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
     from eicctl.cli.target import resolve_target
+
+    session, request = _by_host_name(session, request)
+    target = resolve_target(session, request, ask=False)
+    if ssh_login:
+        from eicctl.ssh.proxied import logged_in
+
+        login = logged_in(
+            session,
+            target,
+            ssh_login,
+            check=host_key_check,
+            max_tunnel_duration=max_tunnel_duration,
+            say=report.line,
+        )
+        with login as link:
+            return _carry(link)
+
     from eicctl.tunnel.dial import Dialer
+
+    return _carry(Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration).open())
+
+
+def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, TargetRequest]:
+    """Where the target is a name of ssh_config, take profile, region and target from it."""
+    if not request.words.endswith(".eic"):
+        return session, request
+    from eicctl.ssh.host_names import parse
+
+    name = parse(request.words, session.profiles())
+    if not name:
+        return session, request
+    found = session.of(profile=session.profile or name.profile, region=name.region)
+    return found, replace(request, words=name.target)
+
+
+def _carry(link: Link) -> int:
     from eicctl.tunnel.stdio import StdioTunnel
 
-    target = resolve_target(session, request, ask=False)
-    link = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration).open()
     tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno())
     interrupted = False
 

@@ -56,6 +56,8 @@ class Sshd:
         self._state = state
         self._folder = folder
         self._wrapper = accounts.find_wrapper()
+        # sshd reads the file when a client logs in, which may be after a key was pushed to an open connection.
+        state.on_push = self._keys_changed
         if os.getuid() == 0:
             # Debian's sshd wants its privilege separation folder, which its service would have made.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -100,10 +102,19 @@ class Sshd:
         _write(folder / "config", _CONFIG.format(folder=folder, users=" ".join(u.replace("@", "?") for u in users)))
         if self._wrapper:
             _write(folder / "passwd", "\n".join([*accounts.passwd_lines(users, home), ""]))
-        for user in users:
+        self._write_keys(machine, folder)
+        return folder
+
+    def _keys_changed(self, instance_id: str) -> None:
+        folder = self._folder / "sshd" / instance_id
+        machine = self._state.machine_of(instance_id)
+        if machine and (folder / "keys").is_dir():
+            self._write_keys(machine, folder)
+
+    def _write_keys(self, machine: Machine, folder: Path) -> None:
+        for user in self._users(machine):
             keys = [*machine.authorized_keys, *self._state.keys(machine.instance_id, user)]
             _write(folder / "keys" / user, "\n".join([*keys, ""]))
-        return folder
 
 
 def _write(path: Path, text: str) -> None:

@@ -114,12 +114,16 @@ class _Kept:
 
 
 class State:
-    """The emulator's memory. Thread-safe."""
+    """The emulator's memory. Thread-safe.
+
+    `on_push` is called with an instance's ID after a key was pushed to it.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.RLock()
         self._behaviour = Behaviour()
         self._real_clock = clock
+        self.on_push: Callable[[str], None] = lambda _instance_id: None
         self.clear()
 
     def _clock(self) -> float:
@@ -255,6 +259,7 @@ class State:
         """Accept a public key for an OS user for the next 60 s."""
         with self._lock:
             self._keys.setdefault((instance_id, os_user), []).append((public_key, self._clock() + KEY_LIFETIME))
+        self.on_push(instance_id)
 
     def keys(self, instance_id: str, os_user: str) -> list[str]:
         """The public keys that an OS user may log in with now."""

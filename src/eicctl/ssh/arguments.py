@@ -1,4 +1,4 @@
-"""The words of `eicctl ssh`, read as ssh(1) reads them.
+"""The words of `eicctl ssh`, `scp` and `sftp`, read as OpenSSH's programs read them.
 
 eicctl's own options are long ones, which OpenSSH does not have; all short ones are OpenSSH's.
 """
@@ -6,25 +6,55 @@ eicctl's own options are long ones, which OpenSSH does not have; all short ones 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from eicctl.errors import UsageError
 
-WITH_ARGUMENT = frozenset("BbcDEeFIiJLlmOoPpQRSWw")
-"""OpenSSH's options that take an argument (ssh(1))."""
 
-WITHOUT_ARGUMENT = frozenset("46AaCfGgKkMNnqsTtVvXxYy")
-"""OpenSSH's options that take none (ssh(1))."""
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How a program of OpenSSH reads its words.
+
+    Attributes:
+        name: The program.
+        with_argument: Its options that take an argument.
+        without_argument: Those that take none.
+        port: The option that gives the port.
+        operands_end_options: Whether everything after the first operand is the remote command's.
+    """
+
+    name: str
+    with_argument: frozenset[str]
+    without_argument: frozenset[str]
+    port: str
+    operands_end_options: bool = False
+
+
+SSH = Grammar(
+    "ssh",
+    frozenset("BbcDEeFIiJLlmOoPpQRSWw"),
+    frozenset("46AaCfGgKkMNnqsTtVvXxYy"),
+    port="p",
+    operands_end_options=True,
+)
+"""ssh(1)."""
+
+SCP = Grammar("scp", frozenset("cDFiJloPSX"), frozenset("346ABCOpqRrsTv"), port="P")
+"""scp(1)."""
+
+SFTP = Grammar("sftp", frozenset("BbcDFiJloPRSsX"), frozenset("46AaCfNpqrv"), port="P")
+"""sftp(1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Whom to reach: `[USER@]HOST`, or `ssh://[USER@]HOST[:PORT]`. Empty and 0 where not given."""
+    """Whom to reach: `[USER@]HOST`, or `SCHEME://[USER@]HOST[:PORT][/PATH]`. Empty and 0 where not given."""
 
     host: str
     user: str = ""
     port: int = 0
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +62,38 @@ class Arguments:
     """OpenSSH's part of the words.
 
     Attributes:
+        grammar: How they were read.
         options: Its options in their order, each with its argument or None.
-        destination: The host as it was written; empty where there is none.
-        command: The remote command's words.
+        operands: The other words.
     """
 
+    grammar: Grammar
     options: tuple[tuple[str, str | None], ...]
-    destination: str
-    command: tuple[str, ...]
+    operands: tuple[str, ...]
+
+    @property
+    def user(self) -> str | None:
+        """The OS user that the options give, or None."""
+        return self.setting("user") or (self.last("l") if self.grammar is SSH else None)
+
+    @property
+    def port(self) -> int:
+        """The port that the options give, or 0.
+
+        Raises:
+            UsageError: It is none.
+        """
+        given = self.setting("port") or self.last(self.grammar.port)
+        if given is None:
+            return 0
+        if not given.isdigit() or not 0 < int(given) < 65536:
+            raise UsageError(f"not a port: {given}")
+        return int(given)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the options give a private key."""
+        return bool(self.last("i") or self.setting("identityfile"))
 
     def last(self, flag: str) -> str | None:
         """The argument of the last `-FLAG`."""
@@ -58,82 +112,111 @@ class Arguments:
     def passed_on(self) -> list[str]:
         """The options for OpenSSH's command line, without user and port, which eicctl settles itself."""
         words: list[str] = []
+        settled = ("l", "p") if self.grammar is SSH else (self.grammar.port,)
         for flag, value in self.options:
-            if flag in ("l", "p"):
+            if flag in settled:
                 continue
             words += [f"-{flag}"] if value is None else [f"-{flag}", value]
         return words
 
 
-def split(words: Sequence[str], own: Mapping[str, bool]) -> tuple[list[str], Arguments]:
+def split(words: Sequence[str], own: Mapping[str, bool], grammar: Grammar) -> tuple[list[str], Arguments]:
     """Part eicctl's own long options from OpenSSH's words.
 
     Args:
         words: All words.
         own: eicctl's long options, each with whether it takes a value.
+        grammar: The program's.
 
     Returns:
         eicctl's words, and OpenSSH's.
 
     Raises:
-        UsageError: A short option is not OpenSSH's, or its argument is missing.
+        UsageError: A short option is not the program's, or its argument is missing.
     """
     ours: list[str] = []
     options: list[tuple[str, str | None]] = []
-    destination = ""
+    operands: list[str] = []
     left = list(words)
     while left:
         word = left.pop(0)
         if word == "--":
-            if destination:
-                return ours, Arguments(tuple(options), destination, tuple(left))
+            if operands or not grammar.operands_end_options:
+                operands += left
+                break
         elif word.startswith("--"):
             ours.append(word)
             if own.get(word) and left:
                 ours.append(left.pop(0))
         elif word.startswith("-") and len(word) > 1:
-            options += _short(word, left)
-        elif destination:
-            return ours, Arguments(tuple(options), destination, (word, *left))
+            options += _short(word, left, grammar)
+        elif operands and grammar.operands_end_options:
+            operands += [word, *left]
+            break
         else:
-            destination = word
-    return ours, Arguments(tuple(options), destination, ())
+            operands.append(word)
+    return ours, Arguments(grammar, tuple(options), tuple(operands))
 
 
-def _short(word: str, left: list[str]) -> list[tuple[str, str | None]]:
+def _short(word: str, left: list[str], grammar: Grammar) -> list[tuple[str, str | None]]:
     """Read one word of short options, such as `-vN` or `-L8080:localhost:80`; takes an argument from `left`."""
     found: list[tuple[str, str | None]] = []
     for position, flag in enumerate(word[1:], 1):
-        if flag in WITHOUT_ARGUMENT:
+        if flag in grammar.without_argument:
             found.append((flag, None))
-        elif flag in WITH_ARGUMENT:
+        elif flag in grammar.with_argument:
             rest = word[position + 1 :]
             if not rest and not left:
-                raise UsageError(f"the ssh option -{flag} needs an argument")
+                raise UsageError(f"the {grammar.name} option -{flag} needs an argument")
             found.append((flag, rest or left.pop(0)))
             break
         else:
             raise UsageError(
-                f"-{flag} is not an option of ssh", hint="eicctl's own options are long: eicctl ssh --help"
+                f"-{flag} is not an option of {grammar.name}",
+                hint=f"eicctl's own options are long: eicctl {grammar.name} --help",
             )
     return found
 
 
-def parse_destination(text: str) -> Destination:
-    """Read `[USER@]HOST` or `ssh://[USER@]HOST[:PORT]`.
+def parse_destination(text: str, scheme: str = "ssh") -> Destination:
+    """Read `[USER@]HOST` or `SCHEME://[USER@]HOST[:PORT][/PATH]`.
 
     Raises:
         UsageError: It is not of that form, or could be taken for an option.
     """
-    if text.startswith("ssh://"):
+    if text.startswith(f"{scheme}://"):
         try:
             parts = urlsplit(text)
-            found = Destination(parts.hostname or "", unquote(parts.username or ""), parts.port or 0)
+            found = Destination(
+                parts.hostname or "", unquote(parts.username or ""), parts.port or 0, unquote(parts.path[1:])
+            )
         except ValueError as error:
-            raise UsageError(f"not an ssh URL: {text!r}", hint="ssh://[USER@]HOST[:PORT]") from error
+            raise UsageError(f"not an {scheme} URL: {text!r}", hint=f"{scheme}://[USER@]HOST[:PORT]") from error
     else:
         user, _, host = text.rpartition("@")
         found = Destination(host, user)
     if found.host.startswith("-") or found.user.startswith("-"):
         raise UsageError(f"neither a user nor a host may start with a dash: {text!r}")
     return found
+
+
+def parse_place(text: str, scheme: str = "scp") -> Destination | None:
+    """Read a file's place as scp(1) does: `[USER@]HOST:[PATH]` or `scp://…`; None for a file of this machine.
+
+    What has a slash before its first colon is a file here, and an IPv6 address is in brackets.
+
+    Raises:
+        UsageError: It could be taken for an option, or names no host.
+    """
+    if text.startswith(f"{scheme}://"):
+        return parse_destination(text, scheme)
+    user, at, rest = text.rpartition("@") if "@" in text.partition(":")[0] else ("", "", text)
+    if rest.startswith("[") and "]:" in rest:
+        host, _, path = rest[1:].partition("]:")
+    else:
+        host, colon, path = rest.partition(":")
+        if not colon or "/" in host or "/" in user:
+            return None
+    if not host:
+        raise UsageError(f"no host is named: {text!r}", hint="TARGET:PATH, or ./NAME for a file here")
+    return replace(parse_destination(f"{user}{at}{host}"), path=path)

@@ -1,17 +1,18 @@
-"""OpenSSH's command line for a target behind an endpoint."""
+"""OpenSSH's command lines for targets behind an endpoint."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl import settings
-from eicctl.model import Target
+from eicctl.model import DIRECT_PORTS, Target
+from eicctl.ssh.known_hosts import by_instance
 
 KEEP_ALIVE = 30
 """Seconds of silence after which ssh asks whether the server is there."""
@@ -19,72 +20,140 @@ KEEP_ALIVE = 30
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the proxy gets at AWS: names only; the credentials themselves come from environment and configuration."""
+    """How a proxy gets at AWS: names only; the credentials themselves come from environment and configuration."""
 
+    region: str = ""
     profile: str | None = None
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
+    fips: bool = False
+
+    def words(self) -> list[str]:
+        """The options that say so."""
+        found = ["--region", self.region] if self.region else []
+        for option, value in (
+            ("--profile", self.profile),
+            ("--ca-bundle", self.ca_bundle),
+            ("--max-tunnel-duration", self.max_tunnel_duration),
+        ):
+            if value is not None:
+                found += [option, str(value)]
+        return [*found, "--fips"] if self.fips else found
 
 
-def known_hosts() -> Path:
-    """eicctl's own file of host keys, by instance ID: private addresses are used again, IDs are not."""
-    return settings.state_dir() / "known_hosts"
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What OpenSSH is told of the way to the hosts.
+
+    Attributes:
+        proxy: The ProxyCommand.
+        strict: The value of StrictHostKeyChecking.
+    """
+
+    proxy: str
+    strict: str
 
 
-def proxy_command(target: Target, access: Access) -> str:
-    """Return the ProxyCommand: resolved in full, so that it asks the control plane nothing."""
-    words = [sys.executable, "-m", "eicctl", "proxy"]
-    words += ["--private-ip-address", target.address, "--remote-port", str(target.remote_port)]
-    words += ["--instance-connect-endpoint-id", target.endpoint_id]
-    words += ["--instance-connect-endpoint-dns-name", target.endpoint_dns_name, "--region", target.region]
-    if target.remote_port not in (22, 3389):
-        words.append("--allow-any-port")
-    for option, value in (
-        ("--profile", access.profile),
-        ("--ca-bundle", access.ca_bundle),
-        ("--max-tunnel-duration", access.max_tunnel_duration),
-    ):
-        if value is not None:
-            words += [option, str(value)]
-    line = shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
-    return line.replace("%", "%%")  # ssh replaces its % sequences
+def eicctl_words() -> list[str]:
+    """This program, as other programs can start it."""
+    script = Path(sys.argv[0])
+    if script.name.removesuffix(".exe") == "eicctl" and script.is_file():
+        return [str(script.absolute())]
+    found = shutil.which("eicctl")
+    return [found] if found else [sys.executable, "-m", "eicctl"]
 
 
-def ssh_command(
-    target: Target,
-    *,
-    user: str,
-    proxy: str,
-    key: Path | None,
-    options: Sequence[str],
-    command: Sequence[str],
-) -> list[str]:
-    """Return the words of the command line.
+def proxy_command(target: Target | None, access: Access) -> str:
+    """Return a ProxyCommand that is a process of its own.
 
     Args:
-        target: Where to log in.
-        user: The OS user.
-        proxy: The ProxyCommand.
-        key: The private key to use and no other; None leaves the choice to OpenSSH.
-        options: The user's own, first: OpenSSH takes the first value that it is given.
-        command: The remote command's words, or nothing for a shell.
+        target: Resolved in full, so that the control plane is asked nothing; None for the host that OpenSSH names.
+        access: How it gets at AWS.
     """
-    settled = {
-        "ProxyCommand": proxy,
-        "HostKeyAlias": target.instance_id or target.address,
-        "UserKnownHostsFile": _quoted(known_hosts()),
-        "StrictHostKeyChecking": "accept-new",
+    words = [*eicctl_words(), "proxy"]
+    if target:
+        words += ["--private-ip-address", target.address, "--remote-port", str(target.remote_port)]
+        words += ["--instance-connect-endpoint-id", target.endpoint_id]
+        words += ["--instance-connect-endpoint-dns-name", target.endpoint_dns_name]
+        if target.remote_port not in DIRECT_PORTS:
+            words.append("--allow-any-port")
+    line = joined([*words, *access.words()]).replace("%", "%%")  # ssh replaces its % sequences
+    return line if target else f"{line} --remote-port %p %n"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return words as a line of the platform's shell."""
+    return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
+
+
+def settled(wiring: Wiring, *, alias: str | None, key: Path | None) -> list[str]:
+    """Return the options that eicctl settles, the same for ssh, scp and sftp. The user's own come before them.
+
+    Args:
+        wiring: The way to the hosts.
+        alias: What the one host's keys are pinned under; None where there are several hosts, each by its own name.
+        key: The private key to use and no other; None leaves the choice to OpenSSH.
+    """
+    settings = {"ProxyCommand": wiring.proxy}
+    if alias:
+        settings["HostKeyAlias"] = alias
+    settings |= {
+        "UserKnownHostsFile": os.devnull if wiring.strict == "no" else quoted(by_instance().path),
+        "StrictHostKeyChecking": wiring.strict,
         "HashKnownHosts": "no",
         "CheckHostIP": "no",
         "ServerAliveInterval": str(KEEP_ALIVE),
     }
-    words = ["ssh", *options]
     if key:
-        words += ["-i", str(key), "-o", "IdentitiesOnly=yes"]
-    for name, value in settled.items():
-        words += ["-o", f"{name}={value}"]
-    return [*words, "-l", user, "-p", str(target.remote_port), "--", target.instance_id or target.address, *command]
+        settings |= {"IdentityFile": quoted(key), "IdentitiesOnly": "yes"}
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
+def host_of(target: Target) -> str:
+    """What OpenSSH calls a target: its instance ID, else its address."""
+    return target.instance_id or target.address
+
+
+def ssh_command(target: Target, user: str, options: Sequence[str], command: Sequence[str]) -> list[str]:
+    """Return the words of ssh's command line.
+
+    Args:
+        target: Where to log in.
+        user: The OS user.
+        options: The user's own, then eicctl's: OpenSSH takes the first value that it is given.
+        command: The remote command's words, or nothing for a shell.
+    """
+    return ["ssh", *options, "-l", user, "-p", str(target.remote_port), "--", host_of(target), *command]
+
+
+def scp_command(port: int, options: Sequence[str], places: Sequence[str]) -> list[str]:
+    """Return the words of scp's command line.
+
+    Args:
+        port: The hosts' port.
+        options: The user's own, then eicctl's.
+        places: Files here, and `USER@HOST:PATH`.
+    """
+    return ["scp", *options, "-P", str(port), "--", *places]
+
+
+def sftp_command(target: Target, user: str, options: Sequence[str], path: str) -> list[str]:
+    """Return the words of sftp's command line; `path` is where to begin, or a file to fetch, or empty."""
+    return ["sftp", *options, "-P", str(target.remote_port), "--", place_of(target, user, path)]
+
+
+def place_of(target: Target, user: str, path: str) -> str:
+    """Return `USER@HOST:PATH`, as scp(1) and sftp(1) read it."""
+    host = host_of(target)
+    return f"{user}@[{host}]:{path}" if ":" in host else f"{user}@{host}:{path}"
+
+
+def quoted(path: Path, rest: str = "") -> str:
+    """Return a path as a word of ssh_config(5), where % begins a token and a space ends the word.
+
+    Args:
+        path: The path.
+        rest: More of the word, which may have tokens.
+    """
+    text = str(path).replace("%", "%%") + rest
+    return f'"{text}"' if " " in text else text

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import re
+import shlex
 
-from eicctl.model import Target
-from eicctl.ssh.command import known_hosts
+from eicctl.errors import EicctlError
+from eicctl.ssh.console_keys import fingerprint
+from eicctl.ssh.host_keys import read_console
+from eicctl.ssh.known_hosts import by_instance
+from eicctl.ssh.login import Login
+from eicctl.ssh.os_user import image_user
 
 FAILED = 255
 """OpenSSH's exit code for an error of its own (ssh(1), EXIT STATUS)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """How the login was tried.
-
-    Attributes:
-        target: Where.
-        user: The OS user.
-        expected: The OS user that the image has, or None where that is not known.
-        pushed: Whether an ephemeral key was pushed.
-    """
-
-    target: Target
-    user: str
-    expected: str | None
-    pushed: bool
+_OFFERED = re.compile(r"sent by the remote host is\s+(SHA256:[A-Za-z0-9+/]+)")
+_CHANGED = ("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "host key is known for")
 
 
 def explain(code: int, stderr: str, login: Login) -> str | None:
-    """Return a hint for a failed login, or None where OpenSSH, or the proxy, has said enough.
+    """Return a hint for a failed login, or None where OpenSSH has said enough.
 
     Args:
         code: OpenSSH's exit code.
@@ -38,28 +30,54 @@ def explain(code: int, stderr: str, login: Login) -> str | None:
     """
     if code != FAILED:
         return None
-    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr or "Host key verification failed" in stderr:
-        alias = login.target.instance_id or login.target.address
-        return (
-            f"the host key of {alias} is not the one that was seen first. If its system was installed anew, forget the "
-            f"old one: ssh-keygen -R {alias} -f {known_hosts()}; if not, something else answers in its place"
-        )
+    if any(words in stderr for words in _CHANGED):
+        return _other_key(stderr, login)
     if "Permission denied (" in stderr:
         return _refused(login)
     return None
 
 
-def _refused(login: Login) -> str:
-    if not login.pushed:
-        return f"the instance does not accept this key for the OS user {login.user}; --os-user gives another user"
-    if login.expected and login.user != login.expected:
-        return f"the instance's image has the OS user {login.expected}, not {login.user}: --os-user {login.expected}"
-    if login.expected:
+def _other_key(stderr: str, login: Login) -> str:
+    """Tell a rebuilt instance from something worse: AWS vouches for what is on the console."""
+    on_console: tuple[str, ...] = ()
+    if login.target.instance_id:
+        with contextlib.suppress(EicctlError):
+            on_console = read_console(login.session, login.target.instance_id)
+    offered = _OFFERED.search(stderr)
+    known = by_instance()
+    accept = shlex.join(["ssh-keygen", "-R", login.name, "-f", str(known.path)])
+    if not on_console:
         return (
-            f"the instance did not accept the pushed key for {login.user}, the user of its image: the EC2 Instance "
-            "Connect package is likely missing or off there; with a key of your own: --private-key-file FILE"
+            f"the host key of {login.name} is not the pinned one, and its console output does not tell why. If its "
+            f"system was installed anew, forget the old key: {accept}; if not, something else answers in its place"
+        )
+    if offered and offered[1] in map(fingerprint, on_console):
+        return (
+            f"{login.name} was rebuilt: the key that it shows now is the one on its console, which AWS vouches for. "
+            f"Forget the old one, and connect again: {accept}"
+        )
+    if set(known.keys(login.name)) <= set(on_console):
+        return (
+            f"do not connect: the console of {login.name} still has the pinned key, and what answers shows another. "
+            "Either somebody has changed the host keys on the instance, or something else answers in its place"
         )
     return (
-        f"the instance did not accept the pushed key: is {login.user} its OS user (--os-user), and does it have the "
-        "EC2 Instance Connect package? With a key of your own: --private-key-file FILE"
+        f"do not connect: what answers for {login.name} shows neither the pinned key nor one that is on its console. "
+        f"If you know why, forget the pinned one: {accept}"
+    )
+
+
+def _refused(login: Login) -> str:
+    user = login.user
+    if not login.key:
+        return f"the instance does not accept this key for the OS user {user.name}; --os-user gives another user"
+    of_image = image_user(login.session, login.target)
+    if of_image and user.name != of_image:
+        return f"the instance's image has the OS user {of_image}, not {user.name}: --os-user {of_image}"
+    doubt = f"{user.name} is a guess from the AMI (--os-user gives another), or " if user.source == "image" else ""
+    if not of_image:
+        doubt = f"{user.name} is not its OS user (--os-user gives another), or "
+    return (
+        f"the instance did not accept the pushed key. Likely causes: {doubt}the EC2 Instance Connect package is "
+        "missing or off there; with a key of your own: --private-key-file FILE"
     )

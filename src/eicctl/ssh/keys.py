@@ -10,19 +10,23 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from eicctl import settings
 from eicctl.errors import LocalError
+from eicctl.ssh import acl
 
 _PREFIX = "ssh-"
 
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder (0700) for the files of one connection, removed at the end.
+    """A folder (0700) for the files of one connection, removed at the end, also at that by SIGTERM or SIGHUP.
 
     What processes that were killed have left is removed at the start.
     """
@@ -30,19 +34,46 @@ def private_folder() -> Iterator[Path]:
     _sweep(base)
     folder = base / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
+    with _exit_by_signal():
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _exit_by_signal() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the process by an exception, so that what must be removed is."""
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            if number := getattr(signal, name, None):
+                before[number] = signal.signal(number, leave)
     try:
-        yield folder
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def make_key(folder: Path) -> tuple[Path, str]:
-    """Make an ed25519 key; return the private key's file (0600) and the public key's line.
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An ephemeral key: the private key's file, and the public key's line."""
+
+    file: Path
+    public: str
+
+
+def make_key(path: Path) -> Key:
+    """Make an ed25519 key in a file that only this user can read.
 
     Raises:
         LocalError: There is no ssh-keygen, or it fails.
     """
-    path = folder / "key"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "eicctl", "-f", str(path)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -50,7 +81,8 @@ def make_key(folder: Path) -> tuple[Path, str]:
         raise LocalError("there is no ssh-keygen", hint="install OpenSSH's client") from error
     if done.returncode:
         raise LocalError(f"ssh-keygen failed: {done.stderr.strip() or done.returncode}")
-    return path, path.with_suffix(".pub").read_text().strip()
+    acl.restrict(path)
+    return Key(path, Path(f"{path}.pub").read_text().strip())
 
 
 def _sweep(base: Path) -> None:

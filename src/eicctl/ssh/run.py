@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 from eicctl.errors import LocalError
@@ -17,8 +17,10 @@ from eicctl.errors import LocalError
 _KEPT = 16
 
 
-def run(command: Sequence[str]) -> tuple[int, str]:
+def run(command: Sequence[str], ready: Callable[[], None] = lambda: None) -> tuple[int, str]:
     """Run OpenSSH; return its exit code and the end of what it wrote to stderr, which has been passed on at once.
+
+    `ready` is called while OpenSSH starts; what it raises ends OpenSSH, whose words are then not passed on.
 
     Ctrl-C is for OpenSSH, which has it from the terminal too; SIGTERM and SIGHUP are passed on. A child that ends by a
     signal counts as 128 plus its number. When it is suspended, this process is too, so that the shell comes back.
@@ -31,6 +33,12 @@ def run(command: Sequence[str]) -> tuple[int, str]:
     except FileNotFoundError as error:
         raise LocalError(f"there is no {command[0]}", hint="install OpenSSH's client") from error
     assert child.stderr  # noqa: S101 - it is a pipe
+    try:
+        ready()
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
     tail = _Tail(child.stderr)
     with _signals_to(child):
         code = _wait(child)

@@ -60,11 +60,18 @@ class SocketEnd:
 
 
 class DescriptorEnd:
-    """Two file descriptors that can be waited for, such as the pipes of a ProxyCommand. POSIX only."""
+    """Two file descriptors that can be waited for, such as the pipes of a ProxyCommand. POSIX only.
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
+    Args:
+        read_fd: Where the client's bytes come from.
+        write_fd: Where the target's bytes go.
+        owned: Whether to close the descriptors at the end, rather than give them back as they were.
+    """
+
+    def __init__(self, read_fd: int, write_fd: int, *, owned: bool = False) -> None:
         self.read_fd = read_fd
         self.write_fd = write_fd
+        self._owned = owned
         # Others may share the open file descriptions (a terminal, say), so what was set is set back.
         self._blocking = {fd: os.get_blocking(fd) for fd in (read_fd, write_fd)}
         for fd in self._blocking:
@@ -80,6 +87,10 @@ class DescriptorEnd:
         return False
 
     def close(self) -> None:
+        if self._owned:
+            os.close(self.read_fd)
+            os.close(self.write_fd)
+            return
         for fd, blocking in self._blocking.items():
             with contextlib.suppress(OSError):
                 os.set_blocking(fd, blocking)

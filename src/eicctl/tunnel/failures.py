@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from eicctl.errors import (
     CredentialsError,
     DeniedError,
+    DurationReachedError,
     EicctlError,
     NetworkError,
     NotFoundError,
@@ -26,6 +27,10 @@ from eicctl.model import Target
 
 CLOCK_TOLERANCE = 240
 """Seconds of difference to AWS's clock from which the clock is named as a cause; SigV4 allows some 300."""
+
+DURATION_REACHED = "the tunnel reached its longest duration"
+BROKE = "the connection to the endpoint broke"
+"""How the messages of these two ends begin, for who has only the text."""
 
 _SHOWN = 500
 _RENEW = (
@@ -139,12 +144,12 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
             "a network ACL or a route between the subnets",
         )
     if lived >= limit - 1:
-        return UnreachableError(
-            f"the tunnel reached its longest duration of {limit} s, and the service ended it",
+        return DurationReachedError(
+            f"{DURATION_REACHED} of {limit} s, and the service ended it",
             hint="connect again; the service lets no connection live longer than 3600 s",
         )
     if code == 1006:
-        return NetworkError(f"the connection to the endpoint broke after {lived:.0f} s", transient=True)
+        return NetworkError(f"{BROKE} after {lived:.0f} s", transient=True)
     if code in (1000, 1005):
         return None
     what = f"{reason} (code {code})" if reason else f"code {code}"

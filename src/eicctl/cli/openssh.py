@@ -1,0 +1,302 @@
+"""What the commands that run OpenSSH share: how their words are read, their options, and how their end is told."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from eicctl.cli import options, report
+from eicctl.errors import RefusedError, UnreachableError, UsageError
+from eicctl.model import TargetRequest
+from eicctl.ssh.arguments import Arguments, Grammar, split
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.ssh.command import Access, Wiring
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import Key
+    from eicctl.ssh.login import Login
+    from eicctl.ssh.openssh import Outcome
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_WORDS = "eicctl.openssh.words"
+
+FAILED = 255
+"""OpenSSH's exit code for a connection that failed."""
+
+
+class OpensshCommand(click.Command):
+    """Click for the long options; the rest is read as the program of OpenSSH reads it."""
+
+    def __init__(self, *args: Any, grammar: Grammar, usage: str, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._grammar = grammar
+        self._usage = usage
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {
+            name: not (parameter.is_flag or parameter.count or isinstance(parameter.flag_value, str))
+            for parameter in self.params
+            if isinstance(parameter, click.Option)
+            for name in (*parameter.opts, *parameter.secondary_opts)
+        }
+        if args in (["-h"], []):
+            args = ["--help"]
+        ours, words = split(args, own, self._grammar)
+        ctx.meta[_WORDS] = words
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["[OPTIONS]", *self._usage.split()]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to log in, as the options say."""
+
+    session: Session
+    words: Arguments
+    os_user: str | None
+    private_key_file: Path | None
+    no_send_key: bool
+    host_key_check: Check
+    print_command: bool
+    max_tunnel_duration: int | None
+    allow_any_port: bool
+    endpoint_id: str
+    endpoint_dns_name: str
+
+    @property
+    def pushes(self) -> bool:
+        """Whether a key is made and pushed."""
+        return not (self.private_key_file or self.no_send_key or self.words.has_key)
+
+    @property
+    def access(self) -> Access:
+        """How a proxy of its own gets at AWS."""
+        from eicctl.ssh.command import Access
+
+        session = self.session
+        return Access(session.region, session.profile, session.given_ca_bundle, self.max_tunnel_duration, session.fips)
+
+    def request(self, words: str, port: int = 0, *, instance_id: str = "", address: str = "") -> TargetRequest:
+        """Return the request for a target."""
+        return TargetRequest(
+            remote_port=self.words.port or port or 22,
+            words=words,
+            instance_id=instance_id,
+            private_ip_address=address,
+            endpoint_id=self.endpoint_id,
+            endpoint_dns_name=self.endpoint_dns_name,
+            allow_any_port=self.allow_any_port,
+        )
+
+    def new_key(self, folder: Path) -> Callable[[], Key] | None:
+        """Begin to make a key; return what waits for it, or None where no key is to be pushed."""
+        from eicctl.aws.parallel import begin
+        from eicctl.ssh.keys import make_key
+
+        return begin(lambda: make_key(folder / "key")).result if self.pushes and not self.print_command else None
+
+    def settled(self, wiring: Wiring, logins: Sequence[Login]) -> list[str]:
+        """Return the options of OpenSSH for a connection that this process carries."""
+        from eicctl.ssh.command import settled
+
+        names = {login.name for login in logins}
+        key = next((login.key.file for login in logins if login.key), self.private_key_file)
+        return settled(wiring, alias=names.pop() if len(names) == 1 else None, key=key)
+
+    def standing(self) -> list[str]:
+        """Return the options of OpenSSH for a connection that works without this process."""
+        from eicctl.ssh.known_hosts import by_instance
+        from eicctl.ssh.standing import Standing
+
+        endpoint = []
+        for option, value in (
+            ("--instance-connect-endpoint-id", self.endpoint_id),
+            ("--instance-connect-endpoint-dns-name", self.endpoint_dns_name),
+        ):
+            endpoint += [option, value] if value else []
+        if self.allow_any_port:
+            endpoint.append("--allow-any-port")
+        settings = Standing(self.access, self.pushes, self.host_key_check, tuple(endpoint)).settings(by_instance())
+        if self.private_key_file:
+            settings |= {"IdentityFile": str(self.private_key_file.absolute()), "IdentitiesOnly": "yes"}
+        return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+    def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:
+        """Resolve a request, choose the OS user, and return the login, which is not begun.
+
+        Args:
+            request: The target.
+            user: The user of its own words, or an empty string.
+            key: Gives the key to push; None for none.
+        """
+        from eicctl.cli.target import resolve_target
+        from eicctl.ssh.login import Login
+        from eicctl.ssh.os_user import choose
+
+        target = resolve_target(self.session, request)
+        if target.platform == "windows":
+            raise UsageError(
+                f"{target.label} runs Windows",
+                hint=f"eicctl tunnel {target.label} --remote-port 3389, and an RDP client",
+            )
+        who = choose(self.session, target, self.words.user or self.os_user or user)
+        if who.note:
+            report.line(who.note)
+        pushed = key() if key else None
+        return Login(self.session, target, who, pushed, self.host_key_check, self.max_tunnel_duration)
+
+
+def login_options(function: Command) -> Command:
+    """Add the options of a login; the command takes the `wish` that they make."""
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        session: Session,
+        os_user: str | None,
+        private_key_file: Path | None,
+        no_send_key: bool,
+        host_key_check: Check | None,
+        print_command: bool,
+        max_tunnel_duration: int | None,
+        allow_any_port: bool,
+        instance_connect_endpoint_id: str | None,
+        instance_connect_endpoint_dns_name: str | None,
+        **rest: Any,
+    ) -> Any:
+        wish = Wish(
+            session,
+            click.get_current_context().meta[_WORDS],
+            os_user,
+            private_key_file,
+            no_send_key,
+            host_key_check or _configured_check(),
+            print_command,
+            max_tunnel_duration,
+            allow_any_port,
+            instance_connect_endpoint_id or "",
+            instance_connect_endpoint_dns_name or "",
+        )
+        return function(*args, wish=wish, **rest)
+
+    decorated: Any = wrapper
+    for option in reversed(
+        (
+            click.option(
+                "--os-user", metavar="NAME", help="OS user to log in as; default: that of the instance's image."
+            ),
+            click.option(
+                "--private-key-file",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                metavar="FILE",
+                help="Log in with this key; none is pushed.",
+            ),
+            click.option("--no-send-key", is_flag=True, help="Push no key; OpenSSH uses the keys that it has."),
+            click.option(
+                "--host-key-check",
+                type=click.Choice(["console", "accept-new", "strict", "off"]),
+                help="Trust the host keys on the instance's console (default), the first seen, known ones, or any.",
+            ),
+            click.option(
+                "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
+            ),
+            options.endpoint_settings,
+            options.tunnel_options,
+            options.with_session,
+        )
+    ):
+        decorated = option(decorated)
+    return cast("Command", decorated)
+
+
+def _configured_check() -> Check:
+    from eicctl import settings
+
+    known: tuple[Check, ...] = ("console", "accept-new", "strict", "off")
+    configured = settings.config().host_key_check
+    if not configured:
+        return "console"
+    for check in known:
+        if check == configured:
+            return check
+    raise UsageError(
+        f"{settings.config_file()}: host_key_check is {configured!r}", hint=f"it is one of {', '.join(known)}"
+    )
+
+
+def run_or_print(
+    wish: Wish,
+    logins: Sequence[Login],
+    build: Callable[[list[str]], list[str]],
+    folder: Path,
+    *,
+    keep: bool = False,
+    announce: float = 0,
+) -> int:
+    """Run a program of OpenSSH and tell what went wrong, or print its command line.
+
+    Args:
+        wish: How to log in.
+        logins: One for each host and user.
+        build: Makes the command line from the options that eicctl settles.
+        folder: A folder of this user alone, for this run alone.
+        keep: Run it again whenever its connection is lost.
+        announce: Seconds before a tunnel's end at which it is announced; 0 for no announcement.
+
+    Returns:
+        The program's exit code.
+    """
+    if wish.print_command:
+        from eicctl.ssh.command import joined
+
+        click.echo(joined(build(wish.standing())))
+        return 0
+    from eicctl.errors import DurationReachedError
+    from eicctl.ssh import keep as keeping
+    from eicctl.ssh.explain import explain
+    from eicctl.ssh.openssh import run_program
+
+    announcer = keeping.Announcer(announce, _announce)
+
+    def connect() -> Outcome:
+        return run_program(
+            logins,
+            lambda wiring: build(wish.settled(wiring, logins)),
+            wish.access,
+            folder,
+            say=report.line,
+            on_open=announcer.opened if announce else lambda _link: None,
+        )
+
+    try:
+        outcome = keeping.keep(connect, logins[0].target.label, report.line) if keep else connect()
+    except (UnreachableError, RefusedError) as error:
+        report.failure(error)
+        return FAILED
+    finally:
+        announcer.stop()
+    for cause in outcome.errors:
+        report.failure(cause)
+        if isinstance(cause, DurationReachedError) and not keep:
+            report.line("hint: eicctl ssh --keep runs the shell in tmux on the instance, and attaches to it again")
+    for login in logins:
+        if hint := explain(outcome.code, outcome.stderr, login):
+            report.line(f"hint: {hint}")
+            break
+    return outcome.code
+
+
+def _announce(text: str) -> None:
+    # The terminal may be in raw mode, where a newline alone does not return to the first column.
+    sys.stderr.write(f"\r\n{text}\r\n" if sys.stderr.isatty() else f"{text}\n")
+    sys.stderr.flush()

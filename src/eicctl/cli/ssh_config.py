@@ -1,0 +1,130 @@
+"""`eicctl ssh-config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options, report
+from eicctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.ssh.config_files import Change
+    from eicctl.ssh.config_text import Block
+    from eicctl.ssh.host_keys import Check
+
+
+@click.command
+@click.argument("targets", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All running instances; those that are gone are taken out.")
+@click.option("--pattern", is_flag=True, help="Every name of the form NAME[.PROFILE][.REGION].eic, looked up on use.")
+@click.option("--install", is_flag=True, help="Write ~/.ssh/eicctl/config and include it in ~/.ssh/config.")
+@click.option("--print", "shown", is_flag=True, help="Print the blocks (the default).")
+@click.option("--remove", is_flag=True, help="Take out what --install has put in.")
+@click.option("--dry-run", is_flag=True, help="With --install or --remove: show the difference, and write nothing.")
+@click.option(
+    "--multiplex", is_flag=True, help="Let sessions to a host share one connection: one of the endpoint's 20."
+)
+@click.option("--os-user", metavar="NAME", help="OS user of all; default: that of each instance's image.")
+@click.option(
+    "--private-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Log in with this key; none is pushed.",
+)
+@click.option(
+    "--host-key-check",
+    type=click.Choice(["console", "accept-new", "strict", "off"]),
+    default="console",
+    show_default=True,
+    help="Trust the host keys on the instance's console, else the first seen; known ones; or any.",
+)
+@options.endpoint_settings
+@options.with_session
+def command(
+    *,
+    session: Session,
+    targets: tuple[str, ...],
+    everything: bool,
+    pattern: bool,
+    install: bool,
+    shown: bool,
+    remove: bool,
+    dry_run: bool,
+    multiplex: bool,
+    os_user: str | None,
+    private_key_file: Path | None,
+    host_key_check: Check,
+    instance_connect_endpoint_id: str | None,
+    instance_connect_endpoint_dns_name: str | None,
+) -> None:
+    """Let plain ssh, scp, rsync, git and Ansible reach instances as NAME.eic.
+
+    For each connection OpenSSH starts eicctl proxy, which pushes a key and pins the host's keys.
+
+    \b
+    Examples:
+      eicctl ssh-config --all --pattern --install && ssh web-1.eic
+      eicctl ssh-config web-1 app-1 --multiplex --install --dry-run
+      eicctl ssh-config --remove
+    """
+    if sum((install, shown, remove)) > 1:
+        raise UsageError("--install, --print and --remove exclude each other")
+    if dry_run and not (install or remove):
+        raise UsageError("--dry-run goes with --install or --remove")
+    from eicctl.ssh import config_files
+
+    if remove:
+        if targets or everything or pattern:
+            raise UsageError("--remove takes no targets: it takes everything out")
+        _change(config_files.removal(), dry_run)
+        return
+    if targets and everything:
+        raise UsageError("name targets, or give --all, not both")
+    if not (targets or everything or pattern):
+        raise UsageError("no target is named", hint="eicctl ssh-config --all, --pattern, or names of instances")
+
+    from eicctl.ssh import config_blocks as blocks_of
+    from eicctl.ssh.command import Access
+    from eicctl.ssh.standing import Standing
+
+    access = Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
+    endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
+    standing = Standing(access, not private_key_file, host_key_check, endpoint)
+    mux = config_files.make_mux_folder() if multiplex and not dry_run else config_files.mux_folder()
+    layout = blocks_of.Layout(standing, os_user, private_key_file, mux if multiplex else None)
+    instances = blocks_of.running(session) if everything else blocks_of.named(session, targets)
+    blocks: list[Block] = blocks_of.for_instances(session, instances, layout)
+    if pattern:
+        blocks.append(blocks_of.for_pattern(layout))
+    if not install:
+        click.echo("\n".join(block.text() for block in blocks), nl=False)
+        return
+    _change(config_files.installation(layout.section, blocks, whole=everything), dry_run)
+    if not dry_run:
+        report.line(f"hosts: {' '.join(block.hosts[0] for block in blocks)}")
+
+
+def _endpoint(endpoint_id: str | None, dns_name: str | None) -> tuple[str, ...]:
+    words: list[str] = []
+    if endpoint_id:
+        words += ["--instance-connect-endpoint-id", endpoint_id]
+    if dns_name:
+        words += ["--instance-connect-endpoint-dns-name", dns_name]
+    return tuple(words)
+
+
+def _change(changes: list[Change], dry_run: bool) -> None:
+    """Make the changes, or show them."""
+    for change in changes:
+        if dry_run:
+            click.echo(change.diff(), nl=False)
+        else:
+            change.make()
+            if change.before != change.after:
+                report.line(f"changed {change.path}")
+    if all(change.before == change.after for change in changes):
+        report.line("nothing changes")

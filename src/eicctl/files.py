@@ -1,0 +1,73 @@
+"""Files that must never be half-written, and that several processes change."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from eicctl.errors import LocalError
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file in one step: who reads meanwhile has the old text or the new one. A symlink's target is replaced.
+
+    Raises:
+        LocalError: It cannot be written; the old file is as it was.
+    """
+    real = Path(os.path.realpath(path))
+    name = ""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(real)
+    except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise LocalError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, bytes that are no UTF-8 included; empty where there is no file.
+
+    Raises:
+        LocalError: It cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that other processes of eicctl wait for: that of `path`, in a file beside it.
+
+    It ends with the process, however that ends. Where the platform has no flock(2), there is none.
+
+    Raises:
+        LocalError: The file of the lock cannot be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LocalError(f"cannot lock {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,114 @@
+"""Host blocks of ssh_config(5) for instances."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from eicctl.aws.instances import list_instances
+from eicctl.aws.session import Session
+from eicctl.errors import NotFoundError, UsageError
+from eicctl.model import Instance
+from eicctl.ssh.command import Access, quoted
+from eicctl.ssh.config_text import Block
+from eicctl.ssh.host_names import SUFFIX, host_name
+from eicctl.ssh.os_user import Host, choose_all
+from eicctl.ssh.standing import Standing, named_hosts
+from eicctl.ssh.users import DEFAULT
+
+PERSIST = "10m"
+"""How long a shared connection outlives its last session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How blocks are written.
+
+    Attributes:
+        standing: How OpenSSH gets to the hosts; its access has the profile and the region.
+        os_user: The OS user of all, or None for each one's own.
+        key_file: The private key, where none is pushed.
+        mux: The folder for sockets of shared connections, or None.
+    """
+
+    standing: Standing
+    os_user: str | None = None
+    key_file: Path | None = None
+    mux: Path | None = None
+
+    @property
+    def access(self) -> Access:
+        """How the proxy gets at AWS."""
+        return self.standing.access
+
+    @property
+    def section(self) -> str:
+        """The name of the blocks' section in the file."""
+        return " ".join(filter(None, [self.access.profile or "default", self.access.region]))
+
+    def settings(self, user: str, target: str) -> dict[str, str]:
+        """Return the settings of one block."""
+        found = {"User": user, **self.standing.settings(named_hosts(), target)}
+        if self.key_file:
+            found["IdentityFile"] = quoted(self.key_file.absolute())
+        if self.mux:
+            found |= {"ControlMaster": "auto", "ControlPath": quoted(self.mux, "/%C"), "ControlPersist": PERSIST}
+        return found
+
+
+def for_instances(session: Session, instances: Sequence[Instance], layout: Layout) -> list[Block]:
+    """Return a block for each instance, called by its name where that is its own and plain, else by its ID."""
+    counted = Counter(instance.name for instance in instances)
+    users = choose_all(session, [_host(instance) for instance in instances]) if not layout.os_user else {}
+    blocks = []
+    for instance in instances:
+        name = instance.name if instance.name and counted[instance.name] == 1 and host_name(instance.name) else ""
+        word = name or instance.id
+        profile, region = layout.access.profile, layout.access.region
+        hosts = dict.fromkeys(filter(None, [host_name(word), host_name(word, profile, region)]))
+        user = layout.os_user or users[_host(instance)].name
+        comment = f"{instance.id} in {instance.availability_zone}"
+        blocks.append(Block(tuple(hosts), layout.settings(user, word), comment))
+    return blocks
+
+
+def for_pattern(layout: Layout) -> Block:
+    """Return a block for every other name that ends with `.eic`."""
+    open_access = replace(layout.access, region="", profile=layout.access.profile)
+    settings = replace(layout, standing=replace(layout.standing, access=open_access)).settings(
+        layout.os_user or DEFAULT, "%n"
+    )
+    return Block((f"*{SUFFIX}",), settings, "NAME[.PROFILE][.REGION].eic")
+
+
+def running(session: Session) -> list[Instance]:
+    """Return the running instances that can have an SSH server."""
+    found = list_instances(session, filters={"instance-state-name": ["running"]})
+    return [instance for instance in found if instance.platform != "windows"]
+
+
+def named(session: Session, words: Sequence[str]) -> list[Instance]:
+    """Return the instances that names or IDs mean.
+
+    Raises:
+        NotFoundError: One means none.
+        UsageError: One means a Windows instance.
+    """
+    ids = [word for word in words if word.startswith("i-")]
+    names = [word for word in words if word not in ids]
+    found = list_instances(session, ids=ids) if ids else []
+    if names:
+        found += list_instances(session, filters={"tag:Name": names, "instance-state-name": ["running", "stopped"]})
+    for word in words:
+        if not any(word in (instance.id, instance.name) for instance in found):
+            raise NotFoundError(f"there is no instance {word} in {session.region}", hint="eicctl instances")
+    for instance in found:
+        if instance.platform == "windows":
+            raise UsageError(f"{instance.name or instance.id} runs Windows")
+    return list({instance.id: instance for instance in found}.values())
+
+
+def _host(instance: Instance) -> Host:
+    return Host(instance.id, instance.name, instance.image_id)

@@ -1,0 +1,77 @@
+"""Settings of OpenSSH that work by themselves, now and later: for a shell's history, and for ssh_config(5).
+
+The ProxyCommand is a process of its own there. It pushes a key before it connects, and pins the host's keys.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, joined, quoted
+from eicctl.ssh.host_keys import Check
+from eicctl.ssh.known_hosts import KnownHosts
+
+STRICT = {"console": "accept-new", "accept-new": "accept-new", "strict": "yes", "off": "no"}
+"""StrictHostKeyChecking by check. The ProxyCommand has pinned what the console has before OpenSSH looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How OpenSSH gets to hosts by itself.
+
+    Attributes:
+        access: How the ProxyCommand gets at AWS.
+        pushes: Whether it pushes a key.
+        check: How host keys are checked.
+        endpoint: The words that choose the endpoint, if any.
+    """
+
+    access: Access
+    pushes: bool = True
+    check: Check = "console"
+    endpoint: tuple[str, ...] = ()
+
+    def settings(self, known: KnownHosts, target: str = "%n") -> dict[str, str]:
+        """Return the settings by their names in ssh_config(5).
+
+        Args:
+            known: Where the host's keys are: `by_instance` if it is called by an instance's ID, else `named_hosts`.
+            target: The word by which `proxy` finds the host; `%n` for the name that OpenSSH has for it.
+        """
+        found = {
+            "ProxyCommand": self._proxy_command(target),
+            "UserKnownHostsFile": os.devnull if self.check == "off" else quoted(known.path),
+            "StrictHostKeyChecking": STRICT[self.check],
+            "HashKnownHosts": "no",
+            "CheckHostIP": "no",
+            "ServerAliveInterval": str(KEEP_ALIVE),
+        }
+        if self.pushes:
+            # An IdentityFile that is not there as OpenSSH starts is read when it logs in.
+            found |= {"IdentityFile": quoted(key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
+        return found
+
+    def _proxy_command(self, target: str) -> str:
+        words = [*eicctl_words(), "proxy", *self.endpoint, *self.access.words()]
+        if self.check != "console":
+            words += ["--host-key-check", self.check]
+        login = " --ssh-login %r@%n" if self.pushes else ""
+        word = target if target == "%n" else joined([target]).replace("%", "%%")
+        return f"{joined(words).replace('%', '%%')}{login} --remote-port %p {word}"
+
+
+def folder() -> Path:
+    """Where files for OpenSSH's own use are: `~/.ssh/eicctl`."""
+    return Path.home() / ".ssh" / "eicctl"
+
+
+def key_folder() -> Path:
+    """Where keys of `--ssh-login` are."""
+    return folder() / "keys"
+
+
+def named_hosts() -> KnownHosts:
+    """Return the file of host keys by the names of ssh_config."""
+    return KnownHosts(folder() / "known_hosts")
