@@ -79,6 +79,27 @@ def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | N
         return None
 
 
+def target_of(session: Session, instance: Instance, endpoint: Endpoint, *, remote_port: int) -> Target:
+    """Return the target for an instance through an endpoint that serves it.
+
+    Raises:
+        UnavailableError: FIPS is asked for, and the endpoint has no FIPS name.
+    """
+    addresses = [address for address in (instance.private_ip, instance.ipv6) if address]
+    return Target(
+        address=next((address for address in addresses if serves(endpoint, address)), addresses[0]),
+        remote_port=remote_port,
+        endpoint_id=endpoint.id,
+        endpoint_dns_name=usable_name(endpoint, fips=session.fips),
+        region=session.region,
+        instance_id=instance.id,
+        instance_name=instance.name,
+        platform=instance.platform,
+        image_id=instance.image_id,
+        availability_zone=instance.availability_zone,
+    )
+
+
 def _endpoints(session: Session, request: TargetRequest) -> list[Endpoint]:
     if request.endpoint_id:
         return [get_endpoint(session, request.endpoint_id)]

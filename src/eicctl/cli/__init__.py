@@ -21,6 +21,7 @@ COMMANDS = {
     "scp": "Copy files to, from, or between instances.",
     "sftp": "Move files to and from an instance, interactively or by a batch.",
     "ssh-config": "Let plain ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
+    "run": "Run a command on many instances at a time.",
     "tunnel": "Listen on a local port and carry each connection to the target.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
     "local": "A local AWS for trying and testing, without an account.",

@@ -1,0 +1,171 @@
+"""`eicctl run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options, render, report
+from eicctl.cli.tags import parse_tags
+from eicctl.errors import INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.ssh.command import Access
+    from eicctl.ssh.fleet import Fleet, Result, Sink
+    from eicctl.ssh.fleet_hosts import FleetHost
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.login import Login
+
+_MOST = 100
+"""The highest exit code that counts hosts."""
+
+_COLUMNS = {
+    "Name": "Name",
+    "ID": "InstanceId",
+    "Address": "PrivateIpAddress",
+    "OS user": "OsUser",
+    "Endpoint": "InstanceConnectEndpointId",
+}
+
+
+@click.command
+@click.argument("words", nargs=-1, required=False, metavar="-- COMMAND…")
+@click.option("--target", "targets", multiple=True, metavar="NAME|ID", help="An instance; repeatable.")
+@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Running instances with this tag; repeatable.")
+@click.option("--name-glob", metavar="GLOB", help="Running instances with such a name: 'web-*'.")
+@click.option("--all", "everything", is_flag=True, help="All running instances.")
+@click.option("--parallel", type=click.IntRange(1, 200), default=10, show_default=True, help="Hosts at a time.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one host."
+)
+@click.option(
+    "--output",
+    type=click.Choice(["grouped", "lines", "json"]),
+    default="grouped",
+    show_default=True,
+    help="A host's output in one piece, each line with the host's name, or JSON at the end.",
+)
+@click.option("--os-user", metavar="NAME", help="OS user of all; default: that of each instance's image.")
+@click.option(
+    "--private-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Log in with this key; none is pushed.",
+)
+@click.option(
+    "--host-key-check",
+    type=click.Choice(["console", "accept-new", "strict", "off"]),
+    default="console",
+    show_default=True,
+    help="Trust the host keys on the instances' consoles, else the first seen; known ones; or any.",
+)
+@click.option("--dry-run", is_flag=True, help="List the hosts, and run nothing.")
+@options.with_session
+def command(
+    *,
+    session: Session,
+    words: tuple[str, ...],
+    targets: tuple[str, ...],
+    tags: tuple[str, ...],
+    name_glob: str | None,
+    everything: bool,
+    parallel: int,
+    timeout: float | None,
+    output: str,
+    os_user: str | None,
+    private_key_file: Path | None,
+    host_key_check: Check,
+    dry_run: bool,
+) -> int:
+    """Run a command on many instances at a time.
+
+    A host that fails does not stop the others. The exit code is the number of hosts that failed, at most 100. No more
+    than 20 connections go through an endpoint at once; where a VPC has several, they are all used.
+
+    \b
+    Examples:
+      eicctl run --tag Role=web -- uptime
+      eicctl run --name-glob 'app-*' --output lines --timeout 60 -- sudo systemctl restart app
+      eicctl run --all --dry-run
+    """
+    if not words and not dry_run:
+        raise UsageError("no command is given", hint="eicctl run --tag Role=web -- COMMAND")
+    if not (targets or tags or name_glob or everything):
+        raise UsageError("no hosts are chosen", hint="--target, --tag, --name-glob or --all")
+
+    from eicctl.ssh.fleet import Fleet
+    from eicctl.ssh.fleet_hosts import Choice, choose_hosts
+    from eicctl.ssh.keys import make_key, private_folder
+
+    choice = Choice(targets, parse_tags(tags), name_glob, everything)
+    hosts = choose_hosts(session, choice, os_user)
+    if dry_run:
+        render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
+        return 0
+    with private_folder() as folder:
+        key = None if private_key_file else make_key(folder / "key")
+        logins = [login for host in hosts if (login := host.login(session, key, host_key_check))]
+        fleet = Fleet(logins, words, _access(session), folder, key_file=private_key_file, timeout=timeout)
+        results = _run(fleet, logins, parallel, output)
+    results += [_unreached(host) for host in hosts if not host.endpoint]
+    return _summary(results, output)
+
+
+def _access(session: Session) -> Access:
+    from eicctl.ssh.command import Access
+
+    return Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
+
+
+def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:
+    """Run the command, and show how it goes."""
+    from eicctl.cli.fleet_output import Collected, Grouped, Prefixed, Progress
+
+    progress = Progress(len(logins))
+    width = max((len(login.target.label) for login in logins), default=0)
+    sinks: dict[str, Sink] = {
+        "grouped": Grouped(progress),
+        "lines": Prefixed(progress, width),
+        "json": Collected(progress),
+    }
+    progress.show()
+    try:
+        return fleet.run(sinks[output], parallel)
+    finally:
+        progress.clear()
+
+
+def _unreached(host: FleetHost) -> Result:
+    from eicctl.ssh.fleet import Result
+
+    return Result(host.label, host.instance.id, error=f"no endpoint in {host.instance.vpc_id} serves it")
+
+
+def _summary(results: Sequence[Result], output: str) -> int:
+    """Say how it went, and return the exit code."""
+    if output == "json":
+        from eicctl.cli.fleet_output import as_json
+
+        click.echo(as_json(results))
+    failed = [result for result in results if result.failed]
+    report.line(f"{len(results) - len(failed)} of {len(results)} hosts succeeded")
+    for result in failed:
+        code = "" if result.code is None else f"exit {result.code} "
+        report.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip())
+    if any(result.error == "interrupted" for result in results):
+        return INTERRUPTED
+    return min(len(failed), _MOST)
+
+
+def _row(host: FleetHost) -> dict[str, str]:
+    return {
+        "Name": host.instance.name,
+        "InstanceId": host.instance.id,
+        "PrivateIpAddress": host.instance.private_ip or host.instance.ipv6,
+        "OsUser": host.user.name,
+        "InstanceConnectEndpointId": host.endpoint.id if host.endpoint else "none",
+    }
