@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from eicctl.emulator import accounts
 
 Env = dict[str, str]
 Eicctl = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -65,6 +69,95 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     assert made.returncode == 0, made.stderr.decode()
     yield found
     run_eicctl(env, "local", "down")
+
+
+WORLD = """
+[[image]]
+key = "amazon-linux"
+name = "al2023-ami-2023.9.20260301.0-kernel-6.1-x86_64"
+users = ["ec2-user"]
+
+[[image]]
+key = "ubuntu"
+name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260301"
+owner = "099720109477"
+users = ["ubuntu"]
+
+[[vpc]]
+cidr = "10.0.0.0/16"
+
+[[vpc.subnet]]
+name = "a"
+cidr = "10.0.1.0/24"
+
+[[vpc.group]]
+name = "ssh"
+ingress = ["22 from 10.0.0.0/16"]
+
+[[vpc.instance]]
+name = "node"
+address = "10.0.1.20"
+count = 10
+groups = ["ssh"]
+tags = { Role = "node" }
+
+[[vpc.instance]]
+name = "app-1"
+address = "10.0.1.10"
+image = "ubuntu"
+groups = ["ssh"]
+
+[[vpc.instance]]
+name = "bare"
+address = "10.0.1.11"
+groups = ["ssh"]
+ec2_instance_connect = false
+"""
+"""Ten machines that are alike, one of another image, and one that takes no pushed keys."""
+
+
+@pytest.fixture(scope="session")
+def sshd_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """A local AWS with an endpoint, whose machines are OpenSSH's sshd with the OS users of their images."""
+    if not accounts.find_wrapper():
+        if os.environ.get("CI"):
+            pytest.fail("libnss-wrapper is not installed")
+        pytest.skip("libnss-wrapper is not installed")
+    folder = tmp_path_factory.mktemp("sshd")
+    (folder / "world.toml").write_text(WORLD)
+    env = clean_env(folder)
+    found = start_local(env, "--sshd", "--world", str(folder / "world.toml"))
+    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
+    assert made.returncode == 0, made.stderr.decode()
+    yield found
+    run_eicctl(env, "local", "down")
+
+
+@pytest.fixture
+def sshd_env(sshd_aws: Env, tmp_path: Path) -> Iterator[Env]:
+    """The environment of one test before `sshd_aws`: a home of its own, which is OpenSSH's, too."""
+    home = Path(tempfile.mkdtemp(prefix="h-"))  # a short path: those of sockets end at 107 bytes
+    (home / ".ssh").mkdir(mode=0o700)
+    passwd = tmp_path / "passwd"
+    # OpenSSH looks its user's home up instead of taking HOME.
+    passwd.write_text(f"{accounts.own()}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    wrapper = {
+        "LD_PRELOAD": str(accounts.find_wrapper()),
+        "NSS_WRAPPER_PASSWD": str(passwd),
+        "NSS_WRAPPER_GROUP": "/etc/group",
+    }
+    yield sshd_aws | {"HOME": str(home), "EICCTL_HOME": str(tmp_path / "eicctl"), "SHELL": "/bin/sh", **wrapper}
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def at_sshd(sshd_env: Env) -> Eicctl:
+    """Run the installed command before `sshd_aws`."""
+
+    def run(*words: str, stdin: bytes | None = None, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+        return run_eicctl(sshd_env, *words, stdin=stdin, timeout=timeout)
+
+    return run
 
 
 @pytest.fixture

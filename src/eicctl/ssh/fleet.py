@@ -121,7 +121,7 @@ class Fleet:
             try:
                 for future in as_completed(begun):
                     sink.finished(future.result())
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM
                 self.stop()
             return [future.result() for future in begun]
 
