@@ -7,7 +7,7 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from eicctl.cli import run
+    from eicctl.cli import main as run
 
     raise SystemExit(run())
 

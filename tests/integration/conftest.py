@@ -118,7 +118,7 @@ def eicctl(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> Callable[.
 
     def run(*words: str) -> Ran:
         capsys.readouterr()
-        code = cli.run(list(words))
+        code = cli.main(list(words))
         captured = capsys.readouterr()
         return Ran(code, captured.out, captured.err)
 

@@ -87,5 +87,5 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_words_of_a_call(capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str) -> None:
-    assert cli.run(words) == code
+    assert cli.main(words) == code
     assert said in capsys.readouterr().err

@@ -58,7 +58,7 @@ def eicctl(ctx: click.Context, profile: str | None, region: str | None, ca_bundl
     report.set_debug(debug)
 
 
-def run(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one command and return the process's exit code; errors are printed on stderr."""
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
@@ -80,4 +80,4 @@ def run(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())
