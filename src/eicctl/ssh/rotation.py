@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -205,6 +206,9 @@ class Rotation:
             self._watcher.expired(self.label, old.cut)
         await old.close()
         del self._old[old]
+        # A connection of asyncssh is a large cycle of objects. Left to itself the collector comes for the oldest ones only
+        # when a quarter as many have been added, and many dead connections are less than that.
+        gc.collect()
 
 
 def _renewal(connection: SshConnection) -> float:
