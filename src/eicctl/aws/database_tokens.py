@@ -1,7 +1,7 @@
 """IAM authentication of RDS: tokens in the place of passwords, and files in which database clients find them.
 
-A token is good for 15 minutes, for new connections (RDS user guide, IAM database authentication). It is a password: it is
-in no argument, no message and no log.
+A token is good for 15 minutes, for new connections (RDS user guide, IAM database authentication). It is a password: it
+is in no argument, no message and no log.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def my_cnf(token: str) -> str:
 
 @contextlib.contextmanager
 def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlError], None]) -> Iterator[None]:
-    """Keep a file (0600) with what `content` returns as long as the block lasts; `failed` is told what goes wrong later.
+    """Keep a file (0600) with what `content` returns as long as the block lasts.
+
+    Later failures are told to `failed`, in a thread of its own.
 
     Raises:
         EicctlError: The first content cannot be had, or not written.

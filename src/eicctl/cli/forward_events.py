@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import click
@@ -28,14 +28,15 @@ def events_for(output: str, *, verbose: bool) -> Events:
 
 
 class TextEvents(Events):
-    """Local addresses on stdout, everything else on stderr."""
+    """Local addresses on stdout, or where `echo` puts them, everything else on stderr."""
 
-    def __init__(self, verbose: bool) -> None:
+    def __init__(self, verbose: bool, echo: Callable[[str], None] = click.echo) -> None:
         self._verbose = verbose
+        self._echo = echo
 
     def listening(self, sockets: Sequence[socket.socket], remote: str, label: str) -> None:
         where = " and ".join(local_addresses(sockets))
-        click.echo(report.printable(f"Listening on {where} for {remote} (through {label})"))
+        self._echo(report.printable(f"Listening on {where} for {remote} (through {label})"))
 
     def noted(self, label: str, text: str) -> None:
         report.line(f"{label}: {text}")
@@ -79,12 +80,13 @@ class TextEvents(Events):
 class JsonEvents(Events):
     """One JSON object a line on stdout, with `Event` as its kind."""
 
-    def _say(self, event: str, **fields: object) -> None:
+    def say(self, event: str, **fields: object) -> None:
+        """Print an event."""
         click.echo(json.dumps({"Event": event, **fields}))
 
     def listening(self, sockets: Sequence[socket.socket], remote: str, label: str) -> None:
         name = sockets[0].getsockname()
-        self._say(
+        self.say(
             "listening",
             LocalAddresses=local_addresses(sockets),
             LocalPort=name[1] if isinstance(name, tuple) else None,
@@ -93,31 +95,31 @@ class JsonEvents(Events):
         )
 
     def noted(self, label: str, text: str) -> None:
-        self._say("note", Via=label, Text=text)
+        self.say("note", Via=label, Text=text)
 
     def renewed(self, label: str, staying: int, seconds: float) -> None:
-        self._say("renewed", Via=label, ConnectionsOnTheOld=staying, OldEndsInSeconds=round(seconds, 1))
+        self.say("renewed", Via=label, ConnectionsOnTheOld=staying, OldEndsInSeconds=round(seconds, 1))
 
     def expired(self, label: str, cut: int) -> None:
-        self._say("expired", Via=label, ConnectionsCut=cut)
+        self.say("expired", Via=label, ConnectionsCut=cut)
 
     def lost(self, label: str, why: str, cut: int) -> None:
-        self._say("lost", Via=label, Reason=why, ConnectionsCut=cut)
+        self.say("lost", Via=label, Reason=why, ConnectionsCut=cut)
 
     def retrying(self, label: str, error: EicctlError, pause: float) -> None:
-        self._say("retrying", Via=label, Error=error.message, Hint=error.hint, AgainInSeconds=round(pause, 1))
+        self.say("retrying", Via=label, Error=error.message, Hint=error.hint, AgainInSeconds=round(pause, 1))
 
     def recovered(self, label: str, seconds: float) -> None:
-        self._say("recovered", Via=label, Seconds=round(seconds, 1))
+        self.say("recovered", Via=label, Seconds=round(seconds, 1))
 
     def opened(self, number: int, client: str, remote: str) -> None:
-        self._say("opened", Connection=number, Client=client, Remote=remote)
+        self.say("opened", Connection=number, Client=client, Remote=remote)
 
     def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
-        self._say("failed", Connection=number, Client=client, Remote=remote, Error=error.message, Hint=error.hint)
+        self.say("failed", Connection=number, Client=client, Remote=remote, Error=error.message, Hint=error.hint)
 
     def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:
-        self._say(
+        self.say(
             "closed",
             Connection=number,
             Client=client,

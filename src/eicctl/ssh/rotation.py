@@ -206,8 +206,8 @@ class Rotation:
             self._watcher.expired(self.label, old.cut)
         await old.close()
         del self._old[old]
-        # A connection of asyncssh is a large cycle of objects. Left to itself the collector comes for the oldest ones only
-        # when a quarter as many have been added, and many dead connections are less than that.
+        # A connection of asyncssh is a large cycle of objects. Left to itself, the collector comes for the oldest
+        # objects only when a quarter as many have been added, and many dead connections are less than that.
         gc.collect()
 
 

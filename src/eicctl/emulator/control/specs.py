@@ -60,8 +60,10 @@ class InstanceSpec:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSpec:
-    """An RDS instance at a private address, or an Aurora cluster with its writer there; `forward` is the real `HOST:PORT`
-    behind it, if there is one."""
+    """An RDS instance at a private address, or an Aurora cluster with its writer there.
+
+    `forward` is the real `HOST:PORT` behind it, if there is one.
+    """
 
     id: str
     subnet: str
