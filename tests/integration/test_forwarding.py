@@ -318,7 +318,7 @@ def test_the_wrong_user(echo_port: int) -> None:
 def test_a_key_of_the_users_own(echo_port: int, emulator: Emulator, instance_ids: dict[str, str], home: Path) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519")
     file = home / "key"
-    file.write_bytes(key.export_private_key(passphrase="open sesame", rounds=2))
+    file.write_bytes(key.export_private_key(passphrase="open sesame", rounds=50))
     machine = emulator.state.machine_of(instance_ids["web-1"])
     assert machine
     emulator.state.put_machine(replace(machine, authorized_keys=(key.export_public_key().decode(),)))

@@ -97,8 +97,8 @@ def reader_of(database: Database) -> str:
         UsageError: It has none.
     """
     if not database.reader_host:
-        what = "the cluster" if database.cluster else "an instance, and no cluster:"
-        raise UsageError(f"{database.id} has no reader endpoint: it is {what} {database.id}", hint="leave out --reader")
+        kind = "a cluster without a reader endpoint" if database.cluster else "an instance; clusters have readers"
+        raise UsageError(f"{database.id} is {kind}", hint="leave out --reader, or give the cluster's identifier")
     return database.reader_host
 
 
@@ -118,7 +118,7 @@ def _known(session: Session) -> str:
     if not names:
         return "there is none at all; is the region right?"
     shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    return f"there are {shown}; is the region right?"
+    return f"known here: {shown}; is the region right?"
 
 
 def _instances(session: Session, identifier: str = "") -> list[Database]:
