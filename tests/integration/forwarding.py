@@ -15,7 +15,7 @@ from eicctl.aws.targets import resolve
 from eicctl.errors import EicctlError
 from eicctl.model import TargetRequest
 from eicctl.ssh.forwarding import Finished, Forward, Forwarder
-from eicctl.ssh.login import LoginRequest
+from eicctl.ssh.in_process import LoginRequest
 from eicctl.ssh.machine import rotation_to
 from eicctl.ssh.rotation import Rotation
 from eicctl.ssh.transport import Remote
@@ -29,12 +29,13 @@ class Record:
     events: list[str] = field(default_factory=list)
     stayed: list[int] = field(default_factory=list)
     cut: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     errors: list[EicctlError] = field(default_factory=list)
     opened_numbers: list[int] = field(default_factory=list)
     finished: list[Finished] = field(default_factory=list)
 
-    def pinned(self, label: str, alias: str, fingerprint: str) -> None:
-        self.events.append("pinned")
+    def noted(self, label: str, text: str) -> None:
+        self.notes.append(text)
 
     def renewed(self, label: str, staying: int, seconds: float) -> None:
         self.events.append("renewed")

@@ -22,9 +22,8 @@ import pytest
 from eicctl import errors
 from eicctl.emulator.server import Emulator
 from eicctl.ssh import rotation
-from eicctl.ssh.command import known_hosts
-from eicctl.ssh.login import LoginRequest
-from eicctl.ssh.pins import HostKeyError
+from eicctl.ssh.in_process import HostKeyError, LoginRequest
+from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.transport import Remote
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.forwarding import Running, echo, forwarding, target
@@ -255,8 +254,7 @@ def test_new_connections_wait_while_a_lost_one_is_replaced(echo_port: int, emula
         with pytest.raises(ConnectionResetError):
             old.recv(1)
         assert exchange(running.port, b"patience") == b"patience"
-        told = running.record.events
-        assert [event for event in told if event != "pinned"] == ["lost", "retrying", "retrying", "recovered"]
+        assert running.record.events == ["lost", "retrying", "retrying", "recovered"]
         assert running.record.cut == [1]
 
 
@@ -286,26 +284,53 @@ def test_a_server_that_says_nothing_is_left(echo_port: int, emulator: Emulator) 
 # Login and host keys
 
 
-def test_a_host_key_is_kept_and_then_checked(echo_port: int, instance_ids: dict[str, str]) -> None:
-    remote = Remote("localhost", echo_port)
-    with forwarding(remote) as running:
-        assert running.record.events == ["pinned"]
-    line = known_hosts().read_text()
-    assert line.startswith(f"{instance_ids['web-1']} ssh-ed25519 ")
-    with forwarding(remote) as running:
-        assert running.record.events == []
-    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
-    known_hosts().write_text(f"{instance_ids['web-1']} {other}")
-    with pytest.raises(HostKeyError, match="not the one that was seen first") as caught, forwarding(remote):
-        pass
-    assert f"ssh-keygen -R {instance_ids['web-1']}" in str(caught.value.hint)
+def new_key(algorithm: str = "ssh-ed25519") -> str:
+    """Another host's key as `TYPE BASE64`."""
+    return asyncssh.generate_private_key(algorithm).export_public_key().decode().strip()
 
 
-def test_a_key_of_another_type_is_not_taken_for_a_new_one(echo_port: int, instance_ids: dict[str, str]) -> None:
-    other = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key().decode()
-    known_hosts().write_text(f"{instance_ids['web-1']} {other}")
-    with pytest.raises(HostKeyError), forwarding(Remote("localhost", echo_port)):
+def test_the_host_keys_are_those_of_the_console(echo_port: int, instance_ids: dict[str, str]) -> None:
+    remote, name = Remote("localhost", echo_port), instance_ids["web-1"]
+    with forwarding(remote) as running:
+        assert any("pinned from its console output" in note for note in running.record.notes)
+    (key,) = by_instance().keys(name)
+    with forwarding(remote) as running:
+        assert not any("host key" in note for note in running.record.notes)
+    by_instance().pin(name, [new_key()])
+    with pytest.raises(HostKeyError, match="is not a known one") as caught, forwarding(remote):
         pass
+    assert "was rebuilt" in str(caught.value.hint)
+    by_instance().pin(name, [key])
+
+
+def test_the_first_key_seen_is_kept(echo_port: int, instance_ids: dict[str, str]) -> None:
+    with forwarding(Remote("localhost", echo_port), login=LoginRequest(check="accept-new"), duration=2) as running:
+        assert by_instance().keys(instance_ids["web-1"])[0].startswith("ssh-ed25519 ")
+        wait_for(lambda: renewals(running) == 1)  # with the kept key
+
+
+def test_a_strict_check_takes_no_unknown_key(echo_port: int) -> None:
+    with (
+        pytest.raises(errors.UsageError, match="no host key"),
+        forwarding(Remote("localhost", echo_port), login=LoginRequest(check="strict")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("check", ["console", "accept-new", "strict"])
+def test_a_key_of_another_type_is_not_taken_for_a_new_one(
+    echo_port: int, instance_ids: dict[str, str], check: Any
+) -> None:
+    by_instance().pin(instance_ids["web-1"], [new_key("ecdsa-sha2-nistp256")])
+    with pytest.raises(HostKeyError), forwarding(Remote("localhost", echo_port), login=LoginRequest(check=check)):
+        pass
+
+
+def test_no_check(echo_port: int, instance_ids: dict[str, str]) -> None:
+    by_instance().pin(instance_ids["web-1"], [new_key()])
+    with forwarding(Remote("localhost", echo_port), login=LoginRequest(check="off")) as running:
+        assert exchange(running.port, b"unchecked") == b"unchecked"
+        assert any("is not checked" in note for note in running.record.notes)
 
 
 def test_the_wrong_user(echo_port: int) -> None:

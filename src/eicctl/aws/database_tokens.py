@@ -7,15 +7,14 @@ is in no argument, no message and no log.
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from eicctl import files
 from eicctl.aws.failures import translated
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError, LocalError
+from eicctl.errors import EicctlError
 
 RENEWED_EVERY = 600.0
 """Seconds after which a token in a file is replaced: well before its 15 minutes are over."""
@@ -61,14 +60,14 @@ def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlE
     Raises:
         EicctlError: The first content cannot be had, or not written.
     """
-    _write(path, content())
+    files.write_whole(path, content())
     over = threading.Event()
 
     def renew() -> None:
         pause = RENEWED_EVERY
         while not over.wait(pause):
             try:
-                _write(path, content())
+                files.write_whole(path, content())
                 pause = RENEWED_EVERY
             except EicctlError as error:
                 failed(error)
@@ -80,16 +79,3 @@ def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlE
     finally:
         over.set()
         path.unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise LocalError(f"cannot write {path}: {error.strerror}") from error

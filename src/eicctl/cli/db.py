@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from eicctl.cli import options, report
-from eicctl.cli.through import bind_port, login_request, through_options, warn_of
+from eicctl.cli.through import bind_port, through_options, warn_of
 from eicctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
     from eicctl.cli.database_lines import LocalDatabase
     from eicctl.cli.forward_events import Events
+    from eicctl.ssh.in_process import LoginRequest
 
 
 @click.command
@@ -59,9 +59,7 @@ def command(
     print_url: bool,
     print_password: bool,
     via: str | None,
-    os_user: str | None,
-    private_key_file: Path | None,
-    no_send_key: bool,
+    login: Callable[[], LoginRequest],
     instance_connect_endpoint_id: str | None,
     max_tunnel_duration: int | None,
     bind: str | None,
@@ -115,7 +113,7 @@ def command(
         )
         if way.is_direct and not via:
             return way.serve_directly(ready)
-        return way.serve_through(via, login_request(os_user, private_key_file, no_send_key), ready)
+        return way.serve_through(via, login(), ready)
 
 
 def _events(output: str, verbose: bool, url_only: bool) -> Events:

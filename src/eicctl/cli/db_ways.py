@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
     from eicctl.ssh.forwarding import Observer
-    from eicctl.ssh.login import LoginRequest
+    from eicctl.ssh.in_process import LoginRequest
     from eicctl.tunnel.channel import Ending
 
 RDP = 3389

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from eicctl.cli import options
-from eicctl.cli.through import bind_port, login_request, rotation, serve, through_options, warn_of
+from eicctl.cli.through import bind_port, rotation, serve, through_options, warn_of
 from eicctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from eicctl.aws.session import Session
+    from eicctl.ssh.in_process import LoginRequest
     from eicctl.ssh.rotation import Rotation
     from eicctl.ssh.specs import ForwardSpec
     from eicctl.ssh.transport import Remote
@@ -42,9 +42,7 @@ def command(
     forwards: tuple[str, ...],
     socks: int | None,
     via: str | None,
-    os_user: str | None,
-    private_key_file: Path | None,
-    no_send_key: bool,
+    login: Callable[[], LoginRequest],
     instance_connect_endpoint_id: str | None,
     max_tunnel_duration: int | None,
     bind: str | None,
@@ -70,7 +68,7 @@ def command(
     specs = [parse_forward(text) for text in forwards]
     _check(specs, socks, via)
     events = events_for(output, verbose=verbose)
-    login = login_request(os_user, private_key_file, no_send_key)
+    how = login()
     machines: dict[str, Rotation] = {}
 
     def machine(words: str) -> Rotation:
@@ -78,7 +76,7 @@ def command(
             machines[words] = rotation(
                 session,
                 words,
-                login,
+                how,
                 events,
                 endpoint_id=instance_connect_endpoint_id,
                 max_tunnel_duration=max_tunnel_duration,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from socket import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -18,6 +19,7 @@ from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.ssh.forwarding import Forward, Observer
+    from eicctl.ssh.host_keys import Check
     from eicctl.ssh.in_process import LoginRequest
     from eicctl.ssh.rotation import Rotation, Watcher
 
@@ -33,6 +35,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Log in with this key; none is pushed.",
     ),
     click.option("--no-send-key", is_flag=True, help="Push no key; use those of the agent and of ~/.ssh."),
+    click.option(
+        "--host-key-check",
+        type=click.Choice(["console", "accept-new", "strict", "off"]),
+        help="Trust the host keys on the instance's console (default), the first seen, known ones, or any.",
+    ),
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
     click.option(
         "--max-tunnel-duration",
@@ -50,23 +57,37 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 def through_options(function: Command) -> Command:
     """Add how to log in to an instance, and where to listen.
 
-    The command takes `via`, `os_user`, `private_key_file`, `no_send_key`, `instance_connect_endpoint_id`,
+    The command takes `via`, `login` (a function that returns the `LoginRequest`), `instance_connect_endpoint_id`,
     `max_tunnel_duration`, `bind` and `verbose`.
     """
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        os_user: str | None,
+        private_key_file: Path | None,
+        no_send_key: bool,
+        host_key_check: Check | None,
+        **rest: Any,
+    ) -> Any:
+        def login() -> LoginRequest:
+            from eicctl.cli.openssh import configured_check
+            from eicctl.ssh.in_process import LoginRequest
+
+            check = host_key_check or configured_check()
+            return LoginRequest(os_user or "", private_key_file, not no_send_key, _passphrase, check)
+
+        return function(*args, login=login, **rest)
+
+    decorated: Any = wrapper
     for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return cast("Command", decorated)
 
 
-def login_request(os_user: str | None, private_key_file: Path | None, no_send_key: bool) -> LoginRequest:
-    """Return the login that the options describe; a key's passphrase is asked for on the terminal."""
-    from eicctl.ssh.in_process import LoginRequest
-
-    def ask(path: str) -> str:
-        answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
-        return answer
-
-    return LoginRequest(os_user or "", private_key_file, not no_send_key, ask)
+def _passphrase(path: str) -> str:
+    answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    return answer
 
 
 def rotation(

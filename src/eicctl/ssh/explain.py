@@ -60,7 +60,7 @@ def changed_key(session: Session, target: Target, offered: str | None) -> str:
             f"the host key of {name} is not the pinned one, and its console output does not tell why. If its "
             f"system was installed anew, forget the old key: {accept}; if not, something else answers in its place"
         )
-    if offered in map(fingerprint, on_console):
+    if offered and offered in map(fingerprint, on_console):
         return (
             f"{name} was rebuilt: the key that it shows now is the one on its console, which AWS vouches for. "
             f"Forget the old one, and connect again: {accept}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ class SshConnection:
             await self._settled()
             self._channel.abort()
             if isinstance(error, (asyncssh.Error, OSError, ValueError)):
-                raise await in_thread(lambda: self._explained(error, login, host_keys)) from error
+                raise await in_thread(functools.partial(self._explained, error, login, host_keys)) from error
             raise
 
     async def _settled(self) -> None:
