@@ -83,7 +83,7 @@ def check_port(request: TargetRequest) -> None:
         return
     raise UsageError(
         f"an endpoint reaches ports 22 and 3389 only, not {port}",
-        hint=f"go through SSH on an instance: eicctl ssh INSTANCE -N -L {port}:HOST:{port}",
+        hint=f"go through SSH on an instance: eicctl forward --via INSTANCE HOST:{port}; eicctl db for databases",
     )
 
 
