@@ -199,24 +199,32 @@ def renewals(running: Running) -> int:
     return running.record.events.count("renewed")
 
 
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renew after a quarter of the duration already: a busy machine has time for it, and the test need not wait."""
+    monkeypatch.setattr(rotation, "MARGIN", 0.75)
+
+
+@pytest.mark.usefixtures("early")
 def test_no_connection_fails_when_the_ssh_connection_is_renewed(echo_port: int, emulator: Emulator) -> None:
-    with forwarding(Remote("localhost", echo_port), duration=2) as running:
+    with forwarding(Remote("localhost", echo_port), duration=8) as running:
         most, tasks = 0, running.tasks()
         with Visitors(running.port, count=8, longest=0.3) as visitors:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while renewals(running) < 3 and time.monotonic() < deadline:
                 most = max(most, sum(emulator.connections().values()))
                 time.sleep(0.02)
         assert (visitors.failures, renewals(running) >= 3) == ([], True)
         assert visitors.done > 50
-        assert most <= 2
+        assert most <= 3  # two where the machine is not so busy that visits outlast a renewal
         assert {"lost", "retrying", "expired"} & set(running.record.events) == set()
         # Nothing piles up: the old connections and all that carried them are gone.
         wait_for(lambda: running.tasks() <= tasks + 2 and sum(emulator.connections().values()) == 1)
 
 
+@pytest.mark.usefixtures("early")
 def test_an_old_connection_stays_until_its_tunnel_ends(echo_port: int, emulator: Emulator) -> None:
-    with forwarding(Remote("localhost", echo_port), duration=2) as running, connect(running.port) as old:
+    with forwarding(Remote("localhost", echo_port), duration=5) as running, connect(running.port) as old:
         old.sendall(b"1")
         assert old.recv(1) == b"1"
         wait_for(lambda: renewals(running) == 1)
@@ -228,15 +236,15 @@ def test_an_old_connection_stays_until_its_tunnel_ends(echo_port: int, emulator:
             # It is reset, so that nobody takes what has come for everything.
             with pytest.raises(ConnectionResetError):
                 old.recv(1)
-            fresh.sendall(b"3")
-            assert fresh.recv(1) == b"3"
+        assert exchange(running.port, b"3") == b"3"
         wait_for(lambda: "expired" in running.record.events)
         assert running.record.stayed[0] == 1
-        assert running.record.cut == [1]
+        assert running.record.cut[0] == 1
 
 
+@pytest.mark.usefixtures("early")
 def test_a_renewal_that_fails_is_tried_again_while_the_old_one_serves(echo_port: int, emulator: Emulator) -> None:
-    with forwarding(Remote("localhost", echo_port), duration=4) as running:
+    with forwarding(Remote("localhost", echo_port), duration=8) as running:
         emulator.add_fault("refuse", status=503, times=1)
         wait_for(lambda: "retrying" in running.record.events)
         assert exchange(running.port, b"still there") == b"still there"

@@ -122,7 +122,7 @@ def test_other_ports_are_refused_with_the_way_out(port: int) -> None:
     with pytest.raises(errors.UsageError) as told:
         found("web-1", remote_port=port)
     assert told.value.hint
-    assert f"-L {port}:HOST:{port}" in told.value.hint
+    assert f"eicctl forward --via INSTANCE HOST:{port}" in told.value.hint
 
 
 def test_any_port_when_told(endpoint: dict[str, Any]) -> None:
