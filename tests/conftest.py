@@ -22,12 +22,18 @@ def enough_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def find_program(name: str) -> str | None:
+    """Where a program is; Debian has sbin, and a folder for PostgreSQL's server, outside of users' paths."""
+    folders = ["/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))]
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *folders]))
+
+
 @pytest.fixture(autouse=True)
 def needed_programs(request: pytest.FixtureRequest) -> None:
     """Skip a test whose programs are not installed; in CI that is a failure."""
     for marker in request.node.iter_markers("needs"):
         for program in marker.args:
-            if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin"):
+            if find_program(program):
                 continue
             if os.environ.get("CI"):
                 pytest.fail(f"{program} is not installed")

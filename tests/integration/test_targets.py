@@ -14,7 +14,7 @@ from eicctl.model import Target, TargetRequest
 
 
 def found(words: str = "", **request: Any) -> Target:
-    names = {"db.example.com": ["10.0.2.50"], "outside.example.com": ["203.0.113.9"]}
+    names = {"db.example.com": ["10.0.2.50"], "outside.example.com": ["203.0.113.9"], "public.example.com": ["3.5.1.1"]}
     return resolve(Session(), TargetRequest(words=words, **request), resolver=lambda name: names.get(name, []))
 
 
@@ -43,6 +43,23 @@ def test_an_address_without_an_instance(endpoint: dict[str, Any]) -> None:
 
 def test_a_dns_name_that_leads_into_the_vpc(endpoint: dict[str, Any]) -> None:
     assert found("db.example.com", remote_port=3389).address == "10.0.2.50"
+
+
+def test_a_dns_name_in_the_place_of_an_address(endpoint: dict[str, Any]) -> None:
+    target = found(private_ip_address="db.example.com", remote_port=3389)
+    assert (target.address, target.remote_port, target.instance_id) == ("10.0.2.50", 3389, "")
+
+
+def test_an_address_that_does_not_resolve(endpoint: dict[str, Any]) -> None:
+    with pytest.raises(errors.NotFoundError, match="does not resolve from here") as caught:
+        found(private_ip_address="nobody.example.com", remote_port=3389)
+    assert "--via INSTANCE" in str(caught.value.hint)
+
+
+def test_an_address_that_resolves_to_a_public_one(endpoint: dict[str, Any]) -> None:
+    with pytest.raises(errors.NotFoundError, match="no VPC") as caught:
+        found(private_ip_address="public.example.com", remote_port=3389)
+    assert "public" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("words", ["outside.example.com", "nobody", "192.0.2.1", "i-0123456789abcdef0"])
@@ -105,7 +122,7 @@ def test_other_ports_are_refused_with_the_way_out(port: int) -> None:
     with pytest.raises(errors.UsageError) as told:
         found("web-1", remote_port=port)
     assert told.value.hint
-    assert f"-L {port}:HOST:{port}" in told.value.hint
+    assert f"eicctl forward --via INSTANCE HOST:{port}" in told.value.hint
 
 
 def test_any_port_when_told(endpoint: dict[str, Any]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +14,17 @@ from eicctl.aws.failures import translated
 from eicctl.aws.instances import list_instances
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
-from eicctl.aws.told import INSTANCE_ID, check_port, is_address, parse_address, told_in_full
+from eicctl.aws.told import (
+    INSTANCE_ID,
+    Resolver,
+    addresses_of,
+    check_port,
+    is_address,
+    told_in_full,
+    with_address,
+)
 from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
 from eicctl.model import Endpoint, Instance, Target, TargetRequest
-
-Resolver = Callable[[str], list[str]]
-"""Returns the addresses of a DNS name, or an empty list."""
 
 _CONNECTABLE = ("running", "pending", "stopping")
 
@@ -43,14 +47,6 @@ class _Found:
     instance: Instance | None = None
 
 
-def addresses_of(name: str) -> list[str]:
-    """Return what the system's resolver says of a DNS name; an empty list where it says nothing."""
-    try:
-        return list(dict.fromkeys(str(row[4][0]) for row in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)))
-    except (OSError, UnicodeError):
-        return []
-
-
 def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = addresses_of) -> Target:
     """Return the target that a request means.
 
@@ -67,6 +63,7 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
         return target
     if not (request.words or request.instance_id or request.private_ip_address):
         raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
+    request = with_address(request, resolver)
     found, endpoints = both(lambda: _find(session, request, resolver), lambda: _endpoints(session, request))
     return _joined(session, request, found, endpoints)
 
@@ -107,7 +104,7 @@ def _endpoints(session: Session, request: TargetRequest) -> list[Endpoint]:
 
 
 def _joined(session: Session, request: TargetRequest, found: _Found, endpoints: Sequence[Endpoint]) -> Target:
-    address = parse_address(request.private_ip_address) if request.private_ip_address else found.address
+    address = request.private_ip_address or found.address
     if request.endpoint_id:
         endpoint = endpoints[0]
         if not endpoint.usable:
@@ -216,7 +213,11 @@ def _by_address(session: Session, address: str) -> _Found:
         row for row in vpcs if _holds(_ranges(row, "CidrBlockAssociationSet", "Ipv6CidrBlockAssociationSet"), address)
     ]
     if not holding:
-        raise NotFoundError(f"no VPC in {session.region} holds the address {address}", hint="is the region right?")
+        public = "an endpoint reaches private addresses, and this is a public one; or is the region not the right one?"
+        raise NotFoundError(
+            f"no VPC in {session.region} holds the address {address}",
+            hint=public if ipaddress.ip_address(address).is_global else "is the region right?",
+        )
     if len(holding) > 1:
         listed = ", ".join(row["VpcId"] for row in holding)
         raise AmbiguousError(

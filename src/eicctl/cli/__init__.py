@@ -23,6 +23,8 @@ COMMANDS = {
     "ssh-config": "Let plain ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
     "run": "Run a command on many instances at a time.",
     "tunnel": "Listen on a local port and carry each connection to the target.",
+    "forward": "Forward local ports to any port, through SSH on an instance.",
+    "db": "Connect a local port to a database, directly or through an instance.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",

@@ -180,7 +180,7 @@ def login_options(function: Command) -> Command:
             os_user,
             private_key_file,
             no_send_key,
-            host_key_check or _configured_check(),
+            host_key_check or configured_check(),
             print_command,
             max_tunnel_duration,
             allow_any_port,
@@ -219,7 +219,8 @@ def login_options(function: Command) -> Command:
     return cast("Command", decorated)
 
 
-def _configured_check() -> Check:
+def configured_check() -> Check:
+    """Return how the user has set host keys to be checked in config.toml; `console` where nothing is set."""
     from eicctl import settings
 
     known: tuple[Check, ...] = ("console", "accept-new", "strict", "off")

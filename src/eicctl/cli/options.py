@@ -74,7 +74,9 @@ endpoint_settings = _all(
 
 instance_settings = _all(
     click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
-    click.option("--private-ip-address", metavar="ADDRESS", help="Address to connect to; default: the instance's."),
+    click.option(
+        "--private-ip-address", metavar="ADDRESS", help="Address or DNS name to connect to; default: the instance's."
+    ),
 )
 """Which instance or address. Takes `instance_id` and `private_ip_address`."""
 

@@ -27,6 +27,23 @@ async def open_forward(connect: Connect, host: str, port: int) -> asyncssh.SSHTC
     streams = await connect(host, port)
     if streams is None:
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
+    return _joined(streams)
+
+
+async def open_unix_forward(path: str) -> asyncssh.SSHTCPSession[bytes]:
+    """Connect to a Unix socket of this computer, as `open_forward` does to a port.
+
+    Raises:
+        ChannelOpenError: Nothing answers there.
+    """
+    try:
+        return _joined(await asyncio.open_unix_connection(path))
+    except OSError as error:
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, error.strerror or str(error)) from error
+
+
+def _joined(streams: Streams) -> asyncssh.SSHTCPSession[bytes]:
+    """Return the session that carries the bytes of a channel to and from the streams."""
 
     async def handler(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
         await _join(reader, writer, *streams)

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncssh
 
-from eicctl.emulator.forward import Connect, open_forward
+from eicctl.emulator.forward import Connect, open_forward, open_unix_forward
 from eicctl.emulator.shell import run
 from eicctl.emulator.state import Machine, State
 
@@ -74,6 +74,9 @@ class _Server(asyncssh.SSHServer):
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
         return open_forward(self._connect, dest_host, dest_port)
+
+    def unix_connection_requested(self, dest_path: str) -> Any:
+        return open_unix_forward(dest_path)
 
     def server_requested(self, listen_host: str, listen_port: int) -> bool:
         return listen_host in ("", "localhost", "127.0.0.1", "::1")

@@ -6,12 +6,15 @@ import contextlib
 import re
 import shlex
 
+from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
+from eicctl.model import Target
+from eicctl.ssh.command import host_of
 from eicctl.ssh.console_keys import fingerprint
 from eicctl.ssh.host_keys import read_console
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
-from eicctl.ssh.os_user import image_user
+from eicctl.ssh.os_user import OsUser, image_user
 
 FAILED = 255
 """OpenSSH's exit code for an error of its own (ssh(1), EXIT STATUS)."""
@@ -31,47 +34,53 @@ def explain(code: int, stderr: str, login: Login) -> str | None:
     if code != FAILED:
         return None
     if any(words in stderr for words in _CHANGED):
-        return _other_key(stderr, login)
+        offered = _OFFERED.search(stderr)
+        return changed_key(login.session, login.target, offered[1] if offered else None)
     if "Permission denied (" in stderr:
-        return _refused(login)
+        return refused(login.session, login.target, login.user, pushed=bool(login.key))
     return None
 
 
-def _other_key(stderr: str, login: Login) -> str:
-    """Tell a rebuilt instance from something worse: AWS vouches for what is on the console."""
+def changed_key(session: Session, target: Target, offered: str | None) -> str:
+    """Tell a rebuilt instance from something worse: AWS vouches for what is on the console.
+
+    Args:
+        session: Access to AWS.
+        target: The host.
+        offered: The fingerprint (`SHA256:…`) of the key that it shows, or None where that is not known.
+    """
     on_console: tuple[str, ...] = ()
-    if login.target.instance_id:
+    if target.instance_id:
         with contextlib.suppress(EicctlError):
-            on_console = read_console(login.session, login.target.instance_id)
-    offered = _OFFERED.search(stderr)
-    known = by_instance()
-    accept = shlex.join(["ssh-keygen", "-R", login.name, "-f", str(known.path)])
+            on_console = read_console(session, target.instance_id)
+    known, name = by_instance(), host_of(target)
+    accept = shlex.join(["ssh-keygen", "-R", name, "-f", str(known.path)])
     if not on_console:
         return (
-            f"the host key of {login.name} is not the pinned one, and its console output does not tell why. If its "
+            f"the host key of {name} is not the pinned one, and its console output does not tell why. If its "
             f"system was installed anew, forget the old key: {accept}; if not, something else answers in its place"
         )
-    if offered and offered[1] in map(fingerprint, on_console):
+    if offered and offered in map(fingerprint, on_console):
         return (
-            f"{login.name} was rebuilt: the key that it shows now is the one on its console, which AWS vouches for. "
+            f"{name} was rebuilt: the key that it shows now is the one on its console, which AWS vouches for. "
             f"Forget the old one, and connect again: {accept}"
         )
-    if set(known.keys(login.name)) <= set(on_console):
+    if set(known.keys(name)) <= set(on_console):
         return (
-            f"do not connect: the console of {login.name} still has the pinned key, and what answers shows another. "
+            f"do not connect: the console of {name} still has the pinned key, and what answers shows another. "
             "Either somebody has changed the host keys on the instance, or something else answers in its place"
         )
     return (
-        f"do not connect: what answers for {login.name} shows neither the pinned key nor one that is on its console. "
+        f"do not connect: what answers for {name} shows neither the pinned key nor one that is on its console. "
         f"If you know why, forget the pinned one: {accept}"
     )
 
 
-def _refused(login: Login) -> str:
-    user = login.user
-    if not login.key:
+def refused(session: Session, target: Target, user: OsUser, *, pushed: bool) -> str:
+    """Return a hint for a login that the server has refused; `pushed` is whether a key was pushed for it."""
+    if not pushed:
         return f"the instance does not accept this key for the OS user {user.name}; --os-user gives another user"
-    of_image = image_user(login.session, login.target)
+    of_image = image_user(session, target)
     if of_image and user.name != of_image:
         return f"the instance's image has the OS user {of_image}, not {user.name}: --os-user {of_image}"
     doubt = f"{user.name} is a guess from the AMI (--os-user gives another), or " if user.source == "image" else ""

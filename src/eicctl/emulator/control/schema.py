@@ -31,7 +31,18 @@ __all__ = [
     "WorldSpec",
 ]
 
-ENGINES = ("postgres", "mysql", "mariadb", "oracle-se2", "oracle-ee", "sqlserver-ex", "sqlserver-se", "sqlserver-ee")
+ENGINES = (
+    "postgres",
+    "mysql",
+    "mariadb",
+    "aurora-postgresql",
+    "aurora-mysql",
+    "oracle-se2",
+    "oracle-ee",
+    "sqlserver-ex",
+    "sqlserver-se",
+    "sqlserver-ee",
+)
 _USER = r"[A-Za-z_][A-Za-z0-9._-]{0,31}"
 _COUNTS = range(1, 1001)
 _RESERVED = 4
@@ -181,6 +192,9 @@ class _VpcReader:
         address = table.address("address", 4)
         subnet = self._subnet_of(table, address)
         self._take(table, "address", address, 1, subnet.cidr)
+        reader = table.address("reader_address", 4, needed=False)
+        if reader:
+            self._take(table, "reader_address", reader, 1, subnet.cidr)
         database = DatabaseSpec(
             id=table.text("id", pattern=r"[A-Za-z](-?[A-Za-z0-9]){0,62}", form="letters, digits and single hyphens"),
             subnet=subnet.name,
@@ -189,7 +203,11 @@ class _VpcReader:
             address=address,
             groups=self._known(table),
             forward=table.host_port("forward"),
+            reader_address=reader,
+            iam_auth=table.get("iam_auth", bool, False),
         )
+        if reader and not database.is_cluster:
+            raise table.wrong("reader_address", f"is for the engines of Aurora, not for {database.engine}")
         table.done()
         return database
 

@@ -188,31 +188,59 @@ class _VpcSeeder:
     def _make_database(self, spec: DatabaseSpec) -> None:
         subnet = self._subnets[spec.subnet]
         group_ids = self._group_ids(spec.groups)
-        database = rds(self._spec.region).create_db_instance(
-            {
-                "db_instance_identifier": spec.id,
-                "engine": spec.engine,
-                "db_instance_class": "db.t3.micro",
-                "allocated_storage": 20,
-                "master_username": "demo",
-                "master_user_password": secrets.token_urlsafe(16),
-                "port": spec.port,
-                "vpc_security_group_ids": group_ids,
-                "availability_zone": subnet.availability_zone,
-                "db_subnet_group_name": self._database_subnets(),
-            }
+        common = {
+            "engine": spec.engine,
+            "master_username": "demo",
+            "master_user_password": secrets.token_urlsafe(16),
+            "port": spec.port,
+            "vpc_security_group_ids": group_ids,
+            "db_subnet_group_name": self._database_subnets(),
+            "enable_iam_database_authentication": spec.iam_auth,
+        }
+        instance = {"db_instance_class": "db.t3.medium", "availability_zone": subnet.availability_zone}
+        backend = rds(self._spec.region)
+        if not spec.is_cluster:
+            made = backend.create_db_instance(
+                {"db_instance_identifier": spec.id, "allocated_storage": 20, **common, **instance}
+            )
+            self._place_database(spec, spec.address, [str(made.address)])
+            return
+        cluster = backend.create_db_cluster({"db_cluster_identifier": spec.id, **common})
+        cluster.status = "available"
+        members = [
+            backend.create_db_instance(
+                {
+                    "db_instance_identifier": f"{spec.id}-{number}",
+                    "db_cluster_identifier": spec.id,
+                    "engine": spec.engine,
+                    **instance,
+                }
+            )
+            for number in range(1, 3 if spec.reader_address else 2)
+        ]
+        names = [str(member.address) for member in members]
+        # Without a reader, the reader endpoint leads to the writer (RDS user guide, Aurora endpoints).
+        reader = str(cluster.reader_endpoint)
+        self._place_database(
+            spec, spec.address, [str(cluster.endpoint), names[0], *([] if spec.reader_address else [reader])]
         )
-        interfaces.make(self._ec2, subnet, group_ids, "RDSNetworkInterface", address=spec.address)
+        if spec.reader_address:
+            self._place_database(spec, spec.reader_address, [reader, names[1]])
+
+    def _place_database(self, spec: DatabaseSpec, address: str, names: list[str]) -> None:
+        """Give a database its place in the VPC."""
+        group_ids = self._group_ids(spec.groups)
+        interfaces.make(self._ec2, self._subnets[spec.subnet], group_ids, "RDSNetworkInterface", address=address)
         self._state.put_machine(
             Machine(
                 kind="service",
                 name=spec.id,
-                address=spec.address,
+                address=address,
                 region=self._spec.region,
                 vpc_id=self._vpc.id,
                 forwards=((spec.port, spec.forward),) if spec.forward else (),
                 security_group_ids=tuple(group_ids),
-                names=(str(database.address),),
+                names=tuple(names),
             )
         )
 

@@ -60,7 +60,10 @@ class InstanceSpec:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSpec:
-    """An RDS instance at a private address; `forward` is the real `HOST:PORT` behind it, if there is one."""
+    """An RDS instance at a private address, or an Aurora cluster with its writer there.
+
+    `forward` is the real `HOST:PORT` behind it, if there is one.
+    """
 
     id: str
     subnet: str
@@ -69,6 +72,13 @@ class DatabaseSpec:
     address: str
     groups: tuple[str, ...]
     forward: str
+    reader_address: str
+    iam_auth: bool
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is an Aurora cluster."""
+        return self.engine.startswith("aurora-")
 
 
 @dataclass(frozen=True, slots=True)

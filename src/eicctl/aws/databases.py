@@ -1,0 +1,272 @@
+"""RDS instances and Aurora clusters: where they listen, and who may connect to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from eicctl.aws.choice import Place, choose_endpoint, usable_name
+from eicctl.aws.endpoints import get_endpoint, list_endpoints
+from eicctl.aws.failures import translated
+from eicctl.aws.parallel import both
+from eicctl.aws.session import Session
+from eicctl.aws.told import Resolver, address_of, addresses_of
+from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
+from eicctl.model import Target
+
+_DOWN = frozenset({"stopped", "stopping", "starting", "creating", "deleting", "failed", "restore-error"})
+"""States in which a database takes no connections. In all others (`backing-up`, `modifying`, …) it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An RDS instance or an Aurora cluster, as RDS describes it.
+
+    Attributes:
+        id: Its identifier.
+        cluster: Whether it is a cluster.
+        engine: RDS's name of the engine (`postgres`, `aurora-mysql`, …).
+        host: The DNS name of its endpoint; a cluster's leads to the writer.
+        port: Its port.
+        status: RDS's word (`available`, …).
+        reader_host: A cluster's reader endpoint, or an empty string.
+        security_group_ids: Its groups.
+        availability_zone: Where an instance is; empty for a cluster.
+        master_user: The name of its first user.
+        name: The database that was made with it, or an empty string.
+        iam_auth: Whether IAM authentication is on.
+    """
+
+    id: str
+    cluster: bool
+    engine: str
+    host: str
+    port: int
+    status: str
+    reader_host: str = ""
+    security_group_ids: tuple[str, ...] = ()
+    availability_zone: str = ""
+    master_user: str = ""
+    name: str = ""
+    iam_auth: bool = False
+
+
+def find_database(session: Session, words: str) -> Database | None:
+    """Return the database that an identifier, an ARN or a host name means; None for a host that RDS does not know.
+
+    For a cluster's reader or custom endpoint, `host` is that one.
+
+    Raises:
+        NotFoundError: No database has this identifier.
+        AmbiguousError: An instance and a cluster have it.
+    """
+    words = words.removeprefix("rds:")
+    if words.startswith("arn:"):
+        words = words.rpartition(":")[2]
+    if "." in words:
+        return _by_host(session, words.rstrip(".").lower())
+    instances, clusters = both(lambda: _instances(session, words.lower()), lambda: _clusters(session, words.lower()))
+    found = instances + clusters
+    if not found:
+        raise NotFoundError(f"there is no database {words!r} in {session.region}", hint=_known(session))
+    if len(found) > 1:
+        raise AmbiguousError(
+            f"an instance and a cluster are called {words!r}",
+            hint="give a host name: " + ", ".join(d.host for d in found),
+        )
+    return found[0]
+
+
+def check_usable(database: Database) -> None:
+    """Raise `UnavailableError` if a database takes no connections now."""
+    kind, option = ("cluster", "db-cluster") if database.cluster else ("instance", "db-instance")
+    if not database.host:
+        raise UnavailableError(f"{database.id} has no endpoint yet: it is {database.status}")
+    if database.status in _DOWN:
+        start = f"aws rds start-{option} --{option}-identifier {database.id}"
+        raise UnavailableError(
+            f"the {kind} {database.id} is {database.status}", hint=start if database.status == "stopped" else None
+        )
+
+
+def reader_of(database: Database) -> str:
+    """Return the host name of a cluster's reader endpoint.
+
+    Raises:
+        UsageError: It has none.
+    """
+    if not database.reader_host:
+        kind = "a cluster without a reader endpoint" if database.cluster else "an instance; clusters have readers"
+        raise UsageError(f"{database.id} is {kind}", hint="leave out --reader, or give the cluster's identifier")
+    return database.reader_host
+
+
+def _by_host(session: Session, host: str) -> Database | None:
+    instances, clusters = both(lambda: _instances(session), lambda: _cluster_rows(session))
+    for row in clusters:
+        custom = [str(name).lower() for name in row.get("CustomEndpoints", [])]
+        cluster = _cluster(row)
+        if host in (cluster.host.lower(), cluster.reader_host.lower(), *custom):
+            return replace(cluster, host=host)
+    return next((database for database in instances if database.host.lower() == host), None)
+
+
+def _known(session: Session) -> str:
+    instances, clusters = both(lambda: _instances(session), lambda: _clusters(session))
+    names = sorted({database.id for database in instances + clusters})
+    if not names:
+        return "there is none at all; is the region right?"
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return f"known here: {shown}; is the region right?"
+
+
+def _instances(session: Session, identifier: str = "") -> list[Database]:
+    request = {"DBInstanceIdentifier": identifier} if identifier else {}
+    return [_instance(row) for row in _rows(session, "describe_db_instances", "DBInstances", request)]
+
+
+def _clusters(session: Session, identifier: str = "") -> list[Database]:
+    return [_cluster(row) for row in _cluster_rows(session, identifier)]
+
+
+def _cluster_rows(session: Session, identifier: str = "") -> list[dict[str, Any]]:
+    request = {"DBClusterIdentifier": identifier} if identifier else {}
+    return _rows(session, "describe_db_clusters", "DBClusters", request)
+
+
+def _rows(session: Session, operation: str, key: str, request: Mapping[str, str]) -> list[dict[str, Any]]:
+    try:
+        with translated("look up the databases"):
+            pages = session.client("rds").get_paginator(operation).paginate(**request)
+            return [row for page in pages for row in page[key]]
+    except NotFoundError:
+        return []
+
+
+def _instance(row: Mapping[str, Any]) -> Database:
+    endpoint = row.get("Endpoint") or {}
+    return Database(
+        id=row["DBInstanceIdentifier"],
+        cluster=False,
+        engine=row.get("Engine", ""),
+        host=endpoint.get("Address", ""),
+        port=int(endpoint.get("Port") or 0),
+        status=row.get("DBInstanceStatus", ""),
+        security_group_ids=_groups(row),
+        availability_zone=row.get("AvailabilityZone", ""),
+        master_user=row.get("MasterUsername", ""),
+        name=row.get("DBName") or "",
+        iam_auth=bool(row.get("IAMDatabaseAuthenticationEnabled")),
+    )
+
+
+def _cluster(row: Mapping[str, Any]) -> Database:
+    return Database(
+        id=row["DBClusterIdentifier"],
+        cluster=True,
+        engine=row.get("Engine", ""),
+        host=row.get("Endpoint") or "",
+        port=int(row.get("Port") or 0),
+        status=row.get("Status", ""),
+        reader_host=row.get("ReaderEndpoint") or "",
+        security_group_ids=_groups(row),
+        master_user=row.get("MasterUsername") or "",
+        name=row.get("DatabaseName") or "",
+        iam_auth=bool(row.get("IAMDatabaseAuthenticationEnabled")),
+    )
+
+
+def _groups(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(group["VpcSecurityGroupId"] for group in row.get("VpcSecurityGroups", []))
+
+
+# The direct way: a database that listens on a port of the service
+
+
+def direct_target(
+    session: Session,
+    database: Database,
+    host: str,
+    *,
+    endpoint_id: str = "",
+    resolver: Resolver = addresses_of,
+    note: Callable[[str], None] = lambda _: None,
+) -> Target:
+    """Return the target for a tunnel straight to a database.
+
+    Args:
+        session: Access to AWS.
+        database: The database.
+        host: The host name to connect to: the writer's or the reader's.
+        endpoint_id: The endpoint to use; empty for the nearest.
+        resolver: Resolves the host name.
+        note: Told in words where the address is not the one of the name.
+
+    Raises:
+        EicctlError: The name does not resolve and the address cannot be found otherwise, or there is no endpoint.
+    """
+    vpc_id = vpc_of(session, database)
+    try:
+        address = address_of(host, resolver)
+    except NotFoundError as error:
+        address = _interface_address(session, database, vpc_id, error)
+        note(f"{host} does not resolve from here; {address} is the only address of RDS with the database's groups")
+    endpoints = [get_endpoint(session, endpoint_id)] if endpoint_id else list_endpoints(session)
+    place = Place(database.id, vpc_id, availability_zone=database.availability_zone)
+    endpoint = endpoints[0] if endpoint_id else choose_endpoint(endpoints, place, address)
+    return Target(
+        address=address,
+        remote_port=database.port,
+        endpoint_id=endpoint.id,
+        endpoint_dns_name=usable_name(endpoint, fips=session.fips),
+        region=session.region,
+        instance_name=database.id,
+    )
+
+
+def vpc_of(session: Session, database: Database) -> str:
+    """Return the VPC that a database is in: that of its security groups."""
+    rows = describe_groups(session, database.security_group_ids)
+    if not rows:
+        raise NotFoundError(f"{database.id} is in no VPC that can be seen: it has no security groups")
+    return str(rows[0]["VpcId"])
+
+
+def describe_groups(session: Session, group_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return security groups as EC2 describes them."""
+    if not group_ids:
+        return []
+    with translated("look up the database's security groups"):
+        rows: list[dict[str, Any]] = session.client("ec2").describe_security_groups(GroupIds=list(group_ids))[
+            "SecurityGroups"
+        ]
+    return rows
+
+
+def _interface_address(session: Session, database: Database, vpc_id: str, error: NotFoundError) -> str:
+    """Return the database's address by its network interface. Routers that drop private addresses from DNS answers
+    (against DNS rebinding) are common, and RDS's names have such addresses."""
+    filters = {"vpc-id": vpc_id, "description": "RDSNetworkInterface"}
+    with translated("look up the database's network interface"):
+        pages = session.client("ec2").get_paginator("describe_network_interfaces")
+        rows = [
+            row
+            for page in pages.paginate(Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()])
+            for row in page["NetworkInterfaces"]
+        ]
+    wanted = set(database.security_group_ids)
+    fitting = [
+        row["PrivateIpAddress"]
+        for row in rows
+        if {group["GroupId"] for group in row.get("Groups", [])} == wanted
+        and database.availability_zone in ("", row.get("AvailabilityZone"))
+    ]
+    if len(fitting) != 1:
+        listed = ", ".join(fitting) or "none"
+        raise NotFoundError(
+            error.message,
+            hint=f"is a router here dropping private addresses from DNS answers? Addresses of RDS that it could be: "
+            f"{listed}. eicctl tunnel --private-ip-address ADDRESS --remote-port {database.port}, or --via INSTANCE",
+        ) from error
+    return str(fitting[0])

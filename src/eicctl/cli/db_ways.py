@@ -1,0 +1,151 @@
+"""The two ways of `eicctl db`: straight to the database, or through SSH on an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from socket import socket
+from typing import TYPE_CHECKING
+
+from eicctl.cli import report
+from eicctl.cli.through import rotation, serve
+from eicctl.errors import INTERRUPTED, EicctlError, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.databases import Database
+    from eicctl.aws.session import Session
+    from eicctl.ssh.forwarding import Observer
+    from eicctl.ssh.in_process import LoginRequest
+    from eicctl.tunnel.channel import Ending
+
+RDP = 3389
+"""The port of the service on which a database can listen (eice-facts.md, Limits)."""
+
+
+@dataclass(frozen=True)
+class LocalPort:
+    """A local port for a database.
+
+    Attributes:
+        session: Access to AWS.
+        database: The database, or None for a host that RDS does not know.
+        remote: The host and the port to connect to.
+        sockets: Listening sockets.
+        observer: Is told what happens.
+        endpoint_id: The endpoint to use, or None for the nearest.
+        max_tunnel_duration: Longest life of a tunnel, in seconds, or None.
+    """
+
+    session: Session
+    database: Database | None
+    remote: tuple[str, int]
+    sockets: Sequence[socket]
+    observer: Observer
+    endpoint_id: str | None
+    max_tunnel_duration: int | None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether an endpoint reaches the database itself. It reaches port 22 too, but there no database listens."""
+        return self.database is not None and self.remote[1] == RDP
+
+    def serve_directly(self, ready: Callable[[str], None]) -> int:
+        """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
+        import asyncio
+
+        from eicctl.aws.databases import direct_target
+        from eicctl.cli.until import interrupted
+        from eicctl.tunnel.dial import Dialer
+        from eicctl.tunnel.listener import Listener
+
+        assert self.database  # noqa: S101 - is_direct
+        host, port = self.remote
+        target = direct_target(self.session, self.database, host, endpoint_id=self.endpoint_id or "", note=report.line)
+        dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, self.max_tunnel_duration)
+        ready(target.endpoint_id)
+
+        async def main() -> None:
+            await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(interrupted())
+
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(main())
+        return INTERRUPTED
+
+    def serve_through(self, via: str | None, login: LoginRequest, ready: Callable[[str], None]) -> int:
+        """Serve until Ctrl-C through an instance: `via`, or a chosen one. `ready` is told its name."""
+        from eicctl.ssh.forwarding import Forward
+        from eicctl.ssh.transport import Remote
+
+        connections = rotation(
+            self.session,
+            via or _chosen(self.session, self.database, self.remote[1]),
+            login,
+            self.observer,
+            endpoint_id=self.endpoint_id,
+            max_tunnel_duration=self.max_tunnel_duration,
+        )
+        forward = Forward(tuple(self.sockets), connections, Remote(*self.remote))
+        return serve([forward], self.observer, lambda: ready(connections.label))
+
+
+def _chosen(session: Session, database: Database | None, port: int) -> str:
+    """Return the ID of an instance that may connect to the database; say which, and why."""
+    if database is None:
+        raise UsageError(
+            "RDS does not know this host, so no instance can be chosen",
+            hint="--via INSTANCE names the one to go through",
+        )
+    from eicctl.aws.database_way import admissions, choose_instance
+    from eicctl.aws.databases import describe_groups
+    from eicctl.aws.endpoints import list_endpoints
+    from eicctl.aws.instances import list_instances
+    from eicctl.aws.parallel import both
+
+    groups, (instances, endpoints) = both(
+        lambda: describe_groups(session, database.security_group_ids),
+        lambda: both(
+            lambda: list_instances(session, filters={"instance-state-name": ["running"]}),
+            lambda: list_endpoints(session),
+        ),
+    )
+    if not groups:
+        raise UsageError(f"{database.id} is in no VPC", hint="--via INSTANCE names the one to go through")
+    way = choose_instance(
+        instances,
+        admissions(groups, port),
+        endpoints,
+        vpc_id=groups[0]["VpcId"],
+        port=port,
+        availability_zone=database.availability_zone,
+        label=database.id,
+    )
+    name = f"{way.instance.name} ({way.instance.id})" if way.instance.name else way.instance.id
+    report.line(f"going through {name}: {way.reason}")
+    return way.instance.id
+
+
+class _Direct:
+    """A listener's observer that tells a forwarder's."""
+
+    def __init__(self, observer: Observer, remote: str) -> None:
+        self._observer = observer
+        self._remote = remote
+
+    def opened(self, number: int, client: str) -> None:
+        self._observer.opened(number, client, self._remote)
+
+    def retrying(self, number: int, client: str, error: EicctlError) -> None:
+        report.line(f"[{number}] trying again: {error.message}")
+
+    def failed(self, number: int, client: str, error: EicctlError) -> None:
+        self._observer.failed(number, client, self._remote, error)
+
+    def closed(self, number: int, client: str, ending: Ending) -> None:
+        from eicctl.ssh.forwarding import Finished
+
+        if ending.error:
+            # An endpoint accepts a connection before it knows whether the target does.
+            self._observer.failed(number, client, self._remote, ending.error)
+        else:
+            finished = Finished(ending.bytes_in, ending.bytes_out, ending.duration)
+            self._observer.closed(number, client, self._remote, finished)

@@ -1,0 +1,178 @@
+"""Local listeners whose connections go through one SSH connection to a machine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncssh
+
+from eicctl.errors import EicctlError, UsageError
+from eicctl.ssh import socks
+from eicctl.ssh.join import Client, Counted, join, reset
+from eicctl.ssh.rotation import Lease, Rotation, Watcher
+from eicctl.ssh.transport import Remote
+
+SOCKS_TIMEOUT = 10.0
+"""Seconds for a client to say where it wants to go."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Listening sockets, and where their connections go: to `remote`, or as each client says by SOCKS5 where it is
+    None."""
+
+    sockets: tuple[socket.socket, ...]
+    rotation: Rotation
+    remote: Remote | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a forwarded connection went: bytes from the remote side, bytes to it, and seconds. `error` is None for an
+    ordinary end."""
+
+    bytes_in: int
+    bytes_out: int
+    duration: float
+    error: str | None = None
+
+
+class Observer(Watcher, Protocol):
+    """Is told what happens, to SSH connections and to forwarded ones; these have numbers from 1."""
+
+    def opened(self, number: int, client: str, remote: str) -> None:
+        """A client is connected."""
+
+    def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
+        """A client could not be connected, and its connection is closed."""
+
+    def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:
+        """A forwarded connection has ended."""
+
+
+class Forwarder:
+    """Accepts clients and forwards them, as long as it is served. The listeners stay open whatever becomes of the SSH
+    connections.
+
+    Args:
+        forwards: What to forward; `serve` closes the sockets.
+        observer: Is told what happens.
+    """
+
+    def __init__(self, forwards: Sequence[Forward], observer: Observer) -> None:
+        self._forwards = forwards
+        self._observer = observer
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def active(self) -> int:
+        """How many clients there are."""
+        return len(self._tasks)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Forward until `stop` is set. The rotations have been started; they are closed here."""
+        servers: list[asyncio.Server] = []
+        try:
+            for forward in self._forwards:
+                for sock in forward.sockets:
+                    servers.append(await self._listen(forward, sock))
+            await stop.wait()
+        finally:
+            for server in servers:
+                server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            rotations = {forward.rotation for forward in self._forwards}
+            await asyncio.gather(*(rotation.close() for rotation in rotations))
+
+    async def _listen(self, forward: Forward, sock: socket.socket) -> asyncio.Server:
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._forward(forward, (reader, writer)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            return await asyncio.start_unix_server(accepted, sock=sock)
+        return await asyncio.start_server(accepted, sock=sock)
+
+    async def _forward(self, forward: Forward, client: Client) -> None:
+        number = next(self._numbers)
+        writer = client[1]
+        name = _name(writer)
+        remote = forward.remote
+        try:
+            if remote is None:
+                async with asyncio.timeout(SOCKS_TIMEOUT):
+                    remote = await socks.requested(*client)
+            lease = await self._lease(forward, remote, writer)
+        except EicctlError as error:
+            self._observer.failed(number, name, str(remote), error)
+            await _hang_up(writer, gently=forward.remote is None)
+        except socks.SocksError as error:
+            self._observer.failed(number, name, "SOCKS5", UsageError(str(error)))
+            await _hang_up(writer, gently=True)
+        except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
+            writer.transport.abort()
+        except BaseException:
+            writer.transport.abort()
+            raise
+        else:
+            await self._carry(number, name, client, lease, remote)
+
+    async def _lease(self, forward: Forward, remote: Remote, writer: asyncio.StreamWriter) -> Lease:
+        by_socks = forward.remote is None
+        try:
+            lease = await forward.rotation.open(remote)
+        except EicctlError as error:
+            if by_socks:
+                socks.answer(writer, socks.failure_code(error))
+            raise
+        if by_socks:
+            socks.answer(writer, socks.SUCCEEDED)
+        return lease
+
+    async def _carry(self, number: int, name: str, client: Client, lease: Lease, remote: Remote) -> None:
+        started = time.monotonic()
+        counted = Counted()
+        trouble: str | None = None
+        self._observer.opened(number, name, str(remote))
+        try:
+            await join(client, lease, counted)
+            await _hang_up(client[1], gently=True)
+        except asyncssh.Error as error:
+            trouble = str(error.reason)
+        except OSError as error:
+            trouble = f"the client is gone: {error.strerror or error}"
+        finally:
+            lease.release()
+            client[1].transport.abort()
+        lived = time.monotonic() - started
+        self._observer.closed(number, name, str(remote), Finished(counted.bytes_in, counted.bytes_out, lived, trouble))
+
+
+def _name(writer: asyncio.StreamWriter) -> str:
+    peer = writer.get_extra_info("peername")
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local socket"
+
+
+async def _hang_up(writer: asyncio.StreamWriter, *, gently: bool) -> None:
+    """Close a client's connection: when it has taken what was sent, or with a reset."""
+    if not gently:
+        reset(writer)
+        return
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        return

@@ -1,0 +1,41 @@
+"""SSH connections to a target, kept up."""
+
+from __future__ import annotations
+
+from eicctl.aws.session import Session
+from eicctl.model import Target
+from eicctl.ssh.in_process import LoginRequest, prepare
+from eicctl.ssh.rotation import PATIENCE, Rotation, Watcher
+from eicctl.ssh.transport import SshConnection, connect
+from eicctl.tunnel.dial import Dialer
+
+
+def rotation_to(
+    session: Session,
+    target: Target,
+    request: LoginRequest,
+    watcher: Watcher,
+    *,
+    max_tunnel_duration: int | None = None,
+    patience: float = PATIENCE,
+) -> Rotation:
+    """Return the SSH connections to a target; nothing is connected yet.
+
+    Args:
+        session: Access to AWS.
+        target: The machine.
+        request: How to log in.
+        watcher: Is told what happens.
+        max_tunnel_duration: Longest life of each connection, in seconds (1 to 3600).
+        patience: See `PATIENCE`.
+
+    Raises:
+        EicctlError: The target is not one to log in to, or the key cannot be used.
+    """
+    login = prepare(session, target, request, lambda text: watcher.noted(target.label, text))
+    dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
+
+    async def open_one(retry_budget: float) -> SshConnection:
+        return await connect(dialer, login, retry_budget=retry_budget)
+
+    return Rotation(target.label, open_one, watcher, patience=patience)

@@ -1,0 +1,50 @@
+"""Files in which database clients find a token."""
+
+from __future__ import annotations
+
+import itertools
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from eicctl.aws import database_tokens
+from eicctl.aws.database_tokens import kept_fresh, my_cnf, pgpass
+from eicctl.errors import CredentialsError, EicctlError
+
+
+def test_pgpass_escapes_what_separates() -> None:
+    text = pgpass("db.example.com", ["::1"], 15432, "a:b", "host:5432/?X=1\\2")
+    assert text.splitlines() == [
+        "db.example.com:15432:*:a\\:b:host\\:5432/?X=1\\\\2",
+        "\\:\\:1:15432:*:a\\:b:host\\:5432/?X=1\\\\2",
+    ]
+
+
+def test_my_cnf() -> None:
+    assert my_cnf("host:3306/?a=b&c=%2F").splitlines()[:2] == ["[client]", 'password="host:3306/?a=b&c=%2F"']
+
+
+def test_the_file_is_renewed_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_tokens, "RENEWED_EVERY", 0.02)
+    monkeypatch.setattr(database_tokens, "TRIED_EVERY", 0.02)
+    path = tmp_path / "pgpass"
+    numbers = itertools.count(1)
+    again = threading.Event()
+    failures: list[EicctlError] = []
+
+    def content() -> str:
+        number = next(numbers)
+        if number == 2:
+            raise CredentialsError("expired")
+        if number > 3:
+            again.set()
+        return f"token {number}"
+
+    with kept_fresh(path, content, failures.append):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert again.wait(5)
+        assert path.read_text() != "token 1"
+    assert [error.message for error in failures] == ["expired"]
+    assert not path.exists()

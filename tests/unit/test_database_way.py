@@ -1,0 +1,95 @@
+"""Through which instance a database is reached."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eicctl.aws.database_way import Admission, admissions, choose_instance
+from eicctl.errors import NotFoundError
+from eicctl.model import Endpoint, Instance
+
+ENDPOINT = Endpoint("eice-1", "create-complete", "vpc-1", "subnet-1", "us-east-1a", "e.example.com", "us-east-1")
+WEB = Instance(
+    "i-1", "running", "vpc-1", "subnet-1", "us-east-1a", "10.0.1.10", "us-east-1", "web", security_group_ids=("sg-web",)
+)
+BY_GROUP = Admission("sg-db", peers=("sg-web",))
+BY_RANGE = Admission("sg-db", ranges=("10.0.2.0/24",))
+
+
+def choose(*instances: Instance, rules: tuple[Admission, ...] = (BY_GROUP,), **changes: Any) -> str:
+    settings: dict[str, Any] = {"vpc_id": "vpc-1", "port": 5432, "endpoints": [ENDPOINT]} | changes
+    return choose_instance(instances, rules, settings.pop("endpoints"), **settings).instance.id
+
+
+def test_the_reason_is_said() -> None:
+    way = choose_instance([WEB], [BY_GROUP], [ENDPOINT], vpc_id="vpc-1", port=5432, availability_zone="us-east-1a")
+    assert way.reason == "sg-db admits its group sg-web to port 5432, in the same zone us-east-1a"
+    inside = replace(WEB, private_ip="10.0.2.7")
+    way = choose_instance([inside], [BY_RANGE], [ENDPOINT], vpc_id="vpc-1", port=5432)
+    assert way.reason == "sg-db admits 10.0.2.0/24, which has its address 10.0.2.7 to port 5432"
+
+
+def test_only_running_linux_instances_of_the_vpc() -> None:
+    others = (
+        replace(WEB, id="i-2", state="stopped", name="a"),
+        replace(WEB, id="i-3", platform="windows", name="a"),
+        replace(WEB, id="i-4", vpc_id="vpc-2", name="a"),
+        replace(WEB, id="i-5", security_group_ids=("sg-other",), name="a"),
+    )
+    assert choose(*others, WEB) == "i-1"
+
+
+def test_the_same_zone_first_then_a_group_then_the_name() -> None:
+    far = replace(WEB, id="i-far", name="a", availability_zone="us-east-1b")
+    assert choose(far, WEB, availability_zone="us-east-1a") == "i-1"
+    assert choose(far, WEB, availability_zone="") == "i-far"
+    by_range = replace(WEB, id="i-range", name="a", private_ip="10.0.2.7", security_group_ids=())
+    assert choose(by_range, WEB, rules=(BY_RANGE, BY_GROUP)) == "i-1"
+
+
+def test_ipv6() -> None:
+    six = replace(WEB, id="i-6", ipv6="fd00::6", security_group_ids=())
+    assert choose(six, rules=(Admission("sg-db", ranges=("fd00::/64",)),)) == "i-6"
+
+
+def test_why_there_is_none() -> None:
+    with pytest.raises(NotFoundError, match="its groups admit sg-web"):
+        choose(replace(WEB, security_group_ids=("sg-other",)))
+    with pytest.raises(NotFoundError, match="its groups admit nobody"):
+        choose(WEB, rules=())
+    with pytest.raises(NotFoundError, match="no Linux instance runs in vpc-1"):
+        choose()
+    with pytest.raises(NotFoundError, match="no usable endpoint in vpc-1"):
+        choose(WEB, endpoints=[replace(ENDPOINT, vpc_id="vpc-2")])
+
+
+def rule(**fields: Any) -> dict[str, Any]:
+    return {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": "sg-web"}]} | fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "admitted"),
+    [
+        ({}, True),
+        ({"FromPort": 5000, "ToPort": 6000}, True),
+        ({"FromPort": 3306, "ToPort": 3306}, False),
+        ({"IpProtocol": "udp"}, False),
+        ({"IpProtocol": "6"}, True),
+        ({"IpProtocol": "-1", "FromPort": -1, "ToPort": -1}, True),
+    ],
+)
+def test_rules_of_security_groups(fields: dict[str, Any], admitted: bool) -> None:
+    found = admissions([{"GroupId": "sg-db", "IpPermissions": [rule(**fields)]}], 5432)
+    assert bool(found) == admitted
+    if admitted:
+        assert found == [BY_GROUP]
+
+
+def test_ranges_of_both_families() -> None:
+    row = rule(UserIdGroupPairs=[], IpRanges=[{"CidrIp": "10.0.0.0/8"}], Ipv6Ranges=[{"CidrIpv6": "fd00::/8"}])
+    assert admissions([{"GroupId": "sg-db", "IpPermissions": [row]}], 5432) == [
+        Admission("sg-db", ranges=("10.0.0.0/8", "fd00::/8"))
+    ]
