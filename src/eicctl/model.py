@@ -9,6 +9,11 @@ from datetime import datetime
 DIRECT_PORTS = (22, 3389)
 """The remote ports that the service accepts (eice-facts.md, Limits)."""
 
+RDP_PORT = 3389
+
+DIRECT_DATABASE_PORT = 3389
+"""The port on which a database is reached without SSH: of the service's two ports, no database listens on 22."""
+
 MAX_TUNNEL_DURATION = 3600
 """The longest life of a tunnel, in seconds (eice-facts.md, Limits)."""
 
@@ -135,3 +140,22 @@ class TargetRequest:
     endpoint_id: str = ""
     endpoint_dns_name: str = ""
     allow_any_port: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a listener carries, and has carried.
+
+    Attributes:
+        active: Connections at the moment.
+        total: Connections so far, with the active ones.
+        bytes_in: Bytes that came from the target.
+        bytes_out: Bytes that went to it.
+        ends: When the first of the tunnels in use reaches its duration, by `time.monotonic()`; None without one.
+    """
+
+    active: int = 0
+    total: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    ends: float | None = None

@@ -72,13 +72,14 @@ def config() -> Config:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
+    found.pop("tunnel", None)  # named tunnels, which `named.reading` reads
     for key, value in found.items():
         _check(path, key, value)
     return Config(**found)
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    hint = "its keys are os_user, [os_users] and host_key_check"
+    hint = "its keys are os_user, [os_users], host_key_check and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
         raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
     if key == "os_users":

@@ -81,9 +81,10 @@ def command(
         raise UsageError("--print-password needs --iam-auth", hint="eicctl knows no other passwords")
     if print_url and output == "json":
         raise UsageError("--print-url does not go with --output json, which has the URL too")
+    from eicctl.aws.database_choice import locate
     from eicctl.aws.databases import reader_of
 
-    found, host, port = _find(session, database)
+    found, host, port = locate(session, database)
     if reader:
         host = reader_of(found) if found else host
     db_user = user or (found.master_user if found else "")
@@ -122,26 +123,6 @@ def _events(output: str, verbose: bool, url_only: bool) -> Events:
     if output == "json":
         return JsonEvents()
     return TextEvents(verbose, report.line if url_only else click.echo)
-
-
-def _find(session: Session, words: str) -> tuple[Database | None, str, int]:
-    """Return the database, if RDS knows it, its host and its port."""
-    from eicctl.aws.databases import check_usable, find_database
-
-    name, colon, digits = words.rpartition(":")
-    given = 0
-    if colon and digits.isdigit() and "." in name:
-        words, given = name, int(digits)
-    found = find_database(session, words)
-    if found:
-        check_usable(found)
-        return found, found.host, given or found.port
-    if not given:
-        raise UsageError(
-            f"RDS knows no database with the host name {words} in {session.region}",
-            hint=f"is the region right? For any other host: {words}:PORT, with --via INSTANCE",
-        )
-    return None, words, given
 
 
 def _check_iam(found: Database | None, user: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from eicctl.cli import report
 from eicctl.cli.through import rotation, serve
-from eicctl.errors import INTERRUPTED, EicctlError, UsageError
+from eicctl.errors import INTERRUPTED, EicctlError
+from eicctl.model import DIRECT_DATABASE_PORT
 
 if TYPE_CHECKING:
     from eicctl.aws.databases import Database
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from eicctl.ssh.forwarding import Observer
     from eicctl.ssh.in_process import LoginRequest
     from eicctl.tunnel.channel import Ending
-
-RDP = 3389
-"""The port of the service on which a database can listen (eice-facts.md, Limits)."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ class LocalPort:
 
     @property
     def is_direct(self) -> bool:
-        """Whether an endpoint reaches the database itself. It reaches port 22 too, but there no database listens."""
-        return self.database is not None and self.remote[1] == RDP
+        """Whether an endpoint reaches the database itself."""
+        return self.database is not None and self.remote[1] == DIRECT_DATABASE_PORT
 
     def serve_directly(self, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
@@ -90,35 +88,9 @@ class LocalPort:
 
 def _chosen(session: Session, database: Database | None, port: int) -> str:
     """Return the ID of an instance that may connect to the database; say which, and why."""
-    if database is None:
-        raise UsageError(
-            "RDS does not know this host, so no instance can be chosen",
-            hint="--via INSTANCE names the one to go through",
-        )
-    from eicctl.aws.database_way import admissions, choose_instance
-    from eicctl.aws.databases import describe_groups
-    from eicctl.aws.endpoints import list_endpoints
-    from eicctl.aws.instances import list_instances
-    from eicctl.aws.parallel import both
+    from eicctl.aws.database_choice import instance_for
 
-    groups, (instances, endpoints) = both(
-        lambda: describe_groups(session, database.security_group_ids),
-        lambda: both(
-            lambda: list_instances(session, filters={"instance-state-name": ["running"]}),
-            lambda: list_endpoints(session),
-        ),
-    )
-    if not groups:
-        raise UsageError(f"{database.id} is in no VPC", hint="--via INSTANCE names the one to go through")
-    way = choose_instance(
-        instances,
-        admissions(groups, port),
-        endpoints,
-        vpc_id=groups[0]["VpcId"],
-        port=port,
-        availability_zone=database.availability_zone,
-        label=database.id,
-    )
+    way = instance_for(session, database, port)
     name = f"{way.instance.name} ({way.instance.id})" if way.instance.name else way.instance.id
     report.line(f"going through {name}: {way.reason}")
     return way.instance.id

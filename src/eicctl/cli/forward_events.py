@@ -10,9 +10,10 @@ from typing import Protocol
 import click
 
 from eicctl.cli import report
-from eicctl.cli.tunnel_events import local_addresses
 from eicctl.errors import EicctlError
+from eicctl.ssh.forward_lines import ForwardLines
 from eicctl.ssh.forwarding import Finished, Observer
+from eicctl.tunnel.bind import local_addresses
 
 
 class Events(Observer, Protocol):
@@ -27,54 +28,16 @@ def events_for(output: str, *, verbose: bool) -> Events:
     return JsonEvents() if output == "json" else TextEvents(verbose)
 
 
-class TextEvents(Events):
+class TextEvents(ForwardLines, Events):
     """Local addresses on stdout, or where `echo` puts them, everything else on stderr."""
 
     def __init__(self, verbose: bool, echo: Callable[[str], None] = click.echo) -> None:
-        self._verbose = verbose
+        super().__init__(report.line, verbose=verbose)
         self._echo = echo
 
     def listening(self, sockets: Sequence[socket.socket], remote: str, label: str) -> None:
         where = " and ".join(local_addresses(sockets))
         self._echo(report.printable(f"Listening on {where} for {remote} (through {label})"))
-
-    def noted(self, label: str, text: str) -> None:
-        report.line(f"{label}: {text}")
-
-    def renewed(self, label: str, staying: int, seconds: float) -> None:
-        stay = f"; {_count(staying)} on the old one, which ends in {_time(seconds)}" if staying else ""
-        report.line(f"{label}: a fresh SSH connection takes new connections{stay}")
-
-    def expired(self, label: str, cut: int) -> None:
-        report.line(f"{label}: an old SSH connection has ended with its hour, and {_count(cut)} with it")
-
-    def lost(self, label: str, why: str, cut: int) -> None:
-        ended = f" ({_count(cut)} with it)" if cut else ""
-        report.line(f"{label}: SSH connection lost{ended}: {why}; connecting again, new connections wait")
-
-    def retrying(self, label: str, error: EicctlError, pause: float) -> None:
-        hint = f" ({error.hint})" if error.hint else ""
-        report.line(f"{label}: no fresh SSH connection: {error.message}{hint}; again in {pause:.1f} s")
-
-    def recovered(self, label: str, seconds: float) -> None:
-        report.line(f"{label}: connected again after {seconds:.1f} s")
-
-    def opened(self, number: int, client: str, remote: str) -> None:
-        if self._verbose:
-            report.line(f"[{number}] {client} to {remote}")
-
-    def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
-        report.line(f"[{number}] {client} not connected: {error.message}")
-        if error.hint:
-            report.line(f"[{number}] hint: {error.hint}")
-
-    def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:
-        if self._verbose:
-            why = f": {finished.error}" if finished.error else ""
-            report.line(
-                f"[{number}] closed{why} ({finished.bytes_in:,} bytes in, {finished.bytes_out:,} out, "
-                f"{finished.duration:.1f} s)"
-            )
 
 
 class JsonEvents(Events):
@@ -129,11 +92,3 @@ class JsonEvents(Events):
             BytesOut=finished.bytes_out,
             Seconds=round(finished.duration, 3),
         )
-
-
-def _count(number: int) -> str:
-    return f"{number} connection{'' if number == 1 else 's'}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -13,7 +13,7 @@ import click
 
 from eicctl.cli import report
 from eicctl.cli.options import Command
-from eicctl.errors import INTERRUPTED, LocalError
+from eicctl.errors import INTERRUPTED
 from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 
 if TYPE_CHECKING:
@@ -116,15 +116,9 @@ def bind_port(cleanup: contextlib.ExitStack, port: int | None, wanted: int, addr
         wanted: The port to take if none is given and it is free; a free one otherwise, with a note on stderr.
         address: The address to listen on, or None for loopback.
     """
-    from eicctl.tunnel.bind import bind_tcp
+    from eicctl.tunnel.bind import bind_wanted
 
-    try:
-        sockets = bind_tcp(wanted if port is None else port, address)
-    except LocalError as error:
-        if port is not None:
-            raise
-        sockets = bind_tcp(0, address)
-        report.line(f"{error.message}; {sockets[0].getsockname()[1]} instead")
+    sockets = bind_wanted(port, wanted, address, report.line)
     for sock in sockets:
         cleanup.callback(sock.close)
     return sockets

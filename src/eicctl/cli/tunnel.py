@@ -77,6 +77,7 @@ def command(
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
     from eicctl.cli.target import resolve_target
     from eicctl.cli.tunnel_events import events_for
+    from eicctl.tunnel.bind import loopback_only
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.probe import probe
 
@@ -88,7 +89,7 @@ def command(
         events = events_for(output, target)
         if sys.stderr.isatty() if check is None else check:
             events.checked(probe(dialer))
-        if bind and not _loopback(sockets):
+        if bind and not loopback_only(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
         events.listening(sockets)
         return _serve(dialer, sockets, events, max_connections)
@@ -105,11 +106,6 @@ def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: P
     for sock in sockets:
         cleanup.callback(sock.close)
     return sockets
-
-
-def _loopback(sockets: Sequence[socket]) -> bool:
-    hosts = [str(sock.getsockname()[0]) for sock in sockets]
-    return all(host == "::1" or host.startswith("127.") for host in hosts)
 
 
 def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, max_connections: int | None) -> int:

@@ -14,8 +14,10 @@ import click
 from eicctl.cli import report
 from eicctl.errors import EicctlError
 from eicctl.model import Target
+from eicctl.tunnel.bind import local_addresses
 from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.listener import Observer
+from eicctl.tunnel.listener_lines import ListenerLines
 from eicctl.tunnel.probe import Probe
 
 
@@ -36,22 +38,11 @@ def events_for(output: str, target: Target) -> Events:
     return _JsonEvents(target) if output == "json" else _TextEvents(target)
 
 
-def local_addresses(sockets: Sequence[socket.socket]) -> list[str]:
-    """Return where sockets listen: `127.0.0.1:PORT`, `[::1]:PORT`, or a path."""
-    names = []
-    for sock in sockets:
-        name = sock.getsockname()
-        if sock.family == socket.AF_INET6:
-            names.append(f"[{name[0]}]:{name[1]}")
-        else:
-            names.append(name if isinstance(name, str) else f"{name[0]}:{name[1]}")
-    return names
-
-
-class _TextEvents(Events):
+class _TextEvents(ListenerLines, Events):
     """The local address on stdout, everything else on stderr."""
 
     def __init__(self, target: Target) -> None:
+        super().__init__(report.line)
         self._target = target
 
     def checked(self, found: Probe) -> None:
@@ -72,28 +63,6 @@ class _TextEvents(Events):
                 f"through {target.endpoint_id})"
             )
         )
-
-    def opened(self, number: int, client: str) -> None:
-        report.line(f"[{number}] opened for {client}")
-
-    def retrying(self, number: int, client: str, error: EicctlError) -> None:
-        report.line(f"[{number}] trying again: {error.message}")
-
-    def failed(self, number: int, client: str, error: EicctlError) -> None:
-        report.line(f"[{number}] no tunnel for {client}: {error.message}")
-        if error.hint:
-            report.line(f"[{number}] hint: {error.hint}")
-
-    def closed(self, number: int, client: str, ending: Ending) -> None:
-        report.line(
-            f"[{number}] closed: {ending.reason} ({ending.bytes_in:,} bytes in, {ending.bytes_out:,} out, "
-            f"{ending.duration:.1f} s)"
-        )
-        if ending.error:
-            if ending.request_id:
-                report.line(f"[{number}] request ID: {ending.request_id}")
-            if ending.error.hint:
-                report.line(f"[{number}] hint: {ending.error.hint}")
 
 
 class _JsonEvents(Events):

@@ -14,6 +14,7 @@ from typing import Protocol
 import asyncssh
 
 from eicctl.errors import EicctlError, UsageError
+from eicctl.model import Traffic
 from eicctl.ssh import socks
 from eicctl.ssh.join import Client, Counted, join, reset
 from eicctl.ssh.rotation import Lease, Rotation, Watcher
@@ -73,11 +74,26 @@ class Forwarder:
         self._observer = observer
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._counts: set[Counted] = set()  # of connections that are being carried
+        self._carried = Traffic()  # by those that have ended
 
     @property
     def active(self) -> int:
         """How many clients there are."""
         return len(self._tasks)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What it carries; `ends` is when the first SSH connection in use ends, which is renewed before."""
+        past = self._carried
+        rotations = {forward.rotation for forward in self._forwards}
+        return Traffic(
+            active=len(self._counts),
+            total=past.total + len(self._counts),
+            bytes_in=past.bytes_in + sum(counted.bytes_in for counted in self._counts),
+            bytes_out=past.bytes_out + sum(counted.bytes_out for counted in self._counts),
+            ends=min((rotation.current.expires for rotation in rotations), default=None),
+        )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Forward until `stop` is set. The rotations have been started; they are closed here."""
@@ -145,6 +161,7 @@ class Forwarder:
     async def _carry(self, number: int, name: str, client: Client, lease: Lease, remote: Remote) -> None:
         started = time.monotonic()
         counted = Counted()
+        self._counts.add(counted)
         trouble: str | None = None
         self._observer.opened(number, name, str(remote))
         try:
@@ -157,8 +174,18 @@ class Forwarder:
         finally:
             lease.release()
             client[1].transport.abort()
+            self._count_off(counted)
         lived = time.monotonic() - started
         self._observer.closed(number, name, str(remote), Finished(counted.bytes_in, counted.bytes_out, lived, trouble))
+
+    def _count_off(self, counted: Counted) -> None:
+        self._counts.discard(counted)
+        past = self._carried
+        self._carried = Traffic(
+            total=past.total + 1,
+            bytes_in=past.bytes_in + counted.bytes_in,
+            bytes_out=past.bytes_out + counted.bytes_out,
+        )
 
 
 def _name(writer: asyncio.StreamWriter) -> str:

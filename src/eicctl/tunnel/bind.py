@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from eicctl.errors import LocalError, UsageError
@@ -41,6 +42,48 @@ def bind_tcp(port: int, address: str | None = None) -> list[socket.socket]:
             if port:
                 raise
     raise LocalError("no local port is free on both 127.0.0.1 and ::1", hint="give one with --local-port")
+
+
+def bind_wanted(
+    port: int | None, wanted: int, address: str | None = None, note: Callable[[str], None] = lambda _: None
+) -> list[socket.socket]:
+    """Return listening sockets, on the usual port where none is given.
+
+    Args:
+        port: The port that the user has given, 0 for a free one, None for none given.
+        wanted: The port to take if none is given and it is free; else a free one is taken.
+        address: See `bind_tcp`.
+        note: Told in words that `wanted` was not free.
+
+    Raises:
+        LocalError, UsageError: See `bind_tcp`.
+    """
+    try:
+        return bind_tcp(wanted if port is None else port, address)
+    except LocalError as error:
+        if port is not None:
+            raise
+        sockets = bind_tcp(0, address)
+        note(f"{error.message}; {sockets[0].getsockname()[1]} instead")
+        return sockets
+
+
+def loopback_only(sockets: Sequence[socket.socket]) -> bool:
+    """Whether nobody outside of this machine can connect to the sockets."""
+    hosts = [str(name[0]) for sock in sockets if isinstance(name := sock.getsockname(), tuple)]
+    return all(host == "::1" or host.startswith("127.") for host in hosts)
+
+
+def local_addresses(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return where sockets listen: `127.0.0.1:PORT`, `[::1]:PORT`, or a path."""
+    names = []
+    for sock in sockets:
+        name = sock.getsockname()
+        if sock.family == socket.AF_INET6:
+            names.append(f"[{name[0]}]:{name[1]}")
+        else:
+            names.append(name if isinstance(name, str) else f"{name[0]}:{name[1]}")
+    return names
 
 
 def bind_unix(path: Path) -> socket.socket:

@@ -104,6 +104,11 @@ class Channel:
         self.bytes_in = 0
         self.bytes_out = 0
 
+    @property
+    def expires(self) -> float:
+        """When the service ends the tunnel, by `time.monotonic()`."""
+        return self._link.opened + self._link.max_duration
+
     def start(self) -> None:
         """Begin to carry."""
         self._reactor.add_reader(self._link_fd, self._read_link)

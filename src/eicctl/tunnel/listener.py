@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from eicctl.errors import EicctlError, LocalError
+from eicctl.model import Traffic
 from eicctl.tunnel.channel import Channel, Ending
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.ends import SocketEnd
@@ -75,9 +76,22 @@ class Listener:
         self._channels: dict[int, Channel] = {}  # with an open tunnel
         self._left: dict[int, Channel] = {}  # with an open local end
         self._dialling: dict[int, socket.socket] = {}
+        self._carried = Traffic()  # by tunnels that have ended
         self._accepting = False
         self._ended = False
         self._idle = asyncio.Event()
+
+    @property
+    def traffic(self) -> Traffic:
+        """What it carries. Read on the loop's thread."""
+        past, now = self._carried, self._channels.values()
+        return Traffic(
+            active=len(now),
+            total=past.total + len(now),
+            bytes_in=past.bytes_in + sum(channel.bytes_in for channel in now),
+            bytes_out=past.bytes_out + sum(channel.bytes_out for channel in now),
+            ends=min((channel.expires for channel in now), default=None),
+        )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Accept connections until `stop` is set, then close every tunnel properly and the sockets."""
@@ -182,6 +196,12 @@ class Listener:
 
         def ended(ending: Ending) -> None:
             del self._channels[number]
+            past = self._carried
+            self._carried = Traffic(
+                total=past.total + 1,
+                bytes_in=past.bytes_in + ending.bytes_in,
+                bytes_out=past.bytes_out + ending.bytes_out,
+            )
             self._observer.closed(number, name, ending)
             if not self._channels:
                 self._idle.set()
