@@ -20,12 +20,12 @@ from eicctl.errors import LocalError, UsageError
 
 def state_dir() -> Path:
     """The folder for what must outlive a process (known hosts, the emulator's state). Made 0700."""
-    return _private(_home("state") or platformdirs.user_state_path("eicctl"))
+    return private(_home("state") or platformdirs.user_state_path("eicctl"))
 
 
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
-    return _private(_home("run") or platformdirs.user_runtime_path("eicctl"))
+    return private(_home("run") or platformdirs.user_runtime_path("eicctl"))
 
 
 def config_file() -> Path:
@@ -97,7 +97,12 @@ def _home(kind: str) -> Path | None:
     return Path(home).expanduser() / kind if home else None
 
 
-def _private(folder: Path) -> Path:
+def private(folder: Path) -> Path:
+    """Make a folder of this user alone (0700), or check that it is one.
+
+    Raises:
+        LocalError: It cannot be made, or somebody else could write there.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()

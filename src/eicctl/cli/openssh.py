@@ -174,6 +174,8 @@ def login_options(function: Command) -> Command:
         instance_connect_endpoint_dns_name: str | None,
         **rest: Any,
     ) -> Any:
+        from eicctl.ssh.host_keys import configured_check
+
         wish = Wish(
             session,
             click.get_current_context().meta[_WORDS],
@@ -217,22 +219,6 @@ def login_options(function: Command) -> Command:
     ):
         decorated = option(decorated)
     return cast("Command", decorated)
-
-
-def configured_check() -> Check:
-    """Return how the user has set host keys to be checked in config.toml; `console` where nothing is set."""
-    from eicctl import settings
-
-    known: tuple[Check, ...] = ("console", "accept-new", "strict", "off")
-    configured = settings.config().host_key_check
-    if not configured:
-        return "console"
-    for check in known:
-        if check == configured:
-            return check
-    raise UsageError(
-        f"{settings.config_file()}: host_key_check is {configured!r}", hint=f"it is one of {', '.join(known)}"
-    )
 
 
 def run_or_print(

@@ -71,7 +71,7 @@ def through_options(function: Command) -> Command:
         **rest: Any,
     ) -> Any:
         def login() -> LoginRequest:
-            from eicctl.cli.openssh import configured_check
+            from eicctl.ssh.host_keys import configured_check
             from eicctl.ssh.in_process import LoginRequest
 
             check = host_key_check or configured_check()

@@ -50,6 +50,11 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
     return everything
 
 
+def is_name(text: str) -> bool:
+    """Whether a tunnel may have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
 def project_file(folder: Path) -> Path | None:
     """Return the nearest file of a project, in a folder or above it."""
     return next((path for up in (folder, *folder.parents) if (path := up / PROJECT_FILE).is_file()), None)
@@ -119,7 +124,7 @@ class _File:
         where = f"{TABLE}.{name}"
         if not isinstance(table, dict):
             raise self._wrong(TABLE, name, "must be a table: [tunnel.NAME]")
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise self._wrong(where, None, "is no name", "letters, digits, '-', '_' and '.'; 64 at most")
         if "kind" in table and not KEYS["kind"].check(table["kind"]):
             raise self._wrong(where, "kind", f"must be {KEYS['kind'].wanted}, not {table['kind']!r}")

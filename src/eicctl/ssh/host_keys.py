@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from eicctl import settings
 from eicctl.aws.console import console_output
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError, UsageError
@@ -15,6 +16,23 @@ Check = Literal["console", "accept-new", "strict", "off"]
 """How to check: by the console's keys and else the first seen; the first seen; only keys known already; not at all."""
 
 CHECKS: tuple[Check, ...] = get_args(Check)
+
+
+def configured_check() -> Check:
+    """Return how the user has set host keys to be checked in config.toml; `console` where nothing is set.
+
+    Raises:
+        UsageError: It is set to something else.
+    """
+    configured = settings.config().host_key_check
+    if not configured:
+        return "console"
+    for check in CHECKS:
+        if check == configured:
+            return check
+    raise UsageError(
+        f"{settings.config_file()}: host_key_check is {configured!r}", hint=f"it is one of {', '.join(CHECKS)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

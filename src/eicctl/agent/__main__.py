@@ -1,0 +1,60 @@
+"""`python -m eicctl.agent NAME READY`: a background process, started by `eicctl.agent.start`.
+
+NAME is the fingerprint of its environment, and READY a descriptor to which it writes `ready`, or why it cannot start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from logging.handlers import RotatingFileHandler
+
+from eicctl.agent.hold import Hold
+from eicctl.agent.place import Place
+from eicctl.agent.server import Server
+from eicctl.agent.start import IDLE, READY
+from eicctl.errors import EicctlError
+from eicctl.tunnel.bind import bind_unix
+
+
+def main() -> None:
+    """Run until the end."""
+    place, ready = Place(sys.argv[1]), int(sys.argv[2])
+    os.chdir("/")  # so that no folder is held that somebody wants to unmount
+    try:
+        hold = Hold(place)
+        _log_to(place)
+        listening = bind_unix(place.socket)
+        place.write_record([])
+    except EicctlError as error:
+        os.write(ready, error.message.encode(errors="replace"))
+        raise SystemExit(1) from error
+
+    async def serve() -> None:
+        server = Server(place, listening, idle=float(os.environ.get("EICCTL_AGENT_IDLE") or IDLE))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        os.write(ready, READY)
+        os.close(ready)
+        await server.serve()
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(serve())
+    place.forget()
+    hold.release()
+
+
+def _log_to(place: Place) -> None:
+    handler = RotatingFileHandler(place.log, maxBytes=2**18, backupCount=1, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger("eicctl")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The background process: it takes requests on its socket, and holds named tunnels."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+from eicctl import __version__
+from eicctl.agent import wire
+from eicctl.agent.connection import Connection
+from eicctl.agent.peer import user_of
+from eicctl.agent.place import Place
+from eicctl.errors import EicctlError
+from eicctl.named.definition import Definition
+from eicctl.named.journal import Journal
+from eicctl.named.keeper import Keeper
+from eicctl.named.meter import SHORTEST, Meter
+
+SETTLE_TIMEOUT = 45.0
+"""Seconds for which a request to open tunnels waits for their first attempts."""
+
+CHECKED_EVERY = 30.0
+"""Seconds between two looks whether the process is still of any use."""
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[wire.Message], Awaitable[wire.Message]]
+
+
+class Server:
+    """Answers requests until it is told to end, or has been idle for some time.
+
+    Args:
+        place: Its files.
+        listening: Its socket, which listens.
+        idle: Seconds without tunnels and requests after which it ends.
+    """
+
+    def __init__(self, place: Place, listening: socket.socket, *, idle: float) -> None:
+        self._place = place
+        self._listening = listening
+        self._idle = idle
+        self._loop = asyncio.get_running_loop()
+        self._journal = Journal()
+        self._keeper = Keeper(self._journal.write)
+        self._started = time.time()
+        self._last_use = time.monotonic()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._inode = _inode(place)
+        self._handlers: dict[str, Handler] = {"open": self._open, "status": self._status, "close": self._close}
+
+    async def serve(self) -> None:
+        """Answer requests until the end, then close every tunnel."""
+        self._listening.setblocking(False)
+        self._loop.add_reader(self._listening.fileno(), self._accept)
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._stop.wait()
+        finally:
+            self._loop.remove_reader(self._listening.fileno())
+            watching.cancel()
+            await self._keeper.close()
+            if self._clients:
+                await asyncio.wait(self._clients, timeout=1.0)
+            self._journal.close()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listening.accept()
+        except OSError:
+            return
+        task = asyncio.create_task(self._answer(sock))
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
+
+    async def _answer(self, sock: socket.socket) -> None:
+        connection = Connection(sock)
+        try:
+            if user_of(sock) not in (None, os.getuid()):
+                _log.warning("a process of another user has connected; it is not answered")
+                return
+            while (message := await connection.receive()) is not None:
+                self._last_use = time.monotonic()
+                await connection.send(await self._handled(message))
+                self._last_use = time.monotonic()
+        except (wire.WireError, OSError) as error:
+            _log.debug("a client is gone: %s", error)
+        finally:
+            for descriptor in connection.descriptors:
+                os.close(descriptor)
+            connection.close()
+
+    async def _handled(self, message: wire.Message) -> wire.Message:
+        """Return the answer to a request."""
+        about = {"Version": __version__, "Protocol": wire.PROTOCOL, "Pid": os.getpid()}
+        verb = message.get("Do")
+        if verb == "end":
+            self._loop.call_later(0.05, self.stop)
+            return {**about, "Ok": True}
+        if message.get("Version") != __version__ or message.get("Protocol") != wire.PROTOCOL:
+            if not len(self._keeper):
+                self._loop.call_later(0.05, self.stop)  # nothing is lost, and the client's own version can take over
+            return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._keeper)}
+        handler = self._handlers.get(str(verb))
+        if handler is None:
+            return {**about, "Ok": False, "Error": f"no such request: {verb!r}", "Hint": None, "ExitCode": 1}
+        try:
+            return {**about, "Ok": True, **await handler(message)}
+        except EicctlError as error:
+            failure = {"Error": error.message, "Hint": error.hint, "ExitCode": error.exit_code}
+        except Exception as error:  # one request must not end what others hold
+            _log.exception("a request failed")
+            failure = {"Error": f"unexpected {type(error).__name__}: {error}", "Hint": None, "ExitCode": 1}
+        return {**about, "Ok": False, **failure}
+
+    async def _open(self, message: wire.Message) -> wire.Message:
+        definitions = [Definition.from_json(row) for row in message["Definitions"]]
+        await self._keeper.open(definitions)
+        self._record()
+        names = {definition.name for definition in definitions}
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                await self._keeper.settled(names)
+        except TimeoutError:
+            _log.info("some tunnels take their time: %s", ", ".join(sorted(names)))
+        return {"Statuses": [status.to_json() for status in self._keeper.statuses() if status.name in names]}
+
+    async def _status(self, _message: wire.Message) -> wire.Message:
+        meter = Meter()
+        statuses = meter.with_rates(self._keeper.statuses())
+        if any(status.connections for status in statuses):
+            await asyncio.sleep(SHORTEST * 1.5)
+            statuses = meter.with_rates(self._keeper.statuses())
+        return {"Started": self._started, "Statuses": [status.to_json() for status in statuses]}
+
+    async def _close(self, message: wire.Message) -> wire.Message:
+        closed = await self._keeper.close(message["Names"])
+        self._record()
+        return {"Names": closed}
+
+    def _record(self) -> None:
+        self._place.write_record([definition.to_json() for definition in self._keeper.definitions()])
+
+    async def _watch(self) -> None:
+        """End when idle, or when the socket is gone and nobody can reach this process any more."""
+        while True:
+            await asyncio.sleep(min(CHECKED_EVERY, self._idle / 2))
+            busy = len(self._keeper) or self._clients
+            if not busy and time.monotonic() - self._last_use > self._idle:
+                _log.info("idle for %.0f s", self._idle)
+                self.stop()
+            elif _inode(self._place) != self._inode:
+                _log.warning("%s is gone or another's; ending", self._place.socket)
+                self.stop()
+
+
+def _inode(place: Place) -> int | None:
+    try:
+        return place.socket.lstat().st_ino
+    except OSError:
+        return None

@@ -1,0 +1,59 @@
+"""The part of the environment that decides what a background process can do for a command.
+
+A process has one environment, and botocore, proxies and TLS read theirs from it. So commands that differ in these
+variables have background processes of their own: no command gets a tunnel with the credentials of another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+
+_NAMES = frozenset({"HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"})
+_STARTS = ("AWS_", "EICCTL_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+
+
+def for_process(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a background process: without what requests say in words (`profile` and `region`), so
+    that commands for several profiles and regions share a process."""
+    found = os.environ if environ is None else environ
+    told = _REGIONS if found.get("AWS_ACCESS_KEY_ID") else _REGIONS + _PROFILES
+    return {name: value for name, value in found.items() if name not in told}
+
+
+def fingerprint(environ: Mapping[str, str] | None = None) -> str:
+    """Return a short name for the variables that matter; it does not tell their values."""
+    relevant = {name: value for name, value in for_process(environ).items() if _matters(name)}
+    text = "\0".join(f"{name}={value}" for name, value in sorted(relevant.items()))
+    return blake2b(text.encode(errors="surrogateescape"), digest_size=8, person=b"eicctl-agent").hexdigest()
+
+
+def profile(environ: Mapping[str, str] | None = None) -> str:
+    """Return the profile that the environment names, or an empty string.
+
+    Keys in the environment come before a profile that is only named there (botocore's order). It stays a part of the
+    process's environment then.
+    """
+    found = os.environ if environ is None else environ
+    if found.get("AWS_ACCESS_KEY_ID"):
+        return ""
+    return _first(found, _PROFILES)
+
+
+def region(environ: Mapping[str, str] | None = None) -> str:
+    """Return the region that the environment names, or an empty string."""
+    found = os.environ if environ is None else environ
+    return _first(found, _REGIONS)
+
+
+def _matters(name: str) -> bool:
+    return name in _NAMES or name.startswith(_STARTS) or name.lower() in _PROXIES
+
+
+def _first(found: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((found[name] for name in names if found.get(name)), "")

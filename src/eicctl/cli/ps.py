@@ -1,0 +1,34 @@
+"""`eicctl ps`: the tunnels in the background."""
+
+from __future__ import annotations
+
+import click
+
+from eicctl.cli import options, report
+
+
+@click.command
+@options.output_options
+def command(*, output: str, query: str | None) -> int:
+    """List the tunnels that are open in the background.
+
+    \b
+    Examples:
+      eicctl ps
+      eicctl ps --output json --query '[?State!=`open`].[Name,Error]'
+    """
+    from eicctl.agent import tunnels
+    from eicctl.cli import render
+    from eicctl.cli.tunnel_rows import COLUMNS, row, shown, troubles
+
+    found = [(status, held.pid) for held in tunnels.held() for status in held.statuses]
+    if output != "table" or query:
+        render.show([row(status, pid) for status, pid in found], output=output, query=query, columns={})
+        return 0
+    if not found:
+        report.line("no tunnel is open in the background; eicctl up --detach opens those of eicctl.toml")
+        return 0
+    render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS)
+    for line in troubles([status for status, _ in found]):
+        report.line(line)
+    return 0

@@ -1,0 +1,86 @@
+"""`eicctl up` in the foreground: a live table on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+
+from eicctl.cli import report
+from eicctl.cli.tunnel_rows import live_table, row
+from eicctl.cli.until import interrupted
+from eicctl.errors import INTERRUPTED
+from eicctl.named.definition import Definition
+from eicctl.named.journal import Journal
+from eicctl.named.keeper import Keeper
+from eicctl.named.meter import Meter
+from eicctl.named.status import Status
+
+DRAWN_EVERY = 0.5
+"""Seconds between two drawings of the table."""
+
+_FOOTER = "Ctrl-C ends them; eicctl up --detach leaves them in the background"
+
+
+def run(definitions: Sequence[Definition], output: str) -> int:
+    """Keep tunnels open until Ctrl-C."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(_run(definitions, output))
+    return INTERRUPTED
+
+
+async def _run(definitions: Sequence[Definition], output: str) -> None:
+    stop = interrupted()
+    journal = Journal()
+    on_terminal = output == "table" and sys.stdout.isatty()
+    changed = asyncio.Event()
+
+    def say(name: str, text: str) -> None:
+        journal.write(name, text)
+        if not on_terminal:
+            report.line(f"{name}: {text}")
+
+    keeper = Keeper(say, changed.set)
+    try:
+        await keeper.open(definitions)
+        showing = asyncio.create_task(_table(keeper) if on_terminal else _lines(keeper, changed, output))
+        await stop.wait()
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+    finally:
+        await keeper.close()
+        journal.close()
+
+
+async def _table(keeper: Keeper) -> None:
+    from rich.live import Live
+
+    meter = Meter()
+    with Live(live_table(keeper.statuses(), _FOOTER), auto_refresh=False) as live:
+        while True:
+            live.update(live_table(meter.with_rates(keeper.statuses()), _FOOTER), refresh=True)
+            await asyncio.sleep(DRAWN_EVERY)
+
+
+async def _lines(keeper: Keeper, changed: asyncio.Event, output: str) -> None:
+    """A line on stdout for each tunnel whose state has changed."""
+    told: dict[str, tuple[str, str]] = {}
+    while True:
+        await changed.wait()
+        changed.clear()
+        for status in keeper.statuses():
+            now = (status.state, status.error)
+            if told.get(status.name) != now:
+                told[status.name] = now
+                _tell(status, output)
+
+
+def _tell(status: Status, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(row(status)))
+    elif status.state == "open":
+        where = " and ".join(status.local)
+        click.echo(report.printable(f"{status.name}: {where} for {status.remote} (through {status.via})"))

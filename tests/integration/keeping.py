@@ -1,0 +1,83 @@
+"""A keeper of named tunnels in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from eicctl.named.definition import Definition
+from eicctl.named.keeper import Keeper
+from eicctl.named.status import Status
+
+T = TypeVar("T")
+
+
+@dataclass
+class Kept:
+    """A running keeper, and what it has said."""
+
+    keeper: Keeper
+    loop: asyncio.AbstractEventLoop
+    stop: asyncio.Event
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on its loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def open(self, *definitions: Definition) -> None:
+        """Open tunnels, and wait for their first attempts."""
+        self.call(self.keeper.open(definitions))
+        self.call(self.keeper.settled([definition.name for definition in definitions]))
+
+    def status(self, name: str) -> Status:
+        """How a tunnel is doing."""
+
+        async def look() -> list[Status]:
+            return self.keeper.statuses()
+
+        return next(status for status in self.call(look()) if status.name == name)
+
+    def wait_for(self, name: str, fits: Callable[[Status], bool]) -> Status:
+        """Return the status of a tunnel as soon as it fits."""
+        deadline = time.monotonic() + 40
+        while not fits(status := self.status(name)):
+            assert time.monotonic() < deadline, f"{status}\n{self.lines}"
+            time.sleep(0.05)
+        return status
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[Kept]:
+    """Run a keeper as long as the block lasts."""
+    ready = threading.Event()
+    found: list[Kept] = []
+    lines: list[tuple[str, str]] = []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        keeper = Keeper(lambda name, text: lines.append((name, text)))
+        found.append(Kept(keeper, asyncio.get_running_loop(), stop, lines))
+        ready.set()
+        await stop.wait()
+        await keeper.close()
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    (kept,) = found
+    try:
+        yield kept
+    finally:
+        kept.loop.call_soon_threadsafe(kept.stop.set)
+        thread.join(20)
+        assert not thread.is_alive()

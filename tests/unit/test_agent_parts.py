@@ -1,0 +1,111 @@
+"""The parts of the background process that need none: messages, environments, rates."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eicctl.agent import surroundings, wire
+from eicctl.named.meter import Meter
+from eicctl.named.status import Status
+
+MESSAGES = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
+
+
+@given(MESSAGES)
+def test_messages_survive(message: wire.Message) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        left.sendall(wire.encode(message) * 2)
+        left.shutdown(socket.SHUT_WR)
+        assert wire.receive(right) == message
+        assert wire.receive(right) == message
+        assert wire.receive(right) is None
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        left.sendall(data)
+        left.shutdown(socket.SHUT_WR)
+        try:
+            found = wire.receive(right)
+        except wire.WireError:
+            return
+        assert found is None or isinstance(found, dict)
+
+
+def test_a_message_that_comes_in_pieces_is_put_together() -> None:
+    left, right = socket.socketpair()
+    data = wire.encode({"Do": "status", "Text": "x" * 5000})
+
+    def send() -> None:
+        for start in range(0, len(data), 7):
+            left.sendall(data[start : start + 7])
+
+    with left, right:
+        threading.Thread(target=send, daemon=True).start()
+        assert wire.receive(right) == {"Do": "status", "Text": "x" * 5000}
+
+
+def test_a_length_beyond_the_limit_is_refused_before_it_is_read() -> None:
+    with pytest.raises(wire.WireError):
+        wire.body_length(b"\xff\xff\xff\xff")
+    with pytest.raises(wire.WireError):
+        wire.encode({"Text": "x" * wire.LONGEST})
+
+
+def test_environments_with_other_credentials_or_proxies_differ() -> None:
+    base = {"HOME": "/home/me", "PATH": "/bin", "AWS_CONFIG_FILE": "/c"}
+    name = surroundings.fingerprint(base)
+    assert surroundings.fingerprint(base | {"PATH": "/usr/bin", "TERM": "xterm"}) == name
+    for change in (
+        {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"},
+        {"https_proxy": "http://proxy:3128"},
+        {"AWS_CA_BUNDLE": "/ca.pem"},
+        {"HOME": "/home/other"},
+    ):
+        assert surroundings.fingerprint(base | change) != name
+
+
+def test_profiles_and_regions_share_an_environment() -> None:
+    base = {"HOME": "/home/me"}
+    assert surroundings.fingerprint(base | {"AWS_PROFILE": "a", "AWS_REGION": "x"}) == surroundings.fingerprint(base)
+    assert surroundings.profile({"AWS_PROFILE": "a"}) == "a"
+    assert surroundings.region({"AWS_DEFAULT_REGION": "y"}) == "y"
+    assert "AWS_PROFILE" not in surroundings.for_process({"AWS_PROFILE": "a"})
+
+
+def test_a_profile_beside_keys_belongs_to_the_environment() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s"}
+    assert surroundings.profile(keys | {"AWS_PROFILE": "a"}) == ""
+    assert surroundings.fingerprint(keys | {"AWS_PROFILE": "a"}) != surroundings.fingerprint(
+        keys | {"AWS_PROFILE": "b"}
+    )
+
+
+def test_rates_are_what_was_added_since_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    meter = Meter()
+    status = Status("a", "direct", "", "open", bytes_in=1000)
+    (first,) = meter.with_rates([status])
+    assert first.rate_in == 0
+    now[0] += 2
+    (second,) = meter.with_rates([replace(status, bytes_in=5000, bytes_out=10)])
+    assert (second.rate_in, second.rate_out) == (2000, 5)
+    now[0] += 1
+    (third,) = meter.with_rates([replace(status, bytes_in=0)])
+    assert third.rate_in == 0
+
+
+def test_a_status_is_the_same_after_json() -> None:
+    status = Status("a", "db", "/f", "retrying", local=("127.0.0.1:1",), again_in=1.5, error="e")
+    assert Status.from_json(status.to_json()) == status
