@@ -62,6 +62,16 @@ timeout_option = click.option(
 )
 """How long to wait. The command takes `timeout`."""
 
+queue_option = click.option(
+    "--queue-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a connection waits for a place at the endpoint.",
+)
+"""How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
+
 endpoint_settings = _all(
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
     click.option(

@@ -37,9 +37,12 @@ if TYPE_CHECKING:
 @click.option(
     "--max-connections",
     type=click.IntRange(1),
+    default=20,
+    show_default=True,
     metavar="N",
     help="Most connections at a time; further clients wait. An endpoint carries 20.",
 )
+@options.queue_option
 @click.option(
     "--check/--no-check", default=None, help="First prove that the endpoint lets us in; default: on a terminal."
 )
@@ -58,7 +61,8 @@ def command(
     local_port: int,
     bind: str | None,
     local_socket: Path | None,
-    max_connections: int | None,
+    max_connections: int,
+    queue_timeout: float,
     check: bool | None,
     max_tunnel_duration: int | None,
     output: str,
@@ -79,19 +83,21 @@ def command(
     from eicctl.cli.tunnel_events import events_for
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.probe import probe
+    from eicctl.tunnel.slots import slots_of
 
     with contextlib.ExitStack() as cleanup:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
         target = resolve_target(session, request)
-        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
+        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
+        slots_of(target.endpoint_id).limit = max_connections
         events = events_for(output, target)
         if sys.stderr.isatty() if check is None else check:
             events.checked(probe(dialer))
         if bind and not _loopback(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
         events.listening(sockets)
-        return _serve(dialer, sockets, events, max_connections)
+        return _serve(dialer, sockets, events)
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
@@ -112,7 +118,7 @@ def _loopback(sockets: Sequence[socket]) -> bool:
     return all(host == "::1" or host.startswith("127.") for host in hosts)
 
 
-def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, max_connections: int | None) -> int:
+def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     import asyncio
 
@@ -120,8 +126,7 @@ def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, max_connec
     from eicctl.tunnel.listener import Listener
 
     async def main() -> None:
-        listener = Listener(dialer, sockets, events, max_connections=max_connections)
-        await listener.serve(interrupted())
+        await Listener(dialer, sockets, events).serve(interrupted())
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(main())

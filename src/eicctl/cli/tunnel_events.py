@@ -73,6 +73,13 @@ class _TextEvents(Events):
             )
         )
 
+    def waiting(self, number: int, client: str, before: int) -> None:
+        queue = f"{before} before it" if before else "the next one"
+        report.line(f"[{number}] {client} waits for a place at {self._target.endpoint_id} ({queue})")
+
+    def left(self, number: int, client: str) -> None:
+        report.line(f"[{number}] {client} has left before its tunnel was open")
+
     def opened(self, number: int, client: str) -> None:
         report.line(f"[{number}] opened for {client}")
 
@@ -119,6 +126,12 @@ class _JsonEvents(Events):
             LocalPort=name[1] if isinstance(name, tuple) else None,
             Target=target,
         )
+
+    def waiting(self, number: int, client: str, before: int) -> None:
+        self._say("waiting", Connection=number, Client=client, Before=before)
+
+    def left(self, number: int, client: str) -> None:
+        self._say("left", Connection=number, Client=client)
 
     def opened(self, number: int, client: str) -> None:
         self._say("opened", Connection=number, Client=client)

@@ -104,12 +104,18 @@ class Channel:
         self.bytes_in = 0
         self.bytes_out = 0
 
-    def start(self) -> None:
-        """Begin to carry."""
+    def start(self, read_already: bytes = b"") -> None:
+        """Begin to carry.
+
+        Args:
+            read_already: What was read from the local end before.
+        """
         self._reactor.add_reader(self._link_fd, self._read_link)
         self._reactor.add_reader(self._local.read_fd, self._read_local)
         self._take(self._link.early)
         self._link.early = []
+        if read_already and self._link_open and not self._closing:
+            self._send(memoryview(read_already))
 
     def close(self, reason: str = "closed here") -> None:
         """End the tunnel: what was read from the local side is sent, then a close frame."""
@@ -204,10 +210,13 @@ class Channel:
         if not data:
             self._end_of_local()
         elif self._link_open and not self._closing:
-            self.bytes_out += len(data)
-            for start in range(0, len(data), FRAME):
-                self._protocol.send_binary(data[start : start + FRAME])
-            self._flush_protocol()
+            self._send(data)
+
+    def _send(self, data: memoryview) -> None:
+        self.bytes_out += len(data)
+        for start in range(0, len(data), FRAME):
+            self._protocol.send_binary(data[start : start + FRAME])
+        self._flush_protocol()
 
     def _end_of_local(self) -> None:
         """The local side has sent everything."""
@@ -308,7 +317,7 @@ class Channel:
         self._set_timer(0, None)
         self._reactor.remove_reader(self._link_fd)
         self._reactor.remove_writer(self._link_fd)
-        self._stream.close()
+        self._link.close()
         if self._local_open and not self._local_eof:
             # Reading may be paused; from now on it goes nowhere, but must not stop.
             self._reactor.add_reader(self._local.read_fd, self._read_local)

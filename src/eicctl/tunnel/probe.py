@@ -44,7 +44,7 @@ def probe(dialer: Dialer) -> Probe:
     try:
         return Probe(_first_bytes(link), link.request_id)
     finally:
-        link.stream.close()
+        link.close()
 
 
 def _first_bytes(link: Link) -> bytes:
