@@ -22,10 +22,11 @@ ALLOWED = {
     "aws": {"errors", "model", "settings", "files"},
     "tunnel": {"errors", "model", "settings", "files"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings", "files"},
+    "library": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "agent": {"ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "emulator": {"errors", "settings", "files"},
-    "cli": {"agent", "access", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
+    "cli": {"agent", "access", "library", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
     "__main__": {"cli"},
     "__init__": set(),
 }

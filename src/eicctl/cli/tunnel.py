@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eicctl.tunnel.dial import Dialer
 
 
-@click.command
+@click.command(cls=options.WaitingCommand)
 @options.with_request
 @click.option("--remote-port", type=click.IntRange(1, 65535), required=True, help="Port of the target: 22 or 3389.")
 @click.option(
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     help="Most connections at a time; further clients wait. An endpoint carries 20.",
 )
 @options.queue_option
+@options.wait_option
 @click.option(
     "--check/--no-check", default=None, help="First prove that the endpoint lets us in; default: on a terminal."
 )
@@ -63,6 +64,7 @@ def command(
     local_socket: Path | None,
     max_connections: int,
     queue_timeout: float,
+    wait: float | None,
     check: bool | None,
     max_tunnel_duration: int | None,
     output: str,
@@ -75,6 +77,7 @@ def command(
     Examples:
       eicctl tunnel win-1 --remote-port 3389 --local-port 13389
       eicctl tunnel i-0123456789abcdef0 --remote-port 22 --local-port 2222
+      eicctl tunnel web-1 --remote-port 22 --wait=600
       eicctl tunnel --private-ip-address 10.0.2.20 --remote-port 3389 --local-socket ./db.sock
     """
     if local_socket and (local_port or bind):
@@ -88,7 +91,7 @@ def command(
     with contextlib.ExitStack() as cleanup:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
-        target = resolve_target(session, request)
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
         dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
         slots_of(target.endpoint_id).limit = max_connections
         events = events_for(output, target)
