@@ -123,6 +123,12 @@ class Channel:
             self._ending = self._ending or (reason, None)
             self._send_close()
 
+    def finish(self) -> None:
+        """The local side has closed for good: when all that it has sent is read and sent on, end the tunnel."""
+        self._linger = 0
+        if self._local_eof:
+            self.close("closed by the client")
+
     def abort(self) -> None:
         """Close both sides at once, whatever is still under way."""
         self._close_link()
