@@ -89,9 +89,7 @@ def test_errors_say_whose_the_places_are() -> None:
     last = slots.claim("web-2:22")
     last.refused()
     error = last.timed_out(30, ThrottledError("the endpoint takes no more", request_id="r-1"))
-    assert error.message.startswith(
-        "the endpoint eice-1 refuses more connections; 3 of them are of this eicctl process"
-    )
+    assert error.message.startswith("the endpoint eice-1 refuses more connections; 3 of them are of this process")
     assert error.message.endswith("2 to web-1:22, 1 to win-1:3389")
     assert error.request_id == "r-1"
     assert "others hold the rest" in (error.hint or "")

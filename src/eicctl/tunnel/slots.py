@@ -25,8 +25,9 @@ from eicctl.errors import ThrottledError
 LIMIT = 20
 """Connections that an endpoint carries at once (eice-facts.md, Limits)."""
 
-QUEUE = 500
-"""Places that may be waited for at an endpoint. Each costs a file descriptor of a local client."""
+QUEUE = 200
+"""Places that may be waited for at an endpoint. Each costs a descriptor of a local client, of which an event loop on
+Windows takes 512 at most."""
 
 QUEUE_TIMEOUT = 30.0
 """Seconds for which a place is waited for."""
@@ -221,7 +222,7 @@ class Slots:
         counts = Counter(place.label for place in (*self._open, *self._asking))
         mine = ", ".join(f"{count} to {label}" for label, count in counts.most_common(5))
         mine = f": {mine}{', …' if len(counts) > 5 else ''}" if mine else ""
-        process = f"this eicctl process ({os.getpid()})"
+        process = f"this process (eicctl, PID {os.getpid()})"
         if refusal:
             message = f"{what}; {self.used} of them are of {process}{mine}"
         else:
