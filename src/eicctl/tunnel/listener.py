@@ -58,8 +58,8 @@ class Listener:
     """Accepts on listening sockets and carries each connection through a link of its own.
 
     Args:
-        dialer: Opens the links; each in a thread, so no connection waits for another one's dial. Its limit of
-            connections, and how long one waits for a place, are the dialer's too.
+        dialer: Opens the links; each in a thread, so no connection waits for another one's dial. It has how long a
+            client waits for a place; how many there are is the endpoint's `Slots.limit`.
         sockets: Listening sockets that do not block; `close` closes them.
         observer: Is told what happens.
         linger: See `Channel`.
@@ -141,10 +141,12 @@ class Listener:
             name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
             task = self._loop.create_task(self._arrived(number, client, name))
             self._arriving[number] = task
-            task.add_done_callback(functools.partial(self._no_longer_arriving, number))
+            task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
 
-    def _no_longer_arriving(self, number: int, _task: asyncio.Task[None]) -> None:
+    def _no_longer_arriving(self, number: int, client: socket.socket, task: asyncio.Task[None]) -> None:
         del self._arriving[number]
+        if task.cancelled():  # it may not even have begun
+            client.close()
 
     def _resume(self) -> None:
         self._accept(True)
@@ -169,6 +171,8 @@ class Listener:
                 sent = waiting.stop()
             self._opened(number, client, name, link, sent)
         except asyncio.CancelledError:
+            if dial.done() and not dial.cancelled() and not dial.exception():
+                dial.result().close()  # opened in the moment of the end
             client.close()
             if not waiting.gone:
                 raise
