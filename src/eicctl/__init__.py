@@ -1,3 +1,95 @@
-"""Reach machines in private AWS subnets through EC2 Instance Connect Endpoint (EICE)."""
+"""Reach machines in private AWS subnets through EC2 Instance Connect Endpoint (EICE).
+
+For programs: `open_tunnel` gives a local port, `connect` a connected socket; docs/library.md shows both. Everything is
+loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.errors import (
+        AccessError,
+        AmbiguousError,
+        ConflictError,
+        CredentialsError,
+        DeniedError,
+        DurationReachedError,
+        EicctlError,
+        LocalError,
+        NetworkError,
+        NotFoundError,
+        RefusedError,
+        TargetUnreachableError,
+        ThrottledError,
+        UnavailableError,
+        UnreachableError,
+        UsageError,
+    )
+    from eicctl.library.sockets import TunnelSocket, connect, connect_async
+    from eicctl.library.targets import push_key
+    from eicctl.library.tunnels import Tunnel, open_tunnel, open_tunnel_async
+    from eicctl.model import Target, TargetRequest
+
+__all__ = [
+    "AccessError",
+    "AmbiguousError",
+    "ConflictError",
+    "CredentialsError",
+    "DeniedError",
+    "DurationReachedError",
+    "EicctlError",
+    "LocalError",
+    "NetworkError",
+    "NotFoundError",
+    "RefusedError",
+    "Session",
+    "Target",
+    "TargetRequest",
+    "TargetUnreachableError",
+    "ThrottledError",
+    "Tunnel",
+    "TunnelSocket",
+    "UnavailableError",
+    "UnreachableError",
+    "UsageError",
+    "connect",
+    "connect_async",
+    "open_tunnel",
+    "open_tunnel_async",
+    "push_key",
+]
+
+_HOMES = {
+    "Session": "eicctl.aws.session",
+    "Target": "eicctl.model",
+    "TargetRequest": "eicctl.model",
+    "Tunnel": "eicctl.library.tunnels",
+    "TunnelSocket": "eicctl.library.sockets",
+    "connect": "eicctl.library.sockets",
+    "connect_async": "eicctl.library.sockets",
+    "open_tunnel": "eicctl.library.tunnels",
+    "open_tunnel_async": "eicctl.library.tunnels",
+    "push_key": "eicctl.library.targets",
+}
+"""Where each name is; the errors, which are the rest, are in `eicctl.errors`."""
+
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found: object = getattr(import_module(_HOMES.get(name, "eicctl.errors")), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,16 +15,25 @@ from eicctl.tunnel.bind import bind_tcp
 from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
+from eicctl.tunnel.slots import LIMIT, slots_of
 
 
 @dataclass
 class Told:
     """An observer that remembers."""
 
+    waits: list[tuple[int, int]] = field(default_factory=list)
+    leavers: list[int] = field(default_factory=list)
     opened_numbers: list[int] = field(default_factory=list)
     retries: list[EicctlError] = field(default_factory=list)
     failures: list[EicctlError] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
+
+    def waiting(self, number: int, client: str, before: int) -> None:
+        self.waits.append((number, before))
+
+    def left(self, number: int, client: str) -> None:
+        self.leavers.append(number)
 
     def opened(self, number: int, client: str) -> None:
         self.opened_numbers.append(number)
@@ -53,9 +62,10 @@ def wait_for(condition: Callable[[], object], timeout: float = 10) -> None:
 
 
 @contextlib.contextmanager
-def listening(dialer: Dialer, *, max_connections: int | None = None, linger: float = 5.0) -> Iterator[tuple[int, Told]]:
+def listening(dialer: Dialer, *, max_connections: int = LIMIT, linger: float = 5.0) -> Iterator[tuple[int, Told]]:
     """Run a listener as long as the block lasts; give its port and what it tells."""
     told = Told()
+    slots_of(dialer.target.endpoint_id).limit = max_connections
     sockets = bind_tcp(0)
     port = sockets[0].getsockname()[1]
     ready = threading.Event()
@@ -65,7 +75,7 @@ def listening(dialer: Dialer, *, max_connections: int | None = None, linger: flo
         stop = asyncio.Event()
         loops.append((asyncio.get_running_loop(), stop))
         ready.set()
-        await Listener(dialer, sockets, told, max_connections=max_connections, linger=linger).serve(stop)
+        await Listener(dialer, sockets, told, linger=linger).serve(stop)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

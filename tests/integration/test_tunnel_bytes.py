@@ -174,7 +174,7 @@ def test_a_stall_stops_the_writer_and_nobody_else(serve: Serve, direction: str) 
 
 def test_200_connections_at_once(serve: Serve, emulator: Emulator) -> None:
     emulator.state.behave(max_connections=300)
-    with listening(serve(echo).dialer) as (port, told):
+    with listening(serve(echo).dialer, max_connections=300) as (port, told):
         clients = [connect(port) for _ in range(200)]
         for number, client in enumerate(clients):
             client.sendall(f"client {number}".encode())

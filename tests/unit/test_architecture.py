@@ -22,13 +22,27 @@ ALLOWED = {
     "aws": {"errors", "model", "settings", "files"},
     "tunnel": {"errors", "model", "settings", "files"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings", "files"},
+    "library": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"aws", "tunnel", "errors", "model", "settings", "files"},
-    "named": {"ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
+    "named": {"access", "library", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "emulator": {"errors", "settings", "files"},
-    "cli": {"agent", "named", "access", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
+    "cli": {
+        "agent",
+        "named",
+        "access",
+        "library",
+        "ssh",
+        "aws",
+        "tunnel",
+        "emulator",
+        "errors",
+        "model",
+        "settings",
+        "files",
+    },
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
 }
 """What each room may import."""
 

@@ -45,7 +45,9 @@ def choose_endpoint(endpoints: Sequence[Endpoint], place: Place, address: str) -
     if not usable:
         states = ", ".join(f"{endpoint.id} is {_told(endpoint)}" for endpoint in alive)
         raise UnavailableError(
-            f"no endpoint in {place.vpc_id} serves connections now: {states}", hint=_wait_hint(alive)
+            f"no endpoint in {place.vpc_id} serves connections now: {states}",
+            hint=_wait_hint(alive),
+            transient=any(endpoint.state == "create-in-progress" for endpoint in alive),
         )
     fitting = [endpoint for endpoint in usable if serves(endpoint, address)]
     if not fitting:

@@ -38,6 +38,10 @@ class SeveralInstancesError(AmbiguousError):
         self.candidates = tuple(candidates)
 
 
+class InstanceStateError(UnavailableError):
+    """An instance in a state in which it serves no connection: stopped, terminated, on the way there."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A target before its endpoint is chosen."""
@@ -111,6 +115,7 @@ def _joined(session: Session, request: TargetRequest, found: _Found, endpoints: 
             raise UnavailableError(
                 f"the endpoint {endpoint.id} is in state {endpoint.state} and serves no connections",
                 hint="eicctl show-endpoint tells more",
+                transient=endpoint.state == "create-in-progress",
             )
     else:
         if found.instance and found.instance.ipv6 and not request.private_ip_address:
@@ -188,7 +193,7 @@ def _of_instance(instance: Instance) -> _Found:
         hint = None
         if instance.state in ("stopped", "stopping"):
             hint = f"aws ec2 start-instances --instance-ids {instance.id}"
-        raise UnavailableError(f"the instance {label} is {instance.state}", hint=hint)
+        raise InstanceStateError(f"the instance {label} is {instance.state}", hint=hint)
     return _Found(_place(instance), instance.private_ip or instance.ipv6, instance)
 
 

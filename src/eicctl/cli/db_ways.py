@@ -106,6 +106,13 @@ class _Direct:
     def opened(self, number: int, client: str) -> None:
         self._observer.opened(number, client, self._remote)
 
+    def waiting(self, number: int, client: str, before: int) -> None:
+        queue = f"{before} before it" if before else "the next one"
+        report.line(f"[{number}] {client} waits for a place at the endpoint ({queue})")
+
+    def left(self, number: int, client: str) -> None:
+        report.line(f"[{number}] {client} has left before its tunnel was open")
+
     def retrying(self, number: int, client: str, error: EicctlError) -> None:
         report.line(f"[{number}] trying again: {error.message}")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eicctl.ssh.transport import Remote
 
 
-@click.command
+@click.command(cls=options.WaitingCommand)
 @click.argument("forwards", nargs=-1, metavar="[LOCAL:]TARGET:PORT…")
 @click.option(
     "--socks", type=click.IntRange(0, 65535), metavar="PORT", help="A SOCKS5 proxy on this local port; 0: a free one."
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Form of the messages; json: one object a line, on stdout.",
 )
+@options.wait_option
 @options.with_session
 def command(
     *,
@@ -48,6 +49,7 @@ def command(
     bind: str | None,
     verbose: bool,
     output: str,
+    wait: float | None,
 ) -> int:
     """Forward local ports to any port, through SSH on an instance.
 
@@ -80,6 +82,7 @@ def command(
                 events,
                 endpoint_id=instance_connect_endpoint_id,
                 max_tunnel_duration=max_tunnel_duration,
+                wait=wait,
             )
         return machines[words]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import report
-from eicctl.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError
+from eicctl.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from eicctl.emulator.daemon import Running
@@ -151,6 +151,8 @@ def _import() -> tuple[type[Emulator], type[Options]]:
     try:
         from eicctl.emulator.server import Emulator, Options
     except ImportError as error:
+        if error.name in ("fcntl", "pty", "pwd", "termios"):
+            raise UsageError("the local AWS runs on Linux and macOS only", hint="on Windows, use WSL") from error
         raise LocalError(
             f"the local AWS needs packages that are not installed ({error.name})", hint="pip install 'eicctl[local]'"
         ) from error

@@ -42,7 +42,7 @@ class OpensshCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {
-            name: not (parameter.is_flag or parameter.count or isinstance(parameter.flag_value, str))
+            name: not (parameter.is_flag or parameter.count or isinstance(parameter.flag_value, (str, float)))
             for parameter in self.params
             if isinstance(parameter, click.Option)
             for name in (*parameter.opts, *parameter.secondary_opts)
@@ -72,6 +72,7 @@ class Wish:
     allow_any_port: bool
     endpoint_id: str
     endpoint_dns_name: str
+    wait: float | None
 
     @property
     def pushes(self) -> bool:
@@ -143,7 +144,8 @@ class Wish:
         from eicctl.ssh.login import Login
         from eicctl.ssh.os_user import choose
 
-        target = resolve_target(self.session, request)
+        wait = None if self.print_command else self.wait
+        target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
         if target.platform == "windows":
             raise UsageError(
                 f"{target.label} runs Windows",
@@ -172,6 +174,7 @@ def login_options(function: Command) -> Command:
         allow_any_port: bool,
         instance_connect_endpoint_id: str | None,
         instance_connect_endpoint_dns_name: str | None,
+        wait: float | None,
         **rest: Any,
     ) -> Any:
         from eicctl.ssh.host_keys import configured_check
@@ -188,6 +191,7 @@ def login_options(function: Command) -> Command:
             allow_any_port,
             instance_connect_endpoint_id or "",
             instance_connect_endpoint_dns_name or "",
+            wait,
         )
         return function(*args, wish=wish, **rest)
 
@@ -212,6 +216,7 @@ def login_options(function: Command) -> Command:
             click.option(
                 "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
             ),
+            options.wait_option,
             options.endpoint_settings,
             options.tunnel_options,
             options.with_session,

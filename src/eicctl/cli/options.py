@@ -62,6 +62,40 @@ timeout_option = click.option(
 )
 """How long to wait. The command takes `timeout`."""
 
+queue_option = click.option(
+    "--queue-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a connection waits for a place at the endpoint.",
+)
+"""How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
+
+WAIT = 300.0
+"""Seconds for which `--wait` alone waits."""
+
+
+class WaitingCommand(click.Command):
+    """A command with `wait_option`. Click alone would take the word after `--wait` for its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        words = [f"--wait={WAIT:g}" if word == "--wait" else word for word in args[:end]]
+        return super().parse_args(ctx, words + args[end:])
+
+
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=1),
+    is_flag=False,
+    flag_value=WAIT,
+    metavar="[=SECONDS]",
+    help="Wait until the instance runs and its port answers; 300 s if not said how long.",
+)
+"""Whether to wait for the machine. The command is a `WaitingCommand` and takes `wait`: seconds, or None. It gives it to
+`cli.target.resolve_target`."""
+
 endpoint_settings = _all(
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
     click.option(

@@ -46,6 +46,7 @@ def command(
       eicctl ssh ubuntu@i-0123456789abcdef0 -L 8080:localhost:80
       eicctl ssh web-1 -- sudo systemctl status nginx
       eicctl ssh web-1 --keep
+      eicctl ssh web-1 --wait
     """
     place = parse_destination(wish.words.operands[0] if wish.words.operands else "")
     if kept_session and not keep:

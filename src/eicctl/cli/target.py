@@ -18,14 +18,41 @@ if TYPE_CHECKING:
     from eicctl.model import Instance
 
 
-def resolve_target(session: Session, request: TargetRequest, *, ask: bool = True) -> Target:
+def resolve_target(
+    session: Session,
+    request: TargetRequest,
+    *,
+    ask: bool = True,
+    wait: float | None = None,
+    max_tunnel_duration: int | None = None,
+) -> Target:
     """Return the target that a request means.
 
     Args:
         session: Access to AWS.
         request: The user's words.
         ask: Let the user choose, on a terminal, where there are several matches or no target is named.
+        wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
+        max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
     """
+    if wait is None:
+        return _resolve(session, request, ask=ask)
+    from eicctl.cli.progress import Waiting
+    from eicctl.library.ready import wait_until_ready
+
+    label = request.words or request.instance_id or request.private_ip_address or "a target"
+    with Waiting(f"waiting for {label}") as waiting:
+        return wait_until_ready(
+            session,
+            lambda: _resolve(session, request, ask=ask),
+            seconds=wait,
+            label=label,
+            max_tunnel_duration=max_tunnel_duration,
+            show=waiting.show,
+        )
+
+
+def _resolve(session: Session, request: TargetRequest, *, ask: bool) -> Target:
     from eicctl.aws.told import check_port, told_in_full
 
     check_port(request)

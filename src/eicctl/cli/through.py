@@ -98,12 +98,16 @@ def rotation(
     *,
     endpoint_id: str | None,
     max_tunnel_duration: int | None,
+    wait: float | None = None,
 ) -> Rotation:
-    """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
+    """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several.
+
+    With `wait`, the instance is waited for, for so many seconds.
+    """
     from eicctl.cli.target import resolve_target
     from eicctl.ssh.machine import rotation_to
 
-    target = resolve_target(session, TargetRequest(words=via, endpoint_id=endpoint_id or ""))
+    target = resolve_target(session, TargetRequest(words=via, endpoint_id=endpoint_id or ""), wait=wait)
     return rotation_to(session, target, login, watcher, max_tunnel_duration=max_tunnel_duration)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eicctl.tunnel.dial import Dialer
 
 
-@click.command
+@click.command(cls=options.WaitingCommand)
 @options.with_request
 @click.option("--remote-port", type=click.IntRange(1, 65535), required=True, help="Port of the target: 22 or 3389.")
 @click.option(
@@ -37,9 +37,13 @@ if TYPE_CHECKING:
 @click.option(
     "--max-connections",
     type=click.IntRange(1),
+    default=20,
+    show_default=True,
     metavar="N",
     help="Most connections at a time; further clients wait. An endpoint carries 20.",
 )
+@options.queue_option
+@options.wait_option
 @click.option(
     "--check/--no-check", default=None, help="First prove that the endpoint lets us in; default: on a terminal."
 )
@@ -58,7 +62,9 @@ def command(
     local_port: int,
     bind: str | None,
     local_socket: Path | None,
-    max_connections: int | None,
+    max_connections: int,
+    queue_timeout: float,
+    wait: float | None,
     check: bool | None,
     max_tunnel_duration: int | None,
     output: str,
@@ -71,6 +77,7 @@ def command(
     Examples:
       eicctl tunnel win-1 --remote-port 3389 --local-port 13389
       eicctl tunnel i-0123456789abcdef0 --remote-port 22 --local-port 2222
+      eicctl tunnel web-1 --remote-port 22 --wait=600
       eicctl tunnel --private-ip-address 10.0.2.20 --remote-port 3389 --local-socket ./db.sock
     """
     if local_socket and (local_port or bind):
@@ -80,19 +87,21 @@ def command(
     from eicctl.tunnel.bind import loopback_only
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.probe import probe
+    from eicctl.tunnel.slots import slots_of
 
     with contextlib.ExitStack() as cleanup:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
-        target = resolve_target(session, request)
-        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
+        slots_of(target.endpoint_id).limit = max_connections
         events = events_for(output, target)
         if sys.stderr.isatty() if check is None else check:
             events.checked(probe(dialer))
         if bind and not loopback_only(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
         events.listening(sockets)
-        return _serve(dialer, sockets, events, max_connections)
+        return _serve(dialer, sockets, events)
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
@@ -108,7 +117,7 @@ def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: P
     return sockets
 
 
-def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, max_connections: int | None) -> int:
+def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     import asyncio
 
@@ -116,8 +125,7 @@ def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, max_connec
     from eicctl.tunnel.listener import Listener
 
     async def main() -> None:
-        listener = Listener(dialer, sockets, events, max_connections=max_connections)
-        await listener.serve(interrupted())
+        await Listener(dialer, sockets, events).serve(interrupted())
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(main())

@@ -42,7 +42,7 @@ class _TextEvents(ListenerLines, Events):
     """The local address on stdout, everything else on stderr."""
 
     def __init__(self, target: Target) -> None:
-        super().__init__(report.line)
+        super().__init__(report.line, target.endpoint_id)
         self._target = target
 
     def checked(self, found: Probe) -> None:
@@ -88,6 +88,12 @@ class _JsonEvents(Events):
             LocalPort=name[1] if isinstance(name, tuple) else None,
             Target=target,
         )
+
+    def waiting(self, number: int, client: str, before: int) -> None:
+        self._say("waiting", Connection=number, Client=client, Before=before)
+
+    def left(self, number: int, client: str) -> None:
+        self._say("left", Connection=number, Client=client)
 
     def opened(self, number: int, client: str) -> None:
         self._say("opened", Connection=number, Client=client)

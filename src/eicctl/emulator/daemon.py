@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from eicctl import settings
 from eicctl.errors import LocalError
@@ -131,15 +130,22 @@ def files_folder() -> Iterator[Path]:
     """
     for old in folder().glob(f"{_FILES}*/{_LOCK}"):
         with contextlib.suppress(OSError), old.open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock, wait=False)
             shutil.rmtree(old.parent, ignore_errors=True)
     path = Path(tempfile.mkdtemp(prefix=_FILES, dir=folder()))
     with (path / _LOCK).open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _lock(lock, wait=True)
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock(file: IO[bytes], *, wait: bool) -> None:
+    """Take a file's lock; OSError where it is taken and is not waited for."""
+    import fcntl  # not on Windows, where the commands that only ask for the local AWS should still answer
+
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def start(arguments: list[str]) -> Running:

@@ -218,6 +218,9 @@ class Gateway:
         if machine is None:
             _log.info("%s is the address of no machine in %s", admitted.address, admitted.endpoint.vpc_id)
             return None
+        if machine.instance_id and self._state.boot_stage(machine.instance_id) != "up":
+            _log.info("%s boots, and does not answer yet", admitted.address)
+            return None
         if why := await asyncio.to_thread(blocked, admitted.endpoint, machine, admitted.port, client_ip):
             _log.info("%s port %d cannot be reached: %s", admitted.address, admitted.port, why)
             return None

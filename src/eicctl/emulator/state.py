@@ -94,6 +94,7 @@ class Behaviour:
         client_ip: The address that connections seem to come from; empty for the real one.
         max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
+        boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
     """
 
     transition: float = 2.0
@@ -102,6 +103,7 @@ class Behaviour:
     client_ip: str = ""
     max_connections: int = 20
     clock_offset: float = 0.0
+    boot: float = 0.0
 
 
 @dataclass(slots=True)
@@ -140,6 +142,7 @@ class State:
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
             self._faults: list[Fault] = []
+            self._started: dict[str, tuple[float, float]] = {}
 
     @property
     def behaviour(self) -> Behaviour:
@@ -239,6 +242,18 @@ class State:
         """The machine that is this instance."""
         with self._lock:
             return next((m for m in self._machines.values() if m.instance_id == instance_id), None)
+
+    def start_instance(self, instance_id: str) -> None:
+        """Let an instance start now, and take the time that a boot takes."""
+        with self._lock:
+            self._started[instance_id] = (self._clock(), self._behaviour.boot)
+
+    def boot_stage(self, instance_id: str) -> Literal["pending", "silent", "up"]:
+        """How far an instance is that has been started: pending, running with nothing that answers, or up."""
+        with self._lock:
+            started, boot = self._started.get(instance_id, (0.0, 0.0))
+            passed = self._clock() - started
+            return "pending" if passed < boot else "silent" if passed < 2 * boot else "up"
 
     def machines(self) -> list[Machine]:
         """All machines."""

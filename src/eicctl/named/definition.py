@@ -38,7 +38,6 @@ class Definition:
         host_key_check: How host keys are checked.
         instance_connect_endpoint_id: The endpoint to use.
         max_tunnel_duration: Longest life of a tunnel, in seconds (1 to 3600).
-        max_connections: Most connections at a time of `direct`, `rdp` and a direct `db`.
     """
 
     name: str
@@ -62,7 +61,6 @@ class Definition:
     host_key_check: str = ""
     instance_connect_endpoint_id: str = ""
     max_tunnel_duration: int | None = None
-    max_connections: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object; what is not said is left out."""

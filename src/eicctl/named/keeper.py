@@ -16,8 +16,8 @@ from eicctl.named.opened import Opened, seconds_left
 from eicctl.named.opening import Opening
 from eicctl.named.sessions import Sessions
 from eicctl.named.status import State, Status
-from eicctl.ssh.threads import in_thread
 from eicctl.tunnel.bind import local_addresses
+from eicctl.tunnel.threads import in_thread
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts to open a tunnel."""

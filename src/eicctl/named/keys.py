@@ -69,7 +69,6 @@ KEYS = {
     "host_key_check": Key(_LOGIN, lambda value: value in CHECKS, f"one of {', '.join(CHECKS)}"),
     "instance_connect_endpoint_id": Key(_ALL, _text, "the ID of an endpoint"),
     "max_tunnel_duration": Key(_ALL, _number(1, MAX_TUNNEL_DURATION), f"seconds, 1 to {MAX_TUNNEL_DURATION}"),
-    "max_connections": Key(_STRAIGHT | {"db"}, _number(1, 10_000), "a number above 0"),
 }
 """The keys of a tunnel's table."""
 

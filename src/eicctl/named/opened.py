@@ -14,12 +14,12 @@ from eicctl.model import Target, Traffic
 from eicctl.ssh.forward_lines import ForwardLines
 from eicctl.ssh.forwarding import Finished, Forward, Forwarder
 from eicctl.ssh.rotation import Rotation
-from eicctl.ssh.threads import in_thread
 from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.listener_lines import ListenerLines
 from eicctl.tunnel.probe import probe
+from eicctl.tunnel.threads import in_thread
 
 LOOKED_UP_EVERY = 10.0
 """Seconds between two look-ups of a target whose connections fail: it may have another address now."""
@@ -80,7 +80,6 @@ class Straight:
         remote: Where connections go, in words.
         health: Is told how it goes.
         look_up: Returns where the target is now; blocks.
-        max_connections: See `Listener`.
         cleanup: Called at the end.
     """
 
@@ -92,7 +91,6 @@ class Straight:
         health: Health,
         *,
         look_up: Callable[[], Target],
-        max_connections: int | None,
         cleanup: Callable[[], None],
     ) -> None:
         self.sockets = sockets
@@ -102,8 +100,8 @@ class Straight:
         self._look_up = look_up
         self._cleanup = cleanup
         self._doubtful = asyncio.Event()
-        connections = _Connections(health, self._doubtful)
-        self._listener = Listener(dialer, sockets, connections, max_connections=max_connections)
+        connections = _Connections(health, self._doubtful, dialer.target.endpoint_id)
+        self._listener = Listener(dialer, sockets, connections)
 
     @property
     def via(self) -> str:
@@ -145,8 +143,8 @@ class Straight:
 class _Connections(ListenerLines):
     """A listener's observer."""
 
-    def __init__(self, health: Health, doubtful: asyncio.Event) -> None:
-        super().__init__(health.say)
+    def __init__(self, health: Health, doubtful: asyncio.Event, endpoint_id: str) -> None:
+        super().__init__(health.say, endpoint_id)
         self._health = health
         self._doubtful = doubtful
 

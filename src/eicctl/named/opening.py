@@ -101,7 +101,6 @@ class Opening:
             label,
             self.health,
             look_up=look_up,
-            max_connections=said.max_connections,
             cleanup=cleanup,
         )
 

@@ -133,4 +133,4 @@ class Login:
 def _close(dialled: Future[Link] | Future[None] | Future[Link | None]) -> None:
     """Close what a dial that nobody waits for has opened."""
     if not dialled.exception() and (link := dialled.result()):
-        link.stream.close()
+        link.close()

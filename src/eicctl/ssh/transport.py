@@ -14,10 +14,11 @@ import asyncssh
 from eicctl.errors import DeniedError, EicctlError, UnreachableError
 from eicctl.model import Target
 from eicctl.ssh.in_process import HostKeys, Login
-from eicctl.ssh.threads import in_thread
 from eicctl.tunnel.channel import Channel, Ending
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
 from eicctl.tunnel.ends import SocketEnd
+from eicctl.tunnel.queue import open_link
+from eicctl.tunnel.threads import in_thread
 
 KEEP_ALIVE = 15
 """Seconds of silence after which the server is asked whether it is there."""
@@ -238,13 +239,8 @@ async def connect(
         EicctlError: Why that failed.
     """
     loop = asyncio.get_running_loop()
-
-    def told(error: EicctlError) -> None:
-        if waiting:
-            loop.call_soon_threadsafe(waiting, error)
-
     # Pushing a key, looking host keys up and dialling do not depend on each other; a pushed key is good for a minute.
-    dial = in_thread(lambda: dialer.open(retry_budget=retry_budget, waiting=told), lambda link: link.stream.close())
+    dial = open_link(dialer, retry_budget=retry_budget, retrying=waiting)
     opening = loop.create_task(dial)
     try:
         keys, host_keys = await asyncio.gather(in_thread(login.keys), in_thread(login.host_keys))
@@ -260,7 +256,7 @@ async def connect(
 
 def _close_link(opening: asyncio.Task[Link]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        opening.result().stream.close()
+        opening.result().close()
 
 
 class _Client(asyncssh.SSHClient):

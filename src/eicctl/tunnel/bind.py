@@ -166,6 +166,10 @@ def _refused(error: OSError, host: str, port: int) -> LocalError | UsageError:
         return LocalError(
             f"port {port} on {host} is in use{by}", hint="--local-port 0 takes a free one; or end that process"
         )
+    if error.errno == errno.EACCES and sys.platform == "win32":  # so it says for a port that another holds exclusively
+        return LocalError(
+            f"port {port} on {host} is in use, or reserved", hint="--local-port 0 takes a free one; or end that process"
+        )
     if error.errno == errno.EACCES:
         return LocalError(f"not permitted to listen on port {port}", hint="use a port above 1023, or 0 for a free one")
     if error.errno == errno.EADDRNOTAVAIL:

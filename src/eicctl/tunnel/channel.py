@@ -109,18 +109,30 @@ class Channel:
         """When the service ends the tunnel, by `time.monotonic()`."""
         return self._link.opened + self._link.max_duration
 
-    def start(self) -> None:
-        """Begin to carry."""
+    def start(self, read_already: bytes = b"") -> None:
+        """Begin to carry.
+
+        Args:
+            read_already: What was read from the local end before.
+        """
         self._reactor.add_reader(self._link_fd, self._read_link)
         self._reactor.add_reader(self._local.read_fd, self._read_local)
         self._take(self._link.early)
         self._link.early = []
+        if read_already and self._link_open and not self._closing:
+            self._send(memoryview(read_already))
 
     def close(self, reason: str = "closed here") -> None:
         """End the tunnel: what was read from the local side is sent, then a close frame."""
         if self._link_open and not self._closing:
             self._ending = self._ending or (reason, None)
             self._send_close()
+
+    def finish(self) -> None:
+        """The local side has closed for good: when all that it has sent is read and sent on, end the tunnel."""
+        self._linger = 0
+        if self._local_eof:
+            self.close("closed by the client")
 
     def abort(self) -> None:
         """Close both sides at once, whatever is still under way."""
@@ -209,10 +221,13 @@ class Channel:
         if not data:
             self._end_of_local()
         elif self._link_open and not self._closing:
-            self.bytes_out += len(data)
-            for start in range(0, len(data), FRAME):
-                self._protocol.send_binary(data[start : start + FRAME])
-            self._flush_protocol()
+            self._send(data)
+
+    def _send(self, data: memoryview) -> None:
+        self.bytes_out += len(data)
+        for start in range(0, len(data), FRAME):
+            self._protocol.send_binary(data[start : start + FRAME])
+        self._flush_protocol()
 
     def _end_of_local(self) -> None:
         """The local side has sent everything."""
@@ -313,7 +328,7 @@ class Channel:
         self._set_timer(0, None)
         self._reactor.remove_reader(self._link_fd)
         self._reactor.remove_writer(self._link_fd)
-        self._stream.close()
+        self._link.close()
         if self._local_open and not self._local_eof:
             # Reading may be paused; from now on it goes nowhere, but must not stop.
             self._reactor.add_reader(self._local.read_fd, self._read_local)

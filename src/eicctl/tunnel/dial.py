@@ -20,12 +20,13 @@ from websockets.frames import Frame
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from eicctl.errors import EicctlError, NetworkError, UsageError
+from eicctl.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
+from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for each step of a dial that waits for the network."""
@@ -47,7 +48,7 @@ _silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
 class Link:
     """An open websocket to the service. The stream does not block.
 
-    `early` holds the frames that came together with the handshake's answer.
+    `early` holds the frames that came together with the handshake's answer, `place` the endpoint's place that it takes.
     """
 
     stream: SecureSocket
@@ -57,6 +58,13 @@ class Link:
     max_duration: int
     opened: float
     early: list[Frame] = field(default_factory=list)
+    place: Place | None = None
+
+    def close(self) -> None:
+        """Close the connection, and give its place to the next one."""
+        self.stream.close()
+        if self.place:
+            self.place.release()
 
 
 @dataclass
@@ -68,30 +76,78 @@ class Dialer:
         credentials: Asked for each link, so that a renewed session is used without a restart.
         ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
         max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service.
+        queue_timeout: Seconds for which a place at the endpoint is waited for.
     """
 
     target: Target
     credentials: CredentialsSource
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
+    queue_timeout: float = QUEUE_TIMEOUT
     _context: ssl.SSLContext | None = field(default=None, repr=False)
     _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def claim(self) -> Place:
+        """Return a place at the target's endpoint, which may have to be waited for.
+
+        Raises:
+            ThrottledError: Too many wait already.
+        """
+        return slots_of(self.target.endpoint_id).claim(f"{self.target.label}:{self.target.remote_port}")
+
     def open(self, *, retry_budget: float = RETRY_BUDGET, waiting: Callable[[EicctlError], None] | None = None) -> Link:
-        """Return an open link; a passing failure is tried again with growing, jittered pauses.
+        """Return an open link. Waits for a place at the endpoint; `queue.open_link` does so without a thread.
 
         Args:
+            retry_budget: See `dial`.
+            waiting: See `dial`.
+
+        Raises:
+            EicctlError: The last attempt's failure, which says where it went wrong.
+        """
+        place = self.claim()
+        deadline = time.monotonic() + self.queue_timeout
+        refusal: ThrottledError | None = None
+        try:
+            while True:
+                try:
+                    place.turn.result(max(0.0, deadline - time.monotonic()))
+                except TimeoutError:
+                    raise place.timed_out(self.queue_timeout, refusal) from refusal
+                try:
+                    return self.dial(place, retry_budget=retry_budget, waiting=waiting)
+                except ThrottledError as error:
+                    refusal = error
+                    place.refused()
+        except BaseException:
+            place.release()
+            raise
+
+    def dial(
+        self,
+        place: Place,
+        *,
+        retry_budget: float = RETRY_BUDGET,
+        waiting: Callable[[EicctlError], None] | None = None,
+    ) -> Link:
+        """Return an open link at a place whose turn it is; a passing failure is tried again with growing pauses.
+
+        Args:
+            place: The place, which the link keeps. Where no link is returned, it is still the caller's.
             retry_budget: Seconds after which no new attempt begins; 0 for one attempt.
             waiting: Called with the error before each pause.
 
         Raises:
+            ThrottledError: The endpoint has no place; `place.refused` waits for one.
             EicctlError: The last attempt's failure, which says where it went wrong.
         """
         deadline = time.monotonic() + retry_budget
         pause = 0.2
         while True:
             try:
-                return self._open_once()
+                link = self._open_once()
+            except ThrottledError:
+                raise
             except EicctlError as error:
                 wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
                 if not error.transient or time.monotonic() + wait > deadline:
@@ -101,6 +157,10 @@ class Dialer:
                     waiting(error)
                 time.sleep(wait)
                 pause = min(pause * 2, 5.0)
+            else:
+                link.place = place
+                place.opened()
+                return link
 
     def _open_once(self) -> Link:
         started = time.monotonic()

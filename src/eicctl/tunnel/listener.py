@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import itertools
 import logging
 import os
 import socket
-import threading
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from eicctl.model import Traffic
 from eicctl.tunnel.channel import Channel, Ending
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.ends import SocketEnd
+from eicctl.tunnel.queue import open_link
+from eicctl.tunnel.waiting import WaitingClient
 
 LINGER = 5.0
 """Seconds for which a silent target is waited for after a client has shut down its writing side. A client that has
@@ -33,6 +35,12 @@ _log = logging.getLogger(__name__)
 
 class Observer(Protocol):
     """Is told what happens to connections, each with its number (from 1) and its client's address."""
+
+    def waiting(self, number: int, client: str, before: int) -> None:
+        """There is no place at the endpoint; `before` connections of this process are served first."""
+
+    def left(self, number: int, client: str) -> None:
+        """The client has gone before its tunnel was open."""
 
     def opened(self, number: int, client: str) -> None:
         """The endpoint has accepted the tunnel."""
@@ -51,10 +59,10 @@ class Listener:
     """Accepts on listening sockets and carries each connection through a link of its own.
 
     Args:
-        dialer: Opens the links; each in a thread, so no connection waits for another one's dial.
+        dialer: Opens the links; each in a thread, so no connection waits for another one's dial. It has how long a
+            client waits for a place; how many there are is the endpoint's `Slots.limit`.
         sockets: Listening sockets that do not block; `close` closes them.
         observer: Is told what happens.
-        max_connections: Most connections at a time; further clients wait in the listening queue. None for no limit.
         linger: See `Channel`.
     """
 
@@ -64,19 +72,17 @@ class Listener:
         sockets: Sequence[socket.socket],
         observer: Observer,
         *,
-        max_connections: int | None = None,
         linger: float = LINGER,
     ) -> None:
         self._dialer = dialer
         self._sockets = list(sockets)
         self._observer = observer
-        self._limit = max_connections
         self._linger = linger
         self._numbers = itertools.count(1)
         self._channels: dict[int, Channel] = {}  # with an open tunnel
         self._left: dict[int, Channel] = {}  # with an open local end
-        self._dialling: dict[int, socket.socket] = {}
         self._carried = Traffic()  # by tunnels that have ended
+        self._arriving: dict[int, asyncio.Task[None]] = {}
         self._accepting = False
         self._ended = False
         self._idle = asyncio.Event()
@@ -108,8 +114,9 @@ class Listener:
         self._accept(False)
         for sock in self._sockets:
             sock.close()
-        for client in self._dialling.values():
-            client.close()
+        for task in list(self._arriving.values()):
+            task.cancel()
+        await asyncio.gather(*self._arriving.values(), return_exceptions=True)
         for channel in list(self._channels.values()):
             channel.close("closed here")
         if self._channels:
@@ -145,55 +152,55 @@ class Listener:
                 self._loop.call_later(PAUSE, self._resume)
                 return
             number = next(self._numbers)
-            self._dialling[number] = client
             name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
-            threading.Thread(target=self._dial, args=(number, client, name), daemon=True).start()
-            self._resume()
+            task = self._loop.create_task(self._arrived(number, client, name))
+            self._arriving[number] = task
+            task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
+
+    def _no_longer_arriving(self, number: int, client: socket.socket, task: asyncio.Task[None]) -> None:
+        del self._arriving[number]
+        if task.cancelled():  # it may not even have begun
+            client.close()
 
     def _resume(self) -> None:
-        busy = len(self._dialling) + len(self._channels)
-        self._accept(self._limit is None or busy < self._limit)
+        self._accept(True)
 
-    # In a thread of the connection's own
+    async def _arrived(self, number: int, client: socket.socket, name: str) -> None:
+        """Open a client's tunnel, unless the client leaves before."""
+        waiting = WaitingClient(self._loop, client, self._linger)
 
-    def _dial(self, number: int, client: socket.socket, name: str) -> None:
+        def queued(before: int) -> None:
+            waiting.queued = True
+            self._observer.waiting(number, name, before)
+
         def retrying(error: EicctlError) -> None:
-            self._later(self._observer.retrying, number, name, error)
+            self._observer.retrying(number, name, error)
 
+        dial = self._loop.create_task(open_link(self._dialer, retrying=retrying, queued=queued))
+        waiting.watch(dial.cancel)
         try:
-            link = self._dialer.open(waiting=retrying)
+            try:
+                link = await dial
+            finally:
+                sent = waiting.stop()
+            self._opened(number, client, name, link, sent)
+        except asyncio.CancelledError:
+            if dial.done() and not dial.cancelled() and not dial.exception():
+                dial.result().close()  # opened in the moment of the end
+            client.close()
+            if not waiting.gone:
+                raise
+            self._observer.left(number, name)
         except EicctlError as error:
-            self._later(self._failed, number, client, name, error)
+            client.close()
+            self._observer.failed(number, name, error)
         except Exception as error:  # a defect must not leave the client waiting
+            client.close()
             _log.debug("dial of connection %d failed", number, exc_info=True)
             failure = LocalError(f"unexpected {type(error).__name__} while connecting: {error}")
-            self._later(self._failed, number, client, name, failure)
-        else:
-            self._later(self._opened, number, client, name, link)
+            self._observer.failed(number, name, failure)
 
-    def _later(self, callback: object, *args: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)  # type: ignore[arg-type]
-        except RuntimeError:  # the loop was closed meanwhile
-            for arg in args:
-                if isinstance(arg, Link):
-                    arg.stream.close()
-
-    # On the loop
-
-    def _failed(self, number: int, client: socket.socket, name: str, error: EicctlError) -> None:
-        self._dialling.pop(number, None)
-        client.close()
-        if not self._ended:
-            self._observer.failed(number, name, error)
-            self._resume()
-
-    def _opened(self, number: int, client: socket.socket, name: str, link: Link) -> None:
-        self._dialling.pop(number, None)
-        if self._ended:
-            link.stream.close()
-            return
-
+    def _opened(self, number: int, client: socket.socket, name: str, link: Link, sent: bytes) -> None:
         def ended(ending: Ending) -> None:
             del self._channels[number]
             past = self._carried
@@ -205,7 +212,6 @@ class Listener:
             self._observer.closed(number, name, ending)
             if not self._channels:
                 self._idle.set()
-            self._resume()
 
         def done() -> None:
             del self._left[number]
@@ -214,4 +220,4 @@ class Listener:
         self._observer.opened(number, name)
         channel = Channel(self._loop, link, SocketEnd(client), on_end=ended, on_done=done, linger=self._linger)
         self._channels[number] = self._left[number] = channel
-        channel.start()
+        channel.start(sent)

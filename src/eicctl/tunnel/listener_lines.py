@@ -9,10 +9,18 @@ from eicctl.tunnel.channel import Ending
 
 
 class ListenerLines:
-    """A listener's observer that gives each event to `say` as a line."""
+    """A listener's observer that gives each event to `say` as a line; `endpoint_id` is the endpoint's."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], endpoint_id: str) -> None:
         self.say = say
+        self._endpoint_id = endpoint_id
+
+    def waiting(self, number: int, client: str, before: int) -> None:
+        queue = f"{before} before it" if before else "the next one"
+        self.say(f"[{number}] {client} waits for a place at {self._endpoint_id} ({queue})")
+
+    def left(self, number: int, client: str) -> None:
+        self.say(f"[{number}] {client} has left before its tunnel was open")
 
     def opened(self, number: int, client: str) -> None:
         self.say(f"[{number}] opened for {client}")

@@ -46,6 +46,8 @@ class Actions:
             },
             around_ec2={
                 "run_instances": self.run_instances,
+                "start_instances": self.start_instances,
+                "describe_instances": self.describe_instances,
                 "delete_security_group": self.delete_group,
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
@@ -173,10 +175,28 @@ class Actions:
         return ActionResult(sessions.identity(CALLER.get()))
 
     def run_instances(self, moto: Action, response: Any) -> Any:
-        """RunInstances: what runs has a machine."""
+        """RunInstances: what runs has a machine, which takes its time to boot."""
+        known = {instance.id for instance in response.ec2_backend.all_instances()}
         result = moto(response)
         instances.follow(self._state, response.ec2_backend)
+        for instance in response.ec2_backend.all_instances():
+            if instance.id not in known:
+                self._state.start_instance(instance.id)
         return result
+
+    def start_instances(self, moto: Action, response: Any) -> Any:
+        """StartInstances: the machine takes its time to boot."""
+        stopped = {instance.id for instance in response.ec2_backend.all_instances() if instance.state == "stopped"}
+        result = moto(response)
+        for instance in response.ec2_backend.all_instances():
+            if instance.id in stopped and instance.state != "stopped":
+                self._state.start_instance(instance.id)
+        return result
+
+    def describe_instances(self, moto: Action, response: Any) -> Any:
+        """DescribeInstances: what boots is pending."""
+        instances.show_boots(self._state, response.ec2_backend)
+        return moto(response)
 
     @staticmethod
     def delete_group(moto: Action, response: Any) -> Any:

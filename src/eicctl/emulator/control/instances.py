@@ -52,3 +52,11 @@ def follow(state: State, ec2: Any) -> None:
         if instance.id not in known and instance.state != "terminated":
             describe_platform(instance)
             state.put_machine(machine_of(state, instance))
+
+
+def show_boots(state: State, ec2: Any) -> None:
+    """Let instances that start be pending for the time that this takes."""
+    for instance in ec2.all_instances():
+        if instance.state in ("pending", "running"):
+            pending = state.boot_stage(instance.id) == "pending"
+            instance._state.name, instance._state.code = ("pending", 0) if pending else ("running", 16)

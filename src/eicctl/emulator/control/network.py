@@ -40,7 +40,8 @@ def _groups_of(machine: Machine) -> tuple[str, ...] | None:
     if not machine.instance_id:
         return machine.security_group_ids
     for instance in ec2(machine.region).all_instances():
-        if instance.id == machine.instance_id and instance.state == "running":
+        # One that boots is pending until somebody asks for its state; that it does not answer yet is not said here.
+        if instance.id == machine.instance_id and instance.state in ("running", "pending"):
             return tuple(group.id for group in groups_of(instance.nics[0]))
     return None
 

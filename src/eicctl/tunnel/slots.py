@@ -1,0 +1,260 @@
+"""An endpoint's places for connections, and the queue for them.
+
+An endpoint carries 20 connections at once (eice-facts.md, Limits), whoever opens them. All that a process opens to one
+endpoint comes by the same `Slots`: so it knows how many are its own, and those for which there is no place wait, in
+the order in which they came. A process cannot see what others hold; that the endpoint is full it learns from a refusal.
+From then on the first in the queue asks again when a place of this process becomes free, and after growing pauses. As
+long as the endpoint takes what is asked, the number that asks at the same time doubles.
+
+Nothing here blocks: a `Place` says by a future when it is its turn, which threads and event loops can both wait for.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import os
+import random
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+
+from eicctl.errors import ThrottledError
+
+LIMIT = 20
+"""Connections that an endpoint carries at once (eice-facts.md, Limits)."""
+
+QUEUE = 200
+"""Places that may be waited for at an endpoint. Each costs a descriptor of a local client, of which an event loop on
+Windows takes 512 at most."""
+
+QUEUE_TIMEOUT = 30.0
+"""Seconds for which a place is waited for."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds after a refusal in which the endpoint is not asked again, unless a place of this process becomes free."""
+
+
+class Place:
+    """A place for one connection at an endpoint, held or waited for. Safe to use from several threads.
+
+    Attributes:
+        label: What it is for, in messages.
+    """
+
+    def __init__(self, slots: Slots, number: int, label: str) -> None:
+        self.label = label
+        self._slots = slots
+        self._number = number
+        self._turn: Future[None] = Future()
+
+    @property
+    def turn(self) -> Future[None]:
+        """Is done when the endpoint may be asked for the connection. `refused` replaces it."""
+        return self._turn
+
+    @property
+    def before(self) -> int:
+        """How many are served before it; 0 for the first in the queue, and for a place that is held."""
+        return self._slots.before(self)
+
+    def opened(self) -> None:
+        """The endpoint has accepted the connection."""
+        self._slots.opened(self)
+
+    def refused(self) -> None:
+        """The endpoint has no place: wait again, before all who came later."""
+        self._slots.refused(self)
+
+    def release(self) -> None:
+        """Give the place to the next one, or stop waiting for it. Calling it again does nothing."""
+        self._slots.release(self)
+
+    def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
+        """Return the error for a place that was waited for in vain.
+
+        Args:
+            seconds: How long it was waited for.
+            refusal: The endpoint's last refusal, or None if it was not asked.
+        """
+        return self._slots.timed_out(seconds, refusal)
+
+
+class Slots:
+    """The places at one endpoint, as far as this process knows.
+
+    Args:
+        endpoint_id: The endpoint.
+        limit: Most connections of this process at a time.
+    """
+
+    def __init__(self, endpoint_id: str, limit: int = LIMIT) -> None:
+        self.endpoint_id = endpoint_id
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._waiting: list[Place] = []
+        self._asking: set[Place] = set()
+        self._open: set[Place] = set()
+        self._at_once: float = float("inf")  # how many may ask at the same time
+        self._pause = FIRST_PAUSE
+        self._ask_again = 0.0
+        self._timer: threading.Timer | None = None
+
+    @property
+    def limit(self) -> int:
+        """Most connections of this process at a time."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        with self._lock:
+            self._limit = limit
+            served = self._serve()
+        _tell(served)
+
+    @property
+    def used(self) -> int:
+        """How many connections this process has there, with those that are being opened."""
+        return len(self._asking) + len(self._open)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._waiting)
+
+    def claim(self, label: str) -> Place:
+        """Return a new place, whose turn comes after all that wait already.
+
+        Args:
+            label: What it is for, in messages.
+
+        Raises:
+            ThrottledError: The queue is full.
+        """
+        with self._lock:
+            if len(self._waiting) >= QUEUE:
+                raise self._error(f"{QUEUE} connections wait for a place at the endpoint {self.endpoint_id} already")
+            place = Place(self, next(self._numbers), label)
+            self._waiting.append(place)
+            served = self._serve()
+        _tell(served)
+        return place
+
+    # What places ask and tell
+
+    def before(self, place: Place) -> int:
+        """How many wait before a place."""
+        with self._lock:
+            return self._waiting.index(place) if place in self._waiting else 0
+
+    def opened(self, place: Place) -> None:
+        """A place's connection is open."""
+        with self._lock:
+            if place not in self._asking:
+                return
+            self._asking.discard(place)
+            self._open.add(place)
+            self._at_once *= 2
+            self._pause, self._ask_again = FIRST_PAUSE, 0.0
+            served = self._serve()
+        _tell(served)
+
+    def refused(self, place: Place) -> None:
+        """The endpoint has refused a place's connection."""
+        with self._lock:
+            if place not in self._asking:
+                return
+            self._asking.discard(place)
+            place._turn = Future()
+            bisect.insort(self._waiting, place, key=lambda one: one._number)
+            self._at_once = 1
+            self._ask_again = time.monotonic() + random.uniform(self._pause / 2, self._pause)  # noqa: S311 - jitter is no secret
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            served = self._serve()
+        _tell(served)
+
+    def release(self, place: Place) -> None:
+        """A place is not needed any more."""
+        with self._lock:
+            if place in self._open:
+                self._pause, self._ask_again = FIRST_PAUSE, 0.0
+            elif place not in self._asking and place not in self._waiting:
+                return
+            self._open.discard(place)
+            self._asking.discard(place)
+            if place in self._waiting:
+                self._waiting.remove(place)
+            served = self._serve()
+        place.turn.cancel()
+        _tell(served)
+
+    def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
+        """Return the error for a place that was waited for in vain."""
+        with self._lock:
+            if refusal is None:
+                return self._error(f"no place at the endpoint {self.endpoint_id} became free within {seconds:g} s")
+            return self._error(f"the endpoint {self.endpoint_id} refuses more connections", refusal)
+
+    # With the lock held
+
+    def _serve(self) -> list[Place]:
+        """Return the places whose turn it is; their futures are set without the lock."""
+        served: list[Place] = []
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting and self.used < self._limit and len(self._asking) < self._at_once:
+            if (pause := self._ask_again - time.monotonic()) > 0:
+                self._timer = threading.Timer(pause, self._timer_fired)
+                self._timer.daemon = True
+                self._timer.start()
+                break
+            place = self._waiting.pop(0)
+            self._asking.add(place)
+            served.append(place)
+        if not self._waiting and not self._asking:
+            self._at_once = float("inf")
+        return served
+
+    def _error(self, what: str, refusal: ThrottledError | None = None) -> ThrottledError:
+        counts = Counter(place.label for place in (*self._open, *self._asking))
+        mine = ", ".join(f"{count} to {label}" for label, count in counts.most_common(5))
+        mine = f": {mine}{', …' if len(counts) > 5 else ''}" if mine else ""
+        process = f"this process (eicctl, PID {os.getpid()})"
+        if refusal:
+            message = f"{what}; {self.used} of them are of {process}{mine}"
+        else:
+            message = f"{what}; {process} has {self.used}, and its limit is {self._limit}{mine}"
+        others = "others hold the rest; " if refusal and self.used < LIMIT else ""
+        return ThrottledError(
+            message,
+            hint=f"an endpoint carries {LIMIT} connections at once; {others}close some, or wait longer "
+            "(--queue-timeout)",
+            transient=True,
+            request_id=refusal.request_id if refusal else None,
+        )
+
+    def _timer_fired(self) -> None:
+        with self._lock:
+            self._timer = None
+            served = self._serve()
+        _tell(served)
+
+
+def _tell(served: list[Place]) -> None:
+    for place in served:
+        turn = place.turn
+        if turn.set_running_or_notify_cancel():
+            turn.set_result(None)
+
+
+_slots: dict[str, Slots] = {}
+_slots_lock = threading.Lock()
+
+
+def slots_of(endpoint_id: str) -> Slots:
+    """Return the places at an endpoint, which the whole process shares."""
+    with _slots_lock:
+        return _slots.setdefault(endpoint_id, Slots(endpoint_id))

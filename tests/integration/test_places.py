@@ -1,0 +1,140 @@
+"""More clients than an endpoint has places."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eicctl.emulator.server import Emulator
+from eicctl.errors import ThrottledError
+from eicctl.tunnel.slots import slots_of
+from tests.integration.listening import connect, listening, wait_for
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Handler, Service
+
+Serve = Callable[["Handler"], "Service"]
+
+
+def echo(client: socket.socket) -> None:
+    while data := client.recv(65536):
+        client.sendall(data)
+
+
+def test_30_clients_at_once_are_all_served(serve: Serve) -> None:
+    service = serve(echo)
+    threads = threading.active_count()
+    with listening(service.dialer, linger=0.1) as (port, told):
+        clients = [connect(port) for _ in range(30)]
+        for number, client in enumerate(clients):
+            client.sendall(f"client {number}".encode())
+        wait_for(lambda: len(told.opened_numbers) == 20)
+        wait_for(lambda: len(told.waits) == 10)
+        assert [before for _, before in told.waits] == list(range(10))
+        wait_for(lambda: threading.active_count() <= threads + 25)  # the service's and ours, none for who waits
+        for number, client in enumerate(clients):
+            assert client.recv(100) == f"client {number}".encode()
+            client.close()
+        assert not told.failures
+    assert slots_of(service.target.endpoint_id).used == 0
+
+
+def test_clients_wait_while_others_hold_the_places(serve: Serve, emulator: Emulator) -> None:
+    """The others are links that this process does not count."""
+    service = serve(echo)
+    others = dataclasses.replace(service.dialer)
+    emulator.state.behave(max_connections=3)
+    with contextlib.ExitStack() as cleanup:
+        foreign = []
+        for _ in range(3):
+            link = others.open()
+            assert link.place
+            link.place.release()
+            foreign.append(link)
+            cleanup.callback(link.close)
+        port, told = cleanup.enter_context(listening(service.dialer, linger=0.1))
+        clients = [connect(port) for _ in range(4)]
+        for client in clients:
+            client.sendall(b"x")
+        wait_for(lambda: len(told.waits) == 4)
+        for link in foreign:
+            link.close()
+        for client in clients:
+            assert client.recv(1) == b"x"
+            client.close()
+        assert not told.failures
+
+
+def test_a_client_that_leaves_gives_its_turn_away(serve: Serve) -> None:
+    with listening(serve(echo).dialer, max_connections=1, linger=0.1) as (port, told):
+        first, silent, talker, last = connect(port), connect(port), connect(port), connect(port)
+        talker.sendall(b"SSH-2.0-leaves")
+        last.sendall(b"stays")
+        wait_for(lambda: len(told.waits) == 3)
+        silent.close()
+        talker.close()
+        wait_for(lambda: len(told.leavers) == 2)
+        first.close()
+        assert last.recv(100) == b"stays"
+        last.close()
+        assert told.opened_numbers == [1, 4]
+
+
+def test_what_a_waiting_client_has_sent_arrives(serve: Serve) -> None:
+    """More than is held, so that some of it stays in the kernel; the client has ended its sending half."""
+    data = bytes(range(256)) * 800
+    got = bytearray()
+    done = threading.Event()
+
+    def collect(client: socket.socket) -> None:
+        if client.recv(1) != b"+":
+            return
+        while len(got) < len(data) and (more := client.recv(65536)):
+            got.extend(more)
+        client.sendall(b"thanks")
+        done.set()
+
+    listener = listening(serve(collect).dialer, max_connections=1, linger=5)
+    with listener as (port, told), connect(port) as first, connect(port) as second:
+        second.sendall(b"+" + data)
+        second.shutdown(socket.SHUT_WR)
+        wait_for(lambda: told.waits)
+        first.sendall(b"-")
+        assert second.recv(100) == b"thanks"
+        assert done.is_set()
+        assert bytes(got) == data
+
+
+def test_who_waits_too_long_is_told_why(serve: Serve, emulator: Emulator) -> None:
+    service = serve(echo)
+    service.dialer.queue_timeout = 0.2
+    with listening(service.dialer, max_connections=1) as (port, told), connect(port) as first, connect(port) as second:
+        first.sendall(b"x")
+        assert first.recv(1) == b"x"
+        assert second.recv(1) == b""
+        wait_for(lambda: told.failures)
+    error = told.failures[0]
+    assert isinstance(error, ThrottledError)
+    assert "became free within 0.2 s" in error.message
+    assert "has 1, and its limit is 1" in error.message
+
+
+def test_an_endpoint_that_refuses_is_told_with_our_count(serve: Serve, emulator: Emulator) -> None:
+    service = serve(echo)
+    emulator.state.behave(max_connections=1)
+    service.dialer.queue_timeout = 0.5
+    link = service.dialer.open()
+    try:
+        with pytest.raises(ThrottledError, match="refuses more connections; 1 of them are of this process") as no:
+            service.dialer.open()
+        assert no.value.exit_code == 6
+        assert no.value.request_id
+    finally:
+        link.close()
+    assert slots_of(service.target.endpoint_id).used == 0

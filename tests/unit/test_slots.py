@@ -1,0 +1,100 @@
+"""The queue for an endpoint's places."""
+
+from __future__ import annotations
+
+import pytest
+
+from eicctl.errors import ThrottledError
+from eicctl.tunnel.slots import QUEUE, Place, Slots, slots_of
+
+
+def ready(places: list[Place]) -> list[bool]:
+    return [place.turn.done() and not place.turn.cancelled() for place in places]
+
+
+def test_places_over_the_limit_wait_in_their_order() -> None:
+    slots = Slots("eice-1", limit=2)
+    places = [slots.claim("web-1:22") for _ in range(5)]
+    assert ready(places) == [True, True, False, False, False]
+    assert [place.before for place in places] == [0, 0, 0, 1, 2]
+    places[0].opened()
+    places[0].release()
+    assert ready(places[1:]) == [True, True, False, False]
+    places[0].release()
+    assert slots.used == 2
+
+
+def test_one_that_stops_waiting_is_skipped() -> None:
+    slots = Slots("eice-1", limit=1)
+    first, second, third = (slots.claim("web-1:22") for _ in range(3))
+    second.release()
+    assert second.turn.cancelled()
+    first.release()
+    assert third.turn.done()
+    assert (slots.used, slots.waiting) == (1, 0)
+
+
+def test_a_turn_that_nobody_takes_any_more_is_given_on() -> None:
+    slots = Slots("eice-1", limit=1)
+    first, second, third = (slots.claim("web-1:22") for _ in range(3))
+    second.turn.cancel()  # as the cancellation of an asyncio task does, before it releases
+    first.release()
+    second.release()
+    assert third.turn.done()
+
+
+def test_after_a_refusal_the_oldest_asks_again_by_itself() -> None:
+    slots = Slots("eice-1")
+    first, second = slots.claim("a:22"), slots.claim("b:22")
+    second.refused()
+    first.refused()
+    third = slots.claim("c:22")
+    assert [place.before for place in (first, second, third)] == [0, 1, 2]
+    first.turn.result(5)
+    assert ready([second, third]) == [False, False], "one asks at a time"
+    first.opened()
+    second.turn.result(5)
+    third.turn.result(5)
+
+
+def test_a_place_of_our_own_that_becomes_free_is_asked_for_at_once() -> None:
+    slots = Slots("eice-1")
+    held, asking = slots.claim("a:22"), slots.claim("b:22")
+    held.opened()
+    asking.refused()
+    assert asking.before == 0
+    held.release()
+    assert asking.turn.done()
+
+
+def test_the_limit_can_be_raised() -> None:
+    slots = Slots("eice-1", limit=1)
+    places = [slots.claim("a:22") for _ in range(3)]
+    slots.limit = 3
+    assert all(ready(places))
+
+
+def test_the_queue_is_bounded() -> None:
+    slots = Slots("eice-1", limit=1)
+    for _ in range(QUEUE + 1):
+        slots.claim("a:22")
+    with pytest.raises(ThrottledError, match=f"{QUEUE} connections wait"):
+        slots.claim("a:22")
+
+
+def test_errors_say_whose_the_places_are() -> None:
+    slots = Slots("eice-1")
+    for label in ("web-1:22", "web-1:22", "win-1:3389"):
+        slots.claim(label).opened()
+    last = slots.claim("web-2:22")
+    last.refused()
+    error = last.timed_out(30, ThrottledError("the endpoint takes no more", request_id="r-1"))
+    assert error.message.startswith("the endpoint eice-1 refuses more connections; 3 of them are of this process")
+    assert error.message.endswith("2 to web-1:22, 1 to win-1:3389")
+    assert error.request_id == "r-1"
+    assert "others hold the rest" in (error.hint or "")
+
+
+def test_all_of_a_process_share_an_endpoints_places() -> None:
+    assert slots_of("eice-shared") is slots_of("eice-shared")
+    assert slots_of("eice-shared") is not slots_of("eice-other")
