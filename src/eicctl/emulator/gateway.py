@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -192,10 +193,13 @@ class Gateway:
     def _client_ip(self, tunnel: Tunnel) -> str:
         return self._state.behaviour.client_ip or tunnel.peer
 
-    @staticmethod
-    async def _answer(tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
+    async def _answer(self, tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
         if tunnel.request_id:
             response.headers["x-amzn-requestid"] = tunnel.request_id
+        if not (tunnel.fault and tunnel.fault.kind == "refuse"):
+            with contextlib.suppress(KeyError):
+                del response.headers["Date"]
+            response.headers["Date"] = format_datetime(self._state.now(), usegmt=True)
 
     async def _carry(self, tunnel: Tunnel) -> None:
         task = asyncio.current_task()

@@ -43,6 +43,15 @@ _log = logging.getLogger(__name__)
 _silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long the stages of a dial took, in seconds; `tcp` is with name resolution, or with the proxy's work."""
+
+    tcp: float = 0.0
+    tls: float = 0.0
+    handshake: float = 0.0
+
+
 @dataclass(slots=True)
 class Link:
     """An open websocket to the service. The stream does not block.
@@ -57,6 +66,7 @@ class Link:
     max_duration: int
     opened: float
     early: list[Frame] = field(default_factory=list)
+    times: Times = field(default_factory=Times)
 
 
 @dataclass
@@ -109,17 +119,18 @@ class Dialer:
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            stream = _secured(context, sock, host, port)
-            secured = time.monotonic()
+            stream = secured(context, sock, host, port)
+            encrypted = time.monotonic()
             link = self._handshake(stream)
         except BaseException:
             sock.close()
             raise
+        link.times = Times(connected - started, encrypted - connected, link.opened - encrypted)
         _log.debug(
             "opened %s in %.0f ms (TCP %.0f, TLS %.0f, handshake %.0f), request ID %s",
             self.target.label,
-            *(1000 * s for s in (link.opened - started, connected - started, secured - connected)),
-            1000 * (link.opened - secured),
+            1000 * (link.opened - started),
+            *(1000 * seconds for seconds in (link.times.tcp, link.times.tls, link.times.handshake)),
             link.request_id or "none",
         )
         return link
@@ -159,7 +170,12 @@ class Dialer:
         )
 
 
-def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
+def secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
+    """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
+
+    Raises:
+        NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
+    """
     try:
         stream = SecureSocket(sock, context, host)
         stream.handshake()
