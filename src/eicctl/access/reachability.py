@@ -1,6 +1,6 @@
 """Can an endpoint reach a target? All that can be known without trying, checked in the order of the way.
 
-`evaluate` is pure: it asks the facts that `aws/reading.py` has gathered. What is not known makes a finding `unknown`,
+`evaluate` is pure: it asks the facts that `aws/network_facts.py` has gathered. What is not known makes a finding `unknown`,
 never `failed`.
 """
 
