@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal, TypeVar
 
 ANY_PORT = (0, 65_535)
@@ -176,7 +175,7 @@ class NetworkFacts:
     route_tables: Known[RouteTable] = field(default_factory=dict)
     peerings: Known[Peering] = field(default_factory=dict)
     interfaces: Known[Interface] = field(default_factory=dict)
-    unread: Mapping[str, str] = MappingProxyType({})
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def acl_of(self, subnet_id: str) -> NetworkAcl | None:
         """The network ACL that guards a subnet, if it is known."""
