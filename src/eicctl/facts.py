@@ -1,7 +1,7 @@
 """What decides whether packets get from one address to another, as EC2 describes it. No I/O, no types of boto3.
 
-`aws/network_facts.py` fills these; `access/` evaluates them. What could not be read is None, never empty: "there is no rule"
-and "nobody knows" are different answers.
+`aws/network_facts.py` fills these; `access/` evaluates them. What could not be read is None, never empty: "there is no
+rule" and "nobody knows" are different answers.
 """
 
 from __future__ import annotations

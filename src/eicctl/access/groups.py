@@ -53,11 +53,13 @@ class Judgement:
     Attributes:
         admitted_by: The rules in words, the closest first.
         wholly: Whether they admit all of what the peer may be.
+        by_group: Whether one of them does by a group that the peer is in.
         perhaps: Rules that would admit it if something were known that is not, in words.
     """
 
     admitted_by: tuple[str, ...]
     wholly: bool
+    by_group: bool
     perhaps: tuple[str, ...]
 
 
@@ -84,7 +86,12 @@ def judge(
     rules += [(box(cidr), words) for cidr, words in grants.by_range]
     pieces = decide(peer.boxes, rules)
     admitted = tuple(dict.fromkeys(piece.rule for piece in pieces if piece.rule is not None))
-    return Judgement(admitted, all(piece.rule is not None for piece in pieces), tuple(sorted(grants.perhaps)))
+    return Judgement(
+        admitted_by=admitted,
+        wholly=all(piece.rule is not None for piece in pieces),
+        by_group=bool(grants.by_group),
+        perhaps=tuple(sorted(grants.perhaps)),
+    )
 
 
 def _sort(facts: NetworkFacts, group: SecurityGroup, rule: Rule, peer: Peer, grants: _Grants, *, egress: bool) -> None:
@@ -208,8 +215,12 @@ def _refusal(groups: Sequence[SecurityGroup], asked: _Question) -> str:
 
 def _told(group: SecurityGroup, *, egress: bool) -> Iterator[str]:
     for rule in group.egress if egress else group.ingress:
-        peers = (*rule.cidrs, *(reference.id for reference in rule.groups), *rule.prefix_list_ids)
-        yield f"{_traffic(rule)} {'to' if egress else 'from'} {listed(peers)}"
+        yield f"{_traffic(rule)} {'to' if egress else 'from'} {listed(peers_of(rule))}"
+
+
+def peers_of(rule: Rule) -> tuple[str, ...]:
+    """Whom a rule names: ranges, and the IDs of groups and prefix lists."""
+    return (*rule.cidrs, *(reference.id for reference in rule.groups), *rule.prefix_list_ids)
 
 
 def _traffic(rule: Rule) -> str:

@@ -1,7 +1,7 @@
 """Can an endpoint reach a target? All that can be known without trying, checked in the order of the way.
 
-`evaluate` is pure: it asks the facts that `aws/network_facts.py` has gathered. What is not known makes a finding `unknown`,
-never `failed`.
+`evaluate` is pure: it asks the facts that `aws/network_facts.py` has gathered. What is not known makes a finding
+`unknown`, never `failed`.
 """
 
 from __future__ import annotations
