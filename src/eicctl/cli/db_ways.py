@@ -95,14 +95,14 @@ def _chosen(session: Session, database: Database | None, port: int) -> str:
             "RDS does not know this host, so no instance can be chosen",
             hint="--via INSTANCE names the one to go through",
         )
-    from eicctl.aws.database_way import admissions, choose_instance
-    from eicctl.aws.databases import describe_groups
+    from eicctl.access.database_way import choose_instance
+    from eicctl.aws.databases import read_groups
     from eicctl.aws.endpoints import list_endpoints
     from eicctl.aws.instances import list_instances
     from eicctl.aws.parallel import both
 
     groups, (instances, endpoints) = both(
-        lambda: describe_groups(session, database.security_group_ids),
+        lambda: read_groups(session, database.security_group_ids),
         lambda: both(
             lambda: list_instances(session, filters={"instance-state-name": ["running"]}),
             lambda: list_endpoints(session),
@@ -112,9 +112,9 @@ def _chosen(session: Session, database: Database | None, port: int) -> str:
         raise UsageError(f"{database.id} is in no VPC", hint="--via INSTANCE names the one to go through")
     way = choose_instance(
         instances,
-        admissions(groups, port),
+        groups,
         endpoints,
-        vpc_id=groups[0]["VpcId"],
+        vpc_id=groups[0].vpc_id,
         port=port,
         availability_zone=database.availability_zone,
         label=database.id,
