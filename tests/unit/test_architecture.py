@@ -24,9 +24,10 @@ ALLOWED = {
     "tunnel": {"errors", "model", "settings", "files"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"aws", "tunnel", "errors", "model", "facts", "settings", "files"},
+    "doctor": {"access", "ssh", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
     "agent": {"ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "emulator": {"errors", "settings", "files"},
-    "cli": {"agent", "access", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
+    "cli": {"agent", "doctor", "access", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
     "__main__": {"cli"},
     "__init__": set(),
 }

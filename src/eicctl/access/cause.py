@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eicctl.access.checks import NETWORK, Change, Check, Finding, Status
-
-UNREACHABLE = 5
-"""The exit code of a target that cannot be reached (errors.py)."""
+from eicctl.access.changes import Change
+from eicctl.access.checks import NETWORK, Check, Outcome, Status
 
 _BEFORE = ("clock", "credentials")
 """A clock that is wrong makes good credentials look bad, so it is named before them."""
@@ -26,7 +24,7 @@ class Cause:
         sentence: It in one sentence, without a full stop.
         mend: The command, or in words what to do.
         exit_code: The exit code of this kind of error.
-        change: The rule that mends it, where one does.
+        change: The smallest change that mends it, where there is one.
     """
 
     key: str
@@ -37,7 +35,7 @@ class Cause:
 
 
 def reconciled(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks with what the real test overrules: a tunnel that carries bytes proves rules and policies good."""
+    """Return the checks with what the real test overrules: a tunnel that carries bytes proves the rules good."""
     tunnel = _by_key(checks).get("tunnel")
     if not tunnel or tunnel.status is not Status.OK:
         return list(checks)
@@ -54,26 +52,26 @@ def find_cause(checks: Sequence[Check]) -> Cause | None:
     if not failed:
         return None
     first = min(failed, key=lambda check: _BEFORE.index(check.key) if check.key in _BEFORE else len(_BEFORE))
-    if first.key == "tunnel" and first.finding.details.get("Unreachable"):
+    if first.key == "tunnel" and first.outcome.details.get("Unreachable"):
         return _on_the_target(checks, first)
-    finding = first.finding
-    return Cause(first.key, finding.cause or finding.evidence, finding.mend, finding.exit_code, finding.change)
+    outcome = first.outcome
+    return Cause(first.key, outcome.cause or outcome.evidence, outcome.mend, outcome.exit_code, outcome.change)
 
 
 def _on_the_target(checks: Sequence[Check], tunnel: Check) -> Cause:
     """The cause where the endpoint cannot reach the target and no rule that could be read explains it."""
-    finding = tunnel.finding
-    port, label = finding.details.get("RemotePort"), finding.details.get("Label")
+    outcome = tunnel.outcome
+    port, label = outcome.details.get("RemotePort"), outcome.details.get("Label")
     known = _by_key(checks)
     unread = [step.title.lower() for step in NETWORK if step.key in known and _unseen(known[step.key])]
     if unread:
         sentence = f"the endpoint cannot reach port {port} of {label}; not known are: {', '.join(unread)}"
-        return Cause("tunnel", sentence, "look with rights to describe the network: see above", finding.exit_code)
+        return Cause("tunnel", sentence, "look with rights to describe the network: see above", outcome.exit_code)
     sentence = (
         f"AWS's rules let the endpoint through to {label}, but nothing answers at port {port}: "
         "the service is not running there, or the machine's own firewall drops it"
     )
-    return Cause("tunnel", sentence, finding.mend, finding.exit_code)
+    return Cause("tunnel", sentence, outcome.mend, outcome.exit_code)
 
 
 def _unseen(check: Check) -> bool:
@@ -85,8 +83,8 @@ def _overruled(check: Check) -> bool:
 
 
 def _doubted(check: Check) -> Check:
-    evidence = f"{check.finding.evidence}; but the tunnel works, so something else lets it through"
-    return replace(check, finding=Finding(Status.UNKNOWN, evidence, details=check.finding.details))
+    evidence = f"{check.outcome.evidence}; but the tunnel works, so something else lets it through"
+    return replace(check, outcome=Outcome(Status.UNKNOWN, evidence, details=check.outcome.details))
 
 
 def _by_key(checks: Sequence[Check]) -> dict[str, Check]:

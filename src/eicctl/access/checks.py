@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from eicctl.access.changes import Change
+
 
 class Status(StrEnum):
     """How a check ended. `UNKNOWN` is for what could not be looked at, and for what earlier failures made pointless."""
@@ -17,25 +19,8 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One rule of a security group that would mend what is broken.
-
-    Attributes:
-        group_id: The group that gets it.
-        egress: Whether it is a rule of egress; of ingress otherwise.
-        permission: The rule, as an item of EC2's `IpPermissions`.
-        line: The call as a line of the AWS CLI.
-    """
-
-    group_id: str
-    egress: bool
-    permission: Mapping[str, Any]
-    line: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a look has found.
+class Outcome:
+    """What a check has found.
 
     Attributes:
         status: How it ended.
@@ -43,7 +28,7 @@ class Finding:
         mend: The one command that mends it, or in words what to do; empty where there is nothing to mend.
         cause: The sentence that names this as the cause, without a full stop; empty where the evidence says it.
         exit_code: That of eicctl's error of this kind (errors.py); 0 unless it failed.
-        change: The rule that mends it, where one rule does.
+        change: The smallest change that mends it, where there is one.
         details: More for machines, with AWS's names.
     """
 
@@ -75,19 +60,20 @@ class Step:
 class Check:
     """A check that was made, or left out.
 
-    `left_out` names the check without which it makes no sense; its status is then `UNKNOWN`. `seconds` is the time it took.
+    `left_out` names the check without which it makes no sense; its status is then `UNKNOWN`. `seconds` is how long it
+    took.
     """
 
     key: str
     title: str
-    finding: Finding
+    outcome: Outcome
     left_out: str = ""
     seconds: float = 0.0
 
     @property
     def status(self) -> Status:
         """How it ended."""
-        return self.finding.status
+        return self.outcome.status
 
 
 CREDENTIALS = Step("credentials", "Credentials")
@@ -107,8 +93,8 @@ INSTANCE_CONNECT = Step("instance-connect", "Instance Connect", ("target",))
 OS_USER = Step("os-user", "OS user", ("target",))
 TUNNEL = Step("tunnel", "The tunnel", ("endpoint", "way"))
 
-NETWORK = (EGRESS, INGRESS, ACLS, ROUTES, CLIENT_IP)
-"""What is found by evaluating rules."""
+NETWORK = (CLIENT_IP, EGRESS, ROUTES, ACLS, INGRESS)
+"""What is found by evaluating rules, in the order of the way."""
 
 LOGIN = (KEY_PERMISSION, INSTANCE_CONNECT, OS_USER)
 """What matters to a login by SSH only."""

@@ -46,7 +46,7 @@ def who_am_i(session: Session) -> Identity:
 
 
 def clock_offset(session: Session) -> float | None:
-    """Return by how many seconds this machine's clock is ahead of AWS's, within one second; None where AWS does not say.
+    """Return by how many seconds this machine's clock is ahead of AWS's, to a second; None where AWS does not say.
 
     The request is not signed, so that it is answered whatever the credentials are; the answer is a refusal with a date.
 

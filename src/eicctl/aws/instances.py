@@ -40,10 +40,7 @@ def list_instances(
     with translated("look up instances"):
         pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)
         found = [
-            _instance(row, where)
-            for page in pages
-            for group in page["Reservations"]
-            for row in group["Instances"]
+            _instance(row, where) for page in pages for group in page["Reservations"] for row in group["Instances"]
         ]
     return sorted(found, key=_order)
 

@@ -105,7 +105,7 @@ def endpoints_for(session: Session, request: TargetRequest) -> list[Endpoint]:
 
 
 def joined(session: Session, request: TargetRequest, found: Found, endpoints: Sequence[Endpoint]) -> Target:
-    """Return the target with the endpoint that serves it; `request` has an address, or none, as `with_address` makes it.
+    """Return the target with the endpoint that serves it; `request` has its address as `with_address` makes it.
 
     Raises:
         NotFoundError: Its VPC has no endpoint.
@@ -148,7 +148,7 @@ def _suited(instance: Instance, endpoints: Sequence[Endpoint]) -> str:
 
 
 def find(session: Session, request: TargetRequest, resolver: Resolver = addresses_of) -> Found:
-    """Return the instance or address that a request means; it has an address, or none, as `with_address` makes it.
+    """Return the instance or address that a request means; it has its address as `with_address` makes it.
 
     Raises:
         NotFoundError: There is none.

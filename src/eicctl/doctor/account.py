@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from eicctl.access.checks import Finding, Status
+from eicctl.access.checks import Outcome, Status
 from eicctl.aws.identity import Identity, clock_offset, who_am_i
 from eicctl.aws.regions import check_region
 from eicctl.aws.session import Session
@@ -31,7 +31,7 @@ _SOURCES = {
 }
 
 
-def look_at_credentials(session: Session) -> tuple[Finding, Identity]:
+def look_at_credentials(session: Session) -> tuple[Outcome, Identity]:
     """Whose they are, and until when.
 
     Raises:
@@ -52,26 +52,26 @@ def look_at_credentials(session: Session) -> tuple[Finding, Identity]:
         "Source": identity.source,
         "Expires": identity.expires,
     }
-    return Finding(Status.OK, seen, details=details), identity
+    return Outcome(Status.OK, seen, details=details), identity
 
 
-def look_at_clock(session: Session) -> Finding:
+def look_at_clock(session: Session) -> Outcome:
     """Whether this machine's clock is right enough for signatures."""
     try:
         ahead = clock_offset(session)
     except NetworkError:
-        return Finding(Status.UNKNOWN, "AWS does not answer, so its clock is not known")
+        return Outcome(Status.UNKNOWN, "AWS does not answer, so its clock is not known")
     except EicctlError as error:
         return not_seen(error)
     if ahead is None:
-        return Finding(Status.UNKNOWN, "AWS's answer has no date")
+        return Outcome(Status.UNKNOWN, "AWS's answer has no date")
     details = {"OffsetSeconds": round(ahead, 1)}
     where = "ahead of" if ahead > 0 else "behind"
     if -BEHIND < ahead < CLOCK_TOLERANCE:
         seen = "agrees with AWS's within a second" if abs(ahead) < 1 else f"{duration(abs(ahead))} {where} AWS's"
-        return Finding(Status.OK, seen, details=details)
+        return Outcome(Status.OK, seen, details=details)
     said = f"{duration(abs(ahead))} {where} AWS's"
-    return Finding(
+    return Outcome(
         Status.FAILED,
         f"{said}: signatures are not accepted",
         _set_clock(),
@@ -87,13 +87,15 @@ def _set_clock() -> str:
     return "w32tm /resync" if sys.platform == "win32" else "sudo timedatectl set-ntp true"
 
 
-def look_at_region(session: Session) -> Finding:
+def look_at_region(session: Session) -> Outcome:
     """Whether the region exists and may be used."""
     try:
         opted = check_region(session)
     except DeniedError as error:
-        return Finding(Status.UNKNOWN, f"{session.region}; no permission to look whether it may be used", error.hint or "")
+        return Outcome(
+            Status.UNKNOWN, f"{session.region}; no permission to look whether it may be used", error.hint or ""
+        )
     except EicctlError as error:
         return failed(error)
     note = ", opted in" if opted == "opted-in" else ""
-    return Finding(Status.OK, f"{session.region}{note}", details={"RegionName": session.region, "OptInStatus": opted})
+    return Outcome(Status.OK, f"{session.region}{note}", details={"RegionName": session.region, "OptInStatus": opted})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 
 from eicctl.access import checks
-from eicctl.access.checks import Check, Finding, Status, Step
+from eicctl.access.checks import Check, Outcome, Status, Step
+from eicctl.access.connection import Finding
 from eicctl.aws.choice import usable_name
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import Identity
@@ -16,10 +16,12 @@ from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for, joined
 from eicctl.aws.told import told_in_full, with_address
 from eicctl.doctor import account, login, place, reach
-from eicctl.doctor.run import Look, run
-from eicctl.errors import DeniedError
+from eicctl.doctor.network import look_at_network, outcome_of
+from eicctl.doctor.run import Look, Once, not_seen, run
+from eicctl.errors import DeniedError, EicctlError
 from eicctl.model import Endpoint, Target, TargetRequest
 from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.here import public_address
 
 
 class Patient:
@@ -30,6 +32,7 @@ class Patient:
         request: The target; None for what can be checked without one.
         os_user: The OS user that the user has given; empty for the usual choice.
         max_tunnel_duration: The longest life of the tunnel that is tried, in seconds; None for the service's.
+        client_address: This machine's public address, as endpoints see it; None to ask for it where it matters.
     """
 
     def __init__(
@@ -39,11 +42,14 @@ class Patient:
         *,
         os_user: str = "",
         max_tunnel_duration: int | None = None,
+        client_address: str | None = None,
     ) -> None:
         self.session = session
         self.request = request
         self.os_user = os_user
         self.max_tunnel_duration = max_tunnel_duration
+        self._client_address = client_address
+        self._network = Once(self._read_network)
         self.identity: Identity | None = None
         self.found: Found | None = None
         self.endpoint: Endpoint | None = None
@@ -80,21 +86,22 @@ class Patient:
             "instance-connect": lambda: login.look_at_instance_connect(self.session, self._known()),
             "os-user": lambda: login.look_at_os_user(self.session, self._known(), self.os_user),
             "tunnel": lambda: reach.look_at_tunnel(self._dialer()),
+            **{step.key: lambda key=step.key: self._rules(key) for step in checks.NETWORK},  # type: ignore[misc]
         }
 
-    def _credentials(self) -> Finding:
-        finding, self.identity = account.look_at_credentials(self.session)
-        return finding
+    def _credentials(self) -> Outcome:
+        outcome, self.identity = account.look_at_credentials(self.session)
+        return outcome
 
-    def _region(self) -> Finding:
-        finding = account.look_at_region(self.session)
-        if self.request and finding.status is not Status.FAILED and not told_in_full(self.session, self.request):
+    def _region(self) -> Outcome:
+        outcome = account.look_at_region(self.session)
+        if self.request and outcome.status is not Status.FAILED and not told_in_full(self.session, self.request):
             # Needed in a moment, and independent of the target.
             request = self.request
             self._listing = begin(lambda: endpoints_for(self.session, request))
-        return finding
+        return outcome
 
-    def _find(self) -> Finding:
+    def _find(self) -> Outcome:
         assert self.request  # noqa: S101 - there is no such check without
         self.request = with_address(self.request)
 
@@ -107,14 +114,72 @@ class Patient:
         except DeniedError as error:
             if not told:
                 raise
-            return Finding(Status.UNKNOWN, f"{told.address}, as given; no permission to look it up", error.hint or "")
+            return Outcome(Status.UNKNOWN, f"{told.address}, as given; no permission to look it up", error.hint or "")
 
-    def _choose(self) -> Finding:
+    def _choose(self) -> Outcome:
         assert self.request  # noqa: S101
-        told = told_in_full(self.session, self.request)
-        if told:
-            self._target = told
-            ...
-        endpoints = self._listing.result() if self._listing else endpoints_for(self.session, self.request)
-        ...
-        return Finding(Status.OK, "")
+        try:
+            endpoints = self._listing.result() if self._listing else endpoints_for(self.session, self.request)
+        except DeniedError as error:
+            self._target = told_in_full(self.session, self.request)
+            if not self._target:
+                raise
+            return Outcome(
+                Status.UNKNOWN, f"{self._target.endpoint_id}, as given; no permission to look it up", error.hint or ""
+            )
+        self._target = told_in_full(self.session, self.request)
+        if not self._target:
+            assert self.found  # noqa: S101 - the check of the target has passed
+            self._target = joined(self.session, self.request, self.found, endpoints)
+        self.endpoint = next(one for one in endpoints if one.id == self.target.endpoint_id)
+        return place.look_at_endpoint(self.endpoint, self.target, self.found)
+
+    def _known(self) -> Target:
+        """The target as far as a login is concerned, which needs no endpoint."""
+        instance = self.found.instance if self.found else None
+        if not instance:
+            assert self.request  # noqa: S101
+            return self._target or Target(self.request.private_ip_address, 22, "", "", self.session.region)
+        return Target(
+            address=instance.private_ip,
+            remote_port=22,
+            endpoint_id="",
+            endpoint_dns_name="",
+            region=self.session.region,
+            instance_id=instance.id,
+            instance_name=instance.name,
+            platform=instance.platform,
+            image_id=instance.image_id,
+        )
+
+    def _list(self) -> Outcome:
+        self.endpoints = list_endpoints(self.session)
+        return place.look_at_endpoints(self.endpoints, self.session.region)
+
+    def _way(self) -> Outcome:
+        if self.request:
+            return reach.look_at_way(self.target.endpoint_dns_name, self.session.ca_bundle)
+        usable = [endpoint for endpoint in self.endpoints if endpoint.usable]
+        names = [usable_name(endpoint, fips=self.session.fips) for endpoint in usable]
+        return reach.look_at_ways(usable, names, self.session.ca_bundle)
+
+    def _read_network(self) -> list[Finding]:
+        if not self.endpoint:
+            return []
+        client = self._client_address
+        if self.endpoint.preserve_client_ip and not client:
+            client = public_address()
+        return look_at_network(self.session, self.endpoint, self.target, self.found, client)
+
+    def _rules(self, key: str) -> Outcome:
+        try:
+            findings = self._network()
+        except EicctlError as error:
+            return not_seen(error)
+        if not findings:
+            return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its network is not known")
+        return outcome_of(key, findings, self.target, self.session)
+
+    def _dialer(self) -> Dialer:
+        session = self.session
+        return Dialer(self.target, session.credentials, session.ca_bundle, self.max_tunnel_duration)

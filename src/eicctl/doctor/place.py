@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from eicctl.access.checks import Finding, Status
+from eicctl.access.checks import Outcome, Status
 from eicctl.aws.choice import serves
 from eicctl.aws.instances import instance_status
 from eicctl.aws.regions import find_elsewhere
@@ -15,7 +15,7 @@ from eicctl.errors import EicctlError, NotFoundError, UnavailableError
 from eicctl.model import Endpoint, Target, TargetRequest
 
 
-def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Found], None]) -> Finding:
+def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Found], None]) -> Outcome:
     """Whether it exists and runs; what is found is given to `keep`.
 
     Args:
@@ -28,7 +28,7 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
     except SeveralInstancesError as error:
         ids = ", ".join(f"{one.id} ({one.state})" for one in error.candidates)
         said = f"several instances match: {ids}"
-        return Finding(Status.FAILED, said, f"eicctl doctor {error.candidates[0].id}", exit_code=error.exit_code)
+        return Outcome(Status.FAILED, said, f"eicctl doctor {error.candidates[0].id}", exit_code=error.exit_code)
     except UnavailableError as error:
         return failed(error)
     except NotFoundError as error:
@@ -38,9 +38,9 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
     if not instance:
         where = f"{found.place.vpc_id}, {found.place.subnet_id}".removesuffix(", ")
         seen = f"{request.private_ip_address or found.address}, no known instance, in {where}"
-        return Finding(Status.OK, seen, details={"PrivateIpAddress": found.address, "VpcId": found.place.vpc_id})
+        return Outcome(Status.OK, seen, details={"PrivateIpAddress": found.address, "VpcId": found.place.vpc_id})
     name = f"{instance.name} ({instance.id})" if instance.name else instance.id
-    details = {
+    details: dict[str, object] = {
         "InstanceId": instance.id,
         "Name": instance.name,
         "State": instance.state,
@@ -51,11 +51,11 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
     }
     seen = f"{name} is {instance.state} at {request.private_ip_address or found.address}"
     checks = _status_checks(session, instance.id)
-    return status_finding(seen, instance.id, checks, details)
+    return status_outcome(seen, instance.id, checks, details)
 
 
-def status_finding(seen: str, instance_id: str, checks: tuple[str, str] | None, details: dict[str, object]) -> Finding:
-    """Return the finding for an instance that was found.
+def status_outcome(seen: str, instance_id: str, checks: tuple[str, str] | None, details: dict[str, object]) -> Outcome:
+    """Return the outcome for an instance that was found.
 
     Args:
         seen: What is known of it so far.
@@ -64,21 +64,21 @@ def status_finding(seen: str, instance_id: str, checks: tuple[str, str] | None, 
         details: For machines.
     """
     if checks is None:
-        return Finding(Status.OK, f"{seen}; its status checks could not be read", details=details)
+        return Outcome(Status.OK, f"{seen}; its status checks could not be read", details=details)
     details = {**details, "SystemStatus": checks[0], "InstanceStatus": checks[1]}
     for kind, state in zip(("system", "instance"), checks, strict=True):
         if state == "impaired":
-            return Finding(
+            return Outcome(
                 Status.FAILED,
                 f"{seen}, but EC2's {kind} status check fails",
-                f"aws ec2 get-console-output --latest --instance-id {instance_id}, then reboot it, or stop and start it",
+                f"aws ec2 get-console-output --latest --instance-id {instance_id}; then reboot it",
                 exit_code=UnavailableError.default_exit_code,
                 details=details,
             )
     if "initializing" in checks:
-        return Finding(Status.OK, f"{seen}; it is starting, status checks are not done yet", details=details)
+        return Outcome(Status.OK, f"{seen}; it is starting, status checks are not done yet", details=details)
     told = ", status checks passed" if checks == ("ok", "ok") else ""
-    return Finding(Status.OK, f"{seen}{told}", details=details)
+    return Outcome(Status.OK, f"{seen}{told}", details=details)
 
 
 def _status_checks(session: Session, instance_id: str) -> tuple[str, str] | None:
@@ -88,8 +88,8 @@ def _status_checks(session: Session, instance_id: str) -> tuple[str, str] | None
         return None
 
 
-def _elsewhere(session: Session, request: TargetRequest, error: NotFoundError) -> Finding:
-    """The finding for a target that is not in this region: perhaps it is in another one."""
+def _elsewhere(session: Session, request: TargetRequest, error: NotFoundError) -> Outcome:
+    """The outcome for a target that is not in this region: perhaps it is in another one."""
     name = request.instance_id or request.words
     found = find_elsewhere(session, name) if name else []
     if not found:
@@ -97,10 +97,10 @@ def _elsewhere(session: Session, request: TargetRequest, error: NotFoundError) -
     regions = list(dict.fromkeys(instance.region for instance in found))
     said = f"{name} is not in {session.region}, but in {' and '.join(regions)}"
     mend = f"eicctl doctor {name} --region {regions[0]}"
-    return Finding(Status.FAILED, said, mend, exit_code=error.exit_code, details={"Regions": regions})
+    return Outcome(Status.FAILED, said, mend, exit_code=error.exit_code, details={"Regions": regions})
 
 
-def look_at_endpoint(endpoint: Endpoint, target: Target, found: Found | None) -> Finding:
+def look_at_endpoint(endpoint: Endpoint, target: Target, found: Found | None) -> Outcome:
     """What there is to say of the endpoint that serves a target."""
     name = f"{endpoint.name} ({endpoint.id})" if endpoint.name else endpoint.id
     if endpoint.state_message and endpoint.state != "create-complete":
@@ -120,7 +120,7 @@ def look_at_endpoint(endpoint: Endpoint, target: Target, found: Found | None) ->
         "DnsName": target.endpoint_dns_name,
     }
     if not serves(endpoint, target.address):
-        return Finding(
+        return Outcome(
             Status.FAILED,
             f"{name} is of type {endpoint.ip_address_type} and cannot reach {target.address}",
             f"eicctl modify-endpoint {endpoint.id} --ip-address-type dualstack",
@@ -128,7 +128,7 @@ def look_at_endpoint(endpoint: Endpoint, target: Target, found: Found | None) ->
             details=details,
         )
     near = _near(endpoint, found)
-    return Finding(Status.OK, f"{name} is {state}, {endpoint.ip_address_type}{near}", details=details)
+    return Outcome(Status.OK, f"{name} is {state}, {endpoint.ip_address_type}{near}", details=details)
 
 
 def _near(endpoint: Endpoint, found: Found | None) -> str:
@@ -141,10 +141,10 @@ def _near(endpoint: Endpoint, found: Found | None) -> str:
     return f", in {endpoint.subnet_id} ({endpoint.availability_zone})"
 
 
-def look_at_endpoints(endpoints: Sequence[Endpoint], region: str) -> Finding:
+def look_at_endpoints(endpoints: Sequence[Endpoint], region: str) -> Outcome:
     """What endpoints a region has, and whether they serve connections."""
     if not endpoints:
-        return Finding(
+        return Outcome(
             Status.FAILED,
             f"there is no endpoint in {region}",
             "eicctl create-endpoint --create-security-group --wait",
@@ -155,11 +155,11 @@ def look_at_endpoints(endpoints: Sequence[Endpoint], region: str) -> Finding:
     bad = [one for one in endpoints if not one.usable]
     if len(bad) == len(endpoints):
         said = "; ".join(f"{one.id} is {one.state} {one.state_message}".rstrip() for one in bad)
-        return Finding(
+        return Outcome(
             Status.FAILED,
             f"no endpoint in {region} serves connections now: {said}",
             f"eicctl show-endpoint {bad[0].id}",
             exit_code=UnavailableError.default_exit_code,
             details=details,
         )
-    return Finding(Status.OK, "; ".join(told), details=details)
+    return Outcome(Status.OK, "; ".join(told), details=details)

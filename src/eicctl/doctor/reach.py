@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from eicctl.access.checks import Finding, Status
+from eicctl.access.checks import Outcome, Status
 from eicctl.doctor.run import failed
 from eicctl.doctor.words import duration
 from eicctl.errors import EicctlError, NetworkError, TargetUnreachableError
@@ -24,7 +24,7 @@ _RDP_REQUEST = bytes.fromhex("030000130ee000000000000100080003000000")
 """An X.224 connection request with TLS (MS-RDPBCGR 2.2.1.1): an RDP server answers it, and does not speak first."""
 
 
-def look_at_way(dns_name: str, ca_bundle: str | None) -> Finding:
+def look_at_way(dns_name: str, ca_bundle: str | None) -> Outcome:
     """Whether DNS, TCP and TLS lead from here to an endpoint."""
     way = walk(dns_name, ca_bundle)
     stages = [{"Name": s.name, "Seen": s.seen, "Seconds": round(s.seconds, 4)} for s in way.stages]
@@ -45,10 +45,10 @@ def look_at_way(dns_name: str, ca_bundle: str | None) -> Finding:
     times = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in way.stages)
     through = f" through {way.proxy}" if way.proxy else ""
     issuer = f", certificate issued by {way.certificate.issuer}" if way.certificate else ""
-    return Finding(Status.OK, f"{way.host}:{way.port}{through}: {times}{issuer}", details=details)
+    return Outcome(Status.OK, f"{way.host}:{way.port}{through}: {times}{issuer}", details=details)
 
 
-def _lost(way: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, Any]) -> Finding:
+def _lost(way: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, Any]) -> Outcome:
     seen, mend = error.message, error.hint or ""
     if way.failed == "TLS" and way.certificate:
         seen += f". {_shown(way.certificate)}; trusted are {_trusted(ca_bundle)}"
@@ -56,7 +56,7 @@ def _lost(way: Way, error: EicctlError, ca_bundle: str | None, details: dict[str
     elif way.failed == "TCP" and not way.proxy and (family := _only_missing_family(way)):
         seen += f". The endpoint's name has {family} addresses only, and this machine has no route for {family}"
         mend = "a network with that address family, or an endpoint with the other: eicctl modify-endpoint"
-    return Finding(Status.FAILED, seen, mend, cause=error.message, exit_code=error.exit_code, details=details)
+    return Outcome(Status.FAILED, seen, mend, cause=error.message, exit_code=error.exit_code, details=details)
 
 
 def _shown(certificate: Certificate) -> str:
@@ -83,9 +83,7 @@ def _only_missing_family(way: Way) -> str:
 
 def has_route(version: str) -> bool:
     """Whether this machine has a route to the Internet for `IPv4` or `IPv6`. Nothing is sent."""
-    family, address = (
-        (socket.AF_INET6, "2001:4860:4860::8888") if version == "IPv6" else (socket.AF_INET, "192.0.2.1")
-    )
+    family, address = (socket.AF_INET6, "2001:4860:4860::8888") if version == "IPv6" else (socket.AF_INET, "192.0.2.1")
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect((address, 9))
@@ -94,8 +92,8 @@ def has_route(version: str) -> bool:
     return True
 
 
-def look_at_ways(endpoints: Sequence[Endpoint], names: Sequence[str], ca_bundle: str | None) -> Finding:
-    """Whether the ways lead to several endpoints: one finding, which has failed if one has.
+def look_at_ways(endpoints: Sequence[Endpoint], names: Sequence[str], ca_bundle: str | None) -> Outcome:
+    """Whether the ways lead to several endpoints: one outcome, which has failed if one has.
 
     Args:
         endpoints: The endpoints.
@@ -114,13 +112,13 @@ def look_at_ways(endpoints: Sequence[Endpoint], names: Sequence[str], ca_bundle:
     told = [f"{endpoint.name or endpoint.id}: {one.evidence}" for endpoint, one in zip(endpoints, found, strict=True)]
     bad = [one for one in found if one.status is Status.FAILED]
     if not bad:
-        return Finding(Status.OK, "; ".join(told), details=details)
+        return Outcome(Status.OK, "; ".join(told), details=details)
     first = bad[0]
     seen = first.evidence if len(bad) == len(found) else "; ".join(told)
-    return Finding(Status.FAILED, seen, first.mend, first.cause, first.exit_code, details=details)
+    return Outcome(Status.FAILED, seen, first.mend, first.cause, first.exit_code, details=details)
 
 
-def look_at_tunnel(dialer: Dialer) -> Finding:
+def look_at_tunnel(dialer: Dialer) -> Outcome:
     """Open a tunnel and wait for the target's first bytes."""
     target = dialer.target
     greeting = _RDP_REQUEST if target.remote_port == 3389 and target.platform == "windows" else b""
@@ -142,10 +140,10 @@ def look_at_tunnel(dialer: Dialer) -> Finding:
         },
     }
     if found.banner:
-        return Finding(Status.OK, f"{target.label} answers ({_banner(target, found)}): {times}", details=details)
+        return Outcome(Status.OK, f"{target.label} answers ({_banner(target, found)}): {times}", details=details)
     if target.remote_port == 22 or greeting:
         what = "an SSH server" if target.remote_port == 22 else "an RDP server"
-        return Finding(
+        return Outcome(
             Status.FAILED,
             f"the tunnel opens, but {target.label} says nothing, as {what} would ({times})",
             f"is it {what} that listens at port {target.remote_port} of {target.label}? It may also hang",
@@ -154,10 +152,10 @@ def look_at_tunnel(dialer: Dialer) -> Finding:
             details=details,
         )
     seen = f"the endpoint lets us in ({times}); {target.label} need not speak first, so whether it answers is not known"
-    return Finding(Status.UNKNOWN, seen, details=details)
+    return Outcome(Status.UNKNOWN, seen, details=details)
 
 
-def _unreachable(target: Target, error: TargetUnreachableError) -> Finding:
+def _unreachable(target: Target, error: TargetUnreachableError) -> Outcome:
     details = {
         "RequestId": error.request_id,
         "Unreachable": True,
@@ -167,7 +165,7 @@ def _unreachable(target: Target, error: TargetUnreachableError) -> Finding:
     mend = f"on {target.label}: sudo ss -tlnp 'sport = :{target.remote_port}'; sudo nft list ruleset"
     if target.platform == "windows":
         mend = f"on {target.label}: Get-NetTCPConnection -LocalPort {target.remote_port}; Get-NetFirewallProfile"
-    return Finding(Status.FAILED, error.message, mend, exit_code=error.exit_code, details=details)
+    return Outcome(Status.FAILED, error.message, mend, exit_code=error.exit_code, details=details)
 
 
 def _times(found: Probe) -> str:

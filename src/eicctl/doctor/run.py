@@ -10,12 +10,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from eicctl.access.checks import Check, Finding, Status, Step
+from eicctl.access.checks import Check, Outcome, Status, Step
 from eicctl.aws.parallel import begin
 from eicctl.errors import DeniedError, EicctlError
 
 T = TypeVar("T")
-Look = Callable[[], Finding]
+Look = Callable[[], Outcome]
 
 
 def run(steps: Sequence[Step], looks: Mapping[str, Look]) -> Iterator[Check]:
@@ -39,25 +39,25 @@ def _make(step: Step, look: Look, needed: Sequence[Future[Check]]) -> Check:
     for earlier in (future.result() for future in needed):
         if earlier.left_out or earlier.status is Status.FAILED:
             missing = earlier.left_out or earlier.key
-            return Check(step.key, step.title, Finding(Status.UNKNOWN, "not reached"), left_out=missing)
+            return Check(step.key, step.title, Outcome(Status.UNKNOWN, "not reached"), left_out=missing)
     started = time.monotonic()
     try:
-        finding = look()
+        outcome = look()
     except EicctlError as error:
-        finding = failed(error)
-    return Check(step.key, step.title, finding, seconds=time.monotonic() - started)
+        outcome = failed(error)
+    return Check(step.key, step.title, outcome, seconds=time.monotonic() - started)
 
 
-def failed(error: EicctlError) -> Finding:
-    """Return the finding of a check that an error ends."""
+def failed(error: EicctlError) -> Outcome:
+    """Return the outcome of a check that an error ends."""
     details = {"RequestId": error.request_id} if error.request_id else {}
-    return Finding(Status.FAILED, error.message, error.hint or "", exit_code=error.exit_code, details=details)
+    return Outcome(Status.FAILED, error.message, error.hint or "", exit_code=error.exit_code, details=details)
 
 
-def not_seen(error: EicctlError) -> Finding:
-    """Return the finding of a check that could not be made, which says nothing of whether it works."""
+def not_seen(error: EicctlError) -> Outcome:
+    """Return the outcome of a check that could not be made, which says nothing of whether it works."""
     why = "no permission to look" if isinstance(error, DeniedError) else "could not be looked at"
-    return Finding(Status.UNKNOWN, f"{why}: {error.message}", error.hint or "")
+    return Outcome(Status.UNKNOWN, f"{why}: {error.message}", error.hint or "")
 
 
 @dataclass

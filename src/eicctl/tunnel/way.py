@@ -1,4 +1,4 @@
-"""The way from here to an endpoint, stage by stage: the proxy or DNS and TCP, then TLS. Nothing is sent that is signed."""
+"""The way from here to an endpoint, stage by stage: the proxy or DNS and TCP, then TLS. Nothing signed is sent."""
 
 from __future__ import annotations
 
