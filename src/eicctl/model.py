@@ -135,3 +135,8 @@ class TargetRequest:
     endpoint_id: str = ""
     endpoint_dns_name: str = ""
     allow_any_port: bool = False
+
+    @property
+    def said(self) -> str:
+        """What the user has called the target; empty where none is named."""
+        return self.words or self.instance_id or self.private_ip_address

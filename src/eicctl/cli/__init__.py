@@ -26,6 +26,7 @@ COMMANDS = {
     "forward": "Forward local ports to any port, through SSH on an instance.",
     "db": "Connect a local port to a database, directly or through an instance.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
+    "doctor": "Find out why a target cannot be reached, and what mends it.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

@@ -69,8 +69,27 @@ class Patient:
         return run(self.steps, self._looks())
 
     @property
-    def target(self) -> Target:
+    def target(self) -> Target | None:
         """The target, once its endpoint is known."""
+        return self._target
+
+    @property
+    def label(self) -> str:
+        """What to call the target, as far as it is known."""
+        if self._target:
+            return self._target.label
+        return self.request.said if self.request else ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that the target may be called by, as far as it is known."""
+        target, request = self._target, self.request
+        found = (target.instance_name, target.instance_id, target.address) if target else ()
+        said = (request.words, request.instance_id, request.private_ip_address) if request else ()
+        return tuple(dict.fromkeys(name for name in (*said, *found) if name))
+
+    @property
+    def _there(self) -> Target:
         assert self._target, "the check of the endpoint has passed"  # noqa: S101
         return self._target
 
@@ -131,8 +150,8 @@ class Patient:
         if not self._target:
             assert self.found  # noqa: S101 - the check of the target has passed
             self._target = joined(self.session, self.request, self.found, endpoints)
-        self.endpoint = next(one for one in endpoints if one.id == self.target.endpoint_id)
-        return place.look_at_endpoint(self.endpoint, self.target, self.found)
+        self.endpoint = next(one for one in endpoints if one.id == self._there.endpoint_id)
+        return place.look_at_endpoint(self.endpoint, self._there, self.found)
 
     def _known(self) -> Target:
         """The target as far as a login is concerned, which needs no endpoint."""
@@ -158,7 +177,7 @@ class Patient:
 
     def _way(self) -> Outcome:
         if self.request:
-            return reach.look_at_way(self.target.endpoint_dns_name, self.session.ca_bundle)
+            return reach.look_at_way(self._there.endpoint_dns_name, self.session.ca_bundle)
         usable = [endpoint for endpoint in self.endpoints if endpoint.usable]
         names = [usable_name(endpoint, fips=self.session.fips) for endpoint in usable]
         return reach.look_at_ways(usable, names, self.session.ca_bundle)
@@ -169,7 +188,7 @@ class Patient:
         client = self._client_address
         if self.endpoint.preserve_client_ip and not client:
             client = public_address()
-        return look_at_network(self.session, self.endpoint, self.target, self.found, client)
+        return look_at_network(self.session, self.endpoint, self._there, self.found, client)
 
     def _rules(self, key: str) -> Outcome:
         try:
@@ -178,8 +197,8 @@ class Patient:
             return not_seen(error)
         if not findings:
             return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its network is not known")
-        return outcome_of(key, findings, self.target, self.session)
+        return outcome_of(key, findings, self._there, self.session)
 
     def _dialer(self) -> Dialer:
         session = self.session
-        return Dialer(self.target, session.credentials, session.ca_bundle, self.max_tunnel_duration)
+        return Dialer(self._there, session.credentials, session.ca_bundle, self.max_tunnel_duration)

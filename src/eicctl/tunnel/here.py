@@ -11,7 +11,7 @@ TIMEOUT = 3.0
 
 
 def public_address() -> str | None:
-    """Return this machine's public IPv4 address, or None where that cannot be found out; through the proxy if one is set."""
+    """Return this machine's public IPv4 address, or None where that cannot be found out. Proxies are used."""
     from urllib.request import urlopen
 
     try:
