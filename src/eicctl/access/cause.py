@@ -71,7 +71,7 @@ def _on_the_target(checks: Sequence[Check], tunnel: Check) -> Cause:
         f"AWS's rules let the endpoint through to {label}, but nothing answers at port {port}: "
         "the service is not running there, or the machine's own firewall drops it"
     )
-    return Cause("tunnel", sentence, outcome.mend, outcome.exit_code)
+    return Cause("tunnel", sentence, str(outcome.details.get("LookThere", "")), outcome.exit_code)
 
 
 def _unseen(check: Check) -> bool:

@@ -71,7 +71,7 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
 def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | None:
     """Return the endpoint that would serve an instance, or None."""
     try:
-        return choose_endpoint(endpoints, _place(instance), instance.private_ip or instance.ipv6)
+        return choose_endpoint(endpoints, place_of(instance), instance.private_ip or instance.ipv6)
     except (NotFoundError, UnavailableError, ValueError):
         return None
 
@@ -203,10 +203,11 @@ def _of_instance(instance: Instance) -> Found:
         if instance.state in ("stopped", "stopping"):
             hint = f"aws ec2 start-instances --instance-ids {instance.id}"
         raise UnavailableError(f"the instance {label} is {instance.state}", hint=hint)
-    return Found(_place(instance), instance.private_ip or instance.ipv6, instance)
+    return Found(place_of(instance), instance.private_ip or instance.ipv6, instance)
 
 
-def _place(instance: Instance) -> Place:
+def place_of(instance: Instance) -> Place:
+    """Return where an instance is."""
     return Place(instance.name or instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone)
 
 

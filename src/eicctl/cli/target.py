@@ -26,6 +26,14 @@ def resolve_target(session: Session, request: TargetRequest, *, ask: bool = True
         request: The user's words.
         ask: Let the user choose, on a terminal, where there are several matches or no target is named.
     """
+    from eicctl.cli.diagnosis import remember
+
+    target = _resolved(session, request, ask=ask)
+    remember(session, target)
+    return target
+
+
+def _resolved(session: Session, request: TargetRequest, *, ask: bool) -> Target:
     from eicctl.aws.told import check_port, told_in_full
 
     check_port(request)

@@ -12,6 +12,7 @@ from typing import Protocol
 import click
 
 from eicctl.cli import report
+from eicctl.cli.diagnosis import in_background
 from eicctl.errors import EicctlError
 from eicctl.model import Target
 from eicctl.tunnel.channel import Ending
@@ -94,6 +95,12 @@ class _TextEvents(Events):
                 report.line(f"[{number}] request ID: {ending.request_id}")
             if ending.error.hint:
                 report.line(f"[{number}] hint: {ending.error.hint}")
+            in_background(
+                ending.error,
+                lambda likely: report.line(
+                    f"[{number}] likely cause: {likely.sentence}" + (f"; {likely.mend}" if likely.mend else "")
+                ),
+            )
 
 
 class _JsonEvents(Events):
@@ -143,3 +150,10 @@ class _JsonEvents(Events):
             Seconds=round(ending.duration, 3),
             RequestId=ending.request_id,
         )
+        if ending.error:
+            in_background(
+                ending.error,
+                lambda likely: self._say(
+                    "likely-cause", Connection=number, LikelyCause=likely.sentence, Hint=likely.mend or None
+                ),
+            )

@@ -156,16 +156,17 @@ def look_at_tunnel(dialer: Dialer) -> Outcome:
 
 
 def _unreachable(target: Target, error: TargetUnreachableError) -> Outcome:
+    look = f"on {target.label}: sudo ss -tlnp 'sport = :{target.remote_port}'; sudo nft list ruleset"
+    if target.platform == "windows":
+        look = f"on {target.label}: Get-NetTCPConnection -LocalPort {target.remote_port}; Get-NetFirewallProfile"
     details = {
         "RequestId": error.request_id,
         "Unreachable": True,
         "RemotePort": target.remote_port,
         "Label": target.label,
+        "LookThere": look,
     }
-    mend = f"on {target.label}: sudo ss -tlnp 'sport = :{target.remote_port}'; sudo nft list ruleset"
-    if target.platform == "windows":
-        mend = f"on {target.label}: Get-NetTCPConnection -LocalPort {target.remote_port}; Get-NetFirewallProfile"
-    return Outcome(Status.FAILED, error.message, mend, exit_code=error.exit_code, details=details)
+    return Outcome(Status.FAILED, error.message, exit_code=error.exit_code, details=details)
 
 
 def _times(found: Probe) -> str:
