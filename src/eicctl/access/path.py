@@ -115,17 +115,18 @@ class Span:
 def draw(path: Path, symbols: Symbols) -> list[list[Span]]:
     """Return the drawing, a line a place or gate; the line is broken from the gate on that stops the connection."""
     lines: list[list[Span]] = []
-    stopped = False
+    stopped = far = False
     for part in path:
         if isinstance(part, Node):
-            mark = symbols.not_reached if stopped else symbols.reached
-            lines.append([Span(mark, "faint" if stopped else ""), Span(f" {part.name:<10}", "strong")])
+            lost = stopped or far
+            mark = symbols.not_reached if lost else symbols.reached
+            lines.append([Span(f"{mark} ", "faint" if lost else ""), Span(part.name, "strong")])
             if part.note:
-                lines[-1].append(Span(part.note, "faint"))
+                lines[-1].append(Span(" " * (10 - len(part.name)) + part.note, "faint"))
             continue
         line = symbols.broken if stopped else symbols.line
         lines.append([Span(f"{line}  ", "faint"), *_drawn(part, symbols)])
-        stopped = stopped or part.stops
+        stopped, far = stopped or part.stops, far or part.left_out
     return lines
 
 

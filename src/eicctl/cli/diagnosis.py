@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eicctl.errors import EicctlError, TargetUnreachableError
@@ -30,6 +31,17 @@ _lock = threading.Lock()
 def remember(session: Session, target: Target) -> None:
     """Remember by whom and through what a target is reached, for the case that it cannot be."""
     _known[target.address] = (session, target)
+
+
+def known(address: str) -> tuple[Session, Target]:
+    """Return what is remembered of an address."""
+    return _known[address]
+
+
+def forget() -> None:
+    """Forget all targets."""
+    _known.clear()
+    _told.clear()
 
 
 def likely_cause(error: EicctlError) -> Likely | None:
@@ -76,11 +88,15 @@ def _wanted() -> bool:
     from eicctl import settings
 
     try:
-        return settings.config().diagnose and not _is_null(sys.stderr.fileno())
-    except (EicctlError, OSError, ValueError):
+        return settings.config().diagnose and not _hidden()
+    except EicctlError:
         return False
 
 
-def _is_null(descriptor: int) -> bool:
-    status, null = os.fstat(descriptor), os.stat(os.devnull)  # noqa: PTH116 - not a path to follow
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev
+def _hidden() -> bool:
+    """Whether stderr leads nowhere."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == Path(os.devnull).stat().st_rdev

@@ -100,6 +100,8 @@ def command(
         )
         found = _examined(patient, output, query)
         code = found.exit_code
+        if fix and not found.cause and number == 0:
+            report.line("there is nothing to mend")
         if not fix or number == _MOST_FIXES or not found.cause or not _fixed(patient, found, yes, dry_run):
             break
     return code

@@ -38,6 +38,11 @@ def look_at_credentials(session: Session) -> tuple[Outcome, Identity]:
         EicctlError: AWS does not take them, or does not answer.
     """
     identity = who_am_i(session)
+    return identity_outcome(identity), identity
+
+
+def identity_outcome(identity: Identity) -> Outcome:
+    """Return what there is to say of credentials that AWS takes."""
     source = _SOURCES.get(identity.source, f"from {identity.source}" if identity.source else "")
     seen = f"{identity.arn} (key {identity.access_key_id} {source})".replace(" )", ")")
     left = identity.lasts
@@ -52,7 +57,7 @@ def look_at_credentials(session: Session) -> tuple[Outcome, Identity]:
         "Source": identity.source,
         "Expires": identity.expires,
     }
-    return Outcome(Status.OK, seen, details=details), identity
+    return Outcome(Status.OK, seen, details=details)
 
 
 def look_at_clock(session: Session) -> Outcome:
@@ -63,6 +68,11 @@ def look_at_clock(session: Session) -> Outcome:
         return Outcome(Status.UNKNOWN, "AWS does not answer, so its clock is not known")
     except EicctlError as error:
         return not_seen(error)
+    return clock_outcome(ahead)
+
+
+def clock_outcome(ahead: float | None) -> Outcome:
+    """Return what a clock means that is so many seconds ahead of AWS's; None where that is not known."""
     if ahead is None:
         return Outcome(Status.UNKNOWN, "AWS's answer has no date")
     details = {"OffsetSeconds": round(ahead, 1)}

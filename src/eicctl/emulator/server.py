@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import ACCOUNT, reset
@@ -166,7 +166,10 @@ class Emulator:
         )
         sock = listen(socket.AF_INET, "127.0.0.1", self._options.port)
         undo.callback(sock.close)
-        server: BaseWSGIServer = make_server("127.0.0.1", 0, app, threaded=True, fd=sock.fileno())
+        handler = _handler_by_the_clock_of(self.state)
+        server: BaseWSGIServer = make_server(
+            "127.0.0.1", 0, app, threaded=True, fd=sock.fileno(), request_handler=handler
+        )
         self.port = int(sock.getsockname()[1])
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -185,3 +188,13 @@ class Emulator:
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+
+def _handler_by_the_clock_of(state: State) -> type[WSGIRequestHandler]:
+    """Return a handler of HTTP requests whose answers have the emulator's time as their date."""
+
+    class Handler(WSGIRequestHandler):
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(state.now().timestamp() if timestamp is None else timestamp)
+
+    return Handler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from email.utils import format_datetime
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -29,20 +28,7 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return _dated(state, Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier))
-
-
-def _dated(state: State, app: Wsgi) -> Wsgi:
-    """Every answer, a refusal too, has the emulator's time as its date."""
-
-    def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            kept = [(name, value) for name, value in headers if name.lower() != "date"]
-            return start_response(status, [*kept, ("Date", format_datetime(state.now(), usegmt=True))], *rest)
-
-        return app(environ, begin)
-
-    return serve
+    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier)
 
 
 def _orderly(state: State, app: Wsgi) -> Wsgi:
