@@ -100,12 +100,10 @@ def _peer(sock: socket.socket) -> str:
 
 def _secure(way: Way, sock: socket.socket, ca_bundle: str | None) -> None:
     sock.settimeout(TIMEOUT)
-
-    def handshake() -> Certificate:
-        context = tls.context(ca_bundle)
-        return read_certificate(secured(context, sock, way.host, way.port).certificate)
-
-    way.certificate = way.passed("TLS", handshake, lambda found: f"certificate of {found.subject}")
+    way.failed = "TLS"
+    context = tls.context(ca_bundle)
+    stream = way.passed("TLS", lambda: secured(context, sock, way.host, way.port), lambda found: found.version)
+    way.certificate = read_certificate(stream.certificate)
 
 
 def _untrusted(way: Way) -> Certificate | None:
