@@ -14,7 +14,11 @@ STATE_ORDER = ("running", "pending", "stopping", "stopped", "shutting-down", "te
 
 
 def list_instances(
-    session: Session, *, ids: Sequence[str] = (), filters: Mapping[str, Sequence[str]] | None = None
+    session: Session,
+    *,
+    ids: Sequence[str] = (),
+    filters: Mapping[str, Sequence[str]] | None = None,
+    region: str | None = None,
 ) -> list[Instance]:
     """Return instances, running ones first, then by name.
 
@@ -22,6 +26,7 @@ def list_instances(
         session: Access to AWS.
         ids: Instance IDs; all where empty.
         filters: EC2's filters of DescribeInstances.
+        region: The region; the session's where None.
 
     Raises:
         NotFoundError: An ID does not exist.
@@ -31,13 +36,11 @@ def list_instances(
         request["InstanceIds"] = list(ids)
     if filters:
         request["Filters"] = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+    where = region or session.region
     with translated("look up instances"):
-        pages = session.client("ec2").get_paginator("describe_instances").paginate(**request)
+        pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)
         found = [
-            _instance(row, session.region)
-            for page in pages
-            for group in page["Reservations"]
-            for row in group["Instances"]
+            _instance(row, where) for page in pages for group in page["Reservations"] for row in group["Instances"]
         ]
     return sorted(found, key=_order)
 
