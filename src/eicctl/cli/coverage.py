@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,7 +108,9 @@ def command(
 
 def _progress(waiting: Waiting, so_far: Coverage) -> None:
     seen = len(so_far.covered) + len(so_far.unread)
-    waiting.show(f"{seen} of {so_far.places} regions, {len(so_far.reaches)} running instances")
+    # Where each state is a line of its own, four of them are enough.
+    if sys.stderr.isatty() or seen * 4 // so_far.places > (seen - 1) * 4 // so_far.places:
+        waiting.show(f"{seen} of {so_far.places} regions, {len(so_far.reaches)} running instances")
 
 
 def _rows(coverage: Coverage) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The map of `eicctl coverage` as one HTML page: no script, nothing loaded from elsewhere, readable in light and dark."""
+"""The map of `eicctl coverage`: one HTML page without scripts, that loads nothing, for light and dark screens."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from eicctl.access.coverage import summary
 from eicctl.cli.report import printable
 
 if TYPE_CHECKING:
+    from eicctl.access.connection import Verdict
     from eicctl.access.cover import Coverage, Covered
     from eicctl.access.coverage import Reach
     from eicctl.model import Endpoint
 
-_MARKS = {"ok": "✓", "failed": "✕", "unknown": "?"}
-_WORDS = {"ok": "reachable", "failed": "not reachable", "unknown": "not known"}
-_CLASSES = {"ok": "ok", "failed": "no", "unknown": "dim"}
+_MARKS: dict[Verdict, str] = {"ok": "✓", "failed": "✕", "unknown": "?"}
+_WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "not reachable", "unknown": "not known"}
+_CLASSES: dict[Verdict, str] = {"ok": "ok", "failed": "no", "unknown": "dim"}
 _NOWHERE = "(no subnet)"
 
 
@@ -38,7 +39,8 @@ def page_of(coverage: Coverage, now: datetime) -> str:
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{digest}'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer">'
         f"<title>Coverage: {_t(_count(coverage))}</title><style>{style}</style></head>\n<body>\n"
     )
     return head + "\n".join(_body(coverage, now)) + "\n</body></html>\n"
@@ -71,7 +73,7 @@ def _figures(reaches: Sequence[Reach]) -> Iterator[str]:
     yield '<div class="figures">'
     for verdict, word in _WORDS.items():
         yield (
-            f'<div class="figure {_CLASSES[verdict]}"><span class="number"><b>{_MARKS[verdict]}</b> '
+            f'<div class="figure {_CLASSES[verdict] if count[verdict] else "none-of-it"}"><span class="number"><b>{_MARKS[verdict]}</b> '
             f"{count[verdict]}</span><span>{word}</span></div>"
         )
     causes = Counter(reach.cause for reach in reaches if reach.verdict != "ok").most_common()
@@ -81,7 +83,8 @@ def _figures(reaches: Sequence[Reach]) -> Iterator[str]:
         for cause, number in causes:
             yield (
                 f'<tr><th scope="row">{_t(cause)}</th><td class="n">{number}</td>'
-                f'<td><meter min="0" max="{most}" value="{number}">{number}</meter></td></tr>'
+                '<td><svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+                f'<rect width="100" height="6"/><rect width="{100 * number / most:.0f}" height="6"/></svg></td></tr>'
             )
         yield "</table>"
     yield "</div>"
@@ -135,15 +138,17 @@ def _subnet_title(covered: Covered, subnet_id: str) -> str:
 
 def _subnet(covered: Covered, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Iterator[str]:
     subnet = (covered.survey.facts.subnets or {}).get(subnet_id)
-    where = f"<small>{_t(' · '.join((*subnet.cidrs, subnet.availability_zone)))}</small>" if subnet else ""
-    yield f'<div class="subnet"><h5>{_named(_subnet_title(covered, subnet_id), subnet_id or _NOWHERE)} {where}</h5>'
+    told = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else []
+    small = " · ".join(f"<span>{_t(each)}</span>" for each in told)
+    title = _subnet_title(covered, subnet_id) or ("subnet" if subnet_id else _NOWHERE)
+    yield f'<div class="subnet"><h5><bdi>{_t(title)}</bdi> <small>{small or _t(subnet_id)}</small></h5>'
     for endpoint in endpoints:
         kind = "usable" if endpoint.usable else "unusable"
         mark = "⇥" if endpoint.usable else "✕"
         keeps = " · preserves client IP" if endpoint.preserve_client_ip else ""
         yield (
             f'<p class="endpoint {kind}"><b>{mark}</b> endpoint {_named(endpoint.name, endpoint.id)} '
-            f"<small>{_t(endpoint.state)} · {_t(endpoint.ip_address_type)}{keeps}</small></p>"
+            f'<small class="state">{_t(endpoint.state)} · {_t(endpoint.ip_address_type)}{keeps}</small></p>'
         )
     yield '<ul class="tiles">'
     for reach in sorted(reaches, key=lambda each: (each.instance.name, each.instance.id)):
@@ -160,13 +165,13 @@ def _tile(reach: Reach) -> str:
         f'<b aria-label="{_WORDS[reach.verdict]}">{_MARKS[reach.verdict]}</b>'
         f'<span class="name"><bdi>{_t(instance.name or instance.id)}</bdi></span>'
         f'<span class="where">{_t(instance.private_ip or instance.ipv6)}:{reach.port}'
-        f"{' · Windows' if instance.platform == 'windows' else ''}</span>{cause}</li>"
+        f"{' Windows' if instance.platform == 'windows' else ''}</span>{cause}</li>"
     )
 
 
 def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Iterator[str]:
     """What keeps instances from being reached, once for all that have it in common."""
-    together: dict[tuple[str, str, str], list[Reach]] = {}
+    together: dict[tuple[Verdict, str, str], list[Reach]] = {}
     for reach in reaches:
         if reach.reason:
             together.setdefault((reach.verdict, reach.reason, covered.command(reach)), []).append(reach)
@@ -175,10 +180,10 @@ def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Iterator[str]:
     yield '<table class="why"><thead><tr><th>Instance</th><th>Why</th><th>What mends it</th></tr></thead><tbody>'
     for (verdict, reason, command), those in together.items():
         names = ", ".join(f"<bdi>{_t(reach.instance.name or reach.instance.id)}</bdi>" for reach in those)
-        line = f"<code>{_t(command)}</code>" if command else ""
+        line = " ".join(f"<span>{_t(word)}</span>" for word in command.split(" "))  # no line breaks inside an ID
         yield (
             f'<tr class="{_CLASSES[verdict]}"><td><b>{_MARKS[verdict]}</b> {names}</td>'
-            f"<td>{_t(reason)}</td><td>{line}</td></tr>"
+            f"<td>{_t(reason)}</td><td><code>{line}</code></td></tr>"
         )
     yield "</tbody></table>"
 

@@ -23,7 +23,7 @@ def subnet_at(ec2: Any, vpc_id: str, address: str) -> Any | None:
 def next_vpc(ec2: Any, subnet: Any, address: str) -> str | None:
     """The VPC in which what leaves a subnet for an address arrives: its own or a peer's; None where it gets lost."""
     vpc_id = str(subnet.vpc_id)
-    ways = [(cidr, vpc_id) for cidr in _vpc_ranges(ec2.get_vpc(vpc_id))]
+    ways: list[tuple[str, str | None]] = [(cidr, vpc_id) for cidr in _vpc_ranges(ec2.get_vpc(vpc_id))]
     ways += [(cidr, _leads_to(r, vpc_id)) for r in _table(ec2, subnet).routes for cidr in _destinations(ec2, r)]
     fitting = [(ipaddress.ip_network(cidr).prefixlen, where) for cidr, where in ways if _holds(cidr, address)]
     return max(fitting, key=lambda way: way[0])[1] if fitting else None
