@@ -72,9 +72,10 @@ def _figures(reaches: Sequence[Reach]) -> Iterator[str]:
     count = Counter(reach.verdict for reach in reaches)
     yield '<div class="figures">'
     for verdict, word in _WORDS.items():
+        kind = _CLASSES[verdict] if count[verdict] else "none-of-it"
         yield (
-            f'<div class="figure {_CLASSES[verdict] if count[verdict] else "none-of-it"}"><span class="number"><b>{_MARKS[verdict]}</b> '
-            f"{count[verdict]}</span><span>{word}</span></div>"
+            f'<div class="figure {kind}"><span class="number"><b>{_MARKS[verdict]}</b> {count[verdict]}</span>'
+            f"<span>{word}</span></div>"
         )
     causes = Counter(reach.cause for reach in reaches if reach.verdict != "ok").most_common()
     if causes:

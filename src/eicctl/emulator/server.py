@@ -149,9 +149,10 @@ class Emulator:
     def _reset_world(self) -> None:
         reset()
         self.state.clear()
-        load_world(self.state, self._options.world, self._dns_name())
+        load_world(self.state, self._options.world, self.dns_name())
 
-    def _dns_name(self) -> str:
+    def dns_name(self) -> str:
+        """The DNS name of every endpoint, with the port of the data plane where that is not 443."""
         host = self._options.data_host
         return host if self.data_port == 443 else f"{host}:{self.data_port}"
 
@@ -162,7 +163,7 @@ class Emulator:
             self.token,
             self.reset,
             self._gateway.open_tunnels,
-            create_app(self.state, verifier, self._dns_name),
+            create_app(self.state, verifier, self.dns_name),
         )
         sock = listen(socket.AF_INET, "127.0.0.1", self._options.port)
         undo.callback(sock.close)
