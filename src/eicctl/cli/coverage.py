@@ -94,8 +94,6 @@ def command(
             client_address=client_address,
             told=lambda so_far: _progress(waiting, so_far),
         )
-    if page:
-        _write(page, coverage)
     rows = _rows(coverage)
     if rows or output != "table" or query:
         render.show(rows, output=output, query=query, columns=_columns(coverage))
@@ -103,6 +101,8 @@ def command(
         _explain(rows)
     for notice in coverage.notices:
         report.line(notice)
+    if page:
+        _write(page, coverage)
     report.line(summary(coverage.reaches))
 
 

@@ -114,7 +114,7 @@ class _VpcReader:
             instances=tuple(self._instance(row) for row in table.tables("instance")),
             databases=_unlike(table.tables("database"), "id", self._database, lambda database: database.id),
             acls=_unlike(table.tables("acl"), "name", self._acl, lambda acl: acl.name),
-            endpoints=tuple(self._endpoint(row) for row in table.tables("endpoint")),
+            endpoints=self._endpoints(table.tables("endpoint")),
         )
         table.done()
         return vpc
@@ -191,6 +191,11 @@ class _VpcReader:
                 raise table.wrong(key, f"has two entries of one number: {entry.number}")
             found[entry.number] = entry
         return tuple(found.values())
+
+    def _endpoints(self, tables: Sequence[Table]) -> tuple[EndpointSpec, ...]:
+        if len(tables) > 1:
+            raise tables[1].wrong("", "is the second endpoint of its VPC, which can have one")
+        return tuple(self._endpoint(table) for table in tables)
 
     def _endpoint(self, table: Table) -> EndpointSpec:
         names = [subnet.name for subnet in self._subnets]
