@@ -246,26 +246,17 @@ def test_no_way_to_the_endpoint(eicctl: Eicctl, world: World, name: str, sentenc
 
 
 def test_a_network_acl(eicctl: Eicctl, world: World) -> None:
-    """app-1 is in another subnet than the endpoint. The emulator has no ACLs on its data plane, so the tunnel works."""
+    """app-1 is in another subnet than the endpoint, so the ACL is asked."""
     filters = [{"Name": "vpc-id", "Values": [world.endpoint["VpcId"]]}]
     acl = world.ec2.describe_network_acls(Filters=filters)["NetworkAcls"][0]["NetworkAclId"]
     deny = {"RuleNumber": 1, "Protocol": "-1", "RuleAction": "deny", "Egress": True, "CidrBlock": "0.0.0.0/0"}
     world.ec2.create_network_acl_entry(NetworkAclId=acl, **deny)
     code, found = diagnosed(eicctl, "app-1")
-    assert code == 0
-    acls = next(check for check in found["Checks"] if check["Key"] == "acls")
-    assert acls["Status"] == "unknown"
-    assert "entry 1 of acl-" in acls["Evidence"]
-    assert "but the tunnel works" in acls["Evidence"]
-    nothing_listens_at_app(world)
-    code, found = diagnosed(eicctl, "app-1")
     assert (found["Cause"]["Check"], code) == ("acls", 5)
-
-
-def nothing_listens_at_app(world: World) -> None:
-    machine = world.emulator.state.machine_of(world.instance_ids["app-1"])
-    assert machine
-    world.emulator.state.put_machine(replace(machine, kind="service"))
+    assert f"entry 1 of {acl} denies TCP 22 out to 10.0.2.10" in found["Cause"]["Sentence"]
+    ran = eicctl("doctor", "app-1", "--fix", "--yes")
+    assert "no single security-group rule mends this; instead: eicctl create-" not in ran.err
+    assert "no single security-group rule mends this" in ran.err
 
 
 def test_windows_answers_as_an_rdp_server(eicctl: Eicctl, world: World) -> None:

@@ -149,7 +149,8 @@ def endpoint_egress(facts: NetworkFacts, connection: Connection) -> Finding:
     """Do the endpoint's groups let the connection out?"""
     endpoint, target = connection.endpoint, connection.target
     source = target_source(connection)
-    peer = Peer(target.label, source.boxes, target.security_group_ids, target.vpc_id)
+    named = target.label if target.label == target.address else f"{target.label} ({target.address})"
+    peer = Peer(named, source.boxes, target.security_group_ids, target.vpc_id)
     groups = endpoint.security_group_ids or None
     return _finding(facts, _Question(ENDPOINT_EGRESS, groups, "the endpoint", peer, connection.port, True, source.cidr))
 

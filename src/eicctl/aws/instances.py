@@ -26,7 +26,7 @@ def list_instances(
         session: Access to AWS.
         ids: Instance IDs; all where empty.
         filters: EC2's filters of DescribeInstances.
-        region: Another region than the session's.
+        region: The region; the session's where None.
 
     Raises:
         NotFoundError: An ID does not exist.

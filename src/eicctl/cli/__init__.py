@@ -17,6 +17,7 @@ COMMANDS = {
     "modify-endpoint": "Change an endpoint's groups, address type or client-IP preservation.",
     "delete-endpoint": "Delete an endpoint.",
     "instances": "List instances and the endpoint that would serve each.",
+    "coverage": "Say which running instances can be reached, and why the others cannot.",
     "ssh": "Log in to an instance, or run a command on it.",
     "scp": "Copy files to, from, or between instances.",
     "sftp": "Move files to and from an instance, interactively or by a batch.",

@@ -26,7 +26,7 @@ from eicctl.emulator.admission import Admitted, Refused, Request, admit, authent
 from eicctl.emulator.carry import Carried, Carrier
 from eicctl.emulator.control import trail
 from eicctl.emulator.control.credentials import Known
-from eicctl.emulator.control.network import blocked
+from eicctl.emulator.control.network import blocked, machine_at
 from eicctl.emulator.machines import Machines, Streams
 from eicctl.emulator.mischief import Mischief
 from eicctl.emulator.signature import Verifier
@@ -218,9 +218,9 @@ class Gateway:
             self._carrying.discard(task)
 
     async def _connect(self, admitted: Admitted, client_ip: str) -> Streams | None:
-        machine = self._state.machine(admitted.endpoint.vpc_id, admitted.address)
+        machine = await asyncio.to_thread(machine_at, self._state, admitted.endpoint, admitted.address)
         if machine is None:
-            _log.info("%s is the address of no machine in %s", admitted.address, admitted.endpoint.vpc_id)
+            _log.info("no route from %s leads to a machine at %s", admitted.endpoint.subnet_id, admitted.address)
             return None
         if why := await asyncio.to_thread(blocked, admitted.endpoint, machine, admitted.port, client_ip):
             _log.info("%s port %d cannot be reached: %s", admitted.address, admitted.port, why)

@@ -41,7 +41,7 @@ class Options:
         port: Port of the control plane (HTTP); 0 for a free one.
         data_port: Port of the data plane (TLS); 0 for a free one.
         data_host: The host in every endpoint's DNS name; it must lead to loopback.
-        world: World file; None for the one that eicctl ships.
+        world: World file, or the name of a world that eicctl ships; None for the default one.
         sshd: Whether Linux machines are OpenSSH's sshd instead of the embedded server.
         folder: A private folder for the CA's certificate and the machines' files; None for a temporary one. It is
             removed at the end.
@@ -112,7 +112,6 @@ class Emulator:
             self.folder = self._options.folder or Path(tempfile.mkdtemp(prefix="eicctl-local-"))
             undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
             machines = Machines(self.state, self.folder, sshd=self._options.sshd)
-            self._reset_world()
             context, self.ca_file = make_context(self.folder, self._options.data_host)
             verifier = Verifier(self.state, lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
@@ -120,6 +119,7 @@ class Emulator:
             for sock in sockets:
                 undo.callback(sock.close)
             self.data_port = int(sockets[0].getsockname()[1])
+            self._reset_world()
             self._start_control(verifier, undo)
             self._start_loop(undo)
             self._call(self._gateway.start(sockets, context))
@@ -149,9 +149,10 @@ class Emulator:
     def _reset_world(self) -> None:
         reset()
         self.state.clear()
-        load_world(self.state, self._options.world)
+        load_world(self.state, self._options.world, self.dns_name())
 
-    def _dns_name(self) -> str:
+    def dns_name(self) -> str:
+        """The DNS name of every endpoint, with the port of the data plane where that is not 443."""
         host = self._options.data_host
         return host if self.data_port == 443 else f"{host}:{self.data_port}"
 
@@ -162,7 +163,7 @@ class Emulator:
             self.token,
             self.reset,
             self._gateway.open_tunnels,
-            create_app(self.state, verifier, self._dns_name),
+            create_app(self.state, verifier, self.dns_name),
         )
         sock = listen(socket.AF_INET, "127.0.0.1", self._options.port)
         undo.callback(sock.close)

@@ -94,6 +94,7 @@ class Behaviour:
         client_ip: The address that connections seem to come from; empty for the real one.
         max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
+        denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
     """
 
     transition: float = 2.0
@@ -102,6 +103,7 @@ class Behaviour:
     client_ip: str = ""
     max_connections: int = 20
     clock_offset: float = 0.0
+    denied: str = ""
 
 
 @dataclass(slots=True)
