@@ -96,14 +96,14 @@ TUNNEL = Step("tunnel", "The tunnel", ("endpoint", "way"))
 NETWORK = (CLIENT_IP, EGRESS, ROUTES, ACLS, INGRESS)
 """What is found by evaluating rules, in the order of the way."""
 
-LOGIN = (INSTANCE_CONNECT, OS_USER)
+LOGIN = (KEY_PERMISSION, INSTANCE_CONNECT, OS_USER)
 """What matters to a login by SSH only."""
 
 
 def steps_for_target(*, ssh: bool) -> tuple[Step, ...]:
     """Return the checks of a target, in the order in which they are told. The first that failed is the likely cause."""
     login = LOGIN if ssh else ()
-    return (CREDENTIALS, CLOCK, REGION, TARGET, ENDPOINT, WAY, *NETWORK, *login, TUNNEL)
+    return (CREDENTIALS, CLOCK, REGION, TARGET, ENDPOINT, WAY, *NETWORK, PERMISSION, *login, TUNNEL)
 
 
 ENDPOINTS = Step("endpoints", "Endpoints", ("credentials", "region"))

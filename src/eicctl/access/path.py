@@ -86,7 +86,7 @@ def trace(made: Sequence[Check], cause: Cause | None, *, port: int) -> list[Node
         *gates(((checks.ENDPOINT, "the endpoint serves connections"), *_TO_ENDPOINT)),
         Node("endpoint", _joined(endpoint, "Name", "InstanceConnectEndpointId", "SubnetId")),
         *gates(_TO_TARGET),
-        *gates(((checks.TARGET, "the target runs"), answer)),
+        *gates(((checks.TARGET, "the target runs"), answer, (checks.KEY_PERMISSION, "permission to push a key"))),
         Node("target", _joined(target, "Name", "InstanceId", "PrivateIpAddress")),
     ]
 

@@ -15,11 +15,12 @@ from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for, joined
 from eicctl.aws.told import told_in_full, with_address
-from eicctl.doctor import account, login, place, reach
+from eicctl.doctor import account, login, permission, place, reach
 from eicctl.doctor.network import look_at_network, outcome_of
 from eicctl.doctor.run import Look, Once, not_seen, run
 from eicctl.errors import DeniedError, EicctlError
 from eicctl.model import Endpoint, Target, TargetRequest
+from eicctl.ssh.os_user import choose
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.here import public_address
 
@@ -102,6 +103,8 @@ class Patient:
             "endpoint": self._choose,
             "endpoints": self._list,
             "way": self._way,
+            "permission": self._permission,
+            "key-permission": self._key_permission,
             "instance-connect": lambda: login.look_at_instance_connect(self.session, self._known()),
             "os-user": lambda: login.look_at_os_user(self.session, self._known(), self.os_user),
             "tunnel": lambda: reach.look_at_tunnel(self._dialer()),
@@ -198,6 +201,26 @@ class Patient:
         if not findings:
             return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its network is not known")
         return outcome_of(key, findings, self._there, self.session)
+
+    def _permission(self) -> Outcome:
+        assert self.identity  # noqa: S101 - the check of the credentials has passed
+        if not self.endpoint:
+            return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its ARN is not known")
+        try:
+            return permission.look_at_permission(
+                self.session, self.identity, self.endpoint, self._there, self.max_tunnel_duration
+            )
+        except EicctlError as error:
+            return not_seen(error)
+
+    def _key_permission(self) -> Outcome:
+        assert self.identity  # noqa: S101
+        instance = self.found.instance if self.found else None
+        user = choose(self.session, self._known(), self.os_user or None)
+        try:
+            return permission.look_at_key_permission(self.session, self.identity, instance, user.name)
+        except EicctlError as error:
+            return not_seen(error)
 
     def _dialer(self) -> Dialer:
         session = self.session

@@ -49,6 +49,8 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
         "SubnetId": instance.subnet_id,
         "SecurityGroupIds": list(instance.security_group_ids),
     }
+    windows = instance.platform == "windows" and request.remote_port == 22
+    name += ", which runs Windows (RDP is at --port 3389)," if windows else ""
     seen = f"{name} is {instance.state} at {request.private_ip_address or found.address}"
     checks = _status_checks(session, instance.id)
     return status_outcome(seen, instance.id, checks, details)

@@ -44,6 +44,7 @@ class Actions:
                 "get_session_token": self._bound(self.session_token),
                 "get_caller_identity": self._bound(self.caller_identity),
             },
+            iam={"simulate_principal_policy": self._bound(self.simulate)},
             around_ec2={
                 "run_instances": self.run_instances,
                 "delete_security_group": self.delete_group,
@@ -171,6 +172,20 @@ class Actions:
     def caller_identity(_response: Any) -> ActionResult:
         """STS's GetCallerIdentity."""
         return ActionResult(sessions.identity(CALLER.get()))
+
+    @staticmethod
+    def simulate(response: Any) -> ActionResult:
+        """IAM's SimulatePrincipalPolicy: policies are not evaluated here, so everything is allowed."""
+        return ActionResult(
+            {
+                "EvaluationResults": [
+                    {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed"}
+                    for action in response._get_param("ActionNames", [])
+                    for resource in response._get_param("ResourceArns", ["*"])
+                ],
+                "IsTruncated": False,
+            }
+        )
 
     def run_instances(self, moto: Action, response: Any) -> Any:
         """RunInstances: what runs has a machine."""
