@@ -339,8 +339,8 @@ def test_the_list_is_in_order_and_names_the_cause(eicctl: Eicctl, world: World) 
     places = [ran.out.index(f" {title} ") for title in titles]
     assert places == sorted(places)
     assert "✗ The security groups of web-1 do not let the endpoint in" in ran.out
-    assert "to mend it: aws ec2 authorize-security-group-ingress --group-id" in ran.out
-    assert "│  ✗ ingress of the target  ◀── it stops here" in ran.out
+    assert "what to do: aws ec2 authorize-security-group-ingress --group-id" in ran.out
+    assert f"│  ✗ ingress of the target  {world.target_group}  ◀── it stops here" in ran.out
     assert "\x1b" not in ran.out
 
 

@@ -11,7 +11,12 @@ from eicctl.access.path import ASCII, UNICODE, Gate, Symbols, draw, trace
 DETAILS: dict[str, dict[str, Any]] = {
     "credentials": {"Arn": "arn:aws:iam::1:user/me"},
     "way": {"Proxy": None},
-    "endpoint": {"Name": "office", "InstanceConnectEndpointId": "eice-1", "SubnetId": "subnet-1"},
+    "endpoint": {
+        "Name": "office",
+        "InstanceConnectEndpointId": "eice-1",
+        "SubnetId": "subnet-1",
+        "SecurityGroupIds": ["sg-1", "sg-2"],
+    },
     "target": {"Name": "web-1", "InstanceId": "i-1", "PrivateIpAddress": "10.0.1.10"},
 }
 
@@ -31,7 +36,9 @@ def drawn(symbols: Symbols, cause: str = "", *, left_out: tuple[str, ...] = (), 
 def test_all_is_well() -> None:
     lines = drawn(UNICODE)
     assert lines[0] == "● you       arn:aws:iam::1:user/me"
-    assert "● endpoint  office, eice-1, subnet-1" in lines
+    assert "● endpoint  office, eice-1" in lines
+    assert "│  ✓ routes  subnet-1" in lines
+    assert "│  ✓ egress of the endpoint  sg-1, sg-2" in lines
     assert lines[-1] == "● target    web-1, i-1, 10.0.1.10"
     assert not any("✗" in line or "┆" in line or "○" in line for line in lines)
 
@@ -39,7 +46,7 @@ def test_all_is_well() -> None:
 def test_it_is_broken_from_the_cause_on() -> None:
     lines = drawn(UNICODE, "egress")
     at = next(number for number, line in enumerate(lines) if "it stops here" in line)
-    assert lines[at] == "│  ✗ egress of the endpoint  ◀── it stops here"
+    assert lines[at] == "│  ✗ egress of the endpoint  sg-1, sg-2  ◀── it stops here"
     assert all(line.startswith(("│", "●")) for line in lines[:at])
     assert all(line.startswith(("┆", "○")) for line in lines[at + 1 :])
     assert len([line for line in lines if "it stops here" in line]) == 1

@@ -21,13 +21,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What a connection has to pass between two places. `left_out` is whether it was not looked at at all."""
+    """What a connection has to pass between two places.
+
+    `left_out` is whether it was not looked at at all. `note` says where it is: security groups, subnets.
+    """
 
     key: str
     title: str
     status: Status
     left_out: bool = False
     stops: bool = False
+    note: str = ""
 
 
 Path = Sequence[Node | Gate]
@@ -51,7 +55,12 @@ UNICODE = Symbols(
 )
 ASCII = Symbols("*", "o", "|", ":", {Status.OK: "+", Status.FAILED: "x", Status.UNKNOWN: "?"}, "-", "<-- it stops here")
 
-_BEFORE = ((checks.CREDENTIALS, "credentials"), (checks.CLOCK, "clock"), (checks.REGION, "region"))
+_BEFORE = (
+    (checks.CREDENTIALS, "credentials"),
+    (checks.CLOCK, "clock"),
+    (checks.REGION, "region"),
+    (checks.TARGET, "the target is there, and runs"),
+)
 _TO_ENDPOINT = ((checks.WAY, "DNS, TCP, TLS"), (checks.PERMISSION, "permission to open a tunnel"))
 _TO_TARGET = (
     (checks.CLIENT_IP, "client address"),
@@ -73,27 +82,36 @@ def trace(made: Sequence[Check], cause: Cause | None, *, port: int) -> list[Node
     known = {check.key: check for check in made}
 
     def gates(steps: Sequence[tuple[Step, str]]) -> list[Gate]:
-        return [_gate(known[step.key], title, cause) for step, title in steps if step.key in known]
+        return [
+            _gate(known[step.key], title, cause, notes.get(step.key, "")) for step, title in steps if step.key in known
+        ]
 
     way = _details(known, checks.WAY)
     proxy = [Node("proxy", str(way["Proxy"]))] if way.get("Proxy") else []
     endpoint, target = _details(known, checks.ENDPOINT), _details(known, checks.TARGET)
+    notes = {
+        checks.EGRESS.key: ", ".join(endpoint.get("SecurityGroupIds", [])),
+        checks.INGRESS.key: ", ".join(target.get("SecurityGroupIds", [])),
+        checks.ROUTES.key: " and ".join(
+            dict.fromkeys(filter(None, (endpoint.get("SubnetId"), target.get("SubnetId"))))
+        ),
+    }
     answer = (checks.TUNNEL, f"an answer at port {port}")
     return [
         Node("you", str(_details(known, checks.CREDENTIALS).get("Arn", ""))),
         *gates(_BEFORE),
         *proxy,
         *gates(((checks.ENDPOINT, "the endpoint serves connections"), *_TO_ENDPOINT)),
-        Node("endpoint", _joined(endpoint, "Name", "InstanceConnectEndpointId", "SubnetId")),
+        Node("endpoint", _joined(endpoint, "Name", "InstanceConnectEndpointId")),
         *gates(_TO_TARGET),
-        *gates(((checks.TARGET, "the target runs"), answer, (checks.KEY_PERMISSION, "permission to push a key"))),
+        *gates((answer, (checks.KEY_PERMISSION, "permission to push a key"))),
         Node("target", _joined(target, "Name", "InstanceId", "PrivateIpAddress")),
     ]
 
 
-def _gate(check: Check, title: str, cause: Cause | None) -> Gate:
+def _gate(check: Check, title: str, cause: Cause | None, note: str) -> Gate:
     stops = cause is not None and cause.key == check.key
-    return Gate(check.key, title, check.status, bool(check.left_out), stops)
+    return Gate(check.key, title, check.status, bool(check.left_out), stops, note)
 
 
 def _details(known: Mapping[str, Check], step: Step) -> Mapping[str, Any]:
@@ -134,4 +152,6 @@ def _drawn(gate: Gate, symbols: Symbols) -> list[Span]:
     if gate.left_out:
         return [Span(f"{symbols.left_out} {gate.title}", "faint")]
     spans = [Span(f"{symbols.marks[gate.status]} ", str(gate.status)), Span(gate.title)]
+    if gate.note:
+        spans.append(Span(f"  {gate.note}", "faint"))
     return [*spans, Span(f"  {symbols.stop}", "failed")] if gate.stops else spans

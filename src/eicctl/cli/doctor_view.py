@@ -100,7 +100,7 @@ def summary(found: Diagnosis, console: Console, *, well: str) -> None:
         mark = symbols.marks[Status.FAILED]
         _print(console, _wrapped(_sentence(found.cause.sentence), console, first=f"{mark} ", style="bold red"))
         if found.cause.mend:
-            _print(console, [Text.assemble("  to mend it: ", (printable(found.cause.mend), "bold"))])
+            _print(console, [Text.assemble("  what to do: ", (printable(found.cause.mend), "bold"))])
     else:
         _print(console, _wrapped(well, console, first=f"{symbols.marks[Status.OK]} ", style="bold green"))
     if found.path:

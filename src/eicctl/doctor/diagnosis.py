@@ -100,4 +100,4 @@ def _change(patient: Patient, cause: Cause) -> dict[str, Any] | None:
 def _part(part: Node | Gate) -> dict[str, Any]:
     if isinstance(part, Node):
         return {"Kind": "Node", "Name": part.name, "Note": part.note}
-    return {"Kind": "Gate", "Check": part.key, "Status": str(part.status), "Stops": part.stops}
+    return {"Kind": "Gate", "Check": part.key, "Status": str(part.status), "Stops": part.stops, "Note": part.note}
