@@ -49,10 +49,9 @@ class Coverage:
     @property
     def notices(self) -> list[str]:
         """What could not be read, in words."""
-        said = [f"{each.place.label}: {each.error.message}" for each in self.unread]
-        for covered in self.covered:
-            said += [f"{covered.place.label}: {why}" for why in covered.survey.facts.unread.values()]
-        return said
+        said = [(each.place, each.error.message) for each in self.unread]
+        said += [(each.place, why) for each in self.covered for why in each.survey.facts.unread.values()]
+        return [f"{place.label}: {' '.join(why.split())}" for place, why in said]
 
 
 def cover(
@@ -79,7 +78,7 @@ def cover(
         EicctlError: Nothing could be read at all; it is the first place's error.
     """
     _check(client_address)
-    accounts, so_far = _accounts(sessions, regions, all_regions=all_regions)
+    accounts, so_far = _accounts(sessions, [region for region in regions if region], all_regions=all_regions)
     so_far = replace(so_far, places=len(so_far.unread) + sum(len(account.regions) for account in accounts))
     for found in survey_all(accounts):
         if isinstance(found, Unread):
