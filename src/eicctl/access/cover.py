@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from eicctl.access.changes import command_line
 from eicctl.access.coverage import Reach, assess_all
+from eicctl.aws.network_facts import in_short
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
 from eicctl.aws.survey import Account, Place, Survey, Unread, account_of, survey_all
@@ -49,9 +50,9 @@ class Coverage:
     @property
     def notices(self) -> list[str]:
         """What could not be read, in words."""
-        said = [(each.place, each.error.message) for each in self.unread]
+        said = [(each.place, in_short(each.error)) for each in self.unread]
         said += [(each.place, why) for each in self.covered for why in each.survey.facts.unread.values()]
-        return [f"{place.label}: {' '.join(why.split())}" for place, why in said]
+        return [f"{place.label}: {why}" for place, why in said]
 
 
 def cover(
