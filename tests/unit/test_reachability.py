@@ -285,6 +285,18 @@ def test_network_acls(acl: str, entries: tuple[AclEntry, ...], expected: dict[st
         assert change or verdict == "unknown"
 
 
+def test_what_part_an_acl_denies_is_said() -> None:
+    some_ports = with_acl(FACTS, "acl-eice", *ACLS["some of the ports come back"][1])
+    assert findings(some_ports)[ENDPOINT_ACL_IN].evidence == (
+        "the default entry * of acl-eice denies TCP 1024-65535 in from 10.0.2.7 (the way back), "
+        "but only a part of it: the ports 1024-32767 and 61000-65535"
+    )
+    nowhere = replace(with_acl(FACTS, "acl-target", *OPEN, replace(IN_22, cidr="10.0.1.0/25")), interfaces=None)
+    found = findings(nowhere)[TARGET_ACL_IN]
+    assert found.verdict == "unknown"
+    assert found.evidence.endswith("but only a part of it: some of the addresses")
+
+
 def test_no_acl_is_asked_within_a_subnet() -> None:
     target = replace(TARGET, subnet_id="subnet-eice")
     assert not_ok(findings(with_acl(with_acl(FACTS, "acl-eice"), "acl-target"), target=target)) == {}
@@ -345,6 +357,16 @@ ROUTES: dict[str, tuple[tuple[Route, ...], tuple[Route, ...], dict[str, str]]] =
         (Route("pl-far", "peering", "pcx-1"),),
         (Route("10.0.0.0/16", "peering", "pcx-1"),),
         {},
+    ),
+    "a prefix list whose entries are not known": (
+        (Route("pl-dark", "peering", "pcx-1"),),
+        (Route("10.0.0.0/16", "peering", "pcx-1"),),
+        {ROUTE_OUT: "unknown"},
+    ),
+    "a prefix list of a gateway endpoint": (
+        (Route("pl-s3", "other", "vpce-1"),),
+        (Route("10.0.0.0/16", "peering", "pcx-1"),),
+        {ROUTE_OUT: "failed"},
     ),
 }
 

@@ -1,1 +1,1 @@
-"""Who may reach what: the evaluation of network rules. Pure; nothing here reads or writes anything."""
+"""Who may reach what: the evaluation of network rules, and what is built on it."""

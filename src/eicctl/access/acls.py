@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from eicctl.access.boxes import Box, Piece, box, decide
 from eicctl.access.changes import AclAllow, port_words
@@ -98,7 +99,7 @@ def _asked_of(acl: NetworkAcl, crossing: _Crossing, source: Source) -> tuple[Ver
     told = f"{_names([piece.rule for piece in denied])} of {acl.id} {_lets(crossing, source, 'denies', 'deny', denied)}"
     if len(denied) == len(pieces):
         return "failed", told, change
-    return "unknown", f"{told}, but only a part of it ({_part(denied)})", change
+    return "unknown", f"{told}, but only a part of it: {_part(crossing, denied)}", change
 
 
 def _entries(acl: NetworkAcl, egress: bool) -> list[tuple[Box, AclEntry]]:
@@ -124,9 +125,9 @@ def _lets(crossing: _Crossing, source: Source, one: str, several: str, pieces: S
     return f"{verb} TCP {port_words(crossing.ports)} {way} {source.label}{back}"
 
 
-def _part(denied: Sequence[Piece[AclEntry]]) -> str:
-    ports = sorted({piece.box.ports for piece in denied})
-    return f"ports {listed([port_words(each) for each in ports[:3]])} of some addresses"
+def _part(crossing: _Crossing, denied: Sequence[Piece[AclEntry]]) -> str:
+    ports = sorted({piece.box.ports for piece in denied} - {crossing.ports})
+    return f"the ports {listed([port_words(each) for each in ports[:3]])}" if ports else "some of the addresses"
 
 
 def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequence[Piece[AclEntry]]) -> AclAllow | None:
@@ -136,7 +137,7 @@ def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequenc
     before = min(before, _LAST + 1)
     used = [number for number in taken if number < before]
     # A little after the last one that comes before, as people number them; else any that is free.
-    wanted = [max(used, default=0) + step for step in (100, 10, 1)] + list(range(before - 1, 0, -1))
+    wanted = chain((max(used, default=0) + step for step in (100, 10, 1)), range(before - 1, 0, -1))
     number = next((number for number in wanted if number < before and number not in taken), None)
     if number is None or not source.cidr:
         return None

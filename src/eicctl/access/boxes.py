@@ -60,6 +60,7 @@ def box(cidr: str, ports: tuple[int, int] = ANY_PORT) -> Box:
     return Box(*_range_of(cidr), ports)
 
 
+@lru_cache(maxsize=65_536)
 def prefix_length(cidr: str) -> int:
     """The length of a range's prefix in bits."""
     return ipaddress.ip_network(cidr, strict=False).prefixlen

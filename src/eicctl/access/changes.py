@@ -188,7 +188,8 @@ class EndpointSetting:
     def summary(self) -> str:
         """What it does, in words."""
         if self.ip_address_type:
-            return f"make {self.endpoint.id} {self.ip_address_type}"
+            keep = ", without client-IP preservation" if self._drops_client_ip else ""
+            return f"make {self.endpoint.id} {self.ip_address_type}{keep}"
         return f"switch client-IP preservation of {self.endpoint.id} off"
 
     @property
@@ -218,8 +219,8 @@ class EndpointSetting:
     def words(self) -> tuple[str, ...]:
         """The command line that makes the change."""
         kind = ("--ip-address-type", self.ip_address_type) if self.ip_address_type else ()
-        keep = ("--no-preserve-client-ip",) if self._drops_client_ip else ()
-        return ("eicctl", "modify-endpoint", self.endpoint.id, *kind, *keep)
+        drop = ("--no-preserve-client-ip",) if self._drops_client_ip else ()
+        return ("eicctl", "modify-endpoint", self.endpoint.id, *kind, *drop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from eicctl.access.changes import command_line
 from eicctl.access.coverage import Reach, assess_all
+from eicctl.aws.network_facts import in_short
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
 from eicctl.aws.survey import Account, Place, Survey, Unread, account_of, survey_all
@@ -49,10 +50,9 @@ class Coverage:
     @property
     def notices(self) -> list[str]:
         """What could not be read, in words."""
-        said = [f"{each.place.label}: {each.error.message}" for each in self.unread]
-        for covered in self.covered:
-            said += [f"{covered.place.label}: {why}" for why in covered.survey.facts.unread.values()]
-        return said
+        said = [(each.place, in_short(each.error)) for each in self.unread]
+        said += [(each.place, why) for each in self.covered for why in each.survey.facts.unread.values()]
+        return [f"{place.label}: {why}" for place, why in said]
 
 
 def cover(
@@ -79,7 +79,7 @@ def cover(
         EicctlError: Nothing could be read at all; it is the first place's error.
     """
     _check(client_address)
-    accounts, so_far = _accounts(sessions, regions, all_regions=all_regions)
+    accounts, so_far = _accounts(sessions, [region for region in regions if region], all_regions=all_regions)
     so_far = replace(so_far, places=len(so_far.unread) + sum(len(account.regions) for account in accounts))
     for found in survey_all(accounts):
         if isinstance(found, Unread):

@@ -54,8 +54,7 @@ def check_routes(facts: NetworkFacts, connection: Connection) -> list[Finding]:
 
 def ways(facts: NetworkFacts, subnet_id: str, goal: Source) -> list[Route | None] | None:
     """Return the routes that a subnet's table has for a goal (None: no route); None if the table is not known."""
-    subnet = subnet_of(facts, subnet_id)
-    table = facts.route_table_of(subnet) if subnet else None
+    table = _table(facts, subnet_id)
     if table is None:
         return None
     pieces = decide(goal.boxes, _by_prefix(facts, table))
@@ -83,17 +82,27 @@ def _routed(facts: NetworkFacts, way: _Way) -> Finding:
     told = [_told(facts, route, way) for route in routes]
     if all(verdict == "ok" for verdict, _ in told):
         return Finding(way.check, "ok", listed([words for _, words in told]))
+    if dark := _unread_lists(facts, way.subnet_id):
+        return Finding(way.check, "unknown", f"there are routes for {listed(dark)}, whose entries are not known")
     if all(verdict == "failed" for verdict, _ in told):
-        table = _table_id(facts, way.subnet_id)
-        evidence = f"the route table {table} of {way.subnet_id}: {listed([words for _, words in told])}"
-        return Finding(way.check, "failed", evidence, _mend(facts, table, way, routes))
+        table = _table(facts, way.subnet_id)
+        table_id = table.id if table else ""
+        evidence = f"the route table {table_id} of {way.subnet_id}: {listed([words for _, words in told])}"
+        return Finding(way.check, "failed", evidence, _mend(facts, table_id, way, routes))
     return Finding(way.check, "unknown", listed([words for verdict, words in told if verdict != "ok"]))
 
 
-def _table_id(facts: NetworkFacts, subnet_id: str) -> str:
+def _table(facts: NetworkFacts, subnet_id: str) -> RouteTable | None:
     subnet = subnet_of(facts, subnet_id)
-    table = facts.route_table_of(subnet) if subnet else None
-    return table.id if table else ""
+    return facts.route_table_of(subnet) if subnet else None
+
+
+def _unread_lists(facts: NetworkFacts, subnet_id: str) -> list[str]:
+    """The prefix lists that a subnet's routes name and whose entries are not known; not those of gateway endpoints."""
+    table = _table(facts, subnet_id)
+    named = [r.destination for r in (table.routes if table else ()) if not r.via.startswith("vpce-")]
+    lists = facts.prefix_lists or {}
+    return [each for each in named if each.startswith("pl-") and (each not in lists or lists[each].cidrs is None)]
 
 
 def _told(facts: NetworkFacts, route: Route | None, way: _Way) -> tuple[Verdict, str]:

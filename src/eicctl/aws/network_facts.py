@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from eicctl.aws.failures import translated
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
-from eicctl.errors import DeniedError, RefusedError
+from eicctl.errors import DeniedError, EicctlError, RefusedError
 from eicctl.facts import (
     ANY_PORT,
     AclEntry,
@@ -88,7 +88,7 @@ class _Reader:
                 pages = self._client.get_paginator(_snake(operation)).paginate(**request)
                 made = [make(row) for page in pages for row in page[key]]
         except (DeniedError, RefusedError) as error:
-            self.unread[operation] = error.message
+            self.unread[operation] = in_short(error)
             return None
         return {getattr(item, "id"): item for item in made}  # noqa: B009 - each has one
 
@@ -124,8 +124,13 @@ class _Reader:
                 pages = self._client.get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=list_id)
                 return PrefixList(list_id, cidrs=tuple(row["Cidr"] for page in pages for row in page["Entries"]))
         except (DeniedError, RefusedError) as error:
-            self.unread["GetManagedPrefixListEntries"] = error.message
+            self.unread["GetManagedPrefixListEntries"] = in_short(error)
             return PrefixList(list_id)
+
+
+def in_short(error: EicctlError) -> str:
+    """Return an error in one line, without the page of code that EC2 appends for `sts decode-authorization-message`."""
+    return " ".join(error.message.partition("Encoded authorization failure message")[0].split())
 
 
 _FILTER_VALUES = 200

@@ -25,6 +25,9 @@ _COLUMNS = {
     "Cause": "Cause",
 }
 
+_NAMED = 8
+"""How many instances are named that have a cause in common."""
+
 _WORDS = {"ok": "yes", "failed": "no", "unknown": "unknown"}
 
 
@@ -154,7 +157,8 @@ def _explain(rows: list[dict[str, Any]]) -> None:
             names = together.setdefault((row["Reason"], row["Command"] or ""), [])
             names.append(row["Name"] or row["InstanceId"])
     for (reason, line), names in together.items():
-        click.echo(f"\n{report.printable(', '.join(names))}: {report.printable(reason)}")
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        click.echo(report.printable(f"\n{', '.join(names[:_NAMED])}{more}: {reason}"))
         if line:
             click.echo(f"  {report.printable(line)}")
 

@@ -140,7 +140,7 @@ def _subnet_title(covered: Covered, subnet_id: str) -> str:
 def _subnet(covered: Covered, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Iterator[str]:
     subnet = (covered.survey.facts.subnets or {}).get(subnet_id)
     told = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else []
-    small = " · ".join(f"<span>{_t(each)}</span>" for each in told)
+    small = " · ".join(f"<span>{_t(each)}</span>" for each in told if each)
     title = _subnet_title(covered, subnet_id) or ("subnet" if subnet_id else _NOWHERE)
     yield f'<div class="subnet"><h5><bdi>{_t(title)}</bdi> <small>{small or _t(subnet_id)}</small></h5>'
     for endpoint in endpoints:
