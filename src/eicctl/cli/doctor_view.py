@@ -145,7 +145,10 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}".removesuffix(".") + "."
+    """Begin with a capital letter, but not where that would change a name."""
+    first = text.partition(" ")[0]
+    opener = first.title() if first in ("the", "this", "a", "no", "nothing", "several", "cannot") else first
+    return f"{opener}{text[len(first) :]}".removesuffix(".") + "."
 
 
 def _wrapped(text: str, console: Console, *, first: str, style: str) -> list[Text]:
