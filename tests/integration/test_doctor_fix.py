@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from eicctl import settings
+from eicctl.cli import doctor_fix
 from tests.integration.conftest import Ran
 from tests.integration.test_doctor import World, no_egress, no_endpoint, no_ingress, nothing_listens, world
 
@@ -104,6 +105,17 @@ def test_what_no_rule_mends(eicctl: Eicctl, world: World, broken: Callable[[Worl
     ran = eicctl("doctor", "web-1", "--fix", "--yes")
     assert ran.code in (3, 5)
     assert "no single security-group rule mends this; instead: " in ran.err
+
+
+def test_a_rule_may_need_a_moment(eicctl: Eicctl, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rule was made, a silent target is looked at once more before the target is to blame."""
+    monkeypatch.setattr(doctor_fix, "SETTLING", 0.0)
+    no_ingress(world)
+    nothing_listens(world)
+    ran = eicctl("doctor", "web-1", "--fix", "--yes", "--output", "json")
+    assert ran.code == 5
+    assert "once more" in ran.err
+    assert json.loads(ran.out)["Cause"]["Check"] == "tunnel"
 
 
 def test_nothing_to_fix(eicctl: Eicctl, world: World) -> None:

@@ -11,7 +11,6 @@ from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
 
 _THERE = "InvalidPermission.Duplicate"
-_GONE = ("InvalidPermission.NotFound", "InvalidGroup.NotFound")
 
 
 def make_change(session: Session, operation: str, parameters: Mapping[str, Any], *, region: str = "") -> list[str]:
@@ -48,4 +47,4 @@ def is_there(error: EicctlError) -> bool:
 
 def is_gone(error: EicctlError) -> bool:
     """Whether taking a rule back failed because it, or its group, is gone already."""
-    return code_of(error) in _GONE
+    return code_of(error).endswith(".NotFound")

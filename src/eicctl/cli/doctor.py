@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from eicctl.cli import options, render, report
+from eicctl.cli import options, render
 from eicctl.errors import UsageError
 from eicctl.model import TargetRequest
 
 if TYPE_CHECKING:
-    from eicctl.access.changes import GroupRule
     from eicctl.aws.session import Session
     from eicctl.doctor.diagnosis import Diagnosis
     from eicctl.doctor.patient import Patient
-
-_MOST_FIXES = 3
-"""Rules that one run offers; each is followed by a new examination."""
 
 
 @click.command
@@ -79,18 +75,20 @@ def command(
     if dry_run and not (fix or undo):
         raise UsageError("--dry-run goes with --fix or --undo; without these nothing is changed")
     if undo:
-        from eicctl.cli.doctor_undo import take_back
+        from eicctl.cli.doctor_fix import take_back
 
-        return take_back(session, request.said, yes, dry_run)
+        return take_back(session, request.said, yes=yes, dry_run=dry_run)
     if fix and not request.said:
         raise UsageError("--fix needs a target")
 
     from eicctl.aws.told import check_port
+    from eicctl.cli.doctor_fix import mend
     from eicctl.doctor.patient import Patient
 
     check_port(request)
-    code = 0
-    for number in range(_MOST_FIXES + 1):
+    live = output == "table" and not query
+
+    def examine() -> tuple[Patient, Diagnosis]:
         patient = Patient(
             session,
             request if request.said else None,
@@ -98,41 +96,20 @@ def command(
             max_tunnel_duration=max_tunnel_duration,
             client_address=client_address,
         )
-        found = _examined(patient, output, query)
-        code = found.exit_code
-        if fix and not found.cause and number == 0:
-            report.line("there is nothing to mend")
-        if not fix or number == _MOST_FIXES or not found.cause or not _fixed(patient, found, yes, dry_run):
-            break
-    return code
+        return patient, _shown(patient) if live else _quiet(patient)
+
+    patient, found = mend(examine, yes=yes, dry_run=dry_run) if fix else examine()
+    if not live:
+        _show(patient, found, output, query)
+    return found.exit_code
 
 
-def _examined(patient: Patient, output: str, query: str | None) -> Diagnosis:
-    """Make the checks, show them, and return what they say."""
-    from eicctl.doctor.diagnosis import as_json, diagnose
-
-    if output != "table" or query:
-        from eicctl.cli.progress import Waiting
-
-        made = []
-        if sys.stderr.isatty():
-            with Waiting("examining") as waiting:
-                for check in patient.examine():
-                    made.append(check)
-                    waiting.show(f"{len(made)} of {len(patient.steps)} checks")
-        else:
-            made = list(patient.examine())
-        found = diagnose(patient, made)
-        result = as_json(found, patient)
-        if output == "text" and not query:
-            render.show([_text_row(row) for row in result["Checks"]], output=output, query=None, columns={})
-        else:
-            render.show(result, output=output, query=query, columns={})
-        return found
-
+def _shown(patient: Patient) -> Diagnosis:
+    """Make the checks and show them as they are made; then the cause and the path."""
     from rich.console import Console
 
     from eicctl.cli.doctor_view import rows, summary
+    from eicctl.doctor.diagnosis import diagnose
 
     console = Console(highlight=False)
     made = []
@@ -146,45 +123,26 @@ def _examined(patient: Patient, output: str, query: str | None) -> Diagnosis:
     return found
 
 
-def _text_row(row: dict[str, str]) -> dict[str, str]:
-    return {key: row[key] for key in ("Key", "Status", "Evidence", "Mend")}
+def _quiet(patient: Patient) -> Diagnosis:
+    """Make the checks, with progress on a terminal."""
+    from eicctl.cli.progress import Waiting
+    from eicctl.doctor.diagnosis import diagnose
+
+    if not sys.stderr.isatty():
+        return diagnose(patient, list(patient.examine()))
+    made = []
+    with Waiting("examining") as waiting:
+        for check in patient.examine():
+            made.append(check)
+            waiting.show(f"{len(made)} of {len(patient.steps)} checks")
+    return diagnose(patient, made)
 
 
-def _fixed(patient: Patient, found: Diagnosis, yes: bool, dry_run: bool) -> bool:
-    """Offer the rule that mends the cause, and make it; return whether it was made."""
-    from eicctl.doctor import fix
+def _show(patient: Patient, found: Diagnosis, output: str, query: str | None) -> None:
+    """Write the result for machines."""
+    from eicctl.doctor.diagnosis import as_json
 
-    assert found.cause  # noqa: S101 - there is one to fix
-    change = fix.offered(found.cause.change)
-    if not change:
-        mend = f"; instead: {found.cause.mend}" if found.cause.mend else ""
-        report.line(f"no single security-group rule mends this{mend}")
-        return False
-    report.line(f"\nThis rule mends it: {change.summary}")
-    report.line(f"  {fix.line_of(patient.session, change)}")
-    if dry_run:
-        fix.check(patient.session, change)
-        report.line("EC2 would make it (DryRun); nothing was changed")
-        return False
-    if not _agreed("Make this rule?", yes):
-        report.line("nothing was changed")
-        return False
-    return _make(patient, change)
-
-
-def _make(patient: Patient, change: GroupRule) -> bool:
-    from eicctl.doctor import fix
-
-    account = patient.identity.account if patient.identity else ""
-    made = fix.make(patient.session, change, account=account, target=patient.names)
-    name = f" ({', '.join(made.rule_ids)})" if made.rule_ids else ""
-    report.line(f"made{name}; eicctl doctor {patient.label} --undo takes it back. Checking again:\n")
-    return True
-
-
-def _agreed(question: str, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UsageError("changing a security group needs a yes, and there is no terminal to ask on", hint="--yes")
-    return click.confirm(question, err=True)
+    result: Any = as_json(found, patient)
+    if output == "text" and not query:
+        result = [{key: row[key] for key in ("Key", "Status", "Evidence", "Mend")} for row in result["Checks"]]
+    render.show(result, output=output, query=query, columns={})

@@ -13,7 +13,7 @@ from eicctl import files, settings
 from eicctl.access.changes import Change, GroupRule, command_line
 from eicctl.aws.changes import check_change, is_gone, is_there, make_change
 from eicctl.aws.session import Session
-from eicctl.errors import ConflictError, EicctlError, LocalError
+from eicctl.errors import ConflictError, EicctlError, LocalError, NetworkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ def make(session: Session, change: GroupRule, *, account: str, target: Sequence[
 
     Raises:
         ConflictError: The rule is there already.
+        NetworkError: EC2 does not answer. It may have made the rule, so it stays written down.
         EicctlError: By EC2's error; nothing was changed then.
     """
     made = Made(
@@ -90,6 +91,8 @@ def make(session: Session, change: GroupRule, *, account: str, target: Sequence[
     _update(lambda known: [*known, made])
     try:
         ids = make_change(session, change.call.operation, change.call.parameters)
+    except NetworkError:
+        raise
     except EicctlError as error:
         _forget(made)
         if is_there(error):

@@ -153,7 +153,8 @@ class Patient:
         if not self._target:
             assert self.found  # noqa: S101 - the check of the target has passed
             self._target = joined(self.session, self.request, self.found, endpoints)
-        self.endpoint = next(one for one in endpoints if one.id == self._there.endpoint_id)
+        # The endpoint may have been given by its name.
+        self.endpoint = next((one for one in endpoints if one.id == self._there.endpoint_id), endpoints[0])
         return place.look_at_endpoint(self.endpoint, self._there, self.found)
 
     def _known(self) -> Target:
