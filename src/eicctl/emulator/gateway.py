@@ -27,6 +27,7 @@ from eicctl.emulator.carry import Carried, Carrier
 from eicctl.emulator.control import trail
 from eicctl.emulator.control.credentials import Known
 from eicctl.emulator.control.network import blocked, machine_at
+from eicctl.emulator.control.permission import Permission
 from eicctl.emulator.machines import Machines, Streams
 from eicctl.emulator.mischief import Mischief
 from eicctl.emulator.signature import Verifier
@@ -78,6 +79,7 @@ class Gateway:
         self._state = state
         self._verifier = verifier
         self._machines = machines
+        self._permission = Permission(state)
         self._open: Counter[str] = Counter()
         self._tunnels: set[Tunnel] = set()
         self._carrying: set[asyncio.Task[Any]] = set()
@@ -149,6 +151,7 @@ class Gateway:
             if tunnel.fault and tunnel.fault.kind == "refuse":
                 raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
             caller = authenticate(self._verifier, request)
+            await self._authorize(caller, request, self._client_ip(tunnel))
             tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
         except Refused as refusal:
             self._record(tunnel, request, caller, refusal)
@@ -156,6 +159,12 @@ class Gateway:
         self._record(tunnel, request, caller, None)
         self._count(tunnel)
         return None
+
+    async def _authorize(self, caller: Known, request: Request, client_ip: str) -> None:
+        """Refuse what the caller's policies do not allow (eice-facts.md, IAM)."""
+        ask = self._permission.tunnel_denial
+        if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, client_ip):
+            raise Refused(403, "AccessDeniedException", why)
 
     def _count(self, tunnel: Tunnel) -> None:
         """Count a tunnel from its handshake on: those that arrive together must not pass the limit together."""

@@ -19,8 +19,9 @@ from typing import Any, Self
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from eicctl.emulator.control.app import create_app
-from eicctl.emulator.control.backends import ACCOUNT, reset
+from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import Known, lookup
+from eicctl.emulator.control.sessions import OWN_ARN
 from eicctl.emulator.control.world import load_world
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.gateway import Gateway
@@ -66,7 +67,7 @@ class Emulator:
         self._own = Known(
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret=secrets.token_urlsafe(30),
-            arn=f"arn:aws:iam::{ACCOUNT}:user/local",
+            arn=OWN_ARN,
             kind="IAMUser",
         )
         self._cleanup = contextlib.ExitStack()

@@ -13,6 +13,7 @@ from eicctl.emulator.control.actions import Actions
 from eicctl.emulator.control.backends import LOCK
 from eicctl.emulator.control.endpoints import settle
 from eicctl.emulator.control.guard import Guard
+from eicctl.emulator.control.permission import Permission
 from eicctl.emulator.signature import Verifier
 from eicctl.emulator.state import State
 
@@ -29,7 +30,7 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier)
+    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier, Permission(state))
 
 
 def _orderly(state: State, app: Wsgi) -> Wsgi:
