@@ -304,18 +304,6 @@ def test_without_a_target(eicctl: Eicctl, world: World) -> None:
     assert (found["Cause"]["Check"], code) == ("endpoints", 3)
 
 
-def test_told_in_full_it_needs_no_right_to_look(eicctl: Eicctl, world: World) -> None:
-    """Address, endpoint and its name are given."""
-    code, found = diagnosed(
-        eicctl,
-        *("--private-ip-address", "10.0.1.10"),
-        *("--instance-connect-endpoint-id", world.endpoint["InstanceConnectEndpointId"]),
-        *("--instance-connect-endpoint-dns-name", world.endpoint["DnsName"]),
-    )
-    assert code == 0
-    assert found["Target"]["PrivateIpAddress"] == "10.0.1.10"
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,180 +1,188 @@
-"""What `eicctl doctor` makes of the answers of IAM's simulator, which is an HTTP server of the test here."""
+"""What `eicctl doctor` says of callers whose policies do not allow everything."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 import boto3
 import pytest
 
 from tests.integration.conftest import Ran
-from tests.integration.test_doctor import World, nothing_listens, world
+from tests.integration.test_doctor import World, no_ingress, world
+from tests.integration.test_emulator_policies import allow, user_with
 
 Eicctl = Callable[..., Ran]
-Form = dict[str, str]
 
 __all__ = ["world"]
 
-RESULT = """<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">
-<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults><member>
-<EvalActionName>{action}</EvalActionName><EvalResourceName>{resource}</EvalResourceName>
-<EvalDecision>{decision}</EvalDecision><MatchedStatements>{statements}</MatchedStatements>
-</member></EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"""
-
-STATEMENT = "<member><SourcePolicyId>{}</SourcePolicyId></member>"
-
-ROLE = """<GetRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><GetRoleResult><Role>
-<Path>/team/</Path><RoleName>ops</RoleName><RoleId>AROA</RoleId><CreateDate>2026-01-01T00:00:00Z</CreateDate>
-<Arn>arn:aws:iam::123456789012:role/team/ops</Arn></Role></GetRoleResult></GetRoleResponse>"""
-
-DENIED = """<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User is not authorized to
-perform: iam:SimulatePrincipalPolicy</Message></Error></ErrorResponse>"""
+OPEN = "ec2-instance-connect:OpenTunnel"
+PUSH = "ec2-instance-connect:SendSSHPublicKey"
+LOOK = allow("ec2:Describe*")
+ASK = allow("iam:SimulatePrincipalPolicy")
+DURATION = "ec2-instance-connect:maxTunnelDuration"
 
 
-class Simulator:
-    """Answers by `decide`, which takes the action and the condition keys with their values."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.decide: Callable[[str, dict[str, str]], str] = lambda _action, _context: "allowed"
-        self.policy = ""
-
-    def answer(self, form: Form) -> tuple[int, str]:
-        if form["Action"] == "GetRole":
-            return 200, ROLE
-        context = {
-            value: form[name.replace("ContextKeyName", "ContextKeyValues.member.1")]
-            for name, value in form.items()
-            if name.endswith("ContextKeyName")
-        }
-        action, resource = form["ActionNames.member.1"], form["ResourceArns.member.1"]
-        self.asked.append((form["PolicySourceArn"], action, context))
-        decision = self.decide(action, context)
-        if not decision:
-            return 403, DENIED
-        statements = STATEMENT.format(self.policy) if self.policy else ""
-        return 200, RESULT.format(action=action, resource=resource, decision=decision, statements=statements)
+def sign_in(world: World, *statements: dict[str, Any]) -> None:
+    """Be a user who may do what the statements say."""
+    keys = user_with("ann", *statements)
+    world.monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["aws_access_key_id"])
+    world.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["aws_secret_access_key"])
 
 
-@pytest.fixture
-def simulator(world: World) -> Iterator[Simulator]:
-    """IAM alone leads to the test's server."""
-    found = Simulator()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            status, answer = found.answer({name: values[0] for name, values in parse_qs(body).items()})
-            self.send_response(status)
-            self.send_header("Content-Type", "text/xml")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer.encode())
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        world.monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", f"http://127.0.0.1:{server.server_port}")
-        yield found
-        server.shutdown()
-        thread.join()
-
-
-def permissions(eicctl: Eicctl, *words: str) -> tuple[int, Any, dict[str, Any]]:
-    """The exit code, the cause, and the two checks by their keys."""
-    ran = eicctl("doctor", "web-1", *words, "--output", "json")
+def diagnosed(eicctl: Eicctl, *words: str) -> tuple[int, Any, dict[str, Any]]:
+    """The exit code, the cause, and the checks by their keys."""
+    ran = eicctl("doctor", *words, "--output", "json")
     found = json.loads(ran.out)
-    keys = ("permission", "key-permission")
-    return ran.code, found["Cause"], {check["Key"]: check for check in found["Checks"] if check["Key"] in keys}
+    return ran.code, found["Cause"], {check["Key"]: check for check in found["Checks"]}
 
 
-def test_the_condition_keys_are_those_of_the_connection(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    code, _, checks = permissions(eicctl, "--max-tunnel-duration", "600", "--user", "deploy")
-    assert code == 0
-    assert {check["Status"] for check in checks.values()} == {"ok"}
-    asked = {action: (principal, context) for principal, action, context in simulator.asked}
-    principal, context = asked["ec2-instance-connect:OpenTunnel"]
-    assert principal == "arn:aws:iam::123456789012:user/local"
-    assert context["ec2-instance-connect:remotePort"] == "22"
-    assert context["ec2-instance-connect:privateIpAddress"] == "10.0.1.10"
-    assert context["ec2-instance-connect:maxTunnelDuration"] == "600"
-    _, context = asked["ec2-instance-connect:SendSSHPublicKey"]
-    assert context["ec2:osuser"] == "deploy"
-    assert context["aws:ResourceTag/Role"] == "web"
+def test_least_privilege_is_enough(eicctl: Eicctl, world: World) -> None:
+    """For this port, address, duration, tag and OS user, and no other."""
+    address = {"ec2-instance-connect:privateIpAddress": "10.0.1.0/24"}
+    opens = allow(
+        OPEN,
+        world.endpoint["InstanceConnectEndpointArn"],
+        NumericEquals={"ec2-instance-connect:remotePort": "22"},
+        NumericLessThanEquals={DURATION: "600"},
+        IpAddress=address,
+    )
+    pushes = allow(PUSH, StringEquals={"ec2:osuser": "deploy", "aws:ResourceTag/Role": "web"})
+    sign_in(world, LOOK, ASK, opens, pushes)
+    code, cause, checks = diagnosed(eicctl, "web-1", "--max-tunnel-duration", "600", "--user", "deploy")
+    assert (code, cause) == (0, None)
+    assert checks["permission"]["Status"] == checks["key-permission"]["Status"] == "ok"
+    assert "allowed by user_ann_p" in checks["permission"]["Evidence"]
+    assert checks["permission"]["Details"]["Principal"] == "arn:aws:iam::123456789012:user/ann"
     assert checks["key-permission"]["Details"]["Resource"].endswith(f":instance/{world.instance_ids['web-1']}")
 
 
-def refused_tunnel(world: World) -> None:
-    body = {"ErrorCode": "AccessDeniedException", "Message": "not authorized"}
-    world.emulator.add_fault("refuse", status=403, body=body, times=-1)
-
-
-def test_a_statement_that_denies(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    refused_tunnel(world)
-    simulator.policy = "no-tunnels"
-    simulator.decide = lambda action, _: "explicitDeny" if action.endswith("OpenTunnel") else "allowed"
-    code, cause, _ = permissions(eicctl)
-    assert (code, cause["Check"]) == (4, "permission")
-    assert "may not do ec2-instance-connect:OpenTunnel on eice-" in cause["Sentence"]
-    assert "a statement of no-tunnels denies it" in cause["Sentence"]
-
-
-def test_a_policy_that_wants_short_tunnels(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    refused_tunnel(world)
-
-    def short(action: str, context: dict[str, str]) -> str:
-        seconds = int(context.get("ec2-instance-connect:maxTunnelDuration", "99999"))
-        return "allowed" if seconds <= 1000 or not action.endswith("OpenTunnel") else "implicitDeny"
-
-    simulator.decide = short
-    code, cause, checks = permissions(eicctl)
+def test_a_policy_that_wants_short_tunnels(eicctl: Eicctl, world: World) -> None:
+    sign_in(world, LOOK, ASK, allow(PUSH), allow(OPEN, NumericLessThanEquals={DURATION: "1000"}))
+    code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"], cause["Mend"]) == (4, "permission", "--max-tunnel-duration 900")
     assert checks["permission"]["Details"]["GoodMaxTunnelDuration"] == 900
+    assert diagnosed(eicctl, "web-1", "--max-tunnel-duration", "900")[0] == 0
 
 
-def test_a_policy_that_allows_nothing_of_it(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    refused_tunnel(world)
-    simulator.decide = lambda _action, _context: "implicitDeny"
-    code, cause, checks = permissions(eicctl)
+def test_a_statement_that_denies(eicctl: Eicctl, world: World) -> None:
+    deny = {"Effect": "Deny", "Action": OPEN, "Resource": "*"}
+    sign_in(world, LOOK, ASK, allow("ec2-instance-connect:*"), deny)
+    code, cause, _ = diagnosed(eicctl, "web-1")
+    assert (code, cause["Check"]) == (4, "permission")
+    assert f"may not do {OPEN} on {world.endpoint['InstanceConnectEndpointId']}" in cause["Sentence"]
+    assert "a statement of user_ann_p denies it" in cause["Sentence"]
+
+
+def test_a_policy_that_allows_nothing_of_it(eicctl: Eicctl, world: World) -> None:
+    sign_in(world, LOOK, ASK)
+    code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
     assert "no statement of its policies allows it" in cause["Sentence"]
-    assert checks["key-permission"]["Status"] == "failed"
+    assert checks["tunnel"]["Status"] == "failed"
     assert "ec2:osuser = ec2-user" in checks["key-permission"]["Evidence"]
 
 
-def test_a_tunnel_that_opens_proves_the_permission(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    simulator.decide = lambda action, _: "implicitDeny" if action.endswith("OpenTunnel") else "allowed"
-    code, cause, checks = permissions(eicctl)
+def test_a_tunnel_without_the_right_to_push_a_key(eicctl: Eicctl, world: World) -> None:
+    sign_in(world, LOOK, ASK, allow(OPEN))
+    code, cause, checks = diagnosed(eicctl, "web-1")
+    assert (code, cause["Check"]) == (4, "key-permission")
+    assert checks["tunnel"]["Status"] == "ok"
+
+
+def test_a_condition_whose_value_is_not_known_here(eicctl: Eicctl, world: World) -> None:
+    from_here = allow(OPEN, IpAddress={"aws:SourceIp": "203.0.113.0/24"})
+    sign_in(world, LOOK, ASK, allow(PUSH), from_here)
+    world.emulator.state.behave(client_ip="203.0.113.7")
+    code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
     assert checks["permission"]["Status"] == "unknown"
-    assert "but the tunnel works" in checks["permission"]["Evidence"]
+    assert "aws:SourceIp" in checks["permission"]["Evidence"]
+    _, _, checks = diagnosed(eicctl, "web-1", "--client-address", "203.0.113.7")
+    assert checks["permission"]["Status"] == "ok"
+    world.emulator.state.behave(client_ip="198.51.100.7")
+    code, cause, checks = diagnosed(eicctl, "web-1", "--client-address", "198.51.100.7")
+    assert (code, cause["Check"]) == (4, "permission")
 
 
-def test_without_the_right_to_ask_it_is_not_known(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    simulator.decide = lambda _action, _context: ""
-    code, cause, checks = permissions(eicctl)
+def test_without_the_right_to_ask_it_is_not_known(eicctl: Eicctl, world: World) -> None:
+    sign_in(world, LOOK, allow(OPEN), allow(PUSH))
+    code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
-    assert {check["Status"] for check in checks.values()} == {"unknown"}
+    assert checks["permission"]["Status"] == checks["key-permission"]["Status"] == "unknown"
     assert "no permission to look" in checks["permission"]["Evidence"]
     assert "iam:SimulatePrincipalPolicy" in checks["permission"]["Mend"]
-    nothing_listens(world)
-    assert permissions(eicctl)[1]["Check"] == "tunnel"
 
 
-def test_a_role_is_asked_about_by_its_own_arn(eicctl: Eicctl, simulator: Simulator, world: World) -> None:
-    role = "arn:aws:iam::123456789012:role/team/ops"
-    keys = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
+@pytest.mark.parametrize(
+    ("hidden", "key"),
+    [
+        ("DescribeNetworkAcls", "acls"),
+        ("DescribeSecurityGroups", "ingress"),
+        ("DescribeRegions", "region"),
+        ("DescribeImages", "instance-connect"),
+    ],
+)
+def test_what_may_not_be_looked_at_is_not_known(eicctl: Eicctl, world: World, hidden: str, key: str) -> None:
+    deny = {"Effect": "Deny", "Action": f"ec2:{hidden}", "Resource": "*"}
+    sign_in(world, LOOK, ASK, allow(OPEN), allow(PUSH), deny)
+    code, cause, checks = diagnosed(eicctl, "app-1")
+    assert (code, cause) == (0, None)
+    assert checks[key]["Status"] == "unknown"
+    assert checks["tunnel"]["Status"] == "ok"
+
+
+def test_hidden_groups_are_not_acquitted(eicctl: Eicctl, world: World) -> None:
+    no_ingress(world)
+    sign_in(world, LOOK, allow(OPEN), {"Effect": "Deny", "Action": "ec2:DescribeSecurityGroups", "Resource": "*"})
+    code, cause, _ = diagnosed(eicctl, "web-1")
+    assert (code, cause["Check"]) == (5, "tunnel")
+    assert "not known are: egress, ingress" in cause["Sentence"]
+
+
+def test_without_the_right_to_find_the_target(eicctl: Eicctl, world: World) -> None:
+    sign_in(world, allow(OPEN))
+    code, cause, _ = diagnosed(eicctl, "web-1")
+    assert (code, cause["Check"]) == (4, "target")
+    assert "ec2:DescribeInstances" in cause["Mend"]
+
+
+def test_told_in_full_it_needs_no_right_to_look(eicctl: Eicctl, world: World) -> None:
+    """Address, endpoint and its name are given."""
+    sign_in(world, allow(OPEN))
+    code, cause, checks = diagnosed(
+        eicctl,
+        *("--private-ip-address", "10.0.1.10"),
+        *("--instance-connect-endpoint-id", world.endpoint["InstanceConnectEndpointId"]),
+        *("--instance-connect-endpoint-dns-name", world.endpoint["DnsName"]),
+    )
+    assert (code, cause) == (0, None)
+    assert checks["target"]["Status"] == checks["endpoint"]["Status"] == "unknown"
+    assert checks["way"]["Status"] == checks["tunnel"]["Status"] == "ok"
+
+
+def test_a_rule_that_may_not_be_made(eicctl: Eicctl, world: World) -> None:
+    no_ingress(world)
+    sign_in(world, LOOK, allow(OPEN))
+    ran = eicctl("doctor", "web-1", "--fix", "--yes")
+    assert ran.code == 4
+    assert "ec2:AuthorizeSecurityGroupIngress" in ran.err
+    assert "has made no rule" in eicctl("doctor", "--undo", "--yes").err
+
+
+def test_a_role_is_asked_about_by_its_own_arn(eicctl: Eicctl, world: World) -> None:
+    iam = boto3.client("iam")
+    role = iam.create_role(RoleName="ops", Path="/team/", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    document = json.dumps(
+        {"Version": "2012-10-17", "Statement": [LOOK, ASK, allow("iam:GetRole"), allow(OPEN), allow(PUSH)]}
+    )
+    iam.put_role_policy(RoleName="ops", PolicyName="p", PolicyDocument=document)
+    keys = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="ann")["Credentials"]
     world.monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
     world.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
     world.monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
-    code, _, _ = permissions(eicctl)
+    code, _, checks = diagnosed(eicctl, "web-1")
     assert code == 0
-    assert {principal for principal, _, _ in simulator.asked} == {role}
+    assert checks["permission"]["Status"] == "ok"
+    assert checks["permission"]["Details"]["Principal"] == role

@@ -209,7 +209,12 @@ class Patient:
             return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its ARN is not known")
         try:
             return permission.look_at_permission(
-                self.session, self.identity, self.endpoint, self._there, self.max_tunnel_duration
+                self.session,
+                self.identity,
+                self.endpoint,
+                self._there,
+                duration=self.max_tunnel_duration,
+                client_address=self._client_address,
             )
         except EicctlError as error:
             return not_seen(error)

@@ -22,9 +22,23 @@ DURATIONS = (3600, 1800, 900, 300, 60)
 
 
 def look_at_permission(
-    session: Session, identity: Identity, endpoint: Endpoint, target: Target, duration: int | None
+    session: Session,
+    identity: Identity,
+    endpoint: Endpoint,
+    target: Target,
+    *,
+    duration: int | None,
+    client_address: str | None,
 ) -> Outcome:
     """Whether the caller's policies allow this tunnel.
+
+    Args:
+        session: Access to AWS.
+        identity: The caller.
+        endpoint: The endpoint.
+        target: The target.
+        duration: The duration that is asked for, in seconds, or None.
+        client_address: This machine's public address, where it is known.
 
     Raises:
         DeniedError: The caller may not ask.
@@ -33,7 +47,9 @@ def look_at_permission(
     principal = principal_of(session, identity.arn)
 
     def ask(seconds: int | None) -> Decision:
-        context = tunnel_context(endpoint, target, seconds)
+        context = dict(tunnel_context(endpoint, target, seconds))
+        if client_address:
+            context["aws:SourceIp"] = ("ip", client_address)
         return simulate(session, principal, OPEN_TUNNEL, endpoint.arn, context)
 
     decision = ask(duration)
@@ -43,6 +59,9 @@ def look_at_permission(
         for seconds in DURATIONS:
             if (duration is None or seconds < duration) and ask(seconds).allowed:
                 return _wants_a_duration(decision, principal, seconds)
+    if decision.decision == "implicitDeny" and (unknown := _unknown(decision)):
+        seen = f"the policies of {principal} have conditions that are not known here: {', '.join(unknown)}"
+        return Outcome(Status.UNKNOWN, seen, details=_details(decision, principal))
     where = f"{endpoint.id}, port {target.remote_port}, address {target.address}"
     return _denied(decision, principal, where)
 
@@ -64,6 +83,11 @@ def look_at_key_permission(session: Session, identity: Identity, instance: Insta
     if decision.allowed:
         return _allowed(decision, principal)
     return _denied(decision, principal, f"{instance.id} with ec2:osuser = {os_user}")
+
+
+def _unknown(decision: Decision) -> list[str]:
+    """The condition keys that the policies ask for and that only AWS knows in the call itself."""
+    return [key for key in decision.missing if not key.lower().startswith("ec2-instance-connect:")]
 
 
 def _details(decision: Decision, principal: str) -> dict[str, object]:
