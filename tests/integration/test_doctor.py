@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
+from eicctl.emulator.control.backends import sts
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.tls import make_context
 from tests.integration.conftest import Ran
@@ -65,6 +68,15 @@ def wrong_secret(world: World) -> None:
 def no_credentials(world: World) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         world.monkeypatch.delenv(name)
+
+
+def expired_session(world: World) -> None:
+    keys = boto3.client("sts").get_session_token()["Credentials"]
+    world.monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    world.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    world.monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
+    sessions = sts().assumed_roles
+    sessions[-1] = replace(sessions[-1], expiration=datetime(2026, 1, 1))
 
 
 def clock_three_hours_off(world: World) -> None:
@@ -135,6 +147,7 @@ def silent(world: World) -> None:
 CASES = [
     (wrong_secret, "credentials", 4, "AWS does not accept the credentials"),
     (no_credentials, "credentials", 4, "there are no AWS credentials"),
+    (expired_session, "credentials", 4, "the AWS session has expired"),
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
     (clock_too_slow_for_tunnels_only, "clock", 4, "this machine's clock is 90 s behind AWS's"),
     (misspelt_region, "region", 3, "there is no region 'us-esat-1'"),

@@ -191,7 +191,7 @@ class Patient:
             return []
         client = self._client_address
         if self.endpoint.preserve_client_ip and not client:
-            client = public_address()
+            client = public_address(self.session.ca_bundle)
         return look_at_network(self.session, self.endpoint, self._there, self.found, client)
 
     def _rules(self, key: str) -> Outcome:
