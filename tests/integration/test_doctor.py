@@ -91,6 +91,16 @@ def misspelt_region(world: World) -> None:
     world.monkeypatch.setenv("AWS_REGION", "us-esat-1")
 
 
+def misspelt_region_of_the_real_aws(world: World) -> None:
+    """Nothing answers there."""
+    misspelt_region(world)
+    world.monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+def nothing_answers(world: World) -> None:
+    world.monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
 def stopped(world: World) -> None:
     world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
 
@@ -151,6 +161,8 @@ CASES = [
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
     (clock_too_slow_for_tunnels_only, "clock", 4, "this machine's clock is 90 s behind AWS's"),
     (misspelt_region, "region", 3, "there is no region 'us-esat-1'"),
+    (misspelt_region_of_the_real_aws, "credentials", 3, "there is no region 'us-esat-1'"),
+    (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
     (stopped, "target", 5, "is stopped"),
     (no_endpoint, "endpoint", 3, "there is no endpoint in vpc-"),
     (failed_endpoint, "endpoint", 5, "There are not enough free addresses in the subnet"),

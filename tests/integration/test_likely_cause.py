@@ -100,8 +100,9 @@ def test_nobody_is_told_who_does_not_listen(world: World, monkeypatch: pytest.Mo
 def test_what_aws_does_not_tell_is_not_told(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     no_ingress(world)
     error = unreachable()
+    target = resolve_target(Session(), TargetRequest(words="web-1"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    diagnosis.remember(Session(), diagnosis.known(error.address)[1])
+    diagnosis.remember(Session(), target)
     assert diagnosis.likely_cause(error) is None
 
 

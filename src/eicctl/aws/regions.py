@@ -13,10 +13,24 @@ from eicctl.errors import EicctlError, NetworkError, NotFoundError, UnavailableE
 from eicctl.model import Instance
 
 
+_HINT = "--region, AWS_REGION, or region of the profile"
+
+
 def known_regions(session: Session) -> list[str]:
     """Return the regions that this version of botocore knows; AWS is not asked, and newer ones are missing."""
     with translated("list the regions"):
         return sorted(session.known_regions("ec2"))
+
+
+def check_spelling(session: Session) -> None:
+    """Refuse a region that botocore does not know and whose name is almost that of one. AWS is not asked.
+
+    Raises:
+        NotFoundError: With what may be meant.
+    """
+    region, known = session.region, known_regions(session)
+    if region not in known and (near := difflib.get_close_matches(region, known, n=2, cutoff=0.8)):
+        raise NotFoundError(f"there is no region {region!r}", hint=f"did you mean {' or '.join(near)}? {_HINT}")
 
 
 def check_region(session: Session) -> str:
@@ -29,18 +43,15 @@ def check_region(session: Session) -> str:
         DeniedError: The caller may not ask.
     """
     region = session.region
-    known = known_regions(session)
-    unknown = NotFoundError(f"there is no region {region!r}", hint="--region, AWS_REGION, or region of the profile")
-    if region not in known and (near := difflib.get_close_matches(region, known, n=2, cutoff=0.8)):
-        unknown.hint = f"did you mean {' or '.join(near)}? --region, AWS_REGION, or region of the profile"
-        raise unknown
+    check_spelling(session)
+    unknown = NotFoundError(f"there is no region {region!r}", hint=_HINT)
     try:
         with translated("look up the region"):
             rows = session.client("ec2").describe_regions(
                 AllRegions=True, Filters=[{"Name": "region-name", "Values": [region]}]
             )["Regions"]
     except NetworkError as error:
-        raise error if region in known else unknown from error
+        raise error if region in known_regions(session) else unknown from error
     if not rows:
         raise unknown
     status = str(rows[0].get("OptInStatus", ""))

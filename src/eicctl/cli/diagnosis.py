@@ -33,11 +33,6 @@ def remember(session: Session, target: Target) -> None:
     _known[target.address] = (session, target)
 
 
-def known(address: str) -> tuple[Session, Target]:
-    """Return what is remembered of an address."""
-    return _known[address]
-
-
 def forget() -> None:
     """Forget all targets."""
     _known.clear()

@@ -40,12 +40,13 @@ def likely_cause(session: Session, target: Target) -> Likely | None:
     def instances() -> list[Instance]:
         if target.instance_id:
             return list_instances(session, ids=[target.instance_id])
-        return list_instances(session, filters={"private-ip-address": [target.address]})
+        name = "network-interface.ipv6-addresses.ipv6-address" if ":" in target.address else "private-ip-address"
+        return list_instances(session, filters={name: [target.address]})
 
     endpoint, found = both(lambda: get_endpoint(session, target.endpoint_id), instances)
     instance = next((one for one in found if target.instance_id or one.vpc_id == endpoint.vpc_id), None)
     if instance and instance.state != "running":
-        return Likely(f"{target.label} is {instance.state}", "")
+        return Likely(f"{target.label} is {instance.state}", f"aws ec2 start-instances --instance-ids {instance.id}")
     place = Found(place_of(instance), target.address, instance) if instance else None
     findings = look_at_network(session, endpoint, target, place, None)
     made = [Check(step.key, step.title, outcome_of(step.key, findings, target, session)) for step in checks.NETWORK]
