@@ -12,25 +12,21 @@ from eicctl.aws.told import INSTANCE_ID
 from eicctl.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
 from eicctl.model import Instance
 
-
 _HINT = "--region, AWS_REGION, or region of the profile"
 
 
-def known_regions(session: Session) -> list[str]:
-    """Return the regions that this version of botocore knows; AWS is not asked, and newer ones are missing."""
-    with translated("list the regions"):
-        return sorted(session.known_regions("ec2"))
+def no_such_region(session: Session) -> NotFoundError | None:
+    """Return an error if botocore does not know the session's region; with what may be meant. AWS is not asked.
 
-
-def check_spelling(session: Session) -> None:
-    """Refuse a region that botocore does not know and whose name is almost that of one. AWS is not asked.
-
-    Raises:
-        NotFoundError: With what may be meant.
+    New regions are not known either, so it counts only where AWS does not answer, or says the same.
     """
-    region, known = session.region, known_regions(session)
-    if region not in known and (near := difflib.get_close_matches(region, known, n=2, cutoff=0.8)):
-        raise NotFoundError(f"there is no region {region!r}", hint=f"did you mean {' or '.join(near)}? {_HINT}")
+    with translated("list the regions"):
+        known = sorted(session.known_regions("ec2"))
+    if session.region in known:
+        return None
+    near = difflib.get_close_matches(session.region, known, n=2, cutoff=0.8)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return NotFoundError(f"there is no region {session.region!r}", hint=f"{meant}{_HINT}")
 
 
 def check_region(session: Session) -> str:
@@ -43,17 +39,15 @@ def check_region(session: Session) -> str:
         DeniedError: The caller may not ask.
     """
     region = session.region
-    check_spelling(session)
-    unknown = NotFoundError(f"there is no region {region!r}", hint=_HINT)
     try:
         with translated("look up the region"):
             rows = session.client("ec2").describe_regions(
                 AllRegions=True, Filters=[{"Name": "region-name", "Values": [region]}]
             )["Regions"]
     except NetworkError as error:
-        raise error if region in known_regions(session) else unknown from error
+        raise no_such_region(session) or error from error
     if not rows:
-        raise unknown
+        raise no_such_region(session) or NotFoundError(f"there is no region {region!r}", hint=_HINT)
     status = str(rows[0].get("OptInStatus", ""))
     if status == "not-opted-in":
         raise UnavailableError(

@@ -6,7 +6,7 @@ import sys
 
 from eicctl.access.checks import Outcome, Status
 from eicctl.aws.identity import Identity, clock_offset, who_am_i
-from eicctl.aws.regions import check_region, check_spelling
+from eicctl.aws.regions import check_region, no_such_region
 from eicctl.aws.session import Session
 from eicctl.doctor.run import failed, not_seen
 from eicctl.doctor.words import duration
@@ -39,9 +39,8 @@ def look_at_credentials(session: Session) -> tuple[Outcome, Identity]:
     """
     try:
         identity = who_am_i(session)
-    except NetworkError:
-        check_spelling(session)  # a region that there is not has no host to connect to
-        raise
+    except NetworkError as error:
+        raise no_such_region(session) or error from error  # a region that there is not has no host to connect to
     return identity_outcome(identity), identity
 
 
