@@ -88,7 +88,7 @@ def command(
     if region and all_regions:
         raise UsageError("--region and --all-regions exclude each other")
     sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
-    with Waiting("looking") as waiting:
+    with Waiting("network") as waiting:
         coverage = cover(
             sessions,
             regions=region,
@@ -113,7 +113,7 @@ def _progress(waiting: Waiting, so_far: Coverage) -> None:
     seen = len(so_far.covered) + len(so_far.unread)
     # Where each state is a line of its own, four of them are enough.
     if sys.stderr.isatty() or seen * 4 // so_far.places > (seen - 1) * 4 // so_far.places:
-        waiting.show(f"{seen} of {so_far.places} regions, {len(so_far.reaches)} running instances")
+        waiting.show(f"regions read: {seen} of {so_far.places}, running instances: {len(so_far.reaches)}")
 
 
 def _rows(coverage: Coverage) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MARKS: dict[Verdict, str] = {"ok": "✓", "failed": "✕", "unknown": "?"}
 _WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "not reachable", "unknown": "not known"}
 _CLASSES: dict[Verdict, str] = {"ok": "ok", "failed": "no", "unknown": "dim"}
+_LONG = 50
 _NOWHERE = "(no subnet)"
 
 
@@ -181,12 +182,17 @@ def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Iterator[str]:
     yield '<table class="why"><thead><tr><th>Instance</th><th>Why</th><th>What mends it</th></tr></thead><tbody>'
     for (verdict, reason, command), those in together.items():
         names = ", ".join(f"<bdi>{_t(reach.instance.name or reach.instance.id)}</bdi>" for reach in those)
-        line = " ".join(f"<span>{_t(word)}</span>" for word in command.split(" "))  # no line breaks inside an ID
         yield (
             f'<tr class="{_CLASSES[verdict]}"><td><b>{_MARKS[verdict]}</b> {names}</td>'
-            f"<td>{_t(reason)}</td><td><code>{line}</code></td></tr>"
+            f"<td>{_whole(reason)}</td><td><code>{_whole(command)}</code></td></tr>"
         )
     yield "</tbody></table>"
+
+
+def _whole(text: str) -> str:
+    """Text that breaks between words only, and not at the hyphens of an ID; a very long word may break."""
+    words = ((word, _t(word)) for word in text.split(" "))
+    return " ".join(f"<span>{safe}</span>" if "-" in word and len(word) < _LONG else safe for word, safe in words)
 
 
 def _named(name: str, identifier: str) -> str:
