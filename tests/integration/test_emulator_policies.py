@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -18,14 +17,13 @@ from tests.integration.test_emulator_access import KEY, code_of
 
 ACCOUNT = "123456789012"
 OPEN = "ec2-instance-connect:OpenTunnel"
-Keys = Callable[..., dict[str, str]]
 
 
 def allow(action: str, resource: str = "*", **condition: dict[str, str]) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource, "Condition": condition}
 
 
-def user_with(name: str, *statements: dict[str, Any]) -> dict[str, str]:
+def user_with(name: str, *statements: dict[str, Any]) -> Any:
     """Make a user with an inline policy and an access key; return how boto3 takes it."""
     iam = boto3.client("iam")
     iam.create_user(UserName=name)
@@ -35,7 +33,7 @@ def user_with(name: str, *statements: dict[str, Any]) -> dict[str, str]:
     return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
 
 
-def dial(keys: dict[str, str], endpoint: dict[str, Any], emulator: Emulator, **changes: Any) -> None:
+def dial(keys: Any, endpoint: dict[str, Any], emulator: Emulator, **changes: Any) -> None:
     credentials = Credentials(*keys.values())
     target = Target(
         changes.get("address", "10.0.1.10"),
@@ -44,7 +42,9 @@ def dial(keys: dict[str, str], endpoint: dict[str, Any], emulator: Emulator, **c
         endpoint["DnsName"],
         "us-east-1",
     )
+    # Any duration given, or none: nothing is found out or remembered.
     dialer = Dialer(target, lambda: credentials, emulator.env["AWS_CA_BUNDLE"], changes.get("duration"))
+    dialer.durations = None
     dialer.open(retry_budget=0).stream.close()
 
 

@@ -143,7 +143,11 @@ class Session:
                 raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
             expires = getattr(self._keys, "_expiry_time", None)
             return Credentials(
-                frozen.access_key, frozen.secret_key, frozen.token, expires if isinstance(expires, datetime) else None
+                frozen.access_key,
+                frozen.secret_key,
+                frozen.token,
+                expires if isinstance(expires, datetime) else None,
+                self.profile or os.environ.get("AWS_PROFILE") or "default",
             )
 
     def _from_environment(self) -> Credentials | None:

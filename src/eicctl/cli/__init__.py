@@ -28,6 +28,7 @@ COMMANDS = {
     "db": "Connect a local port to a database, directly or through an instance.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
     "doctor": "Find out why a target cannot be reached, and what mends it.",
+    "policy": "IAM policies of least privilege: write, examine, check.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

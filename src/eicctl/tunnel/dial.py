@@ -24,6 +24,7 @@ from eicctl.errors import EicctlError, NetworkError, UsageError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
+from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 
@@ -77,15 +78,22 @@ class Dialer:
         target: Where links go.
         credentials: Asked for each link, so that a renewed session is used without a restart.
         ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
-        max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service.
+        max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service;
+            where the caller's policy wants one, it is found and remembered.
+        durations: How a duration that the policy wants is found; by default it is remembered in a file.
     """
 
     target: Target
     credentials: CredentialsSource
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
+    durations: Durations | None = field(default=None, repr=False)
     _context: ssl.SSLContext | None = field(default=None, repr=False)
     _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.durations is None:
+            self.durations = Durations(FileMemory(self._caller, self.target.endpoint_id))
 
     def open(self, *, retry_budget: float = RETRY_BUDGET, waiting: Callable[[EicctlError], None] | None = None) -> Link:
         """Return an open link; a passing failure is tried again with growing, jittered pauses.
@@ -101,7 +109,7 @@ class Dialer:
         pause = 0.2
         while True:
             try:
-                return self._open_once()
+                return self._open_allowed()
             except EicctlError as error:
                 wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
                 if not error.transient or time.monotonic() + wait > deadline:
@@ -112,7 +120,16 @@ class Dialer:
                 time.sleep(wait)
                 pause = min(pause * 2, 5.0)
 
-    def _open_once(self) -> Link:
+    def _open_allowed(self) -> Link:
+        if self.max_tunnel_duration is not None or self.durations is None:
+            return self._open_once(self.max_tunnel_duration)
+        return self.durations.open(self._open_once)
+
+    def _caller(self) -> str:
+        credentials = self.credentials()
+        return credentials.profile or credentials.access_key_id
+
+    def _open_once(self, duration: int | None) -> Link:
         started = time.monotonic()
         host, port = split_host(self.target.endpoint_dns_name)
         context = self._tls_context()
@@ -121,7 +138,7 @@ class Dialer:
             connected = time.monotonic()
             stream = secured(context, sock, host, port)
             encrypted = time.monotonic()
-            link = self._handshake(stream)
+            link = self._handshake(stream, duration)
         except BaseException:
             sock.close()
             raise
@@ -141,9 +158,9 @@ class Dialer:
                 self._context = tls.context(self.ca_bundle)
             return self._context
 
-    def _handshake(self, stream: SecureSocket) -> Link:
+    def _handshake(self, stream: SecureSocket, duration: int | None) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
-        url = presign(self.target, self.credentials(), max_tunnel_duration=self.max_tunnel_duration)
+        url = presign(self.target, self.credentials(), max_tunnel_duration=duration)
         protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_silent)
         protocol.send_request(protocol.connect())
         try:
@@ -164,7 +181,7 @@ class Dialer:
             protocol=protocol,
             target=self.target,
             request_id=headers.get("x-amzn-requestid", ""),
-            max_duration=self.max_tunnel_duration or MAX_TUNNEL_DURATION,
+            max_duration=duration or MAX_TUNNEL_DURATION,
             opened=time.monotonic(),
             early=early,
         )
