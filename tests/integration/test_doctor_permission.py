@@ -55,15 +55,19 @@ def test_least_privilege_is_enough(eicctl: Eicctl, world: World) -> None:
     assert checks["permission"]["Status"] == checks["key-permission"]["Status"] == "ok"
     assert "allowed by user_ann_p" in checks["permission"]["Evidence"]
     assert checks["permission"]["Details"]["Principal"] == "arn:aws:iam::123456789012:user/ann"
-    assert checks["key-permission"]["Details"]["Resource"].endswith(f":instance/{world.instance_ids['web-1']}")
+    resources = {answer["Action"]: answer["Resource"] for answer in checks["permission"]["Details"]["Answers"]}
+    assert resources[OPEN] == world.endpoint["InstanceConnectEndpointArn"]
+    assert resources[PUSH].endswith(f":instance/{world.instance_ids['web-1']}")
 
 
 def test_a_policy_that_wants_short_tunnels(eicctl: Eicctl, world: World) -> None:
+    """Without a duration, eicctl finds one by itself; one that is too long is the user's own."""
     sign_in(world, LOOK, ASK, allow(PUSH), allow(OPEN, NumericLessThanEquals={DURATION: "1000"}))
     code, cause, checks = diagnosed(eicctl, "web-1")
+    assert (code, cause) == (0, None)
+    assert "900 s is let through" in checks["permission"]["Evidence"]
+    code, cause, checks = diagnosed(eicctl, "web-1", "--max-tunnel-duration", "1800")
     assert (code, cause["Check"], cause["Mend"]) == (4, "permission", "--max-tunnel-duration 900")
-    assert checks["permission"]["Details"]["GoodMaxTunnelDuration"] == 900
-    assert diagnosed(eicctl, "web-1", "--max-tunnel-duration", "900")[0] == 0
 
 
 def test_a_statement_that_denies(eicctl: Eicctl, world: World) -> None:
@@ -71,7 +75,7 @@ def test_a_statement_that_denies(eicctl: Eicctl, world: World) -> None:
     sign_in(world, LOOK, ASK, allow("ec2-instance-connect:*"), deny)
     code, cause, _ = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
-    assert f"may not do {OPEN} on {world.endpoint['InstanceConnectEndpointId']}" in cause["Sentence"]
+    assert f"user/ann do not allow {OPEN} on {world.endpoint['InstanceConnectEndpointId']}" in cause["Sentence"]
     assert "a statement of user_ann_p denies it" in cause["Sentence"]
 
 
@@ -79,9 +83,10 @@ def test_a_policy_that_allows_nothing_of_it(eicctl: Eicctl, world: World) -> Non
     sign_in(world, LOOK, ASK)
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
-    assert "no statement of its policies allows it" in cause["Sentence"]
+    assert "no statement allows it for this endpoint, port and address" in cause["Sentence"]
+    assert cause["Mend"].startswith("eicctl policy connect --endpoint eice-")
     assert checks["tunnel"]["Status"] == "failed"
-    assert "ec2:osuser = ec2-user" in checks["key-permission"]["Evidence"]
+    assert "ec2:osuser" in checks["key-permission"]["Evidence"]
 
 
 def test_a_tunnel_without_the_right_to_push_a_key(eicctl: Eicctl, world: World) -> None:
@@ -99,11 +104,6 @@ def test_a_condition_whose_value_is_not_known_here(eicctl: Eicctl, world: World)
     assert (code, cause) == (0, None)
     assert checks["permission"]["Status"] == "unknown"
     assert "aws:SourceIp" in checks["permission"]["Evidence"]
-    _, _, checks = diagnosed(eicctl, "web-1", "--client-address", "203.0.113.7")
-    assert checks["permission"]["Status"] == "ok"
-    world.emulator.state.behave(client_ip="198.51.100.7")
-    code, cause, checks = diagnosed(eicctl, "web-1", "--client-address", "198.51.100.7")
-    assert (code, cause["Check"]) == (4, "permission")
 
 
 def test_without_the_right_to_ask_it_is_not_known(eicctl: Eicctl, world: World) -> None:
@@ -111,8 +111,7 @@ def test_without_the_right_to_ask_it_is_not_known(eicctl: Eicctl, world: World) 
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
     assert checks["permission"]["Status"] == checks["key-permission"]["Status"] == "unknown"
-    assert "no permission to look" in checks["permission"]["Evidence"]
-    assert "iam:SimulatePrincipalPolicy" in checks["permission"]["Mend"]
+    assert "iam:SimulatePrincipalPolicy" in checks["permission"]["Evidence"]
 
 
 @pytest.mark.parametrize(
@@ -185,4 +184,4 @@ def test_a_role_is_asked_about_by_its_own_arn(eicctl: Eicctl, world: World) -> N
     code, _, checks = diagnosed(eicctl, "web-1")
     assert code == 0
     assert checks["permission"]["Status"] == "ok"
-    assert checks["permission"]["Details"]["Principal"] == role
+    assert checks["permission"]["Details"]["Principal"].endswith(":assumed-role/ops/ann")

@@ -8,15 +8,19 @@ from concurrent.futures import Future
 from eicctl.access import checks
 from eicctl.access.checks import Check, Outcome, Status, Step
 from eicctl.access.connection import Finding
+from eicctl.access.policy_check import Check as Answer
+from eicctl.access.policy_check import check_connection
 from eicctl.aws.choice import usable_name
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import Identity
 from eicctl.aws.parallel import begin
+from eicctl.aws.permissions import OPEN_TUNNEL, SEND_KEY
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for, joined
 from eicctl.aws.told import told_in_full, with_address
-from eicctl.doctor import account, login, permission, place, reach
+from eicctl.doctor import account, login, place, reach
 from eicctl.doctor.network import look_at_network, outcome_of
+from eicctl.doctor.permission import permission_outcome
 from eicctl.doctor.run import Look, Once, not_seen, run
 from eicctl.errors import DeniedError, EicctlError
 from eicctl.model import Endpoint, Target, TargetRequest
@@ -51,6 +55,7 @@ class Patient:
         self.max_tunnel_duration = max_tunnel_duration
         self._client_address = client_address
         self._network = Once(self._read_network)
+        self._iam = Once(self._ask_iam)
         self.identity: Identity | None = None
         self.found: Found | None = None
         self.endpoint: Endpoint | None = None
@@ -103,8 +108,8 @@ class Patient:
             "endpoint": self._choose,
             "endpoints": self._list,
             "way": self._way,
-            "permission": self._permission,
-            "key-permission": self._key_permission,
+            "permission": lambda: self._may(OPEN_TUNNEL),
+            "key-permission": lambda: self._may(SEND_KEY),
             "instance-connect": lambda: login.look_at_instance_connect(self.session, self._known()),
             "os-user": lambda: login.look_at_os_user(self.session, self._known(), self.os_user),
             "tunnel": lambda: reach.look_at_tunnel(self._dialer()),
@@ -203,30 +208,31 @@ class Patient:
             return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its network is not known")
         return outcome_of(key, findings, self._there, self.session)
 
-    def _permission(self) -> Outcome:
+    def _ask_iam(self) -> list[Answer]:
         assert self.identity  # noqa: S101 - the check of the credentials has passed
         if not self.endpoint:
-            return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its ARN is not known")
-        try:
-            return permission.look_at_permission(
-                self.session,
-                self.identity,
-                self.endpoint,
-                self._there,
-                duration=self.max_tunnel_duration,
-                client_address=self._client_address,
-            )
-        except EicctlError as error:
-            return not_seen(error)
-
-    def _key_permission(self) -> Outcome:
-        assert self.identity  # noqa: S101
+            return []
         instance = self.found.instance if self.found else None
-        user = choose(self.session, self._known(), self.os_user or None)
+        user = choose(self.session, self._there, self.os_user or None).name if instance else ""
+        return check_connection(
+            self.session,
+            self.identity.arn,
+            self._there,
+            self.endpoint,
+            instance,
+            duration=self.max_tunnel_duration,
+            os_user=user,
+        )
+
+    def _may(self, action: str) -> Outcome:
+        assert self.identity  # noqa: S101
         try:
-            return permission.look_at_key_permission(self.session, self.identity, instance, user.name)
+            answers = self._iam()
         except EicctlError as error:
             return not_seen(error)
+        if not answers:
+            return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its ARN is not known")
+        return permission_outcome(action, answers, caller=self.identity.arn, target=self._there)
 
     def _dialer(self) -> Dialer:
         session = self.session
