@@ -155,7 +155,7 @@ CASES = [
     (no_credentials, "credentials", 4, "there are no AWS credentials"),
     (expired_session, "credentials", 4, "the AWS session has expired"),
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
-    (clock_too_slow_for_tunnels_only, "clock", 4, "this machine's clock is 90 s behind AWS's"),
+    (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS does not accept"),
     (misspelt_region, "credentials", 3, "there is no region 'us-esat-1'"),
     (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
     (stopped, "target", 5, "is stopped"),
