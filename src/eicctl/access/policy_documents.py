@@ -37,7 +37,9 @@ def notes(scope: Scope) -> list[str]:
                 "condition keys have no tags of the target: --cidr limits where tunnels go"
             )
         if scope.max_duration is not None and scope.max_duration < 3600:
-            found.append("a request without a duration is refused; eicctl finds one by itself and sends it")
+            found.append(
+                "requests without a duration are refused; a duration is chosen and sent without being asked for"
+            )
         if not scope.endpoints:
             found.append("no --endpoint: tunnels through all endpoints of the account are allowed")
     if scope.kind == "admin":
