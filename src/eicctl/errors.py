@@ -105,7 +105,9 @@ class UnavailableError(UnreachableError):
 
 
 class TargetUnreachableError(UnreachableError):
-    """The endpoint accepted us but cannot reach the target."""
+    """The endpoint accepted us but cannot reach the target; `address` is the target's."""
+
+    address = ""
 
 
 class DurationReachedError(UnreachableError):

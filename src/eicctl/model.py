@@ -25,13 +25,15 @@ USABLE_STATES = frozenset({"create-complete", "update-in-progress", "update-comp
 class Credentials:
     """AWS credentials. `repr` shows the access key ID only.
 
-    `expires` is None for long-lived keys, or where the source does not tell.
+    `expires` is None for long-lived keys, or where the source does not tell. `profile` is that of the AWS
+    configuration, or empty where they come from elsewhere: it outlives temporary keys.
     """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
     expires: datetime | None = None
+    profile: str = ""
 
 
 CredentialsSource = Callable[[], Credentials]
@@ -140,6 +142,11 @@ class TargetRequest:
     endpoint_id: str = ""
     endpoint_dns_name: str = ""
     allow_any_port: bool = False
+
+    @property
+    def said(self) -> str:
+        """What the user has called the target; empty where none is named."""
+        return self.words or self.instance_id or self.private_ip_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,13 @@ class Config:
         os_user: The OS user of every instance that `os_users` does not name; empty for the image's.
         os_users: OS users by a pattern of the instance's name or ID (`web-*`); the first that fits counts.
         host_key_check: How host keys are checked; empty for the usual way.
+        diagnose: Whether to look for the likely cause of a target that cannot be reached.
     """
 
     os_user: str = ""
     os_users: Mapping[str, str] = field(default_factory=dict)
     host_key_check: str = ""
+    diagnose: bool = True
 
     def user_for(self, *names: str) -> str:
         """Return the OS user for an instance of these names, or an empty string."""
@@ -79,12 +81,14 @@ def config() -> Config:
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    hint = "its keys are os_user, [os_users], host_key_check and [tunnel.NAME]"
+    hint = "its keys are os_user, [os_users], host_key_check, diagnose and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
         raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
     if key == "os_users":
         good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
         wanted = 'a table of names: "web-*" = "deploy"'
+    elif key == "diagnose":
+        good, wanted = isinstance(value, bool), "true or false"
     else:
         good = isinstance(value, str)
         wanted = "a text"

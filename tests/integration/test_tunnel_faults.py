@@ -129,7 +129,7 @@ def test_a_cut_in_the_middle_of_a_frame(serve: Serve, emulator: Emulator) -> Non
 
 def test_a_refusal_is_not(serve: Serve, emulator: Emulator) -> None:
     service = serve(echo)
-    emulator.add_fault("refuse", status=403, body={"ErrorCode": "AccessDeniedException", "Message": "no"}, times=1)
+    emulator.add_fault("refuse", status=403, body={"ErrorCode": "AccessDeniedException", "Message": "no"}, times=-1)
     _, told = ended(service)
     assert not told.retries
     assert isinstance(told.failures[0], errors.DeniedError)

@@ -17,29 +17,22 @@ ROOT = Path(eicctl.__file__).parent
 ALLOWED = {
     "errors": set(),
     "model": set(),
+    "facts": set(),
     "settings": {"errors"},
     "files": {"errors"},
-    "aws": {"errors", "model", "settings", "files"},
+    "aws": {"errors", "model", "facts", "settings", "files"},
     "tunnel": {"errors", "model", "settings", "files"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings", "files"},
+    "rdp": {"errors"},
     "library": {"aws", "tunnel", "errors", "model", "settings", "files"},
-    "access": {"aws", "tunnel", "errors", "model", "settings", "files"},
-    "named": {"access", "library", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
+    "access": {"aws", "tunnel", "errors", "model", "facts", "settings", "files"},
+    "doctor": {"access", "ssh", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
+    "named": {"access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "emulator": {"errors", "settings", "files"},
     "cli": {
-        "agent",
-        "named",
-        "access",
-        "library",
-        "ssh",
-        "aws",
-        "tunnel",
-        "emulator",
-        "errors",
-        "model",
-        "settings",
-        "files",
+        *("agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
+        *("errors", "model", "facts", "settings", "files"),
     },
     "__main__": {"cli"},
     "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
@@ -99,6 +92,9 @@ def test_help_loads_little(args: list[str]) -> None:
     assert not loaded_by(*args) & {"boto3", "botocore", "websockets", "rich", "asyncio", "ssl"}
 
 
-@pytest.mark.parametrize("command", ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "local", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "policy", "doctor", "coverage", "local", "demo"],
+)
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}

@@ -7,29 +7,33 @@ from typing import Any
 
 import pytest
 
-from eicctl.aws.database_way import Admission, admissions, choose_instance
+from eicctl.access.database_way import choose_instance
 from eicctl.errors import NotFoundError
+from eicctl.facts import GroupReference, Rule, SecurityGroup
 from eicctl.model import Endpoint, Instance
 
 ENDPOINT = Endpoint("eice-1", "create-complete", "vpc-1", "subnet-1", "us-east-1a", "e.example.com", "us-east-1")
 WEB = Instance(
     "i-1", "running", "vpc-1", "subnet-1", "us-east-1a", "10.0.1.10", "us-east-1", "web", security_group_ids=("sg-web",)
 )
-BY_GROUP = Admission("sg-db", peers=("sg-web",))
-BY_RANGE = Admission("sg-db", ranges=("10.0.2.0/24",))
+POSTGRES = (5432, 5432)
+BY_GROUP = SecurityGroup("sg-db", ingress=(Rule(ports=POSTGRES, groups=(GroupReference("sg-web"),)),))
+BY_RANGE = SecurityGroup("sg-db", ingress=(Rule(ports=POSTGRES, cidrs=("10.0.2.0/24",)),))
 
 
-def choose(*instances: Instance, rules: tuple[Admission, ...] = (BY_GROUP,), **changes: Any) -> str:
+def choose(*instances: Instance, rules: tuple[SecurityGroup, ...] = (BY_GROUP,), **changes: Any) -> str:
     settings: dict[str, Any] = {"vpc_id": "vpc-1", "port": 5432, "endpoints": [ENDPOINT]} | changes
     return choose_instance(instances, rules, settings.pop("endpoints"), **settings).instance.id
 
 
 def test_the_reason_is_said() -> None:
     way = choose_instance([WEB], [BY_GROUP], [ENDPOINT], vpc_id="vpc-1", port=5432, availability_zone="us-east-1a")
-    assert way.reason == "sg-db admits its group sg-web to port 5432, in the same zone us-east-1a"
+    assert way.reason == (
+        "sg-db lets TCP 5432 in from the group sg-web, in which web (10.0.1.10) is, in the same zone us-east-1a"
+    )
     inside = replace(WEB, private_ip="10.0.2.7")
     way = choose_instance([inside], [BY_RANGE], [ENDPOINT], vpc_id="vpc-1", port=5432)
-    assert way.reason == "sg-db admits 10.0.2.0/24, which has its address 10.0.2.7 to port 5432"
+    assert way.reason == "sg-db lets TCP 5432 in from 10.0.2.0/24"
 
 
 def test_only_running_linux_instances_of_the_vpc() -> None:
@@ -52,7 +56,7 @@ def test_the_same_zone_first_then_a_group_then_the_name() -> None:
 
 def test_ipv6() -> None:
     six = replace(WEB, id="i-6", ipv6="fd00::6", security_group_ids=())
-    assert choose(six, rules=(Admission("sg-db", ranges=("fd00::/64",)),)) == "i-6"
+    assert choose(six, rules=(SecurityGroup("sg-db", ingress=(Rule(cidrs=("fd00::/64",)),)),)) == "i-6"
 
 
 def test_why_there_is_none() -> None:
@@ -64,32 +68,3 @@ def test_why_there_is_none() -> None:
         choose()
     with pytest.raises(NotFoundError, match="no usable endpoint in vpc-1"):
         choose(WEB, endpoints=[replace(ENDPOINT, vpc_id="vpc-2")])
-
-
-def rule(**fields: Any) -> dict[str, Any]:
-    return {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": "sg-web"}]} | fields
-
-
-@pytest.mark.parametrize(
-    ("fields", "admitted"),
-    [
-        ({}, True),
-        ({"FromPort": 5000, "ToPort": 6000}, True),
-        ({"FromPort": 3306, "ToPort": 3306}, False),
-        ({"IpProtocol": "udp"}, False),
-        ({"IpProtocol": "6"}, True),
-        ({"IpProtocol": "-1", "FromPort": -1, "ToPort": -1}, True),
-    ],
-)
-def test_rules_of_security_groups(fields: dict[str, Any], admitted: bool) -> None:
-    found = admissions([{"GroupId": "sg-db", "IpPermissions": [rule(**fields)]}], 5432)
-    assert bool(found) == admitted
-    if admitted:
-        assert found == [BY_GROUP]
-
-
-def test_ranges_of_both_families() -> None:
-    row = rule(UserIdGroupPairs=[], IpRanges=[{"CidrIp": "10.0.0.0/8"}], Ipv6Ranges=[{"CidrIpv6": "fd00::/8"}])
-    assert admissions([{"GroupId": "sg-db", "IpPermissions": [row]}], 5432) == [
-        Admission("sg-db", ranges=("10.0.0.0/8", "fd00::/8"))
-    ]

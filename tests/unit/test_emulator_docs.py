@@ -30,9 +30,13 @@ def test_the_example_world_can_be_read() -> None:
     assert vpc.databases[0].forward == "localhost:5432"
 
 
-@pytest.mark.parametrize("spec", ["ImageSpec", "VpcSpec", "SubnetSpec", "GroupSpec", "InstanceSpec", "DatabaseSpec"])
+SPECS = ["ImageSpec", "VpcSpec", "SubnetSpec", "GroupSpec", "AclSpec", "InstanceSpec", "DatabaseSpec", "EndpointSpec"]
+
+
+@pytest.mark.parametrize("spec", SPECS)
 def test_every_key_of_world_files_is_told(spec: str) -> None:
-    tables = {"subnets", "instances", "databases"} | ({"groups"} if spec == "VpcSpec" else set())
+    tables = {"subnets", "instances", "databases", "acls", "endpoints"} - ({"subnets"} if spec == "AclSpec" else set())
+    tables |= {"groups"} if spec == "VpcSpec" else set()
     for field in dataclasses.fields(getattr(schema, spec)):
         assert field.name in tables or f"`{field.name}`" in section("World files"), field.name
 

@@ -9,10 +9,12 @@ from typing import Any
 from eicctl.aws.choice import Place, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.failures import translated
+from eicctl.aws.network_facts import group_of
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.aws.told import Resolver, address_of, addresses_of
 from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
+from eicctl.facts import SecurityGroup
 from eicctl.model import Target
 
 _DOWN = frozenset({"stopped", "stopping", "starting", "creating", "deleting", "failed", "restore-error"})
@@ -227,21 +229,19 @@ def direct_target(
 
 def vpc_of(session: Session, database: Database) -> str:
     """Return the VPC that a database is in: that of its security groups."""
-    rows = describe_groups(session, database.security_group_ids)
-    if not rows:
+    groups = read_groups(session, database.security_group_ids)
+    if not groups:
         raise NotFoundError(f"{database.id} is in no VPC that can be seen: it has no security groups")
-    return str(rows[0]["VpcId"])
+    return groups[0].vpc_id
 
 
-def describe_groups(session: Session, group_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Return security groups as EC2 describes them."""
+def read_groups(session: Session, group_ids: Sequence[str]) -> list[SecurityGroup]:
+    """Return a database's security groups."""
     if not group_ids:
         return []
     with translated("look up the database's security groups"):
-        rows: list[dict[str, Any]] = session.client("ec2").describe_security_groups(GroupIds=list(group_ids))[
-            "SecurityGroups"
-        ]
-    return rows
+        rows = session.client("ec2").describe_security_groups(GroupIds=list(group_ids))["SecurityGroups"]
+    return [group_of(row) for row in rows]
 
 
 def _interface_address(session: Session, database: Database, vpc_id: str, error: NotFoundError) -> str:

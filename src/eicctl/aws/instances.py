@@ -14,7 +14,11 @@ STATE_ORDER = ("running", "pending", "stopping", "stopped", "shutting-down", "te
 
 
 def list_instances(
-    session: Session, *, ids: Sequence[str] = (), filters: Mapping[str, Sequence[str]] | None = None
+    session: Session,
+    *,
+    ids: Sequence[str] = (),
+    filters: Mapping[str, Sequence[str]] | None = None,
+    region: str | None = None,
 ) -> list[Instance]:
     """Return instances, running ones first, then by name.
 
@@ -22,6 +26,7 @@ def list_instances(
         session: Access to AWS.
         ids: Instance IDs; all where empty.
         filters: EC2's filters of DescribeInstances.
+        region: The region; the session's where None.
 
     Raises:
         NotFoundError: An ID does not exist.
@@ -31,13 +36,11 @@ def list_instances(
         request["InstanceIds"] = list(ids)
     if filters:
         request["Filters"] = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+    where = region or session.region
     with translated("look up instances"):
-        pages = session.client("ec2").get_paginator("describe_instances").paginate(**request)
+        pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)
         found = [
-            _instance(row, session.region)
-            for page in pages
-            for group in page["Reservations"]
-            for row in group["Instances"]
+            _instance(row, where) for page in pages for group in page["Reservations"] for row in group["Instances"]
         ]
     return sorted(found, key=_order)
 
@@ -72,3 +75,15 @@ def _instance(row: Mapping[str, Any], region: str) -> Instance:
         security_group_ids=tuple(group["GroupId"] for group in row.get("SecurityGroups", [])),
         tags=tags,
     )
+
+
+def instance_status(session: Session, instance_id: str) -> tuple[str, str]:
+    """Return what EC2's status checks say of the system and of the instance: `ok`, `initializing`, `impaired`, …
+
+    Both are empty for an instance that does not run.
+    """
+    with translated("look up the instance's status checks"):
+        rows = session.client("ec2").describe_instance_status(InstanceIds=[instance_id])["InstanceStatuses"]
+    if not rows:
+        return "", ""
+    return str(rows[0]["SystemStatus"]["Status"]), str(rows[0]["InstanceStatus"]["Status"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import boto3
     import botocore.credentials
     import botocore.session
+    from botocore.config import Config
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,26 @@ class Session:
                 self._clients[service, where] = self._make_client(service, where)
             return self._clients[service, where]
 
+    def unsigned_client(self, service: str) -> Any:
+        """Return a new boto3 client of a service that signs nothing: for what is asked without credentials."""
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        return self._make_client(service, self.region, Config(signature_version=UNSIGNED))
+
+    def known_regions(self, service: str) -> list[str]:
+        """Return the regions in which botocore's own data has a service."""
+        return list(self._configuration().get_available_regions(service))
+
+    @property
+    def source(self) -> str:
+        """Where the credentials are from, as botocore calls it: `env`, `shared-credentials-file`, `sso`, …"""
+        if self._from_environment():
+            return "env"
+        with self._lock, translated("read the credentials"):
+            keys = self._keys or self._load_keys()
+            return str(getattr(keys, "method", ""))
+
     def credentials(self) -> Credentials:
         """Return credentials for one connection; a `CredentialsSource`.
 
@@ -122,7 +143,11 @@ class Session:
                 raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
             expires = getattr(self._keys, "_expiry_time", None)
             return Credentials(
-                frozen.access_key, frozen.secret_key, frozen.token, expires if isinstance(expires, datetime) else None
+                frozen.access_key,
+                frozen.secret_key,
+                frozen.token,
+                expires if isinstance(expires, datetime) else None,
+                self.profile or os.environ.get("AWS_PROFILE") or "default",
             )
 
     def _from_environment(self) -> Credentials | None:
@@ -167,7 +192,7 @@ class Session:
             raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
         return keys
 
-    def _make_client(self, service: str, region: str) -> Any:
+    def _make_client(self, service: str, region: str, more: Config | None = None) -> Any:
         from botocore.config import Config
 
         config = Config(
@@ -177,7 +202,7 @@ class Session:
             retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
             max_pool_connections=20,
             use_fips_endpoint=self.fips or None,
-        )
+        ).merge(more or Config())
         with translated(f"use the service {service}"):
             return self._session().client(service, region_name=region, config=config, verify=self.ca_bundle)  # type: ignore[call-overload]
 

@@ -43,8 +43,8 @@ class InstanceStateError(UnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A target before its endpoint is chosen."""
+class Found:
+    """A target before its endpoint is chosen. `instance` is None where the address belongs to no known one."""
 
     place: Place
     address: str
@@ -68,14 +68,14 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
     if not (request.words or request.instance_id or request.private_ip_address):
         raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
     request = with_address(request, resolver)
-    found, endpoints = both(lambda: _find(session, request, resolver), lambda: _endpoints(session, request))
-    return _joined(session, request, found, endpoints)
+    found, endpoints = both(lambda: find(session, request, resolver), lambda: endpoints_for(session, request))
+    return joined(session, request, found, endpoints)
 
 
 def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | None:
     """Return the endpoint that would serve an instance, or None."""
     try:
-        return choose_endpoint(endpoints, _place(instance), instance.private_ip or instance.ipv6)
+        return choose_endpoint(endpoints, place_of(instance), instance.private_ip or instance.ipv6)
     except (NotFoundError, UnavailableError, ValueError):
         return None
 
@@ -101,13 +101,20 @@ def target_of(session: Session, instance: Instance, endpoint: Endpoint, *, remot
     )
 
 
-def _endpoints(session: Session, request: TargetRequest) -> list[Endpoint]:
+def endpoints_for(session: Session, request: TargetRequest) -> list[Endpoint]:
+    """Return the endpoints to choose from: the one that the request names, else all of the region."""
     if request.endpoint_id:
         return [get_endpoint(session, request.endpoint_id)]
     return list_endpoints(session)
 
 
-def _joined(session: Session, request: TargetRequest, found: _Found, endpoints: Sequence[Endpoint]) -> Target:
+def joined(session: Session, request: TargetRequest, found: Found, endpoints: Sequence[Endpoint]) -> Target:
+    """Return the target with the endpoint that serves it; `request` has its address as `with_address` makes it.
+
+    Raises:
+        NotFoundError: Its VPC has no endpoint.
+        UnavailableError: None of them serves connections, or the address's family.
+    """
     address = request.private_ip_address or found.address
     if request.endpoint_id:
         endpoint = endpoints[0]
@@ -145,7 +152,14 @@ def _suited(instance: Instance, endpoints: Sequence[Endpoint]) -> str:
     return instance.private_ip or instance.ipv6
 
 
-def _find(session: Session, request: TargetRequest, resolver: Resolver) -> _Found:
+def find(session: Session, request: TargetRequest, resolver: Resolver = addresses_of) -> Found:
+    """Return the instance or address that a request means; it has its address as `with_address` makes it.
+
+    Raises:
+        NotFoundError: There is none.
+        AmbiguousError: There are several.
+        UnavailableError: The instance does not run.
+    """
     words = request.instance_id or request.words or request.private_ip_address
     if request.instance_id or INSTANCE_ID.fullmatch(words):
         return _of_instance(_by_id(session, words))
@@ -168,7 +182,7 @@ def _by_id(session: Session, instance_id: str) -> Instance:
     return found[0]
 
 
-def _by_name(session: Session, name: str) -> _Found | None:
+def _by_name(session: Session, name: str) -> Found | None:
     """Return the instance with this Name tag or private DNS name."""
     filters = [{"tag:Name": [_literal(name)]}]
     if "." in name:
@@ -187,21 +201,22 @@ def _literal(text: str) -> str:
     return re.sub(r"([\\*?])", r"\\\1", text)
 
 
-def _of_instance(instance: Instance) -> _Found:
+def _of_instance(instance: Instance) -> Found:
     if instance.state not in _CONNECTABLE:
         label = f"{instance.name} ({instance.id})" if instance.name else instance.id
         hint = None
         if instance.state in ("stopped", "stopping"):
             hint = f"aws ec2 start-instances --instance-ids {instance.id}"
         raise InstanceStateError(f"the instance {label} is {instance.state}", hint=hint)
-    return _Found(_place(instance), instance.private_ip or instance.ipv6, instance)
+    return Found(place_of(instance), instance.private_ip or instance.ipv6, instance)
 
 
-def _place(instance: Instance) -> Place:
+def place_of(instance: Instance) -> Place:
+    """Return where an instance is."""
     return Place(instance.name or instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone)
 
 
-def _by_address(session: Session, address: str) -> _Found:
+def _by_address(session: Session, address: str) -> Found:
     """Return the instance with an address, else the subnet or VPC whose range holds it."""
     version = ipaddress.ip_address(address).version
     field = "private-ip-address" if version == 4 else "network-interface.ipv6-addresses.ipv6-address"
@@ -232,8 +247,8 @@ def _by_address(session: Session, address: str) -> _Found:
     vpc_id = holding[0]["VpcId"]
     for row in subnets:
         if row["VpcId"] == vpc_id and _holds(_ranges(row, "", "Ipv6CidrBlockAssociationSet"), address):
-            return _Found(Place(address, vpc_id, row["SubnetId"], row["AvailabilityZone"]), address)
-    return _Found(Place(address, vpc_id), address)
+            return Found(Place(address, vpc_id, row["SubnetId"], row["AvailabilityZone"]), address)
+    return Found(Place(address, vpc_id), address)
 
 
 def _subnets(session: Session) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "modify-endpoint": "Change an endpoint's groups, address type or client-IP preservation.",
     "delete-endpoint": "Delete an endpoint.",
     "instances": "List instances and the endpoint that would serve each.",
+    "coverage": "Say which running instances can be reached, and why the others cannot.",
     "ssh": "Log in to an instance, or run a command on it.",
     "scp": "Copy files to, from, or between instances.",
     "sftp": "Move files to and from an instance, interactively or by a batch.",
@@ -30,6 +31,8 @@ COMMANDS = {
     "logs": "Show the log of a named tunnel.",
     "down": "End tunnels that are open in the background.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
+    "doctor": "Find out why a target cannot be reached, and what mends it.",
+    "policy": "IAM policies of least privilege: write, examine, check.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

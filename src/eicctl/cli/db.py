@@ -81,7 +81,7 @@ def command(
         raise UsageError("--print-password needs --iam-auth", hint="eicctl knows no other passwords")
     if print_url and output == "json":
         raise UsageError("--print-url does not go with --output json, which has the URL too")
-    from eicctl.aws.database_choice import locate
+    from eicctl.access.database_choice import locate
     from eicctl.aws.databases import reader_of
 
     found, host, port = locate(session, database)

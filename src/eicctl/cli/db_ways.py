@@ -88,7 +88,7 @@ class LocalPort:
 
 def _chosen(session: Session, database: Database | None, port: int) -> str:
     """Return the ID of an instance that may connect to the database; say which, and why."""
-    from eicctl.aws.database_choice import instance_for
+    from eicctl.access.database_choice import instance_for
 
     way = instance_for(session, database, port)
     name = f"{way.instance.name} ({way.instance.id})" if way.instance.name else way.instance.id

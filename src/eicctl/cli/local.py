@@ -51,7 +51,7 @@ def command() -> None:
     "--world",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What there is at the start (TOML); default: a demo.",
+    help="What there is at the start (TOML), or `broken`: instances, each unreachable in its own way; default: a demo.",
 )
 @click.option(
     "--sshd",

@@ -30,9 +30,7 @@ def _debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     report.set_debug(value)
 
 
-aws_options = _all(
-    click.option("--profile", metavar="NAME", help="Profile in the AWS configuration."),
-    click.option("--region", metavar="REGION", help="AWS region; default: the profile's."),
+wire_options = _all(
     click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."),
     click.option("--fips", is_flag=True, help="Use FIPS endpoints, of AWS and of EICE."),
     click.option(
@@ -42,6 +40,13 @@ aws_options = _all(
         callback=_debug,
         help="Show tracebacks and log what happens.",
     ),
+)
+"""How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
+
+aws_options = _all(
+    click.option("--profile", metavar="NAME", help="Profile in the AWS configuration."),
+    click.option("--region", metavar="REGION", help="AWS region; default: the profile's."),
+    wire_options,
 )
 """How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
 
@@ -133,6 +138,18 @@ tunnel_options = _all(
     ),
 )
 """How long a connection may live, and any port. Takes `max_tunnel_duration` and `allow_any_port`."""
+
+
+class Repeatable(click.Option):
+    """An option that may be given several times, also where the group's own option gives it one value."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **{**attributes, "multiple": True})
+
+    def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, Any]:
+        """Return the values and where they are from."""
+        value, source = super().consume_value(ctx, opts)
+        return ((value,) if isinstance(value, str) else value), source
 
 
 def with_session(function: Command) -> Command:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from typing import TYPE_CHECKING
 
 from eicctl import errors
+
+if TYPE_CHECKING:
+    from eicctl.doctor.quick import Likely
 
 _debug = False
 
@@ -48,9 +52,19 @@ def failure(error: errors.EicctlError) -> int:
     line(f"error: {error.message}")
     if error.request_id:
         line(f"request ID: {error.request_id}")
-    if error.hint:
-        line(f"hint: {error.hint}")
+    if likely := _likely_cause(error):
+        line(f"likely cause: {likely.sentence}")
+    if hint := likely.mend if likely and likely.mend else error.hint:
+        line(f"hint: {hint}")
     return error.exit_code
+
+
+def _likely_cause(error: errors.EicctlError) -> Likely | None:
+    if not isinstance(error, errors.TargetUnreachableError):
+        return None
+    from eicctl.cli.diagnosis import likely_cause
+
+    return likely_cause(error)
 
 
 def bug(error: Exception) -> int:

@@ -36,7 +36,7 @@ def resolve_target(
         max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
     """
     if wait is None:
-        return _resolve(session, request, ask=ask)
+        return _remembered(session, request, ask=ask)
     from eicctl.cli.progress import Waiting
     from eicctl.library.ready import wait_until_ready
 
@@ -44,7 +44,7 @@ def resolve_target(
     with Waiting(f"waiting for {label}") as waiting:
         return wait_until_ready(
             session,
-            lambda: _resolve(session, request, ask=ask),
+            lambda: _remembered(session, request, ask=ask),
             seconds=wait,
             label=label,
             max_tunnel_duration=max_tunnel_duration,
@@ -52,7 +52,15 @@ def resolve_target(
         )
 
 
-def _resolve(session: Session, request: TargetRequest, *, ask: bool) -> Target:
+def _remembered(session: Session, request: TargetRequest, *, ask: bool) -> Target:
+    from eicctl.cli.diagnosis import remember
+
+    target = _resolved(session, request, ask=ask)
+    remember(session, target)
+    return target
+
+
+def _resolved(session: Session, request: TargetRequest, *, ask: bool) -> Target:
     from eicctl.aws.told import check_port, told_in_full
 
     check_port(request)

@@ -12,6 +12,7 @@ from typing import Protocol
 import click
 
 from eicctl.cli import report
+from eicctl.cli.diagnosis import in_background
 from eicctl.errors import EicctlError
 from eicctl.model import Target
 from eicctl.tunnel.bind import local_addresses
@@ -63,6 +64,16 @@ class _TextEvents(ListenerLines, Events):
                 f"through {target.endpoint_id})"
             )
         )
+
+    def closed(self, number: int, client: str, ending: Ending) -> None:
+        super().closed(number, client, ending)
+        if ending.error:
+            in_background(
+                ending.error,
+                lambda likely: report.line(
+                    f"[{number}] likely cause: {likely.sentence}" + (f"; {likely.mend}" if likely.mend else "")
+                ),
+            )
 
 
 class _JsonEvents(Events):
@@ -118,3 +129,10 @@ class _JsonEvents(Events):
             Seconds=round(ending.duration, 3),
             RequestId=ending.request_id,
         )
+        if ending.error:
+            in_background(
+                ending.error,
+                lambda likely: self._say(
+                    "likely-cause", Connection=number, LikelyCause=likely.sentence, Hint=likely.mend or None
+                ),
+            )

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -25,7 +26,8 @@ from eicctl.emulator.admission import Admitted, Refused, Request, admit, authent
 from eicctl.emulator.carry import Carried, Carrier
 from eicctl.emulator.control import trail
 from eicctl.emulator.control.credentials import Known
-from eicctl.emulator.control.network import blocked
+from eicctl.emulator.control.network import blocked, machine_at
+from eicctl.emulator.control.permission import Permission
 from eicctl.emulator.machines import Machines, Streams
 from eicctl.emulator.mischief import Mischief
 from eicctl.emulator.signature import Verifier
@@ -77,6 +79,7 @@ class Gateway:
         self._state = state
         self._verifier = verifier
         self._machines = machines
+        self._permission = Permission(state)
         self._open: Counter[str] = Counter()
         self._tunnels: set[Tunnel] = set()
         self._carrying: set[asyncio.Task[Any]] = set()
@@ -148,6 +151,7 @@ class Gateway:
             if tunnel.fault and tunnel.fault.kind == "refuse":
                 raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
             caller = authenticate(self._verifier, request)
+            await self._authorize(caller, request, self._client_ip(tunnel))
             tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
         except Refused as refusal:
             self._record(tunnel, request, caller, refusal)
@@ -155,6 +159,12 @@ class Gateway:
         self._record(tunnel, request, caller, None)
         self._count(tunnel)
         return None
+
+    async def _authorize(self, caller: Known, request: Request, client_ip: str) -> None:
+        """Refuse what the caller's policies do not allow (eice-facts.md, IAM)."""
+        ask = self._permission.tunnel_denial
+        if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, client_ip):
+            raise Refused(403, "AccessDeniedException", why)
 
     def _count(self, tunnel: Tunnel) -> None:
         """Count a tunnel from its handshake on: those that arrive together must not pass the limit together."""
@@ -192,10 +202,13 @@ class Gateway:
     def _client_ip(self, tunnel: Tunnel) -> str:
         return self._state.behaviour.client_ip or tunnel.peer
 
-    @staticmethod
-    async def _answer(tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
+    async def _answer(self, tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
         if tunnel.request_id:
             response.headers["x-amzn-requestid"] = tunnel.request_id
+        if not (tunnel.fault and tunnel.fault.kind == "refuse"):
+            with contextlib.suppress(KeyError):
+                del response.headers["Date"]
+            response.headers["Date"] = format_datetime(self._state.now(), usegmt=True)
 
     async def _carry(self, tunnel: Tunnel) -> None:
         task = asyncio.current_task()
@@ -214,9 +227,9 @@ class Gateway:
             self._carrying.discard(task)
 
     async def _connect(self, admitted: Admitted, client_ip: str) -> Streams | None:
-        machine = self._state.machine(admitted.endpoint.vpc_id, admitted.address)
+        machine = await asyncio.to_thread(machine_at, self._state, admitted.endpoint, admitted.address)
         if machine is None:
-            _log.info("%s is the address of no machine in %s", admitted.address, admitted.endpoint.vpc_id)
+            _log.info("no route from %s leads to a machine at %s", admitted.endpoint.subnet_id, admitted.address)
             return None
         if machine.instance_id and self._state.boot_stage(machine.instance_id) != "up":
             _log.info("%s boots, and does not answer yet", admitted.address)

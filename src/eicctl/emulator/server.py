@@ -16,11 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from eicctl.emulator.control.app import create_app
-from eicctl.emulator.control.backends import ACCOUNT, reset
+from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import Known, lookup
+from eicctl.emulator.control.sessions import OWN_ARN
 from eicctl.emulator.control.world import load_world
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.gateway import Gateway
@@ -41,7 +42,7 @@ class Options:
         port: Port of the control plane (HTTP); 0 for a free one.
         data_port: Port of the data plane (TLS); 0 for a free one.
         data_host: The host in every endpoint's DNS name; it must lead to loopback.
-        world: World file; None for the one that eicctl ships.
+        world: World file, or the name of a world that eicctl ships; None for the default one.
         sshd: Whether Linux machines are OpenSSH's sshd instead of the embedded server.
         folder: A private folder for the CA's certificate and the machines' files; None for a temporary one. It is
             removed at the end.
@@ -66,7 +67,7 @@ class Emulator:
         self._own = Known(
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret=secrets.token_urlsafe(30),
-            arn=f"arn:aws:iam::{ACCOUNT}:user/local",
+            arn=OWN_ARN,
             kind="IAMUser",
         )
         self._cleanup = contextlib.ExitStack()
@@ -112,7 +113,6 @@ class Emulator:
             self.folder = self._options.folder or Path(tempfile.mkdtemp(prefix="eicctl-local-"))
             undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
             machines = Machines(self.state, self.folder, sshd=self._options.sshd)
-            self._reset_world()
             context, self.ca_file = make_context(self.folder, self._options.data_host)
             verifier = Verifier(self.state, lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
@@ -120,6 +120,7 @@ class Emulator:
             for sock in sockets:
                 undo.callback(sock.close)
             self.data_port = int(sockets[0].getsockname()[1])
+            self._reset_world()
             self._start_control(verifier, undo)
             self._start_loop(undo)
             self._call(self._gateway.start(sockets, context))
@@ -149,9 +150,10 @@ class Emulator:
     def _reset_world(self) -> None:
         reset()
         self.state.clear()
-        load_world(self.state, self._options.world)
+        load_world(self.state, self._options.world, self.dns_name())
 
-    def _dns_name(self) -> str:
+    def dns_name(self) -> str:
+        """The DNS name of every endpoint, with the port of the data plane where that is not 443."""
         host = self._options.data_host
         return host if self.data_port == 443 else f"{host}:{self.data_port}"
 
@@ -162,11 +164,14 @@ class Emulator:
             self.token,
             self.reset,
             self._gateway.open_tunnels,
-            create_app(self.state, verifier, self._dns_name),
+            create_app(self.state, verifier, self.dns_name),
         )
         sock = listen(socket.AF_INET, "127.0.0.1", self._options.port)
         undo.callback(sock.close)
-        server: BaseWSGIServer = make_server("127.0.0.1", 0, app, threaded=True, fd=sock.fileno())
+        handler = _handler_by_the_clock_of(self.state)
+        server: BaseWSGIServer = make_server(
+            "127.0.0.1", 0, app, threaded=True, fd=sock.fileno(), request_handler=handler
+        )
         self.port = int(sock.getsockname()[1])
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -185,3 +190,13 @@ class Emulator:
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+
+def _handler_by_the_clock_of(state: State) -> type[WSGIRequestHandler]:
+    """Return a handler of HTTP requests whose answers have the emulator's time as their date."""
+
+    class Handler(WSGIRequestHandler):
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(state.now().timestamp() if timestamp is None else timestamp)
+
+    return Handler

@@ -95,6 +95,7 @@ class Behaviour:
         max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
         boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
+        denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
     """
 
     transition: float = 2.0
@@ -104,6 +105,7 @@ class Behaviour:
     max_connections: int = 20
     clock_offset: float = 0.0
     boot: float = 0.0
+    denied: str = ""
 
 
 @dataclass(slots=True)

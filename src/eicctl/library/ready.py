@@ -103,7 +103,7 @@ def _answers(session: Session, target: Target, max_tunnel_duration: int | None, 
     dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
     dialer = dataclasses.replace(dialer, queue_timeout=max(0.0, deadline - time.monotonic()))
     rdp = target.remote_port == _RDP
-    found = probe(dialer, retry_budget=0, request=RDP_REQUEST if rdp else b"")
+    found = probe(dialer, retry_budget=0, greeting=RDP_REQUEST if rdp else b"")
     if found.banner or (rdp and target.platform != "windows"):
         return ""
     return f"port {target.remote_port} accepts a connection, but nothing answers yet"

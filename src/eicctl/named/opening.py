@@ -134,7 +134,7 @@ class Opening:
         return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", observer)
 
     def _database(self, undo: contextlib.ExitStack) -> Opened:
-        from eicctl.aws.database_choice import instance_for, locate
+        from eicctl.access.database_choice import instance_for, locate
         from eicctl.aws.databases import direct_target, reader_of
         from eicctl.ssh.forwarding import Forward
         from eicctl.ssh.transport import Remote

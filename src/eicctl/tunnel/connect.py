@@ -15,7 +15,8 @@ from eicctl.tunnel.proxies import connect_through, proxy_for
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
 
-_Address = tuple[int, Any]
+Address = tuple[int, Any]
+"""A family and a socket address of it."""
 
 
 def connect(host: str, port: int, timeout: float) -> socket.socket:
@@ -29,14 +30,14 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     if proxy:
         sock = connect_through(proxy, host, port, timeout)
     else:
-        sock = _first_to_answer(_resolve(host, port), host, port, timeout)
+        sock = first_to_answer(resolve(host, port), host, port, timeout)
     sock.settimeout(timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _keep_alive(sock)
     return sock
 
 
-def _resolve(host: str, port: int) -> list[_Address]:
+def resolve(host: str, port: int) -> list[Address]:
     """Return the host's addresses so that the families take turns (RFC 8305, section 4)."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -53,7 +54,7 @@ def _resolve(host: str, port: int) -> list[_Address]:
     return turns + same[len(other) :] + other[len(same) :]
 
 
-def _first_to_answer(addresses: list[_Address], host: str, port: int, timeout: float) -> socket.socket:
+def first_to_answer(addresses: list[Address], host: str, port: int, timeout: float) -> socket.socket:
     """Connect to the first address that answers; a slow one does not hold up the next."""
     deadline = time.monotonic() + timeout
     waiting = addresses[::-1]
@@ -92,7 +93,7 @@ def _first_to_answer(addresses: list[_Address], host: str, port: int, timeout: f
     )
 
 
-def _begin(address: _Address) -> tuple[socket.socket, int]:
+def _begin(address: Address) -> tuple[socket.socket, int]:
     sock = socket.socket(address[0], socket.SOCK_STREAM)
     sock.setblocking(False)
     return sock, sock.connect_ex(address[1])

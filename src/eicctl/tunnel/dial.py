@@ -24,6 +24,7 @@ from eicctl.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
+from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
@@ -44,6 +45,15 @@ _log = logging.getLogger(__name__)
 _silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long the stages of a dial took, in seconds; `tcp` is with name resolution, or with the proxy's work."""
+
+    tcp: float = 0.0
+    tls: float = 0.0
+    handshake: float = 0.0
+
+
 @dataclass(slots=True)
 class Link:
     """An open websocket to the service. The stream does not block.
@@ -59,6 +69,7 @@ class Link:
     opened: float
     early: list[Frame] = field(default_factory=list)
     place: Place | None = None
+    times: Times = field(default_factory=Times)
 
     def close(self) -> None:
         """Close the connection, and give its place to the next one."""
@@ -75,8 +86,10 @@ class Dialer:
         target: Where links go.
         credentials: Asked for each link, so that a renewed session is used without a restart.
         ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
-        max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service.
+        max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service;
+            where the caller's policy wants one, it is found and remembered.
         queue_timeout: Seconds for which a place at the endpoint is waited for.
+        durations: How a duration that the policy wants is found; by default it is remembered in a file.
     """
 
     target: Target
@@ -84,8 +97,13 @@ class Dialer:
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
     queue_timeout: float = QUEUE_TIMEOUT
+    durations: Durations | None = field(default=None, repr=False)
     _context: ssl.SSLContext | None = field(default=None, repr=False)
     _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.durations is None:
+            self.durations = Durations(FileMemory(self._caller, self.target.endpoint_id))
 
     def claim(self) -> Place:
         """Return a place at the target's endpoint, which may have to be waited for.
@@ -145,7 +163,7 @@ class Dialer:
         pause = 0.2
         while True:
             try:
-                link = self._open_once()
+                link = self._open_allowed()
             except ThrottledError:
                 raise
             except EicctlError as error:
@@ -162,24 +180,34 @@ class Dialer:
                 place.opened()
                 return link
 
-    def _open_once(self) -> Link:
+    def _open_allowed(self) -> Link:
+        if self.max_tunnel_duration is not None or self.durations is None:
+            return self._open_once(self.max_tunnel_duration)
+        return self.durations.open(self._open_once)
+
+    def _caller(self) -> str:
+        credentials = self.credentials()
+        return credentials.profile or credentials.access_key_id
+
+    def _open_once(self, duration: int | None) -> Link:
         started = time.monotonic()
         host, port = split_host(self.target.endpoint_dns_name)
         context = self._tls_context()
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            stream = _secured(context, sock, host, port)
-            secured = time.monotonic()
-            link = self._handshake(stream)
+            stream = secured(context, sock, host, port)
+            encrypted = time.monotonic()
+            link = self._handshake(stream, duration)
         except BaseException:
             sock.close()
             raise
+        link.times = Times(connected - started, encrypted - connected, link.opened - encrypted)
         _log.debug(
             "opened %s in %.0f ms (TCP %.0f, TLS %.0f, handshake %.0f), request ID %s",
             self.target.label,
-            *(1000 * s for s in (link.opened - started, connected - started, secured - connected)),
-            1000 * (link.opened - secured),
+            1000 * (link.opened - started),
+            *(1000 * seconds for seconds in (link.times.tcp, link.times.tls, link.times.handshake)),
             link.request_id or "none",
         )
         return link
@@ -190,9 +218,9 @@ class Dialer:
                 self._context = tls.context(self.ca_bundle)
             return self._context
 
-    def _handshake(self, stream: SecureSocket) -> Link:
+    def _handshake(self, stream: SecureSocket, duration: int | None) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
-        url = presign(self.target, self.credentials(), max_tunnel_duration=self.max_tunnel_duration)
+        url = presign(self.target, self.credentials(), max_tunnel_duration=duration)
         protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_silent)
         protocol.send_request(protocol.connect())
         try:
@@ -213,13 +241,18 @@ class Dialer:
             protocol=protocol,
             target=self.target,
             request_id=headers.get("x-amzn-requestid", ""),
-            max_duration=self.max_tunnel_duration or MAX_TUNNEL_DURATION,
+            max_duration=duration or MAX_TUNNEL_DURATION,
             opened=time.monotonic(),
             early=early,
         )
 
 
-def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
+def secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
+    """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
+
+    Raises:
+        NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
+    """
     try:
         stream = SecureSocket(sock, context, host)
         stream.handshake()

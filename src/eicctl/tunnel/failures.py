@@ -7,6 +7,7 @@ tolerantly, and what the service said is always shown.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -137,12 +138,7 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
     reason = reason[:_SHOWN]
     where = f"{target.address} port {target.remote_port}"
     if "unable to connect to target" in reason.lower():
-        return TargetUnreachableError(
-            f"the endpoint cannot reach {where} ({reason})",
-            hint=f"likely causes: the target's security group has no ingress rule for port {target.remote_port} from "
-            "the endpoint's group; the endpoint's group has no egress rule to it; nothing listens on that port; "
-            "a network ACL or a route between the subnets",
-        )
+        return _unreachable(f"the endpoint cannot reach {where} ({reason})", target)
     if lived >= limit - 1:
         return DurationReachedError(
             f"{DURATION_REACHED} of {limit} s, and the service ended it",
@@ -155,3 +151,16 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
     what = f"{reason} (code {code})" if reason else f"code {code}"
     note = "" if answered else " before the target sent anything"
     return UnreachableError(f"the endpoint closed the tunnel to {where}{note}: {what}")
+
+
+def _unreachable(message: str, target: Target) -> TargetUnreachableError:
+    port = "" if target.remote_port == 22 else f" --port {target.remote_port}"
+    error = TargetUnreachableError(
+        message,
+        hint=f"likely causes: the target's security group has no ingress rule for port {target.remote_port} from "
+        "the endpoint's group; the endpoint's group has no egress rule to it; nothing listens on that port; "
+        "a network ACL or a route between the subnets. Which one it is: "
+        f"eicctl doctor {shlex.quote(target.label)}{port}",
+    )
+    error.address = target.address
+    return error

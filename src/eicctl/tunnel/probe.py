@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
 
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.tunnel import failures
-from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
+from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link, Times
 
 WAIT = {22: 3.0}
 """Seconds to wait for the target's first byte, by remote port: an SSH server speaks first."""
 
 WAIT_OTHERWISE = 0.5
 """Seconds to wait where the target need not speak first: long enough for most refusals to arrive."""
-
 
 RDP_REQUEST = bytes([3, 0, 0, 19, 14, 0xE0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 3, 0, 0, 0])
 """An RDP client's first bytes, which a server answers: a connection request (MS-RDPBCGR 2.2.1.1) that offers TLS."""
@@ -36,43 +34,47 @@ class Probe:
         banner: The target's first bytes. Empty where it has not spoken: only the endpoint has accepted us then
             (eice-facts.md: an upgraded websocket does not prove that the target answers).
         request_id: The service's request ID, or an empty string.
+        times: How long the dial's stages took.
+        banner_time: Seconds from the handshake to the first bytes; 0 where none came.
     """
 
     banner: bytes
     request_id: str
+    times: Times = field(default_factory=Times)
+    banner_time: float = 0.0
 
 
-def probe(dialer: Dialer, *, retry_budget: float = RETRY_BUDGET, request: bytes = b"") -> Probe:
+def probe(dialer: Dialer, *, greeting: bytes = b"", retry_budget: float = RETRY_BUDGET) -> Probe:
     """Open a tunnel, wait a moment for the target's first byte, and close it.
 
     Args:
         dialer: Opens the tunnel.
-        retry_budget: See `Dialer.dial`.
-        request: What to send to a target that has not spoken by then, to wait for its answer.
+        greeting: What to send to a server that does not speak first, so that it answers.
+        retry_budget: Seconds after which a dial that failed for a passing reason is not begun again.
 
     Raises:
         EicctlError: The endpoint refused, or it cannot reach the target.
     """
     link = dialer.open(retry_budget=retry_budget)
     try:
-        banner = _first_bytes(link, WAIT.get(link.target.remote_port, WAIT_OTHERWISE))
-        if request and not banner and link.protocol.state is OPEN:
-            link.protocol.send_binary(request)
-            link.stream.settimeout(ANSWER_WAIT)
-            with contextlib.suppress(OSError):  # it shows when the answer is read
-                link.stream.send(b"".join(link.protocol.data_to_send()))
-            banner = _first_bytes(link, ANSWER_WAIT)
+        banner = _first_bytes(link, greeting)
+        waited = time.monotonic() - link.opened if banner else 0.0
         _say_goodbye(link)
-        return Probe(banner, link.request_id)
+        return Probe(banner, link.request_id, link.times, waited)
     finally:
         link.close()
 
 
-def _first_bytes(link: Link, wait: float) -> bytes:
-    """Return what the target sends in so many seconds, if anything."""
+def _first_bytes(link: Link, greeting: bytes) -> bytes:
+    wait = ANSWER_WAIT if greeting else WAIT.get(link.target.remote_port, WAIT_OTHERWISE)
     deadline = time.monotonic() + wait
     frames, link.early = link.early, []
     banner = b""
+    if greeting:
+        link.stream.settimeout(wait)
+        link.protocol.send_binary(greeting)
+        with contextlib.suppress(OSError):  # the reading finds out why
+            link.stream.send(b"".join(link.protocol.data_to_send()))
     while not banner:
         for frame in frames:
             if frame.opcode is Opcode.BINARY:

@@ -48,6 +48,16 @@ class SecureSocket:
                 self._sock.sendall(self._outgoing.read())
                 return
 
+    @property
+    def certificate(self) -> bytes:
+        """The server's certificate (DER); empty before the handshake."""
+        return self._tls.getpeercert(binary_form=True) or b""
+
+    @property
+    def version(self) -> str:
+        """The protocol: `TLSv1.3`."""
+        return self._tls.version() or ""
+
     def settimeout(self, timeout: float) -> None:
         """Block for at most so many seconds; 0 for never."""
         self._sock.settimeout(timeout)

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import backends, console, dependencies, instances, keys, sessions, trail
+from eicctl.emulator.control import backends, console, dependencies, instances, keys, sessions, simulation, trail
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
@@ -44,6 +44,7 @@ class Actions:
                 "get_session_token": self._bound(self.session_token),
                 "get_caller_identity": self._bound(self.caller_identity),
             },
+            iam={"simulate_principal_policy": self._bound(self.simulate)},
             around_ec2={
                 "run_instances": self.run_instances,
                 "start_instances": self.start_instances,
@@ -173,6 +174,26 @@ class Actions:
     def caller_identity(_response: Any) -> ActionResult:
         """STS's GetCallerIdentity."""
         return ActionResult(sessions.identity(CALLER.get()))
+
+    @staticmethod
+    def simulate(response: Any) -> ActionResult:
+        """IAM's SimulatePrincipalPolicy."""
+        size = int(response._get_param("MaxItems") or simulation.PAGE)
+        start = _page_start(response._get_param("Marker"))
+        found = simulation.simulate(
+            response._get_param("PolicySourceArn", ""),
+            actions=response._get_param("ActionNames", []),
+            resources=response._get_param("ResourceArns") or ["*"],
+            entries=response._get_param("ContextEntries") or [],
+            extra=response._get_param("PolicyInputList") or [],
+        )
+        result: dict[str, Any] = {
+            "EvaluationResults": found[start : start + size],
+            "IsTruncated": start + size < len(found),
+        }
+        if result["IsTruncated"]:
+            result["Marker"] = base64.b64encode(str(start + size).encode()).decode()
+        return ActionResult(result)
 
     def run_instances(self, moto: Action, response: Any) -> Any:
         """RunInstances: what runs has a machine, which takes its time to boot."""

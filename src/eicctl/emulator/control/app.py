@@ -8,10 +8,12 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from eicctl.emulator.control import denial
 from eicctl.emulator.control.actions import Actions
 from eicctl.emulator.control.backends import LOCK
 from eicctl.emulator.control.endpoints import settle
 from eicctl.emulator.control.guard import Guard
+from eicctl.emulator.control.permission import Permission
 from eicctl.emulator.signature import Verifier
 from eicctl.emulator.state import State
 
@@ -28,7 +30,7 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier)
+    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier, Permission(state))
 
 
 def _orderly(state: State, app: Wsgi) -> Wsgi:
@@ -39,6 +41,8 @@ def _orderly(state: State, app: Wsgi) -> Wsgi:
             time.sleep(latency)
         with LOCK:
             settle(state)
+            if action := denial.denied_action(state.behaviour.denied, environ):
+                return denial.refuse(start_response, action)
             return app(environ, start_response)
 
     return serve

@@ -19,6 +19,7 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, filter_dict_attribute_mapping
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
 from moto.iam.models import iam_backends
+from moto.iam.responses import IamResponse
 from moto.rds.models import rds_backends
 from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
@@ -88,6 +89,7 @@ def install(
     instance_connect: Mapping[str, Action],
     cloudtrail: Mapping[str, Action],
     sts: Mapping[str, Action],
+    iam: Mapping[str, Action],
     around_ec2: Mapping[str, Around],
 ) -> None:
     """Add operations, by their names in snake case, to moto's responses of these services, or replace moto's own.
@@ -108,6 +110,7 @@ def install(
         (Ec2InstanceConnectResponse, instance_connect),
         (CloudTrailResponse, cloudtrail),
         (TokenResponse, sts),
+        (IamResponse, iam),
     ):
         for name, action in actions.items():
             setattr(response, name, action)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from eicctl.emulator.control.credentials import CALLER
+from eicctl.emulator.control.permission import Permission
 from eicctl.emulator.signature import Rejected, Verifier
 
 StartResponse = Callable[..., Any]
@@ -27,11 +28,13 @@ class Guard:
     Args:
         app: What is guarded.
         verifier: Checks the signature.
+        permission: Checks that the caller's policies allow the call.
     """
 
-    def __init__(self, app: Wsgi, verifier: Verifier) -> None:
+    def __init__(self, app: Wsgi, verifier: Verifier, permission: Permission) -> None:
         self._app = app
         self._verifier = verifier
+        self._permission = permission
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -45,6 +48,9 @@ class Guard:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
             return _refuse(start_response, why, is_json="x-amz-target" in headers)
+        source_ip = str(environ.get("REMOTE_ADDR", ""))
+        if denial := self._permission.denial(caller, headers, body, source_ip):
+            return _refuse(start_response, denial, is_json="x-amz-target" in headers)
         token = CALLER.set(caller)
         try:
             return self._app(environ, start_response)

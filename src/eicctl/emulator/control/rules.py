@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from eicctl.emulator.control.specs import RuleSpec
+from eicctl.emulator.control.specs import AclEntrySpec, RuleSpec
 
+_ENTRY = re.compile(r"(\d{1,5}) (allow|deny) (.+)")
 _FORM = re.compile(r"(?:(\d{1,5})(?:-(\d{1,5}))?|all) (\w+) (\S+)")
 
 
@@ -36,6 +37,19 @@ def parse(text: str, word: str, groups: Collection[str]) -> RuleSpec:
         return RuleSpec(first, last, str(ipaddress.ip_network(peer)), "")
     except ValueError:
         raise ValueError("names neither a CIDR range nor a group of the VPC") from None
+
+
+def parse_entry(text: str, word: str) -> AclEntrySpec:
+    """Read `NUMBER allow|deny PORT[-PORT]|all WORD CIDR`, an entry of a network ACL.
+
+    Raises:
+        ValueError: It is not of that form; the message goes after the entry.
+    """
+    found = _ENTRY.fullmatch(text)
+    if not found or not 1 <= int(found[1]) <= 32_766:
+        raise ValueError(f"is not of the form 'NUMBER allow|deny PORT {word} CIDR'")
+    rule = parse(found[3], word, ())
+    return AclEntrySpec(int(found[1]), found[2] == "allow", rule.first, rule.last, rule.cidr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,10 @@ from typing import Any
 
 from eicctl.emulator.control import rules
 from eicctl.emulator.control.specs import (
+    AclEntrySpec,
+    AclSpec,
     DatabaseSpec,
+    EndpointSpec,
     GroupSpec,
     ImageSpec,
     InstanceSpec,
@@ -110,6 +113,8 @@ class _VpcReader:
             groups=groups,
             instances=tuple(self._instance(row) for row in table.tables("instance")),
             databases=_unlike(table.tables("database"), "id", self._database, lambda database: database.id),
+            acls=_unlike(table.tables("acl"), "name", self._acl, lambda acl: acl.name),
+            endpoints=self._endpoints(table.tables("endpoint")),
         )
         table.done()
         return vpc
@@ -157,6 +162,54 @@ class _VpcReader:
             except ValueError as error:
                 raise table.wrong(key, f"has a rule that {error}: {text!r}") from None
         return tuple(found)
+
+    def _acl(self, table: Table) -> AclSpec:
+        acl = AclSpec(
+            name=table.text("name"),
+            subnets=self._known_subnets(table),
+            ingress=self._entries(table, "ingress", "from"),
+            egress=self._entries(table, "egress", "to"),
+        )
+        table.done()
+        return acl
+
+    def _known_subnets(self, table: Table) -> tuple[str, ...]:
+        names = table.strings("subnets")
+        for name in names:
+            if name not in [subnet.name for subnet in self._subnets]:
+                raise table.wrong("subnets", f"names a subnet that the VPC does not have: {name}")
+        return names
+
+    def _entries(self, table: Table, key: str, word: str) -> tuple[AclEntrySpec, ...]:
+        found: dict[int, AclEntrySpec] = {}
+        for text in table.strings(key):
+            try:
+                entry = rules.parse_entry(text, word)
+            except ValueError as error:
+                raise table.wrong(key, f"has an entry that {error}: {text!r}") from None
+            if entry.number in found:
+                raise table.wrong(key, f"has two entries of one number: {entry.number}")
+            found[entry.number] = entry
+        return tuple(found.values())
+
+    def _endpoints(self, tables: Sequence[Table]) -> tuple[EndpointSpec, ...]:
+        if len(tables) > 1:
+            raise tables[1].wrong("", "is the second endpoint of its VPC, which can have one")
+        return tuple(self._endpoint(table) for table in tables)
+
+    def _endpoint(self, table: Table) -> EndpointSpec:
+        names = [subnet.name for subnet in self._subnets]
+        endpoint = EndpointSpec(
+            name=table.text("name", ""),
+            subnet=table.choice("subnet", names),
+            groups=self._known(table),
+            preserve_client_ip=table.get("preserve_client_ip", bool, False),
+            ip_address_type=table.choice("ip_address_type", ("ipv4", "dualstack", "ipv6"), "ipv4"),
+        )
+        if endpoint.preserve_client_ip and endpoint.ip_address_type != "ipv4":
+            raise table.wrong("preserve_client_ip", "is for the ip_address_type ipv4 only")
+        table.done()
+        return endpoint
 
     def _instance(self, table: Table) -> InstanceSpec:
         count = table.number("count", _COUNTS, 1)

@@ -7,8 +7,9 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from eicctl.emulator.control import interfaces
+from eicctl.emulator.control import interfaces, seed_edges
 from eicctl.emulator.control.backends import ec2, rds, zones
+from eicctl.emulator.control.endpoints import EndpointService
 from eicctl.emulator.control.instances import describe_platform, host_key, machine_of
 from eicctl.emulator.control.specs import (
     DatabaseSpec,
@@ -41,10 +42,16 @@ def check_places(world: WorldSpec, source: str) -> None:
 
 
 class Seeder:
-    """Makes worlds in a state that has none."""
+    """Makes worlds in a state that has none.
 
-    def __init__(self, state: State) -> None:
+    Args:
+        state: Where machines and endpoints are kept.
+        dns_name: What every endpoint's DNS name is: `HOST` or `HOST:PORT` of the data plane.
+    """
+
+    def __init__(self, state: State, dns_name: str) -> None:
         self._state = state
+        self._dns_name = dns_name
 
     def make(self, world: WorldSpec) -> None:
         """Make everything; in each region that the world names, moto's default VPC goes."""
@@ -52,7 +59,7 @@ class Seeder:
         for region in {vpc.region for vpc in world.vpcs}:
             _clear_region(ec2(region))
         for vpc in world.vpcs:
-            _VpcSeeder(self._state, vpc, images).make()
+            _VpcSeeder(self._state, vpc, images, self._dns_name).make()
 
 
 def _clear_region(backend: Any) -> None:
@@ -64,10 +71,11 @@ def _clear_region(backend: Any) -> None:
 
 
 class _VpcSeeder:
-    def __init__(self, state: State, spec: VpcSpec, images: dict[str, ImageSpec]) -> None:
+    def __init__(self, state: State, spec: VpcSpec, images: dict[str, ImageSpec], dns_name: str) -> None:
         self._state = state
         self._spec = spec
         self._images = images
+        self._dns_name = dns_name
         self._ec2 = ec2(spec.region)
 
     def make(self) -> None:
@@ -93,6 +101,15 @@ class _VpcSeeder:
                 self._make_instance(instance, number)
         for database in spec.databases:
             self._make_database(database)
+        if spec.ipv6_cidr:
+            seed_edges.let_ipv6_through(self._ec2, self._vpc.id)
+        for acl in spec.acls:
+            seed_edges.make_acl(self._ec2, self._vpc.id, self._subnets, acl)
+        service = EndpointService(self._state, spec.region, self._dns_name)
+        for endpoint in spec.endpoints:
+            subnet_id = str(self._subnets[endpoint.subnet].id)
+            groups = self._group_ids(endpoint.groups)
+            seed_edges.make_endpoint(service, self._state, subnet_id, groups, endpoint)
 
     def _make_subnet(self, spec: SubnetSpec) -> Any:
         return self._ec2.create_subnet(

@@ -82,6 +82,38 @@ class DatabaseSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AclEntrySpec:
+    """An entry of a network ACL: TCP ports `first` to `last`, or everything where `first` is None."""
+
+    number: int
+    allow: bool
+    first: int | None
+    last: int | None
+    cidr: str
+
+
+@dataclass(frozen=True, slots=True)
+class AclSpec:
+    """A network ACL for some subnets."""
+
+    name: str
+    subnets: tuple[str, ...]
+    ingress: tuple[AclEntrySpec, ...]
+    egress: tuple[AclEntrySpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """An endpoint, ready for connections."""
+
+    name: str
+    subnet: str
+    groups: tuple[str, ...]
+    preserve_client_ip: bool
+    ip_address_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class VpcSpec:
     """A VPC and all that is in it."""
 
@@ -93,6 +125,8 @@ class VpcSpec:
     groups: tuple[GroupSpec, ...]
     instances: tuple[InstanceSpec, ...]
     databases: tuple[DatabaseSpec, ...]
+    acls: tuple[AclSpec, ...]
+    endpoints: tuple[EndpointSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,23 @@ from eicctl.emulator.control.seed import Seeder, check_places
 from eicctl.emulator.state import State
 from eicctl.errors import UsageError
 
+_SHIPPED = Path(__file__).parent.parent / "worlds"
 
-def load_world(state: State, path: Path | None = None) -> None:
-    """Make the world of the file at `path`, or the one that eicctl ships, instead of all that there is.
+
+def load_world(state: State, path: Path | None = None, dns_name: str = "localhost") -> None:
+    """Make the world of the file at `path`, or the default one, instead of all that there is.
+
+    Args:
+        state: The emulator's memory.
+        path: The file, or the name of a world that eicctl ships where there is no such file; None for the default one.
+        dns_name: What every endpoint's DNS name is: `HOST` or `HOST:PORT` of the data plane.
 
     Raises:
         UsageError: The file cannot be read, or says something that cannot be; the message names the key.
     """
     name = str(path) if path else "the default world"
     try:
-        text = path.read_text(encoding="utf-8") if path else _default().read_text(encoding="utf-8")
+        text = (_shipped(path) or path or _SHIPPED / "default.toml").read_text(encoding="utf-8")
         content: Mapping[str, Any] = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the world file {name}: {error}") from error
@@ -34,8 +40,12 @@ def load_world(state: State, path: Path | None = None) -> None:
     with backends.LOCK:
         backends.reset()
         state.clear()
-        Seeder(state).make(world)
+        Seeder(state, dns_name).make(world)
 
 
-def _default() -> Any:
-    return resources.files("eicctl.emulator").joinpath("worlds", "default.toml")
+def _shipped(path: Path | None) -> Path | None:
+    """The world that eicctl ships by this name, where there is no file of the name."""
+    if path is None or path.suffix or path.exists():
+        return None
+    found = _SHIPPED / f"{path.name}.toml"
+    return found if found.is_file() else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from eicctl.aws.database_way import Way, admissions, choose_instance
-from eicctl.aws.databases import Database, check_usable, describe_groups, find_database
+from eicctl.access.database_way import Way, choose_instance
+from eicctl.aws.databases import Database, check_usable, find_database, read_groups
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.instances import list_instances
 from eicctl.aws.parallel import both
@@ -50,7 +50,7 @@ def instance_for(session: Session, database: Database | None, port: int) -> Way:
             hint="--via INSTANCE names the one to go through",
         )
     groups, (instances, endpoints) = both(
-        lambda: describe_groups(session, database.security_group_ids),
+        lambda: read_groups(session, database.security_group_ids),
         lambda: both(
             lambda: list_instances(session, filters={"instance-state-name": ["running"]}),
             lambda: list_endpoints(session),
@@ -60,9 +60,9 @@ def instance_for(session: Session, database: Database | None, port: int) -> Way:
         raise UsageError(f"{database.id} is in no VPC", hint="--via INSTANCE names the one to go through")
     return choose_instance(
         instances,
-        admissions(groups, port),
+        groups,
         endpoints,
-        vpc_id=groups[0]["VpcId"],
+        vpc_id=groups[0].vpc_id,
         port=port,
         availability_zone=database.availability_zone,
         label=database.id,

@@ -1,0 +1,1 @@
+"""Who may reach what: the evaluation of network rules, and what is built on it."""

@@ -1,0 +1,288 @@
+"""Reads what decides whether packets get through: one region's `NetworkFacts`, with few calls at the same time.
+
+A read that the caller's policy does not allow leaves its fact unknown, and the others are read all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from eicctl.aws.failures import translated
+from eicctl.aws.parallel import together
+from eicctl.aws.session import Session
+from eicctl.errors import DeniedError, EicctlError, RefusedError
+from eicctl.facts import (
+    ANY_PORT,
+    AclEntry,
+    GroupReference,
+    Interface,
+    NetworkAcl,
+    NetworkFacts,
+    Peering,
+    PrefixList,
+    Route,
+    RouteKind,
+    RouteTable,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+)
+
+Row = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def read_network(
+    session: Session,
+    *,
+    region: str | None = None,
+    vpc_ids: Sequence[str] = (),
+    interface_ids: Sequence[str] = (),
+    addresses: Sequence[str] = (),
+) -> NetworkFacts:
+    """Return the network of a region.
+
+    Args:
+        session: Access to AWS.
+        region: The region; the session's where None.
+        vpc_ids: Read only what is in these VPCs; everything where empty.
+        interface_ids: Network interfaces to read: those of endpoints.
+        addresses: Private addresses (IPv4 or IPv6) whose network interfaces to read as well.
+
+    Raises:
+        EicctlError: AWS cannot be reached, or does not accept the credentials.
+    """
+    reader = _Reader(session.client("ec2", region or session.region))
+    narrow = {"Filters": [{"Name": "vpc-id", "Values": list(vpc_ids)}]} if vpc_ids else {}
+    reads: dict[str, Callable[[], Any]] = {
+        "vpcs": lambda: reader.read("DescribeVpcs", "Vpcs", _vpc, narrow),
+        "subnets": lambda: reader.read("DescribeSubnets", "Subnets", _subnet, narrow),
+        "groups": lambda: reader.read("DescribeSecurityGroups", "SecurityGroups", group_of, narrow),
+        "acls": lambda: reader.read("DescribeNetworkAcls", "NetworkAcls", _acl, narrow),
+        "route_tables": lambda: reader.read("DescribeRouteTables", "RouteTables", _route_table, narrow),
+        "peerings": lambda: reader.read("DescribeVpcPeeringConnections", "VpcPeeringConnections", _peering, {}),
+        "interfaces": lambda: reader.interfaces(interface_ids, addresses),
+    }
+    read = dict(zip(reads, together(reads.values()), strict=True))
+    facts = NetworkFacts(**read, prefix_lists=None)
+    lists = reader.prefix_lists(_prefix_lists_of(facts))
+    return replace(facts, prefix_lists=lists, unread=dict(reader.unread))
+
+
+class _Reader:
+    """Reads whole lists by paginated calls. `unread` says which of them were refused, and why."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.unread: dict[str, str] = {}
+
+    def read(
+        self, operation: str, key: str, make: Callable[[Row], T], request: Mapping[str, Any]
+    ) -> dict[str, T] | None:
+        """Return what a call lists, by ID; None where it was refused."""
+        try:
+            with translated(f"read the network ({operation})"):
+                pages = self._client.get_paginator(_snake(operation)).paginate(**request)
+                made = [make(row) for page in pages for row in page[key]]
+        except (DeniedError, RefusedError) as error:
+            self.unread[operation] = in_short(error)
+            return None
+        return {getattr(item, "id"): item for item in made}  # noqa: B009 - each has one
+
+    def interfaces(self, ids: Sequence[str], addresses: Sequence[str]) -> dict[str, Interface] | None:
+        """Return network interfaces by their IDs and their addresses."""
+        ipv4 = [address for address in addresses if ":" not in address]
+        ipv6 = [address for address in addresses if ":" in address]
+        filters = [
+            {"Name": name, "Values": values[first : first + _FILTER_VALUES]}
+            for name, values in (
+                ("network-interface-id", list(ids)),
+                ("addresses.private-ip-address", ipv4),
+                ("ipv6-addresses.ipv6-address", ipv6),
+            )
+            for first in range(0, len(values), _FILTER_VALUES)
+        ]
+        found: dict[str, Interface] = {}
+        for each in filters:
+            read = self.read("DescribeNetworkInterfaces", "NetworkInterfaces", _interface, {"Filters": [each]})
+            if read is None:
+                return None
+            found |= read
+        return found
+
+    def prefix_lists(self, ids: Iterable[str]) -> dict[str, PrefixList]:
+        """Return prefix lists with their entries; without, where they cannot be read."""
+        lists = together([lambda list_id=list_id: self._prefix_list(list_id) for list_id in sorted(ids)])  # type: ignore[misc]
+        return {each.id: each for each in lists}
+
+    def _prefix_list(self, list_id: str) -> PrefixList:
+        try:
+            with translated(f"read the prefix list {list_id}"):
+                pages = self._client.get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=list_id)
+                return PrefixList(list_id, cidrs=tuple(row["Cidr"] for page in pages for row in page["Entries"]))
+        except (DeniedError, RefusedError) as error:
+            self.unread["GetManagedPrefixListEntries"] = in_short(error)
+            return PrefixList(list_id)
+
+
+def in_short(error: EicctlError) -> str:
+    """Return an error in one line, without the page of code that EC2 appends for `sts decode-authorization-message`."""
+    return " ".join(error.message.partition("Encoded authorization failure message")[0].split())
+
+
+_FILTER_VALUES = 200
+"""EC2 takes no more values in one filter."""
+
+
+def _prefix_lists_of(facts: NetworkFacts) -> set[str]:
+    """The prefix lists that rules and routes name; those of gateway endpoints (S3, DynamoDB) lead to no target."""
+    rules = [rule for group in (facts.groups or {}).values() for rule in (*group.ingress, *group.egress)]
+    routes = [route for table in (facts.route_tables or {}).values() for route in table.routes]
+    named = {list_id for rule in rules for list_id in rule.prefix_list_ids}
+    return named | {r.destination for r in routes if r.destination.startswith("pl-") and not r.via.startswith("vpce-")}
+
+
+def _snake(operation: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in operation).lstrip("_")
+
+
+def _name(row: Row) -> str:
+    return next((str(tag["Value"]) for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
+
+
+def _cidrs(row: Row, ipv4: str, ipv6: str) -> tuple[str, ...]:
+    """The ranges of a VPC or a subnet that are in force, of both families."""
+    found = [row.get("CidrBlock", ""), *(item["CidrBlock"] for item in row.get(ipv4, []) if _in_force(item))]
+    found += [item["Ipv6CidrBlock"] for item in row.get(ipv6, []) if _in_force(item)]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _in_force(item: Row) -> bool:
+    state = item.get("CidrBlockState") or item.get("Ipv6CidrBlockState") or item.get("SubnetCidrBlockState") or {}
+    return state.get("State", "associated") in ("associated", "associating")
+
+
+def _vpc(row: Row) -> Vpc:
+    cidrs = _cidrs(row, "CidrBlockAssociationSet", "Ipv6CidrBlockAssociationSet")
+    return Vpc(row["VpcId"], cidrs, _name(row), row.get("OwnerId", ""))
+
+
+def _subnet(row: Row) -> Subnet:
+    cidrs = _cidrs(row, "", "Ipv6CidrBlockAssociationSet")
+    return Subnet(row["SubnetId"], row["VpcId"], cidrs, row.get("AvailabilityZone", ""), _name(row))
+
+
+def group_of(row: Row) -> SecurityGroup:
+    """Return a security group as DescribeSecurityGroups tells it."""
+    return SecurityGroup(
+        row["GroupId"],
+        row.get("GroupName", ""),
+        row.get("VpcId", ""),
+        tuple(rule_of(rule) for rule in row.get("IpPermissions", [])),
+        tuple(rule_of(rule) for rule in row.get("IpPermissionsEgress", [])),
+    )
+
+
+def rule_of(row: Row) -> Rule:
+    """Return a rule as an `IpPermission` tells it."""
+    protocol = str(row.get("IpProtocol", "-1"))
+    first, last = row.get("FromPort"), row.get("ToPort")
+    ports = ANY_PORT if first is None or last is None or protocol == "-1" else (int(first), int(last))
+    return Rule(
+        protocol=protocol,
+        ports=ports,
+        cidrs=(
+            *(item["CidrIp"] for item in row.get("IpRanges", [])),
+            *(item["CidrIpv6"] for item in row.get("Ipv6Ranges", [])),
+        ),
+        groups=tuple(
+            GroupReference(
+                pair["GroupId"],
+                pair.get("VpcId", ""),
+                pair.get("UserId", ""),
+                pair.get("VpcPeeringConnectionId", ""),
+                pair.get("PeeringStatus", ""),
+            )
+            for pair in row.get("UserIdGroupPairs", [])
+            if pair.get("GroupId")
+        ),
+        prefix_list_ids=tuple(item["PrefixListId"] for item in row.get("PrefixListIds", [])),
+    )
+
+
+def _acl(row: Row) -> NetworkAcl:
+    subnets = tuple(item["SubnetId"] for item in row.get("Associations", []) if item.get("SubnetId"))
+    return NetworkAcl(row["NetworkAclId"], row.get("VpcId", ""), subnets, tuple(map(_entry, row.get("Entries", []))))
+
+
+def _entry(row: Row) -> AclEntry:
+    ports = row.get("PortRange") or {}
+    return AclEntry(
+        number=int(row["RuleNumber"]),
+        egress=bool(row["Egress"]),
+        allow=row["RuleAction"] == "allow",
+        protocol=str(row.get("Protocol", "-1")),
+        cidr=row.get("CidrBlock") or row["Ipv6CidrBlock"],
+        ports=(int(ports["From"]), int(ports["To"])) if ports else ANY_PORT,
+    )
+
+
+_VIA: tuple[tuple[str, RouteKind], ...] = (
+    ("VpcPeeringConnectionId", "peering"),
+    ("TransitGatewayId", "transit-gateway"),
+    ("NatGatewayId", "other"),
+    ("NetworkInterfaceId", "other"),
+    ("InstanceId", "other"),
+    ("EgressOnlyInternetGatewayId", "other"),
+    ("LocalGatewayId", "other"),
+    ("CarrierGatewayId", "other"),
+    ("CoreNetworkArn", "other"),
+    ("GatewayId", "other"),
+)
+
+
+def _route_table(row: Row) -> RouteTable:
+    associations = row.get("Associations", [])
+    return RouteTable(
+        row["RouteTableId"],
+        row.get("VpcId", ""),
+        tuple(item["SubnetId"] for item in associations if item.get("SubnetId")),
+        any(item.get("Main") for item in associations),
+        tuple(map(_route, row.get("Routes", []))),
+    )
+
+
+def _route(row: Row) -> Route:
+    destination = (
+        row.get("DestinationCidrBlock") or row.get("DestinationIpv6CidrBlock") or row.get("DestinationPrefixListId", "")
+    )
+    gone = row.get("State") == "blackhole"
+    if row.get("GatewayId") == "local":
+        return Route(destination, blackhole=gone)
+    via, kind = next(((str(row[key]), kind) for key, kind in _VIA if row.get(key)), ("nothing", "other"))
+    return Route(destination, kind, via, gone)
+
+
+def _peering(row: Row) -> Peering:
+    requester, accepter = row.get("RequesterVpcInfo", {}), row.get("AccepterVpcInfo", {})
+    return Peering(
+        row["VpcPeeringConnectionId"],
+        (requester.get("VpcId", ""), accepter.get("VpcId", "")),
+        row.get("Status", {}).get("Code", ""),
+        requester.get("Region") == accepter.get("Region"),
+    )
+
+
+def _interface(row: Row) -> Interface:
+    addresses = [item["PrivateIpAddress"] for item in row.get("PrivateIpAddresses", [])]
+    addresses += [item["Ipv6Address"] for item in row.get("Ipv6Addresses", [])]
+    return Interface(
+        row["NetworkInterfaceId"],
+        row.get("VpcId", ""),
+        row.get("SubnetId", ""),
+        tuple(dict.fromkeys(filter(None, [row.get("PrivateIpAddress", ""), *addresses]))),
+        tuple(group["GroupId"] for group in row.get("Groups", [])),
+    )

@@ -1,0 +1,78 @@
+"""Regions: whether one exists and may be used, and in which of them an instance is."""
+
+from __future__ import annotations
+
+import difflib
+
+from eicctl.aws.failures import translated
+from eicctl.aws.instances import list_instances
+from eicctl.aws.parallel import together
+from eicctl.aws.session import Session
+from eicctl.aws.told import INSTANCE_ID
+from eicctl.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
+from eicctl.model import Instance
+
+_HINT = "--region, AWS_REGION, or region of the profile"
+
+
+def no_such_region(session: Session) -> NotFoundError | None:
+    """Return an error if botocore does not know the session's region; with what may be meant. AWS is not asked.
+
+    New regions are not known either, so it counts only where AWS does not answer, or says the same.
+    """
+    with translated("list the regions"):
+        known = sorted(session.known_regions("ec2"))
+    if session.region in known:
+        return None
+    near = difflib.get_close_matches(session.region, known, n=2, cutoff=0.8)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return NotFoundError(f"there is no region {session.region!r}", hint=f"{meant}{_HINT}")
+
+
+def check_region(session: Session) -> str:
+    """Return the opt-in status of the session's region: `opt-in-not-required` or `opted-in`.
+
+    Raises:
+        UsageError: No region is given.
+        NotFoundError: There is no such region.
+        UnavailableError: The account has not opted in to it.
+        DeniedError: The caller may not ask.
+    """
+    region = session.region
+    try:
+        with translated("look up the region"):
+            rows = session.client("ec2").describe_regions(
+                AllRegions=True, Filters=[{"Name": "region-name", "Values": [region]}]
+            )["Regions"]
+    except NetworkError as error:
+        raise no_such_region(session) or error from error
+    if not rows:
+        raise no_such_region(session) or NotFoundError(f"there is no region {region!r}", hint=_HINT)
+    status = str(rows[0].get("OptInStatus", ""))
+    if status == "not-opted-in":
+        raise UnavailableError(
+            f"the account has not opted in to {region}", hint=f"aws account enable-region --region-name {region}"
+        )
+    return status
+
+
+def find_elsewhere(session: Session, name: str) -> list[Instance]:
+    """Return the instances with this ID or Name tag in the other regions of the account; those that do not answer are
+    left out."""
+    try:
+        with translated("list the regions"):
+            rows = session.client("ec2").describe_regions()["Regions"]
+    except EicctlError:
+        return []
+    by_id = INSTANCE_ID.fullmatch(name)
+    filters = {"instance-id": [name]} if by_id else {"tag:Name": [name]}
+
+    def look(region: str) -> list[Instance]:
+        try:
+            return list_instances(session, filters=filters, region=region)
+        except EicctlError:
+            return []
+
+    others = sorted(row["RegionName"] for row in rows if row["RegionName"] != session.region)
+    found = together([lambda region=region: look(region) for region in others])  # type: ignore[misc]
+    return [instance for region in found for instance in region if instance.state != "terminated"]

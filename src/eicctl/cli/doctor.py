@@ -1,0 +1,148 @@
+"""`eicctl doctor`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eicctl.cli import options, render
+from eicctl.errors import UsageError
+from eicctl.model import TargetRequest
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.doctor.diagnosis import Diagnosis
+    from eicctl.doctor.patient import Patient
+
+
+@click.command
+@options.with_request
+@click.option(
+    "--port",
+    "--remote-port",
+    "remote_port",
+    type=click.IntRange(1, 65535),
+    default=22,
+    show_default=True,
+    help="Port of the target: 22 or 3389.",
+)
+@click.option(
+    "--os-user", "--user", metavar="NAME", help="OS user of the login; default: that of the instance's image."
+)
+@click.option(
+    "--client-address",
+    metavar="ADDRESS",
+    help="Your public address, for endpoints that preserve it; default: what checkip.amazonaws.com says.",
+)
+@click.option("--fix", is_flag=True, help="Offer the one security-group rule that mends it, make it, and check again.")
+@click.option("--undo", is_flag=True, help="Take back the rules that --fix has made, for TARGET or for all.")
+@click.option("--yes", "-y", is_flag=True, help="With --fix and --undo: do not ask.")
+@click.option("--dry-run", is_flag=True, help="With --fix and --undo: say what would be called, and change nothing.")
+@options.output_options
+@options.with_session
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    max_tunnel_duration: int | None,
+    os_user: str | None,
+    client_address: str | None,
+    fix: bool,
+    undo: bool,
+    yes: bool,
+    dry_run: bool,
+    output: str,
+    query: str | None,
+) -> int:
+    """Find out why a target cannot be reached, and what mends it.
+
+    Looks at credentials, clock, region, target, endpoint, the way there, network rules and permissions, and opens a
+    tunnel. Nothing is changed without --fix. Without TARGET only what needs none is looked at. The exit code is 0
+    where nothing failed, else that of the cause.
+
+    \b
+    Examples:
+      eicctl doctor web-1
+      eicctl doctor win-1 --port 3389
+      eicctl doctor web-1 --fix
+      eicctl doctor web-1 --undo
+      eicctl doctor web-1 --output json --query Cause.Sentence
+    """
+    if fix and undo:
+        raise UsageError("--fix goes without --undo")
+    if dry_run and not (fix or undo):
+        raise UsageError("--dry-run goes with --fix or --undo; without these nothing is changed")
+    if undo:
+        from eicctl.cli.doctor_fix import take_back
+
+        return take_back(session, request.said, yes=yes, dry_run=dry_run)
+    if fix and not request.said:
+        raise UsageError("--fix needs a target")
+
+    from eicctl.aws.told import check_port
+    from eicctl.cli.doctor_fix import mend
+    from eicctl.doctor.patient import Patient
+
+    check_port(request)
+    live = output == "table" and not query
+
+    def examine() -> tuple[Patient, Diagnosis]:
+        patient = Patient(
+            session,
+            request if request.said else None,
+            os_user=os_user or "",
+            max_tunnel_duration=max_tunnel_duration,
+            client_address=client_address,
+        )
+        return patient, _shown(patient) if live else _quiet(patient)
+
+    patient, found = mend(examine, yes=yes, dry_run=dry_run) if fix else examine()
+    if not live:
+        _show(patient, found, output, query)
+    return found.exit_code
+
+
+def _shown(patient: Patient) -> Diagnosis:
+    """Make the checks and show them as they are made; then the cause and the path."""
+    from rich.console import Console
+
+    from eicctl.cli.doctor_view import rows, summary
+    from eicctl.doctor.diagnosis import diagnose
+
+    console = Console(highlight=False)
+    made = []
+    with rows(patient.steps, console) as shown:
+        for check in patient.examine():
+            made.append(check)
+            shown.add(check)
+    found = diagnose(patient, made)
+    what = f"{patient.label} can be reached" if patient.request else "all that can be checked without a target is well"
+    summary(found, console, well=f"Nothing is wrong: {what}.")
+    return found
+
+
+def _quiet(patient: Patient) -> Diagnosis:
+    """Make the checks, with progress on a terminal."""
+    from eicctl.cli.progress import Waiting
+    from eicctl.doctor.diagnosis import diagnose
+
+    if not sys.stderr.isatty():
+        return diagnose(patient, list(patient.examine()))
+    made = []
+    with Waiting("examining") as waiting:
+        for check in patient.examine():
+            made.append(check)
+            waiting.show(f"{len(made)} of {len(patient.steps)} checks")
+    return diagnose(patient, made)
+
+
+def _show(patient: Patient, found: Diagnosis, output: str, query: str | None) -> None:
+    """Write the result for machines."""
+    from eicctl.doctor.diagnosis import as_json
+
+    result: Any = as_json(found, patient)
+    if output == "text" and not query:
+        result = [{key: row[key] for key in ("Key", "Status", "Evidence", "Mend")} for row in result["Checks"]]
+    render.show(result, output=output, query=query, columns={})

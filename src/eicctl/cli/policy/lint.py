@@ -1,0 +1,43 @@
+"""`eicctl policy lint`."""
+
+from __future__ import annotations
+
+import click
+
+from eicctl.cli import options, report
+from eicctl.errors import UsageError
+
+
+@click.command
+@click.argument("file", metavar="FILE")
+@options.output_options
+def command(*, file: str, output: str, query: str | None) -> int:
+    """Tell what is missing in a policy document, or too wide. FILE may be - for stdin.
+
+    The exit code is 0 where there is nothing to change, and 1 where there is.
+
+    \b
+    Examples:
+      eicctl policy lint policy.json
+      eicctl policy connect --port 22 | eicctl policy lint -
+      eicctl policy lint policy.json --output json
+    """
+    from eicctl.access.policy_lint import lint
+    from eicctl.cli import render
+
+    try:
+        with click.open_file(file, encoding="utf-8") as stream:
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
+    findings = lint(text)
+    rows = [
+        {"Severity": one.severity, "Statement": one.statement, "Problem": one.problem, "Change": one.change}
+        for one in findings
+    ]
+    if rows or output != "table":
+        columns = {heading: heading for heading in ("Severity", "Statement", "Problem", "Change")}
+        render.show(rows, output=output, query=query, columns=columns)
+    else:
+        report.line("nothing to change")
+    return 1 if findings else 0

@@ -1,0 +1,173 @@
+"""IAM's policy language: does a set of policies let an action through?
+
+moto's own enforcement ignores conditions, and no maintained library evaluates them for a single request, so this is a
+small evaluator of what identity-based policies say. It reads `Version`, `Statement`, `Effect`, `Action`, `NotAction`,
+`Resource`, `NotResource` and `Condition`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Context = Mapping[str, Sequence[str]]
+"""Values of condition keys; the keys in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A policy document and where it is from: `kind` is one of SimulatePrincipalPolicy's SourcePolicyType."""
+
+    name: str
+    kind: str
+    document: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`decision` is `allowed`, `explicitDeny` or `implicitDeny`; `missing` are condition keys without a value."""
+
+    decision: str
+    matched: tuple[Source, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action is let through."""
+        return self.decision == "allowed"
+
+
+def evaluate(sources: Iterable[Source], action: str, resource: str | None, context: Context) -> Verdict:
+    """Return what the policies say of one action on one resource.
+
+    Args:
+        sources: All policies of the principal.
+        action: `service:Action`.
+        resource: Its ARN, `*` for an action without one, or None where the caller does not know it: then every
+            Allow's resource counts as the right one, and a Deny's only if it is `*`.
+        context: The condition keys.
+    """
+    allows: list[Source] = []
+    denies: list[Source] = []
+    missing: dict[str, None] = {}
+    for source in sources:
+        for statement in _listed(source.document.get("Statement", [])):
+            deny = statement.get("Effect") == "Deny"
+            if not _concerns(statement, action, resource, deny=deny, context=context):
+                continue
+            holds, absent = _conditions_hold(statement.get("Condition", {}), context)
+            missing |= dict.fromkeys(absent)
+            if holds:
+                (denies if deny else allows).append(source)
+    if denies:
+        return Verdict("explicitDeny", tuple(denies), tuple(missing))
+    if allows:
+        return Verdict("allowed", tuple(allows), tuple(missing))
+    return Verdict("implicitDeny", (), tuple(missing))
+
+
+def _concerns(statement: Mapping[str, Any], action: str, resource: str | None, *, deny: bool, context: Context) -> bool:
+    names = [name.lower() for name in _listed(statement.get("NotAction", statement.get("Action", [])))]
+    if any(_like(action.lower(), name) for name in names) == ("NotAction" in statement):
+        return False
+    patterns = [_filled(pattern, context) for pattern in _listed(statement.get("Resource", []))]
+    if resource is None:
+        return not deny or "*" in patterns
+    if "NotResource" in statement:
+        return not any(_like(resource, _filled(one, context)) for one in _listed(statement["NotResource"]))
+    return any(_like(resource, pattern) for pattern in patterns)
+
+
+def _conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Context) -> tuple[bool, list[str]]:
+    """Whether all conditions hold, and the keys among them that have no value."""
+    holds = True
+    absent: list[str] = []
+    for operator, keys in conditions.items():
+        for key, wanted in keys.items():
+            values = context.get(key.lower())
+            if values is None and operator != "Null":
+                absent.append(key)
+            expected = [_filled(str(one), context) for one in _listed(_words(wanted))]
+            holds = _holds(operator, values, expected) and holds
+    return holds, absent
+
+
+def _holds(operator: str, values: Sequence[str] | None, expected: Sequence[str]) -> bool:
+    quantifier, _, name = operator.rpartition(":")
+    if name == "Null":
+        return any((values is None) == (one.lower() == "true") for one in expected)
+    if_exists = name.endswith("IfExists")
+    name = name.removesuffix("IfExists")
+    negated = "Not" in name
+    test = _TESTS.get(name.replace("Not", "", 1))
+    if test is None:
+        return False
+    if not values:
+        return if_exists or negated or quantifier == "ForAllValues"
+
+    def one_holds(value: str) -> bool:
+        return any(_safely(test, value, one) for one in expected) != negated
+
+    return (all if quantifier == "ForAllValues" else any)(one_holds(value) for value in values)
+
+
+def _safely(test: Callable[[str, str], bool], value: str, expected: str) -> bool:
+    try:
+        return test(value, expected)
+    except ValueError:
+        return False
+
+
+def _like(value: str, pattern: str) -> bool:
+    """Match with IAM's wildcards: `*` and `?`, and no others."""
+    return fnmatch.fnmatchcase(value, pattern.replace("[", "[[]"))
+
+
+def _in_range(value: str, expected: str) -> bool:
+    return ipaddress.ip_address(value) in ipaddress.ip_network(expected, strict=False)
+
+
+def _moment(text: str) -> float:
+    return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
+
+
+_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda value, one: value == one,
+    "StringEqualsIgnoreCase": lambda value, one: value.lower() == one.lower(),
+    "StringLike": _like,
+    "ArnEquals": _like,
+    "ArnLike": _like,
+    "NumericEquals": lambda value, one: float(value) == float(one),
+    "NumericLessThan": lambda value, one: float(value) < float(one),
+    "NumericLessThanEquals": lambda value, one: float(value) <= float(one),
+    "NumericGreaterThan": lambda value, one: float(value) > float(one),
+    "NumericGreaterThanEquals": lambda value, one: float(value) >= float(one),
+    "DateEquals": lambda value, one: _moment(value) == _moment(one),
+    "DateLessThan": lambda value, one: _moment(value) < _moment(one),
+    "DateLessThanEquals": lambda value, one: _moment(value) <= _moment(one),
+    "DateGreaterThan": lambda value, one: _moment(value) > _moment(one),
+    "DateGreaterThanEquals": lambda value, one: _moment(value) >= _moment(one),
+    "Bool": lambda value, one: value.lower() == one.lower(),
+    "BinaryEquals": lambda value, one: value == one,
+    "IpAddress": _in_range,
+}
+"""Operators without `Not`; a negated one holds where none of its values does."""
+
+
+def _filled(text: str, context: Context) -> str:
+    """Put in policy variables such as `${aws:username}`; one without a value matches nothing."""
+    return re.sub(r"\$\{([^}]+)\}", lambda found: (context.get(found[1].lower()) or ["\0"])[0], text)
+
+
+def _words(value: Any) -> Any:
+    """JSON's true and false as IAM writes them."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

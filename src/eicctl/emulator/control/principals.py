@@ -1,0 +1,66 @@
+"""The policies of a caller: a user's, those of its groups, or a role's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from eicctl.emulator.control.backends import LOCK, iam
+from eicctl.emulator.control.policy_language import Source
+
+
+def policies_of(arn: str) -> list[Source] | None:
+    """Return the policies of a user, a role or a session of a role; None for who is not restricted.
+
+    Not restricted are the emulator's own user, roles that nobody has made, and whoever has no policy at all.
+    """
+    kind, _, path = arn.rpartition(":")[2].partition("/")
+    with LOCK:
+        if kind == "assumed-role":
+            found = _role(path.split("/")[0])
+        elif kind == "role":
+            found = _role(path.rpartition("/")[2])
+        elif kind == "user":
+            found = _user(path.rpartition("/")[2])
+        else:
+            found = []
+        return found or None
+
+
+def exists(arn: str) -> bool:
+    """Whether the ARN is that of a user or a role of IAM."""
+    with LOCK:
+        return any(one.arn == arn for one in (*iam().users.values(), *iam().roles.values()))
+
+
+def _user(name: str) -> list[Source]:
+    user = iam().users.get(name)
+    if user is None:
+        return []
+    groups = [group for group in iam().groups.values() if user in group.users]
+    return [*_of(user, "user"), *(source for group in groups for source in _of(group, "group"))]
+
+
+def _role(name: str) -> list[Source]:
+    role = next((role for role in iam().roles.values() if role.name == name), None)
+    return _of(role, "role") if role else []
+
+
+def _of(holder: Any, kind: str) -> list[Source]:
+    inline = [Source(f"{kind}_{holder.name}_{name}", kind, _read(text)) for name, text in holder.policies.items()]
+    return [*inline, *_managed(holder.managed_policies.values())]
+
+
+def _managed(policies: Iterable[Any]) -> list[Source]:
+    found = []
+    for policy in policies:
+        document = next(version.document for version in policy.versions if version.is_default)
+        kind = "aws-managed" if ":iam::aws:" in policy.arn else "user-managed"
+        found.append(Source(policy.name, kind, _read(document)))
+    return found
+
+
+def _read(document: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document)
+    return found

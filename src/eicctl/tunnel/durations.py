@@ -1,0 +1,157 @@
+"""The duration that a policy wants: found when the service refuses a tunnel without one, and remembered.
+
+A policy with a maximum below 3600 s refuses a request that gives no duration (eice-facts.md, IAM). The answer does not
+say which maximum it is, so a few are tried, once: the file `durations.json` has what was let through.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eicctl import files, settings
+from eicctl.errors import DeniedError, EicctlError, LocalError
+
+if TYPE_CHECKING:
+    from eicctl.tunnel.dial import Link
+
+SHORTEST = 60
+"""Seconds that are tried first: where they are refused, the duration is not what the policy minds."""
+
+LADDER = (3600, 2700, 1800, 1200, 900, 600, 300, 120)
+"""Seconds that are tried then; the first that is let through is kept."""
+
+_MOST_KEPT = 500
+_log = logging.getLogger(__name__)
+
+Dial = Callable[[int | None], "Link"]
+"""Opens a link with a duration in seconds, or with none."""
+
+
+class Memory(Protocol):
+    """What is remembered of one caller at one endpoint."""
+
+    def get(self) -> int | None:
+        """The duration to send, in seconds, or None."""
+
+    def put(self, seconds: int | None) -> None:
+        """Remember a duration; None forgets it."""
+
+
+class FileMemory:
+    """Remembers in eicctl's state folder, for all processes. A file that cannot be used is as good as none.
+
+    Args:
+        caller: Stands for whose policy it is; only its hash is written.
+        endpoint_id: The endpoint.
+    """
+
+    def __init__(self, caller: Callable[[], str], endpoint_id: str) -> None:
+        self._caller = caller
+        self._endpoint_id = endpoint_id
+
+    def get(self) -> int | None:
+        path = memory_file()
+        if not path.exists():
+            return None
+        seconds = _read(path).get(self._key())
+        return seconds if isinstance(seconds, int) and 1 <= seconds <= LADDER[0] else None
+
+    def put(self, seconds: int | None) -> None:
+        import json
+
+        path = memory_file()
+        try:
+            with files.locked(path):
+                known = _read(path)
+                known.pop(self._key(), None)
+                if seconds is not None:
+                    known[self._key()] = seconds
+                kept = dict(list(known.items())[-_MOST_KEPT:])
+                files.write_whole(path, json.dumps(kept, indent=1) + "\n")
+        except LocalError as error:
+            _log.debug("the duration is not remembered: %s", error.message)
+
+    def _key(self) -> str:
+        import hashlib
+
+        return f"{hashlib.sha256(self._caller().encode()).hexdigest()[:24]} {self._endpoint_id}"
+
+
+def memory_file() -> Path:
+    """The file that remembers durations."""
+    return settings.state_dir() / "durations.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import json
+
+    try:
+        found = json.loads(files.read_text(path) or "{}")
+    except (ValueError, LocalError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class Durations:
+    """Opens links with the duration that the caller's policy wants. Safe to use from several threads.
+
+    Args:
+        memory: Where it is remembered.
+        ladder: Durations to try, longest first.
+    """
+
+    def __init__(self, memory: Memory, ladder: Sequence[int] = LADDER) -> None:
+        self._memory = memory
+        self._ladder = ladder
+        self._lock = threading.Lock()
+
+    def open(self, dial: Dial) -> Link:
+        """Return an open link.
+
+        Raises:
+            EicctlError: As `dial` does; a denial is that of the first attempt.
+        """
+        known = self._memory.get()
+        try:
+            return dial(known)
+        except DeniedError as refused:
+            with self._lock:  # others wait for what the first one finds
+                now = self._memory.get()
+                if now != known:
+                    return dial(now)
+                found = self._search(dial, known)
+            if found is None:
+                raise
+            _log.debug("refused (%s); let through with a duration of %s", refused.message, found.max_duration)
+            return found
+
+    def _search(self, dial: Dial, known: int | None) -> Link | None:
+        if known is not None:
+            self._memory.put(None)
+            if link := _tried(dial, None):
+                return link
+        spare = _tried(dial, SHORTEST)
+        if spare is None:
+            return None
+        try:
+            for seconds in self._ladder:
+                if link := _tried(dial, seconds):
+                    self._memory.put(seconds)
+                    spare.stream.close()
+                    return link
+        except EicctlError as error:  # the network, a limit: the short one is open
+            _log.debug("the longest good duration is not found: %s", error.message)
+            return spare
+        self._memory.put(SHORTEST)
+        return spare
+
+
+def _tried(dial: Dial, seconds: int | None) -> Link | None:
+    try:
+        return dial(seconds)
+    except DeniedError:
+        return None

@@ -1,0 +1,120 @@
+"""`eicctl doctor` as a person uses it: a broken group, the rule that mends it, and the way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pexpect
+import pytest
+
+from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """A local AWS with an endpoint, in which the group of the Linux machines lets nobody in."""
+    env = clean_env(tmp_path_factory.mktemp("doctor"))
+    found = start_local(env)
+    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait", "--name", "office")
+    assert made.returncode == 0, made.stderr.decode()
+    client = boto3.client(
+        "ec2",
+        endpoint_url=found["AWS_ENDPOINT_URL"],
+        aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
+        region_name=found["AWS_REGION"],
+    )
+    (group,) = client.describe_security_groups(GroupNames=["targets"])["SecurityGroups"]
+    client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+    yield found
+    run_eicctl(env, "local", "down")
+
+
+@pytest.fixture
+def env(aws: Env, tmp_path: Path) -> Env:
+    """The environment of one test: its own home."""
+    return aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
+
+
+def terminal(env: Env, *words: str, size: tuple[int, int] = (50, 120)) -> pexpect.spawn[str]:
+    env = {"TERM": "xterm-256color"} | env
+    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=40, dimensions=size)
+
+
+def test_broken_mended_and_broken_again(env: Env) -> None:
+    login = run_eicctl(env, "ssh", "web-1", "--", "echo", "hello")
+    assert login.returncode == 255
+    said = login.stderr.decode()
+    assert "likely cause: the security groups of web-1 do not let the endpoint in" in said
+    assert "eicctl doctor web-1 --fix" in said
+
+    mended = run_eicctl(env, "doctor", "web-1", "--fix", "--yes")
+    assert mended.returncode == 0, mended.stderr.decode()
+    assert b"Nothing is wrong: web-1 can be reached." in mended.stdout
+    assert run_eicctl(env, "ssh", "web-1", "--", "echo", "hello").stdout == b"hello\n"
+    assert run_eicctl(env, "doctor", "web-1").returncode == 0
+
+    assert run_eicctl(env, "doctor", "web-1", "--undo", "--yes").returncode == 0
+    assert run_eicctl(env, "ssh", "web-1", "--", "echo", "hello").returncode == 255
+
+
+def test_on_a_terminal_it_asks_and_shows_how_it_goes(env: Env) -> None:
+    session = terminal(env, "doctor", "app-1", "--fix")
+    session.expect("The security groups of app-1 do not let the endpoint in")
+    assert session.before
+    assert "\x1b[32m✓" in session.before
+    assert any(spinner in session.before for spinner in "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+    session.expect("it stops here")
+    session.expect(r"aws ec2 authorize-security-group-ingress --group-id sg-[0-9a-f]+ .*Make this rule\? \[y/N\]")
+    session.sendline("y")
+    session.expect("Nothing is wrong: app-1 can be reached")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 0
+
+    session = terminal(env, "doctor", "app-1", "--undo")
+    session.expect(r"Take it back\? \[y/N\]")
+    session.sendline("n")
+    session.expect("nothing was changed")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 1
+    assert run_eicctl(env, "doctor", "app-1", "--undo", "--yes").returncode == 0
+
+
+def test_ctrl_c_ends_it(env: Env) -> None:
+    session = terminal(env, "doctor", "app-1", "--fix")
+    session.expect(r"Make this rule\? \[y/N\]")
+    session.sendintr()
+    session.expect("interrupted")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 130
+
+
+def test_a_terminal_without_unicode_and_colours(env: Env) -> None:
+    session = terminal(env | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}, "doctor")
+    session.expect(pexpect.EOF)
+    assert session.before
+    assert session.before.isascii()
+    session.close()
+    assert session.exitstatus == 0
+
+
+def test_a_low_terminal_shows_all_in_the_end(env: Env) -> None:
+    session = terminal(env, "doctor", "web-1", size=(10, 80))
+    session.expect(pexpect.EOF)
+    assert session.before
+    last = session.before[session.before.rindex("Credentials") :]
+    assert all(title in last for title in ("Clock", "Endpoint", "Ingress", "The tunnel", "it stops here"))
+    session.close()
+    assert session.exitstatus == 5
+
+
+def test_json_is_alone_on_stdout(env: Env) -> None:
+    run = run_eicctl(env, "doctor", "web-1", "--output", "json")
+    assert json.loads(run.stdout)["Cause"]["Check"] == "ingress"
+    assert run.stderr == b""

@@ -1,0 +1,221 @@
+"""`eicctl coverage`: what it says of a world with faults, and the page that it draws."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from eicctl.emulator.control.world import load_world
+from eicctl.emulator.server import Emulator
+from tests.integration.conftest import Ran
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def broken(emulator: Emulator) -> Iterator[Emulator]:
+    load_world(emulator.state, Path("broken"), emulator.dns_name())
+    yield emulator
+    emulator.reset()
+
+
+@pytest.fixture
+def profiles(emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`one` and `two` are of the same account; nobody knows the keys of `bad`."""
+    key, secret = emulator.env["AWS_ACCESS_KEY_ID"], emulator.env["AWS_SECRET_ACCESS_KEY"]
+    sections = {"one": (key, secret), "two": (key, secret), "bad": ("AKIAXXXXXXXXXXXXXXXX", "none")}
+    (home / "credentials").write_text(
+        "".join(
+            f"[{name}]\naws_access_key_id = {each}\naws_secret_access_key = {hidden}\n"
+            for name, (each, hidden) in sections.items()
+        )
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("broken")
+def test_the_table_and_the_reasons(eicctl: Run) -> None:
+    ran = eicctl("coverage")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0].split() == ["Name", "ID", "Address", "Port", "Endpoint", "Reachable", "Cause"]
+    assert any(line.startswith("good-windows") and "  3389  " in line and "  yes" in line for line in lines)
+    (row,) = [line for line in lines if line.startswith("no-ingress ")]
+    assert row.rstrip().endswith("no ingress rule")
+    (why,) = [number for number, line in enumerate(lines) if line.startswith("no-ingress: ")]
+    assert "lets TCP 22 in from the endpoint's address" in lines[why]
+    assert lines[why + 1].startswith("  aws ec2 authorize-security-group-ingress --group-id sg-")
+    assert lines[why + 1].endswith(" --region us-east-1")
+    assert "off" not in [line.split()[0] for line in lines if line]
+    assert "2 of 10 running instances reachable; not: 3 no ingress rule, 2 network ACL, " in ran.err
+
+
+@pytest.mark.usefixtures("broken")
+def test_other_forms(eicctl: Run) -> None:
+    rows = json.loads(eicctl("coverage", "--output", "json").out)
+    by_name = {row["Name"]: row for row in rows}
+    assert by_name["good-linux"] | {"InstanceId": "", "VpcId": "", "SubnetId": "", "InstanceConnectEndpointId": ""} == {
+        "Name": "good-linux",
+        "InstanceId": "",
+        "Platform": "linux",
+        "PrivateIpAddress": "10.20.1.10",
+        "Port": 22,
+        "AccountId": "123456789012",
+        "Profile": None,
+        "Region": "us-east-1",
+        "VpcId": "",
+        "SubnetId": "",
+        "InstanceConnectEndpointId": "",
+        "Reachable": "yes",
+        "Check": None,
+        "Cause": None,
+        "Reason": None,
+        "Command": None,
+    }
+    assert by_name["no-endpoint"]["Check"] == "no-endpoint"
+    text = eicctl("coverage", "--output", "text", "--query", "[?Reachable=='yes'].[Name,Port]").out
+    assert text == "good-linux\t22\ngood-windows\t3389\n"
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_port_for_all(eicctl: Run) -> None:
+    query = "[?Reachable=='yes'].[Name,Port]"
+    assert eicctl("coverage", "--port", "3389", "--output", "text", "--query", query).out == "good-windows\t3389\n"
+    ran = eicctl("coverage", "--port", "5432")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: an endpoint has no port 5432")
+
+
+def test_regions_that_do_not_answer_do_not_stop_the_others(broken: Emulator, eicctl: Run) -> None:
+    broken.state.behave(denied="eu-west-1:DescribeInstances us-east-1:DescribeNetworkAcls")
+    ran = eicctl("coverage", "--all-regions", "--output", "json")
+    assert ran.code == 0
+    assert {row["Region"] for row in json.loads(ran.out)} == {"us-east-1"}
+    assert "eu-west-1: cannot look up instances: You are not authorized" in ran.err
+    assert "us-east-1: cannot read the network (DescribeNetworkAcls)" in ran.err
+    verdicts = {row["Name"]: row["Reachable"] for row in json.loads(ran.out)}
+    assert (verdicts["good-linux"], verdicts["no-ingress"], verdicts["no-egress"]) == ("unknown", "no", "no")
+    assert "0 of 10 running instances reachable; not: " in ran.err
+    assert "; not known: " in ran.err
+
+
+def test_nothing_could_be_read(broken: Emulator, eicctl: Run) -> None:
+    broken.state.behave(denied="DescribeInstances")
+    ran = eicctl("coverage", "--region", "us-east-1", "--region", "eu-west-1")
+    assert ran.code == 4
+    assert ran.out == ""
+    assert "error: cannot look up instances" in ran.err
+
+
+@pytest.mark.usefixtures("broken", "profiles")
+def test_profiles(eicctl: Run) -> None:
+    words = ("coverage", "--profile", "one", "--profile", "bad", "--profile", "two", "--output", "json")
+    ran = eicctl(*words, "--region", "eu-west-1", "--region", "us-east-1")
+    assert ran.code == 0
+    rows = json.loads(ran.out)
+    assert {row["Profile"] for row in rows} == {"one"}
+    assert len(rows) == len({row["InstanceId"] for row in rows}) == 11
+    assert all(row["Command"].endswith(" --profile one") for row in rows if row["Command"])
+    assert "bad: AWS does not accept the credentials" in ran.err
+    alone = eicctl("--profile", "bad", "coverage")
+    assert alone.code == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--region", "us-east-1", "--all-regions"], "--region and --all-regions exclude each other"),
+        (["--client-address", "10.0.0"], "10.0.0 is no IPv4 address"),
+        (["--client-address", "2001:db8::1"], "2001:db8::1 is no IPv4 address"),
+    ],
+)
+def test_words_that_make_no_sense(eicctl: Run, words: list[str], message: str) -> None:
+    ran = eicctl("coverage", *words)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: {message}")
+
+
+def test_an_empty_account(emulator: Emulator, eicctl: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ran = eicctl("coverage", "--region", "eu-north-1", "--report", str(page))
+    assert (ran.code, ran.out) == (0, "")
+    assert "0 of 0 running instances reachable" in ran.err
+    assert "No instance is running" in page.read_text()
+
+
+def test_a_report_that_cannot_be_written(emulator: Emulator, eicctl: Run, tmp_path: Path) -> None:
+    ran = eicctl("coverage", "--report", str(tmp_path / "nowhere" / "page.html"))
+    assert ran.code == 1
+    assert "web-1" in ran.out
+    assert "error: cannot write" in ran.err
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+HOSTILE = "<img src=x onerror=document.title='owned'>\u202e\"'&amp;"
+
+
+@pytest.fixture
+def page(broken: Emulator, eicctl: Run, tmp_path: Path) -> Path:
+    ec2: Any = boto3.client("ec2")
+    (row,) = ec2.describe_instances(Filters=[{"Name": "tag:Name", "Values": ["no-ingress"]}])["Reservations"]
+    vpc = row["Instances"][0]["VpcId"]
+    resources = [row["Instances"][0]["InstanceId"], vpc, row["Instances"][0]["SubnetId"]]
+    ec2.create_tags(Resources=resources, Tags=[{"Key": "Name", "Value": HOSTILE}])
+    path = tmp_path / "page.html"
+    assert eicctl("coverage", "--all-regions", "--report", str(path)).code == 0
+    return path
+
+
+def test_the_page_is_one_file_and_names_are_text(page: Path) -> None:
+    text = page.read_text()
+    parsed = Page(text)
+    assert not {"script", "img", "link", "iframe", "object", "form"} & set(parsed.tags)
+    assert not [name for name, _ in parsed.attributes if name.startswith("on") or name in ("src", "href", "style")]
+    (policy,) = [value for name, value in parsed.attributes if value.startswith("default-src")]
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'"
+    assert "\u202e" not in text
+    shown = HOSTILE.replace("\u202e", "\\u202e")
+    assert parsed.text.count(shown) >= 4
+    words = " ".join(parsed.text)
+    for name in ("good-linux", "acl-denies-back", "old-type", "good-far", "no endpoint in this VPC", "us-east-1"):
+        assert name in words
+    assert page.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.needs("chromium")
+def test_a_browser_shows_the_page(page: Path, tmp_path: Path) -> None:
+    words = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/chromium", "--dump-dom")
+    run = subprocess.run(["chromium", *words, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    shown = Page(run.stdout)
+    assert "owned" not in "".join(shown.text[: shown.text.index("Coverage")])
+    assert "img" not in shown.tags
+    assert shown.tags.count("article") == 4
+    tiles = [value for name, value in shown.attributes if name == "class" and value.startswith("tile ")]
+    assert (tiles.count("tile ok"), tiles.count("tile no")) == (3 + 1, 8 + 1)

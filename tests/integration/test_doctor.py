@@ -1,0 +1,367 @@
+"""`eicctl doctor` on a world in which one thing is wrong: what it names as the cause, and its exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from eicctl.emulator.control.backends import sts
+from eicctl.emulator.server import Emulator
+from eicctl.emulator.tls import make_context
+from tests.integration.conftest import Ran
+
+Eicctl = Callable[..., Ran]
+
+
+@dataclass
+class World:
+    """What a case may break."""
+
+    emulator: Emulator
+    ec2: Any
+    endpoint: dict[str, Any]
+    instance_ids: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path
+
+    @property
+    def target_group(self) -> str:
+        """The security group of web-1."""
+        row = self.ec2.describe_instances(InstanceIds=[self.instance_ids["web-1"]])["Reservations"][0]["Instances"][0]
+        return str(row["SecurityGroups"][0]["GroupId"])
+
+    @property
+    def endpoint_group(self) -> str:
+        """The security group of the endpoint."""
+        return str(self.endpoint["SecurityGroupIds"][0])
+
+
+@pytest.fixture
+def world(
+    emulator: Emulator,
+    ec2: Any,
+    endpoint: dict[str, Any],
+    instance_ids: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> World:
+    """A world with an endpoint, in which everything works."""
+    return World(emulator, ec2, endpoint, instance_ids, monkeypatch, tmp_path)
+
+
+def diagnosed(eicctl: Eicctl, *words: str) -> tuple[int, dict[str, Any]]:
+    ran = eicctl("doctor", *words, "--output", "json")
+    return ran.code, json.loads(ran.out)
+
+
+def wrong_secret(world: World) -> None:
+    world.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+
+
+def no_credentials(world: World) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        world.monkeypatch.delenv(name)
+
+
+def expired_session(world: World) -> None:
+    keys = boto3.client("sts").get_session_token()["Credentials"]
+    world.monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
+    world.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
+    world.monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])
+    sessions = sts().assumed_roles
+    sessions[-1] = replace(sessions[-1], expiration=datetime(2026, 1, 1))
+
+
+def clock_three_hours_off(world: World) -> None:
+    world.emulator.state.behave(clock_offset=10_800.0)
+
+
+def clock_too_slow_for_tunnels_only(world: World) -> None:
+    world.emulator.state.behave(clock_offset=90.0)
+
+
+def misspelt_region(world: World) -> None:
+    """Nothing answers there."""
+    world.monkeypatch.setenv("AWS_REGION", "us-esat-1")
+    world.monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+def nothing_answers(world: World) -> None:
+    world.monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+def stopped(world: World) -> None:
+    world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
+
+
+def no_endpoint(world: World) -> None:
+    world.ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=world.endpoint["InstanceConnectEndpointId"])
+
+
+def failed_endpoint(world: World) -> None:
+    no_endpoint(world)
+    world.emulator.state.behave(fail_create="There are not enough free addresses in the subnet")
+    world.ec2.create_instance_connect_endpoint(SubnetId=world.endpoint["SubnetId"])
+
+
+def other_ca(world: World) -> None:
+    folder = world.tmp_path / "ca"
+    folder.mkdir()
+    world.monkeypatch.setenv("AWS_CA_BUNDLE", str(make_context(folder, "other.example")[1]))
+
+
+def no_proxy_there(world: World) -> None:
+    world.monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+
+
+def no_egress(world: World) -> None:
+    group = world.ec2.describe_security_groups(GroupIds=[world.endpoint_group])["SecurityGroups"][0]
+    world.ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=group["IpPermissionsEgress"])
+
+
+def no_ingress(world: World) -> None:
+    group = world.ec2.describe_security_groups(GroupIds=[world.target_group])["SecurityGroups"][0]
+    world.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+
+
+def nothing_listens(world: World) -> None:
+    machine = world.emulator.state.machine_of(world.instance_ids["web-1"])
+    assert machine
+    world.emulator.state.put_machine(replace(machine, kind="service"))
+
+
+def denied(world: World) -> None:
+    body = {"ErrorCode": "AccessDeniedException", "Message": "User is not authorized"}
+    world.emulator.add_fault("refuse", status=403, body=body, times=-1)
+
+
+def too_many_connections(world: World) -> None:
+    world.emulator.state.behave(max_connections=0)
+
+
+def silent(world: World) -> None:
+    world.emulator.add_fault("stall", direction="in", times=-1)
+
+
+CASES = [
+    (wrong_secret, "credentials", 4, "AWS does not accept the credentials"),
+    (no_credentials, "credentials", 4, "there are no AWS credentials"),
+    (expired_session, "credentials", 4, "the AWS session has expired"),
+    (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
+    (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS does not accept"),
+    (misspelt_region, "credentials", 3, "there is no region 'us-esat-1'"),
+    (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
+    (stopped, "target", 5, "is stopped"),
+    (no_endpoint, "endpoint", 3, "there is no endpoint in vpc-"),
+    (failed_endpoint, "endpoint", 5, "There are not enough free addresses in the subnet"),
+    (other_ca, "way", 5, "the certificate of localhost:"),
+    (no_proxy_there, "way", 5, "proxy 127.0.0.1:9 cannot be used"),
+    (no_egress, "egress", 5, "do not let it out to web-1: no egress rule of sg-"),
+    (no_ingress, "ingress", 5, "the security groups of web-1 do not let the endpoint in: no ingress rule of sg-"),
+    (nothing_listens, "tunnel", 5, "nothing answers at port 22"),
+    (denied, "tunnel", 4, "User is not authorized"),
+    (too_many_connections, "tunnel", 6, "no more connections"),
+    (silent, "tunnel", 5, "does not answer as an SSH server does"),
+]
+
+
+@pytest.mark.parametrize(("broken", "key", "code", "sentence"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_one_thing_is_wrong(
+    eicctl: Eicctl, world: World, broken: Callable[[World], None], key: str, code: int, sentence: str
+) -> None:
+    broken(world)
+    exit_code, found = diagnosed(eicctl, "web-1")
+    assert (found["Cause"]["Check"], exit_code) == (key, code)
+    assert sentence in found["Cause"]["Sentence"]
+    assert found["Cause"]["ExitCode"] == code
+    assert not found["Healthy"]
+    failed = next(check for check in found["Checks"] if check["Key"] == key)
+    assert failed["Status"] == "failed"
+    assert key == "tunnel" or failed["Mend"] or found["Cause"]["Mend"]
+    assert all(check["Status"] == "unknown" for check in found["Checks"] if check["LeftOutBecauseOf"])
+
+
+def test_nothing_is_wrong(eicctl: Eicctl, world: World) -> None:
+    code, found = diagnosed(eicctl, "web-1")
+    assert code == 0
+    assert found["Healthy"]
+    assert found["Cause"] is None
+    assert {check["Status"] for check in found["Checks"]} == {"ok"}
+    assert found["Target"] == {
+        "Name": "web-1",
+        "InstanceId": world.instance_ids["web-1"],
+        "PrivateIpAddress": "10.0.1.10",
+        "RemotePort": 22,
+        "InstanceConnectEndpointId": world.endpoint["InstanceConnectEndpointId"],
+        "Region": "us-east-1",
+    }
+    details = {check["Key"]: check["Details"] for check in found["Checks"]}
+    assert details["credentials"]["Arn"] == "arn:aws:iam::123456789012:user/local"
+    assert abs(details["clock"]["OffsetSeconds"]) < 30
+    assert [stage["Name"] for stage in details["way"]["Stages"]] == ["DNS", "TCP", "TLS"]
+    assert details["way"]["Certificate"]["Issuer"] == "eicctl local CA"
+    assert details["tunnel"]["Banner"].startswith("SSH-2.0-")
+    assert all(seconds > 0 for seconds in details["tunnel"]["Seconds"].values())
+    assert [part["Name"] for part in found["Path"] if part["Kind"] == "Node"] == ["you", "endpoint", "target"]
+
+
+def test_what_credentials_stop_is_left_out(eicctl: Eicctl, world: World) -> None:
+    wrong_secret(world)
+    _, found = diagnosed(eicctl, "web-1")
+    left = {check["Key"]: check["LeftOutBecauseOf"] for check in found["Checks"]}
+    assert left.pop("credentials") is None
+    assert left.pop("clock") is None
+    assert set(left.values()) == {"credentials"}
+    clock = next(check for check in found["Checks"] if check["Key"] == "clock")
+    assert clock["Status"] == "ok"
+
+
+def test_a_target_in_another_region(eicctl: Eicctl, world: World) -> None:
+    code, found = diagnosed(eicctl, "web-1", "--region", "eu-west-1")
+    assert code == 3
+    assert found["Cause"]["Sentence"] == "web-1 is not in eu-west-1, but in us-east-1"
+    assert found["Cause"]["Mend"] == "eicctl doctor web-1 --region us-east-1"
+    assert found["Target"] == {"Name": "web-1", "RemotePort": 22}
+
+
+def test_several_targets(eicctl: Eicctl, world: World) -> None:
+    world.ec2.create_tags(Resources=[world.instance_ids["app-1"]], Tags=[{"Key": "Name", "Value": "web-1"}])
+    code, found = diagnosed(eicctl, "web-1")
+    assert code == 3
+    assert all(world.instance_ids[name] in found["Cause"]["Sentence"] for name in ("web-1", "app-1"))
+
+
+def test_an_untrusted_certificate_is_shown(eicctl: Eicctl, world: World) -> None:
+    other_ca(world)
+    _, found = diagnosed(eicctl, "web-1")
+    way = next(check for check in found["Checks"] if check["Key"] == "way")
+    assert way["Details"]["FailedStage"] == "TLS"
+    assert way["Details"]["Certificate"]["Issuer"] == "eicctl local CA"
+    assert "issued by eicctl local CA" in way["Evidence"]
+    assert str(world.tmp_path) in way["Evidence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("no-such-host.invalid", "cannot resolve no-such-host.invalid"),
+        ("localhost:1", "cannot connect to localhost:1: Connection refused"),
+    ],
+)
+def test_no_way_to_the_endpoint(eicctl: Eicctl, world: World, name: str, sentence: str) -> None:
+    code, found = diagnosed(eicctl, "web-1", "--instance-connect-endpoint-dns-name", name)
+    assert code == 5
+    assert found["Cause"]["Sentence"].startswith(sentence)
+    tunnel = next(check for check in found["Checks"] if check["Key"] == "tunnel")
+    assert tunnel["LeftOutBecauseOf"] == "way"
+    ingress = next(check for check in found["Checks"] if check["Key"] == "ingress")
+    assert ingress["Status"] == "ok"  # it does not depend on the way
+
+
+def test_a_network_acl(eicctl: Eicctl, world: World) -> None:
+    """app-1 is in another subnet than the endpoint, so the ACL is asked."""
+    filters = [{"Name": "vpc-id", "Values": [world.endpoint["VpcId"]]}]
+    acl = world.ec2.describe_network_acls(Filters=filters)["NetworkAcls"][0]["NetworkAclId"]
+    deny = {"RuleNumber": 1, "Protocol": "-1", "RuleAction": "deny", "Egress": True, "CidrBlock": "0.0.0.0/0"}
+    world.ec2.create_network_acl_entry(NetworkAclId=acl, **deny)
+    code, found = diagnosed(eicctl, "app-1")
+    assert (found["Cause"]["Check"], code) == ("acls", 5)
+    assert f"entry 1 of {acl} denies TCP 22 out to 10.0.2.10" in found["Cause"]["Sentence"]
+    ran = eicctl("doctor", "app-1", "--fix", "--yes")
+    assert "no single security-group rule mends this; instead: eicctl create-" not in ran.err
+    assert "no single security-group rule mends this" in ran.err
+
+
+def test_windows_answers_as_an_rdp_server(eicctl: Eicctl, world: World) -> None:
+    code, found = diagnosed(eicctl, "win-1", "--port", "3389")
+    assert code == 0
+    checks = {check["Key"]: check for check in found["Checks"]}
+    assert "as an RDP server" in checks["tunnel"]["Evidence"]
+    assert not {"os-user", "instance-connect"} & checks.keys()
+
+
+def test_an_os_user_that_the_image_does_not_have(eicctl: Eicctl, world: World) -> None:
+    code, found = diagnosed(eicctl, "app-1", "--user", "ec2-user")
+    assert code == 0  # somebody may have made it
+    user = next(check for check in found["Checks"] if check["Key"] == "os-user")
+    assert user["Status"] == "unknown"
+    assert user["Mend"] == "--os-user ubuntu"
+
+
+def test_client_ip_preservation_looks_at_the_callers_address(eicctl: Eicctl, world: World) -> None:
+    world.ec2.modify_instance_connect_endpoint(
+        InstanceConnectEndpointId=world.endpoint["InstanceConnectEndpointId"], PreserveClientIp=True
+    )
+    world.emulator.state.behave(client_ip="203.0.113.7")
+    code, found = diagnosed(eicctl, "web-1", "--client-address", "203.0.113.7")
+    assert (found["Cause"]["Check"], code) == ("ingress", 5)
+    assert "your address 203.0.113.7" in found["Cause"]["Sentence"]
+    world.ec2.authorize_security_group_ingress(
+        GroupId=world.target_group,
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]}],
+    )
+    assert diagnosed(eicctl, "web-1", "--client-address", "203.0.113.7")[0] == 0
+
+
+def test_without_a_target(eicctl: Eicctl, world: World) -> None:
+    code, found = diagnosed(eicctl)
+    assert code == 0
+    assert [check["Key"] for check in found["Checks"]] == ["credentials", "clock", "region", "endpoints", "way"]
+    assert found["Target"] is None
+    assert found["Path"] == []
+    other_ca(world)
+    code, found = diagnosed(eicctl)
+    assert (found["Cause"]["Check"], code) == ("way", 5)
+    no_endpoint(world)
+    code, found = diagnosed(eicctl)
+    assert (found["Cause"]["Check"], code) == ("endpoints", 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["web-1", "--fix", "--undo"], "--fix goes without --undo"),
+        (["web-1", "--dry-run"], "--dry-run goes with"),
+        (["--fix"], "--fix needs a target"),
+        (["web-1", "--port", "5432"], "ports 22 and 3389 only"),
+    ],
+)
+def test_bad_words(eicctl: Eicctl, words: list[str], said: str) -> None:
+    ran = eicctl("doctor", *words)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_the_list_is_in_order_and_names_the_cause(eicctl: Eicctl, world: World) -> None:
+    no_ingress(world)
+    ran = eicctl("doctor", "web-1")
+    assert ran.code == 5
+    titles = ["Credentials", "Clock", "Region", "Target", "Endpoint", "Way there", "Egress", "Ingress", "The tunnel"]
+    places = [ran.out.index(f" {title} ") for title in titles]
+    assert places == sorted(places)
+    assert "✗ The security groups of web-1 do not let the endpoint in" in ran.out
+    assert "what to do: aws ec2 authorize-security-group-ingress --group-id" in ran.out
+    assert f"│  ✗ ingress of the target  {world.target_group}  ◀── it stops here" in ran.out
+    assert "\x1b" not in ran.out
+
+
+def test_text_is_a_line_a_check(eicctl: Eicctl, world: World) -> None:
+    ran = eicctl("doctor", "web-1", "--output", "text")
+    rows = [line.split("\t") for line in ran.out.splitlines()]
+    assert {row[1] for row in rows} == {"ok"}
+    assert rows[0][0] == "credentials"
+    assert all(len(row) == 4 for row in rows)
+
+
+def test_names_cannot_steer_a_terminal(eicctl: Eicctl, world: World) -> None:
+    world.ec2.create_tags(Resources=[world.instance_ids["web-1"]], Tags=[{"Key": "Name", "Value": "web\x1b[2J"}])
+    ran = eicctl("doctor", world.instance_ids["web-1"])
+    assert "\x1b" not in ran.out
+    assert r"web\x1b[2J" in ran.out

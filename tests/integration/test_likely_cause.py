@@ -1,0 +1,129 @@
+"""The likely cause that commands tell when the endpoint cannot reach the target."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from eicctl import errors, settings
+from eicctl.aws.session import Session
+from eicctl.cli import diagnosis, report
+from eicctl.cli.target import resolve_target
+from eicctl.emulator.server import Emulator
+from eicctl.model import TargetRequest
+from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.probe import probe
+from tests.integration.conftest import Ran
+from tests.integration.test_doctor import World, no_ingress, nothing_listens, world
+
+Eicctl = Callable[..., Ran]
+
+__all__ = ["world"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known() -> Iterator[None]:
+    """What a process remembers lasts as long as it does; each test stands for one."""
+    diagnosis.forget()
+    yield
+    diagnosis.forget()
+
+
+def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
+    """The error of a tunnel to a target that the endpoint cannot reach."""
+    session = Session()
+    target = resolve_target(session, TargetRequest(words=name))
+    with pytest.raises(errors.TargetUnreachableError) as told:
+        probe(Dialer(target, session.credentials, session.ca_bundle))
+    return told.value
+
+
+def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    no_ingress(world)
+    assert report.failure(unreachable()) == 5
+    said = capsys.readouterr().err
+    assert "error: the endpoint cannot reach 10.0.1.10 port 22" in said
+    assert "likely cause: the security groups of web-1 do not let the endpoint in: no ingress rule of sg-" in said
+    assert world.target_group in said
+    assert "hint: eicctl doctor web-1 --fix offers the rule that mends it" in said
+
+
+def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing_listens(world)
+    report.failure(unreachable())
+    said = capsys.readouterr().err
+    assert "likely cause: AWS's rules let the endpoint through to web-1, but nothing answers at port 22" in said
+    assert "hint: likely causes" in said
+
+
+def test_a_stopped_instance_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    session = Session()
+    target = resolve_target(session, TargetRequest(words="web-1"))
+    world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
+    with pytest.raises(errors.TargetUnreachableError) as told:
+        probe(Dialer(target, session.credentials, session.ca_bundle))
+    report.failure(told.value)
+    assert "likely cause: web-1 is stopped" in capsys.readouterr().err
+
+
+def test_a_command_tells_it(eicctl: Eicctl, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_ingress(world)
+    ran = eicctl("tunnel", "web-1", "--remote-port", "22", "--check")
+    assert ran.code == 5
+    assert "likely cause: the security groups of web-1" in ran.err
+
+
+@pytest.mark.parametrize("off", ["diagnose = false", "nonsense = 1"])
+def test_it_can_be_switched_off(world: World, capsys: pytest.CaptureFixture[str], off: str) -> None:
+    no_ingress(world)
+    error = unreachable()
+    settings.config_file().parent.mkdir(parents=True, exist_ok=True)
+    settings.config_file().write_text(f"{off}\n")
+    assert report.failure(error) == 5
+    said = capsys.readouterr().err
+    assert "likely cause" not in said.replace("likely causes", "")
+    assert "hint: likely causes" in said
+
+
+def test_nobody_is_told_who_does_not_listen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_ingress(world)
+    error = unreachable()
+    with Path(os.devnull).open("w") as nothing:
+        monkeypatch.setattr("sys.stderr", nothing)
+        assert diagnosis.likely_cause(error) is None
+
+
+def test_what_aws_does_not_tell_is_not_told(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_ingress(world)
+    error = unreachable()
+    target = resolve_target(Session(), TargetRequest(words="web-1"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    diagnosis.remember(Session(), target)
+    assert diagnosis.likely_cause(error) is None
+
+
+def test_it_does_not_wait_for_long(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_ingress(world)
+    error = unreachable()
+    monkeypatch.setattr(diagnosis, "LIMIT", 0.2)
+    emulator.state.behave(latency=2.0)
+    assert diagnosis.likely_cause(error) is None
+
+
+def test_other_errors_have_none(world: World) -> None:
+    assert diagnosis.likely_cause(errors.NetworkError("no")) is None
+    unknown = errors.TargetUnreachableError("no")
+    unknown.address = "10.9.9.9"
+    assert diagnosis.likely_cause(unknown) is None
+
+
+def test_in_the_background_it_is_told_later(world: World) -> None:
+    no_ingress(world)
+    error = unreachable()
+    told = threading.Event()
+    diagnosis.in_background(error, lambda likely: told.set() if "security groups" in likely.sentence else None)
+    assert told.wait(20)
