@@ -107,6 +107,7 @@ def record(emulator: Emulator, name: str, time: str) -> None:
             "eventID": f"id-{time}",
             "eventTime": time,
             "eventSource": "ec2-instance-connect.amazonaws.com",
+            "awsRegion": "us-east-1",
             "readOnly": False,
             "userIdentity": {"arn": "arn:aws:iam::1:user/ann", "accessKeyId": "AKIA"},
             "resources": [],
@@ -115,8 +116,10 @@ def record(emulator: Emulator, name: str, time: str) -> None:
 
 
 def test_lookup_events(emulator: Emulator) -> None:
+    emulator.state.behave(lookup_rate=0.0)
+    today = emulator.state.now().date()
     for number in range(60):
-        record(emulator, "OpenTunnel" if number % 2 else "Other", f"2026-01-01T00:00:{number:02}Z")
+        record(emulator, "OpenTunnel" if number % 2 else "Other", f"{today}T00:00:{number:02}Z")
     trail = boto3.client("cloudtrail")
     pages = trail.get_paginator("lookup_events").paginate(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "OpenTunnel"}],
@@ -124,7 +127,7 @@ def test_lookup_events(emulator: Emulator) -> None:
     )
     found = [event for page in pages for event in page["Events"]]
     assert len(found) == 30
-    assert found[0]["EventId"] == "id-2026-01-01T00:00:59Z"
+    assert found[0]["EventId"] == f"id-{today}T00:00:59Z"
     assert json.loads(found[0]["CloudTrailEvent"])["userIdentity"]["arn"].endswith("ann")
     assert found[0]["Username"] == "ann"
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from eicctl.emulator.control.credentials import CALLER
+from eicctl.emulator.control.recorded import ORIGIN, Origin
 from eicctl.emulator.signature import Rejected, Verifier
 
 StartResponse = Callable[..., Any]
@@ -22,7 +23,7 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 class Guard:
     """A WSGI application that passes on what carries a good signature and refuses the rest with 403.
 
-    What it passes on can tell who asks from `CALLER`.
+    What it passes on can tell who asks from `CALLER`, and where they are from `ORIGIN`.
 
     Args:
         app: What is guarded.
@@ -46,9 +47,11 @@ class Guard:
         except Rejected as why:
             return _refuse(start_response, why, is_json="x-amz-target" in headers)
         token = CALLER.set(caller)
+        origin = ORIGIN.set(Origin(environ.get("REMOTE_ADDR", ""), headers.get("user-agent", "")))
         try:
             return self._app(environ, start_response)
         finally:
+            ORIGIN.reset(origin)
             CALLER.reset(token)
 
 
