@@ -59,6 +59,12 @@ class Choice:
             and (not self.denied or event.outcome in ("denied", "failed"))
         )
 
+    def told(self) -> str:
+        """The filters besides the time, in words; empty where there are none."""
+        words = (("user", self.user), ("target", self.target), ("endpoint", self.endpoint))
+        found = [f"{name} {value}" for name, value in words if value]
+        return ", ".join([*found, "refused calls only"] if self.denied else found)
+
     def _is_user(self, event: Event) -> bool:
         who = event.principal
         return _fits(self.user, (who.arn, who.name, who.label, who.session, who.access_key_id))

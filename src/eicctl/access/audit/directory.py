@@ -59,7 +59,7 @@ class Directory:
         for holder in holders:
             self.add(holder)
         for door in doors:
-            self._doors[door.id] = door
+            self.open_door(door)
 
     def add(self, holder: Holder) -> None:
         """Learn of an instance."""
@@ -67,6 +67,10 @@ class Directory:
             self._at[holder.address].append(holder)
         if holder.name:
             self._names.setdefault(holder.instance_id, holder.name)
+
+    def open_door(self, door: Door) -> None:
+        """Learn of an endpoint."""
+        self._doors[door.id] = door
 
     def learn(self, launches: Iterable[Launch], region: str = "") -> None:
         """Learn of instances from RunInstances records."""

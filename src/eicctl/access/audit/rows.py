@@ -38,35 +38,66 @@ class Row:
         return self.instance_name or self.instance_id or self.event.address
 
     def shown(self) -> dict[str, Any]:
-        """The row with AWS's spelling, in the order of its columns. Times are ISO 8601 in UTC."""
+        """The row with AWS's spelling: what `COLUMNS` has. Times are ISO 8601 in UTC."""
         event, principal = self.event, self.event.principal
-        return {
-            "EventTime": iso(event.time),
-            "EventName": event.name,
-            "Outcome": event.outcome,
-            "Principal": principal.label,
-            "PrincipalArn": principal.arn,
-            "PrincipalType": principal.kind,
-            "SessionName": principal.session,
-            "AccessKeyId": principal.access_key_id,
-            "MfaAuthenticated": principal.mfa,
-            "SourceIpAddress": event.source_ip,
-            "UserAgent": event.user_agent,
-            "InstanceConnectEndpointId": event.endpoint_id,
-            "EndpointName": self.endpoint_name,
-            "PrivateIpAddress": event.address,
-            "RemotePort": event.port,
-            "MaxTunnelDuration": event.duration,
-            "InstanceId": self.instance_id,
-            "InstanceName": self.instance_name,
-            "TargetEvidence": self.evidence,
-            "InstanceOSUser": self.os_user,
-            "KeyEventId": self.key_event_id,
-            "ErrorCode": event.error_code,
-            "ErrorMessage": event.error_message,
-            "AwsRegion": event.region,
-            "EventId": event.id,
-        }
+        values = (
+            iso(event.time),
+            event.name,
+            event.outcome,
+            principal.label,
+            principal.arn,
+            principal.kind,
+            principal.session,
+            principal.access_key_id,
+            principal.mfa,
+            event.source_ip,
+            event.user_agent,
+            event.endpoint_id,
+            self.endpoint_name,
+            event.address,
+            event.port,
+            event.duration,
+            self.instance_id,
+            self.instance_name,
+            self.evidence,
+            self.os_user,
+            self.key_event_id,
+            event.error_code,
+            event.error_message,
+            event.region,
+            event.id,
+        )
+        return dict(zip(COLUMNS, values, strict=True))
+
+
+COLUMNS = (
+    "EventTime",
+    "EventName",
+    "Outcome",
+    "Principal",
+    "PrincipalArn",
+    "PrincipalType",
+    "SessionName",
+    "AccessKeyId",
+    "MfaAuthenticated",
+    "SourceIpAddress",
+    "UserAgent",
+    "InstanceConnectEndpointId",
+    "EndpointName",
+    "PrivateIpAddress",
+    "RemotePort",
+    "MaxTunnelDuration",
+    "InstanceId",
+    "InstanceName",
+    "TargetEvidence",
+    "InstanceOSUser",
+    "KeyEventId",
+    "ErrorCode",
+    "ErrorMessage",
+    "AwsRegion",
+    "EventId",
+)
+"""The columns of a row, in order."""
 
 
 def iso(time: datetime) -> str:

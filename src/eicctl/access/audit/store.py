@@ -109,6 +109,12 @@ class EventStore:
         for event_id, time, body in found:
             yield _event(event_id, time, body)
 
+    def bounds(self) -> Span | None:
+        """The times of the first and the last event; None where there is none."""
+        with self._lock:
+            first, last = self._db.execute("SELECT min(time), max(time) FROM events").fetchone()
+        return None if first is None else (_time(first), _time(last))
+
     def launches(self) -> list[Launch]:
         """The instances of RunInstances records that have an address which an event names, oldest first."""
         with self._lock:
