@@ -26,7 +26,7 @@ from eicctl.cli.audit_output import printer, show_rows
 from eicctl.cli.progress import Waiting
 from eicctl.errors import NetworkError, ThrottledError
 
-_QUIET = 5.0
+_QUIET = 2.0
 """Seconds between two lines of progress where there is no terminal."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from eicctl.access.audit.markup import Markup, element, joined
 from eicctl.access.audit.summary import Bucket, Summary
@@ -95,7 +95,7 @@ def _bar(summary: Summary, bucket: Bucket, x: float, step: float, scale: float) 
 
 def _grid(top: int, scale: float) -> Markup:
     lines: list[Markup] = []
-    parts = 4 if top % 4 == 0 else 2 if top % 2 == 0 else 1
+    parts = next(count for count in (4, 5, 3, 2, 1) if top % count == 0)
     for part in range(parts + 1):
         value = top * part // parts
         y = _HEIGHT - _BOTTOM - value * scale
@@ -116,20 +116,16 @@ def _time_axis(summary: Summary, step: float) -> Markup:
         labels.append(
             element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=_HEIGHT - _BOTTOM, y2=_HEIGHT - _BOTTOM + 5, class_="tick")
         )
-        text = _local(summary, summary.buckets[index].begins).strftime(form).lstrip("0")
+        text = summary.local(summary.buckets[index].begins).strftime(form).lstrip("0")
         labels.append(element("text", text, x=f"{x:.1f}", y=_HEIGHT - 10, class_="axis"))
     return joined(labels)
 
 
-def _local(summary: Summary, time: datetime) -> datetime:
-    return summary.local(time)
-
-
 def _rounded_up(count: int) -> int:
-    """The next of 1, 2, 4, 8, 10, 20, 40, 80, 100, …: a scale that divides well."""
+    """The next of 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, …: a scale that divides well."""
     size = 1
     while True:
-        for factor in (1, 2, 4, 8):
+        for factor in (1, 2, 3, 4, 5, 6, 8):
             if count <= factor * size:
                 return factor * size
         size *= 10

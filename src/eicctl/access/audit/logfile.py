@@ -73,7 +73,6 @@ class _Text:
         self._pieces = pieces
         self._window = ""
         self._at = 0
-        self._ended = False
 
     def find(self, pattern: re.Pattern[str], limit: int) -> bool:
         """Go behind the first match, which must begin within `limit` characters."""
@@ -142,6 +141,8 @@ class _Text:
 def _decoded(source: Source) -> Iterator[str]:
     """The text of a source, unpacked where it is gzipped, in pieces that are not empty."""
     first = source.read(PIECE)
+    if len(first) == 1:  # too little to tell
+        first += source.read(PIECE)
     unpack: Callable[[bytes], Iterator[bytes]] = _Gzip() if first[:2] == b"\x1f\x8b" else lambda data: iter((data,))
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
     data = first

@@ -159,7 +159,7 @@ def _principals(summary: Summary) -> Markup:
             f"{entry.keys:,}",
             _bad(entry.refused),
             f"{entry.off_hours:,}",
-            _mfa(entry),
+            element("span", _mfa(entry), class_="when"),
             _some(entry.sources.found, entry.sources.more),
             str(entry.peers),
             _when(summary, entry.last),

@@ -178,7 +178,7 @@ def _principal(identity: object) -> Principal:
         arn=arn or _text(issuer, "arn") or _text(identity, "invokedBy"),
         kind=kind,
         name=name or ("root" if kind == "Root" else _text(identity, "invokedBy")),
-        session=parts[-1] if assumed and len(parts) > 2 else "",
+        session="/".join(parts[2:]) if assumed else "",
         access_key_id=_text(identity, "accessKeyId"),
         mfa={"true": True, "false": False}.get(_text(attributes, "mfaAuthenticated").lower()),
     )

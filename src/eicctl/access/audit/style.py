@@ -18,8 +18,8 @@ p{margin:0 0 8px}
 .sub{margin-bottom:22px}
 .sub b{color:var(--text);font-weight:600}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px 20px;margin:0 0 18px}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin:0 0 18px}
-.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(124px,1fr));gap:12px;margin:0 0 18px}
+.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 .card .n{font-size:26px;font-weight:650;line-height:1.15;font-variant-numeric:tabular-nums}
 .card .l{color:var(--soft);font-size:13px}
 .card.bad .n{color:var(--refused)}
@@ -54,7 +54,7 @@ th:last-child,td:last-child{padding-right:0}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .when{white-space:nowrap;font-variant-numeric:tabular-nums}
 .small{display:block;color:var(--soft);font-size:12px;overflow-wrap:anywhere}
-.bad{color:var(--refused);font-weight:600}
+span.bad{color:var(--refused);font-weight:600}
 .good{color:var(--good)}
 .empty{color:var(--soft)}
 footer{font-size:13px;margin-top:24px}

@@ -121,8 +121,9 @@ class Summary:
     ) -> None:
         self.begins, self.ends, self.hours, self.local = begins, max(ends, begins + timedelta(minutes=5)), hours, local
         self.width = next((w for w in _WIDTHS if (self.ends - begins) / w <= MOST_BUCKETS), _WIDTHS[-1])
-        count = min(int((self.ends - begins) / self.width) + 1, 4 * MOST_BUCKETS)
-        self.buckets = [Bucket(begins + index * self.width) for index in range(count)]
+        floor = _floor(local(begins), self.width)
+        count = min(int((self.ends - floor) / self.width) + 1, 4 * MOST_BUCKETS)
+        self.buckets = [Bucket(floor + index * self.width) for index in range(count)]
         self.heat = [[0] * 24 for _ in range(7)]
         self.total = Entry("all")
         self.principals: dict[str, Entry] = {}
@@ -161,7 +162,7 @@ class Summary:
 
     def _place(self, row: Row) -> None:
         event = row.event
-        index = int((event.time - self.begins) / self.width)
+        index = int((event.time - self.buckets[0].begins) / self.width)
         bucket = self.buckets[max(0, min(index, len(self.buckets) - 1))]
         if event.outcome in ("denied", "failed"):
             bucket.refused += 1
@@ -187,6 +188,12 @@ class Summary:
                 self.unknown.add(event.address)
             if event.port not in (None, 22, 3389):
                 self.odd_ports[str(event.port)] += 1
+
+
+def _floor(local: datetime, width: timedelta) -> datetime:
+    """The last round time before: a multiple of the width since midnight."""
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + int((local - midnight) / width) * width
 
 
 def _entry(entries: dict[str, Entry], key: str, label: str, detail: str = "", kind: str = "") -> Entry:
