@@ -257,7 +257,7 @@ def test_a_report_of_the_event_history(emulator: Emulator, eicctl: Eicctl, now: 
     file = tmp_path / "report.html"
     done = eicctl("audit", "--report", str(file))
     assert (done.code, done.out) == (0, "")
-    assert "1 refused call" in done.err
+    assert "refused calls: 1" in done.err
     assert "dev/ann" in file.read_text()
     both = eicctl("audit", "--report", str(file), "--output", "json")
     assert len(json.loads(both.out)) == 1

@@ -119,8 +119,8 @@ def _write_report(store: EventStore, directory: Directory, task: Task, source: s
     files.write_whole(task.report_file, page(summary, Heading(source, task.choice.told(), task.now, gaps)))
     total = summary.total
     report.line(
-        f"{task.report_file}: {total.tunnels:,} tunnels, {total.refused:,} refused calls, "
-        f"{len(summary.principals):,} principals, {len(summary.targets):,} targets"
+        f"wrote {task.report_file} (tunnels: {total.tunnels:,}, refused calls: {total.refused:,}, "
+        f"principals: {len(summary.principals):,}, targets: {len(summary.targets):,})"
     )
 
 
