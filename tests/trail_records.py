@@ -77,6 +77,11 @@ def launch(time: datetime, instance_id: str, address: str, name: str = "", vpc: 
     return record("RunInstances", time, {}, **more)
 
 
+def end(time: datetime, instance_id: str) -> Record:
+    """A TerminateInstances record."""
+    return record("TerminateInstances", time, {"instancesSet": {"items": [{"instanceId": instance_id}]}})
+
+
 def write_log(path: Path, records: Iterable[Record]) -> Path:
     """Write a log file, gzipped where its name says so."""
     text = json.dumps({"Records": list(records)}).encode()

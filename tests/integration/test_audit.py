@@ -27,7 +27,7 @@ from eicctl.emulator.server import Emulator
 from eicctl.model import Target
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran
-from tests.trail_records import Record, key, launch, tunnel, write_log
+from tests.trail_records import Record, end, key, launch, tunnel, write_log
 
 Eicctl = Callable[..., Ran]
 
@@ -143,11 +143,13 @@ def test_instances_that_are_gone(emulator: Emulator, eicctl: Eicctl, ec2: Any, n
     ][0]
     ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
     started = now - timedelta(days=4)
-    put(emulator, launch(started, "i-0gone", "10.0.9.9", "old-1"))
+    put(emulator, launch(started, "i-0gone", "10.0.9.9", "old-1"), end(now - timedelta(minutes=30), "i-0gone"))
+    put(emulator, tunnel(now - timedelta(minutes=20), "10.0.9.9", who="dev/ann"))
     put(emulator, tunnel(now - timedelta(hours=1), "10.0.9.9", who="dev/ann"))
     put(emulator, key(now - timedelta(minutes=3), made["InstanceId"], who="dev/bob"))
     put(emulator, tunnel(now - timedelta(minutes=3), "10.0.8.8", who="dev/bob"))
-    gone, terminated = rows(eicctl)
+    gone, other, terminated = rows(eicctl)
+    assert other["InstanceId"] == ""
     assert (gone["InstanceId"], gone["InstanceName"], gone["TargetEvidence"]) == ("i-0gone", "old-1", "launch")
     assert (terminated["InstanceName"], terminated["TargetEvidence"]) == ("short-lived", "key")
 
@@ -321,6 +323,8 @@ def test_log_files_on_disk_need_no_aws(home: Path, eicctl: Eicctl, now: datetime
     [
         (["--since", "soon"], "--since"),
         (["--since", "1h", "--until", "2h"], "--until"),
+        (["--since", "2100-01-01"], "now"),
+        (["--query", "[]", "--output", "csv"], "--query"),
         (["--follow", "--report", "x.html"], "--report"),
         (["--follow", "--from", "x"], "--from"),
         (["--all-regions", "--from", "x"], "--all-regions"),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from eicctl.access.audit.directory import Directory, Door, Holder
 from eicctl.access.audit.join import joined
-from eicctl.access.audit.records import Event, event_of, launches_of
+from eicctl.access.audit.records import Event, ends_of, event_of, launches_of
 from eicctl.access.audit.rows import Row
-from tests.trail_records import ENDPOINT, START, Record, key, launch, record, tunnel
+from tests.trail_records import ENDPOINT, START, Record, end, key, launch, record, tunnel
 
 
 def seconds(count: float) -> timedelta:
@@ -87,6 +87,15 @@ def test_the_latest_launch_before_the_tunnel_counts() -> None:
         directory.learn(launches_of(launch(START + timedelta(days=day), f"i-{name}", "10.0.1.10", name)))
     (row,) = rows([tunnel(START + timedelta(days=3))], directory)
     assert (row.instance_name, row.evidence) == ("second", "launch")
+
+
+def test_an_instance_that_has_ended_has_its_address_no_more() -> None:
+    directory = Directory()
+    directory.learn(launches_of(launch(START, "i-1", "10.0.1.10", "short-lived")))
+    directory.learn(ends_of(end(START + timedelta(days=2), "i-1")))
+    before, after = rows([tunnel(START + timedelta(days=1)), tunnel(START + timedelta(days=3))], directory)
+    assert before.instance_name == "short-lived"
+    assert after.instance_id == ""
 
 
 def test_the_same_address_in_two_vpcs() -> None:

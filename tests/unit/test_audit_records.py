@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.access.audit.records import EVENT_NAMES, event_of, launches_of, time_of
+from eicctl.access.audit.records import EVENT_NAMES, ends_of, event_of, launches_of, time_of
 from eicctl.access.audit.rows import Row
 from eicctl.access.audit.store import EventStore
-from tests.trail_records import ENDPOINT, START, identity, key, launch, record, tunnel
+from tests.trail_records import ENDPOINT, START, end, identity, key, launch, record, tunnel
 
 
 def test_a_tunnel() -> None:
@@ -102,6 +102,7 @@ FULL = [
     tunnel(START, duration="60", who="dev/ann", error="x"),
     key(START, "i-1"),
     launch(START, "i-1", "10.0.1.10", "web-1"),
+    end(START, "i-1"),
     record("CreateInstanceConnectEndpoint", START, {"a": {"InstanceConnectEndpointId": ENDPOINT}}),
 ]
 
@@ -124,6 +125,7 @@ def odd_records(draw: st.DrawFn) -> Any:
 @given(odd_records() | ANYTHING)
 def test_no_record_is_fatal(found: Any) -> None:
     list(launches_of(found))
+    list(ends_of(found))
     event = event_of(found)
     if event is None:
         return

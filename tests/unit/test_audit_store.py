@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.access.audit.records import event_of, launches_of
+from eicctl.access.audit.records import End, event_of, launches_of
 from eicctl.access.audit.store import EventStore
 from eicctl.errors import LocalError
 from tests.trail_records import START, key, launch, tunnel
@@ -43,8 +43,9 @@ def test_only_launches_whose_address_is_asked_for() -> None:
     with EventStore() as store:
         store.add([event])
         for number in (10, 11):
-            store.add_launches(launches_of(launch(START, f"i-{number}", f"10.0.1.{number}")))
-        assert [found.instance_id for found in store.launches()] == ["i-10"]
+            store.add_lives(launches_of(launch(START, f"i-{number}", f"10.0.1.{number}")))
+        store.add_lives([End("i-10", START), End("i-12", START)])
+        assert [found.instance_id for found in store.lives()] == ["i-10", "i-10"]
         assert store.addresses() == {("us-east-1", "10.0.1.10")}
 
 

@@ -104,7 +104,7 @@ def command(
     begins = moment(since, now, "--since") if since else None if places else now - _DEFAULT_PERIOD
     ends = moment(until, now, "--until") if until else None
     choice = Choice(begins, ends, user, target, endpoint, denied)
-    _check(choice, follow=follow, places=places, report_file=report_file, query=query, all_regions=all_regions)
+    _check(choice, now, output, follow=follow, places=places, report_file=report_file, query=query, regions=all_regions)
     chosen = ctx.get_parameter_source("output") != ParameterSource.DEFAULT or bool(query)
     task = Task(
         choice=choice,
@@ -122,19 +122,23 @@ def command(
 
 def _check(
     choice: Choice,
+    now: datetime,
+    output: str,
     *,
     follow: bool,
     places: tuple[str, ...],
     report_file: Path | None,
     query: str | None,
-    all_regions: bool,
+    regions: bool,
 ) -> None:
-    if choice.since and choice.until and choice.since >= choice.until:
-        raise UsageError("--since is not before --until")
+    if choice.since and choice.since >= (choice.until or now):
+        raise UsageError(f"--since is not before {'--until' if choice.until else 'now'}")
+    if query and output == "csv":
+        raise UsageError("--query and --output csv do not go together", hint="--output json or text")
     for given, option in ((places, "--from"), (report_file, "--report"), (query, "--query"), (choice.until, "--until")):
         if follow and given:
             raise UsageError(f"--follow and {option} do not go together")
-    if places and all_regions:
+    if places and regions:
         raise UsageError(
             "--from and --all-regions do not go together", hint="log files have the regions that they have"
         )

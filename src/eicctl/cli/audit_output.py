@@ -46,7 +46,7 @@ def show_rows(rows: Iterator[Row], *, output: str, query: str | None) -> int:
     """
     if query:
         found = [row.shown() for row in rows]
-        render.show(found, output="text" if output == "csv" else output, query=query, columns={})
+        render.show(found, output=output, query=query, columns={})
         return len(found)
     if output in ("table", "json"):
         return _table(rows) if output == "table" else _json(rows)

@@ -62,7 +62,7 @@ def from_files(session: Session, places: tuple[str, ...], task: Task) -> int:
         older = f", {tally.skipped} older ones left out" if tally.skipped else ""
         report.line(f"{tally.records:,} records in {tally.files:,} log files{older}")
         directory = Directory()
-        directory.learn(store.launches())
+        directory.learn(store.lives())
         gaps = [f"{name} could not be read to its end" for name in tally.damaged]
         _deliver(store, directory, task, f"log files of {', '.join(places)}", gaps)
     return 1 if tally.damaged else 0

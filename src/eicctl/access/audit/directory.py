@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from eicctl.access.audit.records import CHANGES, Event, Launch
+from eicctl.access.audit.records import CHANGES, End, Event, Launch
 
 Evidence = Literal["", "address", "launch", "key", "record"]
 """How an instance is known: it has the address now; it was launched with it; the caller pushed a key to it then; or the
@@ -56,6 +56,7 @@ class Directory:
         self._at: dict[str, list[Holder]] = defaultdict(list)
         self._names: dict[str, str] = {}
         self._doors: dict[str, Door] = {}
+        self._ended: dict[str, datetime] = {}
         for holder in holders:
             self.add(holder)
         for door in doors:
@@ -72,14 +73,23 @@ class Directory:
         """Learn of an endpoint."""
         self._doors[door.id] = door
 
-    def learn(self, launches: Iterable[Launch], region: str = "") -> None:
-        """Learn of instances from RunInstances records."""
-        for found in launches:
-            self.add(
-                Holder(
-                    found.instance_id, found.address, found.name, found.vpc_id, region, found.time, evidence="launch"
+    def learn(self, lives: Iterable[Launch | End]) -> None:
+        """Learn of instances from RunInstances records, and of their ends from TerminateInstances records."""
+        for life in lives:
+            if isinstance(life, End):
+                self._ended[life.instance_id] = life.time
+            else:
+                self.add(
+                    Holder(
+                        life.instance_id,
+                        life.address,
+                        life.name,
+                        life.vpc_id,
+                        life.region,
+                        life.time,
+                        evidence="launch",
+                    )
                 )
-            )
 
     def notice(self, event: Event) -> None:
         """Learn the VPC of an endpoint from the record that made it."""
@@ -104,7 +114,7 @@ class Directory:
         could = [
             holder
             for holder in self._at.get(event.address, ())
-            if _in_region(holder, event.region) and (holder.since is None or holder.since <= event.time + _SLACK)
+            if _in_region(holder, event.region) and self._lived(holder, event.time)
         ]
         door = self._doors.get(event.endpoint_id)
         if door and door.vpc_id:
@@ -116,6 +126,10 @@ class Directory:
         if dated:
             return dated[-1]
         return could[0] if len({holder.instance_id for holder in could}) == 1 else None
+
+    def _lived(self, holder: Holder, time: datetime) -> bool:
+        ended = self._ended.get(holder.instance_id)
+        return (holder.since is None or holder.since <= time + _SLACK) and (ended is None or time <= ended + _SLACK)
 
 
 def _in_region(holder: Holder, region: str) -> bool:

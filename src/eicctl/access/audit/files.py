@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 from eicctl.access.audit.choice import Choice
 from eicctl.access.audit.logfile import DamagedError, Source, records_in
-from eicctl.access.audit.records import Event, Launch, event_of, launches_of
+from eicctl.access.audit.records import End, Event, Launch, ends_of, event_of, launches_of
 from eicctl.access.audit.store import EventStore
 from eicctl.aws.objects import Object, list_objects, open_objects
 from eicctl.aws.session import Session
@@ -68,7 +69,7 @@ class Reader:
         self._say = say
         self._warn = warn
         self._events: list[Event] = []
-        self._launches: list[Launch] = []
+        self._lives: list[Launch | End] = []
 
     def read(self, session: Session, places: tuple[str, ...]) -> Tally:
         """Read all log files in some places: files, folders, or `s3://BUCKET/PREFIX`.
@@ -106,9 +107,9 @@ class Reader:
 
     def _paths(self, place: Path) -> Iterator[Path]:
         if place.is_dir():
-            for path in sorted(place.rglob("*")):
-                if self._wants(str(path)) and path.is_file():
-                    yield path
+            for folder, folders, names in os.walk(place):
+                folders.sort()
+                yield from (Path(folder, name) for name in sorted(names) if self._wants(name))
         elif place.exists():
             yield place
         else:
@@ -148,11 +149,12 @@ class Reader:
         if (event := event_of(record)) and self._choice.may_need(event):
             self._events.append(event)
         else:
-            self._launches.extend(launches_of(record))
-        if len(self._events) + len(self._launches) >= BATCH:
+            self._lives.extend(launches_of(record))
+            self._lives.extend(ends_of(record))
+        if len(self._events) + len(self._lives) >= BATCH:
             self._keep()
 
     def _keep(self) -> None:
         self._store.add(self._events)
-        self._store.add_launches(self._launches)
-        self._events, self._launches = [], []
+        self._store.add_lives(self._lives)
+        self._events, self._lives = [], []

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from eicctl import settings
 from eicctl.access.audit.choice import Choice
 from eicctl.access.audit.directory import Directory, Door, Holder
 from eicctl.access.audit.join import AFTER, BEFORE, joined
-from eicctl.access.audit.records import CHANGES, LAUNCH, event_of, launches_of
+from eicctl.access.audit.records import CHANGES, END, LAUNCH, ends_of, event_of, launches_of
 from eicctl.access.audit.rows import Row
 from eicctl.access.audit.store import EventStore, Span
 from eicctl.aws import trail
@@ -24,7 +25,7 @@ from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.held import held_addresses
 from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError
+from eicctl.errors import EicctlError, LocalError
 
 LOOKUPS: tuple[trail.Attribute, ...] = (
     # One source has tunnels and pushed keys, so one look-up gives both.
@@ -39,7 +40,7 @@ LATE = timedelta(minutes=15)
 """How late an event may be delivered; a look-up is not complete for the time after."""
 
 HISTORY_PAGES = 10
-"""Pages of RunInstances that are looked through for instances that are gone: 500 launches, some 5 s."""
+"""Pages of RunInstances, and of TerminateInstances, that are looked through for instances that are gone; 5 s each."""
 
 CHECKPOINT_AGE = timedelta(days=1)
 """An interrupted look-up goes on within this time."""
@@ -79,7 +80,11 @@ def checkpoint(session: Session) -> EventStore:
     path = settings.state_dir() / f"audit-{place}.sqlite"
     if _age(path) > CHECKPOINT_AGE.total_seconds():
         path.unlink(missing_ok=True)
-    return EventStore(path)
+    try:
+        return EventStore(path)
+    except LocalError:  # damaged, or of another version
+        path.unlink(missing_ok=True)
+        return EventStore(path)
 
 
 def _age(path: Path) -> float:
@@ -185,11 +190,15 @@ def _search_launches(scope: Scope, region: str, unknown: set[str], directory: Di
         pages = trail.look_up(scope.session, region, ("EventName", LAUNCH), now - KEPT, now)
         for number, page in enumerate(pages, 1):
             found = [launch for record in page.records for launch in launches_of(record) if launch.address in unknown]
-            directory.learn(found, region)
+            directory.learn(found)
             left -= {launch.address for launch in found}
             scope.say(f"looking for instances that are gone: {len(unknown) - len(left)} of {len(unknown)} addresses")
             if not left or number == HISTORY_PAGES:
-                return
+                break
+        if len(left) < len(unknown):
+            ends = trail.look_up(scope.session, region, ("EventName", END), now - KEPT, now)
+            for page in islice(ends, HISTORY_PAGES):
+                directory.learn(end for record in page.records for end in ends_of(record))
     except EicctlError as error:
         scope.warn(f"{region}: instances that are gone have no names: {error.message}")
 

@@ -18,6 +18,7 @@ KEY = "SendSSHPublicKey"
 CHANGES = ("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "DeleteInstanceConnectEndpoint")
 EVENT_NAMES = (TUNNEL, KEY, *CHANGES)
 LAUNCH = "RunInstances"
+END = "TerminateInstances"
 
 LONGEST_TEXT = 2_000
 """Characters that are kept of a text; user agents and messages are as long as their writers want."""
@@ -107,6 +108,15 @@ class Launch:
     address: str
     vpc_id: str
     name: str
+    region: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An instance of a TerminateInstances record."""
+
+    instance_id: str
     time: datetime
 
 
@@ -147,7 +157,18 @@ def launches_of(record: object) -> Iterator[Launch]:
         instance_id, address = _text(item, "instanceId"), _text(item, "privateIpAddress")
         if time and instance_id and address:
             tags = {_text(tag, "key"): _text(tag, "value") for tag in _items(item, "tagSet")}
-            yield Launch(instance_id, address, _text(item, "vpcId"), tags.get("Name", ""), time)
+            where = _text(record, "awsRegion")
+            yield Launch(instance_id, address, _text(item, "vpcId"), tags.get("Name", ""), where, time)
+
+
+def ends_of(record: object) -> Iterator[End]:
+    """The instances that a TerminateInstances record has ended."""
+    if not isinstance(record, Mapping) or record.get("eventName") != END or record.get("errorCode"):
+        return
+    time = time_of(record.get("eventTime"))
+    for item in _items(record.get("requestParameters"), "instancesSet"):
+        if time and (instance_id := _text(item, "instanceId")):
+            yield End(instance_id, time)
 
 
 def time_of(value: object) -> datetime | None:

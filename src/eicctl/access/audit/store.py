@@ -11,21 +11,22 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eicctl.access.audit.records import Event, Launch, Principal
+from eicctl.access.audit.records import End, Event, Launch, Principal
 from eicctl.errors import LocalError
 
 _CACHE_KIB = 16 * 1024
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, time REAL, region TEXT, address TEXT, body TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (id TEXT UNIQUE, time REAL, region TEXT, address TEXT, body TEXT);
 CREATE TABLE IF NOT EXISTS launches (
-    instance TEXT, address TEXT, vpc TEXT, name TEXT, time REAL, UNIQUE (instance, address)
+    instance TEXT, address TEXT, vpc TEXT, name TEXT, region TEXT, time REAL, UNIQUE (instance, address)
 );
+CREATE TABLE IF NOT EXISTS ends (instance TEXT PRIMARY KEY, time REAL);
 CREATE TABLE IF NOT EXISTS spans (region TEXT, lookup TEXT, begins REAL, ends REAL);
 """
 _EVENT = tuple(field.name for field in fields(Event) if field.name not in ("id", "time", "principal"))
@@ -86,13 +87,14 @@ class EventStore:
         with self._writing() as db:
             return db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", rows).rowcount
 
-    def add_launches(self, launches: Iterable[Launch]) -> None:
-        """Keep instances of RunInstances records."""
-        rows = (
-            (found.instance_id, found.address, found.vpc_id, found.name, found.time.timestamp()) for found in launches
-        )
+    def add_lives(self, lives: Iterable[Launch | End]) -> None:
+        """Keep when instances were launched and ended."""
+        found = list(lives)
+        launches = [(*astuple(life)[:-1], life.time.timestamp()) for life in found if isinstance(life, Launch)]
+        ends = [(life.instance_id, life.time.timestamp()) for life in found if isinstance(life, End)]
         with self._writing() as db:
-            db.executemany("INSERT OR IGNORE INTO launches VALUES (?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR IGNORE INTO launches VALUES (?, ?, ?, ?, ?, ?)", launches)
+            db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
 
     def __len__(self) -> int:
         with self._lock:
@@ -115,13 +117,18 @@ class EventStore:
             first, last = self._db.execute("SELECT min(time), max(time) FROM events").fetchone()
         return None if first is None else (_time(first), _time(last))
 
-    def launches(self) -> list[Launch]:
-        """The instances of RunInstances records that have an address which an event names, oldest first."""
+    def lives(self) -> list[Launch | End]:
+        """When instances were launched, and ended, with an address that an event names."""
         with self._lock:
-            rows = self._db.execute(
+            launches = self._db.execute(
                 "SELECT * FROM launches WHERE address IN (SELECT address FROM events) ORDER BY time"
             ).fetchall()
-        return [Launch(instance, address, vpc, name, _time(time)) for instance, address, vpc, name, time in rows]
+            ends = self._db.execute("SELECT * FROM ends WHERE instance IN (SELECT instance FROM launches)").fetchall()
+        found: list[Launch | End] = [
+            Launch(instance, address, vpc, name, region, _time(time))
+            for instance, address, vpc, name, region, time in launches
+        ]
+        return found + [End(instance_id, _time(time)) for instance_id, time in ends]
 
     def addresses(self) -> set[tuple[str, str]]:
         """The regions and addresses that events name."""
@@ -137,12 +144,12 @@ class EventStore:
 
     def missing(self, region: str, lookup: str, span: Span) -> list[Span]:
         """Return the parts of a span of time that are not complete, newest first."""
+        query = "SELECT begins, ends FROM spans WHERE region = ? AND lookup = ? ORDER BY ends DESC"
         with self._lock:
-            rows = self._db.execute("SELECT begins, ends FROM spans WHERE region = ? AND lookup = ?", (region, lookup))
-            known = sorted(((_time(begins), _time(ends)) for begins, ends in rows), reverse=True)
+            known = [(_time(low), _time(high)) for low, high in self._db.execute(query, (region, lookup))]
         begins, ends = span
         gaps: list[Span] = []
-        for low, high in sorted(known, key=lambda pair: pair[1], reverse=True):
+        for low, high in known:
             if high < begins or low > ends:
                 continue
             if high < ends:
