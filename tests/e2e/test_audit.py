@@ -19,11 +19,11 @@ from tests.trail_records import tunnel
 
 @pytest.fixture(scope="module")
 def trail_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
-    """A local AWS with 400 past tunnels."""
+    """A local AWS with 250 past tunnels."""
     env = clean_env(tmp_path_factory.mktemp("audit"))
     found = start_local(env)
     yesterday = datetime.now(UTC) - timedelta(hours=20)
-    control(found, "events", {"Records": [tunnel(yesterday + timedelta(minutes=n), who="dev/ann") for n in range(400)]})
+    control(found, "events", {"Records": [tunnel(yesterday + timedelta(minutes=n), who="dev/ann") for n in range(250)]})
     yield found
     run_eicctl(env, "local", "down")
 
@@ -70,7 +70,7 @@ def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
     again = run_eicctl(env, "audit", "--output", "json", "--query", "length(@)")
     assert again.returncode == 0
     assert "going on with an interrupted look-up" in again.stderr.decode()
-    assert json.loads(again.stdout) == 400
+    assert json.loads(again.stdout) == 250
     assert not list((tmp_path / "eicctl" / "state").glob("audit-*.sqlite"))
 
 

@@ -45,7 +45,10 @@ class Guard:
         try:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
-            return _refuse(start_response, why, is_json="x-amz-target" in headers)
+            kind = (
+                "json" if "x-amz-target" in headers else "s3" if "/s3/" in headers.get("authorization", "") else "xml"
+            )
+            return _refuse(start_response, why, kind)
         token = CALLER.set(caller)
         origin = ORIGIN.set(Origin(environ.get("REMOTE_ADDR", ""), headers.get("user-agent", "")))
         try:
@@ -61,17 +64,16 @@ _PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
 _XML_CODES = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTokenException": "ExpiredToken"}
 
 
-def _refuse(start_response: StartResponse, why: Rejected, is_json: bool) -> Iterable[bytes]:
+def _refuse(start_response: StartResponse, why: Rejected, protocol: str) -> Iterable[bytes]:
     """Answer in the error form of the service's protocol; of the others, the query protocol's serves."""
-    if is_json:
+    if protocol == "json":
         kind = "application/x-amz-json-1.1"
         body = json.dumps({"__type": why.code, "message": why.message})
     else:
         kind = "text/xml"
         code, message = _XML_CODES.get(why.code, why.code), escape(why.message)
-        body = (
-            f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-            "<RequestID>refused</RequestID></Response>"
-        )
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        if protocol == "xml":
+            body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
     start_response("403 Forbidden", [("Content-Type", kind)])
     return [body.encode()]
