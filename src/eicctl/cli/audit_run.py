@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +24,7 @@ from eicctl.aws.trail import used_regions
 from eicctl.cli import report
 from eicctl.cli.audit_output import printer, show_rows
 from eicctl.cli.progress import Waiting
-from eicctl.errors import NetworkError, ThrottledError
+from eicctl.errors import EicctlError, NetworkError, ThrottledError
 
 _QUIET = 2.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -59,8 +59,8 @@ def from_files(session: Session, places: tuple[str, ...], task: Task) -> int:
         with Waiting("reading log files") as waiting:
             reader = Reader(store, task.choice, _progress(waiting), report.line)
             tally = reader.read(session, places)
-        older = f", {tally.skipped} older ones left out" if tally.skipped else ""
-        report.line(f"{tally.records:,} records in {tally.files:,} log files{older}")
+        older = f", older ones left out: {tally.skipped:,}" if tally.skipped else ""
+        report.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
         directory = Directory()
         directory.learn(store.lives())
         gaps = [f"{name} could not be read to its end" for name in tally.damaged]
@@ -80,13 +80,19 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
         with Waiting("looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
             scope = Scope(session, regions, _progress(waiting), report.line)
             until = min(task.choice.until or task.now, task.now)
-            failures = look_up(scope, store, (max(since, task.now - KEPT), until), task.now)
+            try:
+                failures = look_up(scope, store, (max(since, task.now - KEPT), until), task.now)
+            except EicctlError:
+                if len(store):
+                    report.line(_INTERRUPTED)
+                raise
             directory = known_addresses(scope, store, task.now)
         gaps = [f"{region} did not answer: {error.message}" for region, error in failures.items()]
         for gap in gaps:
             report.line(gap)
         if follow_every is not None:
-            return _follow(store, Follower(scope, task.choice, directory), task, follow_every)
+            silent = replace(scope, say=lambda _state: None)
+            return _follow(store, Follower(silent, task.choice, directory), task, follow_every)
         where = regions[0] if len(regions) == 1 else f"{len(regions)} regions"
         try:
             _deliver(store, directory, task, f"CloudTrail's event history of {where}", gaps)

@@ -59,6 +59,7 @@ span.bad{color:var(--refused);font-weight:600}
 .empty{color:var(--soft)}
 footer{font-size:13px;margin-top:24px}
 @media print{:root{--bg:#fff;--card:#fff;--line:#ccc;--text:#000;--soft:#444}body{font-size:11px}
+h1{font-size:20px}h2{font-size:14px}.card .n{font-size:19px}.items,.finding h3{font-size:11px}.card .l{font-size:11px}
 main{max-width:none;padding:0}tr{break-inside:avoid}
 section,.card{break-inside:avoid-page;border-radius:0;padding:10px 12px}section.long{break-inside:auto}
 thead{display:table-header-group}rect,.tag{print-color-adjust:exact;-webkit-print-color-adjust:exact}table{font-size:10px}
