@@ -45,6 +45,17 @@ def start(env: Env, *words: str) -> subprocess.Popen[str]:
     )
 
 
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    """Read what the command says until it says this."""
+    assert process.stderr
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if words in line:
+            return
+    pytest.fail(f"it has not said {words!r}: {said}")
+
+
 def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Press Ctrl-C; return the rest of the output."""
     process.send_signal(signal.SIGINT)
@@ -56,9 +67,8 @@ def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
     control(trail_aws, "settings", {"latency": 0.7})
     try:
         process = start(env)
-        assert process.stderr
         # Without a terminal the first line of progress comes after 2 s, when some pages are here.
-        assert "events, back to" in process.stderr.readline()
+        wait_for(process, "events, back to")
         out, err = interrupt(process)
     finally:
         control(trail_aws, "settings", {"latency": 0.0})
@@ -77,9 +87,8 @@ def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
 def test_following(trail_aws: Env, tmp_path: Path) -> None:
     env = trail_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
     process = start(env, "--follow", "--interval", "1", "--since", "1m", "--output", "json")
-    assert process.stderr
     assert process.stdout
-    assert "waiting for new events" in process.stderr.readline()
+    wait_for(process, "waiting for new events")
     control(trail_aws, "events", {"Records": [tunnel(datetime.now(UTC), who="ops/eve", error="AccessDeniedException")]})
     row = json.loads(process.stdout.readline())
     assert (row["Principal"], row["Outcome"]) == ("ops/eve", "denied")

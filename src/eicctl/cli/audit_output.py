@@ -69,7 +69,7 @@ def printer(output: str) -> Callable[[Row], None]:
         writer.writerow(COLUMNS)
 
         def show(row: Row) -> None:
-            writer.writerow([_harmless(cell) for cell in _cells(row)])
+            writer.writerow([_harmless(report.printable(cell)) for cell in _cells(row)])
             sys.stdout.flush()
 
         return show
