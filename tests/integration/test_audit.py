@@ -254,6 +254,17 @@ def test_a_tunnel_after_its_keys_row(emulator: Emulator, now: datetime, instance
 
 
 @pytest.mark.usefixtures("unpaced")
+def test_a_key_just_before_the_period(
+    emulator: Emulator, eicctl: Eicctl, now: datetime, instance_ids: dict[str, str]
+) -> None:
+    put(emulator, key(now - timedelta(hours=1, seconds=20), instance_ids["web-1"]))
+    put(emulator, tunnel(now - timedelta(minutes=59, seconds=50), "10.9.9.9"))
+    since = f"{now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    (row,) = rows(eicctl, "--since", since)
+    assert (row["InstanceName"], row["InstanceOSUser"]) == ("web-1", "ec2-user")
+
+
+@pytest.mark.usefixtures("unpaced")
 def test_a_report_of_the_event_history(emulator: Emulator, eicctl: Eicctl, now: datetime, tmp_path: Path) -> None:
     put(emulator, tunnel(now - timedelta(hours=1), who="dev/ann", error="AccessDeniedException"))
     file = tmp_path / "report.html"

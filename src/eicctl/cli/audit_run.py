@@ -16,6 +16,7 @@ from eicctl.access.audit.directory import Directory
 from eicctl.access.audit.files import Reader
 from eicctl.access.audit.follow import OVERLAP, Follower
 from eicctl.access.audit.gather import KEPT, Scope, checkpoint, known_addresses, look_up, rows_of
+from eicctl.access.audit.join import AFTER, BEFORE
 from eicctl.access.audit.page import Heading, page
 from eicctl.access.audit.store import EventStore
 from eicctl.access.audit.summary import OfficeHours, Summary
@@ -79,9 +80,10 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
             report.line(f"going on with an interrupted look-up: {len(store)} events are here already")
         with Waiting("looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
             scope = Scope(session, regions, _progress(waiting), report.line)
-            until = min(task.choice.until or task.now, task.now)
+            # A little more than is asked for, for the keys of tunnels at its edges.
+            span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
             try:
-                failures = look_up(scope, store, (max(since, task.now - KEPT), until), task.now)
+                failures = look_up(scope, store, span, task.now)
             except EicctlError:
                 if len(store):
                     report.line(_INTERRUPTED)
