@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.access.audit.directory import Directory, Door, Holder
@@ -125,6 +125,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_no_tunnel_is_lost_and_order_is_kept(parts: list[tuple[str, int, str]]) -> None:
     events: list[Event] = []

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.access.audit import logfile
@@ -44,6 +44,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 RECORDS = st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=5)
 
 
+@settings(deadline=None)
 @given(RECORDS, st.integers(1, 40), st.booleans(), st.sampled_from([None, 2]), st.booleans())
 def test_any_records_in_any_pieces(
     records: list[Any], size: int, packed: bool, indent: int | None, ascii_only: bool
@@ -53,6 +54,7 @@ def test_any_records_in_any_pieces(
     assert list(records_in(Dribble(data, size))) == json.loads(text.decode("utf-8", "replace"))["Records"]
 
 
+@settings(deadline=None)
 @given(RECORDS.filter(bool), st.data())
 def test_any_cut_gives_what_is_whole(records: list[Any], data: st.DataObject) -> None:
     text = json.dumps({"Records": records}).encode()

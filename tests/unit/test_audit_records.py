@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.access.audit.records import EVENT_NAMES, ends_of, event_of, launches_of, time_of
@@ -122,6 +122,7 @@ def odd_records(draw: st.DrawFn) -> Any:
     return found
 
 
+@settings(deadline=None)
 @given(odd_records() | ANYTHING)
 def test_no_record_is_fatal(found: Any) -> None:
     list(launches_of(found))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.access.audit import summary as limits
@@ -160,6 +160,7 @@ def test_a_page_of_nothing() -> None:
     assert "Nothing." in page(summed([]), HEADING)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_an_element_holds_any_text(content: str, value: str) -> None:
     text = element("p", content, title=value)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.access.audit.records import End, event_of, launches_of
@@ -69,6 +69,7 @@ def test_a_file_that_is_something_else(tmp_path: Path) -> None:
         EventStore(path)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), max_size=8))
 def test_what_is_missing_is_what_no_span_covers(pairs: list[tuple[int, int]]) -> None:
     spans = [(min(pair), max(pair)) for pair in pairs]
