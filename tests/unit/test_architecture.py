@@ -94,7 +94,21 @@ def test_help_loads_little(args: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "policy", "doctor", "coverage", "local", "demo"],
+    [
+        "tunnel",
+        "forward",
+        "db",
+        "proxy",
+        "ssh",
+        "create-endpoint",
+        "policy",
+        "audit",
+        "up",
+        "doctor",
+        "coverage",
+        "local",
+        "demo",
+    ],
 )
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}

@@ -1,1 +1,1 @@
-"""Who may reach what: the evaluation of network rules, and what is built on it."""
+"""Who may reach what, and who has: network rules, policies, and the audit."""

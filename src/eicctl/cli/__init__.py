@@ -33,6 +33,7 @@ COMMANDS = {
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
     "doctor": "Find out why a target cannot be reached, and what mends it.",
     "policy": "IAM policies of least privilege: write, examine, check.",
+    "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
