@@ -21,11 +21,12 @@ ALLOWED = {
     "files": {"errors"},
     "aws": {"errors", "model", "settings", "files"},
     "tunnel": {"errors", "model", "settings", "files"},
+    "rdp": {"errors", "model", "settings", "files"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"aws", "tunnel", "errors", "model", "settings", "files"},
-    "agent": {"ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
+    "agent": {"rdp", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "emulator": {"errors", "settings", "files"},
-    "cli": {"agent", "access", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
+    "cli": {"agent", "access", "rdp", "ssh", "aws", "tunnel", "emulator", "errors", "model", "settings", "files"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -84,6 +85,6 @@ def test_help_loads_little(args: list[str]) -> None:
     assert not loaded_by(*args) & {"boto3", "botocore", "websockets", "rich", "asyncio", "ssl"}
 
 
-@pytest.mark.parametrize("command", ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "local", "demo"])
+@pytest.mark.parametrize("command", ["tunnel", "forward", "db", "rdp", "proxy", "ssh", "create-endpoint", "local", "demo"])
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}

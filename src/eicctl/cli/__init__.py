@@ -25,6 +25,7 @@ COMMANDS = {
     "tunnel": "Listen on a local port and carry each connection to the target.",
     "forward": "Forward local ports to any port, through SSH on an instance.",
     "db": "Connect a local port to a database, directly or through an instance.",
+    "rdp": "Open a Remote Desktop session through the endpoint; it ends with the client.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
