@@ -59,8 +59,8 @@ def command(
 ) -> int:
     """Open a Remote Desktop session through the endpoint; it ends with the client.
 
-    With --key-file, the administrator's password is fetched, decrypted, and given to FreeRDP on its stdin. Other clients
-    ask for it: --print-password shows it.
+    With --key-file, the administrator's password is fetched, decrypted, and given to FreeRDP on its stdin. Other
+    clients ask for it: --print-password shows it.
 
     \b
     Examples:
