@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import shutil
 import signal
 import socket
@@ -71,7 +72,7 @@ def running(words: list[str], **options: object) -> Iterator[subprocess.Popen[by
 def certificate(folder: Path) -> tuple[Path, Path]:
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "desk")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
         .not_valid_after(now + datetime.timedelta(days=1))
@@ -98,13 +99,13 @@ def xrdp(tmp_path: Path) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     ini = tmp_path / "xrdp.ini"
-    ini.write_text(
-        f"[Globals]\nini_version=1\nfork=false\nport=tcp://127.0.0.1:{port}\nsecurity_layer=tls\n"
-        f"certificate={cert}\nkey_file={key}\nssl_protocols=TLSv1.2, TLSv1.3\nmax_bpp=24\nblue=009cb5\n"
-        "ls_title=desk\nls_width=350\nls_height=430\nls_bg_color=dedede\n"
-        "[Logging]\nLogFile=/dev/null\nLogLevel=INFO\nEnableSyslog=false\nEnableConsole=true\n"
-        "[Xorg]\nname=Xorg\nlib=libxup.so\nusername=ask\npassword=ask\nport=-1\ncode=20\n"
-    )
+    # Debian's own settings, with what a user without rights may use.
+    ours = {"port": f"tcp://127.0.0.1:{port}", "certificate": cert, "key_file": key, "fork": "false"}
+    ours |= {"security_layer": "tls", "LogFile": tmp_path / "xrdp-own.log", "EnableSyslog": "false"}
+    text = Path("/etc/xrdp/xrdp.ini").read_text()
+    for name, value in ours.items():
+        text = re.sub(rf"(?m)^{name}=.*$", f"{name}={value}", text, count=1)
+    ini.write_text(text)
     program = find_program("xrdp")
     assert program
     log = tmp_path / "xrdp.log"
