@@ -60,7 +60,7 @@ def _read_key(path: Path, ask: Ask) -> RSAPrivateKey:
             key = load(content, None)
         except TypeError:  # it has a passphrase
             key = load(content, ask(str(path)).encode())
-    except (ValueError, UnsupportedAlgorithm):
+    except (TypeError, ValueError, UnsupportedAlgorithm):  # TypeError: an empty passphrase
         raise LocalError(f"cannot read the private key {path}", hint="wrong passphrase, or no PEM file?") from None
     if not isinstance(key, RSAPrivateKey):
         raise UsageError(f"{path} is no RSA key", hint="EC2 encrypts passwords for RSA key pairs only")
