@@ -26,6 +26,7 @@ COMMANDS = {
     "tunnel": "Listen on a local port and carry each connection to the target.",
     "forward": "Forward local ports to any port, through SSH on an instance.",
     "db": "Connect a local port to a database, directly or through an instance.",
+    "rdp": "Open a Remote Desktop session through the endpoint; it ends with the client.",
     "up": "Open named tunnels, and keep them open.",
     "ps": "List the tunnels that are open in the background.",
     "logs": "Show the log of a named tunnel.",

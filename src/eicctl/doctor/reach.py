@@ -20,9 +20,6 @@ from eicctl.tunnel.way import Way, walk
 RETRY_BUDGET = 3.0
 """Seconds for which a tunnel that fails for a passing reason is tried again."""
 
-_RDP_REQUEST = bytes.fromhex("030000130ee000000000000100080003000000")
-"""An X.224 connection request with TLS (MS-RDPBCGR 2.2.1.1): an RDP server answers it, and does not speak first."""
-
 
 def look_at_way(dns_name: str, ca_bundle: str | None) -> Outcome:
     """Whether DNS, TCP and TLS lead from here to an endpoint."""
@@ -121,7 +118,7 @@ def look_at_ways(endpoints: Sequence[Endpoint], names: Sequence[str], ca_bundle:
 def look_at_tunnel(dialer: Dialer) -> Outcome:
     """Open a tunnel and wait for the target's first bytes."""
     target = dialer.target
-    greeting = _RDP_REQUEST if target.remote_port == 3389 and target.platform == "windows" else b""
+    greeting = RDP_REQUEST if target.remote_port == 3389 and target.platform == "windows" else b""
     try:
         found = probe(dialer, greeting=greeting, retry_budget=RETRY_BUDGET)
     except TargetUnreachableError as error:

@@ -6,7 +6,17 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import backends, console, dependencies, instances, keys, sessions, simulation, trail
+from eicctl.emulator.control import (
+    backends,
+    console,
+    dependencies,
+    instances,
+    keys,
+    passwords,
+    sessions,
+    simulation,
+    trail,
+)
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
@@ -38,6 +48,7 @@ class Actions:
                 "modify_instance_connect_endpoint": self._change("ModifyInstanceConnectEndpoint", self.modify),
                 "delete_instance_connect_endpoint": self._change("DeleteInstanceConnectEndpoint", self.delete),
                 "get_console_output": self._bound(self.console_output),
+                "get_password_data": self._bound(self.password_data),
             },
             instance_connect={
                 "send_ssh_public_key": self._bound(
@@ -146,6 +157,14 @@ class Actions:
                 "Output": base64.b64encode(text.encode()).decode(),
             }
         )
+
+    def password_data(self, response: Any) -> ActionResult:
+        """GetPasswordData."""
+        instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
+        if response._get_param("DryRun", False):
+            raise dry_run_succeeds()
+        data = passwords.data(response.ec2_backend, instance)
+        return ActionResult({"InstanceId": instance.id, "Timestamp": self._state.now(), "PasswordData": data})
 
     def send_key(self, response: Any) -> ActionResult:
         """SendSSHPublicKey."""

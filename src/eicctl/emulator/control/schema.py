@@ -237,6 +237,7 @@ class _VpcReader:
             ec2_instance_connect=table.get("ec2_instance_connect", bool, True),
             authorized_keys=table.strings("authorized_keys"),
             tags=table.mapping("tags"),
+            key_name=table.text("key_name", ""),
         )
         table.done()
         return instance

@@ -168,6 +168,8 @@ class _VpcSeeder:
             tags={"instance": {"Name": name, **spec.tags}},
         )
         instance = reservation.instances[0]
+        # The pair need not be there: the user makes it, and has the private key then.
+        instance.key_name = spec.key_name or None
         if spec.state == "stopped":
             instance.stop()
         elif spec.state == "terminated":

@@ -56,6 +56,7 @@ class InstanceSpec:
     ec2_instance_connect: bool
     authorized_keys: tuple[str, ...]
     tags: Mapping[str, str]
+    key_name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,176 @@
+"""`eicctl rdp`: Remote Desktop through a tunnel."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options, report
+from eicctl.errors import INTERRUPTED, LocalError, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.model import Target, TargetRequest
+    from eicctl.rdp.clients import Client
+    from eicctl.rdp.file import Connection
+    from eicctl.tunnel.listener import Listener
+
+
+@click.command
+@options.with_request
+@click.option("--launch/--no-launch", default=True, help="Start a client (default), or only open the tunnel.")
+@click.option("--client", metavar="NAME", help="xfreerdp, wlfreerdp, remmina, mstsc, open, …; default: the platform's.")
+@click.option("--user", default="Administrator", show_default=True, metavar="NAME", help="User to log in as.")
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="Private key of the instance's key pair, to decrypt the administrator's password.",
+)
+@click.option("--print-password", is_flag=True, help="Print the administrator's password and end. Needs --key-file.")
+@click.option(
+    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.rdp", help="Keep the connection file."
+)
+@click.option(
+    "--local-port", type=click.IntRange(0, 65535), default=0, help="Local port to listen on; default: 0, a free one."
+)
+@click.option(
+    "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
+)
+@options.with_session
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    launch: bool,
+    client: str | None,
+    user: str,
+    key_file: Path | None,
+    print_password: bool,
+    save: Path | None,
+    local_port: int,
+    max_tunnel_duration: int | None,
+) -> int:
+    """Open a Remote Desktop session through the endpoint; it ends with the client.
+
+    With --key-file, the administrator's password is fetched, decrypted, and given to FreeRDP on its stdin. Other
+    clients ask for it: --print-password shows it.
+
+    \b
+    Examples:
+      eicctl rdp win-1 --key-file ~/.ssh/windows.pem
+      eicctl rdp win-1 --key-file ~/.ssh/windows.pem --print-password
+      eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
+    """
+    from eicctl.cli.target import resolve_target
+    from eicctl.rdp.clients import find_client
+    from eicctl.rdp.file import Connection, check_user
+    from eicctl.tunnel.bind import bind_tcp
+
+    check_user(user)
+    if print_password:
+        click.echo(_password(session, resolve_target(session, request), key_file, needed=True))
+        return 0
+    chosen = find_client(sys.platform, client or "") if launch else None
+    with contextlib.ExitStack() as cleanup:
+        sockets = bind_tcp(local_port, None)
+        for sock in sockets:
+            cleanup.callback(sock.close)
+        target = resolve_target(session, request)
+        password = _password(session, target, key_file) if chosen else None
+        connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
+        file = _write(cleanup, connection, save)
+        listener = _listener(session, target, sockets, max_tunnel_duration)
+        if chosen is None:
+            return _serve(listener)
+        return _serve_client(listener, chosen, connection, file, password)
+
+
+def _password(session: Session, target: Target, key_file: Path | None, *, needed: bool = False) -> str | None:
+    """Return the administrator's password, or None where the client is to ask for one."""
+    from eicctl.aws.passwords import key_name, password_data
+    from eicctl.rdp.password import decrypt
+
+    if key_file and target.instance_id:
+        return decrypt(password_data(session, target.instance_id), key_file, _passphrase)
+    if key_file:
+        raise UsageError(f"{target.label} is no known instance: EC2 has no password of it", hint="leave --key-file out")
+    name = key_name(session, target.instance_id) if target.instance_id and target.platform == "windows" else ""
+    hint = (
+        f"--key-file with the private key of {name}" if name else "--key-file with the key of the instance's key pair"
+    )
+    if needed:
+        raise UsageError("the password cannot be decrypted without a key", hint=hint)
+    if name:
+        report.line(f"the client asks for the password; eicctl fetches it with {hint}")
+    return None
+
+
+def _passphrase(path: str) -> str:
+    answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    return answer
+
+
+def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None) -> Path:
+    """Write the connection file: where the user wants to keep it, or in a folder that goes at the end."""
+    from eicctl.files import write_whole
+    from eicctl.rdp.file import file_text
+    from eicctl.ssh.keys import private_folder
+
+    path = save or cleanup.enter_context(private_folder()) / "connection.rdp"
+    write_whole(path, file_text(connection))
+    return path
+
+
+def _listener(session: Session, target: Target, sockets: Sequence[socket], duration: int | None) -> Listener:
+    from eicctl.cli.tunnel_events import events_for
+    from eicctl.tunnel.dial import Dialer
+    from eicctl.tunnel.listener import Listener
+
+    events = events_for("text", target)
+    events.listening(sockets)
+    return Listener(Dialer(target, session.credentials, session.ca_bundle, duration), sockets, events)
+
+
+def _serve(listener: Listener) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    import asyncio
+
+    from eicctl.cli.until import interrupted
+
+    async def main() -> None:
+        await listener.serve(interrupted())
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
+    return INTERRUPTED
+
+
+def _serve_client(listener: Listener, client: Client, connection: Connection, file: Path, password: str | None) -> int:
+    """Serve until the client ends, or Ctrl-C ends it."""
+    import asyncio
+
+    from eicctl.cli.until import interrupted
+    from eicctl.rdp.launch import serve_client
+
+    if password is not None and not client.takes_password:
+        report.line(f"{client.name} asks for the password: eicctl rdp --print-password shows it")
+        password = None
+    words = client.command(connection, file, with_password=password is not None)
+
+    async def main() -> int | None:
+        return await serve_client(listener, interrupted(), words, password)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        code = runner.run(main())
+    if code is None:
+        return INTERRUPTED
+    if not client.ended_well(code):
+        raise LocalError(f"{client.name} ended with exit code {code}", hint="what it wrote above tells why")
+    return 0

@@ -1,0 +1,1 @@
+"""Remote Desktop: connection files, the platform's clients, and the administrator's password."""

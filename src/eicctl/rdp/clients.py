@@ -1,0 +1,80 @@
+"""Clients of Remote Desktop: which there is, and how each is started.
+
+A password goes to FreeRDP's stdin (`/from-stdin:force` reads it before the connection, in versions 2 and 3). The others
+take none from outside without keeping it, and ask for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eicctl.errors import LocalError, UsageError
+from eicctl.rdp.file import Connection, title
+
+FREERDP = ("xfreerdp3", "xfreerdp", "wlfreerdp3", "wlfreerdp", "sdl-freerdp3", "sdl-freerdp")
+CLIENTS = (*FREERDP, "remmina", "mstsc", "open")
+
+_ENDED_WELL = (0, 1, 2, 11, 12)
+"""FreeRDP's exit codes for a session that was ended, by the user or by the server at a logoff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client: its name in `CLIENTS`, and its program."""
+
+    name: str
+    program: str
+
+    @property
+    def takes_password(self) -> bool:
+        """Whether it reads the password from its stdin."""
+        return self.name in FREERDP
+
+    def command(self, connection: Connection, file: Path, *, with_password: bool) -> list[str]:
+        """Return the words that start it. They hold no password."""
+        if self.name in FREERDP:
+            words = [
+                self.program,
+                f"/v:{connection.address}:{connection.port}",
+                f"/u:{connection.user}",
+                f"/t:{title(connection.label)}",
+                "/cert:ignore",
+                "+clipboard",
+            ]
+            return [*words, "/from-stdin:force"] if with_password else words
+        options = {"remmina": ["-c"], "open": ["-W"]}.get(self.name, [])
+        return [self.program, *options, str(file)]
+
+    def ended_well(self, code: int) -> bool:
+        """Whether an exit code means that a session took place and was ended."""
+        return code in _ENDED_WELL if self.name in FREERDP else code == 0
+
+
+def find_client(platform: str, wanted: str = "", find: Callable[[str], str | None] = shutil.which) -> Client:
+    """Return the client to use.
+
+    Args:
+        platform: As `sys.platform`.
+        wanted: A name in `CLIENTS`; empty for the first of the platform's that is there.
+        find: Returns a program's path, or None.
+
+    Raises:
+        UsageError: `wanted` is unknown.
+        LocalError: There is none.
+    """
+    if wanted and wanted not in CLIENTS:
+        raise UsageError(f"there is no client {wanted!r}", hint=f"one of {', '.join(CLIENTS)}")
+    usual = {"darwin": ("open",), "win32": ("mstsc",)}.get(platform, (*FREERDP, "remmina"))
+    for name in (wanted,) if wanted else usual:
+        if program := find(name):
+            return Client(name, program)
+    install = {"darwin": "install the Windows App", "win32": "mstsc is part of Windows"}.get(
+        platform, "install FreeRDP (Debian: freerdp2-x11 or freerdp3-x11)"
+    )
+    what = f"the client {wanted}" if wanted else "a Remote Desktop client"
+    raise LocalError(
+        f"cannot find {what}", hint=f"{install}; --no-launch opens the tunnel only, for a client that you start"
+    )
