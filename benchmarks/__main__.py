@@ -154,4 +154,5 @@ def main() -> None:
     print(f"\n`eicctl --help`: {help_time():.0f} ms")
 
 
-main()
+if __name__ == "__main__":
+    main()

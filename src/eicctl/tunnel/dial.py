@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame
 from websockets.http11 import Response
+from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from eicctl.errors import EicctlError, NetworkError, UsageError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
+from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 
@@ -33,9 +34,7 @@ CONNECT_TIMEOUT = 10.0
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
 
-MAX_FRAME = 16 * 2**20
-"""Longest message, in bytes, that is taken from the service. AWS's client sends at most 65,000; its server's limit
-is not documented, so this one only guards memory."""
+_END_OF_HEAD = b"\r\n\r\n"
 
 _log = logging.getLogger(__name__)
 
@@ -47,16 +46,17 @@ _silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
 class Link:
     """An open websocket to the service. The stream does not block.
 
-    `early` holds the frames that came together with the handshake's answer.
+    `frames` reads what the service sends; `early` is what came of it together with the handshake's answer.
     """
 
     stream: SecureSocket
     protocol: ClientProtocol
+    frames: IncomingFrames
     target: Target
     request_id: str
     max_duration: int
     opened: float
-    early: list[Frame] = field(default_factory=list)
+    early: bytes = b""
 
 
 @dataclass
@@ -133,7 +133,7 @@ class Dialer:
     def _handshake(self, stream: SecureSocket) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
         url = presign(self.target, self.credentials(), max_tunnel_duration=self.max_tunnel_duration)
-        protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_silent)
+        protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_silent)
         protocol.send_request(protocol.connect())
         try:
             stream.send(b"".join(protocol.data_to_send()))
@@ -151,6 +151,7 @@ class Dialer:
         return Link(
             stream=stream,
             protocol=protocol,
+            frames=IncomingFrames(protocol),
             target=self.target,
             request_id=headers.get("x-amzn-requestid", ""),
             max_duration=self.max_tunnel_duration or MAX_TUNNEL_DURATION,
@@ -175,18 +176,28 @@ def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int)
     return stream
 
 
-def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, list[Frame]]:
-    """Read until the server has answered the handshake; return the answer and the frames that came with it."""
+def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
+    """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
+    seen = b""
     while True:
         ended = False
+        rest = b""
         try:
-            protocol.receive_data(stream.receive() or b"")  # type: ignore[arg-type] # it extends a bytearray
+            data = bytes(stream.receive() or b"")
         except EOFError:
             ended = True
             protocol.receive_eof()
+        else:
+            seen += data
+            end = seen.find(_END_OF_HEAD)
+            size = len(data) if end < 0 else max(0, end + len(_END_OF_HEAD) - len(seen) + len(data))
+            protocol.receive_data(data[:size])
+            rest = data[size:]
+            if rest and protocol.state is not OPEN:  # a refusal's body
+                protocol.receive_data(rest)
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
-            return response, [event for event in events[1:] if isinstance(event, Frame)]
+            return response, rest
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
 
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.tunnel import failures
@@ -50,14 +49,12 @@ def probe(dialer: Dialer) -> Probe:
 def _first_bytes(link: Link) -> bytes:
     wait = WAIT.get(link.target.remote_port, WAIT_OTHERWISE)
     deadline = time.monotonic() + wait
-    frames = link.early
+    data: memoryview | None = memoryview(link.early)
     banner = b""
     while not banner:
-        for frame in frames:
-            if frame.opcode is Opcode.BINARY:
-                banner += frame.data
-            elif frame.opcode is Opcode.CLOSE and (error := _refused(link)):
-                raise error
+        banner = b"".join(link.frames.receive(data)) if data else b""
+        if not banner and (error := _refused(link)):
+            raise error
         left = deadline - time.monotonic()
         if banner or left <= 0:
             break
@@ -68,14 +65,12 @@ def _first_bytes(link: Link) -> bytes:
             break
         except OSError as broken:
             raise NetworkError(f"the connection to the endpoint broke: {broken}", transient=True) from broken
-        link.protocol.receive_data(data or b"")  # type: ignore[arg-type] # it extends a bytearray
-        frames = [event for event in link.protocol.events_received() if isinstance(event, Frame)]
     _say_goodbye(link)
     return banner
 
 
 def _refused(link: Link) -> EicctlError | None:
-    close = link.protocol.close_rcvd
+    close = link.frames.closed
     if close is None:
         return None
     lived = time.monotonic() - link.opened

@@ -99,15 +99,15 @@ class SecureSocket:
         """
         if data:
             self._tls.write(data)
-        fresh = self._outgoing.read()
-        self._unsent = memoryview(bytes(self._unsent) + fresh if self._unsent else fresh)
         return self.flush()
 
     def flush(self) -> bool:
         """Send what `send` has left over; return whether nothing is left now."""
         try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+            while self._unsent or self._outgoing.pending:
+                encrypted = self._unsent or memoryview(self._outgoing.read())
+                self._unsent = encrypted  # in case that the kernel takes nothing
+                self._unsent = encrypted[self._sock.send(encrypted) :]
         except BlockingIOError:
             return False
         return True
