@@ -222,8 +222,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, and print the table with what it was measured on."""
     chosen = arguments()
+    today = datetime.datetime.now(datetime.UTC)
     lines = [
-        f"`{shlex.join(['python', '-m', 'benchmarks', *sys.argv[1:]])}`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, "
+        f"`{shlex.join(['python', '-m', 'benchmarks', *sys.argv[1:]])}`, {today:%Y-%m-%d}, "
         f"{platform.platform()}, Python {platform.python_version()}, "
         f"load at the start {Path('/proc/loadavg').read_text().split()[0]}.",
         "",
