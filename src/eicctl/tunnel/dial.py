@@ -75,6 +75,7 @@ class Dialer:
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
     _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict, repr=False)
     _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def open(self, *, retry_budget: float = RETRY_BUDGET, waiting: Callable[[EicctlError], None] | None = None) -> Link:
@@ -109,16 +110,20 @@ class Dialer:
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            stream = _secured(context, sock, host, port)
+            stream = _secured(context, sock, host, port, self._sessions.get((host, port)))
             secured = time.monotonic()
             link = self._handshake(stream)
+            # By now the server has sent its ticket; the next dial spares both sides the certificate.
+            if session := stream.session:
+                self._sessions[host, port] = session
         except BaseException:
             sock.close()
             raise
         _log.debug(
-            "opened %s in %.0f ms (TCP %.0f, TLS %.0f, handshake %.0f), request ID %s",
+            "opened %s in %.0f ms (TCP %.0f, TLS %.0f%s, handshake %.0f), request ID %s",
             self.target.label,
             *(1000 * s for s in (link.opened - started, connected - started, secured - connected)),
+            " resumed" if stream.resumed else "",
             1000 * (link.opened - secured),
             link.request_id or "none",
         )
@@ -160,9 +165,11 @@ class Dialer:
         )
 
 
-def _secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
+def _secured(
+    context: ssl.SSLContext, sock: socket.socket, host: str, port: int, session: ssl.SSLSession | None
+) -> SecureSocket:
     try:
-        stream = SecureSocket(sock, context, host)
+        stream = SecureSocket(sock, context, host, session)
         stream.handshake()
     except ssl.SSLCertVerificationError as error:
         raise NetworkError(
