@@ -211,7 +211,7 @@ def arguments() -> argparse.Namespace:
         metavar=("NAME", "LISTEN", "STDIO"),
         help="one more client, as command lines with {port}, {endpoint}; LISTEN may be empty",
     )
-    parser.add_argument("--warm", metavar="COMMAND", help="`eicctl proxy` by the background process, for one more row")
+    parser.add_argument("--warm", metavar="COMMAND", help="another command for `eicctl proxy`, as one more row")
     parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name} too")
     chosen = parser.parse_args()
     if unknown := set(chosen.only) - set(GROUPS):
