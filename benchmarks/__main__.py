@@ -1,33 +1,45 @@
-"""Measure the clients and print one table: medians, and each as a ratio to the plain script's."""
+"""Measure the clients and print one table: medians of the rounds, and each as a ratio to the plain script's.
+
+`python -m benchmarks --help` tells how to choose rows, rounds and further clients.
+"""
 
 from __future__ import annotations
 
-import os
+import argparse
+import datetime
+import platform
 import random
+import shlex
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.crowd import crowds, stalls
+from benchmarks.process import Measures, cpu_seconds, repeat, resident
 from benchmarks.world import TRANSFER, Client, connect, free_port, world
 
-Measures = dict[str, float]
-ROUNDS = 3
+GROUPS = ("stdio", "listen", "trips", "bulk", "crowd", "stall", "help", "login")
+RESULTS = Path(__file__).with_name("RESULTS.md")
+BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
-def stdio(client: Client, env: dict[str, str]) -> Measures:
+def stdio(words: list[str], env: dict[str, str]) -> Measures:
     """First byte in ProxyCommand mode, and the time from EOF to the end of the process."""
     first, end = [], []
     for _ in range(9):
         started = time.perf_counter()
-        process = subprocess.Popen(client.stdio, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin
         assert process.stdout
         process.stdin.write(b"e")
         process.stdin.flush()
-        process.stdout.read(1)
+        if process.stdout.read(1) != b"!":
+            raise RuntimeError(f"no answer through {shlex.join(words)}")
         first.append(time.perf_counter() - started)
         started = time.perf_counter()
         process.stdin.close()
@@ -40,34 +52,51 @@ def stdio(client: Client, env: dict[str, str]) -> Measures:
     }
 
 
-def listener(client: Client, env: dict[str, str]) -> Measures:
-    """A listener: connect, round trip, keystroke, bulk, memory."""
+@contextmanager
+def running(client: Client, env: dict[str, str]) -> Iterator[tuple[int, int, float]]:
+    """A listener of a client: its port, its process, and the ms that it took to listen."""
     port = free_port()
+    started = time.perf_counter()
     words = [word.format(port=port) for word in client.listen]
     process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        connect(port, b"e").close()
-        return {
-            "connect to first byte, ms": 1000 * statistics.median(repeat(lambda: connect(port, b"e").close(), 50)),
-            **round_trips(port),
-            **bulk(port, process.pid),
-        }
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                if process.poll() is not None or time.perf_counter() - started > 30:
+                    raise RuntimeError(f"{client.name} does not listen: {shlex.join(words)}") from None
+                time.sleep(0.002)
+        yield port, process.pid, 1000 * (time.perf_counter() - started)
     finally:
         process.terminate()
         process.wait()
 
 
-def repeat(action: Callable[[], None], times: int) -> list[float]:
-    """Time an action several times."""
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - started)
-    return taken
+def listener(client: Client, env: dict[str, str], chosen: argparse.Namespace) -> Measures:
+    """The rows of a listener."""
+    only = chosen.only
+    found: Measures = {}
+    with running(client, env) as (port, pid, start):
+        connect(port, b"e").close()
+        if "listen" in only:
+            opened = repeat(lambda: connect(port, b"e").close(), 50)
+            found |= {"start to listening, ms": start, "connect to first byte, ms": 1000 * statistics.median(opened)}
+            found["idle memory, MB"] = resident(pid) / 1e6
+        if "trips" in only:
+            found |= round_trips(port, chosen.keystrokes)
+        if "bulk" in only:
+            found |= bulk(port, pid)
+        if "stall" in only:
+            found |= stalls(port, pid)
+    if "crowd" in only:
+        with running(client, env) as (port, pid, _):
+            found |= crowds(port, pid, chosen.crowds)
+    return found
 
 
-def round_trips(port: int) -> Measures:
+def round_trips(port: int, keystrokes: int) -> Measures:
     """One byte there and back: at once, and after a pause as of somebody typing."""
     with connect(port, b"e") as sock:
 
@@ -77,24 +106,27 @@ def round_trips(port: int) -> Measures:
 
         at_once = sorted(repeat(trip, 2000))
         typed = []
-        for _ in range(40):
+        for _ in range(keystrokes):
             time.sleep(random.uniform(0.08, 0.2))
             typed += repeat(trip, 1)
+    typed.sort()
     return {
         "round trip p50, ms": 1000 * at_once[len(at_once) // 2],
         "round trip p99, ms": 1000 * at_once[int(len(at_once) * 0.99)],
-        "keystroke p99, ms": 1000 * sorted(typed)[-1],
+        "keystroke p50, ms": 1000 * typed[len(typed) // 2],
+        "keystroke p99, ms": 1000 * typed[int(len(typed) * 0.99)],
     }
 
 
 def bulk(port: int, pid: int) -> Measures:
     """Bulk transfers both ways, with the client's CPU time."""
-    idle = resident(pid)
     with connect(port, b"d") as sock:
         cpu, started = cpu_seconds(pid), time.perf_counter()
         buffer, left = bytearray(2**18), TRANSFER
         while left > 0:
-            left -= sock.recv_into(buffer)
+            if not (size := sock.recv_into(buffer)):
+                raise RuntimeError("the transfer ended early")
+            left -= size
         down, down_cpu = time.perf_counter() - started, cpu_seconds(pid) - cpu
     with connect(port, b"u") as sock:
         cpu, started = cpu_seconds(pid), time.perf_counter()
@@ -108,50 +140,114 @@ def bulk(port: int, pid: int) -> Measures:
         "down, CPU-s/GB": down_cpu * 1e9 / TRANSFER,
         "up, s/GB": up * 1e9 / TRANSFER,
         "up, CPU-s/GB": up_cpu * 1e9 / TRANSFER,
-        "memory before bulk, MB": idle / 1e6,
     }
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident(pid: int) -> int:
-    """Resident memory of a process in bytes (Linux)."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def help_time() -> float:
+def help_time(env: dict[str, str]) -> float:
     """`eicctl --help`, in ms."""
     eicctl = str(Path(sys.executable).with_name("eicctl"))
 
     def run() -> None:
-        subprocess.run([eicctl, "--help"], capture_output=True, check=True)
+        subprocess.run([eicctl, "--help"], env=env, capture_output=True, check=True)
 
+    run()
     return 1000 * statistics.median(repeat(run, 11))
 
 
+def measured(clients: list[Client], env: dict[str, str], chosen: argparse.Namespace) -> dict[str, list[Measures]]:
+    """Measure the clients in turns, so that what else the machine does falls on all."""
+    runs: dict[str, list[Measures]] = {client.name: [] for client in clients}
+    for number in range(chosen.rounds):
+        print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
+        for client in clients:
+            found: Measures = {}
+            if "stdio" in chosen.only:
+                found |= stdio(client.stdio, env)
+                if client.name == "eicctl" and chosen.warm:
+                    warm = stdio(shlex.split(chosen.warm) + client.stdio[2:], env)
+                    found |= {key.replace("stdio", "stdio, warm"): value for key, value in warm.items()}
+            if client.listen and {"listen", "trips", "bulk", "crowd", "stall"} & set(chosen.only):
+                found |= listener(client, env, chosen)
+            runs[client.name].append(found)
+    return runs
+
+
+def table(runs: dict[str, list[Measures]]) -> list[str]:
+    """The lines of the table: medians, and ratios to the first client."""
+    medians = {
+        name: {key: statistics.median(run[key] for run in of if key in run) for key in of[0]}
+        for name, of in runs.items()
+    }
+    names = list(medians)
+    keys = list(dict.fromkeys(key for measures in medians.values() for key in measures))
+    base = medians[names[0]]
+    lines = [f"| what | {names[0]} | " + " | ".join(f"{name} | ratio" for name in names[1:]) + " |"]
+    lines.append("| --- |" + " --- |" * (2 * len(names) - 1))
+    for key in keys:
+        # A warm start has nothing of its own kind to be compared with.
+        plain = base.get(key.replace("stdio, warm", "stdio"))
+        cells = [f"{base[key]:.2f}" if key in base else ""]
+        for name in names[1:]:
+            value = medians[name].get(key)
+            cells += ["" if value is None else f"{value:.2f}", f"{value / plain:.2f}" if value and plain else ""]
+        lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def arguments() -> argparse.Namespace:
+    """The words of the call."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(GROUPS), metavar=",".join(GROUPS))
+    parser.add_argument("--keystrokes", type=int, default=200, help="keystrokes a round")
+    parser.add_argument(
+        "--crowds", type=lambda text: [int(size) for size in text.split(",")], default=[100, 1000], metavar="N,N"
+    )
+    parser.add_argument(
+        "--client",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "LISTEN", "STDIO"),
+        help="one more client, as command lines with {port}, {endpoint}; LISTEN may be empty",
+    )
+    parser.add_argument("--warm", metavar="COMMAND", help="another command for `eicctl proxy`, as one more row")
+    parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name} too")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.only) - set(GROUPS):
+        parser.error(f"no such rows: {', '.join(unknown)}")
+    return chosen
+
+
 def main() -> None:
-    """Measure each client in turns, so that what else the machine does falls on all."""
+    """Measure, and print the table with what it was measured on."""
+    chosen = arguments()
+    today = datetime.datetime.now(datetime.UTC)
+    lines = [
+        f"`{shlex.join(['python', '-m', 'benchmarks', *sys.argv[1:]])}`, {today:%Y-%m-%d}, "
+        f"{platform.platform()}, Python {platform.python_version()}, "
+        f"load at the start {Path('/proc/loadavg').read_text().split()[0]}.",
+        "",
+    ]
     with world() as (clients, env):
-        runs: dict[str, list[Measures]] = {client.name: [] for client in clients}
-        for number in range(ROUNDS):
-            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-            for client in clients:
-                runs[client.name].append(stdio(client, env) | listener(client, env))
-    medians = {name: {key: statistics.median(run[key] for run in of) for key in of[0]} for name, of in runs.items()}
-    base = medians["plain script"]
-    print("| what | " + " | ".join(f"{name} | ratio" if name != "plain script" else name for name in medians) + " |")
-    print("| --- |" + " --- |" * (2 * len(medians) - 1))
-    for key, plain in base.items():
-        cells = [f"{plain:.2f}"]
-        for name, measures in medians.items():
-            if name != "plain script":
-                cells += [f"{measures[key]:.2f}", f"{measures[key] / plain:.2f}"]
-        print(f"| {key} | " + " | ".join(cells) + " |")
-    print(f"\n`eicctl --help`: {help_time():.0f} ms")
+        endpoint = next(word for word in clients[0].stdio if word.startswith("localhost:"))
+        for name, listen, through in chosen.client:
+            words = [shlex.split(text.replace("{endpoint}", endpoint)) for text in (listen, through)]
+            clients.append(Client(name, *words))
+        lines += table(measured(clients, env, chosen))
+        if "help" in chosen.only:
+            lines += ["", f"`eicctl --help`: {help_time(env):.0f} ms."]
+    if "login" in chosen.only:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.login"], stdout=subprocess.PIPE, text=True, check=False
+        )
+        lines += ["", "With 50 ms on every call of AWS and on every round trip:", "", done.stdout.strip() or "(failed)"]
+    print("\n".join(lines))
+    if chosen.write:
+        before, _, rest = RESULTS.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        RESULTS.write_text("\n".join([before + BEGIN, *lines, END + after]))
 
 
-main()
+if __name__ == "__main__":
+    main()

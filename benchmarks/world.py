@@ -32,7 +32,7 @@ class Client:
 
 
 def serve_target(listener: socket.socket) -> None:
-    """Serve connections: the first byte says what to do (`e`cho, send `d`own, take `u`p), and is answered with `!`."""
+    """Serve connections: the first byte says what to do (`e`cho, send `d`own, take `u`p, `s`tall); `!` answers it."""
 
     def handle(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
@@ -51,6 +51,8 @@ def serve_target(listener: socket.socket) -> None:
                 while left > 0 and (size := client.recv_into(buffer)):
                     left -= size
                 client.sendall(b"k")
+            elif kind == b"s":
+                time.sleep(60)
             client.recv(1)
 
     while True:

@@ -23,6 +23,11 @@ def state_dir() -> Path:
     return private(_home("state") or platformdirs.user_state_path("eicctl"))
 
 
+def cache_dir() -> Path:
+    """The folder for what can be found again (targets). Made 0700."""
+    return private(_home("cache") or platformdirs.user_cache_path("eicctl"))
+
+
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
     return private(_home("run") or platformdirs.user_runtime_path("eicctl"))

@@ -185,6 +185,16 @@ def test_credentials_are_read_anew_for_each_connection(
     dialer.open().close()
 
 
+def test_the_next_dial_resumes_the_tls_session(serve: Serve) -> None:
+    service = serve(echo)
+    resumed = []
+    for _ in range(3):
+        stream = service.dialer.open().stream
+        resumed.append(stream.resumed)
+        stream.close()
+    assert resumed == [False, True, True]
+
+
 def test_another_ca_is_not_trusted(serve: Serve) -> None:
     service = serve(echo)
     with pytest.raises(errors.NetworkError) as told:

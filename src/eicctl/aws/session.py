@@ -48,6 +48,7 @@ class Session:
         self.profile = profile
         self.fips = fips
         self._region = region
+        self.given_region = region
         self.given_ca_bundle = ca_bundle
         self._lock = threading.RLock()
         self._core: botocore.session.Session | None = None
@@ -134,7 +135,7 @@ class Session:
         if known := self._from_environment():
             return known
         with self._lock, translated("read the credentials"):
-            files = _signature()
+            files = configuration_signature()
             if self._keys is None or files != self._keys_files:
                 self._keys = self._load_keys()
                 self._keys_files = files
@@ -224,8 +225,8 @@ def _files() -> tuple[Path, Path]:
     )
 
 
-def _signature() -> tuple[object, ...]:
-    """What changes whenever the configuration does."""
+def configuration_signature() -> tuple[object, ...]:
+    """What changes whenever a file of the AWS configuration does."""
     seen: list[object] = []
     for path in _files():
         try:

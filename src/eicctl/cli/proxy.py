@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ import click
 
 from eicctl import errors
 from eicctl.cli import options, report
-from eicctl.model import TargetRequest
+from eicctl.model import Target, TargetRequest
 
 if TYPE_CHECKING:
+    from eicctl.aws.remembered import RememberedTargets
     from eicctl.aws.session import Session
     from eicctl.ssh.host_keys import Check
     from eicctl.tunnel.dial import Link
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --ssh-login: where the keys to pin are from.",
 )
+@click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
 @options.with_session
 def command(
     *,
@@ -48,6 +51,7 @@ def command(
     max_tunnel_duration: int | None,
     ssh_login: str | None,
     host_key_check: Check,
+    no_cache: bool,
 ) -> int:
     """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
 
@@ -59,11 +63,11 @@ def command(
       scp -o ProxyCommand='eicctl proxy %h --remote-port %p' file.tar ec2-user@web-1:
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
-    from eicctl.cli.target import resolve_target
-
     session, request = _by_host_name(session, request)
-    target = resolve_target(session, request, ask=False)
     if ssh_login:
+        from eicctl.cli.target import resolve_target
+
+        target = resolve_target(session, request, ask=False)
         from eicctl.ssh.proxied import logged_in
 
         login = logged_in(
@@ -77,9 +81,48 @@ def command(
         with login as link:
             return _carry(link)
 
+    link, remembered = _dialled(session, request, max_tunnel_duration, cache=not no_cache)
+    return _carry(link, on_unreachable=lambda: remembered.forget(request) if remembered else None)
+
+
+def _dialled(
+    session: Session, request: TargetRequest, max_tunnel_duration: int | None, *, cache: bool
+) -> tuple[Link, RememberedTargets | None]:
+    """Open a tunnel, to the target as it was found some minutes ago if that is still right.
+
+    Also returns what remembers the target; None where there is nothing to remember.
+    """
+    from eicctl.aws.told import check_port, told_in_full
+    from eicctl.cli.diagnosis import remember
     from eicctl.tunnel.dial import Dialer
 
-    return _carry(Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration).open())
+    def dialer(target: Target) -> Dialer:
+        remember(session, target)
+        return Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
+
+    check_port(request)
+    if target := told_in_full(session, request):
+        return dialer(target).open(), None
+    remembered = None
+    if cache and (request.words or request.instance_id or request.private_ip_address):
+        from eicctl.aws.remembered import RememberedTargets
+
+        remembered = RememberedTargets(session)
+        if target := remembered.get(request):
+            try:
+                return dialer(target).open(retry_budget=0), remembered
+            except (errors.CredentialsError, errors.ThrottledError):
+                raise
+            except errors.EicctlError:
+                remembered.forget(request)
+
+    from eicctl.cli.target import resolve_target
+
+    found = resolve_target(session, request, ask=False)
+    link = dialer(found).open()
+    if remembered:
+        remembered.put(request, found)
+    return link, remembered
 
 
 def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, TargetRequest]:
@@ -95,7 +138,7 @@ def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, Ta
     return found, replace(request, words=name.target)
 
 
-def _carry(link: Link) -> int:
+def _carry(link: Link, on_unreachable: Callable[[], object] = lambda: None) -> int:
     from eicctl.tunnel.stdio import StdioTunnel
 
     tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno())
@@ -110,6 +153,8 @@ def _carry(link: Link) -> int:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), end)
     ending = tunnel.run()
+    if isinstance(ending.error, errors.TargetUnreachableError):
+        on_unreachable()
     if ending.error:
         ending.error.request_id = ending.request_id or None
         return report.failure(ending.error)

@@ -14,7 +14,7 @@ from eicctl.errors import EicctlError, NetworkError, TargetUnreachableError
 from eicctl.model import Endpoint, Target
 from eicctl.tunnel.certificate import Certificate
 from eicctl.tunnel.dial import Dialer
-from eicctl.tunnel.probe import Probe, probe
+from eicctl.tunnel.probe import RDP_REQUEST, Probe, probe
 from eicctl.tunnel.way import Way, walk
 
 RETRY_BUDGET = 3.0

@@ -1,8 +1,8 @@
 """One websocket <-> one local byte stream, driven by events.
 
-What frames mean is websockets' (its sans-I/O `ClientProtocol`); this module moves the bytes. Each direction holds at
-most what one read brought: while it is not written on, that direction is not read, so a reader that stops makes the
-writer stop, and nothing else waits.
+What frames mean is websockets' (its sans-I/O `ClientProtocol`, and `frames.py` for plain ones); this module moves the
+bytes. Each direction holds at most what one read brought: while it is not written on, that direction is not read, so a
+reader that stops makes the writer stop, and nothing else waits.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Close
 from websockets.protocol import OPEN
 
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.tunnel import failures
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ends import LocalEnd
+from eicctl.tunnel.frames import Part
 from eicctl.tunnel.reactor import Reactor, Timer
 
 FRAME = 65000
@@ -86,6 +87,7 @@ class Channel:
         self._reactor = reactor
         self._link = link
         self._protocol = link.protocol
+        self._frames = link.frames
         self._stream = link.stream
         self._link_fd = link.stream.fileno()
         self._local = local
@@ -117,8 +119,9 @@ class Channel:
         """
         self._reactor.add_reader(self._link_fd, self._read_link)
         self._reactor.add_reader(self._local.read_fd, self._read_local)
-        self._take(self._link.early)
-        self._link.early = []
+        early, self._link.early = self._link.early, b""
+        if early:
+            self._take(memoryview(early))
         if read_already and self._link_open and not self._closing:
             self._send(memoryview(read_already))
 
@@ -152,39 +155,40 @@ class Channel:
             self._lost(error)
             return
         if data:
-            self._protocol.receive_data(data)  # type: ignore[arg-type] # it extends a bytearray
-            self._take([event for event in self._protocol.events_received() if isinstance(event, Frame)])
+            self._take(data)
 
-    def _take(self, frames: list[Frame]) -> None:
-        """Act on frames in their order."""
-        parts: list[bytes | bytearray | memoryview] = []
-        closed: Frame | None = None
-        for frame in frames:
-            if frame.opcode in (Opcode.BINARY, Opcode.CONT):
-                parts.append(frame.data)
-            elif frame.opcode is Opcode.TEXT:
-                text = bytes(frame.data).decode(errors="replace")[:500]
+    def _take(self, data: memoryview) -> None:
+        """Act on what the service has sent."""
+        frames = self._frames
+        if parts := frames.receive(data):
+            self._deliver(parts)
+        if not self._closing:
+            if frames.text is not None:
+                text = frames.text.decode(errors="replace")[:500]
                 self._fail(NetworkError(f"the endpoint sent text where only bytes are expected: {text}"))
-                break
-            elif frame.opcode is Opcode.CLOSE:
-                closed = frame
-        if parts:
-            self._deliver(memoryview(parts[0] if len(parts) == 1 else b"".join(parts)))
-        if self._protocol.parser_exc and not closed:
-            self._fail(NetworkError(f"the endpoint sent no valid websocket data: {self._protocol.parser_exc}"))
+            elif frames.broken and not frames.closed:
+                self._fail(NetworkError(f"the endpoint sent no valid websocket data: {frames.broken}"))
         self._flush_protocol()
-        if closed:
-            self._closed_by_service()
+        if frames.closed:
+            self._closed_by_service(frames.closed)
 
-    def _deliver(self, data: memoryview) -> None:
-        self.bytes_in += len(data)
+    def _deliver(self, parts: list[Part]) -> None:
+        """Write payload to the local end; what it does not take now is kept, and meanwhile nothing more is read."""
+        total = sum(map(len, parts))
+        self.bytes_in += total
         if self._local_eof and not self._closing:
             self._wait_for_target()
         if not self._local_open:
             return
-        self._to_local = data
-        self._write_local()
-        if self._to_local:
+        try:
+            taken = self._local.write(parts)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            self._local_gone()
+            return
+        if taken < total:
+            self._to_local = memoryview(b"".join(parts)[taken:])
             self._reactor.remove_reader(self._link_fd)
             self._reactor.add_writer(self._local.write_fd, self._local_writable)
 
@@ -201,7 +205,7 @@ class Channel:
     def _write_local(self) -> None:
         try:
             while self._to_local:
-                self._to_local = self._to_local[self._local.write(self._to_local) :]
+                self._to_local = self._to_local[self._local.write([self._to_local]) :]
         except BlockingIOError:
             return
         except OSError:
@@ -225,9 +229,10 @@ class Channel:
 
     def _send(self, data: memoryview) -> None:
         self.bytes_out += len(data)
+        # Frame by frame: joined, they would be copied once more, and into memory that is fresh each time.
         for start in range(0, len(data), FRAME):
             self._protocol.send_binary(data[start : start + FRAME])
-        self._flush_protocol()
+            self._flush_protocol()
 
     def _end_of_local(self) -> None:
         """The local side has sent everything."""
@@ -298,9 +303,8 @@ class Channel:
         self._ending = (error.message, error)
         self._send_close()
 
-    def _closed_by_service(self) -> None:
+    def _closed_by_service(self, close: Close) -> None:
         if not self._closing:
-            close = self._protocol.close_rcvd or Close(1006, "")
             self._explain(close.code, close.reason)
         self._close_link()
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame
 from websockets.http11 import Response
+from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from eicctl.errors import EicctlError, NetworkError, ThrottledError, UsageError
@@ -25,6 +25,7 @@ from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
 from eicctl.tunnel.durations import Durations, FileMemory
+from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
@@ -35,9 +36,7 @@ CONNECT_TIMEOUT = 10.0
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
 
-MAX_FRAME = 16 * 2**20
-"""Longest message, in bytes, that is taken from the service. AWS's client sends at most 65,000; its server's limit
-is not documented, so this one only guards memory."""
+_END_OF_HEAD = b"\r\n\r\n"
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +57,18 @@ class Times:
 class Link:
     """An open websocket to the service. The stream does not block.
 
-    `early` holds the frames that came together with the handshake's answer, `place` the endpoint's place that it takes.
+    `frames` reads what the service sends, and `early` is what came of it together with the handshake's answer; `place`
+    is the endpoint's place that it takes.
     """
 
     stream: SecureSocket
     protocol: ClientProtocol
+    frames: IncomingFrames
     target: Target
     request_id: str
     max_duration: int
     opened: float
-    early: list[Frame] = field(default_factory=list)
+    early: bytes = b""
     place: Place | None = None
     times: Times = field(default_factory=Times)
 
@@ -99,6 +100,7 @@ class Dialer:
     queue_timeout: float = QUEUE_TIMEOUT
     durations: Durations | None = field(default=None, repr=False)
     _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict, repr=False)
     _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -196,18 +198,24 @@ class Dialer:
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            stream = secured(context, sock, host, port)
+            stream = secured(context, sock, host, port, self._sessions.get((host, port)))
             encrypted = time.monotonic()
             link = self._handshake(stream, duration)
+            # By now the server has sent its ticket; the next dial spares both sides the certificate.
+            if session := stream.session:
+                self._sessions[host, port] = session
         except BaseException:
             sock.close()
             raise
         link.times = Times(connected - started, encrypted - connected, link.opened - encrypted)
         _log.debug(
-            "opened %s in %.0f ms (TCP %.0f, TLS %.0f, handshake %.0f), request ID %s",
+            "opened %s in %.0f ms (TCP %.0f, TLS %.0f%s, handshake %.0f), request ID %s",
             self.target.label,
             1000 * (link.opened - started),
-            *(1000 * seconds for seconds in (link.times.tcp, link.times.tls, link.times.handshake)),
+            1000 * link.times.tcp,
+            1000 * link.times.tls,
+            " resumed" if stream.resumed else "",
+            1000 * link.times.handshake,
             link.request_id or "none",
         )
         return link
@@ -221,7 +229,7 @@ class Dialer:
     def _handshake(self, stream: SecureSocket, duration: int | None) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
         url = presign(self.target, self.credentials(), max_tunnel_duration=duration)
-        protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_silent)
+        protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_silent)
         protocol.send_request(protocol.connect())
         try:
             stream.send(b"".join(protocol.data_to_send()))
@@ -239,6 +247,7 @@ class Dialer:
         return Link(
             stream=stream,
             protocol=protocol,
+            frames=IncomingFrames(protocol),
             target=self.target,
             request_id=headers.get("x-amzn-requestid", ""),
             max_duration=duration or MAX_TUNNEL_DURATION,
@@ -247,14 +256,18 @@ class Dialer:
         )
 
 
-def secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) -> SecureSocket:
+def secured(
+    context: ssl.SSLContext, sock: socket.socket, host: str, port: int, session: ssl.SSLSession | None = None
+) -> SecureSocket:
     """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
+
+    `session` is one of an earlier connection to resume, or None.
 
     Raises:
         NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
     """
     try:
-        stream = SecureSocket(sock, context, host)
+        stream = SecureSocket(sock, context, host, session)
         stream.handshake()
     except ssl.SSLCertVerificationError as error:
         raise NetworkError(
@@ -268,18 +281,28 @@ def secured(context: ssl.SSLContext, sock: socket.socket, host: str, port: int) 
     return stream
 
 
-def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, list[Frame]]:
-    """Read until the server has answered the handshake; return the answer and the frames that came with it."""
+def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
+    """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
+    seen = b""
     while True:
         ended = False
+        rest = b""
         try:
-            protocol.receive_data(stream.receive() or b"")  # type: ignore[arg-type] # it extends a bytearray
+            data = bytes(stream.receive() or b"")
         except EOFError:
             ended = True
             protocol.receive_eof()
+        else:
+            seen += data
+            end = seen.find(_END_OF_HEAD)
+            size = len(data) if end < 0 else max(0, end + len(_END_OF_HEAD) - len(seen) + len(data))
+            protocol.receive_data(data[:size])
+            rest = data[size:]
+            if rest and protocol.state is not OPEN:  # a refusal's body
+                protocol.receive_data(rest)
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
-            return response, [event for event in events[1:] if isinstance(event, Frame)]
+            return response, rest
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:

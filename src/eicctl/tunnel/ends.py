@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from typing import Protocol
 
+from eicctl.tunnel.frames import Part
 from eicctl.tunnel.scratch import SCRATCH
+
+MANY = 64
+"""More pieces than these are joined before they are written: the kernel takes 1024 at once (IOV_MAX) at the most."""
 
 
 class LocalEnd(Protocol):
@@ -19,8 +24,8 @@ class LocalEnd(Protocol):
     def read(self, size: int) -> memoryview:
         """Return up to `size` bytes, which stay valid until the next read on this thread; empty at the end."""
 
-    def write(self, data: memoryview) -> int:
-        """Write some of `data`; return how many bytes."""
+    def write(self, parts: Sequence[Part]) -> int:
+        """Write some of the bytes in `parts`; return how many."""
 
     def end_writing(self) -> bool:
         """Tell the reader that nothing more comes; return whether it may go on sending."""
@@ -42,8 +47,10 @@ class SocketEnd:
     def read(self, size: int) -> memoryview:
         return SCRATCH.view[: self._sock.recv_into(SCRATCH.view, size)]
 
-    def write(self, data: memoryview) -> int:
-        return self._sock.send(data)
+    def write(self, parts: Sequence[Part]) -> int:
+        if len(parts) == 1:
+            return self._sock.send(parts[0])
+        return self._sock.send(b"".join(parts)) if len(parts) > MANY else self._sock.sendmsg(parts)
 
     def end_writing(self) -> bool:
         try:
@@ -80,8 +87,10 @@ class DescriptorEnd:
     def read(self, size: int) -> memoryview:
         return SCRATCH.view[: os.readv(self.read_fd, [SCRATCH.view[:size]])]
 
-    def write(self, data: memoryview) -> int:
-        return os.write(self.write_fd, data)
+    def write(self, parts: Sequence[Part]) -> int:
+        if len(parts) == 1:
+            return os.write(self.write_fd, parts[0])
+        return os.write(self.write_fd, b"".join(parts)) if len(parts) > MANY else os.writev(self.write_fd, parts)
 
     def end_writing(self) -> bool:
         return False

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame, Opcode
 
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.tunnel import failures
@@ -68,7 +67,7 @@ def probe(dialer: Dialer, *, greeting: bytes = b"", retry_budget: float = RETRY_
 def _first_bytes(link: Link, greeting: bytes) -> bytes:
     wait = ANSWER_WAIT if greeting else WAIT.get(link.target.remote_port, WAIT_OTHERWISE)
     deadline = time.monotonic() + wait
-    frames, link.early = link.early, []
+    data: memoryview | None = memoryview(link.early)
     banner = b""
     if greeting:
         link.stream.settimeout(wait)
@@ -76,11 +75,9 @@ def _first_bytes(link: Link, greeting: bytes) -> bytes:
         with contextlib.suppress(OSError):  # the reading finds out why
             link.stream.send(b"".join(link.protocol.data_to_send()))
     while not banner:
-        for frame in frames:
-            if frame.opcode is Opcode.BINARY:
-                banner += frame.data
-            elif frame.opcode is Opcode.CLOSE and (error := _refused(link)):
-                raise error
+        banner = b"".join(link.frames.receive(data)) if data else b""
+        if not banner and (error := _refused(link)):
+            raise error
         left = deadline - time.monotonic()
         if banner or left <= 0:
             break
@@ -91,13 +88,11 @@ def _first_bytes(link: Link, greeting: bytes) -> bytes:
             break
         except OSError as broken:
             raise NetworkError(f"the connection to the endpoint broke: {broken}", transient=True) from broken
-        link.protocol.receive_data(data or b"")  # type: ignore[arg-type] # it extends a bytearray
-        frames = [event for event in link.protocol.events_received() if isinstance(event, Frame)]
     return banner
 
 
 def _refused(link: Link) -> EicctlError | None:
-    close = link.protocol.close_rcvd
+    close = link.frames.closed
     if close is None:
         return None
     lived = time.monotonic() - link.opened

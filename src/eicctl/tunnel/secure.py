@@ -18,11 +18,13 @@ _RECORD = 16384
 class SecureSocket:
     """A client's TLS connection. Blocking, with the socket's time-out, until `set_nonblocking` is called."""
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
+    def __init__(
+        self, sock: socket.socket, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None = None
+    ) -> None:
         self._sock = sock
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         self._unsent = memoryview(b"")
 
     def handshake(self) -> None:
@@ -57,6 +59,16 @@ class SecureSocket:
     def version(self) -> str:
         """The protocol: `TLSv1.3`."""
         return self._tls.version() or ""
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What a later connection to the same server can resume, once something has been received."""
+        return self._tls.session
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the server has taken the session of an earlier connection."""
+        return bool(self._tls.session_reused)
 
     def settimeout(self, timeout: float) -> None:
         """Block for at most so many seconds; 0 for never."""
@@ -109,15 +121,15 @@ class SecureSocket:
         """
         if data:
             self._tls.write(data)
-        fresh = self._outgoing.read()
-        self._unsent = memoryview(bytes(self._unsent) + fresh if self._unsent else fresh)
         return self.flush()
 
     def flush(self) -> bool:
         """Send what `send` has left over; return whether nothing is left now."""
         try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
+            while self._unsent or self._outgoing.pending:
+                encrypted = self._unsent or memoryview(self._outgoing.read())
+                self._unsent = encrypted  # in case that the kernel takes nothing
+                self._unsent = encrypted[self._sock.send(encrypted) :]
         except BlockingIOError:
             return False
         return True
