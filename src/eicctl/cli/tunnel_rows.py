@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eicctl.cli.report import printable
@@ -26,6 +26,14 @@ COLUMNS = {
     "Left": "Left",
 }
 """Headings of the table, and the keys of `shown`."""
+
+_HEADINGS = {key: heading for heading, key in COLUMNS.items()}
+
+_CUT = {"Remote": 12, "Through": 10}
+"""Columns that may be cut, and what is left of them at least."""
+
+_DROPPED = ("Kind", "Out", "In", "Through", "Rate", "Connections", "Remote", "Left")
+"""Columns that may be left out, in this order."""
 
 _STYLES = {
     "open": "green",
@@ -91,22 +99,49 @@ def troubles(statuses: Sequence[Status]) -> list[str]:
     return lines
 
 
-def live_table(statuses: Sequence[Status], footer: str) -> RenderableType:
-    """Return what a terminal shows of the tunnels, now."""
+def live_table(statuses: Sequence[Status], footer: str, width: int) -> RenderableType:
+    """Return what a terminal of so many columns shows of the tunnels, now."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
+    rows = [{key: printable(text) for key, text in shown(status).items()} for status in statuses]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, key in COLUMNS.items():
+    fitted = fitting(rows, width)
+    for key, size in fitted.items():
         right = key in ("Connections", "In", "Out", "Rate", "Left")
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", justify="right" if right else "left")
-    for status in statuses:
-        cells = [Text(printable(text)) for text in shown(status).values()]
-        cells[2].stylize(_STYLES[status.state])
-        table.add_row(*cells)
+        table.add_column(_HEADINGS[key], no_wrap=True, width=size, justify="right" if right else "left")
+    for status, row in zip(statuses, rows, strict=True):
+        cells = {key: Text(row[key], overflow="ellipsis") for key in fitted}
+        cells["State"].stylize(_STYLES[status.state])
+        table.add_row(*cells.values())
     notes = [Text(printable(line), style="yellow") for line in troubles(statuses)]
     return Group(table, *notes, Text(footer, style="dim"))
+
+
+def fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
+    """Return which columns a terminal has room for, and how wide they are: none is cut but those of `_CUT`.
+
+    Where there is too little room, columns are first cut, and then left out.
+    """
+    from rich.cells import cell_len
+
+    sizes = {key: max(cell_len(text) for text in (_HEADINGS[key], *(row[key] for row in rows))) for key in _HEADINGS}
+    sizes = {key: size for key, size in sizes.items() if any(row[key] for row in rows) or key not in _DROPPED}
+
+    def excess() -> int:
+        return sum(sizes.values()) + 2 * (len(sizes) - 1) - width
+
+    for key, least in _CUT.items():
+        sizes[key] -= max(0, min(excess(), sizes[key] - least))
+    for key in _DROPPED:
+        if excess() > 0:
+            sizes.pop(key, None)
+    for key in _CUT:
+        if key in sizes:  # what was left out may have made room again
+            natural = max(cell_len(text) for text in (_HEADINGS[key], *(row[key] for row in rows)))
+            sizes[key] += max(0, min(-excess(), natural - sizes[key]))
+    return sizes
 
 
 def _port(status: Status) -> int | None:

@@ -59,9 +59,10 @@ async def _table(keeper: Keeper) -> None:
     from rich.live import Live
 
     meter = Meter()
-    with Live(live_table(keeper.statuses(), _FOOTER), auto_refresh=False) as live:
+    with Live(auto_refresh=False) as live:
         while True:
-            live.update(live_table(meter.with_rates(keeper.statuses()), _FOOTER), refresh=True)
+            statuses = meter.with_rates(keeper.statuses())
+            live.update(live_table(statuses, _FOOTER, live.console.width), refresh=True)
             await asyncio.sleep(DRAWN_EVERY)
 
 
