@@ -167,7 +167,7 @@ CASES = [
     (no_ingress, "ingress", 5, "the security groups of web-1 do not let the endpoint in: no ingress rule of sg-"),
     (nothing_listens, "tunnel", 5, "nothing answers at port 22"),
     (denied, "tunnel", 4, "User is not authorized"),
-    (too_many_connections, "tunnel", 6, "no more connections"),
+    (too_many_connections, "tunnel", 6, "refuses more connections"),
     (silent, "tunnel", 5, "does not answer as an SSH server does"),
 ]
 

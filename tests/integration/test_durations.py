@@ -33,7 +33,8 @@ def opened(link: Link) -> int:
 
 def dials(emulator: Emulator) -> list[str]:
     """The durations that were asked for, oldest first."""
-    return [event["requestParameters"].get("maxTunnelDuration", "none") for event in emulator.state.events()]
+    tunnels = [event for event in emulator.state.events() if event["eventName"] == "OpenTunnel"]
+    return [event["requestParameters"].get("maxTunnelDuration", "none") for event in tunnels]
 
 
 @pytest.mark.parametrize(("limit", "found"), [(3600, 3600), (1000, 900), (60, 60)])

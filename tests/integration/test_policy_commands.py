@@ -91,7 +91,8 @@ def test_an_admin_makes_and_deletes_and_does_not_connect(
 
 def test_an_auditor_only_reads(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
     keys = user_by(eicctl, "aud", "auditor")
-    assert boto3.client("cloudtrail", **keys).lookup_events()["Events"] == []
+    events = boto3.client("cloudtrail", **keys).lookup_events()["Events"]
+    assert [event["EventName"] for event in events] == ["CreateInstanceConnectEndpoint"]
     client = boto3.client("ec2", **keys)
     assert client.describe_instance_connect_endpoints()["InstanceConnectEndpoints"]
     given = {"InstanceConnectEndpointId": endpoint["InstanceConnectEndpointId"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
@@ -34,6 +33,8 @@ class Hold:
             time.sleep(0.05)
 
     def _taken(self) -> bool:
+        import fcntl  # not on Windows, where there is no background process
+
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

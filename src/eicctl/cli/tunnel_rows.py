@@ -133,7 +133,8 @@ def fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
         return sum(sizes.values()) + 2 * (len(sizes) - 1) - width
 
     for key, least in _CUT.items():
-        sizes[key] -= max(0, min(excess(), sizes[key] - least))
+        if key in sizes:
+            sizes[key] -= max(0, min(excess(), sizes[key] - least))
     for key in _DROPPED:
         if excess() > 0:
             sizes.pop(key, None)

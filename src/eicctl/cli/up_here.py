@@ -47,7 +47,10 @@ async def _run(definitions: Sequence[Definition], output: str) -> None:
     try:
         await keeper.open(definitions)
         showing = asyncio.create_task(_table(keeper) if on_terminal else _lines(keeper, changed, output))
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            showing.result()  # it never ends but by an error
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
     finally:

@@ -99,9 +99,9 @@ class Dialer:
     max_tunnel_duration: int | None = None
     queue_timeout: float = QUEUE_TIMEOUT
     durations: Durations | None = field(default=None, repr=False)
-    _context: ssl.SSLContext | None = field(default=None, repr=False)
-    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict, repr=False)
-    _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _context: ssl.SSLContext | None = field(default=None, repr=False, init=False)
+    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict, repr=False, init=False)
+    _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
 
     def __post_init__(self) -> None:
         if self.durations is None:
