@@ -6,6 +6,7 @@ import base64
 import json
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -107,6 +108,7 @@ def record(emulator: Emulator, name: str, time: str) -> None:
             "eventID": f"id-{time}",
             "eventTime": time,
             "eventSource": "ec2-instance-connect.amazonaws.com",
+            "awsRegion": "us-east-1",
             "readOnly": False,
             "userIdentity": {"arn": "arn:aws:iam::1:user/ann", "accessKeyId": "AKIA"},
             "resources": [],
@@ -115,8 +117,10 @@ def record(emulator: Emulator, name: str, time: str) -> None:
 
 
 def test_lookup_events(emulator: Emulator) -> None:
+    emulator.state.behave(lookup_rate=0.0)
+    today = emulator.state.now().date()
     for number in range(60):
-        record(emulator, "OpenTunnel" if number % 2 else "Other", f"2026-01-01T00:00:{number:02}Z")
+        record(emulator, "OpenTunnel" if number % 2 else "Other", f"{today}T00:00:{number:02}Z")
     trail = boto3.client("cloudtrail")
     pages = trail.get_paginator("lookup_events").paginate(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "OpenTunnel"}],
@@ -124,7 +128,7 @@ def test_lookup_events(emulator: Emulator) -> None:
     )
     found = [event for page in pages for event in page["Events"]]
     assert len(found) == 30
-    assert found[0]["EventId"] == "id-2026-01-01T00:00:59Z"
+    assert found[0]["EventId"] == f"id-{today}T00:00:59Z"
     assert json.loads(found[0]["CloudTrailEvent"])["userIdentity"]["arn"].endswith("ann")
     assert found[0]["Username"] == "ann"
 
@@ -133,3 +137,75 @@ def test_one_attribute_a_lookup(emulator: Emulator) -> None:
     attribute = {"AttributeKey": "EventName", "AttributeValue": "x"}
     code = code_of(boto3.client("cloudtrail").lookup_events, LookupAttributes=[attribute, attribute])
     assert code == "InvalidLookupAttributesException"
+
+
+def lookups(*regions: str) -> list[str]:
+    """Call LookupEvents once for each region, without retries; return the error codes, empty where it went well."""
+    codes = []
+    for region in regions:
+        client = boto3.client("cloudtrail", region_name=region, config=Config(retries={"total_max_attempts": 1}))
+        try:
+            client.lookup_events()
+            codes.append("")
+        except ClientError as error:
+            codes.append(str(error.response["Error"]["Code"]))
+    return codes
+
+
+def test_lookups_are_throttled_by_region(emulator: Emulator) -> None:
+    emulator.state.behave(lookup_rate=0.01)
+    assert lookups("us-east-1", "us-east-1", "eu-central-1") == ["", "ThrottlingException", ""]
+    emulator.state.behave(clock_offset=200.0)
+    assert lookups("us-east-1") == [""]
+
+
+def test_the_event_history_has_ninety_days_of_one_region(emulator: Emulator) -> None:
+    emulator.state.behave(lookup_rate=0.0)
+    now = emulator.state.now()
+    for days in (1, 89, 91):
+        record(emulator, f"{days} days ago", f"{now - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}")
+    found = boto3.client("cloudtrail").lookup_events(StartTime=now - timedelta(days=200))["Events"]
+    assert [event["EventName"] for event in found] == ["1 days ago", "89 days ago"]
+    assert not boto3.client("cloudtrail", region_name="eu-central-1").lookup_events()["Events"]
+    code = code_of(boto3.client("cloudtrail").lookup_events, StartTime=now, EndTime=now - timedelta(days=1))
+    assert code == "InvalidTimeRangeException"
+
+
+def test_calls_leave_records(emulator: Emulator, endpoint: dict[str, Any], ec2: Any, subnet_id: str) -> None:
+    assert code_of(ec2.create_instance_connect_endpoint, SubnetId="subnet-0123") == "InvalidSubnetID.NotFound"
+    made, refused = emulator.state.events()
+    answer = made["responseElements"]["CreateInstanceConnectEndpointResponse"]["instanceConnectEndpoint"]
+    assert answer["instanceConnectEndpointId"] == endpoint["InstanceConnectEndpointId"]
+    assert made["requestParameters"]["CreateInstanceConnectEndpointRequest"]["SubnetId"] == subnet_id
+    assert made["userIdentity"]["arn"].endswith(":user/local")
+    assert "Boto3" in made["userAgent"]
+    assert (refused["errorCode"], refused["responseElements"]) == ("Client.InvalidSubnetID.NotFound", None)
+
+
+def test_a_role_session_names_its_role(emulator: Emulator, instance_ids: dict[str, str]) -> None:
+    role = boto3.client("iam").create_role(RoleName="dev", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    keys = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="ann")["Credentials"]
+    client = boto3.client(
+        "ec2-instance-connect",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    client.send_ssh_public_key(InstanceId=instance_ids["web-1"], InstanceOSUser="ec2-user", SSHPublicKey=KEY)
+    (found,) = emulator.state.events()
+    identity = found["userIdentity"]
+    assert identity["type"] == "AssumedRole"
+    assert identity["arn"].endswith("assumed-role/dev/ann")
+    assert identity["sessionContext"]["attributes"]["mfaAuthenticated"] == "false"
+    assert identity["sessionContext"]["sessionIssuer"]["userName"] == "dev"
+    assert found["requestParameters"]["instanceOSUser"] == "ec2-user"
+
+
+def test_objects_in_s3(emulator: Emulator) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="logs")
+    s3.put_object(Bucket="logs", Key="a b+c/d.json", Body=b"content")
+    assert [row["Key"] for row in s3.list_objects_v2(Bucket="logs", Prefix="a ")["Contents"]] == ["a b+c/d.json"]
+    assert s3.get_object(Bucket="logs", Key="a b+c/d.json")["Body"].read() == b"content"
+    wrong = boto3.client("s3", aws_secret_access_key="wrong", aws_access_key_id=emulator.env["AWS_ACCESS_KEY_ID"])
+    assert code_of(wrong.list_buckets) == "SignatureDoesNotMatch"

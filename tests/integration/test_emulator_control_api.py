@@ -43,6 +43,16 @@ def test_status(emulator: Emulator, endpoint: dict[str, Any]) -> None:
     assert "host_key" not in json.dumps(told)
 
 
+def test_events_can_be_added(emulator: Emulator) -> None:
+    made_up = {"eventName": "OpenTunnel", "eventTime": "2026-01-01T00:00:00Z", "errorCode": "AccessDenied"}
+    status, told = call(emulator, "POST", "events", {"Records": [made_up, {}]})
+    assert status == 200
+    assert told["Records"][0].items() >= made_up.items()
+    assert told["Records"][1]["eventID"]
+    assert call(emulator, "GET", "events")[1] == told["Records"]
+    assert call(emulator, "POST", "events", {"Records": [{"eventTime": "yesterday"}]})[0] == 400
+
+
 @pytest.mark.parametrize(
     ("method", "resource", "token", "code"),
     [

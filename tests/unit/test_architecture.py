@@ -85,6 +85,8 @@ def test_help_loads_little(args: list[str]) -> None:
     assert not loaded_by(*args) & {"boto3", "botocore", "websockets", "rich", "asyncio", "ssl"}
 
 
-@pytest.mark.parametrize("command", ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "local", "demo"])
+@pytest.mark.parametrize(
+    "command", ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "local", "demo", "audit"]
+)
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}

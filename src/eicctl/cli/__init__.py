@@ -26,6 +26,7 @@ COMMANDS = {
     "forward": "Forward local ports to any port, through SSH on an instance.",
     "db": "Connect a local port to a database, directly or through an instance.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
+    "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

@@ -109,19 +109,15 @@ def refuse_forgery(stage: Stage) -> None:
 
 def show_trail(stage: Stage) -> None:
     """What CloudTrail recorded."""
-    from eicctl.aws.session import Session
-    from eicctl.aws.trail import tunnel_events
-
     stage.say("What CloudTrail has recorded of it")
-    with _environment(stage.env):
-        events = tunnel_events(Session())
+    query = "[?EventName=='OpenTunnel']"
+    events = json.loads(stage.run("audit", "--output", "json", "--query", query, quiet=True))
     for event in events:
-        result = event.error or "opened"
-        click.echo(
-            printable(f"  {event.time:%H:%M:%S}  {event.address}:{event.port}  from {event.source_ip}  {result}")
-        )
-    ports = {(event.port, event.error) for event in events}
-    _require({("22", ""), ("3389", ""), ("22", "SignatureDoesNotMatch")} <= ports, "records are missing")
+        where = f"{event['PrivateIpAddress']}:{event['RemotePort']}"
+        result = event["ErrorCode"] or "opened"
+        click.echo(printable(f"  {event['EventTime'][11:19]}  {where}  from {event['SourceIpAddress']}  {result}"))
+    ports = {(event["RemotePort"], event["ErrorCode"]) for event in events}
+    _require({(22, ""), (3389, ""), (22, "SignatureDoesNotMatch")} <= ports, "records are missing")
     stage.verified(f"{len(events)} OpenTunnel events, the refused one among them")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from eicctl.emulator import faults
+from eicctl.emulator.control import trail
 from eicctl.emulator.state import Behaviour, State
 from eicctl.errors import UsageError
 
@@ -61,6 +62,7 @@ class ControlApi:
             ("GET", "status"): self._status,
             ("GET", "connections"): self._connections,
             ("GET", "events"): self._state.events,
+            ("POST", "events"): lambda: self._add_events(_body(environ)),
             ("GET", "faults"): lambda: [faults.shown(fault) for fault in self._state.faults()],
             ("POST", "faults"): lambda: self._add_fault(_body(environ)),
             ("DELETE", "faults"): self._state.clear_faults,
@@ -84,6 +86,12 @@ class ControlApi:
         fault = faults.parse(content)
         self._state.add_fault(fault)
         return faults.shown(fault)
+
+    def _add_events(self, content: dict[str, Any]) -> dict[str, Any]:
+        records = [trail.completed(record, self._state.now()) for record in content.get("Records", [])]
+        for record in records:
+            self._state.record(record)
+        return {"Records": records}
 
     def _behave(self, content: dict[str, Any]) -> dict[str, Any]:
         known = {field.name: type(field.default) for field in dataclasses.fields(Behaviour)}

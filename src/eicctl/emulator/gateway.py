@@ -150,9 +150,9 @@ class Gateway:
             caller = authenticate(self._verifier, request)
             tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
         except Refused as refusal:
-            self._record(tunnel, request, caller, refusal)
+            self._record(tunnel, http_request, request, caller, refusal)
             return _response(refusal, tunnel)
-        self._record(tunnel, request, caller, None)
+        self._record(tunnel, http_request, request, caller, None)
         self._count(tunnel)
         return None
 
@@ -170,7 +170,9 @@ class Gateway:
 
         tunnel.connection_lost_waiter.add_done_callback(forget)
 
-    def _record(self, tunnel: Tunnel, request: Request, caller: Known | None, refusal: Refused | None) -> None:
+    def _record(
+        self, tunnel: Tunnel, http_request: HttpRequest, request: Request, caller: Known | None, refusal: Refused | None
+    ) -> None:
         _log.info(
             "openTunnel %s %s port %s: %s",
             request.endpoint_id or "-",
@@ -185,6 +187,7 @@ class Gateway:
             access_key_id=request.access_key_id,
             parameters=request.parameters,
             source_ip=self._client_ip(tunnel),
+            user_agent=http_request.headers.get("User-Agent", ""),
             request_id=tunnel.request_id,
             error=(refusal.code, refusal.message) if refusal else None,
         )

@@ -95,6 +95,7 @@ class Behaviour:
         max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
         boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
+        lookup_rate: Calls of LookupEvents that a region takes a second (eice-facts.md, CloudTrail: 2); 0 for any.
     """
 
     transition: float = 2.0
@@ -104,6 +105,7 @@ class Behaviour:
     max_connections: int = 20
     clock_offset: float = 0.0
     boot: float = 0.0
+    lookup_rate: float = 2.0
 
 
 @dataclass(slots=True)
@@ -141,6 +143,7 @@ class State:
             self._users: dict[str, tuple[str, ...]] = {}
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
+            self._lookups: dict[str, tuple[float, float]] = {}
             self._faults: list[Fault] = []
             self._started: dict[str, tuple[float, float]] = {}
 
@@ -294,6 +297,18 @@ class State:
         """All CloudTrail records, oldest first."""
         with self._lock:
             return list(self._events)
+
+    def may_look_up(self, region: str) -> bool:
+        """Whether a region takes a call of LookupEvents now; counts it. As many as a second's may come at once."""
+        rate = self._behaviour.lookup_rate
+        if not rate:
+            return True
+        with self._lock:
+            now, most = self._clock(), max(rate, 1.0)
+            left, at = self._lookups.get(region, (most, now))
+            left = min(most, left + max(now - at, 0.0) * rate)
+            self._lookups[region] = (left - 1 if left >= 1 else left, now)
+            return left >= 1
 
     # Faults
 

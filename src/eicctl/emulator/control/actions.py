@@ -10,6 +10,7 @@ from eicctl.emulator.control import backends, console, dependencies, instances, 
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
+from eicctl.emulator.control.recorded import endpoint_parameters, key_parameters, recorded
 from eicctl.emulator.state import EndpointRecord, State
 
 _PAGE = 50
@@ -32,13 +33,17 @@ class Actions:
         """Make moto answer with these operations."""
         backends.install(
             ec2={
-                "create_instance_connect_endpoint": self._bound(self.create),
+                "create_instance_connect_endpoint": self._change("CreateInstanceConnectEndpoint", self.create),
                 "describe_instance_connect_endpoints": self._bound(self.describe),
-                "modify_instance_connect_endpoint": self._bound(self.modify),
-                "delete_instance_connect_endpoint": self._bound(self.delete),
+                "modify_instance_connect_endpoint": self._change("ModifyInstanceConnectEndpoint", self.modify),
+                "delete_instance_connect_endpoint": self._change("DeleteInstanceConnectEndpoint", self.delete),
                 "get_console_output": self._bound(self.console_output),
             },
-            instance_connect={"send_ssh_public_key": self._bound(self.send_key)},
+            instance_connect={
+                "send_ssh_public_key": self._bound(
+                    recorded(self._state, "SendSSHPublicKey", trail.SOURCE, self.send_key, key_parameters)
+                )
+            },
             cloudtrail={"lookup_events": self._bound(self.lookup_events)},
             sts={
                 "get_session_token": self._bound(self.session_token),
@@ -62,6 +67,9 @@ class Actions:
             return action(response)
 
         return method
+
+    def _change(self, name: str, action: Action) -> Action:
+        return self._bound(recorded(self._state, name, trail.EC2, action, endpoint_parameters(name)))
 
     def _service(self, response: Any) -> EndpointService:
         return EndpointService(self._state, response.region, self._dns_name())
@@ -154,7 +162,8 @@ class Actions:
         """CloudTrail's LookupEvents."""
         return ActionResult(
             trail.lookup(
-                self._state.events(),
+                self._state,
+                response.region,
                 attributes=response._get_param("LookupAttributes", []),
                 start=response._get_param("StartTime"),
                 end=response._get_param("EndTime"),
@@ -166,7 +175,8 @@ class Actions:
     def session_token(self, response: Any) -> ActionResult:
         """STS's GetSessionToken."""
         seconds = int(response._get_param("DurationSeconds", sessions.DEFAULT_DURATION))
-        session = sessions.open_session(CALLER.get(), seconds, self._state.now())
+        mfa = bool(response._get_param("SerialNumber"))
+        session = sessions.open_session(CALLER.get(), seconds, self._state.now(), mfa=mfa)
         return ActionResult({"Credentials": session})
 
     @staticmethod

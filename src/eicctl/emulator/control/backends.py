@@ -94,9 +94,10 @@ def install(
 
     The last wraps operations of EC2. What an earlier call has installed is replaced.
     """
-    # moto warns of codes that a service's model lacks; this one any service may answer with.
-    if "AccessDenied" not in COMMON_ERROR_CODES:
-        COMMON_ERROR_CODES.append("AccessDenied")
+    # moto warns of codes that a service's model lacks; these any service may answer with.
+    for code in ("AccessDenied", "ThrottlingException"):
+        if code not in COMMON_ERROR_CODES:
+            COMMON_ERROR_CODES.append(code)
     # DescribeInstances: moto lacks EC2's filters for IPv6 addresses. Instances of a world file have the attribute.
     for name in ("ipv6-address", "network-interface.ipv6-addresses.ipv6-address"):
         filter_dict_attribute_mapping[name] = "ipv6_address"

@@ -12,7 +12,10 @@ from eicctl.emulator.control.backends import LOCK, iam, sts
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one."""
+    """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one.
+
+    `mfa` is whether a temporary one was made with MFA.
+    """
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -21,6 +24,7 @@ class Known:
     session_token: str = field(default="", repr=False)
     expires: datetime | None = None
     user_id: str = ""
+    mfa: bool = False
 
 
 CALLER: ContextVar[Known] = ContextVar("caller")
@@ -61,4 +65,5 @@ def _temporary(access_key_id: str) -> Known | None:
         session.session_token,
         session.expiration,
         session.user_id,
+        getattr(session, "mfa", False),
     )

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from eicctl.emulator.control.credentials import CALLER
+from eicctl.emulator.control.recorded import ORIGIN, Origin
 from eicctl.emulator.signature import Rejected, Verifier
 
 StartResponse = Callable[..., Any]
@@ -22,7 +23,7 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 class Guard:
     """A WSGI application that passes on what carries a good signature and refuses the rest with 403.
 
-    What it passes on can tell who asks from `CALLER`.
+    What it passes on can tell who asks from `CALLER`, and where they are from `ORIGIN`.
 
     Args:
         app: What is guarded.
@@ -44,11 +45,16 @@ class Guard:
         try:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
-            return _refuse(start_response, why, is_json="x-amz-target" in headers)
+            kind = (
+                "json" if "x-amz-target" in headers else "s3" if "/s3/" in headers.get("authorization", "") else "xml"
+            )
+            return _refuse(start_response, why, kind)
         token = CALLER.set(caller)
+        origin = ORIGIN.set(Origin(environ.get("REMOTE_ADDR", ""), headers.get("user-agent", "")))
         try:
             return self._app(environ, start_response)
         finally:
+            ORIGIN.reset(origin)
             CALLER.reset(token)
 
 
@@ -58,17 +64,16 @@ _PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
 _XML_CODES = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTokenException": "ExpiredToken"}
 
 
-def _refuse(start_response: StartResponse, why: Rejected, is_json: bool) -> Iterable[bytes]:
+def _refuse(start_response: StartResponse, why: Rejected, protocol: str) -> Iterable[bytes]:
     """Answer in the error form of the service's protocol; of the others, the query protocol's serves."""
-    if is_json:
+    if protocol == "json":
         kind = "application/x-amz-json-1.1"
         body = json.dumps({"__type": why.code, "message": why.message})
     else:
         kind = "text/xml"
         code, message = _XML_CODES.get(why.code, why.code), escape(why.message)
-        body = (
-            f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-            "<RequestID>refused</RequestID></Response>"
-        )
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        if protocol == "xml":
+            body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
     start_response("403 Forbidden", [("Content-Type", kind)])
     return [body.encode()]

@@ -28,10 +28,11 @@ class Session:
     user_id: str
     kind: str = "IAMUser"
     account_id: str = ACCOUNT
+    mfa: bool = False
 
 
-def open_session(caller: Known, seconds: int, now: datetime) -> Session:
-    """Return new temporary credentials for the caller, good for some seconds.
+def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
+    """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not.
 
     Raises:
         ApiError: They would last too long or too short, or the caller has temporary ones.
@@ -47,6 +48,7 @@ def open_session(caller: Known, seconds: int, now: datetime) -> Session:
         expiration=now.replace(tzinfo=None, microsecond=0) + timedelta(seconds=seconds),
         arn=caller.arn,
         user_id=_user_id(caller),
+        mfa=mfa,
     )
     sts().assumed_roles.append(session)
     return session

@@ -1,0 +1,97 @@
+"""`eicctl audit` as installed: Ctrl-C in a look-up and while following."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.trail_records import tunnel
+
+
+@pytest.fixture(scope="module")
+def trail_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """A local AWS with 250 past tunnels."""
+    env = clean_env(tmp_path_factory.mktemp("audit"))
+    found = start_local(env)
+    yesterday = datetime.now(UTC) - timedelta(hours=20)
+    control(found, "events", {"Records": [tunnel(yesterday + timedelta(minutes=n), who="dev/ann") for n in range(250)]})
+    yield found
+    run_eicctl(env, "local", "down")
+
+
+def control(env: Env, resource: str, content: Any) -> None:
+    """Ask the local AWS itself for something."""
+    record = json.loads((Path(env["EICCTL_HOME"]) / "state" / "local" / "running.json").read_text())
+    request = urllib.request.Request(
+        f"{record['url']}/_eicctl/{resource}",
+        data=json.dumps(content).encode(),
+        headers={"Authorization": f"Bearer {record['token']}"},
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def start(env: Env, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [PROGRAM, "audit", *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    """Read what the command says until it says this."""
+    assert process.stderr
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if words in line:
+            return
+    pytest.fail(f"it has not said {words!r}: {said}")
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C; return the rest of the output."""
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=30)
+
+
+def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
+    env = trail_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
+    control(trail_aws, "settings", {"latency": 0.7})
+    try:
+        process = start(env)
+        # Without a terminal the first line of progress comes after 2 s, when some pages are here.
+        wait_for(process, "events, back to")
+        out, err = interrupt(process)
+    finally:
+        control(trail_aws, "settings", {"latency": 0.0})
+    assert process.returncode == 130, err
+    assert "the same command goes on from there" in err
+    assert not out
+    kept = list((tmp_path / "eicctl" / "state").glob("audit-*.sqlite"))
+    assert [file.stat().st_mode & 0o777 for file in kept] == [0o600]
+    again = run_eicctl(env, "audit", "--output", "json", "--query", "length(@)")
+    assert again.returncode == 0
+    assert "going on with an interrupted look-up" in again.stderr.decode()
+    assert json.loads(again.stdout) == 250
+    assert not list((tmp_path / "eicctl" / "state").glob("audit-*.sqlite"))
+
+
+def test_following(trail_aws: Env, tmp_path: Path) -> None:
+    env = trail_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
+    process = start(env, "--follow", "--interval", "1", "--since", "1m", "--output", "json")
+    assert process.stdout
+    wait_for(process, "waiting for new events")
+    control(trail_aws, "events", {"Records": [tunnel(datetime.now(UTC), who="ops/eve", error="AccessDeniedException")]})
+    row = json.loads(process.stdout.readline())
+    assert (row["Principal"], row["Outcome"]) == ("ops/eve", "denied")
+    out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert not out
