@@ -80,6 +80,17 @@ class Session:
             fips=self.fips,
         )
 
+    @property
+    def profile_name(self) -> str:
+        """The profile in force: the one given, the environment's, or `default`."""
+        with translated("read the AWS configuration"):
+            return str(self._configuration().get_config_variable("profile") or "default")
+
+    def profile_settings(self) -> dict[str, Any]:
+        """The settings of the profile in force; empty where there is no such profile and none was asked for."""
+        with translated("read the AWS configuration"):
+            return dict(self._configuration().get_scoped_config())
+
     def profiles(self) -> list[str]:
         """The names of the profiles that the AWS configuration has."""
         with translated("read the AWS configuration"):

@@ -27,6 +27,7 @@ COMMANDS = {
     "db": "Connect a local port to a database, directly or through an instance.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
+    "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

@@ -21,6 +21,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import ACCOUNT, reset
 from eicctl.emulator.control.credentials import Known, lookup
+from eicctl.emulator.control.mfa import add_device
 from eicctl.emulator.control.world import load_world
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.gateway import Gateway
@@ -150,6 +151,7 @@ class Emulator:
         reset()
         self.state.clear()
         load_world(self.state, self._options.world)
+        add_device()
 
     def _dns_name(self) -> str:
         host = self._options.data_host

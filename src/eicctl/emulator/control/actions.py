@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import backends, console, dependencies, instances, keys, sessions, trail
+from eicctl.emulator.control import backends, console, dependencies, instances, keys, mfa, sessions, trail
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
@@ -57,6 +57,8 @@ class Actions:
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
             },
+            around_iam={"create_virtual_mfa_device": mfa.create_device, "list_mfa_devices": mfa.list_devices},
+            around_sts={"assume_role": self.assume_role},
         )
 
     @staticmethod
@@ -175,9 +177,20 @@ class Actions:
     def session_token(self, response: Any) -> ActionResult:
         """STS's GetSessionToken."""
         seconds = int(response._get_param("DurationSeconds", sessions.DEFAULT_DURATION))
-        mfa = bool(response._get_param("SerialNumber"))
-        session = sessions.open_session(CALLER.get(), seconds, self._state.now(), mfa=mfa)
+        sessions.check_request(CALLER.get(), seconds)
+        session = sessions.open_session(CALLER.get(), seconds, self._state.now(), mfa=self._proved(response))
         return ActionResult({"Credentials": session})
+
+    def assume_role(self, moto: Action, response: Any) -> Any:
+        """STS's AssumeRole, which checks a code that is given."""
+        proved = self._proved(response)
+        result = moto(response)
+        result.result["Credentials"].mfa = proved
+        return result
+
+    def _proved(self, response: Any) -> bool:
+        serial, code = response._get_param("SerialNumber", ""), response._get_param("TokenCode", "")
+        return mfa.check(CALLER.get(), serial, code, self._state.now())
 
     @staticmethod
     def caller_identity(_response: Any) -> ActionResult:
