@@ -6,7 +6,7 @@ import io
 import stat
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from eicctl.aws.profile_files import NewSession, store
 from eicctl.aws.session import Session
 from eicctl.emulator.control.mfa import own_code
 from eicctl.emulator.server import Emulator
+from eicctl.errors import UsageError
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran, Service
 
@@ -64,6 +65,7 @@ def test_login_status_logout(base: Path, emulator: Emulator, eicctl: Eicctl) -> 
     keys = boto3.Session(profile_name="work-mfa").get_credentials()
     assert keys is not None
     assert keys.secret_key
+    assert keys.token
     assert not any(secret in ran.out + ran.err + status.out for secret in (keys.secret_key, keys.token))
     assert boto3.Session(profile_name="work-mfa").region_name == "us-west-2"
     assert eicctl("mfa", "logout").code == 0
@@ -77,8 +79,7 @@ def test_the_session_opens_tunnels(
     service = serve(lambda client: client.sendall(b"SSH-2.0-hello\r\n"))
     assert login(emulator, eicctl).code == 0
     session = Session(profile="work-mfa")
-    channel = Dialer(service.target, session.credentials, session.ca_bundle).dial()
-    channel.close()
+    Dialer(service.target, session.credentials, session.ca_bundle).open().stream.close()
     assert session.credentials().session_token
 
 
@@ -124,7 +125,7 @@ def test_durations_that_aws_refuses(base: Path, eicctl: Eicctl, seconds: str) ->
 
 def test_durations_of_the_root_user() -> None:
     aws_mfa.check_duration(3600, aws_mfa.ROOT_DURATIONS, " for the root user")
-    with pytest.raises(aws_mfa.UsageError, match="900 to 3600 seconds for the root user"):
+    with pytest.raises(UsageError, match="900 to 3600 seconds for the root user"):
         aws_mfa.check_duration(3601, aws_mfa.ROOT_DURATIONS, " for the root user")
 
 
@@ -161,11 +162,10 @@ def test_which_device(base: Path, emulator: Emulator, eicctl: Eicctl) -> None:
     several = login(emulator, eicctl)
     assert several.code == 3
     assert serial in several.err
-    seed = made["Base32StringSEED"]
-    totp = pyotp.TOTP(seed if isinstance(seed, str) else seed.decode())
+    totp = pyotp.TOTP(made["Base32StringSeed"].decode())
     now = datetime.now(UTC)
     words = ("mfa", "login", "--profile", "work", "--serial", serial, "--token-code")
-    assert eicctl(*words, totp.at(now, -4)).code == 4
+    assert eicctl(*words, totp.at(now - timedelta(minutes=2))).code == 4
     assert eicctl(*words, totp.at(now)).code == 0
     with base.with_name("config").open("a") as file:
         file.write("[profile third]\nmfa_serial = arn:aws:iam::123456789012:mfa/nobody\nregion = us-east-1\n")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 
-from eicctl.errors import UsageError
+from eicctl.errors import DeniedError, UsageError
 
 
 def ask(prompt: str) -> str:
@@ -27,3 +28,16 @@ def ask(prompt: str) -> str:
         return getpass.getpass(prompt)
     except EOFError as error:
         raise UsageError("no MFA code was typed") from error
+
+
+def ask_checked(prompt: str) -> str:
+    """Ask, and refuse what cannot be a code."""
+    return checked_code(ask(prompt))
+
+
+def checked_code(text: str) -> str:
+    """Return a code without blanks around it; refuse what cannot be one, without repeating it."""
+    code = text.strip()
+    if not re.fullmatch(r"[0-9]{6}", code):
+        raise DeniedError("an MFA code has six digits, and this has not", hint="type what the device shows")
+    return code

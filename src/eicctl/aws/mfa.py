@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eicctl.aws.codes import checked_code
 from eicctl.aws.failures import translated
 from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, store
 from eicctl.aws.session import Session
@@ -75,14 +75,6 @@ def check_duration(seconds: int | None, allowed: range, whom: str) -> None:
         raise UsageError(f"--duration must be from {allowed.start} to {allowed.stop - 1} seconds{whom}, not {seconds}")
 
 
-def checked_code(text: str) -> str:
-    """Return a code without blanks around it; refuse what cannot be one, without repeating it."""
-    code = text.strip()
-    if not re.fullmatch(r"[0-9]{6}", code):
-        raise DeniedError("an MFA code has six digits, and this has not", hint="type what the device shows")
-    return code
-
-
 def _check_keys(session: Session, base: str, settings: Mapping[str, Any]) -> None:
     hint = "--profile with a user's long-lived keys"
     if "role_arn" in settings:
@@ -114,24 +106,6 @@ def _device(session: Session) -> str:
 
 def _open(sts: Any, device: str, code: str, duration: int | None) -> NewSession:
     lasting = {} if duration is None else {"DurationSeconds": duration}
-    try:
-        with translated("open an MFA session"):
-            keys = sts.get_session_token(SerialNumber=device, TokenCode=code, **lasting)["Credentials"]
-    except DeniedError as error:
-        raise refused(error, device) or error from error.__cause__
+    with translated("open an MFA session"):
+        keys = sts.get_session_token(SerialNumber=device, TokenCode=code, **lasting)["Credentials"]
     return NewSession(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], keys["Expiration"])
-
-
-def refused(error: Exception, device: str) -> DeniedError | None:
-    """Return what a refusal by STS means if it is about a code or its device; None for any other."""
-    said = str(error)
-    if "MultiFactorAuthentication failed" not in said:
-        return None
-    if "serial number" in said:
-        return DeniedError(
-            f"the MFA device {device} is not one of the caller's", hint="--serial, or mfa_serial in the profile"
-        )
-    return DeniedError(
-        "AWS does not accept the MFA code: it is wrong, no longer good, or has been used once already",
-        hint=f"wait for the next code of {device}, and check that device's clock",
-    )

@@ -124,14 +124,11 @@ class Session:
         if known := self._from_environment():
             return known
         with self._lock, translated("read the credentials"):
-            files = _signature()
-            if self._keys is None or files != self._keys_files:
-                self._keys = self._load_keys()
-                self._keys_files = files
-            frozen = self._keys.get_frozen_credentials()
+            keys = self._known_keys()
+            frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
                 raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
-            expires = getattr(self._keys, "_expiry_time", None)
+            expires = getattr(keys, "_expiry_time", None)
             return Credentials(
                 frozen.access_key, frozen.secret_key, frozen.token, expires if isinstance(expires, datetime) else None
             )
@@ -166,14 +163,30 @@ class Session:
                 import boto3
 
                 with translated("read the AWS configuration"):
-                    self._boto = boto3.Session(botocore_session=self._configuration())
+                    core = self._configuration()
+                    if "role_arn" in core.get_scoped_config():
+                        # The same credentials as for tunnels: who is asked for an MFA code is asked once.
+                        core._credentials = self._known_keys()  # type: ignore[attr-defined]
+                    self._boto = boto3.Session(botocore_session=core)
             return self._boto
+
+    def _known_keys(self) -> botocore.credentials.Credentials:
+        """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
+        with self._lock:
+            files = _signature()
+            if self._keys is None or files != self._keys_files:
+                self._keys = self._load_keys()
+                self._keys_files = files
+            return self._keys
 
     def _load_keys(self) -> botocore.credentials.Credentials:
         import botocore.session
 
         # A session of its own each time: one keeps what it has once read.
-        keys = botocore.session.Session(profile=self.profile).get_credentials()
+        core = botocore.session.Session(profile=self.profile)
+        if "role_arn" in core.get_scoped_config():
+            _share_roles(core)
+        keys = core.get_credentials()
         if keys is None:
             raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
         return keys
@@ -200,6 +213,17 @@ _NO_CREDENTIALS = (
     "aws configure, aws sso login, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --profile chooses among several. "
     "Without an account: eicctl local up"
 )
+
+
+def _share_roles(core: botocore.session.Session) -> None:
+    """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
+    from botocore.utils import JSONFileCache
+
+    from eicctl.aws.codes import ask_checked
+
+    provider = core.get_component("credential_provider").get_provider("assume-role")
+    provider.cache = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
+    provider._prompter = ask_checked
 
 
 def _files() -> tuple[Path, Path]:

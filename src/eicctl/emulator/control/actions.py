@@ -57,7 +57,7 @@ class Actions:
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
             },
-            around_iam={"create_virtual_mfa_device": mfa.create_device, "list_mfa_devices": mfa.list_devices},
+            around_iam={"list_mfa_devices": mfa.list_devices},
             around_sts={"assume_role": self.assume_role},
         )
 

@@ -54,14 +54,6 @@ def list_devices(moto: Action, response: Any) -> Any:
     return moto(response)
 
 
-def create_device(moto: Action, response: Any) -> Any:
-    """CreateVirtualMFADevice: with the seed, which moto's answer lacks."""
-    device: Any = moto(response).result
-    made = device["VirtualMFADevice"]
-    shown = {"SerialNumber": made.serial_number, "Base32StringSEED": made.base32_string_seed}
-    return ActionResult({"VirtualMFADevice": shown})
-
-
 def check(caller: Known, serial: str, code: str, now: datetime) -> bool:
     """Return whether the caller has proved MFA: with a code that is good now and is used for the first time.
 
