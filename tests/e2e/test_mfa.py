@@ -4,19 +4,45 @@ from __future__ import annotations
 
 import stat
 import subprocess
-from collections.abc import Callable
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pexpect
+import pyotp
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl
+from tests.e2e.conftest import PROGRAM, Env, clean_env
 
-SERIAL = "arn:aws:iam::123456789012:mfa/local"
+
+@dataclass(frozen=True)
+class Device:
+    """A device of the test's own, so that no other test has used its codes."""
+
+    serial: str
+    totp: pyotp.TOTP
 
 
 @pytest.fixture
-def profiles(local_aws: Env, tmp_path: Path) -> Env:
+def device(local_aws: Env) -> Device:
+    iam = boto3.client(
+        "iam",
+        endpoint_url=local_aws["AWS_ENDPOINT_URL"],
+        aws_access_key_id=local_aws["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=local_aws["AWS_SECRET_ACCESS_KEY"],
+        region_name=local_aws["AWS_REGION"],
+    )
+    made = iam.create_virtual_mfa_device(VirtualMFADeviceName=f"test-{uuid.uuid4().hex}")["VirtualMFADevice"]
+    serial = made["SerialNumber"]
+    iam.enable_mfa_device(
+        UserName="local", SerialNumber=serial, AuthenticationCode1="000000", AuthenticationCode2="111111"
+    )
+    return Device(serial, pyotp.TOTP(made["Base32StringSeed"].decode()))
+
+
+@pytest.fixture
+def profiles(local_aws: Env, device: Device, tmp_path: Path) -> Env:
     """An environment with the local AWS's key in the profile `work`, and a role that needs MFA in `role`."""
     home = tmp_path / "home"
     home.mkdir()
@@ -24,30 +50,18 @@ def profiles(local_aws: Env, tmp_path: Path) -> Env:
     key, secret = env.pop("AWS_ACCESS_KEY_ID"), env.pop("AWS_SECRET_ACCESS_KEY")
     (home / "credentials").write_text(f"[work]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
     (home / "config").write_text(
+        f"[profile work]\nmfa_serial = {device.serial}\n"
         "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/admin\nsource_profile = work\n"
-        f"mfa_serial = {SERIAL}\n"
+        f"mfa_serial = {device.serial}\n"
     )
     return env
 
 
-@pytest.fixture
-def code(local_aws: Env) -> Callable[[], str]:
-    """A code that has not been used; another test may have used those that are good now."""
-
-    def fresh() -> str:
-        for _ in range(120):  # each takes some 0.3 s
-            found = run_eicctl(local_aws, "local", "mfa-code")
-            if found.returncode == 0:
-                return found.stdout.decode().strip()
-        raise AssertionError("no code")
-
-    return fresh
-
-
-def answered(env: Env, code: str, *words: str) -> str:
+def answered(env: Env, device: Device, *words: str) -> str:
     session = pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(30, 200))
-    session.expect(SERIAL + ": ")
+    session.expect_exact(f"{device.serial}: ")
     session.waitnoecho()
+    code = device.totp.now()
     session.sendline(code)
     session.expect(pexpect.EOF)
     session.close()
@@ -67,23 +81,23 @@ def banner(env: Env, profile: str) -> bytes:
     return first
 
 
-def test_login_and_tunnel(profiles: Env, code: Callable[[], str]) -> None:
-    assert "work-mfa" in answered(profiles, code(), "mfa", "login", "--profile", "work")
+def test_login_and_tunnel(profiles: Env, device: Device) -> None:
+    assert "work-mfa" in answered(profiles, device, "mfa", "login", "--profile", "work")
     assert banner(profiles, "work-mfa") == b"SSH-2.0"
 
 
-def test_a_role_asks_once_and_is_kept(profiles: Env, code: Callable[[], str]) -> None:
-    assert "web-1" in answered(profiles, code(), "instances", "--profile", "role")
+def test_a_role_asks_once_and_is_kept(profiles: Env, device: Device) -> None:
+    assert "web-1" in answered(profiles, device, "instances", "--profile", "role")
     kept = list((Path(profiles["HOME"]) / ".aws/cli/cache").iterdir())
     assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o600]
     assert banner(profiles, "role") == b"SSH-2.0"
 
 
-def test_a_role_asks_on_the_terminal_while_stdin_is_data(profiles: Env, code: Callable[[], str]) -> None:
+def test_a_role_asks_on_the_terminal_while_stdin_is_data(profiles: Env, device: Device) -> None:
     command = f"sleep 60 | {PROGRAM} proxy --profile role web-1"
     session = pexpect.spawn("sh", ["-c", command], env=profiles, encoding="utf-8", timeout=30)
-    session.expect(SERIAL + ": ")
+    session.expect_exact(f"{device.serial}: ")
     session.waitnoecho()
-    session.sendline(code())
+    session.sendline(device.totp.now())
     session.expect("SSH-2.0")
     session.close()

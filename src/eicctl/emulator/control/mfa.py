@@ -28,12 +28,12 @@ def add_device() -> None:
 def own_code(now: datetime) -> dict[str, str]:
     """Return the local user's device and a code of it that is good now and has not been used; empty if there is none.
 
-    The codes of the steps before and after are taken as well, so there is one when the current one has been used.
+    It is the current one, or the next, which is taken already. Either is good for half a minute at least.
     """
     with LOCK:
         for device in iam().virtual_mfa_devices.values():
             if device.user is not None and device.user.name == USER:
-                free = [step for step in _near(now) if step > getattr(device, "last_step", 0)]
+                free = [step for step in _near(now)[1:] if step > getattr(device, "last_step", 0)]
                 code = _code(device.base32_string_seed, free[0]) if free else ""
                 return {"SerialNumber": device.serial_number, "Code": code}
     return {"SerialNumber": "", "Code": ""}
