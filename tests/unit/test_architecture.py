@@ -86,7 +86,7 @@ def test_help_loads_little(args: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "local", "demo", "audit"]
+    "command", ["tunnel", "forward", "db", "proxy", "ssh", "create-endpoint", "local", "demo", "audit", "mfa"]
 )
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}
