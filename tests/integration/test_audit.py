@@ -22,7 +22,7 @@ from eicctl.access.audit.store import EventStore
 from eicctl.aws import session as session_module
 from eicctl.aws import trail
 from eicctl.aws.session import Session
-from eicctl.emulator.control import backends
+from eicctl.emulator.control import backends, mfa
 from eicctl.emulator.server import Emulator
 from eicctl.model import Target
 from eicctl.tunnel.dial import Dialer
@@ -96,10 +96,8 @@ def test_what_the_emulator_records(
 @pytest.mark.usefixtures("unpaced")
 def test_sessions_with_and_without_mfa(emulator: Emulator, eicctl: Eicctl) -> None:
     sts = boto3.client("sts")
-    attempts: list[dict[str, Any]] = [
-        {},
-        {"SerialNumber": "arn:aws:iam::123456789012:mfa/local", "TokenCode": "123456"},
-    ]
+    own = mfa.own_code(emulator.state.now())
+    attempts: list[dict[str, Any]] = [{}, {"SerialNumber": own["SerialNumber"], "TokenCode": own["Code"]}]
     for more in attempts:
         keys = sts.get_session_token(**more)["Credentials"]
         client = boto3.client(

@@ -38,7 +38,7 @@ def test_a_row_of_json_has_the_port_and_no_empty_error() -> None:
     assert row(Status("a", "direct", "", "open", local=("/run/a.sock",)))["LocalPort"] is None
 
 
-@given(width=st.integers(40, 250))
+@given(width=st.integers(50, 250))
 def test_it_fits_where_names_states_and_addresses_do(width: int) -> None:
     rows = [shown(LONG)]
     sizes = fitting(rows, width)

@@ -92,6 +92,8 @@ def _from_service(error: Any, action: str) -> EicctlError:
             f"AWS does not accept the credentials: {message or code}",
             hint="check access key and secret of the profile, and this machine's clock",
         )
+    elif "MultiFactorAuthentication failed" in message:
+        result = _mfa(message)
     elif code in _DENIED:
         result = DeniedError(said, hint=f"the policy of the caller must allow {_denied_action(error, message)}")
     elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
@@ -106,6 +108,17 @@ def _from_service(error: Any, action: str) -> EicctlError:
         result = RefusedError(f"{said} ({code})", transient=status >= 500)
     result.request_id = request_id
     return result
+
+
+def _mfa(message: str) -> EicctlError:
+    if "serial number is valid" in message:
+        return DeniedError(
+            "the MFA device is not one of the caller's", hint="check --serial, or mfa_serial in the profile"
+        )
+    return DeniedError(
+        "AWS does not accept the MFA code: it is wrong, no longer good, or has been used once already",
+        hint="wait for the device's next code, and check the device's clock",
+    )
 
 
 def _denied_action(error: Any, message: str) -> str:
@@ -126,6 +139,7 @@ def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[
         ((boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError), _credentials),
         ((boto.ParamValidationError, boto.InvalidRegionError), lambda e, a: UsageError(f"cannot {a}: {e}")),
         ((boto.NoRegionError,), _region),
+        ((boto.RefreshWithMFAUnsupportedError,), _mfa_again),
         ((boto.ConfigParseError, boto.ConfigNotFound), lambda e, a: LocalError(f"cannot {a}: {e}")),
         ((boto.SSLError,), _tls),
         ((boto.ProxyConnectionError,), _proxy),
@@ -155,6 +169,12 @@ def _credentials(error: Any, _action: str) -> EicctlError:
     return CredentialsError(
         f"no usable AWS credentials: {error}",
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
+    )
+
+
+def _mfa_again(_error: Any, _action: str) -> EicctlError:
+    return CredentialsError(
+        "the role's session has expired, and a new one needs another MFA code", hint="run the command again"
     )
 
 

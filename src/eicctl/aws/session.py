@@ -82,6 +82,17 @@ class Session:
             fips=self.fips,
         )
 
+    @property
+    def profile_name(self) -> str:
+        """The profile in force: the one given, the environment's, or `default`."""
+        with translated("read the AWS configuration"):
+            return str(self._configuration().get_config_variable("profile") or "default")
+
+    def profile_settings(self) -> dict[str, Any]:
+        """The settings of the profile in force; empty where there is no such profile and none was asked for."""
+        with translated("read the AWS configuration"):
+            return dict(self._configuration().get_scoped_config())
+
     def profiles(self) -> list[str]:
         """The names of the profiles that the AWS configuration has."""
         with translated("read the AWS configuration"):
@@ -120,8 +131,7 @@ class Session:
         if self._from_environment():
             return "env"
         with self._lock, translated("read the credentials"):
-            keys = self._keys or self._load_keys()
-            return str(getattr(keys, "method", ""))
+            return str(getattr(self._known_keys(), "method", ""))
 
     def credentials(self) -> Credentials:
         """Return credentials for one connection; a `CredentialsSource`.
@@ -135,14 +145,11 @@ class Session:
         if known := self._from_environment():
             return known
         with self._lock, translated("read the credentials"):
-            files = configuration_signature()
-            if self._keys is None or files != self._keys_files:
-                self._keys = self._load_keys()
-                self._keys_files = files
-            frozen = self._keys.get_frozen_credentials()
+            keys = self._known_keys()
+            frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
                 raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
-            expires = getattr(self._keys, "_expiry_time", None)
+            expires = getattr(keys, "_expiry_time", None)
             return Credentials(
                 frozen.access_key,
                 frozen.secret_key,
@@ -181,14 +188,30 @@ class Session:
                 import boto3
 
                 with translated("read the AWS configuration"):
-                    self._boto = boto3.Session(botocore_session=self._configuration())
+                    core = self._configuration()
+                    if "role_arn" in core.get_scoped_config():
+                        # The same credentials as for tunnels: who is asked for an MFA code is asked once.
+                        core._credentials = self._known_keys()  # type: ignore[attr-defined]
+                    self._boto = boto3.Session(botocore_session=core)
             return self._boto
+
+    def _known_keys(self) -> botocore.credentials.Credentials:
+        """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
+        with self._lock:
+            files = configuration_signature()
+            if self._keys is None or files != self._keys_files:
+                self._keys = self._load_keys()
+                self._keys_files = files
+            return self._keys
 
     def _load_keys(self) -> botocore.credentials.Credentials:
         import botocore.session
 
         # A session of its own each time: one keeps what it has once read.
-        keys = botocore.session.Session(profile=self.profile).get_credentials()
+        core = botocore.session.Session(profile=self.profile)
+        if "role_arn" in core.get_scoped_config():
+            _share_roles(core)
+        keys = core.get_credentials()
         if keys is None:
             raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
         return keys
@@ -215,6 +238,17 @@ _NO_CREDENTIALS = (
     "aws configure, aws sso login, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --profile chooses among several. "
     "Without an account: eicctl local up"
 )
+
+
+def _share_roles(core: botocore.session.Session) -> None:
+    """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
+    from botocore.utils import JSONFileCache
+
+    from eicctl.aws.codes import ask_checked
+
+    provider = core.get_component("credential_provider").get_provider("assume-role")
+    provider.cache = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
+    provider._prompter = ask_checked
 
 
 def _files() -> tuple[Path, Path]:

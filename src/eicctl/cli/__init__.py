@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": "Find out why a target cannot be reached, and what mends it.",
     "policy": "IAM policies of least privilege: write, examine, check.",
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
+    "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

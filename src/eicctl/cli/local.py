@@ -239,6 +239,23 @@ def status(*, output: str) -> None:
     render.show(told["machines"], output="table", query=None, columns=columns)
 
 
+@command.command("mfa-code")
+def mfa_code() -> None:
+    """Print a code of the local user's MFA device, as a phone would show it.
+
+    It is one that has not been used; two are good at a time, so sometimes it takes up to 30 s until there is another.
+
+    \b
+    Examples:
+      eicctl local mfa-code
+      eicctl local mfa-code | eicctl mfa login --token-code -
+    """
+    code = _required().call("GET", "mfa")["Code"]
+    if not code:
+        raise UnavailableError("every code that is good now has been used", hint="try again in half a minute")
+    click.echo(code)
+
+
 @command.command()
 def down() -> None:
     """End the local AWS.

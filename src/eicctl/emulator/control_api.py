@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from eicctl.emulator import faults
-from eicctl.emulator.control import trail
+from eicctl.emulator.control import mfa, trail
 from eicctl.emulator.state import Behaviour, State
 from eicctl.errors import UsageError
 
@@ -63,6 +63,7 @@ class ControlApi:
             ("GET", "connections"): self._connections,
             ("GET", "events"): self._state.events,
             ("POST", "events"): lambda: self._add_events(_body(environ)),
+            ("GET", "mfa"): lambda: mfa.own_code(self._state.now()),
             ("GET", "faults"): lambda: [faults.shown(fault) for fault in self._state.faults()],
             ("POST", "faults"): lambda: self._add_fault(_body(environ)),
             ("DELETE", "faults"): self._state.clear_faults,

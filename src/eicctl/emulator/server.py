@@ -21,6 +21,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import Known, lookup
+from eicctl.emulator.control.mfa import add_device
 from eicctl.emulator.control.sessions import OWN_ARN
 from eicctl.emulator.control.world import load_world
 from eicctl.emulator.control_api import ControlApi
@@ -151,6 +152,7 @@ class Emulator:
         reset()
         self.state.clear()
         load_world(self.state, self._options.world, self.dns_name())
+        add_device()
 
     def dns_name(self) -> str:
         """The DNS name of every endpoint, with the port of the data plane where that is not 443."""

@@ -12,6 +12,7 @@ from eicctl.emulator.control import (
     dependencies,
     instances,
     keys,
+    mfa,
     passwords,
     sessions,
     simulation,
@@ -69,6 +70,8 @@ class Actions:
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
             },
+            around_iam={"list_mfa_devices": mfa.list_devices},
+            around_sts={"assume_role": self.assume_role},
         )
 
     @staticmethod
@@ -195,9 +198,20 @@ class Actions:
     def session_token(self, response: Any) -> ActionResult:
         """STS's GetSessionToken."""
         seconds = int(response._get_param("DurationSeconds", sessions.DEFAULT_DURATION))
-        mfa = bool(response._get_param("SerialNumber"))
-        session = sessions.open_session(CALLER.get(), seconds, self._state.now(), mfa=mfa)
+        sessions.check_request(CALLER.get(), seconds)
+        session = sessions.open_session(CALLER.get(), seconds, self._state.now(), mfa=self._proved(response))
         return ActionResult({"Credentials": session})
+
+    def assume_role(self, moto: Action, response: Any) -> Any:
+        """STS's AssumeRole, which checks a code that is given."""
+        proved = self._proved(response)
+        result = moto(response)
+        result.result["Credentials"].mfa = proved
+        return result
+
+    def _proved(self, response: Any) -> bool:
+        serial, code = response._get_param("SerialNumber", ""), response._get_param("TokenCode", "")
+        return mfa.check(CALLER.get(), serial, code, self._state.now())
 
     @staticmethod
     def caller_identity(_response: Any) -> ActionResult:

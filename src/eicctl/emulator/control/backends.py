@@ -91,10 +91,12 @@ def install(
     sts: Mapping[str, Action],
     iam: Mapping[str, Action],
     around_ec2: Mapping[str, Around],
+    around_iam: Mapping[str, Around],
+    around_sts: Mapping[str, Around],
 ) -> None:
     """Add operations, by their names in snake case, to moto's responses of these services, or replace moto's own.
 
-    The last wraps operations of EC2. What an earlier call has installed is replaced.
+    The last three wrap moto's own operations. What an earlier call has installed is replaced.
     """
     # moto warns of codes that a service's model lacks; these any service may answer with.
     for code in ("AccessDenied", "ThrottlingException"):
@@ -115,9 +117,10 @@ def install(
     ):
         for name, action in actions.items():
             setattr(response, name, action)
-    for name, around in around_ec2.items():
-        moto = _moto.setdefault((EC2Response, name), getattr(EC2Response, name))
-        setattr(EC2Response, name, _wrapped(around, moto))
+    for kind, wraps in ((EC2Response, around_ec2), (IamResponse, around_iam), (TokenResponse, around_sts)):
+        for name, around in wraps.items():
+            moto = _moto.setdefault((kind, name), getattr(kind, name))
+            setattr(kind, name, _wrapped(around, moto))
 
 
 def _wrapped(around: Around, moto: Action) -> Action:

@@ -33,8 +33,8 @@ class Session:
     mfa: bool = False
 
 
-def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
-    """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not.
+def check_request(caller: Known, seconds: int) -> None:
+    """Refuse what GetSessionToken refuses before it looks at a code.
 
     Raises:
         ApiError: They would last too long or too short, or the caller has temporary ones.
@@ -43,6 +43,10 @@ def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = Fals
         raise ApiError("ValidationError", f"DurationSeconds must be from {DURATIONS.start} to {DURATIONS.stop - 1}.")
     if caller.session_token:
         raise ApiError("AccessDenied", "Cannot call GetSessionToken with session credentials")
+
+
+def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
+    """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not."""
     session = Session(
         access_key_id="ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16)),
         secret_access_key=secrets.token_urlsafe(30),

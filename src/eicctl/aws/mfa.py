@@ -1,0 +1,111 @@
+"""MFA sessions: the device, the code, GetSessionToken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eicctl.aws.codes import checked_code
+from eicctl.aws.failures import translated
+from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, store
+from eicctl.aws.session import Session
+from eicctl.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
+
+DURATIONS = range(900, 129_601)
+"""Seconds that a session may last (eice-facts.md, MFA sessions)."""
+ROOT_DURATIONS = range(900, 3_601)
+"""The same for the root user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A session that works. `arn` is whose it is, as GetCallerIdentity says."""
+
+    profile: str
+    arn: str
+    session: NewSession
+
+
+def login(
+    session: Session, *, into: str | None, serial: str | None, duration: int | None, code: Callable[[str], str]
+) -> Done:
+    """Open an MFA session with the keys of a profile, store it in a profile of its own, and try it.
+
+    Args:
+        session: The profile with long-lived keys.
+        into: The session's profile; None for the base's name and `-mfa`.
+        serial: ARN or serial number of the device; None for the profile's `mfa_serial`, or the caller's only device.
+        duration: Seconds; None for the service's default.
+        code: Tells the six digits; takes the device. It is asked when all else is in order.
+
+    Raises:
+        UsageError: The duration, the name or the code cannot be right. Nothing has been sent.
+        CredentialsError: The profile's keys are temporary, or not good.
+        DeniedError: The code is not accepted.
+    """
+    base = session.profile or session.profile_name
+    profile = into or f"{base}-mfa"
+    check_name(profile, base)
+    check_duration(duration, DURATIONS, "")
+    settings = session.profile_settings()
+    _check_keys(session, base, settings)
+    sts = session.client("sts")
+    with translated("tell whose the credentials are"):
+        arn = str(sts.get_caller_identity()["Arn"])
+    if arn.endswith(":root"):
+        check_duration(duration, ROOT_DURATIONS, " for the root user")
+    device = serial or str(settings.get("mfa_serial") or "") or _device(session)
+    digits = checked_code(code(device))
+    made = _open(sts, device, digits, duration)
+    kept = {name: str(settings[name]) for name in SETTINGS if isinstance(settings.get(name), str)}
+    kept.setdefault("region", session.region)
+    if session.given_ca_bundle:
+        kept["ca_bundle"] = session.given_ca_bundle
+    store(profile, base, made, kept)
+    fresh = Session(profile=profile, fips=session.fips)
+    with translated("try the new session"):
+        arn = str(fresh.client("sts").get_caller_identity()["Arn"])
+    return Done(profile, arn, made)
+
+
+def check_duration(seconds: int | None, allowed: range, whom: str) -> None:
+    """Refuse a duration that the service would refuse."""
+    if seconds is not None and seconds not in allowed:
+        raise UsageError(f"--duration must be from {allowed.start} to {allowed.stop - 1} seconds{whom}, not {seconds}")
+
+
+def _check_keys(session: Session, base: str, settings: Mapping[str, Any]) -> None:
+    hint = "--profile with a user's long-lived keys"
+    if "role_arn" in settings:
+        source = settings.get("source_profile")
+        raise UsageError(
+            f"the profile {base!r} assumes a role, whose session cannot open another",
+            hint=f"--profile {source}" if source else hint,
+        )
+    if session.credentials().session_token:
+        raise CredentialsError(
+            f"the keys of {base!r} are temporary; an MFA session needs a user's long-lived ones", hint=hint
+        )
+
+
+def _device(session: Session) -> str:
+    try:
+        with translated("list the MFA devices"):
+            rows = session.client("iam").list_mfa_devices()["MFADevices"]
+    except DeniedError as error:
+        error.hint = f"--serial ARN, or mfa_serial in the profile; else {error.hint}"
+        raise
+    found = [str(row["SerialNumber"]) for row in rows]
+    if not found:
+        raise NotFoundError("the user has no MFA device", hint="enable one in IAM, or name it with --serial")
+    if len(found) > 1:
+        raise AmbiguousError(f"the user has several MFA devices: {', '.join(found)}", hint="choose one with --serial")
+    return found[0]
+
+
+def _open(sts: Any, device: str, code: str, duration: int | None) -> NewSession:
+    lasting = {} if duration is None else {"DurationSeconds": duration}
+    with translated("open an MFA session"):
+        keys = sts.get_session_token(SerialNumber=device, TokenCode=code, **lasting)["Credentials"]
+    return NewSession(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], keys["Expiration"])

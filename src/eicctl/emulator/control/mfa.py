@@ -1,0 +1,96 @@
+"""MFA: devices with time-based one-time codes (RFC 6238), and the check of a code when a session is opened."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Any
+
+from eicctl.emulator.control.backends import LOCK, Action, ActionResult, ApiError, iam
+from eicctl.emulator.control.credentials import CALLER, Known
+
+STEP = 30
+"""Seconds for which a code is the current one."""
+USER = "local"
+"""The user whose key the emulator hands out."""
+
+
+def add_device() -> None:
+    """Make the IAM user of the emulator's own key, with a device: `arn:aws:iam::ACCOUNT:mfa/local`."""
+    with LOCK:
+        iam().create_user("us-east-1", USER)
+        device = iam().create_virtual_mfa_device(USER, "/")
+        iam().enable_mfa_device(USER, device.serial_number, "000000", "000000")
+
+
+def own_code(now: datetime) -> dict[str, str]:
+    """Return the local user's device and a code of it that is good now and has not been used; empty if there is none.
+
+    It is the current one, or the next, which is taken already. Either is good for half a minute at least.
+    """
+    with LOCK:
+        for device in iam().virtual_mfa_devices.values():
+            if device.user is not None and device.user.name == USER:
+                free = [step for step in _near(now)[1:] if step > getattr(device, "last_step", 0)]
+                code = _code(device.base32_string_seed, free[0]) if free else ""
+                return {"SerialNumber": device.serial_number, "Code": code}
+    return {"SerialNumber": "", "Code": ""}
+
+
+def list_devices(moto: Action, response: Any) -> Any:
+    """ListMFADevices: without a name, those of the caller, whom moto does not know."""
+    if not response._get_param("UserName"):
+        name = CALLER.get().arn.rpartition("/")[2]
+        with LOCK:
+            rows = [
+                {"UserName": name, "SerialNumber": device.serial_number, "EnableDate": device.enable_date}
+                for user in iam().users.values()
+                if user.arn == CALLER.get().arn
+                for device in user.mfa_devices.values()
+            ]
+        return ActionResult({"MFADevices": rows, "IsTruncated": False})
+    return moto(response)
+
+
+def check(caller: Known, serial: str, code: str, now: datetime) -> bool:
+    """Return whether the caller has proved MFA: with a code that is good now and is used for the first time.
+
+    Raises:
+        ApiError: A code is given that is wrong or used, or a device that is not the caller's, or one without the other.
+    """
+    if not serial and not code:
+        return False
+    if not serial or not code:
+        raise _failed(", must provide both MFA serial number and one time pass code.")
+    with LOCK:
+        device = iam().virtual_mfa_devices.get(serial)
+        if device is None or device.user is None or device.user.arn != caller.arn:
+            raise _failed(
+                ", unable to validate MFA code.  Please verify your MFA serial number is valid and associated with "
+                "this user."
+            )
+        last = getattr(device, "last_step", 0)
+        for step in _near(now):
+            if step > last and hmac.compare_digest(_code(device.base32_string_seed, step), code):
+                device.last_step = step
+                return True
+    raise _failed(" with invalid MFA one time pass code. ")
+
+
+def _failed(how: str) -> ApiError:
+    return ApiError("AccessDenied", f"MultiFactorAuthentication failed{how}")
+
+
+def _near(now: datetime) -> list[int]:
+    step = int(now.timestamp()) // STEP
+    return [step - 1, step, step + 1]
+
+
+def _code(seed: str, step: int) -> str:
+    """RFC 4226's truncation of the HMAC of a step, six digits."""
+    key = base64.b32decode(seed + "=" * (-len(seed) % 8))
+    digest = hmac.new(key, step.to_bytes(8, "big"), hashlib.sha1).digest()
+    start = digest[-1] & 0x0F
+    return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"

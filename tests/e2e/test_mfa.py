@@ -1,0 +1,103 @@
+"""MFA on a terminal: the code is asked for once, without echo, even where stdin is a tunnel's data."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pexpect
+import pyotp
+import pytest
+
+from tests.e2e.conftest import PROGRAM, Env, clean_env
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of the test's own, so that no other test has used its codes."""
+
+    serial: str
+    totp: pyotp.TOTP
+
+
+@pytest.fixture
+def device(local_aws: Env) -> Device:
+    iam = boto3.client(
+        "iam",
+        endpoint_url=local_aws["AWS_ENDPOINT_URL"],
+        aws_access_key_id=local_aws["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=local_aws["AWS_SECRET_ACCESS_KEY"],
+        region_name=local_aws["AWS_REGION"],
+    )
+    made = iam.create_virtual_mfa_device(VirtualMFADeviceName=f"test-{uuid.uuid4().hex}")["VirtualMFADevice"]
+    serial = made["SerialNumber"]
+    iam.enable_mfa_device(
+        UserName="local", SerialNumber=serial, AuthenticationCode1="000000", AuthenticationCode2="111111"
+    )
+    return Device(serial, pyotp.TOTP(made["Base32StringSeed"].decode()))
+
+
+@pytest.fixture
+def profiles(local_aws: Env, device: Device, tmp_path: Path) -> Env:
+    """An environment with the local AWS's key in the profile `work`, and a role that needs MFA in `role`."""
+    home = tmp_path / "home"
+    home.mkdir()
+    env = local_aws | {name: value for name, value in clean_env(home).items() if name != "EICCTL_HOME"}
+    key, secret = env.pop("AWS_ACCESS_KEY_ID"), env.pop("AWS_SECRET_ACCESS_KEY")
+    (home / "credentials").write_text(f"[work]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+    (home / "config").write_text(
+        f"[profile work]\nmfa_serial = {device.serial}\n"
+        "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/admin\nsource_profile = work\n"
+        f"mfa_serial = {device.serial}\n"
+    )
+    return env
+
+
+def answered(env: Env, device: Device, *words: str) -> str:
+    session = pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(30, 200))
+    session.expect_exact(f"{device.serial}: ")
+    session.waitnoecho()
+    code = device.totp.now()
+    session.sendline(code)
+    session.expect(pexpect.EOF)
+    session.close()
+    told = str(session.before)
+    assert session.exitstatus == 0, told
+    assert code not in told
+    return told
+
+
+def banner(env: Env, profile: str) -> bytes:
+    """The first bytes through a tunnel."""
+    words = [PROGRAM, "proxy", "--profile", profile, "web-1"]
+    with subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        assert run.stdout
+        first = run.stdout.read(7)
+        run.terminate()
+    return first
+
+
+def test_login_and_tunnel(profiles: Env, device: Device) -> None:
+    assert "work-mfa" in answered(profiles, device, "mfa", "login", "--profile", "work")
+    assert banner(profiles, "work-mfa") == b"SSH-2.0"
+
+
+def test_a_role_asks_once_and_is_kept(profiles: Env, device: Device) -> None:
+    assert "web-1" in answered(profiles, device, "instances", "--profile", "role")
+    kept = list((Path(profiles["HOME"]) / ".aws/cli/cache").iterdir())
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o600]
+    assert banner(profiles, "role") == b"SSH-2.0"
+
+
+def test_a_role_asks_on_the_terminal_while_stdin_is_data(profiles: Env, device: Device) -> None:
+    command = f"sleep 60 | {PROGRAM} proxy --profile role web-1"
+    session = pexpect.spawn("sh", ["-c", command], env=profiles, encoding="utf-8", timeout=30)
+    session.expect_exact(f"{device.serial}: ")
+    session.waitnoecho()
+    session.sendline(device.totp.now())
+    session.expect("SSH-2.0")
+    session.close()
