@@ -49,7 +49,8 @@ async def serve_client(
         # In a thread: the selector loop of Windows has no subprocesses.
         ending = asyncio.create_task(asyncio.to_thread(process.wait))
         await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if ending.done():
+        # Ctrl-C on a terminal reaches the client too, which may have ended by it already.
+        if ending.done() and not stop.is_set():
             return ending.result()
         process.terminate()
         await asyncio.wait({ending}, timeout=END_TIMEOUT)
