@@ -23,8 +23,8 @@ _ONLY_ON = {"remmina": "linux", "wlfreerdp3": "linux", "wlfreerdp": "linux", "ms
 _PLATFORMS = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 
 _ENDED_WELL = (0, 1, 2, 11, 12)
-"""FreeRDP's exit codes for a session that was ended: success, disconnected, logged off, and both again by the user
-(XF_EXIT_SUCCESS, _DISCONNECT, _LOGOFF, _DISCONNECT_BY_USER in xfreerdp.h; 12 is the server's ERRINFO_LOGOFF_BY_USER)."""
+"""FreeRDP's exit codes for a session that was ended (`XF_EXIT_CODE` in its xfreerdp.h): success, disconnected, logged
+off, disconnected by the user. 12 is what a server tells when the user logs off (ERRINFO_LOGOFF_BY_USER)."""
 
 
 @dataclass(frozen=True, slots=True)
