@@ -1,27 +1,22 @@
-"""`eicctl rdp`, as installed: FreeRDP on a virtual display, before a real xrdp."""
+"""`eicctl rdp`, as installed: FreeRDP on a virtual display, before a real xrdp and a desktop that asks for a password."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
-import re
 import shutil
 import signal
-import socket
+import stat
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.conftest import find_program
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.e2e.desktop import answers, free_port, running, shares, until, vnc_desktop, xrdp, xvfb
 
 WORLD = """
 [[image]]
@@ -42,166 +37,203 @@ name = "rdp"
 ingress = ["3389 from 10.0.0.0/16"]
 
 [[vpc.instance]]
-name = "desk"
+name = "win-1"
 address = "10.0.1.20"
 groups = ["rdp"]
-key_name = "desk-key"
+key_name = "windows"
+forwards = {{ 3389 = "127.0.0.1:{port}" }}
+
+[[vpc.instance]]
+name = "win-2"
+address = "10.0.1.21"
+groups = ["rdp"]
+key_name = "windows"
 forwards = {{ 3389 = "127.0.0.1:{port}" }}
 """
+"""Two machines with passwords of their own, and one desktop behind both."""
 
-needs_desktop = pytest.mark.needs("xrdp", "xfreerdp", "Xvfb", "import", "convert")
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
+needs_desktop = pytest.mark.needs(
+    "xrdp", "xfreerdp", "Xvfb", "Xtigervnc", "vncpasswd", "display", "import", "convert", "xdotool"
+)
 
 
-@contextlib.contextmanager
-def running(words: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(words, **options)  # type: ignore[call-overload]
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+@dataclass
+class Desk:
+    """A local AWS with `win-1` and `win-2`, their key, and the log of the xrdp that is both of them."""
 
+    env: Env
+    key: str
+    log: Path
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "desk")])
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    key_path, cert_path = folder / "key.pem", folder / "cert.pem"
-    key_path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    cert_path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return key_path, cert_path
-
-
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
+    def password(self, name: str) -> str:
+        ran = run_eicctl(self.env, "rdp", name, "--key-file", self.key, "--print-password")
+        assert ran.returncode == 0, ran.stderr.decode()
+        return ran.stdout.decode().strip()
 
 
 @pytest.fixture
-def xrdp(tmp_path: Path) -> Iterator[int]:
-    """A real xrdp with its login window, for any user; its port."""
-    key, cert = certificate(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    ini = tmp_path / "xrdp.ini"
-    # Debian's own settings, with what a user without rights may use.
-    ours = {"port": f"tcp://127.0.0.1:{port}", "certificate": cert, "key_file": key, "fork": "false"}
-    ours |= {"security_layer": "tls", "LogFile": tmp_path / "xrdp-own.log", "EnableSyslog": "false"}
-    text = Path("/etc/xrdp/xrdp.ini").read_text()
-    for name, value in ours.items():
-        text = re.sub(rf"(?m)^{name}=.*$", f"{name}={value}", text, count=1)
-    ini.write_text(text)
-    program = find_program("xrdp")
-    assert program
-    log = tmp_path / "xrdp.log"
-    with (
-        log.open("wb") as output,
-        running(
-            [program, "--nodaemon", "--config", str(ini)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        ) as server,
-    ):
-        until(lambda: server.poll() is not None or answers(port), "xrdp answers")
-        assert server.poll() is None, log.read_text()
-        yield port
+def display() -> Iterator[str]:
+    with xvfb() as display:
+        yield display
 
 
-@pytest.fixture
-def display(tmp_path: Path) -> Iterator[str]:
-    """A virtual display that Xvfb has chosen."""
-    reader, writer = os.pipe()
-    words = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1100x800x24", "-nolisten", "tcp"]
-    with running(words, pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        os.close(writer)
-        with os.fdopen(reader) as told:
-            yield f":{told.readline().strip()}"
-
-
-@pytest.fixture
-def desk(xrdp: int, tmp_path: Path) -> Iterator[Env]:
-    """A local AWS whose Windows machine is that xrdp, and the private key of its key pair in `key.pem` of HOME."""
-    folder = tmp_path / "aws"
-    folder.mkdir()
-    (folder / "world.toml").write_text(WORLD.format(port=xrdp))
-    env = clean_env(folder)
-    found = start_local(env, "--world", str(folder / "world.toml"))
-    try:
-        made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
-        assert made.returncode == 0, made.stderr.decode()
-        ec2 = boto3.client(
-            "ec2", endpoint_url=found["AWS_ENDPOINT_URL"], region_name="us-east-1",
-            aws_access_key_id=found["AWS_ACCESS_KEY_ID"], aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
-            aws_session_token=found.get("AWS_SESSION_TOKEN"),
-        )  # fmt: skip
-        (folder / "key.pem").write_text(ec2.create_key_pair(KeyName="desk-key")["KeyMaterial"])
-        yield found
-    finally:
-        run_eicctl(env, "local", "down")
-
-
-def grey(display: str, path: Path) -> float:
-    """Take the display's picture; return how much of it (0 to 1) has the colour of xrdp's windows."""
-    env = os.environ | {"DISPLAY": display}
-    subprocess.run(["import", "-window", "root", str(path)], env=env, check=True, timeout=30)
-    words = ["convert", str(path), "-fuzz", "3%", "-fill", "black", "+opaque", "#dedede", "-threshold", "50%"]
-    told = subprocess.run([*words, "-format", "%[fx:mean]", "info:"], capture_output=True, check=True, timeout=30)
-    return float(told.stdout)
-
-
-def command_lines() -> dict[int, list[str]]:
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            found[int(path.parent.name)] = path.read_bytes().decode(errors="replace").split("\0")
+def _aws(folder: Path, port: int) -> Env:
+    (folder / "world.toml").write_text(WORLD.format(port=port))
+    found = start_local(clean_env(folder), "--world", str(folder / "world.toml"))
+    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
+    assert made.returncode == 0, made.stderr.decode()
+    ec2 = boto3.client(
+        "ec2", endpoint_url=found["AWS_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id=found["AWS_ACCESS_KEY_ID"], aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=found.get("AWS_SESSION_TOKEN"),
+    )  # fmt: skip
+    (folder / "key.pem").write_text(ec2.create_key_pair(KeyName="windows")["KeyMaterial"])
     return found
 
 
+@pytest.fixture(scope="module")
+def rdp_port() -> int:
+    """Where xrdp listens: known before it starts, as the emulated world names it."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory, rdp_port: int) -> Iterator[tuple[Env, str]]:
+    """A local AWS, and the private key of its machines' key pair."""
+    folder = tmp_path_factory.mktemp("aws")
+    try:
+        yield _aws(folder, rdp_port), str(folder / "key.pem")
+    finally:
+        run_eicctl(clean_env(folder), "local", "down")
+
+
+@pytest.fixture
+def desk(aws: tuple[Env, str], rdp_port: int, tmp_path: Path) -> Iterator[Desk]:
+    """The desktop, which wants the password of `win-1`."""
+    found = Desk(aws[0] | {"EICCTL_HOME": str(tmp_path / "eicctl")}, aws[1], tmp_path / "xrdp.log")
+    with vnc_desktop(tmp_path, found.password("win-1")) as port, xrdp(tmp_path, rdp_port, port):
+        yield found
+
+
+def secrets_seen(password: str) -> list[str]:
+    """Every process whose command line or environment has the password, of those whose files we may read."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with contextlib.suppress(OSError):
+                if password.encode() in (path / name).read_bytes():
+                    found.append(f"{path.name}/{name}")
+    return found
+
+
+def clients(program: str, part: str) -> list[int]:
+    """The processes of a program with a part in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            if program in words[:2] and any(part in word for word in words):
+                found.append(int(path.parent.name))
+    return found
+
+
+@contextlib.contextmanager
+def connected(desk: Desk, display: str, name: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    words = [PROGRAM, "rdp", name, "--key-file", desk.key, "--client", "xfreerdp", "--local-port", str(port)]
+    env = desk.env | {"DISPLAY": display}
+    with log.open("wb") as output, running(words, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as e:
+        yield e
+
+
+def until_shown(command: subprocess.Popen[bytes], display: str, picture: Path, log: Path) -> None:
+    def shown() -> bool:
+        assert command.poll() is None, log.read_text(errors="replace")
+        return all(0.45 < share < 0.55 for share in shares(display, picture))
+
+    until(shown, "the picture shows the desktop", 20)
+
+
 @needs_desktop
-def test_a_session_with_the_password_on_stdin(desk: Env, display: str, tmp_path: Path) -> None:
-    key = str(Path(desk["HOME"]) / "key.pem")
-    password = run_eicctl(desk, "rdp", "desk", "--key-file", key, "--print-password").stdout.decode().strip()
+def test_the_desktop_is_shown_until_its_window_is_closed(desk: Desk, display: str, tmp_path: Path) -> None:
+    password = desk.password("win-1")
     assert password.startswith("Eic-")
-    picture = tmp_path / "screen.png"
-    assert grey(display, picture) == 0
-    saved = tmp_path / "desk.rdp"
-    words = [PROGRAM, "rdp", "desk", "--key-file", key, "--client", "xfreerdp", "--save", str(saved)]
-    log = tmp_path / "eicctl.log"
-    with (
-        log.open("wb") as output,
-        running(
-            words, env=desk | {"DISPLAY": display}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        ) as command,
-    ):
+    picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
+    assert shares(display, picture) == (0, 0)
+    with connected(desk, display, "win-1", port, log) as command:
+        until_shown(command, display, picture, log)
+        if keep := os.environ.get("EICCTL_TEST_PICTURES"):
+            shutil.copy(picture, keep)
+        (client,) = clients(str(shutil.which("xfreerdp")), f"/v:127.0.0.1:{port}")
+        assert b"DISPLAY=" in Path(f"/proc/{client}/environ").read_bytes()
+        assert secrets_seen(password) == []
+        env = os.environ | {"DISPLAY": display}
+        subprocess.run(["xdotool", "search", "--name", "^win-1$", "windowquit"], env=env, check=True, timeout=30)
+        assert command.wait(30) == 0, log.read_text(errors="replace")
+    assert not answers(port)
+    assert password not in log.read_text(errors="replace")
 
-        def shown() -> bool:
-            assert command.poll() is None, log.read_text(errors="replace")
-            return grey(display, picture) > 0.1
 
-        until(shown, "the picture shows xrdp's screen")
-        lines = command_lines()
-        assert not [line for line in lines.values() if any(password in word for word in line)]
-        assert password not in saved.read_text()
-        assert saved.stat().st_mode & 0o777 == 0o600
+@needs_desktop
+def test_another_password_shows_no_desktop(desk: Desk, display: str, tmp_path: Path) -> None:
+    """The same way to the same desktop, but the password is that of another machine."""
+    assert desk.password("win-2")[:8] != desk.password("win-1")[:8]
+    picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
+    with connected(desk, display, "win-2", port, log):
+        until(lambda: desk.log.exists() and "password failed" in desk.log.read_text(), "xrdp's password is refused")
+        assert shares(display, picture) == (0, 0)
+
+
+@needs_desktop
+def test_ctrl_c_ends_the_client(desk: Desk, display: str, tmp_path: Path) -> None:
+    picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
+    with connected(desk, display, "win-1", port, log) as command:
+        until_shown(command, display, picture, log)
         program = str(shutil.which("xfreerdp"))
-        port = saved.read_text().split("full address:s:127.0.0.1:")[1].split()[0]
-        clients = [pid for pid, line in lines.items() if line[0] == program and f"/v:127.0.0.1:{port}" in line]
-        assert len(clients) == 1
-        os.kill(clients[0], signal.SIGTERM)
-        command.wait(30)
-    assert not answers(int(port))
-    if keep := os.environ.get("EICCTL_TEST_PICTURES"):
-        shutil.copy(picture, keep)
+        assert clients(program, f"/v:127.0.0.1:{port}")
+        command.send_signal(signal.SIGINT)
+        assert command.wait(30) == 130, log.read_text(errors="replace")
+        assert not clients(program, f"/v:127.0.0.1:{port}")
+    assert not answers(port)
+
+
+READER = """#!/bin/sh
+printf '%s' "$2" > "$0.told.new" && mv "$0.told.new" "$0.told"
+exec sleep 600
+"""
+"""A client that notes which file it was given, and stays."""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="remmina is a client of Linux")
+def test_ctrl_c_removes_the_connection_file(aws: tuple[Env, str], tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "remmina"
+    program.parent.mkdir()
+    program.write_text(READER)
+    program.chmod(0o755)
+    told, port = program.with_name("remmina.told"), free_port()
+    env = aws[0] | {"EICCTL_HOME": str(tmp_path / "eicctl")}
+    env |= {"PATH": f"{program.parent}:{env['PATH']}"}
+    words = [PROGRAM, "rdp", "win-1", "--client", "remmina", "--local-port", str(port)]
+    with running(words, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as command:
+        until(lambda: told.exists() or command.poll() is not None, "the client starts")
+        file = Path(told.read_text())
+        assert f"full address:s:127.0.0.1:{port}\r\n".encode() in file.read_bytes()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        assert answers(port)
+        command.send_signal(signal.SIGINT)
+        assert command.wait(30) == 130
+    assert not file.exists()
+    assert not file.parent.exists()
+    assert not answers(port)
+
+
+def test_no_file_without_a_client(aws: tuple[Env, str], tmp_path: Path) -> None:
+    port, home = free_port(), tmp_path / "eicctl"
+    words = [PROGRAM, "rdp", "win-1", "--no-launch", "--local-port", str(port)]
+    with running(words, env=aws[0] | {"EICCTL_HOME": str(home)}, stdin=subprocess.DEVNULL) as command:
+        until(lambda: answers(port) or command.poll() is not None, "the tunnel listens")
+        # Connections are accepted from when the port is bound; a second one comes after all else was prepared.
+        assert command.poll() is None
+        assert not list(home.rglob("*.rdp"))
+        command.send_signal(signal.SIGINT)
+        assert command.wait(30) == 130

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eicctl.tunnel.listener import Listener
 
 
-@click.command
+@click.command(cls=options.WaitingCommand)
 @options.with_request
 @click.option("--launch/--no-launch", default=True, help="Start a client (default), or only open the tunnel.")
 @click.option("--client", metavar="NAME", help="xfreerdp, wlfreerdp, remmina, mstsc, open, …; default: the platform's.")
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
 )
+@options.wait_option
 @options.with_session
 def command(
     *,
@@ -55,6 +56,7 @@ def command(
     print_password: bool,
     save: Path | None,
     local_port: int,
+    wait: float | None,
     max_tunnel_duration: int | None,
 ) -> int:
     """Open a Remote Desktop session through the endpoint; it ends with the client.
@@ -66,6 +68,7 @@ def command(
     Examples:
       eicctl rdp win-1 --key-file ~/.ssh/windows.pem
       eicctl rdp win-1 --key-file ~/.ssh/windows.pem --print-password
+      eicctl rdp win-1 --wait=900 --key-file ~/.ssh/windows.pem
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
     from eicctl.cli.target import resolve_target
@@ -75,21 +78,35 @@ def command(
 
     check_user(user)
     if print_password:
-        click.echo(_password(session, resolve_target(session, request), key_file, needed=True))
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        click.echo(_password(session, target, key_file, needed=True))
         return 0
+    if not launch and (key_file or client):
+        raise UsageError(
+            f"--no-launch starts no client, and needs no {'--key-file' if key_file else '--client'}",
+            hint="--print-password shows the password" if key_file else "leave one of them out",
+        )
     chosen = find_client(sys.platform, client or "") if launch else None
     with contextlib.ExitStack() as cleanup:
         sockets = bind_tcp(local_port, None)
         for sock in sockets:
             cleanup.callback(sock.close)
-        target = resolve_target(session, request)
-        password = _password(session, target, key_file) if chosen else None
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        password = _password_for(chosen, session, target, key_file) if chosen else None
         connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
-        file = _write(cleanup, connection, save)
+        file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
         listener = _listener(session, target, sockets, max_tunnel_duration)
         if chosen is None:
             return _serve(listener)
         return _serve_client(listener, chosen, connection, file, password)
+
+
+def _password_for(client: Client, session: Session, target: Target, key_file: Path | None) -> str | None:
+    """Return the password for a client, or None where it is to ask for one. None is fetched that it would not take."""
+    if key_file and not client.takes_password:
+        report.line(f"{client.name} asks for the password: eicctl rdp --print-password shows it")
+        return None
+    return _password(session, target, key_file)
 
 
 def _password(session: Session, target: Target, key_file: Path | None, *, needed: bool = False) -> str | None:
@@ -117,12 +134,14 @@ def _passphrase(path: str) -> str:
     return answer
 
 
-def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None) -> Path:
-    """Write the connection file: where the user wants to keep it, or in a folder that goes at the end."""
+def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None, *, needed: bool) -> Path | None:
+    """Write the connection file: where the user wants to keep it, or, if needed, in a folder that goes at the end."""
     from eicctl.files import write_whole
     from eicctl.rdp.file import file_text
     from eicctl.ssh.keys import private_folder
 
+    if not save and not needed:
+        return None
     path = save or cleanup.enter_context(private_folder()) / "connection.rdp"
     write_whole(path, file_text(connection))
     return path
@@ -152,16 +171,15 @@ def _serve(listener: Listener) -> int:
     return INTERRUPTED
 
 
-def _serve_client(listener: Listener, client: Client, connection: Connection, file: Path, password: str | None) -> int:
+def _serve_client(
+    listener: Listener, client: Client, connection: Connection, file: Path | None, password: str | None
+) -> int:
     """Serve until the client ends, or Ctrl-C ends it."""
     import asyncio
 
     from eicctl.cli.until import interrupted
     from eicctl.rdp.launch import serve_client
 
-    if password is not None and not client.takes_password:
-        report.line(f"{client.name} asks for the password: eicctl rdp --print-password shows it")
-        password = None
     words = client.command(connection, file, with_password=password is not None)
 
     async def main() -> int | None:

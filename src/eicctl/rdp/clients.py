@@ -17,8 +17,14 @@ from eicctl.rdp.file import Connection, title
 FREERDP = ("xfreerdp3", "xfreerdp", "wlfreerdp3", "wlfreerdp", "sdl-freerdp3", "sdl-freerdp")
 CLIENTS = (*FREERDP, "remmina", "mstsc", "open")
 
+_ONLY_ON = {"remmina": "linux", "wlfreerdp3": "linux", "wlfreerdp": "linux", "mstsc": "win32", "open": "darwin"}
+"""Clients of one platform. Elsewhere a program of that name is another one: `open` of Linux knows no `-W`."""
+
+_PLATFORMS = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
+
 _ENDED_WELL = (0, 1, 2, 11, 12)
-"""FreeRDP's exit codes for a session that was ended, by the user or by the server at a logoff."""
+"""FreeRDP's exit codes for a session that was ended (`XF_EXIT_CODE` in its xfreerdp.h): success, disconnected, logged
+off, disconnected by the user. 12 is what a server tells when the user logs off (ERRINFO_LOGOFF_BY_USER)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +39,20 @@ class Client:
         """Whether it reads the password from its stdin."""
         return self.name in FREERDP
 
-    def command(self, connection: Connection, file: Path, *, with_password: bool) -> list[str]:
-        """Return the words that start it. They hold no password."""
-        if self.name in FREERDP:
+    @property
+    def reads_file(self) -> bool:
+        """Whether it is told by a connection file what to connect to."""
+        return self.name not in FREERDP
+
+    def command(self, connection: Connection, file: Path | None, *, with_password: bool) -> list[str]:
+        """Return the words that start it. They hold no password.
+
+        Args:
+            connection: What to connect to.
+            file: The same as a file, for a client that `reads_file`.
+            with_password: Whether the password comes on stdin.
+        """
+        if file is None or not self.reads_file:
             words = [
                 self.program,
                 f"/v:{connection.address}:{connection.port}",
@@ -62,11 +79,15 @@ def find_client(platform: str, wanted: str = "", find: Callable[[str], str | Non
         find: Returns a program's path, or None.
 
     Raises:
-        UsageError: `wanted` is unknown.
+        UsageError: `wanted` is unknown, or a client of another platform.
         LocalError: There is none.
     """
     if wanted and wanted not in CLIENTS:
         raise UsageError(f"there is no client {wanted!r}", hint=f"one of {', '.join(CLIENTS)}")
+    here = platform if platform in _PLATFORMS else "linux"
+    if (home := _ONLY_ON.get(wanted, here)) != here:
+        there = ", ".join(name for name in CLIENTS if _ONLY_ON.get(name, here) == here)
+        raise UsageError(f"{wanted} is a client of {_PLATFORMS[home]}", hint=f"on {_PLATFORMS[here]}: {there}")
     usual = {"darwin": ("open",), "win32": ("mstsc",)}.get(platform, (*FREERDP, "remmina"))
     for name in (wanted,) if wanted else usual:
         if program := find(name):

@@ -43,13 +43,16 @@ async def serve_client(
     listener: Serves, stop: asyncio.Event, command: Sequence[str], password: str | None
 ) -> int | None:
     """Serve a client until it ends; return its exit code, or None if `stop` came first, which ends the client."""
-    serving = asyncio.create_task(listener.serve(stop))
+    closing = asyncio.Event()  # set after the client's end, which would otherwise tell of a lost connection
+    serving = asyncio.create_task(listener.serve(closing))
+    stopping = asyncio.create_task(stop.wait())
     try:
         process = start(command, password)
         # In a thread: the selector loop of Windows has no subprocesses.
         ending = asyncio.create_task(asyncio.to_thread(process.wait))
-        await asyncio.wait({serving, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if ending.done():
+        await asyncio.wait({serving, stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+        # Ctrl-C on a terminal reaches the client too, which may have ended by it already.
+        if ending.done() and not stop.is_set():
             return ending.result()
         process.terminate()
         await asyncio.wait({ending}, timeout=END_TIMEOUT)
@@ -58,5 +61,6 @@ async def serve_client(
         await ending
         return None
     finally:
-        stop.set()
+        stopping.cancel()
+        closing.set()
         await serving
