@@ -27,6 +27,8 @@ from eicctl.emulator.server import Emulator
 from eicctl.model import Target
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran
+from tests.integration.test_emulator_access import code_of
+from tests.integration.test_emulator_policies import user_with
 from tests.trail_records import Record, end, key, launch, tunnel, write_log
 
 Eicctl = Callable[..., Ran]
@@ -91,6 +93,37 @@ def test_what_the_emulator_records(
     assert opened["TargetEvidence"] == "address"
     assert opened["Principal"] == "local"
     assert opened["MfaAuthenticated"] is None
+
+
+@pytest.mark.usefixtures("unpaced")
+def test_calls_that_policies_do_not_allow(
+    emulator: Emulator, eicctl: Eicctl, instance_ids: dict[str, str], subnet_id: str
+) -> None:
+    keys = user_with("ann", {"Effect": "Allow", "Action": "ec2:DescribeSubnets", "Resource": "*"})
+    push = boto3.client("ec2-instance-connect", **keys).send_ssh_public_key
+    create = boto3.client("ec2", **keys).create_instance_connect_endpoint
+    modify = boto3.client("ec2", **keys).modify_instance_connect_endpoint
+    told = {"InstanceId": instance_ids["web-1"], "InstanceOSUser": "root", "SSHPublicKey": KEY}
+    assert code_of(push, **told) == "AccessDeniedException"
+    assert code_of(create, SubnetId=subnet_id, SecurityGroupIds=["sg-1"], PreserveClientIp=True)
+    assert code_of(modify, InstanceConnectEndpointId="eice-1") == "UnauthorizedOperation"
+    assert code_of(boto3.client("ec2", **keys).describe_vpcs) == "UnauthorizedOperation"  # leaves no record
+    found = {row["EventName"]: row for row in rows(eicctl, "--denied")}
+    assert set(found) == {"SendSSHPublicKey", "CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint"}
+    assert {(row["Principal"], row["Outcome"]) for row in found.values()} == {("ann", "denied")}
+    pushed = found["SendSSHPublicKey"]
+    assert (pushed["InstanceName"], pushed["InstanceOSUser"]) == ("web-1", "root")
+    records = {record["eventName"]: record for record in emulator.state.events()}
+    made = records["CreateInstanceConnectEndpoint"]
+    assert (
+        made["requestParameters"]["CreateInstanceConnectEndpointRequest"].items()
+        >= {
+            "SubnetId": subnet_id,
+            "SecurityGroupId": ["sg-1"],
+            "PreserveClientIp": True,
+        }.items()
+    )
+    assert made["errorCode"] == "Client.UnauthorizedOperation"
 
 
 @pytest.mark.usefixtures("unpaced")

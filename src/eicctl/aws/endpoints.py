@@ -12,6 +12,7 @@ from typing import Any
 from eicctl.aws.failures import code_of, translated
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
+from eicctl.aws.used_regions import used_regions
 from eicctl.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.model import Endpoint
 
@@ -54,8 +55,7 @@ def list_in_all_regions(
     session: Session, *, filters: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[list[Endpoint], dict[str, EicctlError]]:
     """Return the endpoints of all regions that the account uses, and the errors of regions that did not answer."""
-    with translated("list the regions"):
-        regions = sorted(row["RegionName"] for row in session.client("ec2").describe_regions()["Regions"])
+    regions = used_regions(session)
 
     def look(region: str) -> list[Endpoint] | EicctlError:
         try:

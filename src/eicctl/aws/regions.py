@@ -9,6 +9,7 @@ from eicctl.aws.instances import list_instances
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
 from eicctl.aws.told import INSTANCE_ID
+from eicctl.aws.used_regions import used_regions
 from eicctl.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
 from eicctl.model import Instance
 
@@ -60,8 +61,7 @@ def find_elsewhere(session: Session, name: str) -> list[Instance]:
     """Return the instances with this ID or Name tag in the other regions of the account; those that do not answer are
     left out."""
     try:
-        with translated("list the regions"):
-            rows = session.client("ec2").describe_regions()["Regions"]
+        regions = used_regions(session)
     except EicctlError:
         return []
     by_id = INSTANCE_ID.fullmatch(name)
@@ -73,6 +73,6 @@ def find_elsewhere(session: Session, name: str) -> list[Instance]:
         except EicctlError:
             return []
 
-    others = sorted(row["RegionName"] for row in rows if row["RegionName"] != session.region)
+    others = [region for region in regions if region != session.region]
     found = together([lambda region=region: look(region) for region in others])  # type: ignore[misc]
     return [instance for region in found for instance in region if instance.state != "terminated"]

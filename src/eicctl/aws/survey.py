@@ -12,6 +12,7 @@ from eicctl.aws.instances import list_instances
 from eicctl.aws.network_facts import read_network
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
+from eicctl.aws.used_regions import used_regions
 from eicctl.errors import EicctlError
 from eicctl.facts import NetworkFacts
 from eicctl.model import Endpoint, Instance
@@ -81,9 +82,7 @@ def account_of(session: Session, regions: Sequence[str], *, all_regions: bool) -
         # The region's own STS answers where the global one is out of reach.
         account_id = str(session.client("sts", regions[0] if regions else None).get_caller_identity()["Account"])
     if all_regions:
-        with translated("list the regions"):
-            rows = session.client("ec2", regions[0] if regions else None).describe_regions()["Regions"]
-        return Account(session, account_id, tuple(sorted(row["RegionName"] for row in rows)))
+        return Account(session, account_id, tuple(used_regions(session, ask=regions[0] if regions else None)))
     return Account(session, account_id, tuple(dict.fromkeys(regions or [session.region])))
 
 

@@ -49,12 +49,6 @@ def account_of(session: Session) -> str:
         return str(session.client("sts").get_caller_identity()["Account"])
 
 
-def used_regions(session: Session) -> list[str]:
-    """Return the regions that the account uses."""
-    with translated("list the regions"):
-        return sorted(row["RegionName"] for row in session.client("ec2").describe_regions()["Regions"])
-
-
 def look_up(
     session: Session,
     region: str,

@@ -21,7 +21,7 @@ from eicctl.access.audit.page import Heading, page
 from eicctl.access.audit.store import EventStore
 from eicctl.access.audit.summary import OfficeHours, Summary
 from eicctl.aws.session import Session
-from eicctl.aws.trail import used_regions
+from eicctl.aws.used_regions import used_regions
 from eicctl.cli import report
 from eicctl.cli.audit_output import printer, show_rows
 from eicctl.cli.progress import Waiting

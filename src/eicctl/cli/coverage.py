@@ -97,6 +97,8 @@ def command(
             client_address=client_address,
             told=lambda so_far: _progress(waiting, so_far),
         )
+    if page:  # first, so that a reader of the rows who leaves early does not keep it from being written
+        _write(page, coverage)
     rows = _rows(coverage)
     if rows or output != "table" or query:
         render.show(rows, output=output, query=query, columns=_columns(coverage))
@@ -104,8 +106,6 @@ def command(
         _explain(rows)
     for notice in coverage.notices:
         report.line(notice)
-    if page:
-        _write(page, coverage)
     report.line(summary(coverage.reaches))
 
 

@@ -30,7 +30,7 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(_orderly(state, DomainDispatcherApplication(create_backend_app)), verifier, Permission(state))
+    return Guard(state, _orderly(state, DomainDispatcherApplication(create_backend_app)), verifier, Permission(state))
 
 
 def _orderly(state: State, app: Wsgi) -> Wsgi:

@@ -13,9 +13,10 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from eicctl.emulator.control.credentials import CALLER
-from eicctl.emulator.control.permission import Permission
-from eicctl.emulator.control.recorded import ORIGIN, Origin
+from eicctl.emulator.control.permission import Permission, asked_of
+from eicctl.emulator.control.recorded import ORIGIN, Origin, record_denial
 from eicctl.emulator.signature import Rejected, Verifier
+from eicctl.emulator.state import State
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -26,13 +27,17 @@ class Guard:
 
     What it passes on can tell who asks from `CALLER`, and where they are from `ORIGIN`.
 
+    A call that policies do not allow is recorded as CloudTrail does it.
+
     Args:
+        state: The emulator's memory.
         app: What is guarded.
         verifier: Checks the signature.
         permission: Checks that the caller's policies allow the call.
     """
 
-    def __init__(self, app: Wsgi, verifier: Verifier, permission: Permission) -> None:
+    def __init__(self, state: State, app: Wsgi, verifier: Verifier, permission: Permission) -> None:
+        self._state = state
         self._app = app
         self._verifier = verifier
         self._permission = permission
@@ -51,15 +56,17 @@ class Guard:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
             return _refuse(start_response, why, protocol)
-        if denial := self._permission.denial(caller, headers, body, source_ip):
+        origin = Origin(source_ip, headers.get("user-agent", ""))
+        asked = asked_of(headers, body)
+        if asked and (denial := self._permission.denial(caller, asked, source_ip)):
+            record_denial(self._state, asked, caller, origin, denial)
             return _refuse(start_response, denial, protocol)
-        token = CALLER.set(caller)
-        origin = ORIGIN.set(Origin(source_ip, headers.get("user-agent", "")))
+        caller_token, origin_token = CALLER.set(caller), ORIGIN.set(origin)
         try:
             return self._app(environ, start_response)
         finally:
-            ORIGIN.reset(origin)
-            CALLER.reset(token)
+            ORIGIN.reset(origin_token)
+            CALLER.reset(caller_token)
 
 
 _PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,6 +25,16 @@ _ALWAYS = ("sts:GetCallerIdentity",)
 """What IAM allows whatever the policies say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request of the control plane asks for: the operation and its parameters, as they are sent."""
+
+    service: str
+    region: str
+    name: str
+    parameters: Mapping[str, str]
+
+
 class Permission:
     """Evaluates the policies of users and roles.
 
@@ -34,25 +45,19 @@ class Permission:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def denial(self, caller: Known, headers: Mapping[str, str], body: bytes, source_ip: str) -> Rejected | None:
+    def denial(self, caller: Known, asked: Asked, source_ip: str) -> Rejected | None:
         """Return the error of a call of the control plane that the caller's policies do not allow, else None."""
         policies = policies_of(caller.arn)
-        scope = _SCOPE.search(headers.get("authorization", ""))
-        if policies is None or scope is None:
-            return None
-        region, service = scope[1], scope[2]
-        name, parameters = _request(headers, body)
-        action = f"{service}:{name}"
-        if not name or action in _ALWAYS:
+        action = f"{asked.service}:{asked.name}"
+        if policies is None or not asked.name or action in _ALWAYS:
             return None
         context = self._context(caller, source_ip)
-        for resource in self._resources(service, name, parameters, region):
-            of_call = self._of_call(action, parameters, resource, region)
+        for resource in self._resources(asked.service, asked.name, asked.parameters, asked.region):
+            of_call = self._of_call(action, asked.parameters, resource, asked.region)
             verdict = evaluate(policies, action, resource, {**context, **of_call})
             if not verdict.allowed:
-                return Rejected(
-                    _CODES.get(service, "AccessDenied"), _message(caller, action, resource, verdict.decision)
-                )
+                code = _CODES.get(asked.service, "AccessDenied")
+                return Rejected(code, _message(caller, action, resource, verdict.decision))
         return None
 
     def tunnel_denial(self, caller: Known, region: str, parameters: Mapping[str, str], source_ip: str) -> str | None:
@@ -115,6 +120,12 @@ class Permission:
 
 _CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"}
 """How services call a denial; the others say AccessDenied."""
+
+
+def asked_of(headers: Mapping[str, str], body: bytes) -> Asked | None:
+    """What a signed request asks for, or None where its signature has no scope."""
+    scope = _SCOPE.search(headers.get("authorization", ""))
+    return Asked(scope[2], scope[1], *_request(headers, body)) if scope else None
 
 
 def _request(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str]]:

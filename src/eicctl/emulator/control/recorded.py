@@ -15,7 +15,9 @@ from moto.core.exceptions import ServiceException
 
 from eicctl.emulator.control import trail
 from eicctl.emulator.control.backends import Action, ActionResult
-from eicctl.emulator.control.credentials import CALLER
+from eicctl.emulator.control.credentials import CALLER, Known
+from eicctl.emulator.control.permission import Asked
+from eicctl.emulator.signature import Rejected
 from eicctl.emulator.state import State
 
 Details = Callable[[Any], dict[str, Any]]
@@ -51,7 +53,7 @@ def recorded(state: State, name: str, source: str, action: Action, asked: Detail
             answer = action(response)
             return answer
         except ServiceException as refused:
-            error = (_code(refused, source), str(refused.message))
+            error = (_code(str(refused.code), source), str(refused.message))
             raise
         finally:
             origin = ORIGIN.get()
@@ -95,8 +97,46 @@ def endpoint_parameters(name: str) -> Details:
     return parameters
 
 
-def _code(error: Any, source: str) -> str:
-    return f"Client.{error.code}" if source == trail.EC2 else str(error.code)
+def record_denial(state: State, asked: Asked, caller: Known, origin: Origin, denial: Rejected) -> None:
+    """Record a call that the caller's policies do not allow, if it is one that leaves a record."""
+    if asked.service == "ec2-instance-connect" and asked.name == "SendSSHPublicKey":
+        source, details = trail.SOURCE, key_parameters
+    elif asked.service == "ec2" and asked.name in _CHANGES:
+        source, details = trail.EC2, endpoint_parameters(asked.name)
+    else:
+        return
+    call = trail.Call(
+        name=asked.name,
+        source=source,
+        region=asked.region,
+        caller=caller,
+        parameters=details(_Sent(asked.parameters)),
+        source_ip=state.behaviour.client_ip or origin.address,
+        user_agent=origin.user_agent,
+        error=(_code(denial.code, source), denial.message),
+    )
+    trail.record_call(state, call)
+
+
+_CHANGES = ("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "DeleteInstanceConnectEndpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The parameters of a call that moto does not get to see, read as moto's response objects let them be read."""
+
+    parameters: Mapping[str, str]
+
+    def _get_param(self, name: str, default: Any = None) -> Any:
+        if isinstance(default, list):  # a list of the query protocol: SecurityGroupId.1, …
+            start = f"{name.removesuffix('s')}."
+            return [value for key, value in self.parameters.items() if key.startswith(start)]
+        value = self.parameters.get(name, default)
+        return {"true": True, "false": False}.get(value, value)
+
+
+def _code(code: str, source: str) -> str:
+    return f"Client.{code}" if source == trail.EC2 else code
 
 
 def _answer(name: str, source: str, answer: ActionResult | None) -> dict[str, Any] | None:
