@@ -40,7 +40,7 @@ def command(ctx: click.Context) -> None:
 def login(
     *, session: Session, into: str | None, serial: str | None, token_code: str | None, duration: int | None
 ) -> None:
-    """Open a session with an MFA code and store it in a profile of its own.
+    """Open an MFA session, in a profile of its own.
 
     The profile with the long-lived keys stays as it is, and so does everything else in the AWS configuration.
 
@@ -69,7 +69,7 @@ def login(
 @command.command()
 @options.output_options
 def status(*, output: str, query: str | None) -> None:
-    """List the profiles with an MFA session, and the time that each has left.
+    """List MFA sessions and their time left.
 
     \b
     Examples:

@@ -32,6 +32,9 @@ LOGIN_TIMEOUT = 30
 WINDOW = 2**19
 """Bytes that a forwarded connection may receive before its client takes them. asyncssh holds up to two windows."""
 
+_CLOSED = "SSH connection closed"
+"""What asyncssh says of a channel whose connection has gone, which it may say before it says that to the connection."""
+
 Streams = tuple["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"]
 
 
@@ -105,7 +108,7 @@ class SshConnection:
                 return await self._connection.open_unix_connection(remote.path, window=WINDOW)
             return await self._connection.open_connection(remote.host, remote.port, window=WINDOW)
         except asyncssh.ChannelOpenError as error:
-            if self.lost.is_set() or self._connection.is_closed():
+            if self.lost.is_set() or self._connection.is_closed() or error.reason == _CLOSED:
                 raise ConnectionError("the SSH connection is lost") from error
             raise _refused(error, self.target, remote) from error
         except (asyncssh.Error, OSError) as error:
