@@ -89,3 +89,11 @@ def test_a_client_of_another_platform(eicctl: Run) -> None:
     assert ran.code == 2
     assert "mstsc is a client of Windows" in ran.err
     assert "on Linux: xfreerdp3, xfreerdp, " in ran.err
+
+
+@pytest.mark.needs("xfreerdp")
+def test_a_client_without_a_display(eicctl: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    ran = eicctl("rdp", "win-1", "--client", "xfreerdp")
+    assert ran.code == 1
+    assert "error: xfreerdp ended with exit code 1" in ran.err
