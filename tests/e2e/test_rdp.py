@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from eicctl.emulator.control.passwords import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
 from tests.e2e.desktop import answers, free_port, running, shares, until, vnc_desktop, xrdp, xvfb
 
@@ -61,18 +62,9 @@ class Desk:
 
     env: Env
     key: str
+    passwords: dict[str, str]
     log: Path
     desktop: subprocess.Popen[bytes]
-
-    def password(self, name: str) -> str:
-        """The password of a machine's administrator."""
-        return password_of(self.env, self.key, name)
-
-
-def password_of(env: Env, key: str, name: str) -> str:
-    ran = run_eicctl(env, "rdp", name, "--key-file", key, "--print-password")
-    assert ran.returncode == 0, ran.stderr.decode()
-    return ran.stdout.decode().strip()
 
 
 @pytest.fixture
@@ -81,7 +73,10 @@ def display() -> Iterator[str]:
         yield display
 
 
-def _aws(folder: Path, port: int) -> Env:
+Aws = tuple[Env, str, dict[str, str]]
+
+
+def _aws(folder: Path, port: int) -> Aws:
     (folder / "world.toml").write_text(WORLD.format(port=port))
     found = start_local(clean_env(folder), "--world", str(folder / "world.toml"))
     made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
@@ -92,7 +87,9 @@ def _aws(folder: Path, port: int) -> Env:
         aws_session_token=found.get("AWS_SESSION_TOKEN"),
     )  # fmt: skip
     (folder / "key.pem").write_text(ec2.create_key_pair(KeyName="windows")["KeyMaterial"])
-    return found
+    rows = [row for group in ec2.describe_instances()["Reservations"] for row in group["Instances"]]
+    ids = {tag["Value"]: row["InstanceId"] for row in rows for tag in row["Tags"] if tag["Key"] == "Name"}
+    return found, str(folder / "key.pem"), {name: password_of(found_id) for name, found_id in ids.items()}
 
 
 @pytest.fixture(scope="module")
@@ -102,24 +99,21 @@ def rdp_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory, rdp_port: int) -> Iterator[tuple[Env, str]]:
-    """A local AWS, and the private key of its machines' key pair."""
+def aws(tmp_path_factory: pytest.TempPathFactory, rdp_port: int) -> Iterator[Aws]:
+    """A local AWS, the private key of its machines' key pair, and their passwords as the emulator has them."""
     folder = tmp_path_factory.mktemp("aws")
     try:
-        yield _aws(folder, rdp_port), str(folder / "key.pem")
+        yield _aws(folder, rdp_port)
     finally:
         run_eicctl(clean_env(folder), "local", "down")
 
 
 @pytest.fixture
-def desk(aws: tuple[Env, str], rdp_port: int, tmp_path: Path) -> Iterator[Desk]:
+def desk(aws: Aws, rdp_port: int, tmp_path: Path) -> Iterator[Desk]:
     """The desktop, which wants the password of `win-1`."""
-    env, key = aws[0] | {"EICCTL_HOME": str(tmp_path / "eicctl")}, aws[1]
-    with (
-        vnc_desktop(tmp_path, password_of(env, key, "win-1")) as (port, desktop),
-        xrdp(tmp_path, rdp_port, port),
-    ):
-        yield Desk(env, key, tmp_path / "xrdp.log", desktop)
+    env, key, passwords = aws
+    with vnc_desktop(tmp_path, passwords["win-1"]) as (port, desktop), xrdp(tmp_path, rdp_port, port):
+        yield Desk(env | {"EICCTL_HOME": str(tmp_path / "eicctl")}, key, passwords, tmp_path / "xrdp.log", desktop)
 
 
 def secrets_seen(password: str) -> list[str]:
@@ -157,12 +151,12 @@ def until_shown(command: subprocess.Popen[bytes], display: str, picture: Path, l
         assert command.poll() is None, log.read_text(errors="replace")
         return all(0.45 < share < 0.55 for share in shares(display, picture))
 
-    until(shown, "the picture shows the desktop", 20)
+    until(shown, "the picture shows the desktop")
 
 
 @needs_desktop
 def test_the_desktop_is_shown_until_its_session_ends(desk: Desk, display: str, tmp_path: Path) -> None:
-    password = desk.password("win-1")
+    password = desk.passwords["win-1"]
     assert password.startswith("Eic-")
     picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
     assert shares(display, picture) == (0, 0)
@@ -182,7 +176,7 @@ def test_the_desktop_is_shown_until_its_session_ends(desk: Desk, display: str, t
 @needs_desktop
 def test_another_password_shows_no_desktop(desk: Desk, display: str, tmp_path: Path) -> None:
     """The same way to the same desktop, but the password is that of another machine."""
-    assert desk.password("win-2")[:8] != desk.password("win-1")[:8]
+    assert desk.passwords["win-2"][:8] != desk.passwords["win-1"][:8]
     picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
     with connected(desk, display, "win-2", port, log):
         until(lambda: desk.log.exists() and "password failed" in desk.log.read_text(), "xrdp's password is refused")
@@ -210,7 +204,7 @@ exec sleep 600
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="remmina is a client of Linux")
-def test_ctrl_c_removes_the_connection_file(aws: tuple[Env, str], tmp_path: Path) -> None:
+def test_ctrl_c_removes_the_connection_file(aws: Aws, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "remmina"
     program.parent.mkdir()
     program.write_text(READER)
@@ -233,7 +227,7 @@ def test_ctrl_c_removes_the_connection_file(aws: tuple[Env, str], tmp_path: Path
     assert not answers(port)
 
 
-def test_no_file_without_a_client(aws: tuple[Env, str], tmp_path: Path) -> None:
+def test_no_file_without_a_client(aws: Aws, tmp_path: Path) -> None:
     port, home = free_port(), tmp_path / "eicctl"
     words = [PROGRAM, "rdp", "win-1", "--no-launch", "--local-port", str(port)]
     env = aws[0] | {"EICCTL_HOME": str(home)}
