@@ -82,25 +82,25 @@ def answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _display(words: list[str]) -> Iterator[str]:
+def _display(words: list[str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run an X server, which chooses its display."""
     reader, writer = os.pipe()
-    with running([*words, "-displayfd", str(writer)], pass_fds=[writer], stdin=subprocess.DEVNULL):
+    with running([*words, "-displayfd", str(writer)], pass_fds=[writer], stdin=subprocess.DEVNULL) as server:
         os.close(writer)
         with os.fdopen(reader) as told:
-            yield f":{told.readline().strip()}"
+            yield f":{told.readline().strip()}", server
 
 
 @contextlib.contextmanager
 def xvfb() -> Iterator[str]:
     """A virtual display."""
-    with _display(["Xvfb", "-screen", "0", "1100x800x24", "-nolisten", "tcp"]) as display:
+    with _display(["Xvfb", "-screen", "0", "1100x800x24", "-nolisten", "tcp"]) as (display, _):
         yield display
 
 
 @contextlib.contextmanager
-def vnc_desktop(folder: Path, password: str) -> Iterator[int]:
-    """A VNC server that wants a password (its first eight characters) and shows two colours; its port."""
+def vnc_desktop(folder: Path, password: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A VNC server that wants a password (its first eight characters) and shows two colours; its port and process."""
     secret = folder / "vnc-password"
     made = subprocess.run(["vncpasswd", "-f"], input=f"{password}\n".encode(), capture_output=True, check=True)
     secret.touch(mode=0o600)
@@ -110,11 +110,11 @@ def vnc_desktop(folder: Path, password: str) -> Iterator[int]:
     subprocess.run(["convert", "-size", half, f"xc:{LEFT}", f"xc:{RIGHT}", "+append", str(picture)], check=True)
     port = free_port()
     words = ["Xtigervnc", "-rfbport", str(port), "-rfbauth", str(secret), "-SecurityTypes", "VncAuth", "-localhost"]
-    with _display([*words, "-AlwaysShared", "-geometry", "{}x{}".format(*SIZE), "-depth", "24"]) as display:
+    with _display([*words, "-AlwaysShared", "-geometry", "{}x{}".format(*SIZE), "-depth", "24"]) as (display, server):
         # It draws the picture and ends, with 1.
         subprocess.run(["display", "-display", display, "-window", "root", str(picture)], check=False, timeout=30)
         assert shares(display, folder / "drawn.png") == (0.5, 0.5)
-        yield port
+        yield port, server
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`eicctl rdp`, as installed: FreeRDP on a virtual display, before a real xrdp and a desktop that asks for a password."""
+"""`eicctl rdp`, as installed: FreeRDP on a virtual display, before xrdp and a desktop that asks for a password."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from eicctl.emulator.control.passwords import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
 from tests.e2e.desktop import answers, free_port, running, shares, until, vnc_desktop, xrdp, xvfb
 
@@ -52,23 +53,18 @@ forwards = {{ 3389 = "127.0.0.1:{port}" }}
 """
 """Two machines with passwords of their own, and one desktop behind both."""
 
-needs_desktop = pytest.mark.needs(
-    "xrdp", "xfreerdp", "Xvfb", "Xtigervnc", "vncpasswd", "display", "import", "convert", "xdotool"
-)
+needs_desktop = pytest.mark.needs("xrdp", "xfreerdp", "Xvfb", "Xtigervnc", "vncpasswd", "display", "import", "convert")
 
 
 @dataclass
 class Desk:
-    """A local AWS with `win-1` and `win-2`, their key, and the log of the xrdp that is both of them."""
+    """A local AWS with `win-1` and `win-2`, their key, the desktop, and the log of the xrdp before it."""
 
     env: Env
     key: str
+    passwords: dict[str, str]
     log: Path
-
-    def password(self, name: str) -> str:
-        ran = run_eicctl(self.env, "rdp", name, "--key-file", self.key, "--print-password")
-        assert ran.returncode == 0, ran.stderr.decode()
-        return ran.stdout.decode().strip()
+    desktop: subprocess.Popen[bytes]
 
 
 @pytest.fixture
@@ -77,7 +73,10 @@ def display() -> Iterator[str]:
         yield display
 
 
-def _aws(folder: Path, port: int) -> Env:
+Aws = tuple[Env, str, dict[str, str]]
+
+
+def _aws(folder: Path, port: int) -> Aws:
     (folder / "world.toml").write_text(WORLD.format(port=port))
     found = start_local(clean_env(folder), "--world", str(folder / "world.toml"))
     made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
@@ -88,7 +87,9 @@ def _aws(folder: Path, port: int) -> Env:
         aws_session_token=found.get("AWS_SESSION_TOKEN"),
     )  # fmt: skip
     (folder / "key.pem").write_text(ec2.create_key_pair(KeyName="windows")["KeyMaterial"])
-    return found
+    rows = [row for group in ec2.describe_instances()["Reservations"] for row in group["Instances"]]
+    ids = {tag["Value"]: row["InstanceId"] for row in rows for tag in row["Tags"] if tag["Key"] == "Name"}
+    return found, str(folder / "key.pem"), {name: password_of(found_id) for name, found_id in ids.items()}
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +99,21 @@ def rdp_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory, rdp_port: int) -> Iterator[tuple[Env, str]]:
-    """A local AWS, and the private key of its machines' key pair."""
+def aws(tmp_path_factory: pytest.TempPathFactory, rdp_port: int) -> Iterator[Aws]:
+    """A local AWS, the private key of its machines' key pair, and their passwords as the emulator has them."""
     folder = tmp_path_factory.mktemp("aws")
     try:
-        yield _aws(folder, rdp_port), str(folder / "key.pem")
+        yield _aws(folder, rdp_port)
     finally:
         run_eicctl(clean_env(folder), "local", "down")
 
 
 @pytest.fixture
-def desk(aws: tuple[Env, str], rdp_port: int, tmp_path: Path) -> Iterator[Desk]:
+def desk(aws: Aws, rdp_port: int, tmp_path: Path) -> Iterator[Desk]:
     """The desktop, which wants the password of `win-1`."""
-    found = Desk(aws[0] | {"EICCTL_HOME": str(tmp_path / "eicctl")}, aws[1], tmp_path / "xrdp.log")
-    with vnc_desktop(tmp_path, found.password("win-1")) as port, xrdp(tmp_path, rdp_port, port):
-        yield found
+    env, key, passwords = aws
+    with vnc_desktop(tmp_path, passwords["win-1"]) as (port, desktop), xrdp(tmp_path, rdp_port, port):
+        yield Desk(env | {"EICCTL_HOME": str(tmp_path / "eicctl")}, key, passwords, tmp_path / "xrdp.log", desktop)
 
 
 def secrets_seen(password: str) -> list[str]:
@@ -150,12 +151,12 @@ def until_shown(command: subprocess.Popen[bytes], display: str, picture: Path, l
         assert command.poll() is None, log.read_text(errors="replace")
         return all(0.45 < share < 0.55 for share in shares(display, picture))
 
-    until(shown, "the picture shows the desktop", 20)
+    until(shown, "the picture shows the desktop")
 
 
 @needs_desktop
-def test_the_desktop_is_shown_until_its_window_is_closed(desk: Desk, display: str, tmp_path: Path) -> None:
-    password = desk.password("win-1")
+def test_the_desktop_is_shown_until_its_session_ends(desk: Desk, display: str, tmp_path: Path) -> None:
+    password = desk.passwords["win-1"]
     assert password.startswith("Eic-")
     picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
     assert shares(display, picture) == (0, 0)
@@ -166,8 +167,7 @@ def test_the_desktop_is_shown_until_its_window_is_closed(desk: Desk, display: st
         (client,) = clients(str(shutil.which("xfreerdp")), f"/v:127.0.0.1:{port}")
         assert b"DISPLAY=" in Path(f"/proc/{client}/environ").read_bytes()
         assert secrets_seen(password) == []
-        env = os.environ | {"DISPLAY": display}
-        subprocess.run(["xdotool", "search", "--name", "^win-1$", "windowquit"], env=env, check=True, timeout=30)
+        desk.desktop.terminate()
         assert command.wait(30) == 0, log.read_text(errors="replace")
     assert not answers(port)
     assert password not in log.read_text(errors="replace")
@@ -176,7 +176,7 @@ def test_the_desktop_is_shown_until_its_window_is_closed(desk: Desk, display: st
 @needs_desktop
 def test_another_password_shows_no_desktop(desk: Desk, display: str, tmp_path: Path) -> None:
     """The same way to the same desktop, but the password is that of another machine."""
-    assert desk.password("win-2")[:8] != desk.password("win-1")[:8]
+    assert desk.passwords["win-2"][:8] != desk.passwords["win-1"][:8]
     picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
     with connected(desk, display, "win-2", port, log):
         until(lambda: desk.log.exists() and "password failed" in desk.log.read_text(), "xrdp's password is refused")
@@ -203,8 +203,8 @@ exec sleep 600
 """A client that notes which file it was given, and stays."""
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="remmina is a client of Linux")
-def test_ctrl_c_removes_the_connection_file(aws: tuple[Env, str], tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="remmina is a client of Linux")
+def test_ctrl_c_removes_the_connection_file(aws: Aws, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "remmina"
     program.parent.mkdir()
     program.write_text(READER)
@@ -227,13 +227,14 @@ def test_ctrl_c_removes_the_connection_file(aws: tuple[Env, str], tmp_path: Path
     assert not answers(port)
 
 
-def test_no_file_without_a_client(aws: tuple[Env, str], tmp_path: Path) -> None:
+def test_no_file_without_a_client(aws: Aws, tmp_path: Path) -> None:
     port, home = free_port(), tmp_path / "eicctl"
     words = [PROGRAM, "rdp", "win-1", "--no-launch", "--local-port", str(port)]
-    with running(words, env=aws[0] | {"EICCTL_HOME": str(home)}, stdin=subprocess.DEVNULL) as command:
-        until(lambda: answers(port) or command.poll() is not None, "the tunnel listens")
-        # Connections are accepted from when the port is bound; a second one comes after all else was prepared.
-        assert command.poll() is None
+    env = aws[0] | {"EICCTL_HOME": str(home)}
+    with running(words, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as command:
+        line = command.stdout.readline() if command.stdout else b""
+        assert line.startswith(b"Listening on "), line
+        assert answers(port)
         assert not list(home.rglob("*.rdp"))
         command.send_signal(signal.SIGINT)
         assert command.wait(30) == 130

@@ -90,7 +90,7 @@ def test_a_user_adds_no_line(user: str) -> None:
 
 
 def test_freerdp_reads_the_password_from_stdin() -> None:
-    words = Client("xfreerdp", "/bin/xfreerdp").command(PLACE, Path("x.rdp"), with_password=True)
+    words = Client("xfreerdp", "/bin/xfreerdp").command(PLACE, None, with_password=True)
     assert words[:3] == ["/bin/xfreerdp", "/v:127.0.0.1:40000", "/u:Administrator"]
     assert "/from-stdin:force" in words
     assert not any(word.startswith("/p") for word in words)
@@ -103,6 +103,35 @@ def test_other_clients_read_the_file(name: str, words: list[str]) -> None:
     client = Client(name, name)
     assert client.command(PLACE, Path("x.rdp"), with_password=False) == [name, *words]
     assert not client.takes_password
+    assert client.reads_file
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "told"),
+    [
+        ("linux", "mstsc", "a client of Windows"),
+        ("linux", "open", "a client of macOS"),
+        ("darwin", "mstsc", "a client of Windows"),
+        ("darwin", "remmina", "a client of Linux"),
+        ("win32", "open", "a client of macOS"),
+    ],
+)
+def test_a_client_of_another_platform(platform: str, name: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as raised:
+        find_client(platform, name, find=lambda name: name)
+    assert name not in str(raised.value.hint)
+    assert "xfreerdp" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("code", [0, 2, 11, 12])
+def test_freerdps_codes_of_an_ended_session(code: int) -> None:
+    assert Client("xfreerdp", "xfreerdp").ended_well(code)
+    assert Client("mstsc", "mstsc").ended_well(code) == (code == 0)
+
+
+@pytest.mark.parametrize("code", [1, 131, 132, 134, 147, -15])
+def test_freerdps_codes_of_a_failure(code: int) -> None:
+    assert not Client("xfreerdp", "xfreerdp").ended_well(code)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +141,7 @@ def test_other_clients_read_the_file(name: str, words: list[str]) -> None:
         ("linux", ("xfreerdp", "remmina"), "xfreerdp"),
         ("darwin", CLIENTS, "open"),
         ("win32", CLIENTS, "mstsc"),
+        ("freebsd14", ("xfreerdp3", "open"), "xfreerdp3"),
     ],
 )
 def test_the_platforms_client(platform: str, there: tuple[str, ...], chosen: str) -> None:

@@ -22,9 +22,10 @@ _ONLY_ON = {"remmina": "linux", "wlfreerdp3": "linux", "wlfreerdp": "linux", "ms
 
 _PLATFORMS = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 
-_ENDED_WELL = (0, 1, 2, 11, 12)
-"""FreeRDP's exit codes for a session that was ended (`XF_EXIT_CODE` in its xfreerdp.h): success, disconnected, logged
-off, disconnected by the user. 12 is what a server tells when the user logs off (ERRINFO_LOGOFF_BY_USER)."""
+_ENDED_WELL = (0, 2, 11, 12)
+"""FreeRDP's exit codes for a session that was ended (`XF_EXIT_CODE` in its xfreerdp.h): success, logged off,
+disconnected by the user. 12 is what a server tells when the user logs off (ERRINFO_LOGOFF_BY_USER). Not 1,
+"disconnected": it is also the code of a client that could not start, as without a display."""
 
 
 @dataclass(frozen=True, slots=True)
