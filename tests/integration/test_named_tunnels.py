@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,6 +112,24 @@ def test_the_same_definition_stays_and_another_one_replaces_it(endpoint: dict[st
         assert kept.status("web").remote.startswith("app-1")
         with pytest.raises(ConflictError, match="/p/eicctl"):
             kept.call(kept.keeper.open([replace(WEB, source="/other/eicctl.toml")]))
+
+
+def test_unix_sockets_are_removed_at_the_end(endpoint: dict[str, Any]) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="n-"))  # a short path: those of sockets end at 107 bytes
+    source = str(folder / "eicctl.toml")
+    with keeping() as kept:
+        kept.open(
+            replace(WEB, source=source, local_port=None, local_socket=str(folder / "web")),
+            Definition("back", "via", source, via="web-1", forward=("./back:localhost:80",)),
+        )
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(folder / "web"))
+            assert client.recv(64).startswith(b"SSH-2.0-")
+        assert (folder / "back").is_socket()
+        kept.call(kept.keeper.close())
+        assert list(folder.iterdir()) == []
+    folder.rmdir()
 
 
 def test_a_client_of_the_proxy_that_asks_for_nothing_good_leaves_it_open(endpoint: dict[str, Any]) -> None:

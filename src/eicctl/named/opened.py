@@ -173,12 +173,22 @@ class Through:
         forwards: What is forwarded by them.
         remote: Where connections go, in words.
         observer: Is told what happens.
+        cleanup: Called at the end.
     """
 
-    def __init__(self, rotation: Rotation, forwards: Sequence[Forward], remote: str, observer: Forwarding) -> None:
+    def __init__(
+        self,
+        rotation: Rotation,
+        forwards: Sequence[Forward],
+        remote: str,
+        observer: Forwarding,
+        *,
+        cleanup: Callable[[], None],
+    ) -> None:
         self.sockets = [sock for forward in forwards for sock in forward.sockets]
         self.remote = remote
         self._rotation = rotation
+        self._cleanup = cleanup
         self._forwarder = Forwarder(forwards, observer)
 
     @property
@@ -193,11 +203,15 @@ class Through:
         await self._rotation.start()
 
     async def serve(self, stop: asyncio.Event) -> None:
-        await self._forwarder.serve(stop)
+        try:
+            await self._forwarder.serve(stop)
+        finally:
+            self._cleanup()
 
     def discard(self) -> None:
         for sock in self.sockets:
             sock.close()
+        self._cleanup()
 
 
 class Forwarding(ForwardLines):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, cast
@@ -42,6 +42,7 @@ class Opening:
     session: Session
     health: Health
     last_port: int = 0
+    _paths: list[Path] = field(default_factory=list, init=False)
 
     def open(self) -> Opened:
         """Return the tunnel, which listens, but carries nothing yet.
@@ -57,6 +58,7 @@ class Opening:
             "db": self._database,
         }
         with contextlib.ExitStack() as undo:
+            undo.callback(self._unlink)
             opened = ways[self.definition.kind](undo)
             if not loopback_only(opened.sockets):
                 self.health.say(f"warning: listening on {self.definition.bind}: whoever reaches it can connect")
@@ -68,9 +70,11 @@ class Opening:
 
         said = self.definition
         port = RDP_PORT if said.kind == "rdp" else said.remote_port
-        path = Path(said.local_socket) if said.local_socket else None
         # Bound first: a busy port is told at once, and not after AWS was asked.
-        sockets = [bind_unix(path)] if path else self._bind(LOCAL_RDP_PORT if said.kind == "rdp" else 0)
+        if said.local_socket:
+            sockets = self._bind_path(Path(said.local_socket))
+        else:
+            sockets = self._bind(LOCAL_RDP_PORT if said.kind == "rdp" else 0)
         _closing(undo, sockets)
         request = TargetRequest(
             remote_port=port,
@@ -82,27 +86,16 @@ class Opening:
         def look_up() -> Target:
             return resolve(self.session, request)
 
-        return self._straight(sockets, look_up, path)
+        return self._straight(sockets, look_up)
 
-    def _straight(self, sockets: Sequence[socket], look_up: Callable[[], Target], path: Path | None = None) -> Opened:
+    def _straight(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Opened:
         from eicctl.tunnel.dial import Dialer
-
-        def cleanup() -> None:
-            if path:
-                path.unlink(missing_ok=True)
 
         said = self.definition
         target = look_up()
         label = f"{target.label} port {target.remote_port}"
         dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, said.max_tunnel_duration)
-        return Straight(
-            dialer,
-            sockets,
-            label,
-            self.health,
-            look_up=look_up,
-            cleanup=cleanup,
-        )
+        return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink)
 
     def _via(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.ssh.forwarding import Forward
@@ -113,9 +106,7 @@ class Opening:
         bound = []
         for spec in specs:
             if spec.local_path:
-                base = Path(self.definition.source).parent
-                sockets = [bind_unix(base / spec.local_path)]
-                undo.callback((base / spec.local_path).unlink, missing_ok=True)
+                sockets = self._bind_path(Path(self.definition.source).parent / spec.local_path)
             else:
                 sockets = bind_wanted(spec.local_port, spec.port, self.definition.bind or None, self.health.say)
             _closing(undo, sockets)
@@ -123,7 +114,8 @@ class Opening:
             bound.append((sockets, remote))
         rotation, observer = self._rotation(self.definition.via)
         forwards = [Forward(tuple(sockets), rotation, remote) for sockets, remote in bound]
-        return Through(rotation, forwards, ", ".join(str(remote) for _, remote in bound), observer)
+        where = ", ".join(str(remote) for _, remote in bound)
+        return Through(rotation, forwards, where, observer, cleanup=self._unlink)
 
     def _socks(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.ssh.forwarding import Forward
@@ -131,7 +123,7 @@ class Opening:
         sockets = self._bind(SOCKS_PORT)
         _closing(undo, sockets)
         rotation, observer = self._rotation(self.definition.via)
-        return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", observer)
+        return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", observer, cleanup=self._unlink)
 
     def _database(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.access.database_choice import instance_for, locate
@@ -160,12 +152,23 @@ class Opening:
             words = way.instance.id
         rotation, observer = self._rotation(words)
         remote = Remote(host, port)
-        return Through(rotation, [Forward(tuple(sockets), rotation, remote)], str(remote), observer)
+        forwards = [Forward(tuple(sockets), rotation, remote)]
+        return Through(rotation, forwards, str(remote), observer, cleanup=self._unlink)
 
     def _bind(self, wanted: int) -> list[socket]:
         port = self.definition.local_port
         usual = 0 if port == 0 else wanted
         return bind_wanted(port or None, self.last_port or usual, self.definition.bind or None, self.health.say)
+
+    def _bind_path(self, path: Path) -> list[socket]:
+        sock = bind_unix(path)
+        self._paths.append(path)
+        return [sock]
+
+    def _unlink(self) -> None:
+        """Remove the Unix sockets."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
     def _rotation(self, words: str) -> tuple[Rotation, Forwarding]:
         from eicctl.aws.targets import resolve
