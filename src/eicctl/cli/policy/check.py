@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("target", required=False)
 @options.target_settings
-@click.option("--port", type=click.IntRange(1, 65535), default=22, show_default=True, help="Port of the target.")
+@click.option(
+    "--port",
+    "--remote-port",
+    type=click.IntRange(1, 65535),
+    default=22,
+    show_default=True,
+    help="Port of the target.",
+)
 @click.option(
     "--max-tunnel-duration",
     type=click.IntRange(1, MAX_TUNNEL_DURATION),
     metavar="SECONDS",
     help="Longest life of the connection, as it would be asked for; default: none is.",
 )
-@click.option("--os-user", metavar="NAME", help="OS user that a key would be pushed for; default: none is pushed.")
+@click.option(
+    "--os-user", "--user", metavar="NAME", help="OS user that a key would be pushed for; default: none is pushed."
+)
 @options.output_options
 @options.with_session
 def command(
