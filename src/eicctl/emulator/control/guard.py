@@ -59,9 +59,11 @@ class Guard:
             return _refuse(start_response, why, protocol)
         origin = Origin(source_ip, headers.get("user-agent", ""))
         asked = asked_of(headers, body)
-        if asked and asked.service == "ec2" and asked.name != "DescribeRegions" and not zones(asked.region):
+        if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
             # AWS has no such host; here all regions are one host, and moto would fail on it.
-            return _refuse(start_response, Rejected("InvalidRegion", f"There is no region {asked.region}."), protocol)
+            return _refuse(
+                start_response, Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."), protocol
+            )
         if asked and (denial := self._permission.denial(caller, asked, source_ip)):
             record_denial(self._state, asked, caller, origin, denial)
             return _refuse(start_response, denial, protocol)
