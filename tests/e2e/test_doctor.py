@@ -51,6 +51,13 @@ def test_broken_mended_and_broken_again(env: Env) -> None:
     assert "likely cause: the security groups of web-1 do not let the endpoint in" in said
     assert "eicctl doctor web-1 --fix" in said
 
+    many = run_eicctl(env, "run", "--target", "web-1", "--", "true")
+    said = many.stderr.decode()
+    assert "failed: web-1" in said
+    assert "exit 255 the endpoint cannot reach 10.0.1.10 port 22" in said
+    assert "likely cause at web-1: the security groups of web-1 do not let the endpoint in" in said
+    assert "hint: eicctl doctor web-1 --fix" in said
+
     mended = run_eicctl(env, "doctor", "web-1", "--fix", "--yes")
     assert mended.returncode == 0, mended.stderr.decode()
     assert b"Nothing is wrong: web-1 can be reached." in mended.stdout

@@ -158,6 +158,12 @@ def test_a_report_that_cannot_be_written(emulator: Emulator, eicctl: Run, tmp_pa
     assert "error: cannot write" in ran.err
 
 
+def test_a_region_that_there_is_not(emulator: Emulator, eicctl: Run) -> None:
+    ran = eicctl("coverage", "--region", "eu-north-9")
+    assert (ran.code, ran.out) == (3, "")
+    assert "There is no region eu-north-9." in ran.err
+
+
 class Page(HTMLParser):
     """The tags of a page with their attributes, and its text."""
 

@@ -119,9 +119,15 @@ def test_lint_tells_and_counts_by_its_exit_code(eicctl: Eicctl, tmp_path: Any) -
     ran = eicctl("policy", "lint", str(path), "--output", "json")
     assert ran.code == 1
     assert {row["Statement"] for row in json.loads(ran.out)} == {"OpenTunnel"}
+    lines = eicctl("policy", "lint", str(path)).out.splitlines()
+    assert lines[:2] == [
+        "warning OpenTunnel: OpenTunnel is allowed through every endpoint",
+        "  → name the endpoint in Resource",
+    ]
     path.write_text(eicctl("policy", "admin").out)
     assert eicctl("policy", "lint", str(path)).code == 0
-    assert eicctl("policy", "lint", str(tmp_path / "none.json")).code == 2
+    ran = eicctl("policy", "lint", str(tmp_path / "none.json"))
+    assert (ran.code, ran.err) == (2, f"error: cannot read {tmp_path / 'none.json'}: No such file or directory\n")
 
 
 def statuses(ran: Ran) -> dict[str, tuple[str, str]]:

@@ -97,13 +97,15 @@ def command(
             client_address=client_address,
             told=lambda so_far: _progress(waiting, so_far),
         )
-    if page:  # first, so that a reader of the rows who leaves early does not keep it from being written
-        _write(page, coverage)
     rows = _rows(coverage)
-    if rows or output != "table" or query:
-        render.show(rows, output=output, query=query, columns=_columns(coverage))
-    if output == "table" and not query:
-        _explain(rows)
+    try:
+        if rows or output != "table" or query:
+            render.show(rows, output=output, query=query, columns=_columns(coverage))
+        if output == "table" and not query:
+            _explain(rows)
+    finally:  # also where the reader of the rows has left early: `| head`
+        if page:
+            _write(page, coverage)
     for notice in coverage.notices:
         report.line(notice)
     report.line(summary(coverage.reaches))

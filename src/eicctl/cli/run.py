@@ -10,7 +10,7 @@ import click
 
 from eicctl.cli import options, render, report
 from eicctl.cli.tags import parse_tags
-from eicctl.errors import INTERRUPTED, UsageError
+from eicctl.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _MOST = 100
 """The highest exit code that counts hosts."""
+
+_DIAGNOSED = 3
+"""How many hosts that cannot be reached are looked into; each takes a moment."""
 
 _COLUMNS = {
     "Name": "Name",
@@ -97,6 +100,7 @@ def command(
     if not (targets or tags or name_glob or everything):
         raise UsageError("no hosts are chosen", hint="--target, --tag, --name-glob or --all")
 
+    from eicctl.cli.diagnosis import remember
     from eicctl.ssh.fleet import Fleet
     from eicctl.ssh.fleet_hosts import Choice, choose_hosts
     from eicctl.ssh.keys import make_key, private_folder
@@ -109,6 +113,8 @@ def command(
     with private_folder() as folder:
         key = None if private_key_file else make_key(folder / "key")
         logins = [login for host in hosts if (login := host.login(session, key, host_key_check))]
+        for login in logins:
+            remember(session, login.target)
         fleet = Fleet(logins, words, _access(session), folder, key_file=private_key_file, timeout=timeout)
         results = _run(fleet, logins, parallel, output)
     results += [_unreached(host) for host in hosts if not host.endpoint]
@@ -156,9 +162,22 @@ def _summary(results: Sequence[Result], output: str) -> int:
     for result in failed:
         code = "" if result.code is None else f"exit {result.code} "
         report.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip())
+    _diagnose([(result.label, result.cause) for result in failed if isinstance(result.cause, TargetUnreachableError)])
     if any(result.error == "interrupted" for result in results):
         return INTERRUPTED
     return min(len(failed), _MOST)
+
+
+def _diagnose(unreachable: Sequence[tuple[str, EicctlError]]) -> None:
+    """Say why endpoints cannot reach hosts, for the first of them."""
+    from eicctl.cli.diagnosis import likely_cause
+
+    for label, error in unreachable[:_DIAGNOSED]:
+        if likely := likely_cause(error):
+            report.line(f"likely cause at {label}: {likely.sentence}")
+            report.line(f"hint: {likely.mend}" if likely.mend else f"hint: eicctl doctor {label}")
+    if len(unreachable) > _DIAGNOSED:
+        report.line("hint: eicctl coverage tells for all hosts whether they can be reached, and why not")
 
 
 def _row(host: FleetHost) -> dict[str, str]:

@@ -31,6 +31,9 @@ CLOSE_TIMEOUT = 0.05
 Opener = Callable[[], Link]
 """Opens one tunnel. May block: it is called in a thread of its own."""
 
+Ended = Callable[[Ending], None]
+"""Is told how a tunnel has ended."""
+
 
 def available() -> bool:
     """Whether this platform has what a carrier needs."""
@@ -73,19 +76,20 @@ class Carrier:
             channel.abort()
         self._reactor.close()
 
-    def serve(self, name: str, opener: Opener) -> str:
+    def serve(self, name: str, opener: Opener, ended: Ended = lambda _ending: None) -> str:
         """Serve connections to one host; return the ProxyCommand, in which `%n` stands for the host's name.
 
         Args:
             name: The host as it is on OpenSSH's command line; a file name.
             opener: Opens a tunnel for each connection.
+            ended: Called with how each has ended, in the thread that carries, before OpenSSH sees the end.
         """
         path = self._folder / f"door-{name}"
         os.mkfifo(path, 0o600)
         # Open for writing as well, so that it does not end when a shell closes it.
         door = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._doors.append(door)
-        self._on_thread(lambda: self._reactor.add_reader(door, lambda: self._announced(door, opener)))
+        self._on_thread(lambda: self._reactor.add_reader(door, lambda: self._announced(door, opener, ended)))
         return self.proxy_command
 
     @property
@@ -138,14 +142,14 @@ class Carrier:
     def _on_thread(self, call: Callable[[], None]) -> None:
         self._reactor.call_soon_threadsafe(call)
 
-    def _announced(self, door: int, opener: Opener) -> None:
+    def _announced(self, door: int, opener: Opener, ended: Ended) -> None:
         for number in os.read(door, 4096).split():
             if not number.isdigit():
                 continue
             if pipes := _take_pipes(int(number)):
-                threading.Thread(target=self._open, args=(pipes, opener), daemon=True).start()
+                threading.Thread(target=self._open, args=(pipes, opener, ended), daemon=True).start()
 
-    def _open(self, pipes: tuple[int, int], opener: Opener) -> None:
+    def _open(self, pipes: tuple[int, int], opener: Opener, ended: Ended) -> None:
         try:
             link = opener()
         except EicctlError as error:
@@ -154,14 +158,18 @@ class Carrier:
                 os.close(fd)
             return
         self._on_open(link)
-        self._on_thread(lambda: self._carry(link, pipes))
+        self._on_thread(lambda: self._carry(link, pipes, ended))
 
-    def _carry(self, link: Link, pipes: tuple[int, int]) -> None:
+    def _carry(self, link: Link, pipes: tuple[int, int], ended: Ended) -> None:
+        def at_end(ending: Ending) -> None:
+            self.endings.append(ending)
+            ended(ending)
+
         channel = Channel(
             self._reactor,
             link,
             DescriptorEnd(*pipes, owned=True),
-            on_end=self.endings.append,
+            on_end=at_end,
             on_done=lambda: self._done(channel),
             linger=0,
             close_timeout=CLOSE_TIMEOUT,

@@ -19,6 +19,7 @@ from eicctl.errors import EicctlError, LocalError
 from eicctl.ssh import carrier
 from eicctl.ssh.command import Access, Wiring, proxy_command, settled, ssh_command
 from eicctl.ssh.login import Login
+from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Link
 
 SLOTS = 20
@@ -54,6 +55,7 @@ class Result:
         code: The command's exit code, 255 where the connection failed, 124 where it took too long; None where it was
             not run.
         error: Why there was no connection or no end, or an empty string.
+        cause: The error behind `error`, where it is one of ours.
         seconds: How long it took.
         stdout: What the command wrote there; a file, which the receiver closes.
         stderr: Likewise.
@@ -63,6 +65,7 @@ class Result:
     instance_id: str
     code: int | None = None
     error: str = ""
+    cause: EicctlError | None = None
     seconds: float = 0.0
     stdout: IO[bytes] = field(default_factory=_kept)
     stderr: IO[bytes] = field(default_factory=_kept)
@@ -143,7 +146,7 @@ class Fleet:
             try:
                 self._connect(login, result, sink, deadline)
             except EicctlError as error:
-                result.code, result.error = 255, error.message
+                result.code, result.error, result.cause = 255, error.message, error
             result.seconds = time.monotonic() - started
         return result
 
@@ -158,9 +161,13 @@ class Fleet:
                 failed.append(error)
                 raise
 
+        def ended(ending: Ending) -> None:
+            if ending.error:
+                failed.append(ending.error)
+
         try:
             if self._tunnels:
-                proxy = self._tunnels.serve(login.name, open_link)
+                proxy = self._tunnels.serve(login.name, open_link, ended)
             else:
                 proxy = proxy_command(login.target, self._access)
                 login.wait()
@@ -172,6 +179,7 @@ class Fleet:
         finally:
             login.discard()
         if result.code == 255 and not result.error:
+            result.cause = failed[0] if failed else None
             result.error = failed[0].message if failed else _last_line(result.stderr)
 
     def _watch(self, line: Sequence[str], result: Result, sink: Sink, deadline: float | None) -> int:

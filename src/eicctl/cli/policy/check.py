@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eicctl.cli import options
+from eicctl.cli import options, report
 from eicctl.errors import DeniedError
 from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("target", required=False)
 @options.target_settings
-@click.option("--port", type=click.IntRange(1, 65535), default=22, show_default=True, help="Port of the target.")
+@click.option(
+    "--port",
+    "--remote-port",
+    type=click.IntRange(1, 65535),
+    default=22,
+    show_default=True,
+    help="Port of the target.",
+)
 @click.option(
     "--max-tunnel-duration",
     type=click.IntRange(1, MAX_TUNNEL_DURATION),
     metavar="SECONDS",
     help="Longest life of the connection, as it would be asked for; default: none is.",
 )
-@click.option("--os-user", metavar="NAME", help="OS user that a key would be pushed for; default: none is pushed.")
+@click.option(
+    "--os-user", "--user", metavar="NAME", help="OS user that a key would be pushed for; default: none is pushed."
+)
 @options.output_options
 @options.with_session
 def command(
@@ -65,6 +74,11 @@ def command(
     )
     checks = check_target(session, request, duration=max_tunnel_duration, os_user=os_user or "")
     rows = [{"Action": one.action, "Status": one.status, "Resource": one.resource, "Why": one.why} for one in checks]
-    columns = {"Action": "Action", "Status": "Status", "Why": "Why"}
+    reasons = {one.why for one in checks}
+    columns = {"Action": "Action", "Status": "Status"}
+    if len(reasons) > 1:
+        columns["Why"] = "Why"
+    elif any(reasons) and output == "table":  # one for all, as where IAM may not be asked: said once
+        report.line(next(iter(reasons)))
     render.show(rows, output=output, query=query, columns=columns)
     return DeniedError.default_exit_code if any(one.status == "denied" for one in checks) else 0

@@ -28,16 +28,21 @@ def command(*, file: str, output: str, query: str | None) -> int:
     try:
         with click.open_file(file, encoding="utf-8") as stream:
             text = stream.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read {file}: it is not UTF-8") from error
     findings = lint(text)
-    rows = [
-        {"Severity": one.severity, "Statement": one.statement, "Problem": one.problem, "Change": one.change}
-        for one in findings
-    ]
-    if rows or output != "table":
-        columns = {heading: heading for heading in ("Severity", "Statement", "Problem", "Change")}
-        render.show(rows, output=output, query=query, columns=columns)
+    if query or output != "table":
+        rows = [
+            {"Severity": one.severity, "Statement": one.statement, "Problem": one.problem, "Change": one.change}
+            for one in findings
+        ]
+        render.show(rows, output=output, query=query, columns={})
     else:
+        for one in findings:  # sentences are too wide for columns
+            where = f" {one.statement}" if one.statement else ""
+            click.echo(report.printable(f"{one.severity}{where}: {one.problem}\n  → {one.change}"))
+    if not findings:
         report.line("nothing to change")
     return 1 if findings else 0

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+from eicctl.emulator.control.backends import zones
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.permission import Permission, asked_of
 from eicctl.emulator.control.recorded import ORIGIN, Origin, record_denial
@@ -58,6 +59,11 @@ class Guard:
             return _refuse(start_response, why, protocol)
         origin = Origin(source_ip, headers.get("user-agent", ""))
         asked = asked_of(headers, body)
+        if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
+            # AWS has no such host; here all regions are one host, and moto would fail on it.
+            return _refuse(
+                start_response, Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."), protocol
+            )
         if asked and (denial := self._permission.denial(caller, asked, source_ip)):
             record_denial(self._state, asked, caller, origin, denial)
             return _refuse(start_response, denial, protocol)

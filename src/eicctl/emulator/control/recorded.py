@@ -99,6 +99,7 @@ def endpoint_parameters(name: str) -> Details:
 
 def record_denial(state: State, asked: Asked, caller: Known, origin: Origin, denial: Rejected) -> None:
     """Record a call that the caller's policies do not allow, if it is one that leaves a record."""
+    details: Callable[[Any], dict[str, Any]]
     if asked.service == "ec2-instance-connect" and asked.name == "SendSSHPublicKey":
         source, details = trail.SOURCE, key_parameters
     elif asked.service == "ec2" and asked.name in _CHANGES:
