@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,9 +73,11 @@ class Project:
 def project(env: Env, tmp_path: Path) -> Iterator[Project]:
     folder = tmp_path / "project"
     folder.mkdir()
-    made = Project(env, folder)
+    home = Path(tempfile.mkdtemp(prefix="b-"))  # a short path: those of sockets end at 107 bytes
+    made = Project(env | {"EICCTL_HOME": str(home)}, folder)
     yield made
     made.run("down", "--all")
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def banner(row: dict[str, Any]) -> bytes:
@@ -117,6 +121,14 @@ def test_tunnels_stay_when_their_command_has_ended(project: Project) -> None:
     with pytest.raises(ConnectionRefusedError):
         banner(up["web"])
     assert project.run("down", "web").returncode == 3
+
+
+def test_a_home_with_a_long_path_serves_too(project: Project, tmp_path: Path) -> None:
+    far = {"EICCTL_HOME": str(tmp_path / ("long-" * 15) / ("long-" * 15))}
+    assert project.up("web", **far)["web"]["State"] == "open"
+    assert list(project.ps(**far)) == ["web"]
+    assert project.run("down", "--all", **far).returncode == 0
+    assert project.ps(**far) == {}
 
 
 def test_one_that_cannot_be_opened_is_told_and_does_not_hinder_the_others(project: Project) -> None:
