@@ -38,7 +38,12 @@ async def in_thread(call: Callable[[], T], discard: Callable[[T], None] = _nothi
             loop.call_soon_threadsafe(_Delivery(future, result, failure, discard))
 
     threading.Thread(target=work, daemon=True).start()
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if future.done() and not future.cancelled() and future.exception() is None:
+            discard(future.result())  # it came in the moment of the cancellation
+        raise
 
 
 class _Delivery(Generic[T]):
