@@ -28,7 +28,7 @@ def main() -> None:
         hold = Hold(place)
         _log_to(place)
         listening = bind_unix(place.socket)
-        place.write_record([])
+        place.write_record([], os.getpid())
     except EicctlError as error:
         os.write(ready, error.message.encode(errors="replace"))
         raise SystemExit(1) from error

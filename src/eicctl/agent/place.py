@@ -53,9 +53,9 @@ class Place:
         """What it has to say of itself."""
         return settings.state_dir() / "agent.log"
 
-    def write_record(self, definitions: list[dict[str, Any]]) -> None:
-        """Write what the process holds."""
-        files.write_whole(self.record, json.dumps({"Pid": os.getpid(), "Tunnels": definitions}))
+    def write_record(self, definitions: list[dict[str, Any]], pid: int) -> None:
+        """Write what the process `pid` holds, or held."""
+        files.write_whole(self.record, json.dumps({"Pid": pid, "Tunnels": definitions}))
 
     def read_record(self) -> dict[str, Any] | None:
         """Return what a process has written, or None."""

@@ -148,7 +148,7 @@ class Server:
         return {"Names": closed}
 
     def _record(self) -> None:
-        self._place.write_record([definition.to_json() for definition in self._keeper.definitions()])
+        self._place.write_record([definition.to_json() for definition in self._keeper.definitions()], os.getpid())
 
     async def _watch(self) -> None:
         """End when idle, or when the socket is gone and nobody can reach this process any more."""

@@ -76,9 +76,9 @@ def close(names: Sequence[str] | None) -> list[str]:
             with contextlib.suppress(GoneError):
                 chosen = ask(found.place, "close", Names=chosen)["Names"]
         else:
-            record = found.place.read_record() or {"Tunnels": []}
+            record = found.place.read_record() or {"Pid": 0, "Tunnels": []}
             rest = [row for row in record["Tunnels"] if row.get("name") not in chosen]
-            found.place.write_record(rest) if rest else found.place.forget()
+            found.place.write_record(rest, record.get("Pid", 0)) if rest else found.place.forget()
         closed += chosen
     return closed
 
