@@ -36,6 +36,9 @@ def run(words: Words, tell: Teller) -> int:
             from eicctl.proxy.lent import failed
 
             return failed(ended, words, tell)
+    from eicctl.proxy.lean import load_websockets
+
+    load_websockets()
     from eicctl.proxy.here import carry
 
     return carry(words, tell)

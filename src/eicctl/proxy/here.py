@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from eicctl.agent.asked import session_for, wanted
-from eicctl.agent.soon import start_soon
 from eicctl.aws.sessions import Sessions
 from eicctl.errors import INTERRUPTED, EicctlError, TargetUnreachableError
 from eicctl.ssh.opening import Opening
@@ -28,6 +27,8 @@ def carry(words: Words, tell: Teller) -> int:
     try:
         with opening.opened() as link:
             if not words["no_agent"]:
+                from eicctl.agent.soon import start_soon
+
                 start_soon()
             return _carry(link, opening, tell)
     except EicctlError as error:
