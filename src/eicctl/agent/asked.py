@@ -1,8 +1,8 @@
-"""What `eicctl proxy` is asked for, in a form that JSON can carry, and what it means."""
+"""What the words of a request mean."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, cast
 
 from eicctl.aws.session import Session
 from eicctl.aws.sessions import Sessions
@@ -10,31 +10,8 @@ from eicctl.model import TargetRequest
 from eicctl.ssh.opening import Wanted
 
 if TYPE_CHECKING:
+    from eicctl.agent.words import Words
     from eicctl.ssh.host_keys import Check
-
-
-class Words(TypedDict):
-    """What was said; empty, 0 or None where nothing was.
-
-    `max_tunnel_duration` is in seconds, and `host_key_check` one of `ssh.host_keys.CHECKS`.
-    """
-
-    words: str
-    instance_id: str
-    private_ip_address: str
-    endpoint_id: str
-    endpoint_dns_name: str
-    remote_port: int
-    allow_any_port: bool
-    max_tunnel_duration: int | None
-    ssh_login: str
-    host_key_check: str
-    no_cache: bool
-    no_agent: bool
-    profile: str | None
-    region: str | None
-    ca_bundle: str | None
-    fips: bool
 
 
 def session_for(words: Words, sessions: Sessions) -> Session:

@@ -23,11 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-    from eicctl.agent.asked import Words
+    from eicctl.agent.words import Words
 
 PATIENCE = 3.0
 """Seconds of silence before the tunnel is open after which the process counts as stuck; while it dials, it says so each
 second."""
+
+TARGET = "target"
+"""Of a login, `Target` and `User` are known."""
+
+VERDICT = "verdict"
+"""Of a login, what OpenSSH is told of the host's keys: `Strict` and `Note`."""
 
 READY = "ready"
 """The tunnel is open."""
@@ -55,23 +61,14 @@ def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
         The message that tells how the connection has ended. None means that nothing was read or written, and that this
         process must carry: no background process listens, or it cannot do it.
     """
-    sock = _reached(os.environ)
+    if not all(_lendable(fd) for fd in (0, 1)):
+        return None
+    sock = reached(os.environ)
     if sock is None:
         return None
     with sock:
-        request = {
-            "Do": "carry",
-            "Version": __version__,
-            "Protocol": wire.PROTOCOL,
-            "Words": {
-                **words,
-                "profile": words["profile"] or surroundings.profile() or None,
-                "region": words["region"] or surroundings.region() or None,
-            },
-        }
-        sock.settimeout(PATIENCE)
         try:
-            socket.send_fds(sock, [wire.encode(request)], [0, 1])
+            socket.send_fds(sock, [wire.encode(request("carry", words))], [0, 1])
             otherwise = _until_ready(sock, say)
         except (OSError, wire.WireError):
             return None
@@ -80,11 +77,26 @@ def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
         return otherwise if otherwise.get("Stage") == ENDED else None
 
 
-def _reached(environ: Mapping[str, str]) -> socket.socket | None:
-    """Return a connection with the background process, or None where there is none that this process can use."""
+def request(verb: str, words: Words) -> wire.Message:
+    """Return the message that asks for something to be opened."""
+    return {
+        "Do": verb,
+        "Version": __version__,
+        "Protocol": wire.PROTOCOL,
+        "Words": {
+            **words,
+            "profile": words["profile"] or surroundings.profile() or None,
+            "region": words["region"] or surroundings.region() or None,
+        },
+    }
+
+
+def reached(environ: Mapping[str, str]) -> socket.socket | None:
+    """Return a connection with the background process, or None where there is none that this process can use.
+
+    Its time-out is `PATIENCE`.
+    """
     if sys.platform == "win32" or switched(environ) is False:
-        return None
-    if not all(_lendable(fd) for fd in (0, 1)):
         return None
     name = surroundings.fingerprint(environ)
     path = usual_path(name, environ)

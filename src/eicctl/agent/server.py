@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from eicctl import __version__
 from eicctl.agent import wire
 from eicctl.agent.asked import session_for
-from eicctl.agent.carry import Carriage
+from eicctl.agent.carry import carry
 from eicctl.agent.connection import Connection
+from eicctl.agent.login import LoginErrand
 from eicctl.agent.peer import user_of
 from eicctl.agent.place import Place
 from eicctl.aws.sessions import Sessions
@@ -31,6 +32,9 @@ SETTLE_TIMEOUT = 45.0
 
 CHECKED_EVERY = 30.0
 """Seconds between two looks whether the process is still of any use."""
+
+ERRANDS = ("carry", "login")
+"""Requests of clients that wait for the end of their connection."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +101,8 @@ class Server:
                 return
             while (message := await connection.receive()) is not None:
                 self._last_use = time.monotonic()
-                if message.get("Do") == "carry" and _same_version(message):
-                    await self._carry(connection, message)
+                if message.get("Do") in ERRANDS and _same_version(message):
+                    await self._run_errand(connection, message)
                     return
                 await connection.send(await self._handled(message))
                 self._last_use = time.monotonic()
@@ -132,11 +136,15 @@ class Server:
             failure = {"Error": f"unexpected {type(error).__name__}: {error}", "Hint": None, "ExitCode": 1}
         return {**about, "Ok": False, **failure}
 
-    async def _carry(self, connection: Connection, message: wire.Message) -> None:
-        """Carry a client's stdin and stdout; the connection is over then."""
+    async def _run_errand(self, connection: Connection, message: wire.Message) -> None:
+        """Do what a client waits for; its connection is over then."""
         try:
             words = message["Words"]
-            await Carriage(connection, words, session_for(words, self._sessions)).run()
+            session = session_for(words, self._sessions)
+            if message["Do"] == "carry":
+                await carry(connection, words, session)
+            else:
+                await LoginErrand(connection, words, str(message.get("OsUser") or ""), session).run()
         except (wire.WireError, OSError):
             raise
         except Exception:  # the client sees the end of its connection, and does what is left to do

@@ -60,30 +60,20 @@ def command(
       scp -o ProxyCommand='eicctl proxy %h --remote-port %p' file.tar ec2-user@web-1:
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
+    from eicctl.agent.words import words_of
     from eicctl.proxy import run
 
-    return run(
-        {
-            "words": request.words,
-            "instance_id": request.instance_id,
-            "private_ip_address": request.private_ip_address,
-            "endpoint_id": request.endpoint_id,
-            "endpoint_dns_name": request.endpoint_dns_name,
-            "remote_port": request.remote_port,
-            "allow_any_port": request.allow_any_port,
-            "max_tunnel_duration": max_tunnel_duration,
-            "ssh_login": ssh_login or "",
-            "host_key_check": host_key_check,
-            "no_cache": no_cache,
-            # What happens in another process is not in the log of this one.
-            "no_agent": no_agent or report.debugging(),
-            "profile": session.profile,
-            "region": session.given_region,
-            "ca_bundle": session.given_ca_bundle,
-            "fips": session.fips,
-        },
-        TELLER,
+    words = words_of(
+        session,
+        request,
+        max_tunnel_duration,
+        login=ssh_login or "",
+        check=host_key_check,
+        no_cache=no_cache,
+        # What happens in another process is not in the log of this one.
+        no_agent=no_agent or report.debugging(),
     )
+    return run(words, TELLER)
 
 
 class Teller:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from eicctl.agent.asked import Words
+    from eicctl.agent.words import Words
     from eicctl.aws.session import Session
     from eicctl.errors import EicctlError
     from eicctl.model import Target

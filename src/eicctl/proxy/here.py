@@ -13,7 +13,7 @@ from eicctl.ssh.opening import Opening
 from eicctl.tunnel.stdio import StdioTunnel
 
 if TYPE_CHECKING:
-    from eicctl.agent.asked import Words
+    from eicctl.agent.words import Words
     from eicctl.proxy import Teller
     from eicctl.tunnel.dial import Link
 

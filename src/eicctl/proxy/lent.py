@@ -9,8 +9,8 @@ from eicctl.aws.session import Session
 from eicctl.model import Target
 
 if TYPE_CHECKING:
-    from eicctl.agent.asked import Words
     from eicctl.agent.wire import Message
+    from eicctl.agent.words import Words
     from eicctl.proxy import Teller
 
 

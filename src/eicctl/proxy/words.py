@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eicctl.agent.asked import Words
+    from eicctl.agent.words import Words
 
 TEXTS = {
     "--instance-id": "instance_id",
