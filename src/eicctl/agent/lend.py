@@ -77,6 +77,24 @@ def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
         return otherwise if otherwise.get("Stage") == ENDED else None
 
 
+def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
+    """Have a login prepared: `lent_login.begun` takes the answers. None where no background process listens.
+
+    Args:
+        words: The target.
+        os_user: The OS user that was said, or nothing.
+    """
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    try:
+        sock.sendall(wire.encode({**request("login", words), "OsUser": os_user or ""}))
+    except (OSError, wire.WireError):
+        sock.close()
+        return None
+    return sock
+
+
 def request(verb: str, words: Words) -> wire.Message:
     """Return the message that asks for something to be opened."""
     return {

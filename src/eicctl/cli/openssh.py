@@ -176,11 +176,15 @@ class Wish:
         # What happens in another process is not in the log of this one.
         if self.no_agent or self.print_command or self.wait or report.debugging() or not doors.available():
             return None
-        from eicctl.agent.lent_login import begin
+        from eicctl.agent.lend import ask_for_login
         from eicctl.agent.words import words_of
 
         words = words_of(self.session, request, self.max_tunnel_duration, check=self.host_key_check)
-        return begin(words, self.words.user or self.os_user or user)
+        if not (sock := ask_for_login(words, self.words.user or self.os_user or user)):
+            return None
+        from eicctl.agent.lent_login import begun  # while the tunnel is opened
+
+        return begun(sock)
 
     def _look_at(self, target: Target, who: OsUser) -> None:
         if target.platform == "windows":
