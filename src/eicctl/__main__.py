@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     if sys.argv[1:2] == ["proxy"]:
-        from eicctl.proxy.words import read
+        from eicctl.quick.words import read
 
         if words := read(sys.argv[2:]):
             raise SystemExit(_proxy(words))
+    if sys.argv[1:2] == ["ssh"]:
+        from eicctl.quick.login import ask_early
+
+        ask_early(sys.argv[2:])
     from eicctl.cli import main as run
 
     raise SystemExit(run())
@@ -28,7 +32,7 @@ def main() -> NoReturn:
 
 def _proxy(words: Words) -> int:
     """`eicctl proxy` without Click."""
-    from eicctl.proxy import run
+    from eicctl.quick.proxy import run
 
     try:
         return run(words, _Teller())

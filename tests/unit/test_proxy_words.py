@@ -8,11 +8,10 @@ from typing import Any
 import click
 import pytest
 
-from eicctl import proxy
 from eicctl.agent.place import Place
 from eicctl.agent.where import usual_path
 from eicctl.cli.proxy import command
-from eicctl.proxy import words
+from eicctl.quick import proxy, words
 from eicctl.ssh.host_keys import CHECKS
 
 GOOD = [

@@ -77,6 +77,10 @@ def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
         return otherwise if otherwise.get("Stage") == ENDED else None
 
 
+asked_early: tuple[socket.socket | None, Words, str] | None = None
+"""A login that was asked for before the command line was read in full: the connection, and what was asked."""
+
+
 def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
     """Have a login prepared: `lent_login.begun` takes the answers. None where no background process listens.
 
@@ -84,6 +88,13 @@ def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
         words: The target.
         os_user: The OS user that was said, or nothing.
     """
+    global asked_early
+    if asked_early:
+        (early, *asked), asked_early = asked_early, None
+        if asked == [words, os_user or ""]:
+            return early
+        if early:
+            early.close()
     sock = reached(os.environ)
     if sock is None:
         return None

@@ -1,4 +1,4 @@
-"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`proxy.words`)."""
+"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`quick.words`)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def command(
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
     from eicctl.agent.words import words_of
-    from eicctl.proxy import run
+    from eicctl.quick.proxy import run
 
     words = words_of(
         session,

@@ -14,7 +14,7 @@ from eicctl.tunnel.stdio import StdioTunnel
 
 if TYPE_CHECKING:
     from eicctl.agent.words import Words
-    from eicctl.proxy import Teller
+    from eicctl.quick.proxy import Teller
     from eicctl.tunnel.dial import Link
 
 

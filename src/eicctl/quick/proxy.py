@@ -33,12 +33,12 @@ def run(words: Words, tell: Teller) -> int:
         if ended is not None:
             if not ended.get("Error"):
                 return 0
-            from eicctl.proxy.lent import failed
+            from eicctl.quick.carried_there import failed
 
             return failed(ended, words, tell)
-    from eicctl.proxy.lean import load_websockets
+    from eicctl.quick.lean import load_websockets
 
     load_websockets()
-    from eicctl.proxy.here import carry
+    from eicctl.quick.carried_here import carry
 
     return carry(words, tell)

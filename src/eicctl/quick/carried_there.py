@@ -11,7 +11,7 @@ from eicctl.model import Target
 if TYPE_CHECKING:
     from eicctl.agent.wire import Message
     from eicctl.agent.words import Words
-    from eicctl.proxy import Teller
+    from eicctl.quick.proxy import Teller
 
 
 def failed(message: Message, words: Words, tell: Teller) -> int:
