@@ -1,4 +1,4 @@
-"""Write docs/reference.md."""
+"""Write docs/reference/commands.md."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from pathlib import Path
 
 from reference import reference
 
-Path(__file__).parent.parent.joinpath("docs", "reference.md").write_text(reference(), encoding="utf-8")
+Path(__file__).parent.parent.joinpath("docs", "reference", "commands.md").write_text(reference(), encoding="utf-8")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Serve = Callable[["Handler"], "Service"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "library.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "library.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
