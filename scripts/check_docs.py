@@ -84,8 +84,10 @@ def unknown_options(page: Path) -> Iterator[str]:
     lines = re.findall(r"^(?:\$ )?((?:[A-Z_]+=\S+ )?eicctl .*)$", text, re.MULTILINE)
     lines += re.findall(r"`(eicctl [^`\n]+)`", text)
     for line in lines:
-        for piece in re.split(r"[|;&]|\$\(|(?<!\S)--(?!\S)", line):
-            yield from _unknown_options(piece)
+        inner = re.findall(r"\$\(([^()]*)\)", line)
+        outer = re.sub(r"\$\([^()]*\)", "X", line)
+        for piece in (*inner, *re.split(r"[|;&]", outer)):
+            yield from _unknown_options(re.split(r"\s--\s", piece)[0])
 
 
 def _unknown_options(line: str) -> Iterator[str]:
