@@ -6,11 +6,10 @@ Everything is loaded when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
     from eicctl.aws.session import Session
     from eicctl.errors import (
         AccessError,

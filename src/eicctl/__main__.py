@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from eicctl.agent.words import Words
+    from eicctl.aws.session import Session
+    from eicctl.errors import EicctlError
+    from eicctl.model import Target
 
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    if sys.argv[1:2] == ["proxy"]:
+        from eicctl.quick.words import read
+
+        if words := read(sys.argv[2:]):
+            raise SystemExit(_proxy(words))
+    if sys.argv[1:2] == ["ssh"]:
+        from eicctl.quick.login import ask_early
+
+        ask_early(sys.argv[2:])
     from eicctl.cli import main as run
 
     raise SystemExit(run())
+
+
+def _proxy(words: Words) -> int:
+    """`eicctl proxy` without Click."""
+    from eicctl.quick.proxy import run
+
+    try:
+        return run(words, _Teller())
+    except BaseException as error:
+        from eicctl.cli import explained
+
+        return explained(error)
+
+
+class _Teller:
+    """Loads the command line when there is something to tell."""
+
+    def line(self, text: str) -> None:
+        from eicctl.cli.proxy import TELLER
+
+        TELLER.line(text)
+
+    def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
+        from eicctl.cli.proxy import TELLER
+
+        return TELLER.failure(error, session, target)
 
 
 if __name__ == "__main__":

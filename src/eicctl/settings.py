@@ -47,12 +47,14 @@ class Config:
         os_users: OS users by a pattern of the instance's name or ID (`web-*`); the first that fits counts.
         host_key_check: How host keys are checked; empty for the usual way.
         diagnose: Whether to look for the likely cause of a target that cannot be reached.
+        agent: Whether commands may start a background process that makes the next ones faster.
     """
 
     os_user: str = ""
     os_users: Mapping[str, str] = field(default_factory=dict)
     host_key_check: str = ""
     diagnose: bool = True
+    agent: bool = True
 
     def user_for(self, *names: str) -> str:
         """Return the OS user for an instance of these names, or an empty string."""
@@ -86,13 +88,13 @@ def config() -> Config:
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    hint = "its keys are os_user, [os_users], host_key_check, diagnose and [tunnel.NAME]"
+    hint = "its keys are os_user, [os_users], host_key_check, diagnose, agent and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
         raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
     if key == "os_users":
         good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
         wanted = 'a table of names: "web-*" = "deploy"'
-    elif key == "diagnose":
+    elif key in ("diagnose", "agent"):
         good, wanted = isinstance(value, bool), "true or false"
     else:
         good = isinstance(value, str)

@@ -30,12 +30,13 @@ ALLOWED = {
     "doctor": {"access", "ssh", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
     "named": {"access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
+    "quick": {"agent", "ssh", "aws", "tunnel", "errors", "model"},
     "emulator": {"errors", "settings", "files"},
     "cli": {
-        *("agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
+        *("quick", "agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
         *("errors", "model", "facts", "settings", "files"),
     },
-    "__main__": {"cli"},
+    "__main__": {"cli", "quick", "agent", "aws", "errors", "model"},
     "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
 }
 """What each room may import."""

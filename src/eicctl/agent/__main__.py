@@ -10,12 +10,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from logging.handlers import RotatingFileHandler
 
 from eicctl.agent.hold import Hold
 from eicctl.agent.place import Place
 from eicctl.agent.server import Server
 from eicctl.agent.start import IDLE, READY
+from eicctl.aws.session import preload
 from eicctl.errors import EicctlError
 from eicctl.tunnel.bind import bind_unix
 
@@ -39,6 +41,7 @@ def main() -> None:
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         os.write(ready, READY)
         os.close(ready)
+        threading.Thread(target=preload, daemon=True).start()
         await server.serve()
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -270,3 +270,8 @@ def configuration_signature() -> tuple[object, ...]:
         else:
             seen.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(seen)
+
+
+def preload() -> None:
+    """Load what the first call of AWS will need, before somebody waits for it."""
+    import boto3  # noqa: F401

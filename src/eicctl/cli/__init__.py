@@ -74,21 +74,28 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return the process's exit code; errors are printed on stderr."""
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
-    except click.ClickException as error:
+    except BaseException as error:
+        return explained(error)
+    return code if isinstance(code, int) else 0
+
+
+def explained(error: BaseException) -> int:
+    """Tell on stderr why a command has ended, and return the process's exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except errors.EicctlError as error:
+    if isinstance(error, errors.EicctlError):
         return report.failure(error)
-    except (KeyboardInterrupt, click.Abort):
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
         report.line("interrupted")
         return errors.INTERRUPTED
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         return report.broken_pipe()
-    except Exception as error:
+    if isinstance(error, Exception):
         return report.bug(error)
-    return code if isinstance(code, int) else 0
+    raise error
 
 
 if __name__ == "__main__":

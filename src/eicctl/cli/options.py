@@ -77,6 +77,11 @@ queue_option = click.option(
 )
 """How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
 
+agent_option = click.option(
+    "--no-agent", is_flag=True, help="Do it in this process: neither use nor start the background process."
+)
+"""Whether to do without the background process. The command takes `no_agent`."""
+
 WAIT = 300.0
 """Seconds for which `--wait` alone waits."""
 

@@ -27,6 +27,11 @@ def set_debug(on: bool) -> None:
     logging.getLogger("eicctl").setLevel(logging.DEBUG)
 
 
+def debugging() -> bool:
+    """Whether tracebacks and log records are shown."""
+    return _debug
+
+
 def line(text: str) -> None:
     """Write one line for people. Control characters of foreign text are shown, not sent."""
     print(printable(text), file=sys.stderr, flush=True)  # noqa: T201

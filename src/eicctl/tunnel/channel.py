@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from websockets.frames import Close
 from websockets.protocol import OPEN
@@ -17,6 +16,7 @@ from websockets.protocol import OPEN
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.tunnel import failures
 from eicctl.tunnel.dial import Link
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import LocalEnd
 from eicctl.tunnel.frames import Part
 from eicctl.tunnel.reactor import Reactor, Timer
@@ -36,27 +36,6 @@ STALL_TIMEOUT = 1.0
 DISCARD_TIMEOUT = 5.0
 """Seconds for which a local client may go on sending after the tunnel's end. Its bytes go nowhere; closing its socket
 while some are unread would make the kernel throw away what the client has not yet read of ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a connection ended.
-
-    Attributes:
-        reason: A few words: `closed by the client`, `closed by the target`, or the error's message.
-        error: The error, or None for an ordinary end.
-        bytes_in: Bytes that came from the target.
-        bytes_out: Bytes that went to it.
-        duration: Seconds since the handshake.
-        request_id: The service's request ID, or an empty string.
-    """
-
-    reason: str
-    error: EicctlError | None
-    bytes_in: int
-    bytes_out: int
-    duration: float
-    request_id: str
 
 
 class Channel:

@@ -9,7 +9,6 @@ import logging
 import random
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,9 +98,7 @@ class Dialer:
     max_tunnel_duration: int | None = None
     queue_timeout: float = QUEUE_TIMEOUT
     durations: Durations | None = field(default=None, repr=False)
-    _context: ssl.SSLContext | None = field(default=None, repr=False, init=False)
-    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict, repr=False, init=False)
-    _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
+    _trust: tls.Trust | None = field(default=None, repr=False, init=False)
 
     def __post_init__(self) -> None:
         if self.durations is None:
@@ -194,16 +191,18 @@ class Dialer:
     def _open_once(self, duration: int | None) -> Link:
         started = time.monotonic()
         host, port = split_host(self.target.endpoint_dns_name)
-        context = self._tls_context()
+        if self._trust is None:
+            self._trust = tls.trust(self.ca_bundle)
+        context, sessions = self._trust.context, self._trust.sessions
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            stream = secured(context, sock, host, port, self._sessions.get((host, port)))
+            stream = secured(context, sock, host, port, sessions.get((host, port)))
             encrypted = time.monotonic()
             link = self._handshake(stream, duration)
             # By now the server has sent its ticket; the next dial spares both sides the certificate.
             if session := stream.session:
-                self._sessions[host, port] = session
+                sessions[host, port] = session
         except BaseException:
             sock.close()
             raise
@@ -219,12 +218,6 @@ class Dialer:
             link.request_id or "none",
         )
         return link
-
-    def _tls_context(self) -> ssl.SSLContext:
-        with self._context_lock:
-            if self._context is None:
-                self._context = tls.context(self.ca_bundle)
-            return self._context
 
     def _handshake(self, stream: SecureSocket, duration: int | None) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
