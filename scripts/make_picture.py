@@ -63,6 +63,7 @@ def local_aws(folder: Path) -> Iterator[dict[str, str]]:
     env |= {
         "PATH": f"{Path(sys.executable).parent}:{env['PATH']}",
         "EICCTL_HOME": str(folder),
+        "EICCTL_AGENT": "off",  # nothing shall outlive the picture
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "TERM": "xterm-256color",
