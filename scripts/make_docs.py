@@ -74,7 +74,10 @@ def main() -> int:
             return build(Path(folder, "source"), Path(folder, "site"))
         ROOT.joinpath("docs", "reference", "commands.md").write_text(reference(), encoding="utf-8")
         shutil.rmtree(ROOT / "site", ignore_errors=True)
-        return build(Path(folder, "source"), ROOT / "site")
+        code = build(Path(folder, "source"), ROOT / "site")
+    if not code:
+        print("the site is in site/index.html")
+    return code
 
 
 if __name__ == "__main__":
