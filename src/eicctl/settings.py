@@ -47,12 +47,14 @@ class Config:
         os_users: OS users by a pattern of the instance's name or ID (`web-*`); the first that fits counts.
         host_key_check: How host keys are checked; empty for the usual way.
         diagnose: Whether to look for the likely cause of a target that cannot be reached.
+        log_file: The file to which every command logs; empty for none.
     """
 
     os_user: str = ""
     os_users: Mapping[str, str] = field(default_factory=dict)
     host_key_check: str = ""
     diagnose: bool = True
+    log_file: str = ""
 
     def user_for(self, *names: str) -> str:
         """Return the OS user for an instance of these names, or an empty string."""
@@ -86,7 +88,7 @@ def config() -> Config:
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    hint = "its keys are os_user, [os_users], host_key_check, diagnose and [tunnel.NAME]"
+    hint = "its keys are os_user, [os_users], host_key_check, diagnose, log_file and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
         raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
     if key == "os_users":
@@ -94,6 +96,10 @@ def _check(path: Path, key: str, value: Any) -> None:
         wanted = 'a table of names: "web-*" = "deploy"'
     elif key == "diagnose":
         good, wanted = isinstance(value, bool), "true or false"
+    elif key == "log_file":
+        # Commands run in many folders, and the background process in none of them.
+        good = isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute())
+        wanted = "an absolute path, or one that begins with ~"
     else:
         good = isinstance(value, str)
         wanted = "a text"

@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from eicctl import logs
+
 _NAMES = frozenset({"HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _STARTS = ("AWS_", "EICCTL_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -52,6 +54,8 @@ def region(environ: Mapping[str, str] | None = None) -> str:
 
 
 def _matters(name: str) -> bool:
+    if name == logs.VARIABLE:
+        return False
     return name in _NAMES or name.startswith(_STARTS) or name.lower() in _PROXIES
 
 
