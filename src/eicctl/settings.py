@@ -30,7 +30,12 @@ def cache_dir() -> Path:
 
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
-    return private(_home("run") or platformdirs.user_runtime_path("eicctl"))
+    import warnings
+
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it is below /tmp, which `private` makes safe; users need no warning of that.
+        warnings.simplefilter("ignore")
+        return private(_home("run") or platformdirs.user_runtime_path("eicctl"))
 
 
 def config_file() -> Path:

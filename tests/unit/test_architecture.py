@@ -32,8 +32,9 @@ ALLOWED = {
     "named": {"access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
     "emulator": {"errors", "settings", "files"},
+    "about": {"agent", "errors", "settings"},
     "cli": {
-        *("agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
+        *("about", "agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
         *("errors", "model", "facts", "settings", "files", "logs"),
     },
     "__main__": {"cli"},
