@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import pytest
 
 from eicctl.emulator.control.passwords import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
-from tests.e2e.secrecy import Sampled, files_below, found_below, found_in, open_to_others, password_proxy, sampled
+from tests.secrecy import files_below, found_below, found_in, open_to_others, password_proxy, sampled
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the process list is that of Linux")
 
@@ -79,6 +80,9 @@ iam_auth = true
 
 PROJECT = '[tunnel.web]\ntarget = "web-1"\nremote_port = 22\nlocal_port = 0\n'
 
+SENTINEL = f"sentinel-{uuid.uuid4().hex}"
+"""A word of a command line, which has to be seen there."""
+
 CLIENT = "#!/bin/sh\nread -r password\nsleep 0.2\nexit 0\n"
 """A Remote Desktop client that takes its password and ends."""
 
@@ -108,23 +112,29 @@ class Day:
     def log(self) -> Path:
         return self.home / "eicctl.log"
 
-    def run(self, name: str, *words: str, stdin: bytes | None = None, **more: str) -> bytes:
+    def stderr(self, name: str) -> Path:
+        return self.home / f"{name}.stderr"
+
+    def run(self, name: str, *words: str, stdin: bytes | None = None, more: Env | None = None) -> bytes:
         """Run a command with everything logged; return its stdout."""
         logged = ("--debug", "--log-file", str(self.log))
-        run = run_eicctl(self.env | more, *logged, *words, stdin=stdin)
+        run = run_eicctl(self.env | (more or {}), *logged, *words, stdin=stdin)
         self.results[name], self.printed[name], self.codes[name] = run.stdout, run.stderr, run.returncode
         return run.stdout
 
     def serving(self, name: str, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [PROGRAM, "--debug", "--log-file", str(self.log), *words],
-            env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        """Start a command that serves until it is interrupted."""
+        with self.stderr(name).open("wb") as stderr:  # no pipe, which nobody would read meanwhile
+            return subprocess.Popen(
+                [PROGRAM, "--debug", "--log-file", str(self.log), *words],
+                env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+            )  # fmt: skip
 
     def over(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Interrupt it."""
         process.send_signal(signal.SIGINT)
-        self.results[name], self.printed[name] = process.communicate(timeout=20)
-        self.codes[name] = process.returncode
+        self.results[name], _ = process.communicate(timeout=20)
+        self.printed[name], self.codes[name] = self.stderr(name).read_bytes(), process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +150,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         made = prepared(found, tmp_path_factory.mktemp("home"), own, json.loads(answer.stdout))
         with password_proxy("me", made.secrets["proxy password"]) as (port, seen), sampled() as processes:
             proxy = f"http://me:{quote(made.secrets['proxy password'], safe='')}@127.0.0.1:{port}"
-            work(made, processes, proxy)
+            work(made, proxy)
             made.processes, made.proxied = processes.lines, seen
         yield made
         run_eicctl(made.env, "down", "--all")
@@ -151,10 +161,10 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
 
 def prepared(found: Env, home: Path, own: Path, endpoint: dict[str, Any]) -> Day:
     """A user with a long-lived key, an MFA device, a key pair, and everything that others could read closed."""
-    os.chmod(home, 0o700)  # noqa: PTH101 - as for `own`
+    home.chmod(0o700)
     keys = {"aws_access_key_id": found["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": found["AWS_SECRET_ACCESS_KEY"]}
-    at = {"endpoint_url": found["AWS_ENDPOINT_URL"], "region_name": "us-east-1"}
-    iam, ec2 = boto3.client("iam", **keys, **at), boto3.client("ec2", **keys, **at)
+    at: dict[str, Any] = {"endpoint_url": found["AWS_ENDPOINT_URL"], "region_name": "us-east-1", **keys}
+    iam, ec2 = boto3.client("iam", **at), boto3.client("ec2", **at)
     device = iam.create_virtual_mfa_device(VirtualMFADeviceName=f"secrets-{uuid.uuid4().hex}")["VirtualMFADevice"]
     serial, seed = device["SerialNumber"], device["Base32StringSeed"].decode()
     iam.enable_mfa_device(
@@ -167,7 +177,8 @@ def prepared(found: Env, home: Path, own: Path, endpoint: dict[str, Any]) -> Day
     (home / "bin").mkdir(mode=0o700)
     (home / "bin" / "xfreerdp").write_text(CLIENT)
     (home / "bin" / "xfreerdp").chmod(0o700)
-    for name in ("windows.pem", "credentials", "config", "eicctl.toml"):
+    for name in ("windows.pem", "credentials", "config", "eicctl.toml", "tunnel.stderr", "db.stderr"):
+        (home / name).touch(0o600)
         (home / name).chmod(0o600)
     rows = [row for group in ec2.describe_instances()["Reservations"] for row in group["Instances"]]
     windows = next(row["InstanceId"] for row in rows if row.get("KeyName") == "windows")
@@ -188,7 +199,7 @@ def prepared(found: Env, home: Path, own: Path, endpoint: dict[str, Any]) -> Day
     return Day(home, own, env, endpoint, secrets)
 
 
-def work(day: Day, processes: Sampled, proxy: str) -> None:
+def work(day: Day, proxy: str) -> None:
     """Log in with MFA, connect in every way, look for causes, fail in some ways."""
     code, through = day.secrets["MFA code"], {"HTTPS_PROXY": proxy}
     day.run("mfa", "mfa", "login", "--profile", "work", "--token-code", "-", stdin=f"{code}\n".encode())
@@ -197,20 +208,24 @@ def work(day: Day, processes: Sampled, proxy: str) -> None:
     day.secrets["temporary secret key"] = values["aws_secret_access_key"]
     day.secrets["session token"] = values["aws_session_token"]
     day.env["AWS_PROFILE"] = "work-mfa"
-    day.run("ssh", "ssh", "web-1", "--", "echo", "logged in")
-    day.run("scp", "scp", str(day.home / "eicctl.toml"), "web-1:copied")
-    day.run("proxy", "proxy", "web-1", stdin=b"", **through)
-    day.run("doctor", "doctor", "web-1", **through)
-    day.run("audit", "audit")
     key = ("--key-file", str(day.home / "windows.pem"))
-    day.run("rdp", "rdp", "win-1", *key, "--client", "xfreerdp", "--local-port", "0")
-    day.run("password", "rdp", "win-1", *key, "--print-password")
-    serve_tunnel(day)
-    serve_database(day)
-    in_the_background(day, through)
-    fail(day, proxy)
-    day.run("sentinel", "--profile", f"sentinel-{os.getpid()}", "ps")
-    processes.look()
+    client = (*key, "--client", "xfreerdp", "--local-port", "0")
+    with ThreadPoolExecutor(3) as pool:  # the processes share the log file
+        begun: list[Future[Any]] = [
+            pool.submit(day.run, "audit", "audit"),  # which waits for CloudTrail between its requests
+            pool.submit(in_the_background, day, through),
+            pool.submit(day.run, "doctor", "doctor", "web-1", more=through),
+            pool.submit(day.run, "ssh", "ssh", "web-1", "--", "echo", "logged in"),
+            pool.submit(day.run, "scp", "scp", str(day.home / "eicctl.toml"), "web-1:copied"),
+            pool.submit(day.run, "proxy", "proxy", "web-1", stdin=b"", more=through),
+            pool.submit(day.run, "rdp", "rdp", "win-1", *client),
+            pool.submit(day.run, "password", "rdp", "win-1", *key, "--print-password"),
+            pool.submit(serve_tunnel, day),
+            pool.submit(serve_database, day),
+            pool.submit(fail, day, proxy),
+        ]
+        for each in begun:
+            each.result()
 
 
 def serve_tunnel(day: Day) -> None:
@@ -234,11 +249,10 @@ def serve_database(day: Day) -> None:
 
 def in_the_background(day: Day, through: dict[str, str]) -> None:
     files = ("--file", str(day.home / "eicctl.toml"))
-    (row,) = json.loads(day.run("up", "up", "--detach", *files, "--output", "json", **through))
+    (row,) = json.loads(day.run("up", "up", "--detach", *files, "--output", "json", more=through))
     with socket.create_connection(("127.0.0.1", row["LocalPort"]), timeout=20) as client:
         assert client.recv(7) == b"SSH-2.0"
-    day.run("ps", "ps", "--output", "json", **through)
-    day.run("version", "version", **through)
+    day.run("ps", "--profile", SENTINEL, "ps", "--output", "json")
     day.run("down", "down", "--all")
 
 
@@ -251,10 +265,12 @@ def fail(day: Day, proxy: str) -> None:
         "--instance-connect-endpoint-dns-name": "DnsName",
     }
     whole = (*told, *(word for option, key in way.items() for word in (option, day.endpoint[key])))
-    day.run("wrong key", "instances", **keys)
-    day.run("wrong key, tunnel", "proxy", *whole, stdin=b"", **keys)
-    day.run("refusing proxy", "proxy", *whole, stdin=b"", HTTPS_PROXY=proxy.replace("me:", "you:", 1))
-    day.run("no proxy", "proxy", *whole, stdin=b"", HTTPS_PROXY=f"http://me:{day.secrets['proxy password']}@h")
+    day.run("wrong key", "instances", more=keys)
+    day.run("wrong key, tunnel", "proxy", *whole, stdin=b"", more=keys)
+    day.run("refusing proxy", "proxy", *whole, stdin=b"", more={"HTTPS_PROXY": proxy.replace("me:", "you:", 1)})
+    day.run(
+        "no proxy", "proxy", *whole, stdin=b"", more={"HTTPS_PROXY": f"http://me:{day.secrets['proxy password']}@h"}
+    )
 
 
 FAILING = {"wrong key": 4, "wrong key, tunnel": 4, "refusing proxy": 5, "no proxy": 2, "tunnel": 130, "db": 130}
@@ -279,7 +295,7 @@ def test_the_search_finds_what_is_there(day: Day) -> None:
     """Each way of searching, where a secret may be."""
     assert found_below(day.home, {"session token": day.secrets["session token"]})["credentials"]
     assert day.secrets["Windows password"] in day.results["password"].decode()
-    assert any(f"sentinel-{os.getpid()}".encode() in line for line in day.processes)
+    assert any(SENTINEL.encode() in line for line in day.processes)
     programs = {Path(os.fsdecode(line.split(b"\0")[0])).name for line in day.processes}
     assert {"ssh", "scp"} <= programs
     assert any(b"eicctl.agent" in line for line in day.processes)

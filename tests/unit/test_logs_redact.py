@@ -63,6 +63,7 @@ BY_FORM = {
     "private key in a repr": repr(PEM),
     "key pair": json.dumps({"KeyMaterial": PEM}),
     "database token": f"orders.rds:5432/?Action=connect&DBUser=u&X-Amz-Signature={SECRET}",
+    "a signature": f"Calculated signature using v4 auth.\nSignature:\n{SIGNATURE}",
     "session token alone": f"it is {TOKEN}.",
 }
 
@@ -70,7 +71,7 @@ BY_FORM = {
 @pytest.mark.parametrize("text", BY_FORM.values(), ids=BY_FORM.keys())
 def test_by_form(text: str) -> None:
     shown = redact(text)
-    for secret in (SECRET, quote(SECRET, safe=""), SECRET[10:], TOKEN):
+    for secret in (SECRET, quote(SECRET, safe=""), SECRET[10:], TOKEN, SIGNATURE):
         assert secret not in shown
     assert "***" in shown
 

@@ -89,6 +89,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
         (pattern(rf"({_PARAMETER}[\"']?\s*(?::|=>|>)\s*b?){_VALUE}"), rf"\1{HIDDEN}"),
         (pattern(r"\b((?:proxy-)?authorization[\"']?\s*[:=]\s*b?[\"']?)[^\"'\r\n\\]+"), rf"\1{HIDDEN}"),
         (pattern(r"\b((?:Signature|Credential)=)[^\s,&\"']+"), rf"\1{HIDDEN}"),
+        (pattern(r"\b(signature[\"']?\s*[:=]\s*b?[\"']?)[0-9a-f]{40,}"), rf"\1{HIDDEN}"),
         (pattern(r"\b((?:Basic|Bearer) +)[A-Za-z0-9+/=._~-]{8,}"), rf"\1{HIDDEN}"),
         (pattern(rf"(?<![A-Za-z])((?:{_FIELDS})[\"']?\s*(?:=>|[=:>])\s*b?){_VALUE}"), rf"\1{HIDDEN}"),
         (pattern(r"(--(?:token-code|password|secret-access-key|session-token)[= ])\S+"), rf"\1{HIDDEN}"),

@@ -18,7 +18,7 @@ from tests.integration.test_proxies import connect_proxy
 PATTERNS = {
     "a presigned URL": rb"X-Amz-Signature(?:=|%3D)[0-9a-f]{16}",
     "a session token in a URL": rb"X-Amz-Security-Token(?:=|%3D)[^*\s]{8}",
-    "a private key": rb"BEGIN [A-Z ]*PRIVATE KEY",
+    "a private key": rb"BEGIN [A-Z ]*PRIVATE KEY-----[^*]",
     "a session token": rb"(?:IQoJ|FwoG|FQoG)[A-Za-z0-9+/=%]{60}",
 }
 """What a secret looks like whose value the test does not know."""
