@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from eicctl import errors, logs
-from eicctl.logs.redact import redact
 from eicctl.logs.shown import printable as printable  # noqa: PLC0414 - commands have it from here
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def line(text: str) -> None:
 def failure(error: errors.EicctlError) -> int:
     """Print an error with its hint and return its exit code."""
     logs.failed(error)
-    line(redact(f"error: {error.message}"))
+    _error(error.message)
     if error.request_id:
         line(f"request ID: {error.request_id}")
     if likely := _likely_cause(error):
@@ -30,6 +29,13 @@ def failure(error: errors.EicctlError) -> int:
     if hint := likely.mend if likely and likely.mend else error.hint:
         line(f"hint: {hint}")
     return error.exit_code
+
+
+def _error(text: str) -> None:
+    """Write what went wrong; what others said may hold a secret."""
+    from eicctl.logs.redact import redact
+
+    line(redact(f"error: {text}"))
 
 
 def _likely_cause(error: errors.EicctlError) -> Likely | None:
@@ -43,7 +49,7 @@ def _likely_cause(error: errors.EicctlError) -> Likely | None:
 def bug(error: Exception) -> int:
     """Report an exception that eicctl should have translated."""
     logs.failed(error)
-    line(redact(f"error: unexpected {type(error).__name__}: {error}"))
+    _error(f"unexpected {type(error).__name__}: {error}")
     line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
     return 1
 
