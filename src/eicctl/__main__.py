@@ -32,14 +32,17 @@ def main() -> NoReturn:
 
 def _proxy(words: Words) -> int:
     """`eicctl proxy` without Click."""
+    from eicctl import logs
     from eicctl.quick.proxy import run
 
     try:
-        return run(words, _Teller())
+        code = run(words, _Teller())
     except BaseException as error:
         from eicctl.cli import explained
 
-        return explained(error)
+        code = explained(error)
+    logs.ended(code)
+    return code
 
 
 class _Teller:

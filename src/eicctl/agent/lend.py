@@ -106,6 +106,14 @@ def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
     return sock
 
 
+def drop_early() -> None:
+    """Give up what was asked for early, if anything."""
+    global asked_early  # noqa: PLW0603 - one process asks for one login
+    if asked_early and asked_early[0]:
+        asked_early[0].close()
+    asked_early = None
+
+
 def request(verb: str, words: Words) -> wire.Message:
     """Return the message that asks for something to be opened."""
     return {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import logs
 from eicctl.cli import options, report
 from eicctl.model import TargetRequest
 
@@ -71,7 +72,7 @@ def command(
         check=host_key_check,
         no_cache=no_cache,
         # What happens in another process is not in the log of this one.
-        no_agent=no_agent or report.debugging(),
+        no_agent=no_agent or logs.on(),
     )
     return run(words, TELLER)
 

@@ -5,6 +5,8 @@ A guess for the usual words. Who has read them all compares, and drops the answe
 
 from __future__ import annotations
 
+import sys
+
 from eicctl.quick.words import NUMBERS, TEXTS, read
 
 TYPE_CHECKING = False
@@ -16,6 +18,8 @@ _WITH_VALUE = {*TEXTS, *NUMBERS, "--host-key-check", "--os-user"} - {"--ssh-logi
 
 def ask_early(arguments: Sequence[str]) -> None:
     """Ask for the login that the arguments after `ssh` mean, if they are plain: long options, and a target."""
+    if sys.platform != "linux":  # elsewhere OpenSSH has a proxy of its own, which asks itself
+        return
     ours: list[str] = []
     os_user = ""
     rest = list(arguments)

@@ -5,6 +5,10 @@ Nothing is imported that is not used: what OpenSSH waits for is the first byte.
 
 from __future__ import annotations
 
+import os
+
+from eicctl import logs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
 
 def run(words: Words, tell: Teller) -> int:
     """Carry stdin and stdout until one side ends; return the exit code."""
-    if not words["no_agent"]:
+    # What happens in another process is not in the log of this one.
+    if not words["no_agent"] and not os.environ.get(logs.VARIABLE):
         from eicctl.agent.lend import carried
 
         ended = carried(words, tell.line)
@@ -39,6 +44,7 @@ def run(words: Words, tell: Teller) -> int:
     from eicctl.quick.lean import load_websockets
 
     load_websockets()
+    logs.configure(command="proxy")
     from eicctl.quick.carried_here import carry
 
     return carry(words, tell)
