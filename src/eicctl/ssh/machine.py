@@ -8,6 +8,7 @@ from eicctl.ssh.in_process import LoginRequest, prepare
 from eicctl.ssh.rotation import PATIENCE, Rotation, Watcher
 from eicctl.ssh.transport import SshConnection, connect
 from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.slots import QUEUE_TIMEOUT
 
 
 def rotation_to(
@@ -17,6 +18,7 @@ def rotation_to(
     watcher: Watcher,
     *,
     max_tunnel_duration: int | None = None,
+    queue_timeout: float = QUEUE_TIMEOUT,
     patience: float = PATIENCE,
 ) -> Rotation:
     """Return the SSH connections to a target; nothing is connected yet.
@@ -27,13 +29,14 @@ def rotation_to(
         request: How to log in.
         watcher: Is told what happens.
         max_tunnel_duration: Longest life of each connection, in seconds (1 to 3600).
+        queue_timeout: Seconds for which a connection waits for a place at the endpoint.
         patience: See `PATIENCE`.
 
     Raises:
         EicctlError: The target is not one to log in to, or the key cannot be used.
     """
     login = prepare(session, target, request, lambda text: watcher.noted(target.label, text))
-    dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
+    dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
 
     async def open_one(retry_budget: float) -> SshConnection:
         return await connect(dialer, login, retry_budget=retry_budget)
