@@ -86,6 +86,9 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from eicctl.cli import narrow
+
+    cells: dict[str, list[Text]] = {}
     if isinstance(value, Mapping):
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
@@ -94,18 +97,24 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
             table.add_row(Text(printable(str(key))), Text(printable(_cell(item))))
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
+        cells = {name: [_styled(printable(_cell(row.get(key)))) for row in value] for name, key in names.items()}
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in names:
             table.add_column(heading, no_wrap=True, overflow="ignore")
-        for row in value:
-            table.add_row(*(_styled(printable(_cell(row.get(key)))) for key in names.values()))
+        for row in zip(*cells.values(), strict=True):
+            table.add_row(*row)
     else:
         for line in _text(value):
             click.echo(printable(line))
         return
-    # As wide as it must be: a narrow terminal wraps the line, but no ID is cut or broken.
+    # As wide as it must be: a line is a row for who reads a pipe. No ID is cut or broken.
     unlimited = Console(width=100_000)
     width = Measurement.get(unlimited, unlimited.options, table).maximum
+    terminal = Console(highlight=False)
+    if cells and terminal.is_terminal and terminal.width < width:
+        for line in narrow.lines(cells, terminal.width):
+            terminal.print(line, soft_wrap=True)
+        return
     Console(width=width, highlight=False).print(table)
 
 
