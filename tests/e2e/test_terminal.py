@@ -59,6 +59,6 @@ def test_a_table_breaks_no_id(env: Env) -> None:
     session.expect(pexpect.EOF)
     session.close()
     assert session.before
-    shown = session.before.splitlines()
+    shown = [re.sub(r"\x1b\[\d*m", "", line) for line in session.before.splitlines()]
     assert max(map(len, shown)) <= 80
     assert len([line for line in shown if re.fullmatch(r" +eice-[0-9a-f]{17}", line)]) == 3

@@ -29,7 +29,7 @@ def test_what_is_empty_keeps_its_line_where_something_follows() -> None:
     found = [line.plain for line in lines(table(("web-1", INSTANCE, "", "no rule at all")), 30)]
     assert found == ["Name   ID", "    Endpoint  Cause", f"web-1  {INSTANCE}", "              no rule at all"]
     alone = [line.plain for line in lines(table(("web-1", INSTANCE, "", "no rule of the group lets it in")), 26)]
-    assert alone[3:] == [f"web-1  {INSTANCE}", "", "    no rule of the", "    group lets it in"]
+    assert alone[3:] == [f"web-1  {INSTANCE}", "", "    no rule of the group", "    lets it in"]
 
 
 def test_no_word_is_broken_in_the_narrowest_terminal() -> None:

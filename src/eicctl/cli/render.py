@@ -112,8 +112,8 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
     width = Measurement.get(unlimited, unlimited.options, table).maximum
     terminal = Console(highlight=False)
     if cells and terminal.is_terminal and terminal.width < width:
-        for line in narrow.lines(cells, terminal.width):
-            terminal.print(line, soft_wrap=True)
+        for part in narrow.lines(cells, terminal.width):
+            terminal.print(part, soft_wrap=True)
         return
     Console(width=width, highlight=False).print(table)
 
