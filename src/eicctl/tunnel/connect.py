@@ -10,10 +10,13 @@ import socket
 import time
 from typing import Any
 
-from eicctl.errors import NetworkError
+from eicctl.errors import NetworkError, UsageError
 from eicctl.tunnel.proxies import connect_through, proxy_for
 
 _log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for each step of a dial that waits for the network."""
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
@@ -125,3 +128,18 @@ def _keep_alive(sock: socket.socket) -> None:
     for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
         if option := getattr(socket, name, None):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def split_host(dns_name: str) -> tuple[str, int]:
+    """Return the host and the port of `HOST[:PORT]`; the port is 443 where none is given.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    host, colon, digits = dns_name.rpartition(":")
+    if not colon or dns_name.endswith("]"):
+        host, digits = dns_name, "443"
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not digits.isdigit() or not 0 < int(digits) < 65536 or any(c in host for c in "/?#@ \\"):
+        raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
+    return host, int(digits)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-import socket
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,18 +17,15 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from eicctl.errors import EicctlError, NetworkError, ThrottledError, UsageError
+from eicctl.errors import EicctlError, NetworkError, ThrottledError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
-from eicctl.tunnel import failures, tls
-from eicctl.tunnel.connect import connect
+from eicctl.tunnel import early, failures, tls
+from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds for each step of a dial that waits for the network."""
 
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
@@ -193,18 +188,17 @@ class Dialer:
         host, port = split_host(self.target.endpoint_dns_name)
         if self._trust is None:
             self._trust = tls.trust(self.ca_bundle)
-        context, sessions = self._trust.context, self._trust.sessions
-        sock = connect(host, port, CONNECT_TIMEOUT)
-        try:
+        stream, connected = early.taken(host, port, self._trust), started
+        if stream is None:
+            sock = connect(host, port, CONNECT_TIMEOUT)
             connected = time.monotonic()
-            stream = secured(context, sock, host, port, sessions.get((host, port)))
-            encrypted = time.monotonic()
+            stream = self._trust.secured(sock, host, port)
+        encrypted = time.monotonic()
+        try:
             link = self._handshake(stream, duration)
-            # By now the server has sent its ticket; the next dial spares both sides the certificate.
-            if session := stream.session:
-                sessions[host, port] = session
+            self._trust.keep_session(stream, host, port)
         except BaseException:
-            sock.close()
+            stream.close()
             raise
         link.times = Times(connected - started, encrypted - connected, link.opened - encrypted)
         _log.debug(
@@ -251,31 +245,6 @@ class Dialer:
         )
 
 
-def secured(
-    context: ssl.SSLContext, sock: socket.socket, host: str, port: int, session: ssl.SSLSession | None = None
-) -> SecureSocket:
-    """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
-
-    `session` is one of an earlier connection to resume, or None.
-
-    Raises:
-        NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
-    """
-    try:
-        stream = SecureSocket(sock, context, host, session)
-        stream.handshake()
-    except ssl.SSLCertVerificationError as error:
-        raise NetworkError(
-            f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
-            hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
-        ) from error
-    except TimeoutError as error:
-        raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
-    except (OSError, ValueError) as error:
-        raise NetworkError(f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)) from error
-    return stream
-
-
 def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
     """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
     seen = b""
@@ -302,18 +271,3 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, b
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
-
-
-def split_host(dns_name: str) -> tuple[str, int]:
-    """Return the host and the port of `HOST[:PORT]`; the port is 443 where none is given.
-
-    Raises:
-        UsageError: It is not of that form.
-    """
-    host, colon, digits = dns_name.rpartition(":")
-    if not colon or dns_name.endswith("]"):
-        host, digits = dns_name, "443"
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not digits.isdigit() or not 0 < int(digits) < 65536 or any(c in host for c in "/?#@ \\"):
-        raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
-    return host, int(digits)
