@@ -31,12 +31,26 @@ ALLOWED = {
     "named": {"access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "proxy": {"agent", "ssh", "aws", "tunnel", "errors", "model"},
+    "completion": {"agent", "aws", "errors", "settings", "files"},
     "emulator": {"errors", "settings", "files"},
     "cli": {
-        *("proxy", "agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
+        *(
+            "completion",
+            "proxy",
+            "agent",
+            "named",
+            "doctor",
+            "library",
+            "access",
+            "rdp",
+            "ssh",
+            "aws",
+            "tunnel",
+            "emulator",
+        ),
         *("errors", "model", "facts", "settings", "files"),
     },
-    "__main__": {"cli", "proxy", "agent", "aws", "errors", "model"},
+    "__main__": {"cli", "completion", "proxy", "agent", "aws", "errors", "model"},
     "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
 }
 """What each room may import."""
