@@ -111,3 +111,9 @@ def test_help_loads_little(args: list[str]) -> None:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}
+
+
+def test_an_answer_to_a_shell_loads_little() -> None:
+    loaded = loaded_by("--complete", "instance")
+    assert "eicctl.completion.answer" in loaded
+    assert not loaded & {"click", "botocore", "platformdirs", "dataclasses", "tomllib"}

@@ -37,6 +37,7 @@ COMMANDS = {
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
+    "completion": "Print the script that completes command lines in a shell, or install it.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""

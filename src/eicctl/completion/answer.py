@@ -24,8 +24,10 @@ def main(words: list[str]) -> int:
     """Print the values of a kind that begin with a word, one a line, each with a tab and what it is.
 
     Args:
-        words: The kind, and as far as they are on the line: profile, region, the word so far.
+        words: The kind, and as far as they are on the line: profile, region, the word so far. Without any, they are
+            read from stdin, one a line, as old PowerShells cannot give all words as arguments.
     """
+    words = words or sys.stdin.read().splitlines()
     kind, profile, region, word = [*words, "", "", "", ""][:4]
     out = []
     for value, what in values(kind, profile or None, region or None, word):
@@ -42,7 +44,7 @@ def values(kind: str, profile: str | None, region: str | None, word: str = "") -
     What has a character that does not print (a newline, an escape) is left out by `main`: a name is what anybody may
     have chosen who can tag, and it goes to a terminal and into a command line.
     """
-    if asked := _KINDS.get(kind):
+    if asked := KINDS.get(kind):
         user, at, _ = word.rpartition("@") if kind in ("login", "copy") else ("", "", "")
         for value, what in asked((profile, known.region_of(profile, region))):
             yield user + at + value, what
@@ -145,7 +147,7 @@ def _open() -> Values:
                 continue
 
 
-_KINDS = {
+KINDS = {
     "instance": _instances,
     "instance-id": _ids(known.INSTANCES),
     "login": _instances,
@@ -158,3 +160,4 @@ _KINDS = {
     "profile": _profiles,
     "tunnel": _tunnels,
 }
+"""What can be asked."""

@@ -1,7 +1,7 @@
 """The command line as plain values: what a completion script knows by itself.
 
-A *kind* says what a value is: empty for anything, `file`, `=a b c` for a choice, `region` (listed in the script), or one
-that `answer` knows (`instance`, `profile`, …).
+A *kind* says what a value is: empty for anything, `file`, `=a b c` for a choice, `region` (listed in the script), or
+one that `answer` knows (`instance`, `profile`, …).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Command:
         options: Its options.
         arguments: The kinds of its arguments, in their order.
         repeats: Whether the last argument may be given again.
-        ends: Whether what follows the first argument is another program's.
+        ends: Whether what follows the first two arguments is another program's.
     """
 
     path: tuple[str, ...]
@@ -126,6 +126,16 @@ def in_words(commands: Sequence[Command]) -> str:
     return " ".join(command.path[-1] for command in commands)
 
 
-def long_first(command: Command) -> list[str]:
-    """The options that a completion offers: the long ones."""
-    return [name for option in command.options for name in option.names if name.startswith("--")]
+def long_names(command: Command) -> list[str]:
+    """The options that a completion offers: the long ones, which say what they are."""
+    return [name for name, _ in long_options(command)]
+
+
+def long_options(command: Command) -> list[tuple[str, str]]:
+    """`long_names`, each with its help in one line."""
+    return [
+        (name, " ".join(option.help.split()))
+        for option in command.options
+        for name in option.names
+        if name.startswith("--")
+    ]
