@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench docs lock clean
+.PHONY: help demo test check format bench docs man lock clean
 help:
-	@echo "make demo | test | check | format | bench | docs | lock | clean"
+	@echo "make demo | test | check | format | bench | docs | man | lock | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -32,6 +32,9 @@ bench: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/make_docs.py
+
+man: $(VENV)/.ready
+	$(BIN)/eicctl man --directory build/man/man1
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \

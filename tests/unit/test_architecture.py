@@ -32,6 +32,7 @@ ALLOWED = {
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files"},
     "proxy": {"agent", "ssh", "aws", "tunnel", "errors", "model"},
     "completion": {"agent", "aws", "errors", "settings", "files"},
+    "manual": {"errors", "files"},
     "emulator": {"errors", "settings", "files"},
     "cli": {
         *(

@@ -38,6 +38,7 @@ COMMANDS = {
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
     "completion": "Print the script that completes command lines in a shell, or install it.",
+    "man": "Show the manual page of eicctl or of one of its commands, or install all pages.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""

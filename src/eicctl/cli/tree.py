@@ -23,6 +23,7 @@ _OPTIONS = {
     "--local-socket": FILE,
 }
 _ARGUMENTS = {
+    "commands": "",
     "target": "instance",
     "targets": "instance",
     "endpoint": "endpoint",
