@@ -1,7 +1,7 @@
 """Reach machines in private AWS subnets through EC2 Instance Connect Endpoint (EICE).
 
-For programs: `open_tunnel` gives a local port, `connect` a connected socket; docs/library.md shows both. Everything is
-loaded when it is first used.
+For programs: `open_tunnel` gives a local port, `connect` a connected socket; docs/how-to/library.md shows both.
+Everything is loaded when it is first used.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     if sys.argv[1:2] == ["proxy"]:
-        from eicctl.proxy.words import read
+        from eicctl.quick.words import read
 
         if words := read(sys.argv[2:]):
             raise SystemExit(_proxy(words))
@@ -25,6 +25,10 @@ def main() -> NoReturn:
         from eicctl.completion.answer import main as answer
 
         raise SystemExit(answer(sys.argv[2:]))
+    if sys.argv[1:2] == ["ssh"]:
+        from eicctl.quick.login import ask_early
+
+        ask_early(sys.argv[2:])
     from eicctl.cli import main as run
 
     raise SystemExit(run())
@@ -32,14 +36,17 @@ def main() -> NoReturn:
 
 def _proxy(words: Words) -> int:
     """`eicctl proxy` without Click."""
-    from eicctl.proxy import run
+    from eicctl import logs
+    from eicctl.quick.proxy import run
 
     try:
-        return run(words, _Teller())
+        code = run(words, _Teller())
     except BaseException as error:
         from eicctl.cli import explained
 
-        return explained(error)
+        code = explained(error)
+    logs.ended(code)
+    return code
 
 
 class _Teller:

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 from functools import partial
 
-from eicctl import settings
 from eicctl.agent.asked import wanted
 from eicctl.agent.connection import Connection
-from eicctl.agent.errand import ClientGoneError, Errand, failure_fields, in_own_thread
+from eicctl.agent.errand import ClientGoneError, Errand, failure_fields, in_own_thread, lending
 from eicctl.agent.lend import DECLINED, ENDED, READY
 from eicctl.agent.words import Words
 from eicctl.aws.session import Session
@@ -28,7 +27,7 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
         OSError: The client is gone.
     """
     errand = Errand(client)
-    if len(client.descriptors) != 2 or not settings.config().agent:
+    if len(client.descriptors) != 2 or not lending():
         await errand.tell(DECLINED)
         return
     opening: Opening | None = None

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from eicctl import settings
 from eicctl.agent import wire
 from eicctl.agent.connection import Connection
 from eicctl.agent.lend import NOTE
@@ -148,6 +149,12 @@ class Errand:
     async def tell(self, stage: str, **more: Any) -> None:
         """Send the client a message."""
         await self.client.send({"Ok": True, "Stage": stage, **more})
+
+
+def lending() -> bool:
+    """Whether the user wants connections in another process, where they are not in the log of their command."""
+    config = settings.config()
+    return config.agent and not config.log_file
 
 
 def failure_fields(

@@ -77,6 +77,43 @@ def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
         return otherwise if otherwise.get("Stage") == ENDED else None
 
 
+asked_early: tuple[socket.socket | None, Words, str] | None = None
+"""A login that was asked for before the command line was read in full: the connection, and what was asked."""
+
+
+def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
+    """Have a login prepared: `lent_login.begun` takes the answers. None where no background process listens.
+
+    Args:
+        words: The target.
+        os_user: The OS user that was said, or nothing.
+    """
+    global asked_early
+    if asked_early:
+        (early, *asked), asked_early = asked_early, None
+        if asked == [words, os_user or ""]:
+            return early
+        if early:
+            early.close()
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    try:
+        sock.sendall(wire.encode({**request("login", words), "OsUser": os_user or ""}))
+    except (OSError, wire.WireError):
+        sock.close()
+        return None
+    return sock
+
+
+def drop_early() -> None:
+    """Give up what was asked for early, if anything."""
+    global asked_early  # noqa: PLW0603 - one process asks for one login
+    if asked_early and asked_early[0]:
+        asked_early[0].close()
+    asked_early = None
+
+
 def request(verb: str, words: Words) -> wire.Message:
     """Return the message that asks for something to be opened."""
     return {

@@ -9,9 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from eicctl.agent import wire
-from eicctl.agent.lend import DECLINED, ENDED, READY, TARGET, VERDICT, reached, request
+from eicctl.agent.lend import DECLINED, ENDED, READY, TARGET, VERDICT
 from eicctl.agent.told import from_message
-from eicctl.agent.words import Words
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.model import Target
 from eicctl.ssh.doors import Elsewhere, NotCarriedError, Tunnel
@@ -86,17 +85,13 @@ def _lost() -> Ending:
     return Ending(error.message, error, 0, 0, 0.0, "")
 
 
-def begin(words: Words, os_user: str | None) -> LentTunnel | None:
-    """Have a login prepared; return the tunnel to come when its target is known.
+def begun(sock: socket.socket) -> LentTunnel | None:
+    """Return the tunnel to come, when the target of a login is known that `lend.ask_for_login` has asked for.
 
-    None where no background process listens, or where it leaves the request to this process: it could not resolve it,
-    perhaps, and the user is to be asked.
+    None where the background process leaves it to this one: it could not resolve the request, perhaps, and the user is
+    to be asked.
     """
-    sock = reached(os.environ)
-    if sock is None:
-        return None
     try:
-        sock.sendall(wire.encode({**request("login", words), "OsUser": os_user or ""}))
         while message := wire.receive(sock):
             stage = message.get("Stage")
             if stage == TARGET:

@@ -11,10 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from eicctl import settings
 from eicctl.agent.asked import wanted
 from eicctl.agent.connection import Connection
-from eicctl.agent.errand import ClientGoneError, Errand, failure_fields, in_own_thread
+from eicctl.agent.errand import ClientGoneError, Errand, failure_fields, in_own_thread, lending
 from eicctl.agent.lend import DECLINED, ENDED, READY, TARGET, VERDICT
 from eicctl.agent.words import Words
 from eicctl.aws.remembered import RememberedTargets
@@ -64,7 +63,7 @@ class LoginErrand:
         """
         errand = self._errand
         try:
-            if not settings.config().agent:
+            if not lending():
                 raise EicctlError("not wanted")
             target, user = await errand.attended(asyncio.ensure_future(in_thread(self._found)))
         except EicctlError:

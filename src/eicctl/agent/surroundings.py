@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 
+from eicctl import logs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMES = frozenset({"HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _STARTS = ("AWS_", "EICCTL_")
-_NOT = frozenset({"EICCTL_AGENT"})
+_NOT = frozenset({"EICCTL_AGENT", logs.VARIABLE})
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")

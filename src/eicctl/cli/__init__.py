@@ -6,9 +6,10 @@ import sys
 
 import click
 
-from eicctl import errors
+from eicctl import __version__, errors
 from eicctl.cli import report
 from eicctl.cli.lazy import LazyGroup
+from eicctl.logs import configure, ended
 
 COMMANDS = {
     "create-endpoint": "Create an endpoint, with the security group that it needs.",
@@ -38,7 +39,8 @@ COMMANDS = {
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
     "completion": "Print the script that completes command lines in a shell, or install it.",
-    "man": "Show the manual page of eicctl or of one of its commands, or install all pages.",
+    "man": "Show the manual page of a command, or install all pages.",
+    "version": "Show the versions, folders and surroundings that a bug report needs.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""
@@ -55,9 +57,20 @@ COMMANDS = {
 @click.option("--region", metavar="REGION", help="AWS region, for any command.")
 @click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and log what happens, on stderr.")
-@click.version_option(package_name="eicctl")
+@click.option(
+    "--log-file", metavar="FILE", help="Log what happens to a file; default: log_file of config.toml, or none."
+)
+@click.version_option(__version__)
 @click.pass_context
-def eicctl(ctx: click.Context, profile: str | None, region: str | None, ca_bundle: str | None, debug: bool) -> None:
+def eicctl(
+    ctx: click.Context,
+    *,
+    profile: str | None,
+    region: str | None,
+    ca_bundle: str | None,
+    debug: bool,
+    log_file: str | None,
+) -> None:
     """Reach machines in private AWS subnets through EC2 Instance Connect Endpoint.
 
     \b
@@ -69,11 +82,17 @@ def eicctl(ctx: click.Context, profile: str | None, region: str | None, ca_bundl
     given = {"profile": profile, "region": region, "ca_bundle": ca_bundle, "debug": debug or None}
     defaults = {name: value for name, value in given.items() if value is not None}
     ctx.default_map = {command: dict(defaults) for command in COMMANDS}
-    report.set_debug(debug)
+    configure(debug=debug, log_file=log_file, command=ctx.invoked_subcommand or "")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the process's exit code; errors are printed on stderr."""
+    code = _run(argv)
+    ended(code)
+    return code
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
     except BaseException as error:

@@ -13,8 +13,8 @@ from eicctl.cli import report
 def command(*, shell: str, install: bool) -> None:
     """Print the script that completes command lines in a shell, or install it.
 
-    Commands, options and choices are in the script. Names and IDs are those that eicctl has seen in the last 30 days;
-    AWS is not asked. Install it anew after an update of eicctl.
+    Commands, options and choices are in the script. Names and IDs are those that AWS has told in the last 30 days;
+    it is not asked. Install the script anew after an update of eicctl.
 
     \b
     Examples:

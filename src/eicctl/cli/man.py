@@ -21,9 +21,9 @@ from eicctl.errors import NotFoundError, UsageError
     help="Write all pages into this folder.",
 )
 def command(*, commands: tuple[str, ...], install: bool, directory: Path | None) -> None:
-    """Show the manual page of eicctl or of one of its commands, or install all pages.
+    """Show the manual page of a command, or install all pages.
 
-    On a terminal man(1) shows it; elsewhere its source (roff) is printed.
+    Without COMMAND it is that of all. On a terminal man(1) shows it; elsewhere its source (roff) is printed.
 
     \b
     Examples:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from eicctl import logs
 from eicctl.cli import options, report
 from eicctl.errors import RefusedError, UnreachableError, UsageError
 from eicctl.model import TargetRequest
@@ -171,16 +172,20 @@ class Wish:
 
     def _lent(self, request: TargetRequest, user: str) -> LentTunnel | None:
         """Have the login prepared by the background process; None where this process is to do it."""
+        from eicctl.agent.lend import ask_for_login, drop_early
+        from eicctl.agent.words import words_of
         from eicctl.ssh import doors
 
         # What happens in another process is not in the log of this one.
-        if self.no_agent or self.print_command or self.wait or report.debugging() or not doors.available():
+        if self.no_agent or self.print_command or self.wait or logs.on() or not doors.available():
+            drop_early()
             return None
-        from eicctl.agent.lent_login import begin
-        from eicctl.agent.words import words_of
-
         words = words_of(self.session, request, self.max_tunnel_duration, check=self.host_key_check)
-        return begin(words, self.words.user or self.os_user or user)
+        if not (sock := ask_for_login(words, self.words.user or self.os_user or user)):
+            return None
+        from eicctl.agent.lent_login import begun  # while the tunnel is opened
+
+        return begun(sock)
 
     def _look_at(self, target: Target, who: OsUser) -> None:
         if target.platform == "windows":

@@ -1,4 +1,4 @@
-"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`proxy.words`)."""
+"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`quick.words`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import logs
 from eicctl.cli import options, report
 from eicctl.model import TargetRequest
 
@@ -61,7 +62,7 @@ def command(
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
     from eicctl.agent.words import words_of
-    from eicctl.proxy import run
+    from eicctl.quick.proxy import run
 
     words = words_of(
         session,
@@ -71,7 +72,7 @@ def command(
         check=host_key_check,
         no_cache=no_cache,
         # What happens in another process is not in the log of this one.
-        no_agent=no_agent or report.debugging(),
+        no_agent=no_agent or logs.on(),
     )
     return run(words, TELLER)
 

@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from eicctl import settings
+from eicctl.logs.file import LogFile
+from eicctl.logs.lines import plain
 
 LARGEST = 2**18
 """Bytes after which a log begins anew; one older one is kept."""
@@ -35,7 +36,7 @@ class Journal:
             if name not in self._handlers:
                 self._handlers[name] = _handler(name)
             handler = self._handlers[name]
-        record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, " ".join(text.splitlines()), None, None)
+        record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, plain(" ".join(text.splitlines())), None, None)
         handler.handle(record)
 
     def close(self) -> None:
@@ -81,8 +82,6 @@ def followed(name: str) -> Iterator[str]:
 
 
 def _handler(name: str) -> logging.Handler:
-    path = log_file(name)
-    path.touch(mode=0o600)
-    handler = RotatingFileHandler(path, maxBytes=LARGEST, backupCount=1, encoding="utf-8")
+    handler = LogFile(log_file(name), largest=LARGEST, kept=1)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     return handler

@@ -7,6 +7,7 @@ reader that stops makes the writer stop, and nothing else waits.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -36,6 +37,9 @@ STALL_TIMEOUT = 1.0
 DISCARD_TIMEOUT = 5.0
 """Seconds for which a local client may go on sending after the tunnel's end. Its bytes go nowhere; closing its socket
 while some are unread would make the kernel throw away what the client has not yet read of ours."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Channel:
@@ -154,6 +158,8 @@ class Channel:
     def _deliver(self, parts: list[Part]) -> None:
         """Write payload to the local end; what it does not take now is kept, and meanwhile nothing more is read."""
         total = sum(map(len, parts))
+        if not self.bytes_in:
+            _log.debug("%s: first byte after %.0f ms", self._link.target.label, 1000 * self._lived())
         self.bytes_in += total
         if self._local_eof and not self._closing:
             self._wait_for_target()
@@ -297,7 +303,7 @@ class Channel:
         error = failures.closing(
             code,
             reason,
-            lived=time.monotonic() - self._link.opened,
+            lived=self._lived(),
             limit=self._link.max_duration,
             answered=self.bytes_in > 0,
             target=self._link.target,
@@ -316,8 +322,17 @@ class Channel:
             # Reading may be paused; from now on it goes nowhere, but must not stop.
             self._reactor.add_reader(self._local.read_fd, self._read_local)
         reason, error = self._ending or ("closed here", None)
-        lived = time.monotonic() - self._link.opened
-        self._on_end(Ending(reason, error, self.bytes_in, self.bytes_out, lived, self._link.request_id))
+        lived, request_id = self._lived(), self._link.request_id
+        _log.debug(
+            "%s: ended after %.3f s: %s; %d bytes in, %d out, request ID %s",
+            self._link.target.label,
+            lived,
+            reason,
+            self.bytes_in,
+            self.bytes_out,
+            request_id or "none",
+        )
+        self._on_end(Ending(reason, error, self.bytes_in, self.bytes_out, lived, request_id))
         if not self._local_open:
             self._on_done()
         elif not self._to_local:
@@ -343,6 +358,10 @@ class Channel:
         if not self._link_open:
             self._set_timer(0, None)
             self._on_done()
+
+    def _lived(self) -> float:
+        """Seconds since the handshake."""
+        return time.monotonic() - self._link.opened
 
     def _set_timer(self, delay: float, callback: Callable[[], None] | None) -> None:
         """Replace the one timer of this channel; its states have at most one deadline each."""

@@ -221,7 +221,9 @@ class Dialer:
 
     def _handshake(self, stream: SecureSocket, duration: int | None) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
+        started = time.monotonic()
         url = presign(self.target, self.credentials(), max_tunnel_duration=duration)
+        _log.debug("signed for %s in %.1f ms", self.target.endpoint_id, 1000 * (time.monotonic() - started))
         protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_silent)
         protocol.send_request(protocol.connect())
         try:
