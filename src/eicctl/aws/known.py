@@ -134,7 +134,10 @@ def _path(profile: str | None, region: str) -> str | None:
     folder = _folder()
     if not folder:
         return None
-    from _blake2 import blake2b  # hashlib loads OpenSSL, which takes some milliseconds
+    try:
+        from _blake2 import blake2b  # hashlib loads OpenSSL, which takes some milliseconds
+    except ImportError:  # a Python that was built without it
+        from hashlib import blake2b
 
     words = repr([_who(profile), region, [os.environ.get(name) for name in _ENDPOINTS]])
     return f"{folder}/{blake2b(words.encode(errors='replace'), digest_size=16).hexdigest()}.json"
