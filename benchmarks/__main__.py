@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from benchmarks.process import Measures, cpu_seconds, repeat, resident
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
 GROUPS = ("stdio", "listen", "trips", "bulk", "crowd", "stall", "help", "login")
+FORKS = 50
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
@@ -51,6 +53,41 @@ def stdio(words: list[str], env: dict[str, str]) -> Measures:
         "stdio: first byte, ms": 1000 * statistics.median(first),
         "stdio: end after EOF, ms": 1000 * statistics.median(end),
     }
+
+
+@contextmanager
+def warm(words: list[str], env: dict[str, str]) -> Iterator[dict[str, str]]:
+    """An environment with a background process, which a first connection has started."""
+    warmed = env | {"EICCTL_AGENT": "on"}
+    process = subprocess.Popen(words, env=warmed, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    sockets = Path(env["EICCTL_HOME"]) / "run"
+    while not list(sockets.glob("agent-*.sock")):
+        time.sleep(0.05)
+    process.communicate()
+    time.sleep(1)  # it loads what it will need
+    try:
+        yield warmed
+    finally:
+        subprocess.run([words[0], "down", "--all"], env=warmed, capture_output=True, check=False)
+
+
+def forks(words: list[str], env: dict[str, str]) -> Measures:
+    """As many clients at a time as Ansible has forks: each hears from its target and ends, 50 at once, 100 in all."""
+
+    def one(_number: int) -> None:
+        process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"e")
+        process.stdin.flush()
+        if process.stdout.read(1) != b"!":
+            raise RuntimeError(f"no answer through {shlex.join(words)}")
+        process.communicate()
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(FORKS) as pool:
+        list(pool.map(one, range(2 * FORKS)))
+    return {f"stdio: {2 * FORKS} clients, {FORKS} at once, s": time.perf_counter() - started}
 
 
 @contextmanager
@@ -164,10 +201,11 @@ def measured(clients: list[Client], env: dict[str, str], chosen: argparse.Namesp
         for client in clients:
             found: Measures = {}
             if "stdio" in chosen.only:
-                found |= stdio(client.stdio, env)
-                if client.name == "eicctl" and chosen.warm:
-                    warm = stdio(shlex.split(chosen.warm) + client.stdio[2:], env)
-                    found |= {key.replace("stdio", "stdio, warm"): value for key, value in warm.items()}
+                found |= stdio(client.stdio, env) | forks(client.stdio, env)
+                if client.name == "eicctl":
+                    with warm(client.stdio, env) as warmed:
+                        measures = stdio(client.stdio, warmed) | forks(client.stdio, warmed)
+                    found |= {key.replace("stdio", "stdio, warm"): value for key, value in measures.items()}
             if client.listen and {"listen", "trips", "bulk", "crowd", "stall"} & set(chosen.only):
                 found |= listener(client, env, chosen)
             runs[client.name].append(found)
@@ -213,7 +251,6 @@ def arguments() -> argparse.Namespace:
         metavar=("NAME", "LISTEN", "STDIO"),
         help="one more client, as command lines with {port}, {endpoint}; LISTEN may be empty",
     )
-    parser.add_argument("--warm", metavar="COMMAND", help="another command for `eicctl proxy`, as one more row")
     parser.add_argument("--write", action="store_true", help=f"put the table into {RESULTS.name} too")
     chosen = parser.parse_args()
     if unknown := set(chosen.only) - set(GROUPS):

@@ -91,7 +91,7 @@ def world() -> Iterator[tuple[list[Client], dict[str, str]]]:
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         env |= {
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1",
-            "AWS_CA_BUNDLE": str(cert), "NO_PROXY": "localhost", "EICCTL_HOME": str(folder),
+            "AWS_CA_BUNDLE": str(cert), "NO_PROXY": "localhost", "EICCTL_HOME": str(folder), "EICCTL_AGENT": "off",
             "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
         }  # fmt: skip
         yield clients(f"localhost:{port}"), env
