@@ -47,7 +47,7 @@ class Shell:
         environ |= {"TERM": "xterm", "PATH": f"{Path(sys.executable).parent}:{environ['PATH']}", "LC_ALL": "C.UTF-8"}
         environ |= {"HISTFILE": "/dev/null", "fish_features": "no-query-term"}
         self._child = pexpect.spawn(
-            name, _ARGUMENTS[name], cwd=folder, env=environ, encoding="utf-8", dimensions=(60, 250), timeout=15
+            name, _ARGUMENTS[name], cwd=folder, env=environ, encoding="utf-8", dimensions=(60, 250), timeout=40
         )
         self._child.delaybeforesend = None
         self._run(_START[name].format(script=shlex.quote(str(script))))
