@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench docs picture lock clean
+.PHONY: help demo test check format bench docs man picture lock clean
 help:
-	@echo "make demo | test | check | format | bench | docs | picture | lock | clean"
+	@echo "make demo | test | check | format | bench | docs | man | picture | lock | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -33,6 +33,9 @@ bench: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/make_docs.py
+
+man: $(VENV)/.ready
+	$(BIN)/eicctl man --directory build/man/man1
 
 # The picture in the README, from a real run.
 picture: $(VENV)/.ready

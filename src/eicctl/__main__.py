@@ -21,6 +21,10 @@ def main() -> NoReturn:
 
         if words := read(sys.argv[2:]):
             raise SystemExit(_proxy(words))
+    if sys.argv[1:2] == ["--complete"]:
+        from eicctl.completion.answer import main as answer
+
+        raise SystemExit(answer(sys.argv[2:]))
     if sys.argv[1:2] == ["ssh"]:
         from eicctl.quick.login import ask_early
 

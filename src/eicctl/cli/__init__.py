@@ -38,6 +38,8 @@ COMMANDS = {
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
+    "completion": "Print the script that completes command lines in a shell, or install it.",
+    "man": "Show the manual page of a command, or install all pages.",
     "version": "Show the versions, folders and surroundings that a bug report needs.",
     "demo": "Show the main job from end to end on the local AWS.",
 }

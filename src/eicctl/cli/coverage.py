@@ -79,7 +79,7 @@ def command(
       eicctl coverage
       eicctl coverage --all-regions --report coverage.html
       eicctl coverage --profile dev --profile prod --port 22
-      eicctl coverage --query '[?Reachable==`no`].[Name,Reason,Command]' --output text
+      eicctl coverage --query "[?Reachable=='no'].[Name,Reason,Command]" --output text
     """
     from eicctl.access.cover import cover
     from eicctl.access.coverage import summary

@@ -42,7 +42,7 @@ class OpensshCommand(click.Command):
 
     def __init__(self, *args: Any, grammar: Grammar, usage: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
-        self._grammar = grammar
+        self.grammar = grammar
         self._usage = usage
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -54,7 +54,7 @@ class OpensshCommand(click.Command):
         }
         if args in (["-h"], []):
             args = ["--help"]
-        ours, words = split(args, own, self._grammar)
+        ours, words = split(args, own, self.grammar)
         ctx.meta[_WORDS] = words
         return super().parse_args(ctx, ours)
 
