@@ -32,6 +32,9 @@ from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
 CONNECT_TIMEOUT = 10.0
 """Seconds for each step of a dial that waits for the network."""
 
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds for the whole answer to the handshake: each read of it may take `CONNECT_TIMEOUT`, but not without end."""
+
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
 
@@ -279,6 +282,7 @@ def secured(
 def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
     """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
     seen = b""
+    deadline = time.monotonic() + HANDSHAKE_TIMEOUT
     while True:
         ended = False
         rest = b""
@@ -298,6 +302,8 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, b
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
             return response, rest
+        if time.monotonic() > deadline:
+            raise TimeoutError
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
@@ -314,6 +320,11 @@ def split_host(dns_name: str) -> tuple[str, int]:
     if not colon or dns_name.endswith("]"):
         host, digits = dns_name, "443"
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not digits.isdigit() or not 0 < int(digits) < 65536 or any(c in host for c in "/?#@ \\"):
+    if (
+        not host
+        or not digits.isdigit()
+        or not 0 < int(digits) < 65536
+        or any(c in "/?#@\\" or c.isspace() or not c.isprintable() for c in host)
+    ):
         raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
     return host, int(digits)
