@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 _WANTED = os.environ.get("EICCTL_FUZZ", "")
 
 fuzz = settings(
-    max_examples=int(_WANTED or 40),
+    max_examples=int(_WANTED or 25),
     derandomize=not _WANTED,
     database=None,
     deadline=None,

@@ -25,7 +25,7 @@ from tests.unit.test_frames import by_us, by_websockets, frame
 from tests.unit.test_presign import NOW, signed_by_botocore
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example.com", "eu-west-1")
-WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=("Cs",)), min_size=1)
+WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=["Cs"]), min_size=1)
 LABEL = st.from_regex(r"\A[a-zA-Z0-9]([a-zA-Z0-9-]{0,20}[a-zA-Z0-9])?\Z")
 
 
