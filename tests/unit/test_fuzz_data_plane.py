@@ -199,7 +199,8 @@ huge = st.builds(
     st.lists(st.integers(0, 2**12), max_size=15),
 )
 def test_any_frames_in_any_pieces_mean_what_they_mean_to_websockets(frames: list[bytes], cuts: list[int]) -> None:
-    data = b"".join(frames)
+    # websockets sees an unknown opcode before the frame's length has come, we see it afterwards: let it come.
+    data = b"".join(frames) + bytes(10)
     payload, closed, broken, answers = by_websockets(data)
     got, our_closed, our_broken, our_answers, text = by_us(data, cuts)
     assert got.startswith(payload)
