@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import shlex
 import sys
 import unicodedata
 from typing import Any
@@ -20,6 +21,7 @@ from eicctl.access.audit.markup import element
 from eicctl.access.audit.records import event_of
 from eicctl.access.audit.rows import Row
 from eicctl.cli import audit_output, render, report
+from eicctl.cli.database_lines import LocalDatabase
 from eicctl.cli.progress import Waiting
 from eicctl.cli.tunnel_rows import live_table
 from eicctl.errors import EicctlError
@@ -162,6 +164,17 @@ def test_a_megabyte_is_cut_and_says_so(capsys: pytest.CaptureFixture[str]) -> No
     assert len(err) < 2 * shown.LONGEST
     assert "more characters" in err
     assert err.endswith("hint: do this\n")
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql", "sqlserver-se", "docdb", "redis"])
+@pytest.mark.parametrize("text", ["--execute=\\! id", "$(id)", "a;id", "a' host=evil '", "`id`\nid"])
+def test_lines_to_copy_hold_names_as_single_words(engine: str, text: str) -> None:
+    local = LocalDatabase(engine, "db.example.com", 5432, "127.0.0.1", 6000, user=text, name=text)
+    plain = LocalDatabase(engine, "db.example.com", 5432, "127.0.0.1", 6000, user="u", name="n")
+    words = shlex.split(local.command)
+    assert len(words) == len(shlex.split(plain.command))
+    assert "--execute=\\! id" not in words or words[words.index("--execute=\\! id") - 1] == "-U"
+    assert len(local.url.splitlines()) == 1
 
 
 def test_layout_of_our_own_stays() -> None:
