@@ -40,8 +40,8 @@ class Agent:
     def connect(self) -> socket.socket:
         """A connection of a client."""
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(10)
-        sock.connect(str(self.place.socket))
+        sock.connect(str(self.place.socket))  # without a time-out it waits where others are before it
+        sock.settimeout(30)
         return sock
 
     def descriptors(self) -> int:
