@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -105,7 +106,9 @@ def explained(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
-        error.show()
+        said = io.StringIO()
+        error.show(file=said)
+        click.echo(report.printable(said.getvalue()), nl=False, err=True)
         return error.exit_code
     if isinstance(error, errors.EicctlError):
         return report.failure(error)

@@ -336,6 +336,7 @@ def run_or_print(
 
 
 def _announce(text: str) -> None:
+    text = report.printable(text)
     # The terminal may be in raw mode, where a newline alone does not return to the first column.
     sys.stderr.write(f"\r\n{text}\r\n" if sys.stderr.isatty() else f"{text}\n")
     sys.stderr.flush()

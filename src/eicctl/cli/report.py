@@ -6,16 +6,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from eicctl import errors, logs
-from eicctl.logs.shown import printable as printable  # noqa: PLC0414 - commands have it from here
+from eicctl import errors, logs, shown
+from eicctl.shown import printable as printable  # noqa: PLC0414 - commands have it from here
 
 if TYPE_CHECKING:
     from eicctl.doctor.quick import Likely
 
 
 def line(text: str) -> None:
-    """Write one line for people. Control characters of foreign text are shown, not sent."""
-    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+    """Write one line for people. Control characters of foreign text are shown, not sent (`shown`)."""
+    print(shown.message(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def failure(error: errors.EicctlError) -> int:

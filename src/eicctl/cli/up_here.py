@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from eicctl import shown
 from eicctl.cli import report
 from eicctl.cli.tunnel_rows import live_table, row
 from eicctl.cli.until import interrupted
@@ -87,4 +88,4 @@ def _tell(status: Status, output: str) -> None:
         click.echo(json.dumps(row(status)))
     elif status.state == "open":
         where = " and ".join(status.local)
-        click.echo(report.printable(f"{status.name}: {where} for {status.remote} (through {status.via})"))
+        click.echo(shown.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))

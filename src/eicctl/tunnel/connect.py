@@ -140,6 +140,11 @@ def split_host(dns_name: str) -> tuple[str, int]:
     if not colon or dns_name.endswith("]"):
         host, digits = dns_name, "443"
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not digits.isdigit() or not 0 < int(digits) < 65536 or any(c in host for c in "/?#@ \\"):
+    if (
+        not host
+        or not digits.isdigit()
+        or not 0 < int(digits) < 65536
+        or any(c in "/?#@\\" or c.isspace() or not c.isprintable() for c in host)
+    ):
         raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
     return host, int(digits)

@@ -27,6 +27,9 @@ from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
 
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds for the whole answer to the handshake: each read of it may take `CONNECT_TIMEOUT`, but not without end."""
+
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
 
@@ -248,6 +251,7 @@ class Dialer:
 def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
     """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
     seen = b""
+    deadline = time.monotonic() + HANDSHAKE_TIMEOUT
     while True:
         ended = False
         rest = b""
@@ -267,6 +271,8 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, b
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
             return response, rest
+        if time.monotonic() > deadline:
+            raise TimeoutError
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:

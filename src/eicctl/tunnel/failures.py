@@ -63,7 +63,7 @@ def _parse(body: bytes) -> tuple[str, str]:
     text = body.decode(errors="replace").strip()
     try:
         fields = {str(name).lower(): value for name, value in json.loads(text).items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "", text[:_SHOWN]
     code = fields.get("errorcode") or fields.get("code") or fields.get("__type") or ""
     message = fields.get("message") or ("" if code else text)
@@ -115,9 +115,10 @@ def _skew(headers: Mapping[str, str]) -> str | None:
 
     try:
         theirs = parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
+        theirs = theirs.replace(tzinfo=theirs.tzinfo or UTC)  # "-0000" says that the zone is not told
+        ahead = (datetime.now(UTC) - theirs).total_seconds()
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
-    ahead = (datetime.now(UTC) - theirs).total_seconds()
     if abs(ahead) < CLOCK_TOLERANCE:
         return None
     way = "ahead of" if ahead > 0 else "behind"
