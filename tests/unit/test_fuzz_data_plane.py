@@ -18,6 +18,7 @@ from websockets.uri import parse_uri
 from eicctl.errors import EicctlError, NetworkError, UsageError
 from eicctl.model import Credentials, Target
 from eicctl.tunnel import dial, failures
+from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.frames import MAX_MESSAGE
 from eicctl.tunnel.presign import presign
 from tests.fuzzing import any_text, fuzz
@@ -67,7 +68,7 @@ def test_any_parameters_are_signed_as_botocore_signs_them(
 @example("[::1%eth0]")
 def test_no_host_name_brings_a_header_along(name: str) -> None:
     try:
-        dial.split_host(name)
+        split_host(name)
     except UsageError:
         return
     target = Target("10.0.1.10", 22, "eice-1", name, "eu-west-1")
