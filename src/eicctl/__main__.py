@@ -7,7 +7,13 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from eicctl.cli import main as run
+    from eicctl.streams import open_closed
+
+    open_closed()
+    try:
+        from eicctl.cli import main as run
+    except KeyboardInterrupt:  # Ctrl-C while the first modules are loaded
+        raise SystemExit(130) from None
 
     raise SystemExit(run())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import unicodedata
@@ -13,6 +15,19 @@ if TYPE_CHECKING:
     from eicctl.doctor.quick import Likely
 
 _debug = False
+
+_ROOM = "make room where eicctl writes, or write elsewhere; EICCTL_HOME moves eicctl's own files"
+_DESCRIPTORS = "ulimit -n says how many files a process may have open"
+_FULL = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EROFS: _ROOM,
+    errno.EIO: _ROOM,
+    errno.EMFILE: _DESCRIPTORS,
+    errno.ENFILE: _DESCRIPTORS,
+}
+"""What to do about errors that any write or open may meet on a machine that has no more of something."""
 
 
 def set_debug(on: bool) -> None:
@@ -29,7 +44,25 @@ def set_debug(on: bool) -> None:
 
 def line(text: str) -> None:
     """Write one line for people. Control characters of foreign text are shown, not sent."""
-    print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+    with contextlib.suppress(OSError):  # whoever has read stderr is gone, or its disk is full: what is served goes on
+        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def told(text: str) -> None:
+    """Write one line on stdout about what goes on. Where nobody reads it any more, that goes on all the same."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        broken_pipe()
+    except OSError:  # a full disk, say, which may have room again for the next one
+        return
+
+
+def event(name: str, **fields: object) -> None:
+    """Write one JSON object, as a line, on stdout: see `told`."""
+    import json
+
+    told(json.dumps({"Event": name, **fields}))
 
 
 def printable(text: str) -> str:
@@ -73,6 +106,11 @@ def bug(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        about = f": {error.filename}" if error.filename else ""
+        line(f"error: {error.strerror}{about}")
+        line(f"hint: {_FULL[error.errno]}")
+        return 1
     line(f"error: unexpected {type(error).__name__}: {error}")
     line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
     return 1
