@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,11 @@ def cache_dir() -> Path:
 
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
-    return private(_home("run") or platformdirs.user_runtime_path("eicctl"))
+    if home := _home("run"):
+        return private(home)
+    with warnings.catch_warnings():  # platformdirs warns where XDG_RUNTIME_DIR is not set
+        warnings.simplefilter("ignore")
+        return private(platformdirs.user_runtime_path("eicctl"))
 
 
 def config_file() -> Path:

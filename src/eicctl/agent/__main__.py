@@ -18,11 +18,13 @@ from eicctl.agent.server import Server
 from eicctl.agent.start import IDLE, READY
 from eicctl.errors import EicctlError
 from eicctl.tunnel.bind import bind_unix
+from eicctl.tunnel.descriptors import allow_many
 
 
 def main() -> None:
     """Run until the end."""
     place, ready = Place(sys.argv[1]), int(sys.argv[2])
+    allow_many()
     os.chdir("/")  # so that no folder is held that somebody wants to unmount
     try:
         hold = Hold(place)

@@ -106,14 +106,21 @@ def bug(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and (hint := _what_is_full(error)):
         about = f": {error.filename}" if error.filename else ""
         line(f"error: {error.strerror}{about}")
-        line(f"hint: {_FULL[error.errno]}")
+        line(f"hint: {hint}")
         return 1
     line(f"error: unexpected {type(error).__name__}: {error}")
     line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
     return 1
+
+
+def _what_is_full(error: OSError) -> str | None:
+    """Return what to do about an error of a machine that has no more of something, or None for any other error."""
+    if str(error.strerror).startswith("No usable temporary directory"):  # of Python's tempfile
+        return _ROOM
+    return _FULL.get(error.errno or 0)
 
 
 def broken_pipe() -> int:

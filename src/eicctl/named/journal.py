@@ -10,6 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from eicctl import settings
+from eicctl.errors import LocalError
 
 LARGEST = 2**18
 """Bytes after which a log begins anew; one older one is kept."""
@@ -30,10 +31,13 @@ class Journal:
         self._handlers: dict[str, logging.Handler] = {}
 
     def write(self, name: str, text: str) -> None:
-        """Add a line to the log of a tunnel."""
+        """Add a line to the log of a tunnel. What cannot be written is not: the tunnel goes on."""
         with self._lock:
             if name not in self._handlers:
-                self._handlers[name] = _handler(name)
+                try:
+                    self._handlers[name] = _handler(name)
+                except (OSError, LocalError):
+                    return
             handler = self._handlers[name]
         record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, " ".join(text.splitlines()), None, None)
         handler.handle(record)
@@ -80,9 +84,16 @@ def followed(name: str) -> Iterator[str]:
         file.close()
 
 
+class _Quiet(RotatingFileHandler):
+    """Does not say on stderr that it cannot write."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
+
+
 def _handler(name: str) -> logging.Handler:
     path = log_file(name)
     path.touch(mode=0o600)
-    handler = RotatingFileHandler(path, maxBytes=LARGEST, backupCount=1, encoding="utf-8")
+    handler = _Quiet(path, maxBytes=LARGEST, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     return handler

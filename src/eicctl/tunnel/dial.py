@@ -20,10 +20,11 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from eicctl.errors import EicctlError, NetworkError, ThrottledError, UsageError
+from eicctl.errors import EicctlError, LocalError, NetworkError, ThrottledError, UsageError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import failures, tls
 from eicctl.tunnel.connect import connect
+from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
@@ -183,9 +184,16 @@ class Dialer:
                 return link
 
     def _open_allowed(self) -> Link:
-        if self.max_tunnel_duration is not None or self.durations is None:
-            return self._open_once(self.max_tunnel_duration)
-        return self.durations.open(self._open_once)
+        try:
+            if self.max_tunnel_duration is not None or self.durations is None:
+                return self._open_once(self.max_tunnel_duration)
+            return self.durations.open(self._open_once)
+        except (OSError, EicctlError) as error:
+            if not out_of_descriptors(error):
+                raise
+            raise LocalError(
+                "this process has no file descriptors left", hint="ulimit -n says how many it may have", transient=True
+            ) from error
 
     def _caller(self) -> str:
         credentials = self.credentials()

@@ -54,7 +54,10 @@ class FileMemory:
         self._endpoint_id = endpoint_id
 
     def get(self) -> int | None:
-        path = memory_file()
+        try:
+            path = memory_file()
+        except LocalError:  # a home in which nothing can be written
+            return None
         if not path.exists():
             return None
         seconds = _read(path).get(self._key())
@@ -63,8 +66,8 @@ class FileMemory:
     def put(self, seconds: int | None) -> None:
         import json
 
-        path = memory_file()
         try:
+            path = memory_file()
             with files.locked(path):
                 known = _read(path)
                 known.pop(self._key(), None)
