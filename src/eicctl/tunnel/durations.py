@@ -46,10 +46,10 @@ class FileMemory:
 
     Args:
         caller: Stands for whose policy it is; only its hash is written.
-        endpoint_id: The endpoint.
+        endpoint_id: Tells the endpoint, which may be another one after some time.
     """
 
-    def __init__(self, caller: Callable[[], str], endpoint_id: str) -> None:
+    def __init__(self, caller: Callable[[], str], endpoint_id: Callable[[], str]) -> None:
         self._caller = caller
         self._endpoint_id = endpoint_id
 
@@ -81,7 +81,7 @@ class FileMemory:
     def _key(self) -> str:
         import hashlib
 
-        return f"{hashlib.sha256(self._caller().encode()).hexdigest()[:24]} {self._endpoint_id}"
+        return f"{hashlib.sha256(self._caller().encode()).hexdigest()[:24]} {self._endpoint_id()}"
 
 
 def memory_file() -> Path:
