@@ -30,7 +30,10 @@ def running(*words: str, before: Before | None = None, **more: Any) -> Iterator[
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGCONT)
             process.kill()
-        process.communicate()
+        process.wait()
+        for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def run(*words: str, before: Before | None = None, **more: Any) -> subprocess.CompletedProcess[bytes]:
