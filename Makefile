@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench docs lock clean
+.PHONY: help demo test check format bench docs picture lock clean
 help:
-	@echo "make demo | test | check | format | bench | docs | lock | clean"
+	@echo "make demo | test | check | format | bench | docs | picture | lock | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -22,6 +22,7 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_docs.py
+	$(BIN)/python scripts/make_docs.py --check
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .
@@ -32,6 +33,10 @@ bench: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/make_docs.py
+
+# The picture in the README, from a real run.
+picture: $(VENV)/.ready
+	$(BIN)/python scripts/make_picture.py
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \

@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.crowd import crowds, stalls
+from benchmarks.many import PLACES
 from benchmarks.process import Measures, cpu_seconds, repeat, resident
-from benchmarks.world import TRANSFER, Client, connect, free_port, world
+from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
 GROUPS = ("stdio", "listen", "trips", "bulk", "crowd", "stall", "help", "login")
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -53,16 +54,16 @@ def stdio(words: list[str], env: dict[str, str]) -> Measures:
 
 
 @contextmanager
-def running(client: Client, env: dict[str, str]) -> Iterator[tuple[int, int, float]]:
-    """A listener of a client: its port, its process, and the ms that it took to listen."""
-    port = free_port()
+def running(client: Client, env: dict[str, str], count: int = 1) -> Iterator[tuple[int, int, float]]:
+    """A listener of a client: its first port of so many, its process, and the ms that it took to listen."""
+    port = free_ports(count)
     started = time.perf_counter()
-    words = [word.format(port=port) for word in client.listen]
+    words = [word.format(port=port, count=count) for word in (client.many if count > 1 else client.listen)]
     process = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port)).close()
+                socket.create_connection(("127.0.0.1", port + count - 1)).close()
                 break
             except ConnectionRefusedError:
                 if process.poll() is not None or time.perf_counter() - started > 30:
@@ -91,8 +92,9 @@ def listener(client: Client, env: dict[str, str], chosen: argparse.Namespace) ->
         if "stall" in only:
             found |= stalls(port, pid)
     if "crowd" in only:
-        with running(client, env) as (port, pid, _):
-            found |= crowds(port, pid, chosen.crowds)
+        count = -(-max(chosen.crowds) // PLACES) if client.many else 1
+        with running(client, env, count) as (port, pid, _):
+            found |= crowds(range(port, port + count), pid, chosen.crowds)
     return found
 
 

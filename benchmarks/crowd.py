@@ -7,6 +7,7 @@ import resource
 import socket
 import statistics
 import time
+from collections.abc import Sequence
 
 from benchmarks.process import Measures, repeat, resident
 from benchmarks.world import connect
@@ -15,8 +16,11 @@ STALL = 2.0
 """Seconds for which a side does not read."""
 
 
-def crowds(port: int, pid: int, sizes: list[int]) -> Measures:
-    """Time to open so many connections and to hear from each target, and the client's memory for each."""
+def crowds(ports: Sequence[int], pid: int, sizes: list[int]) -> Measures:
+    """Time to open so many connections and to hear from each target, and the client's memory for each.
+
+    Several ports take turns.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     found: Measures = {}
@@ -24,8 +28,9 @@ def crowds(port: int, pid: int, sizes: list[int]) -> Measures:
         with contextlib.ExitStack() as cleanup:
             before, started = resident(pid), time.perf_counter()
             clients = []
-            for _ in range(size):
-                client = cleanup.enter_context(socket.create_connection(("127.0.0.1", port), timeout=120))
+            for number in range(size):
+                address = ("127.0.0.1", ports[number % len(ports)])
+                client = cleanup.enter_context(socket.create_connection(address, timeout=120))
                 client.sendall(b"e")
                 clients.append(client)
             for client in clients:

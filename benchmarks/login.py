@@ -90,6 +90,7 @@ def world(folder: Path) -> Iterator[dict[str, str]]:
     env |= {"EICCTL_HOME": str(folder), "HOME": str(folder), "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], env)
     (folder / "world.toml").write_text(WORLD.format(key=Path(f"{key}.pub").read_text().strip()))
+    env["EICCTL_AGENT"] = "on"
     up = [EICCTL, "local", "up", "--detach", "--sshd", "--transition", "0", "--world", str(folder / "world.toml")]
     run(up, env)
     for line in run([EICCTL, "local", "env"], env).splitlines():

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import certificate
@@ -24,11 +24,16 @@ TRANSFER = 2**29
 
 @dataclass(frozen=True)
 class Client:
-    """A tunnel client as command lines. `{port}` is the local port to listen on."""
+    """A tunnel client as command lines. `{port}` is the local port to listen on.
+
+    `many` listens on `{count}` ports from `{port}` on, for as many endpoints; where it is empty, `listen` takes any
+    number of connections.
+    """
 
     name: str
     listen: list[str]
     stdio: list[str]
+    many: list[str] = field(default_factory=list)
 
 
 def serve_target(listener: socket.socket) -> None:
@@ -105,6 +110,7 @@ def clients(endpoint: str) -> list[Client]:
             "eicctl",
             [eicctl, "tunnel", *full, "--remote-port", "22", "--local-port", "{port}", "--no-check"],
             [eicctl, "proxy", *full],
+            [sys.executable, "-m", "benchmarks.many", endpoint, "{port}", "{count}"],
         ),
     ]
     aws = shutil.which("aws")
@@ -112,6 +118,16 @@ def clients(endpoint: str) -> list[Client]:
         base = [aws, "ec2-instance-connect", "open-tunnel", *full, "--remote-port", "22"]
         found.append(Client("AWS CLI v2", [*base, "--local-port", "{port}"], base))
     return found
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row on which nobody listens now."""
+    while True:
+        first = free_port()
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 def free_port() -> int:

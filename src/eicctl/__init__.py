@@ -1,16 +1,15 @@
 """Reach machines in private AWS subnets through EC2 Instance Connect Endpoint (EICE).
 
-For programs: `open_tunnel` gives a local port, `connect` a connected socket; docs/library.md shows both. Everything is
-loaded when it is first used.
+For programs: `open_tunnel` gives a local port, `connect` a connected socket; docs/how-to/library.md shows both.
+Everything is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
     from eicctl.aws.session import Session
     from eicctl.errors import (
         AccessError,

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from eicctl.agent.words import Words
+    from eicctl.aws.session import Session
+    from eicctl.errors import EicctlError
+    from eicctl.model import Target
 
 
 def main() -> NoReturn:
@@ -11,11 +20,54 @@ def main() -> NoReturn:
 
     open_closed()
     try:
-        from eicctl.cli import main as run
-    except KeyboardInterrupt:  # Ctrl-C while the first modules are loaded
-        raise SystemExit(130) from None
+        code = _run()
+    except KeyboardInterrupt:  # while the first modules were loaded
+        code = 130
+    raise SystemExit(code)
 
-    raise SystemExit(run())
+
+def _run() -> int:
+    if sys.argv[1:2] == ["proxy"]:
+        from eicctl.quick.words import read
+
+        if words := read(sys.argv[2:]):
+            return _proxy(words)
+    if sys.argv[1:2] == ["ssh"]:
+        from eicctl.quick.login import ask_early
+
+        ask_early(sys.argv[2:])
+    from eicctl.cli import main as run
+
+    return run()
+
+
+def _proxy(words: Words) -> int:
+    """`eicctl proxy` without Click."""
+    from eicctl import logs
+    from eicctl.quick.proxy import run
+
+    try:
+        code = run(words, _Teller())
+    except BaseException as error:
+        from eicctl.cli import explained
+
+        code = explained(error)
+    logs.ended(code)
+    return code
+
+
+class _Teller:
+    """Loads the command line when there is something to tell."""
+
+    def line(self, text: str) -> None:
+        from eicctl.cli.proxy import TELLER
+
+        TELLER.line(text)
+
+    def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
+        from eicctl.cli.proxy import TELLER
+
+        return TELLER.failure(error, session, target)
 
 
 if __name__ == "__main__":

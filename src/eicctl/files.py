@@ -49,10 +49,14 @@ def read_text(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold a lock that other processes of eicctl wait for: that of `path`, in a file beside it.
 
     It ends with the process, however that ends. Where the platform has no flock(2), there is none.
+
+    Args:
+        path: The file.
+        wait: Whether to wait for who holds the lock. Without, the context gives False where somebody does.
 
     Raises:
         LocalError: The file of the lock cannot be opened.
@@ -60,14 +64,18 @@ def locked(path: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield True
         return
     try:
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise LocalError(f"cannot lock {path}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +30,12 @@ def cache_dir() -> Path:
 
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
-    if home := _home("run"):
-        return private(home)
-    with warnings.catch_warnings():  # platformdirs warns where XDG_RUNTIME_DIR is not set
+    import warnings
+
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it is below /tmp, which `private` makes safe; users need no warning of that.
         warnings.simplefilter("ignore")
-        return private(platformdirs.user_runtime_path("eicctl"))
+        return private(_home("run") or platformdirs.user_runtime_path("eicctl"))
 
 
 def config_file() -> Path:
@@ -52,12 +52,16 @@ class Config:
         os_users: OS users by a pattern of the instance's name or ID (`web-*`); the first that fits counts.
         host_key_check: How host keys are checked; empty for the usual way.
         diagnose: Whether to look for the likely cause of a target that cannot be reached.
+        agent: Whether commands may start a background process that makes the next ones faster.
+        log_file: The file to which every command logs; empty for none.
     """
 
     os_user: str = ""
     os_users: Mapping[str, str] = field(default_factory=dict)
     host_key_check: str = ""
     diagnose: bool = True
+    agent: bool = True
+    log_file: str = ""
 
     def user_for(self, *names: str) -> str:
         """Return the OS user for an instance of these names, or an empty string."""
@@ -91,14 +95,18 @@ def config() -> Config:
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    hint = "its keys are os_user, [os_users], host_key_check, diagnose and [tunnel.NAME]"
+    hint = "its keys are os_user, [os_users], host_key_check, diagnose, agent, log_file and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
         raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
     if key == "os_users":
         good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
         wanted = 'a table of names: "web-*" = "deploy"'
-    elif key == "diagnose":
+    elif key in ("diagnose", "agent"):
         good, wanted = isinstance(value, bool), "true or false"
+    elif key == "log_file":
+        # Commands run in many folders, and the background process in none of them.
+        good = isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute())
+        wanted = "an absolute path, or one that begins with ~"
     else:
         good = isinstance(value, str)
         wanted = "a text"

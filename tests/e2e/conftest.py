@@ -32,6 +32,7 @@ def clean_env(folder: Path) -> Env:
     return env | {
         "HOME": str(folder),
         "EICCTL_HOME": str(folder / "eicctl"),
+        "EICCTL_AGENT": "off",
         "AWS_CONFIG_FILE": str(folder / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
         "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}",

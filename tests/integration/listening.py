@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from eicctl.errors import EicctlError
 from eicctl.tunnel.bind import bind_tcp
-from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.slots import LIMIT, slots_of
 

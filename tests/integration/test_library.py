@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 Serve = Callable[["Handler"], "Service"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "library.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (DOCS / "how-to" / "library.md", DOCS / "reference" / "library.md")
+BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
 
 
 def echo(client: socket.socket) -> None:
@@ -48,7 +49,7 @@ def nothing_stays() -> Iterator[None]:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split("\n")[0] + f" {n}" for n, block in enumerate(BLOCKS)])
 def test_the_pages_examples(emulator: Emulator, endpoint: object, block: str) -> None:
-    exec(compile(block, str(PAGE), "exec"), {"__name__": "example"})
+    exec(compile(block, "library.md", "exec"), {"__name__": "example"})
 
 
 def test_the_page_has_examples() -> None:

@@ -1,4 +1,4 @@
-"""docs/emulator.md tells all that the emulator takes, and its example is good."""
+"""docs/reference/local-aws.md tells all that the emulator takes, and its example is good."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eicctl.emulator import control_api, faults
 from eicctl.emulator.control import schema
 from eicctl.emulator.state import Behaviour
 
-PAGE = Path(__file__).parents[2].joinpath("docs", "emulator.md").read_text(encoding="utf-8")
+PAGE = Path(__file__).parents[2].joinpath("docs", "reference", "local-aws.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> str:
@@ -24,7 +24,7 @@ def section(title: str) -> str:
 
 def test_the_example_world_can_be_read() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    world = schema.WorldReader("docs/emulator.md").read(tomllib.loads(example))
+    world = schema.WorldReader("docs/reference/local-aws.md").read(tomllib.loads(example))
     (vpc,) = world.vpcs
     assert vpc.instances[0].count == 3
     assert vpc.databases[0].forward == "localhost:5432"

@@ -7,7 +7,7 @@ import pytest
 from eicctl.errors import UsageError
 from eicctl.ssh.arguments import SCP, SFTP, SSH, Destination, Grammar, parse_destination, parse_place, split
 
-OWN = {"--os-user": True, "--no-send-key": False}
+OWN = {"--os-user": True, "--no-send-key": False, "--instance-id": True, "--private-ip-address": True}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ OWN = {"--os-user": True, "--no-send-key": False}
         ("--os-user=ann web-1 -- --help", "--os-user=ann", [], "web-1", "--help"),
         ("-o ProxyJump=a web-1", "", [("o", "ProxyJump=a")], "web-1", ""),
         ("-- web-1 ls", "", [], "web-1", "ls"),
+        ("--instance-id i-1 -- uname -s", "--instance-id i-1", [], "", "uname -s"),
+        ("--private-ip-address=10.0.1.10 -v -- ls", "--private-ip-address=10.0.1.10", [("v", None)], "", "ls"),
     ],
 )
 def test_split(line: str, ours: str, options: list[tuple[str, str | None]], destination: str, command: str) -> None:

@@ -6,17 +6,18 @@ NAME is the fingerprint of its environment, and READY a descriptor to which it w
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
-from logging.handlers import RotatingFileHandler
+import threading
 
 from eicctl.agent.hold import Hold
 from eicctl.agent.place import Place
 from eicctl.agent.server import Server
 from eicctl.agent.start import IDLE, READY
+from eicctl.aws.session import preload
 from eicctl.errors import EicctlError
+from eicctl.logs.start import background
 from eicctl.tunnel.bind import bind_unix
 from eicctl.tunnel.descriptors import allow_many
 
@@ -28,7 +29,7 @@ def main() -> None:
     os.chdir("/")  # so that no folder is held that somebody wants to unmount
     try:
         hold = Hold(place)
-        _log_to(place)
+        background(place.log)
         listening = bind_unix(place.socket)
         place.write_record([], os.getpid())
     except EicctlError as error:
@@ -41,6 +42,7 @@ def main() -> None:
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         os.write(ready, READY)
         os.close(ready)
+        threading.Thread(target=preload, daemon=True).start()
         await server.serve()
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -48,14 +50,6 @@ def main() -> None:
         runner.run(serve())
     place.forget()
     hold.release()
-
-
-def _log_to(place: Place) -> None:
-    handler = RotatingFileHandler(place.log, maxBytes=2**18, backupCount=1, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"))
-    root = logging.getLogger("eicctl")
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

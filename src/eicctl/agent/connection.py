@@ -23,6 +23,7 @@ class Connection:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
+        self._sending = asyncio.Lock()
         self.descriptors: list[int] = []
 
     async def receive(self) -> wire.Message | None:
@@ -40,7 +41,8 @@ class Connection:
 
     async def send(self, message: wire.Message) -> None:
         """Send a message."""
-        await self._loop.sock_sendall(self._sock, wire.encode(message))
+        async with self._sending:
+            await self._loop.sock_sendall(self._sock, wire.encode(message))
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eicctl import files, settings
-
-_LONGEST = 100
-"""Most bytes in the path of a Unix socket: 107 on Linux, 103 on macOS."""
-
-_PREFIX = "agent-"
+from eicctl.agent.where import LONGEST, PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +28,8 @@ class Place:
     @property
     def socket(self) -> Path:
         """Where it listens."""
-        path = _folder() / f"{_PREFIX}{self.name}.sock"
-        if len(os.fsencode(path)) <= _LONGEST:
+        path = _folder() / f"{PREFIX}{self.name}.sock"
+        if len(os.fsencode(path)) <= LONGEST:
             return path
         short = blake2b(os.fsencode(path.parent), digest_size=6).hexdigest()
         return settings.private(Path(tempfile.gettempdir()) / f"eicctl-{short}") / path.name
@@ -41,12 +37,12 @@ class Place:
     @property
     def lock(self) -> Path:
         """Locked by the process as long as it lives."""
-        return _folder() / f"{_PREFIX}{self.name}.lock"
+        return _folder() / f"{PREFIX}{self.name}.lock"
 
     @property
     def record(self) -> Path:
         """What it holds, for the case that it is killed."""
-        return _folder() / f"{_PREFIX}{self.name}.json"
+        return _folder() / f"{PREFIX}{self.name}.json"
 
     @property
     def log(self) -> Path:
@@ -74,7 +70,7 @@ class Place:
 
 def places() -> list[Place]:
     """Return the places in which a background process is, or was."""
-    names = {path.stem.removeprefix(_PREFIX) for path in _folder().glob(f"{_PREFIX}*.lock")}
+    names = {path.stem.removeprefix(PREFIX) for path in _folder().glob(f"{PREFIX}*.lock")}
     return [Place(name) for name in sorted(names)]
 
 

@@ -7,18 +7,25 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from eicctl import __version__
 from eicctl.agent import wire
+from eicctl.agent.asked import session_for
+from eicctl.agent.carry import carry
 from eicctl.agent.connection import Connection
+from eicctl.agent.login import LoginErrand
 from eicctl.agent.peer import user_of
 from eicctl.agent.place import Place
+from eicctl.aws.sessions import Sessions
 from eicctl.errors import EicctlError
 from eicctl.named.definition import Definition
 from eicctl.named.journal import Journal
 from eicctl.named.keeper import Keeper
 from eicctl.named.meter import SHORTEST, Meter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
@@ -26,9 +33,12 @@ SETTLE_TIMEOUT = 45.0
 CHECKED_EVERY = 30.0
 """Seconds between two looks whether the process is still of any use."""
 
+ERRANDS = ("carry", "login")
+"""Requests of clients that wait for the end of their connection."""
+
 _log = logging.getLogger(__name__)
 
-Handler = Callable[[wire.Message], Awaitable[wire.Message]]
+Handler: TypeAlias = "Callable[[wire.Message], Awaitable[wire.Message]]"
 
 
 class Server:
@@ -52,6 +62,7 @@ class Server:
         self._clients: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._inode = _inode(place)
+        self._sessions = Sessions()
         self._handlers: dict[str, Handler] = {"open": self._open, "status": self._status, "close": self._close}
 
     async def serve(self) -> None:
@@ -90,6 +101,9 @@ class Server:
                 return
             while (message := await connection.receive()) is not None:
                 self._last_use = time.monotonic()
+                if message.get("Do") in ERRANDS and _same_version(message):
+                    await self._run_errand(connection, message)
+                    return
                 await connection.send(await self._handled(message))
                 self._last_use = time.monotonic()
         except (wire.WireError, OSError) as error:
@@ -106,7 +120,7 @@ class Server:
         if verb == "end":
             self._loop.call_later(0.05, self.stop)
             return {**about, "Ok": True}
-        if message.get("Version") != __version__ or message.get("Protocol") != wire.PROTOCOL:
+        if not _same_version(message):
             if not len(self._keeper):
                 self._loop.call_later(0.05, self.stop)  # nothing is lost, and the client's own version can take over
             return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._keeper)}
@@ -121,6 +135,21 @@ class Server:
             _log.exception("a request failed")
             failure = {"Error": f"unexpected {type(error).__name__}: {error}", "Hint": None, "ExitCode": 1}
         return {**about, "Ok": False, **failure}
+
+    async def _run_errand(self, connection: Connection, message: wire.Message) -> None:
+        """Do what a client waits for; its connection is over then."""
+        try:
+            words = message["Words"]
+            session = session_for(words, self._sessions)
+            if message["Do"] == "carry":
+                await carry(connection, words, session)
+            else:
+                await LoginErrand(connection, words, str(message.get("OsUser") or ""), session).run()
+        except (wire.WireError, OSError):
+            raise
+        except Exception:  # the client sees the end of its connection, and does what is left to do
+            _log.exception("a connection failed")
+        self._last_use = time.monotonic()
 
     async def _open(self, message: wire.Message) -> wire.Message:
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
@@ -161,6 +190,10 @@ class Server:
             elif _inode(self._place) != self._inode:
                 _log.warning("%s is gone or another's; ending", self._place.socket)
                 self.stop()
+
+
+def _same_version(message: wire.Message) -> bool:
+    return message.get("Version") == __version__ and message.get("Protocol") == wire.PROTOCOL
 
 
 def _inode(place: Place) -> int | None:

@@ -34,16 +34,20 @@ def here() -> Place:
     return Place(surroundings.fingerprint())
 
 
-def start(place: Place) -> None:
+def start(place: Place, *, wait: bool = True) -> None:
     """Start the process of a place and return when it listens; if one listens already, nothing is done.
+
+    Args:
+        place: Its files.
+        wait: Whether to wait for another command that is starting it now, rather than leave it to that.
 
     Raises:
         LocalError: It does not start.
     """
     from eicctl.agent.client import answers
 
-    with files.locked(place.lock.with_suffix(".start")):
-        if not answers(place):
+    with files.locked(place.lock.with_suffix(".start"), wait=wait) as taken:
+        if taken and not answers(place):
             _spawn(place)
 
 

@@ -7,11 +7,17 @@ variables have background processes of their own: no command gets a tunnel with 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from hashlib import blake2b
+
+from eicctl import logs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NAMES = frozenset({"HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _STARTS = ("AWS_", "EICCTL_")
+_NOT = frozenset({"EICCTL_AGENT", logs.VARIABLE})
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -52,6 +58,8 @@ def region(environ: Mapping[str, str] | None = None) -> str:
 
 
 def _matters(name: str) -> bool:
+    if name in _NOT:
+        return False
     return name in _NAMES or name.startswith(_STARTS) or name.lower() in _PROXIES
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
+    from typing import Any
+
+    Message = dict[str, Any]
 
 LONGEST = 2**20
 """Most bytes in a message."""
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Changes when a message changes its meaning."""
 
 _HEAD = struct.Struct(">I")
-
-Message = dict[str, Any]
 
 
 class WireError(Exception):

@@ -6,6 +6,7 @@ import os
 import re
 
 from eicctl.errors import DeniedError, UsageError
+from eicctl.logs.redact import register
 
 
 def ask(prompt: str) -> str:
@@ -32,7 +33,9 @@ def ask(prompt: str) -> str:
 
 def ask_checked(prompt: str) -> str:
     """Ask, and refuse what cannot be a code."""
-    return checked_code(ask(prompt))
+    code = checked_code(ask(prompt))
+    register(code)
+    return code
 
 
 def checked_code(text: str) -> str:

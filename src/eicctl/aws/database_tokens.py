@@ -15,6 +15,7 @@ from eicctl import files
 from eicctl.aws.failures import translated
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
+from eicctl.logs.redact import register
 
 RENEWED_EVERY = 600.0
 """Seconds after which a token in a file is replaced: well before its 15 minutes are over."""
@@ -33,6 +34,7 @@ def auth_token(session: Session, host: str, port: int, user: str) -> str:
         token: str = session.client("rds").generate_db_auth_token(
             DBHostname=host, Port=port, DBUsername=user, Region=session.region
         )
+    register(token)
     return token
 
 

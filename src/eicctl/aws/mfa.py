@@ -11,6 +11,7 @@ from eicctl.aws.failures import translated
 from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_writable, store
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
+from eicctl.logs.redact import register
 
 DURATIONS = range(900, 129_601)
 """Seconds that a session may last (eice-facts.md, MFA sessions)."""
@@ -58,6 +59,7 @@ def login(
     check_writable()
     device = serial or str(settings.get("mfa_serial") or "") or _device(session)
     digits = checked_code(code(device))
+    register(digits)
     made = _open(sts, device, digits, duration)
     kept = {name: str(settings[name]) for name in SETTINGS if isinstance(settings.get(name), str)}
     kept.setdefault("region", session.region)
@@ -109,4 +111,5 @@ def _open(sts: Any, device: str, code: str, duration: int | None) -> NewSession:
     lasting = {} if duration is None else {"DurationSeconds": duration}
     with translated("open an MFA session"):
         keys = sts.get_session_token(SerialNumber=device, TokenCode=code, **lasting)["Credentials"]
+    register(keys["SecretAccessKey"], keys["SessionToken"])
     return NewSession(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], keys["Expiration"])

@@ -25,7 +25,9 @@ LIFETIME = 300.0
 """Seconds for which a target is remembered."""
 
 _MOST = 200
-_VARIABLES = ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")
+_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +70,11 @@ class RememberedTargets:
 
     def _key(self, request: TargetRequest) -> str:
         session = self._session
-        who = [session.profile, session.given_region, session.fips, session.credentials().access_key_id]
-        where = [os.environ.get(name) for name in _VARIABLES]
+        # The same whether an option or the environment says it: the background process is told by options.
+        profile = session.profile or next(filter(None, map(os.environ.get, _PROFILES)), None)
+        region = session.given_region or next(filter(None, map(os.environ.get, _REGIONS)), None)
+        who = [profile, region, session.fips, session.credentials().access_key_id]
+        where = [os.environ.get(name) for name in _ENDPOINTS]
         words = json.dumps([who, where, configuration_signature(), asdict(request)])
         return hashlib.sha256(words.encode()).hexdigest()
 

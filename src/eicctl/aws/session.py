@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eicctl import __version__
+from eicctl.aws.calls import watch
 from eicctl.aws.failures import translated
 from eicctl.errors import CredentialsError, UsageError
+from eicctl.logs.redact import register
 from eicctl.model import Credentials
 
 if TYPE_CHECKING:
@@ -159,6 +161,7 @@ class Session:
             frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
                 raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
+            register(frozen.secret_key, frozen.token)
             expires = getattr(keys, "_expiry_time", None)
             return Credentials(
                 frozen.access_key,
@@ -176,7 +179,9 @@ class Session:
         key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
         if self.profile or not key or not secret or os.environ.get("AWS_CREDENTIAL_EXPIRATION"):
             return None
-        return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+        token = os.environ.get("AWS_SESSION_TOKEN") or None
+        register(secret, token)
+        return Credentials(key, secret, token)
 
     def _configuration(self) -> botocore.session.Session:
         """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
@@ -238,7 +243,9 @@ class Session:
             use_fips_endpoint=self.fips or None,
         ).merge(more or Config())
         with translated(f"use the service {service}"):
-            return self._session().client(service, region_name=region, config=config, verify=self.ca_bundle)  # type: ignore[call-overload]
+            client = self._session().client(service, region_name=region, config=config, verify=self.ca_bundle)  # type: ignore[call-overload]
+        watch(client)
+        return client
 
     def _configured(self) -> bool:
         return any(path.exists() for path in _files())
@@ -280,3 +287,8 @@ def configuration_signature() -> tuple[object, ...]:
         else:
             seen.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(seen)
+
+
+def preload() -> None:
+    """Load what the first call of AWS will need, before somebody waits for it."""
+    import boto3  # noqa: F401

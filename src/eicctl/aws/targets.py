@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +27,8 @@ from eicctl.aws.told import (
 )
 from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
 from eicctl.model import Endpoint, Instance, Target, TargetRequest
+
+_log = logging.getLogger(__name__)
 
 _CONNECTABLE = ("running", "pending", "stopping")
 
@@ -68,8 +72,19 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
     if not (request.words or request.instance_id or request.private_ip_address):
         raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
     request = with_address(request, resolver)
+    started = time.monotonic()
     found, endpoints = both(lambda: find(session, request, resolver), lambda: endpoints_for(session, request))
-    return joined(session, request, found, endpoints)
+    target = joined(session, request, found, endpoints)
+    _log.debug(
+        "resolved %s in %.0f ms: %s, %s port %d, through %s",
+        request.words or request.instance_id or request.private_ip_address,
+        1000 * (time.monotonic() - started),
+        target.instance_id or "no known instance",
+        target.address,
+        target.remote_port,
+        target.endpoint_id,
+    )
+    return target
 
 
 def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | None:

@@ -6,9 +6,10 @@ import sys
 
 import click
 
-from eicctl import errors
+from eicctl import __version__, errors
 from eicctl.cli import report
 from eicctl.cli.lazy import LazyGroup
+from eicctl.logs import configure, ended
 
 COMMANDS = {
     "create-endpoint": "Create an endpoint, with the security group that it needs.",
@@ -37,6 +38,7 @@ COMMANDS = {
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
+    "version": "Show the versions, folders and surroundings that a bug report needs.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""
@@ -53,9 +55,20 @@ COMMANDS = {
 @click.option("--region", metavar="REGION", help="AWS region, for any command.")
 @click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and log what happens, on stderr.")
-@click.version_option(package_name="eicctl")
+@click.option(
+    "--log-file", metavar="FILE", help="Log what happens to a file; default: log_file of config.toml, or none."
+)
+@click.version_option(__version__)
 @click.pass_context
-def eicctl(ctx: click.Context, profile: str | None, region: str | None, ca_bundle: str | None, debug: bool) -> None:
+def eicctl(
+    ctx: click.Context,
+    *,
+    profile: str | None,
+    region: str | None,
+    ca_bundle: str | None,
+    debug: bool,
+    log_file: str | None,
+) -> None:
     """Reach machines in private AWS subnets through EC2 Instance Connect Endpoint.
 
     \b
@@ -67,28 +80,41 @@ def eicctl(ctx: click.Context, profile: str | None, region: str | None, ca_bundl
     given = {"profile": profile, "region": region, "ca_bundle": ca_bundle, "debug": debug or None}
     defaults = {name: value for name, value in given.items() if value is not None}
     ctx.default_map = {command: dict(defaults) for command in COMMANDS}
-    report.set_debug(debug)
+    configure(debug=debug, log_file=log_file, command=ctx.invoked_subcommand or "")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the process's exit code; errors are printed on stderr."""
+    code = _run(argv)
+    ended(code)
+    return code
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
-    except click.ClickException as error:
+    except BaseException as error:
+        return explained(error)
+    return code if isinstance(code, int) else 0
+
+
+def explained(error: BaseException) -> int:
+    """Tell on stderr why a command has ended, and return the process's exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except errors.EicctlError as error:
+    if isinstance(error, errors.EicctlError):
         return report.failure(error)
-    except (KeyboardInterrupt, click.Abort):
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
         report.line("interrupted")
         return errors.INTERRUPTED
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         return report.broken_pipe()
-    except Exception as error:
+    if isinstance(error, Exception):
         return report.bug(error)
-    return code if isinstance(code, int) else 0
+    raise error
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.ssh.forwarding import Observer
     from eicctl.ssh.in_process import LoginRequest
-    from eicctl.tunnel.channel import Ending
+    from eicctl.tunnel.ending import Ending
 
 
 @dataclass(frozen=True)

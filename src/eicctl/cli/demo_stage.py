@@ -40,6 +40,7 @@ class Stage:
         self.env = {name: value for name, value in os.environ.items() if not name.upper().startswith("AWS_")}
         self.env |= {
             "EICCTL_HOME": str(self.folder),
+            "EICCTL_AGENT": "off",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "NO_PROXY": "localhost,127.0.0.1",

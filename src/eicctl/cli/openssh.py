@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from eicctl import logs
 from eicctl.cli import options, report
 from eicctl.errors import RefusedError, UnreachableError, UsageError
 from eicctl.model import TargetRequest
 from eicctl.ssh.arguments import Arguments, Grammar, split
 
 if TYPE_CHECKING:
+    from eicctl.agent.lent_login import LentTunnel
     from eicctl.aws.session import Session
+    from eicctl.model import Target
     from eicctl.ssh.command import Access, Wiring
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import Key
     from eicctl.ssh.login import Login
     from eicctl.ssh.openssh import Outcome
+    from eicctl.ssh.os_user import OsUser
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -73,6 +78,7 @@ class Wish:
     endpoint_id: str
     endpoint_dns_name: str
     wait: float | None
+    no_agent: bool
 
     @property
     def pushes(self) -> bool:
@@ -140,22 +146,55 @@ class Wish:
             user: The user of its own words, or an empty string.
             key: Gives the key to push; None for none.
         """
+        if lent := self._lent(request, user):
+            from eicctl.agent.lent_login import LentLogin
+            from eicctl.cli.diagnosis import remember
+
+            remember(self.session, lent.target)
+            self._look_at(lent.target, lent.user)
+            pushed = key() if key else None
+            duration = self.max_tunnel_duration
+            return LentLogin(self.session, lent.target, lent.user, pushed, self.host_key_check, duration, lent=lent)
         from eicctl.cli.target import resolve_target
         from eicctl.ssh.login import Login
         from eicctl.ssh.os_user import choose
 
         wait = None if self.print_command else self.wait
         target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
+        who = choose(self.session, target, self.words.user or self.os_user or user)
+        self._look_at(target, who)
+        pushed = key() if key else None
+        if not self.no_agent and not self.print_command:
+            from eicctl.agent.soon import start_soon
+
+            start_soon()
+        return Login(self.session, target, who, pushed, self.host_key_check, self.max_tunnel_duration)
+
+    def _lent(self, request: TargetRequest, user: str) -> LentTunnel | None:
+        """Have the login prepared by the background process; None where this process is to do it."""
+        from eicctl.agent.lend import ask_for_login, drop_early
+        from eicctl.agent.words import words_of
+        from eicctl.ssh import doors
+
+        # What happens in another process is not in the log of this one.
+        if self.no_agent or self.print_command or self.wait or logs.on() or not doors.available():
+            drop_early()
+            return None
+        words = words_of(self.session, request, self.max_tunnel_duration, check=self.host_key_check)
+        if not (sock := ask_for_login(words, self.words.user or self.os_user or user)):
+            return None
+        from eicctl.agent.lent_login import begun  # while the tunnel is opened
+
+        return begun(sock)
+
+    def _look_at(self, target: Target, who: OsUser) -> None:
         if target.platform == "windows":
             raise UsageError(
                 f"{target.label} runs Windows",
                 hint=f"eicctl tunnel {target.label} --remote-port 3389, and an RDP client",
             )
-        who = choose(self.session, target, self.words.user or self.os_user or user)
         if who.note:
             report.line(who.note)
-        pushed = key() if key else None
-        return Login(self.session, target, who, pushed, self.host_key_check, self.max_tunnel_duration)
 
 
 def login_options(function: Command) -> Command:
@@ -175,6 +214,7 @@ def login_options(function: Command) -> Command:
         instance_connect_endpoint_id: str | None,
         instance_connect_endpoint_dns_name: str | None,
         wait: float | None,
+        no_agent: bool,
         **rest: Any,
     ) -> Any:
         from eicctl.ssh.host_keys import configured_check
@@ -192,8 +232,14 @@ def login_options(function: Command) -> Command:
             instance_connect_endpoint_id or "",
             instance_connect_endpoint_dns_name or "",
             wait,
+            no_agent,
         )
-        return function(*args, wish=wish, **rest)
+        if not no_agent:
+            from eicctl.ssh.doors import NotCarriedError
+
+            with contextlib.suppress(NotCarriedError):
+                return function(*args, wish=wish, **rest)
+        return function(*args, wish=replace(wish, no_agent=True), **rest)
 
     decorated: Any = wrapper
     for option in reversed(
@@ -217,6 +263,7 @@ def login_options(function: Command) -> Command:
                 "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
             ),
             options.wait_option,
+            options.agent_option,
             options.endpoint_settings,
             options.tunnel_options,
             options.with_session,

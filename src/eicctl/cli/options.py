@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from eicctl.cli import report
+from eicctl import logs
 from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 
 if TYPE_CHECKING:
@@ -26,20 +26,42 @@ def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comma
     return apply
 
 
-def _debug(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    report.set_debug(value)
+def _debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        logs.configure(debug=True, command=_path(ctx))
 
 
-wire_options = _all(
-    click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."),
-    click.option("--fips", is_flag=True, help="Use FIPS endpoints, of AWS and of EICE."),
+def _log_file(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value:
+        logs.configure(log_file=value, command=_path(ctx))
+
+
+def _path(ctx: click.Context) -> str:
+    return ctx.command_path.removeprefix("eicctl ")
+
+
+log_options = _all(
     click.option(
         "--debug",
         is_flag=True,
         expose_value=False,
         callback=_debug,
-        help="Show tracebacks and log what happens.",
+        help="Show tracebacks and log what happens, on stderr.",
     ),
+    click.option(
+        "--log-file",
+        metavar="FILE",
+        expose_value=False,
+        callback=_log_file,
+        help="Log what happens to a file; default: log_file of config.toml, or none.",
+    ),
+)
+"""Where to log. The command takes nothing."""
+
+wire_options = _all(
+    click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."),
+    click.option("--fips", is_flag=True, help="Use FIPS endpoints, of AWS and of EICE."),
+    log_options,
 )
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
 
@@ -76,6 +98,11 @@ queue_option = click.option(
     help="How long a connection waits for a place at the endpoint.",
 )
 """How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
+
+agent_option = click.option(
+    "--no-agent", is_flag=True, help="Do it in this process: neither use nor start the background process."
+)
+"""Whether to do without the background process. The command takes `no_agent`."""
 
 WAIT = 300.0
 """Seconds for which `--wait` alone waits."""

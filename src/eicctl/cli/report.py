@@ -6,15 +6,13 @@ import contextlib
 import errno
 import os
 import sys
-import unicodedata
 from typing import TYPE_CHECKING
 
-from eicctl import errors
+from eicctl import errors, logs
+from eicctl.logs.shown import printable as printable  # noqa: PLC0414 - commands have it from here
 
 if TYPE_CHECKING:
     from eicctl.doctor.quick import Likely
-
-_debug = False
 
 _ROOM = "make room where eicctl writes, or write elsewhere; EICCTL_HOME moves eicctl's own files"
 _DESCRIPTORS = "ulimit -n says how many files a process may have open"
@@ -28,18 +26,6 @@ _FULL = {
     errno.ENFILE: _DESCRIPTORS,
 }
 """What to do about errors that any write or open may meet on a machine that has no more of something."""
-
-
-def set_debug(on: bool) -> None:
-    """Show tracebacks and log records of eicctl, if `on`. Once on, it stays on."""
-    global _debug  # noqa: PLW0603 - one process runs one command
-    if not on or _debug:
-        return
-    _debug = True
-    import logging
-
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    logging.getLogger("eicctl").setLevel(logging.DEBUG)
 
 
 def line(text: str) -> None:
@@ -65,24 +51,10 @@ def event(name: str, **fields: object) -> None:
     told(json.dumps({"Event": name, **fields}))
 
 
-def printable(text: str) -> str:
-    """Return `text` with control and bidirectional-override characters written as escapes.
-
-    Newlines and tabs stay. Names, tags and close reasons come from others and may try to steer a terminal.
-    """
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
-        for char in text
-    )
-
-
 def failure(error: errors.EicctlError) -> int:
     """Print an error with its hint and return its exit code."""
-    if _debug:
-        import traceback
-
-        traceback.print_exception(error)
-    line(f"error: {error.message}")
+    logs.failed(error)
+    _error(error.message)
     if error.request_id:
         line(f"request ID: {error.request_id}")
     if likely := _likely_cause(error):
@@ -90,6 +62,13 @@ def failure(error: errors.EicctlError) -> int:
     if hint := likely.mend if likely and likely.mend else error.hint:
         line(f"hint: {hint}")
     return error.exit_code
+
+
+def _error(text: str) -> None:
+    """Write what went wrong; what others said may hold a secret."""
+    from eicctl.logs.redact import redact
+
+    line(redact(f"error: {text}"))
 
 
 def _likely_cause(error: errors.EicctlError) -> Likely | None:
@@ -102,16 +81,13 @@ def _likely_cause(error: errors.EicctlError) -> Likely | None:
 
 def bug(error: Exception) -> int:
     """Report an exception that eicctl should have translated."""
-    if _debug:
-        import traceback
-
-        traceback.print_exception(error)
+    logs.failed(error)
     if isinstance(error, OSError) and (hint := _what_is_full(error)):
         about = f": {error.filename}" if error.filename else ""
-        line(f"error: {error.strerror}{about}")
+        _error(f"{error.strerror}{about}")
         line(f"hint: {hint}")
         return 1
-    line(f"error: unexpected {type(error).__name__}: {error}")
+    _error(f"unexpected {type(error).__name__}: {error}")
     line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
     return 1
 

@@ -15,7 +15,7 @@ from eicctl.cli.diagnosis import in_background
 from eicctl.errors import EicctlError
 from eicctl.model import Target
 from eicctl.tunnel.bind import local_addresses
-from eicctl.tunnel.channel import Ending
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Observer
 from eicctl.tunnel.listener_lines import ListenerLines
 from eicctl.tunnel.probe import Probe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eicctl.cli import report
+from eicctl.cli import options, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +32,7 @@ UNREACHABLE = 5
 @click.option("--profile", metavar="NAME", help="Profile of those tunnels whose definition names none.")
 @click.option("--region", metavar="REGION", help="Region of those tunnels whose definition names none.")
 @click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) of those whose definition names none.")
-@click.option(
-    "--debug",
-    is_flag=True,
-    expose_value=False,
-    callback=lambda _ctx, _param, value: report.set_debug(value),
-    help="Show tracebacks and log what happens.",
-)
+@options.log_options
 @click.option(
     "--output",
     type=click.Choice(["table", "json"]),

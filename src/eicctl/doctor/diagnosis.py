@@ -37,7 +37,7 @@ def diagnose(patient: Patient, made: Sequence[Check]) -> Diagnosis:
 
 
 def as_json(found: Diagnosis, patient: Patient) -> dict[str, Any]:
-    """Return a diagnosis with AWS's spelling; docs/doctor.md describes it."""
+    """Return a diagnosis with AWS's spelling; docs/how-to/doctor.md describes it."""
     cause = found.cause
     return {
         "Target": _target(patient),

@@ -1,4 +1,7 @@
-"""The emulator's own HTTP API, for tests and for `eicctl local`: faults, behaviour, status. docs/emulator.md has it."""
+"""The emulator's own HTTP API, for tests and for `eicctl local`: faults, behaviour, status.
+
+docs/reference/local-aws.md has it.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Running:
     env: dict[str, str] = field(repr=False)
 
     def call(self, method: str, resource: str, content: Any = None) -> Any:
-        """Call the control API (docs/emulator.md) and return its answer.
+        """Call the control API (docs/reference/local-aws.md) and return its answer.
 
         Raises:
             OSError: It does not answer, or refuses.

@@ -137,7 +137,7 @@ class Emulator:
         self._reset_world()
 
     def add_fault(self, kind: str, **parameters: Any) -> Fault:
-        """Ask for a fault; the parameters are those of docs/emulator.md, with `times`, `endpoint_id` and `address`."""
+        """Ask for a fault; docs/reference/local-aws.md has the parameters; also `times`, `endpoint_id`, `address`."""
         from eicctl.emulator.faults import parse
 
         fault = parse({"kind": kind, **parameters})

@@ -72,7 +72,8 @@ class Machine:
 class Fault:
     """A misbehaviour that the data plane shows, `times` times (-1: always), to connections that match.
 
-    `kind` and its parameters are documented in docs/emulator.md. An empty `endpoint_id` or `address` matches all.
+    `kind` and its parameters are documented in docs/reference/local-aws.md. An empty `endpoint_id` or `address`
+    matches all.
     """
 
     id: str

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Unpack
 from eicctl.library.background import BACKGROUND
 from eicctl.library.targets import Options, dialer_for
 from eicctl.model import Target, TargetRequest
-from eicctl.tunnel.channel import Channel, Ending
+from eicctl.tunnel.channel import Channel
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
 from eicctl.tunnel.listener import LINGER
 from eicctl.tunnel.threads import in_thread

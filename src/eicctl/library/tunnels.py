@@ -18,8 +18,8 @@ from eicctl.library.background import BACKGROUND
 from eicctl.library.targets import Options, dialer_for
 from eicctl.model import Target, TargetRequest
 from eicctl.tunnel.bind import bind_tcp, bind_unix
-from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener, Observer
 from eicctl.tunnel.probe import probe
 from eicctl.tunnel.threads import in_thread

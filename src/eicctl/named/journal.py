@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from eicctl import settings
 from eicctl.errors import LocalError
+from eicctl.logs.file import LogFile
+from eicctl.logs.lines import plain
 
 LARGEST = 2**18
 """Bytes after which a log begins anew; one older one is kept."""
@@ -39,7 +40,7 @@ class Journal:
                 except (OSError, LocalError):
                     return
             handler = self._handlers[name]
-        record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, " ".join(text.splitlines()), None, None)
+        record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, plain(" ".join(text.splitlines())), None, None)
         handler.handle(record)
 
     def close(self) -> None:
@@ -84,16 +85,7 @@ def followed(name: str) -> Iterator[str]:
         file.close()
 
 
-class _Quiet(RotatingFileHandler):
-    """Does not say on stderr that it cannot write."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        return
-
-
 def _handler(name: str) -> logging.Handler:
-    path = log_file(name)
-    path.touch(mode=0o600)
-    handler = _Quiet(path, maxBytes=LARGEST, backupCount=1, encoding="utf-8")
+    handler = LogFile(log_file(name), largest=LARGEST, kept=1)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     return handler

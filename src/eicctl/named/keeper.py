@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from eicctl.aws.sessions import Sessions
 from eicctl.errors import ConflictError, EicctlError
 from eicctl.model import Traffic
 from eicctl.named.definition import Definition
 from eicctl.named.opened import Opened, seconds_left
 from eicctl.named.opening import Opening
-from eicctl.named.sessions import Sessions
 from eicctl.named.status import State, Status
 from eicctl.tunnel.bind import local_addresses
 from eicctl.tunnel.threads import in_thread
@@ -140,7 +140,9 @@ class Kept:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _open(self) -> Opened:
-        opening = Opening(self.definition, self._sessions.of(self.definition), self, self._last_port)
+        wanted = self.definition
+        session = self._sessions.of(wanted.profile, wanted.region, wanted.ca_bundle)
+        opening = Opening(wanted, session, self, self._last_port)
         opened = await in_thread(opening.open, lambda unwanted: unwanted.discard())
         try:
             await opened.start()

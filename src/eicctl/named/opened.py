@@ -14,8 +14,8 @@ from eicctl.model import Target, Traffic
 from eicctl.ssh.forward_lines import ForwardLines
 from eicctl.ssh.forwarding import Finished, Forward, Forwarder
 from eicctl.ssh.rotation import Rotation
-from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.listener_lines import ListenerLines
 from eicctl.tunnel.probe import probe

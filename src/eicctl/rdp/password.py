@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eicctl.errors import LocalError, UsageError
+from eicctl.logs.redact import register
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -42,6 +43,7 @@ def decrypt(data: str, key_file: Path, ask: Ask) -> str:
     # OpenSSL gives random bytes for a wrong key, so that nobody can learn from the error.
     if not plain or not plain.isprintable():
         raise wrong
+    register(plain)
     return plain
 
 

@@ -141,6 +141,8 @@ def split(words: Sequence[str], own: Mapping[str, bool], grammar: Grammar) -> tu
     while left:
         word = left.pop(0)
         if word == "--":
+            if grammar.operands_end_options and not operands and _name_a_target(ours):
+                operands.append("")  # in the place of the target: the command follows at once
             if operands or not grammar.operands_end_options:
                 operands += left
                 break
@@ -156,6 +158,10 @@ def split(words: Sequence[str], own: Mapping[str, bool], grammar: Grammar) -> tu
         else:
             operands.append(word)
     return ours, Arguments(grammar, tuple(options), tuple(operands))
+
+
+def _name_a_target(ours: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] in ("--instance-id", "--private-ip-address") for word in ours)
 
 
 def _short(word: str, left: list[str], grammar: Grammar) -> list[tuple[str, str | None]]:

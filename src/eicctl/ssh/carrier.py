@@ -13,31 +13,33 @@ import os
 import select
 import signal
 import stat
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eicctl.errors import EicctlError
-from eicctl.tunnel.channel import Channel, Ending
-from eicctl.tunnel.dial import Link
-from eicctl.tunnel.ends import DescriptorEnd
+from eicctl.ssh.doors import Elsewhere, NotCarriedError, Tunnel
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.reactor import SelectorReactor
 
 CLOSE_TIMEOUT = 0.05
 """Seconds to wait for the service's half of the closing handshake, as in stdio mode."""
 
-Opener = Callable[[], Link]
+Opener = Callable[[], Tunnel]
 """Opens one tunnel. May block: it is called in a thread of its own."""
+
+SETTLE = 0.3
+"""Seconds to wait for what another process says of a tunnel's end."""
 
 Ended = Callable[[Ending], None]
 """Is told how a tunnel has ended."""
 
 
-def available() -> bool:
-    """Whether this platform has what a carrier needs."""
-    return sys.platform == "linux" and Path("/proc/self/fd").is_dir()
+if TYPE_CHECKING:
+    from eicctl.tunnel.channel import Channel
+    from eicctl.tunnel.dial import Link
 
 
 class Carrier:
@@ -52,11 +54,12 @@ class Carrier:
         failures: Why tunnels could not be opened, in order.
     """
 
-    def __init__(self, folder: Path, on_open: Callable[[Link], None] = lambda _link: None) -> None:
+    def __init__(self, folder: Path, on_open: Callable[[Tunnel], None] = lambda _tunnel: None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="doors-", dir=folder))
         self._on_open = on_open
         self._reactor = SelectorReactor()
         self._channels: dict[Channel, int] = {}
+        self._elsewhere: dict[Elsewhere, threading.Thread] = {}
         self._doors: list[int] = []
         self._thread: threading.Thread | None = None
         self.endings: list[Ending] = []
@@ -101,13 +104,22 @@ class Carrier:
 
     def in_use(self) -> bool:
         """Whether an OpenSSH process still has its end of a tunnel, as one in the background does."""
-        return any(_has_writer(fd) for fd in list(self._channels.values()))
+        return bool(self._elsewhere) or any(_has_writer(fd) for fd in list(self._channels.values()))
+
+    def settle(self) -> None:
+        """Wait a moment for what other processes say of tunnels that have ended."""
+        for thread in list(self._elsewhere.values()):
+            thread.join(SETTLE)
 
     def stay_behind(self) -> None:
         """Let a copy of this process carry what is in use until it ends; the copy does not return.
 
         For `ssh -f` and ControlPersist, where OpenSSH goes on in the background after its command has ended.
         """
+        for tunnel in list(self._elsewhere):
+            tunnel.leave()
+        if not self._channels:
+            return
         self._pause()
         if os.fork():
             self._channels.clear()  # they are the copy's
@@ -151,16 +163,28 @@ class Carrier:
 
     def _open(self, pipes: tuple[int, int], opener: Opener, ended: Ended) -> None:
         try:
-            link = opener()
-        except EicctlError as error:
-            self.failures.append(error)
+            tunnel = opener()
+        except (EicctlError, NotCarriedError) as error:
+            if isinstance(error, EicctlError):
+                self.failures.append(error)
             for fd in pipes:  # OpenSSH sees the end
                 os.close(fd)
             return
-        self._on_open(link)
-        self._on_thread(lambda: self._carry(link, pipes, ended))
+        self._on_open(tunnel)
+        if not isinstance(tunnel, Elsewhere):
+            link = tunnel
+            self._on_thread(lambda: self._carry(link, pipes, ended))
+            return
+        self._elsewhere[tunnel] = threading.current_thread()
+        ending = tunnel.carry(pipes)
+        self.endings.append(ending)
+        ended(ending)
+        del self._elsewhere[tunnel]
 
     def _carry(self, link: Link, pipes: tuple[int, int], ended: Ended) -> None:
+        from eicctl.tunnel.channel import Channel
+        from eicctl.tunnel.ends import DescriptorEnd
+
         def at_end(ending: Ending) -> None:
             self.endings.append(ending)
             ended(ending)

@@ -18,9 +18,10 @@ from typing import IO, Protocol
 from eicctl.errors import EicctlError, LocalError
 from eicctl.ssh import carrier
 from eicctl.ssh.command import Access, Wiring, proxy_command, settled, ssh_command
+from eicctl.ssh.doors import available
 from eicctl.ssh.login import Login
-from eicctl.tunnel.channel import Ending
 from eicctl.tunnel.dial import Link
+from eicctl.tunnel.ending import Ending
 
 SLOTS = 20
 """Connections that an endpoint carries at once (eice-facts.md, Limits)."""
@@ -117,7 +118,7 @@ class Fleet:
         for login in self._logins:  # made here, because a defaultdict is not for several threads
             self._slots[login.target.endpoint_id]
         with contextlib.ExitStack() as cleanup:
-            if carrier.available():
+            if available():
                 self._tunnels = cleanup.enter_context(carrier.Carrier(self._folder))
             pool = cleanup.enter_context(ThreadPoolExecutor(parallel))
             begun = {pool.submit(self._run_one, login, sink): login for login in self._logins}

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from eicctl.errors import DurationReachedError, EicctlError, NetworkError, UsageError
+from eicctl.ssh.doors import Tunnel
 from eicctl.ssh.openssh import Outcome
-from eicctl.tunnel.dial import Link
 
 SESSION = "eicctl"
 """The usual name of the session on the instance."""
@@ -102,9 +102,9 @@ class Announcer:
         self._say = say
         self._timers: list[threading.Timer] = []
 
-    def opened(self, link: Link) -> None:
+    def opened(self, tunnel: Tunnel) -> None:
         """Note a tunnel that was opened."""
-        left = link.max_duration - self._before
+        left = tunnel.max_duration - self._before
         if left <= 0:
             return
         timer = threading.Timer(left, self._say, [f"this connection ends in {self._before:.0f} s"])

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from eicctl.aws.keys import KEY_LIFETIME, send_ssh_public_key
 from eicctl.aws.parallel import begin
@@ -16,7 +17,10 @@ from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
 from eicctl.ssh.keys import Key
 from eicctl.ssh.os_user import OsUser
-from eicctl.tunnel.dial import Dialer, Link
+
+if TYPE_CHECKING:
+    from eicctl.ssh.doors import Tunnel
+    from eicctl.tunnel.dial import Link
 
 PUSH_AGAIN = KEY_LIFETIME / 2
 """Seconds after a push from which a new connection has the key pushed again."""
@@ -60,14 +64,22 @@ class Login:
         Raises:
             UsageError: A key is to be pushed to what is no instance, or the check is strict and no key is known.
         """
+        self.check_key()
+        verdict = pinned_already(self.check, self.name)
+        self._verdict = begin(lambda: verdict or pin_from_console(self.session, self.name))
+        self._ready = begin(self._open if dial else self.push)
+
+    def check_key(self) -> None:
+        """Refuse to push a key to what is no instance.
+
+        Raises:
+            UsageError: It is none.
+        """
         if self.key and not self.target.instance_id:
             raise UsageError(
                 f"no key can be pushed to {self.target.address}: it belongs to no known instance",
                 hint="--instance-id names it; or log in with a key of your own: --private-key-file, --no-send-key",
             )
-        verdict = pinned_already(self.check, self.name)
-        self._verdict = begin(lambda: verdict or pin_from_console(self.session, self.name))
-        self._ready = begin(self._open if dial else self.push)
 
     def verdict(self) -> Verdict:
         """What OpenSSH is told of the host's keys. Waits for AWS's answer where they are looked up."""
@@ -83,8 +95,16 @@ class Login:
         if self._ready:
             self._ready.result()
 
+    def tunnel(self) -> Tunnel:
+        """Return what carries OpenSSH's connection to a host that accepts the key: an `Opener`.
+
+        Raises:
+            EicctlError: The push's failure, or the dial's.
+        """
+        return self.open()
+
     def open(self) -> Link:
-        """Return an open tunnel to a host that accepts the key: an `Opener`.
+        """Return an open tunnel of this process to a host that accepts the key.
 
         Raises:
             EicctlError: The push's failure, or the dial's.
@@ -119,6 +139,8 @@ class Login:
             first.add_done_callback(_close)
 
     def _open(self) -> Link:
+        from eicctl.tunnel.dial import Dialer
+
         pushing = begin(self.push)
         dialler = Dialer(self.target, self.session.credentials, self.session.ca_bundle, self.max_tunnel_duration)
         dialling = begin(dialler.open)

@@ -12,10 +12,10 @@ from pathlib import Path
 from eicctl.errors import DurationReachedError, EicctlError, NetworkError
 from eicctl.ssh import carrier
 from eicctl.ssh.command import Access, Wiring, proxy_command
+from eicctl.ssh.doors import Tunnel, available
 from eicctl.ssh.login import Login
 from eicctl.ssh.run import run
 from eicctl.tunnel import failures
-from eicctl.tunnel.dial import Link
 
 Build = Callable[[Wiring], list[str]]
 """Makes the command line of what the program is told of proxy and host keys."""
@@ -45,7 +45,7 @@ def run_program(
     folder: Path,
     *,
     say: Callable[[str], None],
-    on_open: Callable[[Link], None] = lambda _link: None,
+    on_open: Callable[[Tunnel], None] = lambda _tunnel: None,
 ) -> Outcome:
     """Run an OpenSSH program that connects to these hosts.
 
@@ -60,7 +60,7 @@ def run_program(
     Raises:
         EicctlError: A key could not be pushed or a tunnel not be opened; the program has connected nowhere.
     """
-    carried = carrier.available()
+    carried = available()
     hosts: dict[str, list[Login]] = {}
     for login in logins:
         login.start(dial=carried and login.name not in hosts)
@@ -80,11 +80,11 @@ def run_program(
         return outcome
 
 
-def _open(users: Sequence[Login]) -> Link:
+def _open(users: Sequence[Login]) -> Tunnel:
     """Open a tunnel to a host as one of its users; which of them connects is not known here."""
     for other in users[1:]:
         other.push()
-    return users[0].open()
+    return users[0].tunnel()
 
 
 def _outcome(logins: Sequence[Login], command: list[str], tunnels: carrier.Carrier | None) -> Outcome:
@@ -96,6 +96,8 @@ def _outcome(logins: Sequence[Login], command: list[str], tunnels: carrier.Carri
     code, stderr = run(command, ready)
     if not tunnels:
         return Outcome(code, stderr, _told(stderr), time.monotonic() - started)
+    if code:
+        tunnels.settle()
     errors = [*tunnels.failures, *(ending.error for ending in tunnels.endings if ending.error)]
     return Outcome(code, stderr, tuple(errors), max((ending.duration for ending in tunnels.endings), default=0.0))
 

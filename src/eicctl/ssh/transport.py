@@ -14,8 +14,9 @@ import asyncssh
 from eicctl.errors import DeniedError, EicctlError, UnreachableError
 from eicctl.model import Target
 from eicctl.ssh.in_process import HostKeys, Login
-from eicctl.tunnel.channel import Channel, Ending
+from eicctl.tunnel.channel import Channel
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
 from eicctl.tunnel.queue import open_link
 from eicctl.tunnel.threads import in_thread

@@ -7,9 +7,9 @@ reader that stops makes the writer stop, and nothing else waits.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from websockets.frames import Close
 from websockets.protocol import OPEN
@@ -17,6 +17,7 @@ from websockets.protocol import OPEN
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.tunnel import failures
 from eicctl.tunnel.dial import Link
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import LocalEnd
 from eicctl.tunnel.frames import Part
 from eicctl.tunnel.reactor import Reactor, Timer
@@ -38,25 +39,7 @@ DISCARD_TIMEOUT = 5.0
 while some are unread would make the kernel throw away what the client has not yet read of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a connection ended.
-
-    Attributes:
-        reason: A few words: `closed by the client`, `closed by the target`, or the error's message.
-        error: The error, or None for an ordinary end.
-        bytes_in: Bytes that came from the target.
-        bytes_out: Bytes that went to it.
-        duration: Seconds since the handshake.
-        request_id: The service's request ID, or an empty string.
-    """
-
-    reason: str
-    error: EicctlError | None
-    bytes_in: int
-    bytes_out: int
-    duration: float
-    request_id: str
+_log = logging.getLogger(__name__)
 
 
 class Channel:
@@ -175,6 +158,8 @@ class Channel:
     def _deliver(self, parts: list[Part]) -> None:
         """Write payload to the local end; what it does not take now is kept, and meanwhile nothing more is read."""
         total = sum(map(len, parts))
+        if not self.bytes_in:
+            _log.debug("%s: first byte after %.0f ms", self._link.target.label, 1000 * self._lived())
         self.bytes_in += total
         if self._local_eof and not self._closing:
             self._wait_for_target()
@@ -318,7 +303,7 @@ class Channel:
         error = failures.closing(
             code,
             reason,
-            lived=time.monotonic() - self._link.opened,
+            lived=self._lived(),
             limit=self._link.max_duration,
             answered=self.bytes_in > 0,
             target=self._link.target,
@@ -337,8 +322,17 @@ class Channel:
             # Reading may be paused; from now on it goes nowhere, but must not stop.
             self._reactor.add_reader(self._local.read_fd, self._read_local)
         reason, error = self._ending or ("closed here", None)
-        lived = time.monotonic() - self._link.opened
-        self._on_end(Ending(reason, error, self.bytes_in, self.bytes_out, lived, self._link.request_id))
+        lived, request_id = self._lived(), self._link.request_id
+        _log.debug(
+            "%s: ended after %.3f s: %s; %d bytes in, %d out, request ID %s",
+            self._link.target.label,
+            lived,
+            reason,
+            self.bytes_in,
+            self.bytes_out,
+            request_id or "none",
+        )
+        self._on_end(Ending(reason, error, self.bytes_in, self.bytes_out, lived, request_id))
         if not self._local_open:
             self._on_done()
         elif not self._to_local:
@@ -364,6 +358,10 @@ class Channel:
         if not self._link_open:
             self._set_timer(0, None)
             self._on_done()
+
+    def _lived(self) -> float:
+        """Seconds since the handshake."""
+        return time.monotonic() - self._link.opened
 
     def _set_timer(self, delay: float, callback: Callable[[], None] | None) -> None:
         """Replace the one timer of this channel; its states have at most one deadline each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import selectors
 import socket
@@ -11,6 +12,8 @@ from typing import Any
 
 from eicctl.errors import NetworkError
 from eicctl.tunnel.proxies import connect_through, proxy_for
+
+_log = logging.getLogger(__name__)
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
@@ -31,10 +34,22 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
         UsageError: The proxy's URL is not one that eicctl can use.
     """
     proxy = proxy_for(host, port)
+    started = time.monotonic()
     if proxy:
         sock = connect_through(proxy, host, port, timeout)
+        _log.debug("%s has connected to %s:%d in %.0f ms", proxy, host, port, 1000 * (time.monotonic() - started))
     else:
-        sock = first_to_answer(resolve(host, port), host, port, timeout)
+        addresses = resolve(host, port)
+        resolved = time.monotonic()
+        sock = first_to_answer(addresses, host, port, timeout)
+        _log.debug(
+            "resolved %s in %.0f ms (addresses: %d), TCP to %s in %.0f ms",
+            host,
+            1000 * (resolved - started),
+            len(addresses),
+            sock.getpeername()[0],
+            1000 * (time.monotonic() - resolved),
+        )
     sock.settimeout(timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _keep_alive(sock)

@@ -117,9 +117,7 @@ class Dialer:
     look_up: Callable[[], Target] | None = field(default=None, repr=False)
     _looked_up: float = field(default=-math.inf, repr=False, init=False)
     _look_up_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
-    _context: ssl.SSLContext | None = field(default=None, repr=False, init=False)
-    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict, repr=False, init=False)
-    _context_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
+    _trust: tls.Trust | None = field(default=None, repr=False, init=False)
 
     def __post_init__(self) -> None:
         if self.durations is None:
@@ -242,16 +240,18 @@ class Dialer:
     def _open_once(self, duration: int | None) -> Link:
         started = time.monotonic()
         host, port = split_host(self.target.endpoint_dns_name)
-        context = self._tls_context()
+        if self._trust is None:
+            self._trust = tls.trust(self.ca_bundle)
+        context, sessions = self._trust.context, self._trust.sessions
         sock = connect(host, port, CONNECT_TIMEOUT)
         try:
             connected = time.monotonic()
-            stream = secured(context, sock, host, port, self._sessions.get((host, port)))
+            stream = secured(context, sock, host, port, sessions.get((host, port)))
             encrypted = time.monotonic()
             link = self._handshake(stream, duration)
             # By now the server has sent its ticket; the next dial spares both sides the certificate.
             if session := stream.session:
-                self._sessions[host, port] = session
+                sessions[host, port] = session
         except BaseException:
             sock.close()
             raise
@@ -268,15 +268,11 @@ class Dialer:
         )
         return link
 
-    def _tls_context(self) -> ssl.SSLContext:
-        with self._context_lock:
-            if self._context is None:
-                self._context = tls.context(self.ca_bundle)
-            return self._context
-
     def _handshake(self, stream: SecureSocket, duration: int | None) -> Link:
         # Signed here, when nothing but the request is left to do: a URL is good for a minute only.
+        started = time.monotonic()
         url = presign(self.target, self.credentials(), max_tunnel_duration=duration)
+        _log.debug("signed for %s in %.1f ms", self.target.endpoint_id, 1000 * (time.monotonic() - started))
         protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_silent)
         protocol.send_request(protocol.connect())
         try:

@@ -72,7 +72,7 @@ class DescriptorEnd:
     Args:
         read_fd: Where the client's bytes come from.
         write_fd: Where the target's bytes go.
-        owned: Whether to close the descriptors at the end, rather than give them back as they were.
+        owned: Whether to close the descriptors at the end; they are given back as they were in any case.
     """
 
     def __init__(self, read_fd: int, write_fd: int, *, owned: bool = False) -> None:
@@ -96,10 +96,8 @@ class DescriptorEnd:
         return False
 
     def close(self) -> None:
-        if self._owned:
-            os.close(self.read_fd)
-            os.close(self.write_fd)
-            return
         for fd, blocking in self._blocking.items():
             with contextlib.suppress(OSError):
                 os.set_blocking(fd, blocking)
+            if self._owned:
+                os.close(fd)

@@ -13,8 +13,9 @@ from typing import Protocol
 from eicctl.errors import EicctlError, LocalError
 from eicctl.model import Traffic
 from eicctl.tunnel.accept import Acceptor
-from eicctl.tunnel.channel import Channel, Ending
+from eicctl.tunnel.channel import Channel
 from eicctl.tunnel.dial import Dialer, Link
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
 from eicctl.tunnel.queue import open_link
 from eicctl.tunnel.waiting import WaitingClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eicctl.errors import EicctlError
-from eicctl.tunnel.channel import Ending
+from eicctl.tunnel.ending import Ending
 
 
 class ListenerLines:

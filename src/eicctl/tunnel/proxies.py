@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from eicctl.errors import NetworkError, UsageError
+from eicctl.logs.redact import register
 
 _PORTS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _HINT = "the proxy comes from HTTPS_PROXY or ALL_PROXY; NO_PROXY lists hosts to reach without it"
@@ -62,6 +63,7 @@ def _parse(url: str) -> Proxy:
             hint="HTTPS_PROXY=http://[USER:PASSWORD@]HOST:PORT, or socks5://…, socks5h://…, socks4://…",
         )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    register(password)
     return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], user, password)
 
 

@@ -9,8 +9,9 @@ import stat
 import sys
 import threading
 
-from eicctl.tunnel.channel import Channel, Ending
+from eicctl.tunnel.channel import Channel
 from eicctl.tunnel.dial import Link
+from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import DescriptorEnd, LocalEnd, SocketEnd
 from eicctl.tunnel.reactor import SelectorReactor
 

@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from eicctl.errors import LocalError
+
+_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the connections of a process share: reading the system's CAs takes longer than a handshake.
+
+    Attributes:
+        context: Whom to trust.
+        sessions: The last session with each host and port, to be resumed.
+    """
+
+    context: ssl.SSLContext
+    sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict)
+
+
+_known: dict[tuple[object, ...], Trust] = {}
+_lock = threading.Lock()
+
+
+def trust(ca_bundle: str | None) -> Trust:
+    """Return what is trusted, as `context` says; the same object as before unless the file has changed meanwhile."""
+    key: tuple[object, ...] = (ca_bundle, *(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+    if ca_bundle is not None:
+        try:
+            status = Path(ca_bundle).stat()
+            key += (status.st_mtime_ns, status.st_size, status.st_ino)
+        except (OSError, ValueError):
+            return Trust(context(ca_bundle))  # which says what is wrong
+    with _lock:
+        if key not in _known:
+            while len(_known) >= _MOST:
+                _known.pop(next(iter(_known)))
+            _known[key] = Trust(context(ca_bundle))
+        return _known[key]
 
 
 def context(ca_bundle: str | None) -> ssl.SSLContext:

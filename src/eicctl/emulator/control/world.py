@@ -1,4 +1,4 @@
-"""What is in the emulated account at the start: read from a TOML file (docs/emulator.md), made in moto."""
+"""What is in the emulated account at the start: read from a TOML file (docs/reference/local-aws.md), made in moto."""
 
 from __future__ import annotations
 

@@ -1,0 +1,40 @@
+"""What the words of a request mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from eicctl.aws.session import Session
+from eicctl.aws.sessions import Sessions
+from eicctl.model import TargetRequest
+from eicctl.ssh.opening import Wanted
+
+if TYPE_CHECKING:
+    from eicctl.agent.words import Words
+    from eicctl.ssh.host_keys import Check
+
+
+def session_for(words: Words, sessions: Sessions) -> Session:
+    """Return the access to AWS that the words ask for."""
+    return sessions.of(words["profile"], words["region"], words["ca_bundle"], fips=words["fips"])
+
+
+def wanted(words: Words, session: Session) -> Wanted:
+    """Return what is to be opened."""
+    request = TargetRequest(
+        remote_port=words["remote_port"],
+        words=words["words"],
+        instance_id=words["instance_id"],
+        private_ip_address=words["private_ip_address"],
+        endpoint_id=words["endpoint_id"],
+        endpoint_dns_name=words["endpoint_dns_name"],
+        allow_any_port=words["allow_any_port"],
+    )
+    return Wanted(
+        session,
+        request,
+        words["max_tunnel_duration"],
+        words["ssh_login"],
+        cast("Check", words["host_key_check"]),
+        not words["no_cache"],
+    )

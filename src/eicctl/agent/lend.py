@@ -1,0 +1,211 @@
+"""A ProxyCommand's small half: it lends its stdin and stdout to the background process, and waits for the end.
+
+It must never hang, nor lose a byte, whatever becomes of that process. So the process reads nothing before it has said
+that its tunnel is open and has been told to go on; until then, silence or an end means that this process opens a tunnel
+itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+
+from eicctl import __version__
+from eicctl.agent import surroundings, wire
+from eicctl.agent.peer import user_of
+from eicctl.agent.where import switched, usual_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+
+    from eicctl.agent.words import Words
+
+PATIENCE = 3.0
+"""Seconds of silence before the tunnel is open after which the process counts as stuck; while it dials, it says so each
+second."""
+
+TARGET = "target"
+"""Of a login, `Target` and `User` are known."""
+
+VERDICT = "verdict"
+"""Of a login, what OpenSSH is told of the host's keys: `Strict` and `Note`."""
+
+READY = "ready"
+"""The tunnel is open."""
+
+NOTE = "note"
+"""`Text` is for the user."""
+
+ENDED = "ended"
+"""The connection is over, or there will be none: `Error` tells why, if it is not an ordinary end."""
+
+DECLINED = "declined"
+"""The process does not carry this one."""
+
+INTERRUPTED = 130
+
+
+def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
+    """Have stdin and stdout carried by the background process of this environment.
+
+    Args:
+        words: What is to be opened.
+        say: Called with what the user should know.
+
+    Returns:
+        The message that tells how the connection has ended. None means that nothing was read or written, and that this
+        process must carry: no background process listens, or it cannot do it.
+    """
+    if not all(_lendable(fd) for fd in (0, 1)):
+        return None
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    with sock:
+        try:
+            socket.send_fds(sock, [wire.encode(request("carry", words))], [0, 1])
+            otherwise = _until_ready(sock, say)
+        except (OSError, wire.WireError):
+            return None
+        if otherwise is None:
+            return _end(sock)
+        return otherwise if otherwise.get("Stage") == ENDED else None
+
+
+asked_early: tuple[socket.socket | None, Words, str] | None = None
+"""A login that was asked for before the command line was read in full: the connection, and what was asked."""
+
+
+def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
+    """Have a login prepared: `lent_login.begun` takes the answers. None where no background process listens.
+
+    Args:
+        words: The target.
+        os_user: The OS user that was said, or nothing.
+    """
+    global asked_early
+    if asked_early:
+        (early, *asked), asked_early = asked_early, None
+        if asked == [words, os_user or ""]:
+            return early
+        if early:
+            early.close()
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    try:
+        sock.sendall(wire.encode({**request("login", words), "OsUser": os_user or ""}))
+    except (OSError, wire.WireError):
+        sock.close()
+        return None
+    return sock
+
+
+def drop_early() -> None:
+    """Give up what was asked for early, if anything."""
+    global asked_early  # noqa: PLW0603 - one process asks for one login
+    if asked_early and asked_early[0]:
+        asked_early[0].close()
+    asked_early = None
+
+
+def request(verb: str, words: Words) -> wire.Message:
+    """Return the message that asks for something to be opened."""
+    return {
+        "Do": verb,
+        "Version": __version__,
+        "Protocol": wire.PROTOCOL,
+        "Words": {
+            **words,
+            "profile": words["profile"] or surroundings.profile() or None,
+            "region": words["region"] or surroundings.region() or None,
+        },
+    }
+
+
+def reached(environ: Mapping[str, str]) -> socket.socket | None:
+    """Return a connection with the background process, or None where there is none that this process can use.
+
+    Its time-out is `PATIENCE`.
+    """
+    if sys.platform == "win32" or switched(environ) is False:
+        return None
+    name = surroundings.fingerprint(environ)
+    path = usual_path(name, environ)
+    if path is None:
+        from eicctl.agent.place import Place
+        from eicctl.errors import EicctlError
+
+        try:
+            path = str(Place(name).socket)
+        except EicctlError:
+            return None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(PATIENCE)
+    try:
+        sock.connect(path)
+        if user_of(sock) in (None, os.getuid()):
+            return sock
+    except OSError:
+        pass
+    sock.close()
+    return None
+
+
+def _lendable(fd: int) -> bool:
+    """Whether a descriptor is a pipe or a socket: what an event loop can wait for, and OpenSSH gives to its proxies."""
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> wire.Message | None:
+    """Tell the process to go on when its tunnel is open, and return None; or return the message that says otherwise.
+
+    Raises:
+        OSError: It is stuck.
+        WireError: What it says is no message.
+    """
+    while message := wire.receive(sock):
+        stage = message.get("Stage")
+        if stage == READY:
+            sock.sendall(wire.encode({"Do": "go"}))
+            return None
+        if stage == NOTE:
+            say(str(message.get("Text")))
+        elif stage in (ENDED, DECLINED) or not message.get("Ok"):
+            return message
+    return {"Stage": DECLINED}
+
+
+def _end(sock: socket.socket) -> wire.Message:
+    """Wait for the end of the connection, and return the message that tells of it."""
+    blocking = [(fd, os.get_blocking(fd)) for fd in (0, 1)]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), _leave)
+    sock.settimeout(None)
+    try:
+        message = wire.receive(sock)
+    except (OSError, wire.WireError):
+        message = None
+    if message is not None:
+        return message
+    for fd, before in blocking:  # who was killed has not set them back
+        os.set_blocking(fd, before)
+    return {
+        "Kind": "NetworkError",
+        "Error": "the background process that carried the connection has ended",
+        "Hint": "connect again; --no-agent does without it",
+        "ExitCode": 5,
+    }
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)  # the process sees the end of this one's socket, and closes the tunnel

@@ -1,0 +1,64 @@
+"""What is asked of the background process, in a form that JSON can carry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.model import TargetRequest
+
+
+class Words(TypedDict):
+    """What was said; empty, 0 or None where nothing was.
+
+    `max_tunnel_duration` is in seconds, and `host_key_check` one of `ssh.host_keys.CHECKS`.
+    """
+
+    words: str
+    instance_id: str
+    private_ip_address: str
+    endpoint_id: str
+    endpoint_dns_name: str
+    remote_port: int
+    allow_any_port: bool
+    max_tunnel_duration: int | None
+    ssh_login: str
+    host_key_check: str
+    no_cache: bool
+    no_agent: bool
+    profile: str | None
+    region: str | None
+    ca_bundle: str | None
+    fips: bool
+
+
+def words_of(
+    session: Session,
+    request: TargetRequest,
+    max_tunnel_duration: int | None,
+    *,
+    login: str = "",
+    check: str = "console",
+    no_cache: bool = False,
+    no_agent: bool = False,
+) -> Words:
+    """Return the words that say what session and request do; the rest as in `ssh.opening.Wanted`."""
+    return {
+        "words": request.words,
+        "instance_id": request.instance_id,
+        "private_ip_address": request.private_ip_address,
+        "endpoint_id": request.endpoint_id,
+        "endpoint_dns_name": request.endpoint_dns_name,
+        "remote_port": request.remote_port,
+        "allow_any_port": request.allow_any_port,
+        "max_tunnel_duration": max_tunnel_duration,
+        "ssh_login": login,
+        "host_key_check": check,
+        "no_cache": no_cache,
+        "no_agent": no_agent,
+        "profile": session.profile,
+        "region": session.given_region,
+        "ca_bundle": session.given_ca_bundle,
+        "fips": session.fips,
+    }

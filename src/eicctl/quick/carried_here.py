@@ -1,0 +1,56 @@
+"""A ProxyCommand carried by this process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from eicctl.agent.asked import session_for, wanted
+from eicctl.aws.sessions import Sessions
+from eicctl.errors import INTERRUPTED, EicctlError, TargetUnreachableError
+from eicctl.ssh.opening import Opening
+from eicctl.tunnel.stdio import StdioTunnel
+
+if TYPE_CHECKING:
+    from eicctl.agent.words import Words
+    from eicctl.quick.proxy import Teller
+    from eicctl.tunnel.dial import Link
+
+
+def carry(words: Words, tell: Teller) -> int:
+    """Open a tunnel and carry stdin and stdout; return the exit code.
+
+    A background process is started for the next one, unless the user does not want it.
+    """
+    opening = Opening(wanted(words, session_for(words, Sessions())), tell.line)
+    try:
+        with opening.opened() as link:
+            if not words["no_agent"]:
+                from eicctl.agent.soon import start_soon
+
+                start_soon()
+            return _carry(link, opening, tell)
+    except EicctlError as error:
+        return tell.failure(error, opening.session, opening.target)
+
+
+def _carry(link: Link, opening: Opening, tell: Teller) -> int:
+    tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno())
+    interrupted = False
+
+    def end(_signal: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        tunnel.close()
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    ending = tunnel.run()
+    if isinstance(ending.error, TargetUnreachableError):
+        opening.forget()
+    if ending.error:
+        ending.error.request_id = ending.request_id or None
+        return tell.failure(ending.error, opening.session, opening.target)
+    return INTERRUPTED if interrupted else 0

@@ -1,0 +1,134 @@
+"""What `eicctl proxy` opens: a tunnel to a target that was found some minutes ago, or is looked up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from eicctl import errors
+from eicctl.aws.told import check_port, told_in_full
+from eicctl.model import Target, TargetRequest
+from eicctl.tunnel.dial import Dialer, Link
+
+if TYPE_CHECKING:
+    from eicctl.aws.remembered import RememberedTargets
+    from eicctl.aws.session import Session
+    from eicctl.ssh.host_keys import Check
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be opened.
+
+    Attributes:
+        session: Access to AWS.
+        request: The target, in the user's words.
+        max_tunnel_duration: Longest life of the tunnel in seconds, or None for the service's.
+        login: `USER@HOST` for a login that OpenSSH makes over it (see `ssh.proxied`), or empty for the tunnel alone.
+        check: With a login: how host keys are checked.
+        cache: Whether a target may be taken from the cache.
+    """
+
+    session: Session
+    request: TargetRequest
+    max_tunnel_duration: int | None = None
+    login: str = ""
+    check: Check = "console"
+    cache: bool = True
+
+
+class Opening:
+    """Opens one tunnel.
+
+    Args:
+        wanted: What is to be opened.
+        say: Called with what the user should know.
+
+    Attributes:
+        session: Access to AWS, which the target's name may have decided.
+        target: Where the last dial went, or None before it.
+    """
+
+    def __init__(self, wanted: Wanted, say: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._say = say
+        self.session, self._request = _by_host_name(wanted.session, wanted.request)
+        self.target: Target | None = None
+        self._remembered: RememberedTargets | None = None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Link]:
+        """Have an open tunnel, and with a login its key, while the connection lasts. Blocks as long as dialling takes.
+
+        Raises:
+            EicctlError: Why the target was not found, the key not pushed, or the tunnel not opened.
+        """
+        check_port(self._request)
+        target = told_in_full(self.session, self._request)
+        if not target and (known := self._recalled()):
+            with contextlib.ExitStack() as stack:
+                try:
+                    link = stack.enter_context(self._connected(known, retry_budget=0))
+                except (errors.CredentialsError, errors.ThrottledError):
+                    raise
+                except errors.EicctlError:
+                    self.forget()
+                else:
+                    yield link
+                    return
+        if not target:
+            from eicctl.aws.targets import resolve
+
+            target = resolve(self.session, self._request)
+        with self._connected(target) as link:
+            if self._remembered:
+                self._remembered.put(self._request, target)
+            yield link
+
+    def forget(self) -> None:
+        """Forget the target: it is not where it was found."""
+        if self._remembered:
+            self._remembered.forget(self._request)
+
+    def _recalled(self) -> Target | None:
+        if not self._wanted.cache or not self._request.said:
+            return None
+        from eicctl.aws.remembered import RememberedTargets
+
+        self._remembered = RememberedTargets(self.session)
+        return self._remembered.get(self._request)
+
+    @contextlib.contextmanager
+    def _connected(self, target: Target, *, retry_budget: float | None = None) -> Iterator[Link]:
+        self.target = target
+        wanted = self._wanted
+        if wanted.login:
+            from eicctl.ssh.proxied import logged_in
+
+            with logged_in(
+                self.session,
+                target,
+                wanted.login,
+                check=wanted.check,
+                max_tunnel_duration=wanted.max_tunnel_duration,
+                say=self._say,
+            ) as link:
+                yield link
+            return
+        dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, wanted.max_tunnel_duration)
+        yield dialer.open() if retry_budget is None else dialer.open(retry_budget=retry_budget)
+
+
+def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, TargetRequest]:
+    """Where the target is a name of ssh_config, take profile, region and target from it."""
+    if not request.words.endswith(".eic"):
+        return session, request
+    from eicctl.ssh.host_names import parse
+
+    name = parse(request.words, session.profiles())
+    if not name:
+        return session, request
+    found = session.of(profile=session.profile or name.profile, region=name.region)
+    return found, replace(request, words=name.target)

@@ -1,0 +1,121 @@
+"""Logins that the background process prepares and carries."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PROGRAM, Env, run_eicctl
+from tests.e2e.warmth import agent_pid, lent, wait_for_agent
+
+pytestmark = [
+    pytest.mark.needs("sshd"),
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc: OpenSSH has a proxy of its own"),
+]
+
+
+@pytest.fixture
+def warm(sshd_env: Env) -> Iterator[Env]:
+    """An environment with a background process that the first login has started."""
+    home = Path(tempfile.mkdtemp(prefix="w-"))  # a short path: those of sockets end at 107 bytes
+    env = {name: value for name, value in sshd_env.items() if name != "CI"}
+    env |= {"EICCTL_HOME": str(home), "EICCTL_AGENT": "on"}
+    first = run_eicctl(env, "ssh", "node-1", "--", "sleep 0.5; echo $USER")
+    assert first.stdout == b"ec2-user\n", first.stderr
+    wait_for_agent(env)
+    yield env
+    run_eicctl(env, "down", "--all")
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def session(env: Env, *words: str) -> subprocess.Popen[bytes]:
+    """A login to `cat`, which has said that it is there."""
+    process = subprocess.Popen(
+        [PROGRAM, "ssh", *words, "node-1", "--", "echo ready; exec cat"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_a_login_is_lent_unless_the_user_does_not_want_it(warm: Env) -> None:
+    data = os.urandom(2**20)
+    for words, expected in ([], True), (["--no-agent"], False):
+        process = session(warm, *words)
+        assert lent(process.pid) is expected
+        stdout, stderr = process.communicate(data, timeout=30)
+        assert (process.returncode, stdout == data) == (0, True), stderr.decode()
+    assert list(Path(warm["EICCTL_HOME"], "run").glob("ssh-*")) == []
+
+
+def test_exit_codes_and_copies_are_openssh_s(warm: Env, tmp_path: Path) -> None:
+    assert run_eicctl(warm, "ssh", "node-1", "--", "exit 7").returncode == 7
+    assert run_eicctl(warm, "ssh", "--os-user", "ec2-user", "node-1", "false").returncode == 1
+    (tmp_path / "file").write_bytes(os.urandom(5 * 2**20))
+    there = f"node-1:{tmp_path}/there"
+    assert run_eicctl(warm, "scp", str(tmp_path / "file"), there).returncode == 0
+    assert (tmp_path / "there").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+def test_a_session_in_the_background_outlives_its_command(warm: Env, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    words = [PROGRAM, "ssh", "-f", "node-1", f"sleep 1.5; touch {mark}"]
+    nothing = subprocess.DEVNULL
+    subprocess.run(words, env=warm, stdin=nothing, stdout=nothing, stderr=nothing, timeout=30, check=True)
+    assert not mark.exists()
+    deadline = time.monotonic() + 10
+    while not mark.exists():
+        assert time.monotonic() < deadline, "the session ended with its command"
+        time.sleep(0.1)
+
+
+def test_a_killed_process_ends_the_session_and_is_named(warm: Env) -> None:
+    process = session(warm)
+    os.kill(agent_pid(warm), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 255
+    assert b"the background process that carried the connection has ended" in stderr
+
+
+def test_a_stuck_process_is_done_without(warm: Env) -> None:
+    pid = agent_pid(warm)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = run_eicctl(warm, "ssh", "node-1", "--", "echo there", timeout=30)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.stdout == b"there\n", done.stderr
+
+
+def test_a_target_that_has_moved_is_looked_up(warm: Env) -> None:
+    assert run_eicctl(warm, "ssh", "node-1", "true").returncode == 0
+    (file,) = Path(warm["EICCTL_HOME"]).glob("cache/targets.json")
+    known = json.loads(file.read_text())
+    for row in known.values():
+        row["target"]["endpoint_dns_name"] = "no-such-host.invalid"
+    file.write_text(json.dumps(known))
+    done = run_eicctl(warm, "ssh", "node-1", "--", "echo there")
+    assert done.stdout == b"there\n", done.stderr
+
+
+def test_failures_are_told_as_without_it(warm: Env) -> None:
+    run_eicctl(warm, "ssh", "bare", "true")  # what is said once, of the host's keys, has been said
+    for words in ["no-such-machine"], ["root@bare", "true"]:
+        with_it = run_eicctl(warm, "ssh", *words)
+        without = run_eicctl(warm, "ssh", "--no-agent", *words)
+        assert with_it.returncode == without.returncode != 0
+        told = [[line for line in done.stderr.splitlines() if b"request ID" not in line] for done in (with_it, without)]
+        assert told[0] == told[1]

@@ -1,0 +1,33 @@
+"""Environments with a background process, for the tests of what it carries."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests.e2e.conftest import Env
+
+
+def listening(env: Env) -> list[Path]:
+    """The sockets of background processes."""
+    return sorted((Path(env["EICCTL_HOME"]) / "run").glob("agent-*.sock"))
+
+
+def agent_pid(env: Env) -> int:
+    """The one background process."""
+    (record,) = (Path(env["EICCTL_HOME"]) / "run").glob("agent-*.json")
+    return int(json.loads(record.read_text())["Pid"])
+
+
+def wait_for_agent(env: Env) -> None:
+    """Wait until a background process listens."""
+    deadline = time.monotonic() + 20
+    while not listening(env):
+        assert time.monotonic() < deadline, "no background process was started"
+        time.sleep(0.05)
+
+
+def lent(pid: int) -> bool:
+    """Whether another process carries what a process is there for: TLS is not even loaded in this one."""
+    return "_ssl" not in Path(f"/proc/{pid}/maps").read_text()

@@ -1,0 +1,95 @@
+"""`eicctl proxy` without Click: what is read is what Click reads, and where the background process is looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from eicctl.agent.place import Place
+from eicctl.agent.where import usual_path
+from eicctl.cli.proxy import command
+from eicctl.quick import proxy, words
+from eicctl.ssh.host_keys import CHECKS
+
+GOOD = [
+    "web-1",
+    "i-0123456789abcdef0 --remote-port 3389",
+    "--remote-port=22 -- web-1",
+    "--instance-id i-1 --private-ip-address 10.0.0.1 --instance-connect-endpoint-id eice-1",
+    "--instance-connect-endpoint-dns-name localhost:443 --private-ip-address=10.0.0.1",
+    "web-1 --profile prod --region eu-west-1 --ca-bundle /ca.pem --fips",
+    "--ssh-login ec2-user@web-1.eic --host-key-check strict web-1.eic",
+    "--max-tunnel-duration 60 web-1 --no-cache --no-agent --allow-any-port",
+    "",
+]
+LEFT_TO_CLICK = [
+    "--help",
+    "-h",
+    "--debug web-1",
+    "web-1 web-2",
+    "--remote-port 0 web-1",
+    "--remote-port x web-1",
+    "--remote-port +22 web-1",
+    "--max-tunnel-duration 3601 web-1",
+    "--host-key-check maybe web-1",
+    "--no-such-option web-1",
+    "web-1 --region",
+    "--fips=yes",
+]
+
+
+def read_by_click(line: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    found: list[Any] = []
+
+    def run(said: Any, _tell: object) -> int:
+        found.append(said)
+        return 0
+
+    monkeypatch.setattr(proxy, "run", run)
+    assert command.main(args=line.split(), standalone_mode=False) == 0
+    return found[0]
+
+
+@pytest.mark.parametrize("line", GOOD)
+def test_the_same_is_read_as_by_click(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words.read(line.split()) == read_by_click(line, monkeypatch)
+
+
+@pytest.mark.parametrize("line", LEFT_TO_CLICK)
+def test_anything_else_is_left_to_click(line: str) -> None:
+    assert words.read(line.split()) is None
+
+
+def test_every_option_is_known() -> None:
+    known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, words.CHECK}
+    options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
+    assert options - known == {"--debug"}
+    assert known <= options
+    assert words.CHECKS == CHECKS
+
+
+@pytest.mark.parametrize("form", ["home", "runtime", "loose", "none"])
+def test_the_socket_is_where_the_background_process_has_it(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EICCTL_HOME", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    folder = tmp_path / "r"
+    folder.mkdir(mode=0o700)
+    environ = {}
+    if form == "home":
+        environ = {"EICCTL_HOME": str(folder)}
+    elif form != "none":
+        environ = {"XDG_RUNTIME_DIR": str(folder)}
+    if form == "loose":
+        folder.chmod(0o755)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    found = usual_path("0123456789abcdef", environ)
+    if form == "loose":
+        assert found is None
+    elif form != "none":
+        assert found == str(Place("0123456789abcdef").socket)
