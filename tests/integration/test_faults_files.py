@@ -202,6 +202,18 @@ def test_an_mfa_code_is_not_spent_on_a_session_that_cannot_be_kept(
     assert done.returncode == 0, done.stderr
 
 
+def test_without_a_terminal_no_code_is_asked_for(emulator: Emulator, home: Path) -> None:
+    (home / "credentials").write_text(key_of(emulator))
+    (home / "config").write_text(
+        "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/admin\nsource_profile = work\n"
+        "mfa_serial = arn:aws:iam::123456789012:mfa/local\n"
+    )
+    ran = run("instances", "--profile", "role", start_new_session=True)
+    assert ran.returncode == 2, ran.stderr
+    assert b"there is no terminal to ask for it" in ran.stderr
+    assert b"hint: eicctl mfa login --token-code -" in ran.stderr
+
+
 @pytest.mark.parametrize("home_is", [None, "/proc/no-such-home"], ids=["unset", "missing"])
 def test_a_home_that_is_not_there(home_is: str | None, tmp_path: Path) -> None:
     env: dict[str, Any] = {name: value for name, value in os.environ.items() if name not in ("HOME", "EICCTL_HOME")}
