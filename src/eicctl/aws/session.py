@@ -229,6 +229,9 @@ class Session:
         keys = core.get_credentials()
         if keys is None:
             raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
+        if "mfa_serial" in core.get_scoped_config():
+            # botocore asks for a code once: where that failed, the next thread would be told of an expired session.
+            keys.get_frozen_credentials()
         return keys
 
     def _make_client(self, service: str, region: str, more: Config | None = None) -> Any:
