@@ -185,7 +185,8 @@ def test_credentials_are_read_anew_for_each_connection(
     dialer.open().close()
 
 
-def test_the_next_dial_resumes_the_tls_session(serve: Serve) -> None:
+def test_the_next_dial_resumes_the_tls_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eicctl.tunnel.tls._known", {})  # which other tests of this process have filled
     service = serve(echo)
     resumed = []
     for _ in range(3):
