@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -154,7 +155,11 @@ def test_signals_end_the_client_and_its_tunnel(warm: Env) -> None:
 
 
 def pipes_of(pid: int) -> list[str]:
-    return [to for fd in Path(f"/proc/{pid}/fd").iterdir() if "pipe:" in (to := str(fd.readlink()))]
+    found = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(str(fd.readlink()))
+    return [to for to in found if "pipe:" in to]
 
 
 def test_failures_are_told_as_without_it(warm: Env) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +68,25 @@ def test_anything_else_is_left_to_click(line: str) -> None:
 def test_every_option_is_known() -> None:
     known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, words.CHECK}
     options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
-    assert options - known == {"--debug"}
+    assert options - known == {"--debug", "--log-file"}
     assert known <= options
     assert words.CHECKS == CHECKS
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path: those of sockets end at 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="s-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("form", ["home", "runtime", "loose", "none"])
 def test_the_socket_is_where_the_background_process_has_it(
-    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("EICCTL_HOME", raising=False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    folder = tmp_path / "r"
-    folder.mkdir(mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix="r-", dir=short))
     environ = {}
     if form == "home":
         environ = {"EICCTL_HOME": str(folder)}

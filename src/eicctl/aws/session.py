@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from eicctl import __version__
 from eicctl.aws.calls import watch
 from eicctl.aws.failures import translated
+from eicctl.aws.plain_profile import PlainProfile
+from eicctl.aws.plain_profile import read as read_plain
 from eicctl.errors import CredentialsError, UsageError
 from eicctl.logs.redact import register
 from eicctl.model import Credentials
@@ -59,6 +61,7 @@ class Session:
         self._clients_files: tuple[object, ...] = configuration_signature()
         self._keys: botocore.credentials.Credentials | None = None
         self._keys_files: tuple[object, ...] = ()
+        self._plain_read: tuple[tuple[object, ...], PlainProfile | None] | None = None
 
     @property
     def region(self) -> str:
@@ -156,6 +159,11 @@ class Session:
         """
         if known := self._from_environment():
             return known
+        if plain := self._plain():
+            register(plain.secret_access_key, plain.session_token)
+            return Credentials(
+                plain.access_key_id, plain.secret_access_key, plain.session_token, None, self.profile or plain.name
+            )
         with self._lock, translated("read the credentials"):
             keys = self._known_keys()
             frozen = keys.get_frozen_credentials()
@@ -183,6 +191,16 @@ class Session:
         register(secret, token)
         return Credentials(key, secret, token)
 
+    def _plain(self) -> PlainProfile | None:
+        """The profile in force, if it can be read without botocore, and botocore has not been loaded anyway."""
+        with self._lock:
+            if self._core or self._keys:
+                return None
+            files = configuration_signature()
+            if self._plain_read is None or self._plain_read[0] != files:
+                self._plain_read = files, read_plain(*_files(), self.profile)
+            return self._plain_read[1]
+
     def _configuration(self) -> botocore.session.Session:
         """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
         with self._lock:
@@ -193,6 +211,9 @@ class Session:
             return self._core
 
     def _setting(self, name: str) -> str | None:
+        if plain := self._plain():
+            value = os.environ.get("AWS_DEFAULT_REGION") if name == "region" else None
+            return (plain.settings.get(name) if value is None else value) or None
         with translated("read the AWS configuration"):
             value = self._configuration().get_config_variable(name)
         return str(value) if value else None
@@ -274,8 +295,8 @@ def _share_roles(core: botocore.session.Session) -> None:
 def _files() -> tuple[Path, Path]:
     """The files of the AWS configuration."""
     return (
-        Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser(),
-        Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser(),
+        Path(os.path.expandvars(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))).expanduser(),
+        Path(os.path.expandvars(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))).expanduser(),
     )
 
 
