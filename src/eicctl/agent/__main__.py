@@ -19,15 +19,13 @@ from eicctl.aws.session import preload
 from eicctl.errors import EicctlError
 from eicctl.logs.start import background
 from eicctl.tunnel.bind import bind_unix
-
-DESCRIPTORS = 8192
-"""Most open files that it asks for."""
+from eicctl.tunnel.descriptors import allow_many
 
 
 def main() -> None:
     """Run until the end."""
     place, ready = Place(sys.argv[1]), int(sys.argv[2])
-    _raise_limit()
+    allow_many()
     os.chdir("/")  # so that no folder is held that somebody wants to unmount
     try:
         hold = Hold(place)
@@ -52,16 +50,6 @@ def main() -> None:
         runner.run(serve())
     place.forget()
     hold.release()
-
-
-def _raise_limit() -> None:
-    """Allow as many descriptors as the system lets this user have: a connection takes three."""
-    import resource  # not on Windows, where there is no background process
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class LocalPort:
     def serve_directly(self, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
         import asyncio
+        import functools
 
         from eicctl.aws.databases import direct_target
         from eicctl.cli.until import interrupted
@@ -58,8 +59,10 @@ class LocalPort:
 
         assert self.database  # noqa: S101 - is_direct
         host, port = self.remote
-        target = direct_target(self.session, self.database, host, endpoint_id=self.endpoint_id or "", note=report.line)
-        dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, self.max_tunnel_duration)
+        find = functools.partial(direct_target, self.session, self.database, host, endpoint_id=self.endpoint_id or "")
+        target = find(note=report.line)
+        session = self.session
+        dialer = Dialer(target, session.credentials, session.ca_bundle, self.max_tunnel_duration, look_up=find)
         ready(target.endpoint_id)
 
         async def main() -> None:

@@ -108,7 +108,14 @@ def rotation(
     from eicctl.ssh.machine import rotation_to
 
     target = resolve_target(session, TargetRequest(words=via, endpoint_id=endpoint_id or ""), wait=wait)
-    return rotation_to(session, target, login, watcher, max_tunnel_duration=max_tunnel_duration)
+    return rotation_to(
+        session,
+        target,
+        login,
+        watcher,
+        endpoint_id=endpoint_id or "",
+        max_tunnel_duration=max_tunnel_duration,
+    )
 
 
 def bind_port(cleanup: contextlib.ExitStack, port: int | None, wanted: int, address: str | None) -> Sequence[socket]:

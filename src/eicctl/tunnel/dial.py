@@ -6,7 +6,9 @@ Dialling blocks, and is done in a thread where other connections must go on mean
 from __future__ import annotations
 
 import logging
+import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,10 +19,11 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from eicctl.errors import EicctlError, NetworkError, ThrottledError
+from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import early, failures, tls
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
+from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
@@ -32,6 +35,9 @@ HANDSHAKE_TIMEOUT = 30.0
 
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
+
+LOOK_UP_EVERY = 10.0
+"""Seconds between two look-ups of a target whose endpoint is not there."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -88,6 +94,8 @@ class Dialer:
             where the caller's policy wants one, it is found and remembered.
         queue_timeout: Seconds for which a place at the endpoint is waited for.
         durations: How a duration that the policy wants is found; by default it is remembered in a file.
+        look_up: Finds the target again where its endpoint is not there any more, or None for a target that cannot be.
+            Blocks.
     """
 
     target: Target
@@ -96,11 +104,14 @@ class Dialer:
     max_tunnel_duration: int | None = None
     queue_timeout: float = QUEUE_TIMEOUT
     durations: Durations | None = field(default=None, repr=False)
+    look_up: Callable[[], Target] | None = field(default=None, repr=False)
+    _looked_up: float = field(default=-math.inf, repr=False, init=False)
+    _look_up_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
     _trust: tls.Trust | None = field(default=None, repr=False, init=False)
 
     def __post_init__(self) -> None:
         if self.durations is None:
-            self.durations = Durations(FileMemory(self._caller, self.target.endpoint_id))
+            self.durations = Durations(FileMemory(self._caller, lambda: self.target.endpoint_id))
 
     def claim(self) -> Place:
         """Return a place at the target's endpoint, which may have to be waited for.
@@ -159,11 +170,14 @@ class Dialer:
         deadline = time.monotonic() + retry_budget
         pause = 0.2
         while True:
+            target = self.target
             try:
                 link = self._open_allowed()
             except ThrottledError:
                 raise
             except EicctlError as error:
+                if self._moved(target, error):
+                    continue
                 wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
                 if not error.transient or time.monotonic() + wait > deadline:
                     raise
@@ -178,9 +192,36 @@ class Dialer:
                 return link
 
     def _open_allowed(self) -> Link:
-        if self.max_tunnel_duration is not None or self.durations is None:
-            return self._open_once(self.max_tunnel_duration)
-        return self.durations.open(self._open_once)
+        try:
+            if self.max_tunnel_duration is not None or self.durations is None:
+                return self._open_once(self.max_tunnel_duration)
+            return self.durations.open(self._open_once)
+        except (OSError, EicctlError) as error:
+            if not out_of_descriptors(error):
+                raise
+            raise LocalError(
+                "this process has no file descriptors left", hint="ulimit -n says how many it may have", transient=True
+            ) from error
+
+    def _moved(self, target: Target, error: EicctlError) -> bool:
+        """Whether a dial failed because the endpoint is gone, and the target is reached through another one now.
+
+        Raises:
+            NotFoundError, UnavailableError: It is reached through none; the error says more than that of the dial.
+        """
+        gone = isinstance(error, (NotFoundError, UnavailableError, NetworkError)) and not error.transient
+        if not gone or self.look_up is None:
+            return False
+        with self._look_up_lock:  # of several connections that fail, the first one looks
+            if self.target == target and time.monotonic() - self._looked_up > LOOK_UP_EVERY:
+                self._looked_up = time.monotonic()
+                try:
+                    self.target = self.look_up()
+                except (NotFoundError, UnavailableError) as instead:
+                    raise instead from error
+                except EicctlError as why:
+                    _log.debug("the target cannot be looked up again: %s", why.message)
+            return self.target != target
 
     def _caller(self) -> str:
         credentials = self.credentials()
