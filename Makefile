@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench docs picture lock clean
+.PHONY: help demo test fuzz check format bench docs man picture lock clean
 help:
-	@echo "make demo | test | check | format | bench | docs | picture | lock | clean"
+	@echo "make demo | test | fuzz | check | format | bench | docs | man | picture | lock | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -16,6 +16,9 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(BIN)/pytest -n 2 --dist worksteal
+
+fuzz: $(VENV)/.ready
+	EICCTL_FUZZ=$${EICCTL_FUZZ:-5000} $(BIN)/pytest -n 2 --dist worksteal -o timeout=0 tests/unit/test_fuzz_*.py tests/integration/test_hostile_agent.py
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
@@ -33,6 +36,9 @@ bench: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python scripts/make_docs.py
+
+man: $(VENV)/.ready
+	$(BIN)/eicctl man --directory build/man/man1
 
 # The picture in the README, from a real run.
 picture: $(VENV)/.ready

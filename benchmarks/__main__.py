@@ -23,9 +23,10 @@ from pathlib import Path
 from benchmarks.crowd import crowds, stalls
 from benchmarks.many import PLACES
 from benchmarks.process import Measures, cpu_seconds, repeat, resident
+from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
-GROUPS = ("stdio", "listen", "trips", "bulk", "crowd", "stall", "help", "login")
+GROUPS = ("stdio", "listen", "trips", "bulk", "crowd", "stall", "help", "stages", "login")
 FORKS = 50
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -193,6 +194,16 @@ def help_time(env: dict[str, str]) -> float:
     return 1000 * statistics.median(repeat(run, 11))
 
 
+def where_the_time_goes(words: list[str], env: dict[str, str]) -> list[str]:
+    """The stages of eicctl's first byte."""
+    lines = ["", "Where the time of a first byte goes, cold:", ""]
+    lines += stages(COLD, words, env, "DNS, TCP, TLS, the handshake and the byte")
+    lines += ["", "And through the background process:", ""]
+    with warm(words, env) as warmed:
+        lines += stages(WARM, words, warmed, "asking, the same in the process, and the byte")
+    return lines
+
+
 def measured(clients: list[Client], env: dict[str, str], chosen: argparse.Namespace) -> dict[str, list[Measures]]:
     """Measure the clients in turns, so that what else the machine does falls on all."""
     runs: dict[str, list[Measures]] = {client.name: [] for client in clients}
@@ -274,6 +285,8 @@ def main() -> None:
             words = [shlex.split(text.replace("{endpoint}", endpoint)) for text in (listen, through)]
             clients.append(Client(name, *words))
         lines += table(measured(clients, env, chosen))
+        if "stages" in chosen.only:
+            lines += where_the_time_goes(clients[1].stdio, env)
         if "help" in chosen.only:
             lines += ["", f"`eicctl --help`: {help_time(env):.0f} ms."]
     if "login" in chosen.only:

@@ -16,18 +16,33 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    from eicctl.streams import open_closed
+
+    open_closed()
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # while the first modules were loaded
+        code = 130
+    raise SystemExit(code)
+
+
+def _run() -> int:
     if sys.argv[1:2] == ["proxy"]:
         from eicctl.quick.words import read
 
         if words := read(sys.argv[2:]):
-            raise SystemExit(_proxy(words))
+            return _proxy(words)
+    if sys.argv[1:2] == ["--complete"]:
+        from eicctl.completion.answer import main as answer
+
+        return answer(sys.argv[2:])
     if sys.argv[1:2] == ["ssh"]:
         from eicctl.quick.login import ask_early
 
         ask_early(sys.argv[2:])
     from eicctl.cli import main as run
 
-    raise SystemExit(run())
+    return run()
 
 
 def _proxy(words: Words) -> int:

@@ -17,6 +17,9 @@ import platformdirs
 
 from eicctl.errors import LocalError, UsageError
 
+LARGEST = 2**20
+"""Bytes of a TOML file that are read; a larger one is none that somebody has written."""
+
 
 def state_dir() -> Path:
     """The folder for what must outlive a process (known hosts, the emulator's state). Made 0700."""
@@ -85,8 +88,12 @@ def config() -> Config:
     import tomllib
 
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise UsageError(f"{path}: it has more than {LARGEST:,} bytes")
+        found = tomllib.loads(data.decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
     found.pop("tunnel", None)  # named tunnels, which `named.reading` reads
     for key, value in found.items():

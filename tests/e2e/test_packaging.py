@@ -101,7 +101,7 @@ def test_the_sdist_holds_what_make_needs(built: Built) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {name.removeprefix("src/") for name in names if name.startswith("src/")} == sources()
     wanted = {"Makefile", "README.md", "LICENSE", "pyproject.toml", "scripts/make-venv", "requirements/dev.txt"}
-    assert wanted | {"tests/conftest.py", "docs/reference.md"} <= names
+    assert wanted | {"tests/conftest.py", "docs/README.md"} <= names
     unwanted = (".venv", ".git", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
     assert not [name for name in names if any(part in unwanted for part in name.split("/"))]
 

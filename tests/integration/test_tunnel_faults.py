@@ -16,6 +16,7 @@ import pytest
 from eicctl import errors
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
+from eicctl.tunnel import tls
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 from tests.integration.listening import Told, connect, listening, read_all, wait_for
@@ -185,7 +186,8 @@ def test_credentials_are_read_anew_for_each_connection(
     dialer.open().close()
 
 
-def test_the_next_dial_resumes_the_tls_session(serve: Serve) -> None:
+def test_the_next_dial_resumes_the_tls_session(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "_known", {})
     service = serve(echo)
     resumed = []
     for _ in range(3):

@@ -19,26 +19,32 @@ ALLOWED = {
     "errors": set(),
     "model": set(),
     "facts": set(),
+    "shown": set(),
+    "clock": set(),
+    "streams": set(),
     "settings": {"errors"},
     "files": {"errors"},
-    "logs": {"errors", "settings"},
-    "aws": {"errors", "model", "facts", "settings", "files", "logs"},
-    "tunnel": {"errors", "model", "settings", "files", "logs"},
+    "logs": {"shown", "errors", "settings"},
+    "aws": {"errors", "clock", "model", "facts", "settings", "files", "logs"},
+    "tunnel": {"errors", "clock", "model", "settings", "files", "logs"},
     "ssh": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "rdp": {"errors", "logs"},
     "library": {"aws", "tunnel", "errors", "model", "settings", "files"},
-    "access": {"aws", "tunnel", "errors", "model", "facts", "settings", "files"},
-    "doctor": {"access", "ssh", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
+    "access": {"shown", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
+    "doctor": {"access", "ssh", "aws", "tunnel", "errors", "clock", "model", "facts", "settings", "files"},
     "named": {"access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
     "agent": {"named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
     "quick": {"agent", "ssh", "aws", "tunnel", "errors", "model", "logs"},
+    "completion": {"agent", "aws", "errors", "settings", "files"},
+    "manual": {"errors", "files"},
     "emulator": {"errors", "settings", "files"},
     "about": {"agent", "errors", "settings"},
     "cli": {
+        *("completion", "manual"),
         *("about", "quick", "agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
-        *("errors", "model", "facts", "settings", "files", "logs"),
+        *("shown", "errors", "model", "facts", "settings", "files", "logs"),
     },
-    "__main__": {"logs", "cli", "quick", "agent", "aws", "errors", "model"},
+    "__main__": {"streams", "logs", "cli", "completion", "quick", "agent", "aws", "errors", "model"},
     "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
 }
 """What each room may import."""
@@ -99,3 +105,9 @@ def test_help_loads_little(args: list[str]) -> None:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
     assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}
+
+
+def test_an_answer_to_a_shell_loads_little() -> None:
+    loaded = loaded_by("--complete", "instance")
+    assert "eicctl.completion.answer" in loaded
+    assert not loaded & {"click", "botocore", "platformdirs", "dataclasses", "tomllib"}

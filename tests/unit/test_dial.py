@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eicctl.errors import UsageError
-from eicctl.tunnel.dial import split_host
+from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.proxies import proxy_for
 
 

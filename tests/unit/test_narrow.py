@@ -9,9 +9,11 @@ from eicctl.cli.narrow import lines
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
 
 
-def table(*rows: tuple[str, ...]) -> dict[str, list[Text]]:
+def table(*rows: tuple[str, ...]) -> list[tuple[str, list[Text]]]:
     headings = ("Name", "ID", "Endpoint", "Cause")
-    return {name: [Text(cell) for cell in cells] for name, cells in zip(headings, zip(*rows, strict=True), strict=True)}
+    return [
+        (name, [Text(cell) for cell in cells]) for name, cells in zip(headings, zip(*rows, strict=True), strict=True)
+    ]
 
 
 def test_columns_that_do_not_fit_follow_below() -> None:

@@ -19,11 +19,13 @@ from eicctl.aws.session import preload
 from eicctl.errors import EicctlError
 from eicctl.logs.start import background
 from eicctl.tunnel.bind import bind_unix
+from eicctl.tunnel.descriptors import allow_many
 
 
 def main() -> None:
     """Run until the end."""
     place, ready = Place(sys.argv[1]), int(sys.argv[2])
+    allow_many()
     os.chdir("/")  # so that no folder is held that somebody wants to unmount
     try:
         hold = Hold(place)

@@ -54,6 +54,8 @@ class Connection:
             await self._readable()
             data, descriptors, _, _ = socket.recv_fds(self._sock, 65536, MOST_DESCRIPTORS)
             self.descriptors += descriptors
+            if len(self.descriptors) > MOST_DESCRIPTORS:
+                raise wire.WireError("too many file descriptors")
             if not data:
                 if self._buffer:
                     raise wire.WireError("the end came within a message")

@@ -145,6 +145,7 @@ class Errand:
             raise
         finally:
             hearing.cancel()
+            await asyncio.wait({hearing})  # before the socket is closed: its number is another one's then
 
     async def tell(self, stage: str, **more: Any) -> None:
         """Send the client a message."""

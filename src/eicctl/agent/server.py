@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
 
+ACCEPT_PAUSE = 0.2
+"""Seconds for which no connection is taken after one could not be."""
+
 CHECKED_EVERY = 30.0
 """Seconds between two looks whether the process is still of any use."""
 
@@ -68,7 +71,7 @@ class Server:
     async def serve(self) -> None:
         """Answer requests until the end, then close every tunnel."""
         self._listening.setblocking(False)
-        self._loop.add_reader(self._listening.fileno(), self._accept)
+        self._listen()
         watching = asyncio.create_task(self._watch())
         try:
             await self._stop.wait()
@@ -84,10 +87,19 @@ class Server:
         """End."""
         self._stop.set()
 
+    def _listen(self) -> None:
+        if not self._stop.is_set():
+            self._loop.add_reader(self._listening.fileno(), self._accept)
+
     def _accept(self) -> None:
         try:
             sock, _ = self._listening.accept()
-        except OSError:
+        except BlockingIOError:
+            return
+        except OSError as error:  # too many open files, say: clients wait in the kernel's queue
+            _log.warning("no connection can be taken: %s", error.strerror)
+            self._loop.remove_reader(self._listening.fileno())
+            self._loop.call_later(ACCEPT_PAUSE, self._listen)
             return
         task = asyncio.create_task(self._answer(sock))
         self._clients.add(task)

@@ -32,13 +32,13 @@ def switched(environ: Mapping[str, str]) -> bool | None:
 
 def usual_path(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the path of the socket of the process `name`, or None where `Place` must find it."""
-    folder = _usual_folder(environ)
+    folder = usual_folder(environ)
     path = f"{folder}/{PREFIX}{name}.sock"
     return path if folder and len(os.fsencode(path)) <= LONGEST else None
 
 
-def _usual_folder(environ: Mapping[str, str]) -> str | None:
-    """eicctl's runtime folder, as `settings.runtime_dir` has it."""
+def usual_folder(environ: Mapping[str, str]) -> str | None:
+    """Return eicctl's runtime folder, as `settings.runtime_dir` has it, or None where that must find it."""
     if home := environ.get("EICCTL_HOME"):
         return None if home.startswith("~") or home.endswith("/") else f"{home}/run"
     if sys.platform != "linux":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eicctl.aws import known
 from eicctl.aws.choice import Place, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.failures import translated
@@ -125,11 +126,16 @@ def _known(session: Session) -> str:
 
 def _instances(session: Session, identifier: str = "") -> list[Database]:
     request = {"DBInstanceIdentifier": identifier} if identifier else {}
-    return [_instance(row) for row in _rows(session, "describe_db_instances", "DBInstances", request)]
+    return _noted(session, [_instance(row) for row in _rows(session, "describe_db_instances", "DBInstances", request)])
 
 
 def _clusters(session: Session, identifier: str = "") -> list[Database]:
-    return [_cluster(row) for row in _cluster_rows(session, identifier)]
+    return _noted(session, [_cluster(row) for row in _cluster_rows(session, identifier)])
+
+
+def _noted(session: Session, found: list[Database]) -> list[Database]:
+    known.note(session, known.DATABASES, {database.id: "" for database in found}, region=session.region)
+    return found
 
 
 def _cluster_rows(session: Session, identifier: str = "") -> list[dict[str, Any]]:

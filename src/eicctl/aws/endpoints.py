@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from eicctl.aws import known
 from eicctl.aws.failures import code_of, translated
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
@@ -48,7 +49,9 @@ def list_endpoints(
     with translated("list the endpoints"):
         client = session.client("ec2", where)
         pages = client.get_paginator("describe_instance_connect_endpoints").paginate(**request)
-        return [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
+        found = [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
+    known.note(session, known.ENDPOINTS, {one.id: one.name for one in found}, region=where, whole=not request)
+    return found
 
 
 def list_in_all_regions(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from eicctl import clock
 from eicctl.errors import (
     ConflictError,
     CredentialsError,
@@ -32,6 +33,7 @@ _UNKNOWN = {
     "MissingAuthenticationTokenException",
     "InvalidAccessKeyId",
 }
+_OTHER_TIME = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 _DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthException", "OptInRequired"}
 _CONFLICT = {"DependencyViolation", "IdempotentParameterMismatch", "IncorrectState", "InvalidGroup.Duplicate"}
 
@@ -81,8 +83,15 @@ def _from_service(error: Any, action: str) -> EicctlError:
     request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
     said = f"cannot {action}: {message or code}"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     result: EicctlError
-    if code in _EXPIRED:
+    if code in _OTHER_TIME or (code in _EXPIRED | _UNKNOWN and clock.complaint(date)):
+        # With a wrong clock services call the credentials expired or wrong, and good ones look bad.
+        result = CredentialsError(
+            f"AWS does not accept signatures of this machine's time ({code}: {message})",
+            hint=clock.complaint(date) or f"set this machine's clock: {clock.how_to_set()}",
+        )
+    elif code in _EXPIRED:
         result = CredentialsError(
             f"the AWS session has expired ({code})",
             hint="renew it: aws sso login, a new MFA code, or new keys in the profile",

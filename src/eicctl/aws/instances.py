@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eicctl.aws import known
 from eicctl.aws.failures import translated
 from eicctl.aws.session import Session
 from eicctl.model import Instance
@@ -42,6 +43,13 @@ def list_instances(
         found = [
             _instance(row, where) for page in pages for group in page["Reservations"] for row in group["Instances"]
         ]
+    known.note(
+        session,
+        known.INSTANCES,
+        {one.id: one.name for one in found if one.state != "terminated"},
+        region=where,
+        whole=not request,
+    )
     return sorted(found, key=_order)
 
 

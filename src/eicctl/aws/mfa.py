@@ -8,7 +8,7 @@ from typing import Any
 
 from eicctl.aws.codes import checked_code
 from eicctl.aws.failures import translated
-from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, store
+from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_writable, store
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
 from eicctl.logs.redact import register
@@ -56,6 +56,7 @@ def login(
         arn = str(sts.get_caller_identity()["Arn"])
     if arn.endswith(":root"):
         check_duration(duration, ROOT_DURATIONS, " for the root user")
+    check_writable()
     device = serial or str(settings.get("mfa_serial") or "") or _device(session)
     digits = checked_code(code(device))
     register(digits)

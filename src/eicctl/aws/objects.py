@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from eicctl.aws.failures import translated
+from eicctl.aws.parallel import Pool
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
 
@@ -53,18 +55,15 @@ def open_objects(
 ) -> Iterator[tuple[Object, Readable | EicctlError]]:
     """Yield each object with what to read it from, or with why it cannot be read."""
     waiting: deque[tuple[Object, Future[Readable | EicctlError]]] = deque()
-    with ThreadPoolExecutor(AHEAD) as pool:
-        try:
-            for found in objects:
-                waiting.append((found, pool.submit(_opened, session, bucket, found)))
-                if len(waiting) >= AHEAD:
-                    first, result = waiting.popleft()
-                    yield first, result.result()
-            while waiting:
+    with Pool(AHEAD) as pool:
+        for found in objects:
+            waiting.append((found, pool.submit(partial(_opened, session, bucket, found))))
+            if len(waiting) >= AHEAD:
                 first, result = waiting.popleft()
                 yield first, result.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while waiting:
+            first, result = waiting.popleft()
+            yield first, result.result()
 
 
 def _opened(session: Session, bucket: str, found: Object) -> Readable | EicctlError:

@@ -56,6 +56,18 @@ def check_name(profile: str, base: str) -> None:
     _check_free(read_text(credentials_path()), profile)
 
 
+def check_writable() -> None:
+    """Refuse files that `store` could not write: an MFA code is good once, and would be lost.
+
+    Raises:
+        LocalError: One of them cannot be written.
+    """
+    for path in (config_path(), credentials_path()):
+        _make_folder(path)
+        with locked(path):
+            pass  # the lock is a file beside it
+
+
 def store(profile: str, base: str, session: NewSession, settings: Mapping[str, str]) -> None:
     """Write a session into its profile, with the settings in the config file.
 
@@ -117,10 +129,7 @@ def _check_free(text: str, profile: str) -> None:
 
 def _change(path: Path, edit: Callable[[str], str]) -> None:
     """Edit a file under its lock, with the old text beside it in `NAME.eicctl-backup`; both for this user only."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalError(f"cannot make {path.parent}: {error.strerror}") from error
+    _make_folder(path)
     with locked(path):
         old = read_text(path)
         new = edit(old)
@@ -129,6 +138,13 @@ def _change(path: Path, edit: Callable[[str], str]) -> None:
         if old:
             write_whole(path.with_name(f"{path.name}.eicctl-backup"), old)
         write_whole(path, new)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"cannot make {path.parent}: {error.strerror}") from error
 
 
 def _time(text: str) -> datetime | None:

@@ -58,6 +58,7 @@ class Session:
         self._core: botocore.session.Session | None = None
         self._boto: boto3.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
+        self._clients_files: tuple[object, ...] = configuration_signature()
         self._keys: botocore.credentials.Credentials | None = None
         self._keys_files: tuple[object, ...] = ()
         self._plain_read: tuple[tuple[object, ...], PlainProfile | None] | None = None
@@ -112,9 +113,18 @@ class Session:
         return found or None
 
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return the boto3 client of a service, made once for each region."""
+        """Return the boto3 client of a service, made once for each region.
+
+        Where a file of the AWS configuration has changed, it is made anew: a client keeps the keys that it has read,
+        and who runs for hours needs those of a renewed session.
+        """
         where = region or self.region
         with self._lock:
+            files = configuration_signature()
+            if files != self._clients_files:
+                self._clients_files = files
+                self._core = self._boto = None
+                self._clients.clear()
             if (service, where) not in self._clients:
                 self._clients[service, where] = self._make_client(service, where)
             return self._clients[service, where]
@@ -240,6 +250,9 @@ class Session:
         keys = core.get_credentials()
         if keys is None:
             raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
+        if "mfa_serial" in core.get_scoped_config():
+            # botocore asks for a code once: where that failed, the next thread would be told of an expired session.
+            keys.get_frozen_credentials()
         return keys
 
     def _make_client(self, service: str, region: str, more: Config | None = None) -> Any:

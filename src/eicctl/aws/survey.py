@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
+from functools import partial
 
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.failures import translated
 from eicctl.aws.instances import list_instances
 from eicctl.aws.network_facts import read_network
-from eicctl.aws.parallel import both
+from eicctl.aws.parallel import Pool, both
 from eicctl.aws.session import Session
 from eicctl.aws.used_regions import used_regions
 from eicctl.errors import EicctlError
@@ -119,11 +120,6 @@ def survey_all(accounts: Sequence[Account]) -> Iterator[Survey | Unread]:
             return Unread(place, error)
 
     places = [pair for account in accounts for pair in account.places()]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(places)) or 1) as pool:
-        pending = [pool.submit(look, session, place) for session, place in places]
-        try:
-            for future in as_completed(pending):
-                yield future.result()
-        finally:
-            for future in pending:
-                future.cancel()
+    with Pool(_AT_ONCE) as pool:
+        for future in as_completed([pool.submit(partial(look, session, place)) for session, place in places]):
+            yield future.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -38,6 +39,8 @@ COMMANDS = {
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
     "local": "A local AWS for trying and testing, without an account.",
+    "completion": "Print the script that completes command lines in a shell, or install it.",
+    "man": "Show the manual page of a command, or install all pages.",
     "version": "Show the versions, folders and surroundings that a bug report needs.",
     "demo": "Show the main job from end to end on the local AWS.",
 }
@@ -103,7 +106,9 @@ def explained(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
-        error.show()
+        said = io.StringIO()
+        error.show(file=said)
+        click.echo(report.printable(said.getvalue()), nl=False, err=True)
         return error.exit_code
     if isinstance(error, errors.EicctlError):
         return report.failure(error)

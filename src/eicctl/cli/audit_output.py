@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from eicctl import shown
 from eicctl.access.audit.records import TUNNEL
 from eicctl.access.audit.rows import COLUMNS, Row
 from eicctl.cli import render, report
@@ -32,8 +32,8 @@ _TABLE = {
     "Duration": "Duration",
     "Endpoint": "Endpoint",
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""How cells begin that a spreadsheet would compute."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How cells begin that a spreadsheet would compute; the last four are full-width forms of the first."""
 
 
 def show_rows(rows: Iterator[Row], *, output: str, query: str | None) -> int:
@@ -61,9 +61,9 @@ def show_rows(rows: Iterator[Row], *, output: str, query: str | None) -> int:
 def printer(output: str) -> Callable[[Row], None]:
     """Return what writes one row at a time: JSON as one object a line; CSV begins with its heading."""
     if output == "json":
-        return lambda row: _write(json.dumps(row.shown(), ensure_ascii=False))
+        return lambda row: _write(shown.json_text(row.shown()))
     if output == "text":
-        return lambda row: _write(report.printable("\t".join(_cells(row))))
+        return lambda row: _write("\t".join(map(shown.line, _cells(row))))
     if output == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -73,7 +73,7 @@ def printer(output: str) -> Callable[[Row], None]:
             sys.stdout.flush()
 
         return show
-    return lambda row: _write(report.printable(_line(row)))
+    return lambda row: _write(shown.line(_line(row)))
 
 
 def _write(line: str) -> None:
@@ -98,7 +98,7 @@ def _json(rows: Iterable[Row]) -> int:
     """An array of objects, as `render` writes it."""
     count = 0
     for count, row in enumerate(rows, 1):
-        text = json.dumps(row.shown(), indent=2, ensure_ascii=False).replace("\n", "\n  ")
+        text = shown.json_text(row.shown(), indent=2).replace("\n", "\n  ")
         click.echo(f"{',' if count > 1 else '['}\n  {text}", nl=False)
     click.echo("\n]" if count else "[]")
     return count
@@ -138,11 +138,9 @@ def _for_people(row: Row) -> Mapping[str, Any]:
 
 def _line(row: Row) -> str:
     """A row as a line for people, when the rows to come are not known."""
-    shown = _for_people(row)
+    said = _for_people(row)
     time = row.event.time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    user = f"{shown['User']}@" if shown["User"] else ""
-    to = shown["Target"] or shown["Address"] or shown["Endpoint"]
-    port = f":{shown['Port']}" if shown["Port"] else ""
-    return (
-        f"{time}  {shown['Event']}  {shown['Outcome']}  {shown['Principal']}  from {shown['From']}  to {user}{to}{port}"
-    )
+    user = f"{said['User']}@" if said["User"] else ""
+    to = said["Target"] or said["Address"] or said["Endpoint"]
+    port = f":{said['Port']}" if said["Port"] else ""
+    return f"{time}  {said['Event']}  {said['Outcome']}  {said['Principal']}  from {said['From']}  to {user}{to}{port}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eicctl import shown
 from eicctl.cli import options, render, report
 from eicctl.errors import UsageError
 from eicctl.model import DIRECT_PORTS
@@ -79,7 +80,7 @@ def command(
       eicctl coverage
       eicctl coverage --all-regions --report coverage.html
       eicctl coverage --profile dev --profile prod --port 22
-      eicctl coverage --query '[?Reachable==`no`].[Name,Reason,Command]' --output text
+      eicctl coverage --query "[?Reachable=='no'].[Name,Reason,Command]" --output text
     """
     from eicctl.access.cover import cover
     from eicctl.access.coverage import summary
@@ -160,9 +161,9 @@ def _explain(rows: list[dict[str, Any]]) -> None:
             names.append(row["Name"] or row["InstanceId"])
     for (reason, line), names in together.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        click.echo(report.printable(f"\n{', '.join(names[:_NAMED])}{more}: {reason}"))
+        click.echo("\n" + shown.line(f"{', '.join(names[:_NAMED])}{more}: {reason}"))
         if line:
-            click.echo(f"  {report.printable(line)}")
+            click.echo(f"  {shown.line(line)}")
 
 
 def _write(page: str, coverage: Coverage) -> None:

@@ -12,8 +12,8 @@ from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from eicctl import shown
 from eicctl.access.coverage import summary
-from eicctl.cli.report import printable
 
 if TYPE_CHECKING:
     from eicctl.access.connection import Verdict
@@ -206,4 +206,4 @@ def _count(coverage: Coverage) -> str:
 
 def _t(text: str) -> str:
     """Text for HTML, in an element or a quoted attribute; control characters are shown."""
-    return escape(printable(text), quote=True)
+    return escape(shown.printable(text), quote=True)

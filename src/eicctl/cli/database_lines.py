@@ -103,7 +103,9 @@ class LocalDatabase:
         # With the name localhost the client would take its Unix socket.
         words += [f"--host={self.address}", f"--port={self.port}", *([f"--user={self.user}"] if self.user else [])]
         words += [] if self.password_file else ["--password"]
-        return shlex.join([*words, *([self.name] if self.name else [])])
+        if self.name:
+            words.append(f"--database={self.name}" if self.name.startswith("-") else self.name)
+        return shlex.join(words)
 
 
 def _conninfo(value: str) -> str:

@@ -60,10 +60,19 @@ class LocalPort:
         from eicctl.tunnel.listener import Listener
 
         host, port = self.remote
-        said = self.tunnels
+        said, session = self.tunnels, self.session
         greeting = _SSL_REQUEST if self.database and "postgres" in self.database.engine else b""
-        target = waited(self.session, self._target, host, said.wait, said.max_duration, greeting=greeting)
-        dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, said.max_duration, said.queue_timeout)
+        target = waited(
+            session, lambda: self._target(report.line), host, said.wait, said.max_duration, greeting=greeting
+        )
+        dialer = Dialer(
+            target,
+            session.credentials,
+            session.ca_bundle,
+            said.max_duration,
+            said.queue_timeout,
+            look_up=self._target,
+        )
         ready(target.endpoint_id)
 
         async def main() -> None:
@@ -73,14 +82,12 @@ class LocalPort:
             runner.run(main())
         return INTERRUPTED
 
-    def _target(self) -> Target:
+    def _target(self, note: Callable[[str], None] = lambda _: None) -> Target:
         from eicctl.aws.databases import direct_target
 
         assert self.database  # noqa: S101 - is_direct
         said = self.tunnels
-        target = direct_target(
-            self.session, self.database, self.remote[0], endpoint_id=said.endpoint_id, note=report.line
-        )
+        target = direct_target(self.session, self.database, self.remote[0], endpoint_id=said.endpoint_id, note=note)
         return replace(target, endpoint_dns_name=said.endpoint_dns_name or target.endpoint_dns_name)
 
     def serve_through(self, via: str | None, login: LoginRequest, ready: Callable[[str], None]) -> int:

@@ -18,6 +18,7 @@ from rich.text import Text
 from eicctl.access.checks import Check, Status, Step
 from eicctl.access.path import ASCII, UNICODE, Symbols, draw
 from eicctl.cli.report import printable
+from eicctl.shown import line as one_line
 
 if TYPE_CHECKING:
     from eicctl.doctor.diagnosis import Diagnosis
@@ -100,7 +101,7 @@ def summary(found: Diagnosis, console: Console, *, well: str) -> None:
         mark = symbols.marks[Status.FAILED]
         _print(console, _wrapped(_sentence(found.cause.sentence), console, first=f"{mark} ", style="bold red"))
         if found.cause.mend:
-            _print(console, [Text.assemble("  what to do: ", (printable(found.cause.mend), "bold"))])
+            _print(console, [Text.assemble("  what to do: ", (one_line(found.cause.mend), "bold"))])
     else:
         _print(console, _wrapped(well, console, first=f"{symbols.marks[Status.OK]} ", style="bold green"))
     if found.path:
@@ -108,7 +109,7 @@ def summary(found: Diagnosis, console: Console, *, well: str) -> None:
         for spans in draw(found.path, symbols):
             line = Text("  ")
             for span in spans:
-                line.append(printable(span.text), style=_STYLES.get(span.style, ""))
+                line.append(one_line(span.text), style=_STYLES.get(span.style, ""))
             _print(console, [line])
 
 
@@ -123,7 +124,7 @@ def symbols_for(console: Console) -> Symbols:
 
 def _row(check: Check, console: Console) -> list[Text]:
     symbols = symbols_for(console)
-    head = f"{printable(check.title):<{_TITLE}} "
+    head = f"{one_line(check.title):<{_TITLE}} "
     if check.left_out:
         return [Text(f" {symbols.left_out} {head}not reached", style="dim")]
     outcome = check.outcome

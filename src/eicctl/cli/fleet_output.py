@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from eicctl import shown
 from eicctl.cli import report
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Grouped:
         self._progress.clear()
         error = f": {result.error}" if result.error else ""
         heading = f"── {result.label} ({result.instance_id}): exit {result.code}, {result.seconds:.1f} s{error}"
-        print(report.printable(heading), flush=True)  # noqa: T201
+        print(shown.line(heading), flush=True)  # noqa: T201
         for file, out in ((result.stdout, sys.stdout.buffer), (result.stderr, sys.stderr.buffer)):
             file.seek(0)
             _copy(file, out)  # type: ignore[arg-type] # a spooled file has what is needed
@@ -91,13 +91,13 @@ class Prefixed:
                     self._write(result.label, stream, [rest])
             self._progress.clear()
             if result.failed:
-                report.line(f"{result.label:{self._width}} | exit {result.code} {result.error}".rstrip())
+                report.line(shown.line(f"{result.label:{self._width}} | exit {result.code} {result.error}".rstrip()))
             self._progress.finished(result)
 
     def _write(self, label: str, stream: str, lines: Sequence[bytes]) -> None:
         self._progress.clear()
         out = sys.stdout.buffer if stream == "stdout" else sys.stderr.buffer
-        prefix = f"{report.printable(label):{self._width}} | ".encode()
+        prefix = f"{shown.line(label):{self._width}} | ".encode()
         out.write(b"".join(prefix + line.rstrip(b"\r") + b"\n" for line in lines))
         out.flush()
         self._progress.show()
@@ -131,7 +131,7 @@ def as_json(results: Sequence[Result]) -> str:
         }
         for result in results
     ]
-    return json.dumps(rows, indent=2, ensure_ascii=False)
+    return shown.json_text(rows, indent=2)
 
 
 def _text(file: BinaryIO) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -45,7 +44,7 @@ class JsonEvents(Events):
 
     def say(self, event: str, **fields: object) -> None:
         """Print an event."""
-        click.echo(json.dumps({"Event": event, **fields}))
+        report.event(event, **fields)
 
     def listening(self, sockets: Sequence[socket.socket], remote: str, label: str) -> None:
         name = sockets[0].getsockname()

@@ -44,7 +44,7 @@ def command(
     Examples:
       eicctl instances
       eicctl instances --state running --tag Role=web
-      eicctl instances --query '[?Platform==`windows`].InstanceId' --output text
+      eicctl instances --query "[?Platform=='windows'].InstanceId" --output text
     """
     from eicctl.aws.endpoints import list_endpoints
     from eicctl.aws.instances import list_instances

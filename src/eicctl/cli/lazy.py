@@ -25,6 +25,16 @@ class LazyGroup(click.Group):
         self.package = package
         self.summaries = summaries
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as end:
+            # Click and rich end so, and for nothing else, where the reader of stdout is gone. Programs in a pipeline
+            # tell that by an exit code of its own.
+            if end.code == 1:
+                raise BrokenPipeError from end
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.summaries)
 

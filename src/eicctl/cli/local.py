@@ -263,6 +263,7 @@ def down() -> None:
     \b
     Examples:
       eicctl local down
+      eicctl local down && eicctl local up --detach
     """
     from eicctl.emulator import daemon
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,19 +13,19 @@ _INDENT = "    "
 """What all lines of a row but its first begin with."""
 
 
-def lines(table: Mapping[str, Sequence[Text]], width: int) -> Iterator[Text]:
+def lines(table: Sequence[tuple[str, Sequence[Text]]], width: int) -> Iterator[Text]:
     """Give the lines of a table: each has as many columns as fit, and the next columns follow below, indented.
 
     Words longer than a line stay whole; who prints them must not cut them.
 
     Args:
-        table: The columns' cells by heading; all columns have the same length, and no cell a line break.
+        table: The columns' headings and cells; all columns have the same length, and no cell a line break.
         width: The terminal's, in columns.
     """
     from rich.cells import cell_len
     from rich.text import Text
 
-    headed = [[Text(heading, style="bold"), *cells] for heading, cells in table.items()]
+    headed = [[Text(heading, style="bold"), *cells] for heading, cells in table]
     widths = [max(cell_len(cell.plain) for cell in cells) for cells in headed]
     bands = _bands(widths, width)
     for row in zip(*headed, strict=True):

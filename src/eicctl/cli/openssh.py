@@ -42,7 +42,7 @@ class OpensshCommand(click.Command):
 
     def __init__(self, *args: Any, grammar: Grammar, usage: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
-        self._grammar = grammar
+        self.grammar = grammar
         self._usage = usage
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -54,7 +54,7 @@ class OpensshCommand(click.Command):
         }
         if args in (["-h"], []):
             args = ["--help"]
-        ours, words = split(args, own, self._grammar)
+        ours, words = split(args, own, self.grammar)
         ctx.meta[_WORDS] = words
         return super().parse_args(ctx, ours)
 
@@ -321,6 +321,7 @@ def run_or_print(
 
 
 def _announce(text: str) -> None:
+    text = report.printable(text)
     # The terminal may be in raw mode, where a newline alone does not return to the first column.
     sys.stderr.write(f"\r\n{text}\r\n" if sys.stderr.isatty() else f"{text}\n")
     sys.stderr.flush()

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from eicctl.cli import report
+from eicctl.shown import line
 
 _CLEAR = "\r\x1b[K"
 
@@ -43,7 +44,7 @@ class Waiting:
         """Show the state that things are in now."""
         elapsed = time.monotonic() - self._started
         if self._live:
-            sys.stderr.write(f"{_CLEAR}{report.printable(self._what)}: {state} ({elapsed:.0f} s)")
+            sys.stderr.write(f"{_CLEAR}{line(self._what)}: {line(state)} ({elapsed:.0f} s)")
             sys.stderr.flush()
         elif state != self._last:
             report.line(f"{self._what}: {state} ({elapsed:.0f} s)")

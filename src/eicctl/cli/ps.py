@@ -15,7 +15,7 @@ def command(*, output: str, query: str | None) -> int:
     \b
     Examples:
       eicctl ps
-      eicctl ps --output json --query '[?State!=`open`].[Name,Error]'
+      eicctl ps --output json --query "[?State!='open'].[Name,Error]"
     """
     from eicctl.agent import tunnels
     from eicctl.cli import render

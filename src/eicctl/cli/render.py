@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from eicctl.cli.report import printable
+from eicctl import shown as foreign
 from eicctl.errors import UsageError
 
 Row = Mapping[str, Any]
@@ -28,10 +28,10 @@ def show(result: Row | Sequence[Row], *, output: str, query: str | None, columns
     if query:
         shown = _queried(result, query)
     if output == "json":
-        click.echo(json.dumps(shown, indent=2, default=_plain, ensure_ascii=False))
+        click.echo(foreign.json_text(shown, indent=2, default=_plain))
     elif output == "text":
         for line in _text(shown):
-            click.echo(printable(line))
+            click.echo(line)
     elif query:
         _table(shown, {})
     else:
@@ -72,12 +72,16 @@ def _cell(value: Any) -> str:
 def _text(value: Any) -> list[str]:
     """Lines as the AWS CLI's text: a row a line, its values separated by tabs."""
     if isinstance(value, Mapping):
-        return ["\t".join(_cell(item) for item in value.values())]
+        return ["\t".join(_one_line(item) for item in value.values())]
     if isinstance(value, (list, tuple)):
         if not any(isinstance(item, (list, tuple, Mapping)) for item in value):
-            return ["\t".join(_cell(item) for item in value)] if value else []
+            return ["\t".join(_one_line(item) for item in value)] if value else []
         return [line for item in value for line in _text(item)]
-    return [_cell(value)]
+    return [_one_line(value)]
+
+
+def _one_line(value: Any) -> str:
+    return foreign.line(_cell(value))
 
 
 def _table(value: Any, columns: Mapping[str, str]) -> None:
@@ -88,24 +92,26 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
 
     from eicctl.cli import narrow
 
-    cells: dict[str, list[Text]] = {}
+    cells: list[tuple[str, list[Text]]] = []
     if isinstance(value, Mapping):
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(no_wrap=True)
         for key, item in value.items():
-            table.add_row(Text(printable(str(key))), Text(printable(_cell(item))))
+            table.add_row(Text(foreign.line(str(key))), Text(_one_line(item)))
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
-        cells = {name: [_styled(printable(_cell(row.get(key)))) for row in value] for name, key in names.items()}
+        cells = [
+            (foreign.line(name), [_styled(_one_line(row.get(key))) for row in value]) for name, key in names.items()
+        ]
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in names:
-            table.add_column(heading, no_wrap=True, overflow="ignore")
-        for row in zip(*cells.values(), strict=True):
+        for heading, _ in cells:
+            table.add_column(Text(heading), no_wrap=True, overflow="ignore")
+        for row in zip(*(column for _, column in cells), strict=True):
             table.add_row(*row)
     else:
         for line in _text(value):
-            click.echo(printable(line))
+            click.echo(line)
         return
     # As wide as it must be: a line is a row for who reads a pipe. No ID is cut or broken.
     unlimited = Console(width=100_000)

@@ -79,7 +79,7 @@ def command(
     \b
     Examples:
       eicctl run --tag Role=web -- uptime
-      eicctl run --name-glob 'app-*' --output lines --timeout 60 -- sudo systemctl restart app
+      eicctl run --name-glob 'app-*' --output lines --timeout 60 -- df -h /
       eicctl run --all --dry-run
     """
     if not words and not dry_run:

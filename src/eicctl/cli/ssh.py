@@ -44,7 +44,7 @@ def command(
     Examples:
       eicctl ssh web-1
       eicctl ssh ubuntu@i-0123456789abcdef0 -L 8080:localhost:80
-      eicctl ssh web-1 -- sudo systemctl status nginx
+      eicctl ssh web-1 -- df -h /
       eicctl ssh web-1 --keep
       eicctl ssh web-1 --wait
     """

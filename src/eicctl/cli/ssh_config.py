@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import shown as foreign
 from eicctl.cli import options, report
 from eicctl.errors import UsageError
 
@@ -88,7 +89,7 @@ def command(
     if pattern:
         blocks.append(blocks_of.for_pattern(layout))
     if not install:
-        click.echo("\n".join(block.text() for block in blocks), nl=False)
+        click.echo(foreign.printable("\n".join(block.text() for block in blocks)), nl=False)
         return
     _change(config_files.installation(layout.section, blocks, whole=everything), dry_run)
     if not dry_run:
@@ -108,7 +109,7 @@ def _change(changes: list[Change], dry_run: bool) -> None:
     """Make the changes, or show them."""
     for change in changes:
         if dry_run:
-            click.echo(change.diff(), nl=False)
+            click.echo(foreign.printable(change.diff()), nl=False)
         else:
             change.make()
             if change.before != change.after:

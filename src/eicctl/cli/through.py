@@ -123,6 +123,8 @@ def rotation(
         target,
         login,
         watcher,
+        endpoint_id=tunnels.endpoint_id,
+        endpoint_dns_name=tunnels.endpoint_dns_name,
         max_tunnel_duration=tunnels.max_duration,
         queue_timeout=tunnels.queue_timeout,
     )

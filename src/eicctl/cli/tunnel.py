@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING
@@ -87,7 +88,15 @@ def command(
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
         target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
-        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
+        same = request if request.said else replace(request, instance_id=target.instance_id)
+        dialer = Dialer(
+            target,
+            session.credentials,
+            session.ca_bundle,
+            max_tunnel_duration,
+            queue_timeout,
+            look_up=lambda: resolve_target(session, same, ask=False),
+        )
         slots_of(target.endpoint_id).limit = max_connections
         events = events_for(output, target)
         if sys.stderr.isatty() if check is None else check:

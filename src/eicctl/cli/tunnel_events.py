@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -82,18 +81,15 @@ class _JsonEvents(Events):
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def _say(self, event: str, **fields: object) -> None:
-        click.echo(json.dumps({"Event": event, **fields}))
-
     def checked(self, found: Probe) -> None:
-        self._say("checked", TargetAnswers=bool(found.banner), RequestId=found.request_id)
+        report.event("checked", TargetAnswers=bool(found.banner), RequestId=found.request_id)
 
     def listening(self, sockets: Sequence[socket.socket]) -> None:
         name = sockets[0].getsockname()
         target = {
             "".join(part.title() for part in key.split("_")): value for key, value in asdict(self._target).items()
         }
-        self._say(
+        report.event(
             "listening",
             LocalAddresses=local_addresses(sockets),
             LocalPort=name[1] if isinstance(name, tuple) else None,
@@ -101,24 +97,24 @@ class _JsonEvents(Events):
         )
 
     def waiting(self, number: int, client: str, before: int) -> None:
-        self._say("waiting", Connection=number, Client=client, Before=before)
+        report.event("waiting", Connection=number, Client=client, Before=before)
 
     def left(self, number: int, client: str) -> None:
-        self._say("left", Connection=number, Client=client)
+        report.event("left", Connection=number, Client=client)
 
     def opened(self, number: int, client: str) -> None:
-        self._say("opened", Connection=number, Client=client)
+        report.event("opened", Connection=number, Client=client)
 
     def retrying(self, number: int, client: str, error: EicctlError) -> None:
-        self._say("retrying", Connection=number, Client=client, Error=error.message)
+        report.event("retrying", Connection=number, Client=client, Error=error.message)
 
     def failed(self, number: int, client: str, error: EicctlError) -> None:
-        self._say(
+        report.event(
             "failed", Connection=number, Client=client, Error=error.message, Hint=error.hint, RequestId=error.request_id
         )
 
     def closed(self, number: int, client: str, ending: Ending) -> None:
-        self._say(
+        report.event(
             "closed",
             Connection=number,
             Client=client,
@@ -132,7 +128,7 @@ class _JsonEvents(Events):
         if ending.error:
             in_background(
                 ending.error,
-                lambda likely: self._say(
+                lambda likely: report.event(
                     "likely-cause", Connection=number, LikelyCause=likely.sentence, Hint=likely.mend or None
                 ),
             )

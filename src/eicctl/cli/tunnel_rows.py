@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eicctl.cli.report import printable
+from eicctl.shown import line as one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -105,7 +105,7 @@ def live_table(statuses: Sequence[Status], footer: str, width: int) -> Renderabl
     from rich.table import Table
     from rich.text import Text
 
-    rows = [{key: printable(text) for key, text in shown(status).items()} for status in statuses]
+    rows = [{key: one_line(text) for key, text in shown(status).items()} for status in statuses]
     table = Table(box=None, pad_edge=False, header_style="bold")
     fitted = fitting(rows, width)
     for key, size in fitted.items():
@@ -115,7 +115,7 @@ def live_table(statuses: Sequence[Status], footer: str, width: int) -> Renderabl
         cells = {key: Text(row[key], overflow="ellipsis") for key in fitted}
         cells["State"].stylize(_STYLES[status.state])
         table.add_row(*cells.values())
-    notes = [Text(printable(line), style="yellow") for line in troubles(statuses)]
+    notes = [Text(one_line(line), style="yellow") for line in troubles(statuses)]
     return Group(table, *notes, Text(footer, style="dim"))
 
 

@@ -6,9 +6,15 @@ import asyncio
 import signal
 import sys
 
+from eicctl.tunnel.descriptors import allow_many
+
 
 def interrupted() -> asyncio.Event:
-    """Return an event that is set by SIGINT, SIGTERM or SIGHUP. Called on the running loop of the main thread."""
+    """Return an event that is set by SIGINT, SIGTERM or SIGHUP. Called on the running loop of the main thread.
+
+    Who waits for it serves clients, and may need more file descriptors than a shell's usual limit.
+    """
+    allow_many()
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
     if sys.platform != "win32":

@@ -7,8 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-import click
-
+from eicctl import shown
 from eicctl.cli import report
 from eicctl.cli.tunnel_rows import live_table, row
 from eicctl.cli.until import interrupted
@@ -84,7 +83,7 @@ async def _lines(keeper: Keeper, changed: asyncio.Event, output: str) -> None:
 
 def _tell(status: Status, output: str) -> None:
     if output == "json":
-        click.echo(json.dumps(row(status)))
+        report.told(json.dumps(row(status)))
     elif status.state == "open":
         where = " and ".join(status.local)
-        click.echo(report.printable(f"{status.name}: {where} for {status.remote} (through {status.via})"))
+        report.told(shown.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))

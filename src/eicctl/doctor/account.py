@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from eicctl import clock
 from eicctl.access.checks import Outcome, Status
 from eicctl.aws.identity import Identity, clock_offset, who_am_i
 from eicctl.aws.regions import check_region, no_such_region
@@ -11,11 +10,7 @@ from eicctl.aws.session import Session
 from eicctl.doctor.run import failed, not_seen
 from eicctl.doctor.words import duration
 from eicctl.errors import DeniedError, EicctlError, NetworkError
-from eicctl.tunnel.failures import CLOCK_TOLERANCE
-from eicctl.tunnel.presign import EXPIRES
-
-BEHIND = EXPIRES - 5
-"""Seconds by which this machine's clock may be behind: a URL is signed with its time, and good for a minute."""
+from eicctl.tunnel.failures import BEHIND
 
 SOON = 300
 """Seconds before the end of credentials from which it is told."""
@@ -80,24 +75,18 @@ def clock_outcome(ahead: float | None) -> Outcome:
         return Outcome(Status.UNKNOWN, "AWS's answer has no date")
     details = {"OffsetSeconds": round(ahead, 1)}
     where = "ahead of" if ahead > 0 else "behind"
-    if -BEHIND < ahead < CLOCK_TOLERANCE:
+    if -BEHIND < ahead < clock.TOLERANCE:
         seen = "agrees with AWS's within a second" if abs(ahead) < 1 else f"{duration(abs(ahead))} {where} AWS's"
         return Outcome(Status.OK, seen, details=details)
     said = f"{duration(abs(ahead))} {where} AWS's"
     return Outcome(
         Status.FAILED,
         f"{said}: signatures are not accepted",
-        _set_clock(),
+        clock.how_to_set(),
         cause=f"this machine's clock is {said}, so AWS does not accept what it signs",
         exit_code=4,
         details=details,
     )
-
-
-def _set_clock() -> str:
-    if sys.platform == "darwin":
-        return "sudo sntp -sS time.apple.com"
-    return "w32tm /resync" if sys.platform == "win32" else "sudo timedatectl set-ntp true"
 
 
 def look_at_region(session: Session) -> Outcome:

@@ -83,7 +83,7 @@ def dialer_for(target: str | TargetRequest | Target, options: Options) -> Dialer
     else:
         ready = wait_until_ready(session, find, seconds=wait, label=label, max_tunnel_duration=duration)
     queue_timeout = options.get("queue_timeout", QUEUE_TIMEOUT)
-    return Dialer(ready, session.credentials, session.ca_bundle, duration, queue_timeout)
+    return Dialer(ready, session.credentials, session.ca_bundle, duration, queue_timeout, look_up=find)
 
 
 def _session(options: Options) -> Session:

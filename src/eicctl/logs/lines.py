@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from eicctl.logs.redact import redact
-from eicctl.logs.shown import printable
+from eicctl.shown import printable
 
 LONGEST = 8192
 """Most characters of a message; the rest is counted."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eicctl import settings
+from eicctl.errors import LocalError
 from eicctl.logs.file import LogFile
 from eicctl.logs.lines import plain
 
@@ -31,10 +32,13 @@ class Journal:
         self._handlers: dict[str, logging.Handler] = {}
 
     def write(self, name: str, text: str) -> None:
-        """Add a line to the log of a tunnel."""
+        """Add a line to the log of a tunnel. What cannot be written is not: the tunnel goes on."""
         with self._lock:
             if name not in self._handlers:
-                self._handlers[name] = _handler(name)
+                try:
+                    self._handlers[name] = _handler(name)
+                except (OSError, LocalError):
+                    return
             handler = self._handlers[name]
         record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, plain(" ".join(text.splitlines())), None, None)
         handler.handle(record)

@@ -94,7 +94,8 @@ class Opening:
         said = self.definition
         target = look_up()
         label = f"{target.label} port {target.remote_port}"
-        dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, said.max_tunnel_duration)
+        session = self.session
+        dialer = Dialer(target, session.credentials, session.ca_bundle, said.max_tunnel_duration, look_up=look_up)
         return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink)
 
     def _via(self, undo: contextlib.ExitStack) -> Opened:
@@ -185,7 +186,12 @@ class Opening:
         )
         observer = Forwarding(self.health, clients_choose=said.kind == "socks")
         return rotation_to(
-            self.session, target, login, observer, max_tunnel_duration=said.max_tunnel_duration
+            self.session,
+            target,
+            login,
+            observer,
+            endpoint_id=said.instance_connect_endpoint_id,
+            max_tunnel_duration=said.max_tunnel_duration,
         ), observer
 
 

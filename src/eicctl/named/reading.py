@@ -84,14 +84,18 @@ def read_file(path: Path) -> list[Definition]:
         NotFoundError: It cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(settings.LARGEST + 1)
+        if len(data) > settings.LARGEST:
+            raise UsageError(f"{path}: it has more than {settings.LARGEST:,} bytes")
+        text = data.decode().replace("\r\n", "\n")
     except OSError as error:
         raise NotFoundError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: it is not UTF-8 text") from error
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", hint="the file is TOML: https://toml.io") from error
     return _File(path, text).definitions(content)
 

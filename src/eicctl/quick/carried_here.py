@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from eicctl.agent.asked import session_for, wanted
 from eicctl.aws.sessions import Sessions
 from eicctl.errors import INTERRUPTED, EicctlError, TargetUnreachableError
+from eicctl.quick.lean import load_websockets
 from eicctl.ssh.opening import Opening
-from eicctl.tunnel.stdio import StdioTunnel
+from eicctl.tunnel import early
 
 if TYPE_CHECKING:
     from eicctl.agent.words import Words
+    from eicctl.model import Target
     from eicctl.quick.proxy import Teller
     from eicctl.tunnel.dial import Link
 
@@ -23,7 +25,15 @@ def carry(words: Words, tell: Teller) -> int:
 
     A background process is started for the next one, unless the user does not want it.
     """
-    opening = Opening(wanted(words, session_for(words, Sessions())), tell.line)
+    session = session_for(words, Sessions())
+
+    def found(target: Target) -> None:
+        early.begin(target.endpoint_dns_name, session.ca_bundle)
+        # While the endpoint answers; what carries is needed as soon as it has.
+        load_websockets()
+        import eicctl.tunnel.stdio  # noqa: F401
+
+    opening = Opening(wanted(words, session), tell.line, found)
     try:
         with opening.opened() as link:
             if not words["no_agent"]:
@@ -36,6 +46,8 @@ def carry(words: Words, tell: Teller) -> int:
 
 
 def _carry(link: Link, opening: Opening, tell: Teller) -> int:
+    from eicctl.tunnel.stdio import StdioTunnel
+
     tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno())
     interrupted = False
 

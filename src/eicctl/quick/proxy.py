@@ -41,9 +41,6 @@ def run(words: Words, tell: Teller) -> int:
             from eicctl.quick.carried_there import failed
 
             return failed(ended, words, tell)
-    from eicctl.quick.lean import load_websockets
-
-    load_websockets()
     logs.configure(command="proxy")
     from eicctl.quick.carried_here import carry
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shlex
 import signal
 import stat
 import tempfile
@@ -99,8 +100,9 @@ class Carrier:
     def proxy_command(self) -> str:
         """OpenSSH's ProxyCommand for every host that is served."""
         folder = str(self._folder).replace("%", "%%")
+        door, wait = shlex.quote(f"{folder}/door-"), shlex.quote(f"{folder}/wait")
         # The pipes are at 3 and 4 for good; echo has stdout elsewhere while it writes.
-        return f"""sh -c 'exec 3<&0 4>&1; echo $$ >"{folder}/door-%n"; read x <"{folder}/wait"'"""
+        return "sh -c " + shlex.quote(f"exec 3<&0 4>&1; echo $$ >{door}%n; read x <{wait}")
 
     def in_use(self) -> bool:
         """Whether an OpenSSH process still has its end of a tunnel, as one in the background does."""

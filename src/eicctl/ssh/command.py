@@ -78,7 +78,8 @@ def proxy_command(target: Target | None, access: Access) -> str:
         if target.remote_port not in DIRECT_PORTS:
             words.append("--allow-any-port")
     line = joined([*words, *access.words()]).replace("%", "%%")  # ssh replaces its % sequences
-    return line if target else f"{line} --remote-port %p %n"
+    quote = "'" if os.name == "posix" else ""  # OpenSSH before 9.6 did not look for what is special to a shell
+    return line if target else f"{line} --remote-port %p {quote}%n{quote}"
 
 
 def joined(words: Sequence[str]) -> str:

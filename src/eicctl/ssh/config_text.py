@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from eicctl.errors import UsageError
+
 HEADER = "# Written by eicctl ssh-config; changes are lost when it runs again."
 
 _SECTION = re.compile(r"^# eicctl section: (.*)$")
@@ -27,7 +29,13 @@ class Block:
     comment: str = ""
 
     def text(self) -> str:
-        """Return the block, with a newline at its end."""
+        """Return the block, with a newline at its end.
+
+        Raises:
+            UsageError: A value would end its line, and so begin a setting of its own.
+        """
+        for text in (*self.hosts, self.comment, *self.settings.values()):
+            _check(text)
         lines = [f"Host {' '.join(self.hosts)}"]
         if self.comment:
             lines.append(f"  # {self.comment}")
@@ -44,6 +52,7 @@ def merged(text: str, section: str, blocks: Sequence[Block], *, whole: bool) -> 
         blocks: The blocks, in their order.
         whole: Whether they are all that the section shall have; else blocks of other hosts stay, and patterns last.
     """
+    _check(section)
     sections = _sections(text)
     new = {block.hosts[0]: block.text() for block in blocks}
     kept = {} if whole else {host: old for host, old in sections.get(section, {}).items() if host not in new}
@@ -55,12 +64,23 @@ def merged(text: str, section: str, blocks: Sequence[Block], *, whole: bool) -> 
     return "\n".join(parts)
 
 
+def _check(text: str) -> None:
+    """Raise where OpenSSH would not read a text as part of one line."""
+    if any(char < " " or char == "\x7f" for char in text):
+        raise UsageError(f"ssh_config cannot hold {text!r}: it has a control character")
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as OpenSSH sees them, with their ends: Python's `splitlines` knows more line ends."""
+    return [line for line in re.split(r"(?<=\n)", text) if line]
+
+
 def _sections(text: str) -> dict[str, dict[str, str]]:
     """Return the sections of a file that eicctl has written: the blocks' texts by their first host."""
     sections: dict[str, dict[str, str]] = {}
     blocks: dict[str, str] = {}
     host = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if match := _SECTION.match(line):
             blocks = sections.setdefault(match[1], {})
             host = ""
@@ -82,12 +102,12 @@ def with_include(text: str, path: str) -> str:
 
 def without_include(text: str, path: str) -> str:
     """Return the user's ssh_config without that line."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _is_include(line, path))
+    return "".join(line for line in _lines(text) if not _is_include(line, path))
 
 
 def _includes(text: str, path: str) -> bool:
     """Whether a line before the first Host or Match includes the file."""
-    for line in text.splitlines():
+    for line in _lines(text):
         if re.match(r"\s*(host|match)\b", line, re.IGNORECASE):
             return False
         if _is_include(line, path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import socket
@@ -19,6 +20,7 @@ from eicctl.ssh import socks
 from eicctl.ssh.join import Client, Counted, join, reset
 from eicctl.ssh.rotation import Lease, Rotation, Watcher
 from eicctl.ssh.transport import Remote
+from eicctl.tunnel.accept import Acceptor
 
 SOCKS_TIMEOUT = 10.0
 """Seconds for a client to say where it wants to go."""
@@ -97,35 +99,38 @@ class Forwarder:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Forward until `stop` is set. The rotations have been started; they are closed here."""
-        servers: list[asyncio.Server] = []
+        acceptors = [
+            Acceptor(forward.sockets, functools.partial(self._accepted, forward)) for forward in self._forwards
+        ]
         try:
-            for forward in self._forwards:
-                for sock in forward.sockets:
-                    servers.append(await self._listen(forward, sock))
+            for acceptor in acceptors:
+                acceptor.start()
             await stop.wait()
         finally:
-            for server in servers:
-                server.close()
+            for acceptor in acceptors:
+                acceptor.stop()
+            for sock in (sock for forward in self._forwards for sock in forward.sockets):
+                sock.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             rotations = {forward.rotation for forward in self._forwards}
             await asyncio.gather(*(rotation.close() for rotation in rotations))
 
-    async def _listen(self, forward: Forward, sock: socket.socket) -> asyncio.Server:
-        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._forward(forward, (reader, writer)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accepted(self, forward: Forward, client: socket.socket, name: str) -> None:
+        task = asyncio.create_task(self._forward(forward, client, name))
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._gone, client))
 
-        if sock.family == getattr(socket, "AF_UNIX", None):
-            return await asyncio.start_unix_server(accepted, sock=sock)
-        return await asyncio.start_server(accepted, sock=sock)
+    def _gone(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # it may not even have begun
+            client.close()
 
-    async def _forward(self, forward: Forward, client: Client) -> None:
+    async def _forward(self, forward: Forward, sock: socket.socket, name: str) -> None:
         number = next(self._numbers)
+        client = await asyncio.open_connection(sock=sock)
         writer = client[1]
-        name = _name(writer)
         remote = forward.remote
         try:
             if remote is None:
@@ -186,11 +191,6 @@ class Forwarder:
             bytes_in=past.bytes_in + counted.bytes_in,
             bytes_out=past.bytes_out + counted.bytes_out,
         )
-
-
-def _name(writer: asyncio.StreamWriter) -> str:
-    peer = writer.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local socket"
 
 
 async def _hang_up(writer: asyncio.StreamWriter, *, gently: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eicctl import files, settings
+from eicctl.errors import UsageError
 
 _MARK = "# eicctl: "
 
@@ -28,14 +29,19 @@ class KnownHosts:
     def keys(self, name: str) -> tuple[str, ...]:
         """Return the keys that are pinned under a name, each as `TYPE BASE64`."""
         found = []
-        for line in files.read_text(self.path).splitlines():
+        for line in _lines(files.read_text(self.path)):
             words = line.split()
             if len(words) >= 3 and name in words[0].split(","):
                 found.append(f"{words[1]} {words[2]}")
         return tuple(found)
 
     def pin(self, name: str, keys: Sequence[str]) -> None:
-        """Let these be the keys of a name, and no others."""
+        """Let these be the keys of a name, and no others.
+
+        Raises:
+            UsageError: OpenSSH would not take it for one name.
+        """
+        _check(name)
         with files.locked(self.path):
             lines = self._without(name)
             files.write_whole(self.path, _text([*lines, *(f"{name} {key}" for key in keys)]))
@@ -43,7 +49,7 @@ class KnownHosts:
     def forget(self, name: str) -> bool:
         """Remove the keys of a name; return whether there were any."""
         with files.locked(self.path):
-            before = files.read_text(self.path).splitlines()
+            before = _lines(files.read_text(self.path))
             after = self._without(name)
             if len(after) == len(before):
                 return False
@@ -55,10 +61,14 @@ class KnownHosts:
 
         Where it meant another instance before, that one's keys are gone. Without keys OpenSSH will take the first that
         it sees.
+
+        Raises:
+            UsageError: OpenSSH would not take it for one name.
         """
+        _check(name)
         with files.locked(self.path):
             mark = f"{_MARK}{name} {instance_id}"
-            lines = files.read_text(self.path).splitlines()
+            lines = _lines(files.read_text(self.path))
             if mark in lines:
                 return
             kept = [line for line in self._without(name) if not line.startswith(f"{_MARK}{name} ")]
@@ -67,9 +77,24 @@ class KnownHosts:
     def _without(self, name: str) -> list[str]:
         return [
             line
-            for line in files.read_text(self.path).splitlines()
+            for line in _lines(files.read_text(self.path))
             if line.startswith("#") or name not in (line.split() or [""])[0].split(",")
         ]
+
+
+def _check(name: str) -> None:
+    """Raise where a name would be a pattern, several names, or more than one line."""
+    if (
+        not name
+        or name[0] in "#@|"
+        or any(char in '*?!,"' or char.isspace() or not char.isprintable() for char in name)
+    ):
+        raise UsageError(f"host keys cannot be kept for {name!r}: it is no host's name")
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as OpenSSH sees them: Python's `splitlines` knows more line ends."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _text(lines: Sequence[str]) -> str:

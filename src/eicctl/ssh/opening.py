@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from eicctl import errors
 from eicctl.aws.told import check_port, told_in_full
 from eicctl.model import Target, TargetRequest
-from eicctl.tunnel.dial import Dialer, Link
 
 if TYPE_CHECKING:
     from eicctl.aws.remembered import RememberedTargets
     from eicctl.aws.session import Session
     from eicctl.ssh.host_keys import Check
+    from eicctl.tunnel.dial import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,19 @@ class Opening:
     Args:
         wanted: What is to be opened.
         say: Called with what the user should know.
+        found: Called with each target before it is dialled.
 
     Attributes:
         session: Access to AWS, which the target's name may have decided.
         target: Where the last dial went, or None before it.
     """
 
-    def __init__(self, wanted: Wanted, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, wanted: Wanted, say: Callable[[str], None], found: Callable[[Target], None] = lambda _target: None
+    ) -> None:
         self._wanted = wanted
         self._say = say
+        self._found = found
         self.session, self._request = _by_host_name(wanted.session, wanted.request)
         self.target: Target | None = None
         self._remembered: RememberedTargets | None = None
@@ -103,6 +107,7 @@ class Opening:
     @contextlib.contextmanager
     def _connected(self, target: Target, *, retry_budget: float | None = None) -> Iterator[Link]:
         self.target = target
+        self._found(target)
         wanted = self._wanted
         if wanted.login:
             from eicctl.ssh.proxied import logged_in
@@ -117,6 +122,8 @@ class Opening:
             ) as link:
                 yield link
             return
+        from eicctl.tunnel.dial import Dialer
+
         dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, wanted.max_tunnel_duration)
         yield dialer.open() if retry_budget is None else dialer.open(retry_budget=retry_budget)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from eicctl import files, settings
 from eicctl.aws.images import describe_images
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError
+from eicctl.errors import EicctlError, LocalError
 from eicctl.model import Target
 from eicctl.ssh.users import DEFAULT, user_of
 
@@ -94,7 +94,7 @@ def _file() -> Path:
 def _load() -> dict[str, str]:
     try:
         found = json.loads(files.read_text(_file()) or "{}")
-    except ValueError:
+    except (ValueError, LocalError):
         return {}  # what can be asked again needs no repair
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
@@ -102,7 +102,6 @@ def _load() -> dict[str, str]:
 def _remember(users: Mapping[str, str]) -> None:
     if not users:
         return
-    path = _file()
-    with files.locked(path):
+    with contextlib.suppress(LocalError), files.locked(path := _file()):  # what cannot be kept can be asked again
         known = {**{key: user for key, user in _load().items() if key not in users}, **users}
         files.write_whole(path, json.dumps(dict(list(known.items())[-_KEPT:]), indent=1))

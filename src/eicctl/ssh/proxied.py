@@ -45,6 +45,8 @@ def logged_in(
     user, at, host = who.rpartition("@")
     if not (user and at and host):
         raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
+    if "/" in who or not who.isprintable():  # it is the name of a file
+        raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
     with shared_key(key_folder(), who) as key:
         login = Login(session, target, OsUser(user, "said"), key, check, max_tunnel_duration)
         login.start(dial=True)

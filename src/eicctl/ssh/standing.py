@@ -57,8 +57,10 @@ class Standing:
         words = [*eicctl_words(), "proxy", *self.endpoint, *self.access.words()]
         if self.check != "console":
             words += ["--host-key-check", self.check]
-        login = " --ssh-login %r@%n" if self.pushes else ""
-        word = target if target == "%n" else joined([target]).replace("%", "%%")
+        # In quotes: OpenSSH before 9.6 let characters through that are special to the shell that it gives this line to.
+        quote = "'" if os.name == "posix" else ""
+        login = f" --ssh-login {quote}%r@%n{quote}" if self.pushes else ""
+        word = f"{quote}%n{quote}" if target == "%n" else joined([target]).replace("%", "%%")
         return f"{joined(words).replace('%', '%%')}{login} --remote-port %p {word}"
 
 

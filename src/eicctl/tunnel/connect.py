@@ -10,13 +10,20 @@ import socket
 import time
 from typing import Any
 
-from eicctl.errors import NetworkError
+from eicctl.errors import NetworkError, UsageError
 from eicctl.tunnel.proxies import connect_through, proxy_for
 
 _log = logging.getLogger(__name__)
 
+CONNECT_TIMEOUT = 10.0
+"""Seconds for each step of a dial that waits for the network."""
+
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
+
+KEEP_ALIVE_IDLE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_PROBES = 60, 15, 4
+"""Seconds of silence before the kernel asks the other side whether it is there, seconds until it asks again, and how
+often it asks in vain."""
 
 Address = tuple[int, Any]
 """A family and a socket address of it."""
@@ -122,6 +129,32 @@ def _socket_of(key: selectors.SelectorKey) -> socket.socket:
 def _keep_alive(sock: socket.socket) -> None:
     """Let the kernel notice within some two minutes that the other side is gone, also when nothing is sent."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+    values = {
+        "TCP_KEEPIDLE": KEEP_ALIVE_IDLE,
+        "TCP_KEEPALIVE": KEEP_ALIVE_IDLE,  # macOS's name
+        "TCP_KEEPINTVL": KEEP_ALIVE_INTERVAL,
+        "TCP_KEEPCNT": KEEP_ALIVE_PROBES,
+    }
+    for name, value in values.items():
         if option := getattr(socket, name, None):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def split_host(dns_name: str) -> tuple[str, int]:
+    """Return the host and the port of `HOST[:PORT]`; the port is 443 where none is given.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    host, colon, digits = dns_name.rpartition(":")
+    if not colon or dns_name.endswith("]"):
+        host, digits = dns_name, "443"
+    host = host.removeprefix("[").removesuffix("]")
+    if (
+        not host
+        or not digits.isdigit()
+        or not 0 < int(digits) < 65536
+        or any(c in "/?#@\\" or c.isspace() or not c.isprintable() for c in host)
+    ):
+        raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
+    return host, int(digits)

@@ -6,9 +6,9 @@ Dialling blocks, and is done in a thread where other connections must go on mean
 from __future__ import annotations
 
 import logging
+import math
 import random
-import socket
-import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,21 +19,25 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from eicctl.errors import EicctlError, NetworkError, ThrottledError, UsageError
+from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
-from eicctl.tunnel import failures, tls
-from eicctl.tunnel.connect import connect
+from eicctl.tunnel import early, failures, tls
+from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
+from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds for each step of a dial that waits for the network."""
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds for the whole answer to the handshake: each read of it may take `CONNECT_TIMEOUT`, but not without end."""
 
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
+
+LOOK_UP_EVERY = 10.0
+"""Seconds between two look-ups of a target whose endpoint is not there."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -90,6 +94,8 @@ class Dialer:
             where the caller's policy wants one, it is found and remembered.
         queue_timeout: Seconds for which a place at the endpoint is waited for.
         durations: How a duration that the policy wants is found; by default it is remembered in a file.
+        look_up: Finds the target again where its endpoint is not there any more, or None for a target that cannot be.
+            Blocks.
     """
 
     target: Target
@@ -98,11 +104,14 @@ class Dialer:
     max_tunnel_duration: int | None = None
     queue_timeout: float = QUEUE_TIMEOUT
     durations: Durations | None = field(default=None, repr=False)
+    look_up: Callable[[], Target] | None = field(default=None, repr=False)
+    _looked_up: float = field(default=-math.inf, repr=False, init=False)
+    _look_up_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
     _trust: tls.Trust | None = field(default=None, repr=False, init=False)
 
     def __post_init__(self) -> None:
         if self.durations is None:
-            self.durations = Durations(FileMemory(self._caller, self.target.endpoint_id))
+            self.durations = Durations(FileMemory(self._caller, lambda: self.target.endpoint_id))
 
     def claim(self) -> Place:
         """Return a place at the target's endpoint, which may have to be waited for.
@@ -161,11 +170,14 @@ class Dialer:
         deadline = time.monotonic() + retry_budget
         pause = 0.2
         while True:
+            target = self.target
             try:
                 link = self._open_allowed()
             except ThrottledError:
                 raise
             except EicctlError as error:
+                if self._moved(target, error):
+                    continue
                 wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
                 if not error.transient or time.monotonic() + wait > deadline:
                     raise
@@ -180,9 +192,36 @@ class Dialer:
                 return link
 
     def _open_allowed(self) -> Link:
-        if self.max_tunnel_duration is not None or self.durations is None:
-            return self._open_once(self.max_tunnel_duration)
-        return self.durations.open(self._open_once)
+        try:
+            if self.max_tunnel_duration is not None or self.durations is None:
+                return self._open_once(self.max_tunnel_duration)
+            return self.durations.open(self._open_once)
+        except (OSError, EicctlError) as error:
+            if not out_of_descriptors(error):
+                raise
+            raise LocalError(
+                "this process has no file descriptors left", hint="ulimit -n says how many it may have", transient=True
+            ) from error
+
+    def _moved(self, target: Target, error: EicctlError) -> bool:
+        """Whether a dial failed because the endpoint is gone, and the target is reached through another one now.
+
+        Raises:
+            NotFoundError, UnavailableError: It is reached through none; the error says more than that of the dial.
+        """
+        gone = isinstance(error, (NotFoundError, UnavailableError, NetworkError)) and not error.transient
+        if not gone or self.look_up is None:
+            return False
+        with self._look_up_lock:  # of several connections that fail, the first one looks
+            if self.target == target and time.monotonic() - self._looked_up > LOOK_UP_EVERY:
+                self._looked_up = time.monotonic()
+                try:
+                    self.target = self.look_up()
+                except (NotFoundError, UnavailableError) as instead:
+                    raise instead from error
+                except EicctlError as why:
+                    _log.debug("the target cannot be looked up again: %s", why.message)
+            return self.target != target
 
     def _caller(self) -> str:
         credentials = self.credentials()
@@ -193,18 +232,17 @@ class Dialer:
         host, port = split_host(self.target.endpoint_dns_name)
         if self._trust is None:
             self._trust = tls.trust(self.ca_bundle)
-        context, sessions = self._trust.context, self._trust.sessions
-        sock = connect(host, port, CONNECT_TIMEOUT)
-        try:
+        stream, connected = early.taken(host, port, self._trust), started
+        if stream is None:
+            sock = connect(host, port, CONNECT_TIMEOUT)
             connected = time.monotonic()
-            stream = secured(context, sock, host, port, sessions.get((host, port)))
-            encrypted = time.monotonic()
+            stream = self._trust.secured(sock, host, port)
+        encrypted = time.monotonic()
+        try:
             link = self._handshake(stream, duration)
-            # By now the server has sent its ticket; the next dial spares both sides the certificate.
-            if session := stream.session:
-                sessions[host, port] = session
+            self._trust.keep_session(stream, host, port)
         except BaseException:
-            sock.close()
+            stream.close()
             raise
         link.times = Times(connected - started, encrypted - connected, link.opened - encrypted)
         _log.debug(
@@ -251,34 +289,10 @@ class Dialer:
         )
 
 
-def secured(
-    context: ssl.SSLContext, sock: socket.socket, host: str, port: int, session: ssl.SSLSession | None = None
-) -> SecureSocket:
-    """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
-
-    `session` is one of an earlier connection to resume, or None.
-
-    Raises:
-        NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
-    """
-    try:
-        stream = SecureSocket(sock, context, host, session)
-        stream.handshake()
-    except ssl.SSLCertVerificationError as error:
-        raise NetworkError(
-            f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
-            hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
-        ) from error
-    except TimeoutError as error:
-        raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
-    except (OSError, ValueError) as error:
-        raise NetworkError(f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)) from error
-    return stream
-
-
 def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
     """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
     seen = b""
+    deadline = time.monotonic() + HANDSHAKE_TIMEOUT
     while True:
         ended = False
         rest = b""
@@ -298,22 +312,9 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, b
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
             return response, rest
+        if time.monotonic() > deadline:
+            raise TimeoutError
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
-
-
-def split_host(dns_name: str) -> tuple[str, int]:
-    """Return the host and the port of `HOST[:PORT]`; the port is 443 where none is given.
-
-    Raises:
-        UsageError: It is not of that form.
-    """
-    host, colon, digits = dns_name.rpartition(":")
-    if not colon or dns_name.endswith("]"):
-        host, digits = dns_name, "443"
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not digits.isdigit() or not 0 < int(digits) < 65536 or any(c in host for c in "/?#@ \\"):
-        raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
-    return host, int(digits)

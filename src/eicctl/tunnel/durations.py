@@ -46,15 +46,18 @@ class FileMemory:
 
     Args:
         caller: Stands for whose policy it is; only its hash is written.
-        endpoint_id: The endpoint.
+        endpoint_id: Tells the endpoint, which may be another one after some time.
     """
 
-    def __init__(self, caller: Callable[[], str], endpoint_id: str) -> None:
+    def __init__(self, caller: Callable[[], str], endpoint_id: Callable[[], str]) -> None:
         self._caller = caller
         self._endpoint_id = endpoint_id
 
     def get(self) -> int | None:
-        path = memory_file()
+        try:
+            path = memory_file()
+        except LocalError:  # a home in which nothing can be written
+            return None
         if not path.exists():
             return None
         seconds = _read(path).get(self._key())
@@ -63,8 +66,8 @@ class FileMemory:
     def put(self, seconds: int | None) -> None:
         import json
 
-        path = memory_file()
         try:
+            path = memory_file()
             with files.locked(path):
                 known = _read(path)
                 known.pop(self._key(), None)
@@ -78,7 +81,7 @@ class FileMemory:
     def _key(self) -> str:
         import hashlib
 
-        return f"{hashlib.sha256(self._caller().encode()).hexdigest()[:24]} {self._endpoint_id}"
+        return f"{hashlib.sha256(self._caller().encode()).hexdigest()[:24]} {self._endpoint_id()}"
 
 
 def memory_file() -> Path:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
+from eicctl import clock
 from eicctl.errors import (
     CredentialsError,
     DeniedError,
@@ -25,9 +25,10 @@ from eicctl.errors import (
     UnreachableError,
 )
 from eicctl.model import Target
+from eicctl.tunnel.presign import EXPIRES
 
-CLOCK_TOLERANCE = 240
-"""Seconds of difference to AWS's clock from which the clock is named as a cause; SigV4 allows some 300."""
+BEHIND = EXPIRES - 5
+"""Seconds by which this machine's clock may be behind: a URL is signed with its time, and good for a minute."""
 
 DURATION_REACHED = "the tunnel reached its longest duration"
 BROKE = "the connection to the endpoint broke"
@@ -63,7 +64,7 @@ def _parse(body: bytes) -> tuple[str, str]:
     text = body.decode(errors="replace").strip()
     try:
         fields = {str(name).lower(): value for name, value in json.loads(text).items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return "", text[:_SHOWN]
     code = fields.get("errorcode") or fields.get("code") or fields.get("__type") or ""
     message = fields.get("message") or ("" if code else text)
@@ -110,18 +111,7 @@ def _other_error(status: int, code: str, said: str) -> EicctlError:
 
 
 def _skew(headers: Mapping[str, str]) -> str | None:
-    """Return a hint if this machine's clock differs from the server's by more than a signature can bear."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        theirs = parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None
-    ahead = (datetime.now(UTC) - theirs).total_seconds()
-    if abs(ahead) < CLOCK_TOLERANCE:
-        return None
-    way = "ahead of" if ahead > 0 else "behind"
-    return f"this machine's clock is {abs(ahead):.0f} s {way} AWS's; set it right"
+    return clock.complaint(headers.get("date", ""), behind=BEHIND)
 
 
 def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool, target: Target) -> EicctlError | None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import itertools
 import logging
-import os
 import socket
 from collections.abc import Sequence
 from typing import Protocol
 
 from eicctl.errors import EicctlError, LocalError
 from eicctl.model import Traffic
+from eicctl.tunnel.accept import Acceptor
 from eicctl.tunnel.channel import Channel
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.ending import Ending
@@ -27,9 +26,6 @@ closed altogether looks the same, and its tunnel takes one of the endpoint's 20 
 
 END_TIMEOUT = 0.8
 """Seconds for which the end of the listener waits for its tunnels' closing handshakes."""
-
-PAUSE = 0.2
-"""Seconds without accepting after the process has run out of file descriptors."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,8 +80,7 @@ class Listener:
         self._left: dict[int, Channel] = {}  # with an open local end
         self._carried = Traffic()  # by tunnels that have ended
         self._arriving: dict[int, asyncio.Task[None]] = {}
-        self._accepting = False
-        self._ended = False
+        self._acceptor = Acceptor(self._sockets, self._accepted)
         self._idle = asyncio.Event()
 
     @property
@@ -103,7 +98,7 @@ class Listener:
     async def serve(self, stop: asyncio.Event) -> None:
         """Accept connections until `stop` is set, then close every tunnel properly and the sockets."""
         self._loop = asyncio.get_running_loop()
-        self._accept(True)
+        self._acceptor.start()
         try:
             await stop.wait()
         finally:
@@ -111,8 +106,7 @@ class Listener:
 
     async def close(self) -> None:
         """Stop accepting, and close every tunnel with a close frame."""
-        self._ended = True
-        self._accept(False)
+        self._acceptor.stop()
         for sock in self._sockets:
             sock.close()
         for task in list(self._arriving.values()):
@@ -129,42 +123,16 @@ class Listener:
         for channel in list(self._left.values()):
             channel.abort()
 
-    def _accept(self, on: bool) -> None:
-        if on == self._accepting or (on and self._ended):
-            return
-        self._accepting = on
-        for sock in self._sockets:
-            if on:
-                self._loop.add_reader(sock.fileno(), self._accept_from, sock)
-            else:
-                self._loop.remove_reader(sock.fileno())
-
-    def _accept_from(self, sock: socket.socket) -> None:
-        while self._accepting:
-            try:
-                client, address = sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    raise
-                _log.warning("cannot accept: %s; again in %.1f s", os.strerror(error.errno), PAUSE)
-                self._accept(False)
-                self._loop.call_later(PAUSE, self._resume)
-                return
-            number = next(self._numbers)
-            name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
-            task = self._loop.create_task(self._arrived(number, client, name))
-            self._arriving[number] = task
-            task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
+    def _accepted(self, client: socket.socket, name: str) -> None:
+        number = next(self._numbers)
+        task = self._loop.create_task(self._arrived(number, client, name))
+        self._arriving[number] = task
+        task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
 
     def _no_longer_arriving(self, number: int, client: socket.socket, task: asyncio.Task[None]) -> None:
         del self._arriving[number]
         if task.cancelled():  # it may not even have begun
             client.close()
-
-    def _resume(self) -> None:
-        self._accept(True)
 
     async def _arrived(self, number: int, client: socket.socket, name: str) -> None:
         """Open a client's tunnel, unless the client leaves before."""

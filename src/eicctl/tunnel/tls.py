@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eicctl.errors import LocalError
+from eicctl.errors import LocalError, NetworkError
+from eicctl.tunnel.secure import SecureSocket
 
 _MOST = 20
 
@@ -24,6 +26,23 @@ class Trust:
 
     context: ssl.SSLContext
     sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict)
+
+    def secured(self, sock: socket.socket, host: str, port: int) -> SecureSocket:
+        """Return the TLS connection with a host over a socket, which is closed if that fails.
+
+        Raises:
+            NetworkError: See `secured`.
+        """
+        try:
+            return secured(self.context, sock, host, port, self.sessions.get((host, port)))
+        except BaseException:
+            sock.close()
+            raise
+
+    def keep_session(self, stream: SecureSocket, host: str, port: int) -> None:
+        """Keep what spares the next connection the certificate; the server has sent it by its first answer."""
+        if session := stream.session:
+            self.sessions[host, port] = session
 
 
 _known: dict[tuple[object, ...], Trust] = {}
@@ -65,3 +84,28 @@ def context(ca_bundle: str | None) -> ssl.SSLContext:
             f"cannot read the CA bundle {ca_bundle}: {why}",
             hint="it comes from --ca-bundle, AWS_CA_BUNDLE, or ca_bundle of the profile",
         ) from error
+
+
+def secured(
+    context: ssl.SSLContext, sock: socket.socket, host: str, port: int, session: ssl.SSLSession | None = None
+) -> SecureSocket:
+    """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
+
+    `session` is one of an earlier connection to resume, or None.
+
+    Raises:
+        NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
+    """
+    try:
+        stream = SecureSocket(sock, context, host, session)
+        stream.handshake()
+    except ssl.SSLCertVerificationError as error:
+        raise NetworkError(
+            f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
+            hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
+        ) from error
+    except TimeoutError as error:
+        raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
+    except (OSError, ValueError) as error:
+        raise NetworkError(f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)) from error
+    return stream

@@ -12,9 +12,9 @@ from typing import TypeVar
 from eicctl.errors import EicctlError
 from eicctl.tunnel import tls
 from eicctl.tunnel.certificate import Certificate, read_certificate
-from eicctl.tunnel.connect import first_to_answer, resolve
-from eicctl.tunnel.dial import secured, split_host
+from eicctl.tunnel.connect import first_to_answer, resolve, split_host
 from eicctl.tunnel.proxies import Proxy, connect_through, proxy_for
+from eicctl.tunnel.tls import secured
 
 TIMEOUT = 5.0
 """Seconds for each stage."""

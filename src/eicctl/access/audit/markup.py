@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
+
+from eicctl import shown
 
 
 class Markup(str):
@@ -44,10 +45,7 @@ def joined(children: Iterable[Child]) -> Markup:
 
 def visible(text: str) -> str:
     """Return text with control and direction-changing characters as escapes: they could hide what is there."""
-    return "".join(
-        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
-        for char in text.replace("\n", " ")
-    )
+    return shown.line(text.replace("\n", " "))
 
 
 def _inner(children: Iterable[Child]) -> str:

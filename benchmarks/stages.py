@@ -1,0 +1,65 @@
+"""Where the time of a first byte goes: cold, and through the background process.
+
+Each stage is a process that stops there; they take turns. What a stage adds is the difference of two medians.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+ROUNDS = 25
+
+COLD = {
+    "Python": "pass",
+    "the words": "import eicctl.quick.words, eicctl.quick.proxy",
+    "session, model, request": "import eicctl.quick.words, eicctl.quick.carried_here",
+    "websockets, ssl and the channel": (
+        "import eicctl.quick.words, eicctl.quick.carried_here; from eicctl.quick.lean import load_websockets; "
+        "load_websockets(); import eicctl.tunnel.dial, eicctl.tunnel.stdio"
+    ),
+}
+WARM = {
+    "Python": "pass",
+    "the words": "import eicctl.quick.words, eicctl.quick.proxy",
+    "what lends the pipes": "import eicctl.quick.words, eicctl.quick.proxy, eicctl.agent.lend",
+}
+
+
+def first_byte(words: list[str], env: dict[str, str]) -> float:
+    """Seconds from the start of a client to its first byte."""
+    started = time.perf_counter()
+    process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"e")
+    process.stdin.flush()
+    process.stdout.read(1)
+    taken = time.perf_counter() - started
+    process.communicate()
+    return taken
+
+
+def process_time(code: str, env: dict[str, str]) -> float:
+    """Seconds for a process that runs some code."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    return time.perf_counter() - started
+
+
+def stages(codes: dict[str, str], words: list[str], env: dict[str, str], last: str) -> list[str]:
+    """The lines of a table: what each stage adds, in ms; the last one is the rest up to the first byte."""
+    taken: dict[str, list[float]] = {name: [] for name in (*codes, last)}
+    for _ in range(ROUNDS):
+        for name, code in codes.items():
+            taken[name].append(process_time(code, env))
+        taken[last].append(first_byte(words, env))
+    lines = ["| stage | adds, ms | by then, ms |", "| --- | --- | --- |"]
+    before = 0.0
+    for name, times in taken.items():
+        by_then = 1000 * statistics.median(times)
+        lines.append(f"| {name} | {by_then - before:.0f} | {by_then:.0f} |")
+        before = by_then
+    return lines

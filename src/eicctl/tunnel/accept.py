@@ -1,0 +1,78 @@
+"""Accepting clients on listening sockets, also when the process has no file descriptors left."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+PAUSE = 0.2
+"""Seconds without accepting after the process has run out of file descriptors. Clients wait in the kernel's queue."""
+
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+_log = logging.getLogger(__name__)
+
+
+class Acceptor:
+    """Gives each client to `arrived`, with its address in words. All methods are called on the loop's thread.
+
+    asyncio's own server does not do: out of descriptors, it tries again as often as its queue is long, with a traceback
+    each time.
+
+    Args:
+        sockets: Listening sockets that do not block. They are not closed here.
+        arrived: Takes a client's socket, which does not block.
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket], arrived: Callable[[socket.socket, str], object]) -> None:
+        self._sockets = sockets
+        self._arrived = arrived
+        self._accepting = False
+        self._ended = False
+        self._told = False
+
+    def start(self) -> None:
+        """Begin."""
+        self._loop = asyncio.get_running_loop()
+        self._accept(True)
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._ended = True
+        self._accept(False)
+
+    def _accept(self, on: bool) -> None:
+        if on == self._accepting or (on and self._ended):
+            return
+        self._accepting = on
+        for sock in self._sockets:
+            if on:
+                self._loop.add_reader(sock.fileno(), self._accept_from, sock)
+            else:
+                self._loop.remove_reader(sock.fileno())
+
+    def _accept_from(self, sock: socket.socket) -> None:
+        while self._accepting:
+            try:
+                client, address = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _OUT_OF:
+                    raise
+                self._pause(error.errno)
+                return
+            self._told = False
+            client.setblocking(False)
+            self._arrived(client, f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket")
+
+    def _pause(self, code: int) -> None:
+        if not self._told:  # once, and not with every try
+            _log.warning("cannot accept: %s; new clients wait until others have gone", os.strerror(code))
+        self._told = True
+        self._accept(False)
+        self._loop.call_later(PAUSE, self._accept, True)

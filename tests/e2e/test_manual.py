@@ -1,0 +1,19 @@
+"""The manual at a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.e2e.conftest import PROGRAM, clean_env
+
+
+@pytest.mark.needs("man")
+def test_man_shows_a_page_on_a_terminal(tmp_path: Path) -> None:
+    env = clean_env(tmp_path) | {"TERM": "dumb", "PAGER": "cat", "MANPAGER": "cat"}
+    shown = pexpect.run(f"{PROGRAM} man ssh", env=env, timeout=30)
+    assert isinstance(shown, bytes)
+    assert b"EICCTL-SSH(1)" in shown
+    assert b".TH" not in shown

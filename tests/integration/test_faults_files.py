@@ -1,0 +1,227 @@
+"""Standard streams that are closed, broken or full; a disk without room; a home that is read-only, or missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eicctl.emulator.control.mfa import own_code
+from eicctl.emulator.server import Emulator
+from tests.integration.processes import Before, bound_by_permissions, no_room, read_only, run, running
+
+pytestmark = pytest.mark.usefixtures("endpoint")
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+
+
+def closing(descriptor: int) -> Callable[[], None]:
+    return lambda: os.close(descriptor)
+
+
+# Standard streams
+
+
+@pytest.mark.parametrize(
+    ("words", "stream"),
+    [
+        (["instances"], "stdout"),
+        (["--help"], "stdout"),
+        (["proxy", "web-1"], "stdin"),
+        (["proxy", "web-1"], "stdout"),
+        (["list-endpoints"], "stderr"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_a_closed_stream(words: list[str], stream: str) -> None:
+    descriptor = {"stdin": 0, "stdout": 1, "stderr": 2}[stream]
+    ran = run(*words, before=closing(descriptor), **{stream: None})
+    assert ran.returncode == 0, ran.stderr
+    assert not ran.stderr
+
+
+@pytest.mark.needs("ssh", "ssh-keygen")
+def test_notes_do_not_go_to_stdout_where_stderr_is_closed() -> None:
+    ran = run("ssh", "web-1", "--", "echo", "hi", before=closing(2), stderr=None)
+    assert (ran.returncode, ran.stdout) == (0, b"hi\n")
+
+
+@pytest.mark.parametrize("words", [["instances"], ["instances", "--output", "json"], ["--help"]], ids=" ".join)
+def test_a_reader_that_has_gone_ends_a_command_quietly(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = run(*words, stdout=writing)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@needs_full
+@pytest.mark.parametrize("words", [["instances"], ["--help"]], ids=" ".join)
+def test_a_full_disk_behind_stdout_is_told(words: list[str]) -> None:
+    with FULL.open("wb") as full:
+        ran = run(*words, stdout=full)
+    assert ran.returncode == 1
+    assert b"error: No space left on device" in ran.stderr
+    assert b"hint: make room" in ran.stderr
+    assert b"defect" not in ran.stderr
+
+
+def greeting(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as client:
+        return client.recv(3)
+
+
+def test_a_listener_whose_events_nobody_reads_goes_on() -> None:
+    with running("tunnel", "web-1", "--remote-port", "22", "--output", "json") as process:
+        assert process.stdout
+        assert process.stderr
+        port = json.loads(process.stdout.readline())["LocalPort"]
+        process.stdout.close()
+        process.stderr.close()
+        assert [greeting(port) for _ in range(2)] == [b"SSH", b"SSH"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+
+
+@needs_full
+def test_a_listener_whose_log_is_on_a_full_disk_goes_on() -> None:
+    with FULL.open("wb") as full, running("tunnel", "web-1", "--remote-port", "22", stderr=full) as process:
+        assert process.stdout
+        port = int(process.stdout.readline().decode().partition("127.0.0.1:")[2].split()[0])
+        assert [greeting(port) for _ in range(2)] == [b"SSH", b"SSH"]
+
+
+# Files
+
+
+def proxied(before: Before) -> tuple[int, bytes, bytes]:
+    """Greet a machine through `proxy`; return its exit code, what came first, and what it said."""
+    with running("proxy", "web-1", before=before, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        first = process.stdout.read(4)
+        process.stdin.close()
+        return process.wait(10), first, process.stderr.read()
+
+
+def written(folder: Path) -> list[str]:
+    """The files below a folder that hold anything."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def test_without_room_what_is_only_remembered_is_not(tmp_path: Path) -> None:
+    assert proxied(no_room) == (0, b"SSH-", b"")
+    assert not written(tmp_path / "eicctl")
+
+
+def key_of(emulator: Emulator) -> str:
+    env = emulator.env
+    return (
+        f"[work]\naws_access_key_id = {env['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {env['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+
+
+def test_without_room_the_credentials_file_stays_as_it_was(emulator: Emulator, home: Path) -> None:
+    """No half of a file is there in its place, and no other one is left."""
+    (home / "credentials").write_text(key_of(emulator))
+    code = own_code(emulator.state.now())["Code"]
+    ran = run("mfa", "login", "--profile", "work", "--token-code", code, before=no_room)
+    assert ran.returncode == 1
+    assert b"error: cannot write " in ran.stderr
+    assert (home / "credentials").read_text() == key_of(emulator)
+    assert written(home) == ["credentials"]
+
+
+@pytest.mark.needs("ssh", "ssh-keygen")
+def test_without_room_no_host_key_is_believed(home: Path) -> None:
+    key = home / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    ran = run("ssh", "web-1", "--private-key-file", str(key), "--", "true", before=no_room)
+    assert ran.returncode == 1
+    assert b"known_hosts: File too large" in ran.stderr
+    assert b"Traceback" not in ran.stderr
+
+
+@pytest.fixture
+def locked_home(endpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which nothing can be written, and nothing says where else."""
+    folder = read_only(tmp_path / "locked")
+    monkeypatch.delenv("EICCTL_HOME")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.mark.usefixtures("locked_home")
+def test_a_read_only_home_is_enough_for_a_tunnel() -> None:
+    assert proxied(bound_by_permissions) == (0, b"SSH-", b"")
+
+
+@pytest.mark.needs("ssh", "ssh-keygen")
+@pytest.mark.usefixtures("locked_home")
+def test_where_host_keys_cannot_be_kept_no_login_is_made() -> None:
+    ran = run("ssh", "web-1", "--", "true", before=bound_by_permissions)
+    assert ran.returncode == 1
+    assert b"Permission denied" in ran.stderr
+    assert b"hint: EICCTL_HOME puts eicctl's files elsewhere" in ran.stderr
+
+
+@pytest.mark.usefixtures("locked_home")
+def test_where_the_background_cannot_have_its_files_it_says_so(home: Path) -> None:
+    (home / "eicctl.toml").write_text('[tunnel.web]\ntarget = "web-1"\nremote_port = 22\n')
+    ran = run("up", "--detach", before=bound_by_permissions, cwd=home)
+    assert ran.returncode == 1
+    assert b"Permission denied" in ran.stderr
+    assert b"hint: EICCTL_HOME puts eicctl's files elsewhere" in ran.stderr
+
+
+def test_an_mfa_code_is_not_spent_on_a_session_that_cannot_be_kept(
+    emulator: Emulator, home: Path, locked_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code is good once: the same one works when the files can be written."""
+    locked_home.chmod(0o700)
+    (locked_home / "credentials").write_text(key_of(emulator))
+    locked_home.chmod(0o500)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(locked_home / "credentials"))
+    words = ("mfa", "login", "--profile", "work", "--token-code", own_code(emulator.state.now())["Code"])
+    refused = run(*words, before=bound_by_permissions)
+    assert refused.returncode == 1
+    assert b"Permission denied" in refused.stderr
+    locked_home.chmod(0o700)
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_a_terminal_no_code_is_asked_for(emulator: Emulator, home: Path) -> None:
+    (home / "credentials").write_text(key_of(emulator))
+    (home / "config").write_text(
+        "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/admin\nsource_profile = work\n"
+        "mfa_serial = arn:aws:iam::123456789012:mfa/local\n"
+    )
+    ran = run("instances", "--profile", "role", start_new_session=True)
+    assert ran.returncode == 2, ran.stderr
+    assert b"there is no terminal to ask for it" in ran.stderr
+    assert b"hint: eicctl mfa login --token-code -" in ran.stderr
+
+
+@pytest.mark.parametrize("home_is", [None, "/proc/no-such-home"], ids=["unset", "missing"])
+def test_a_home_that_is_not_there(home_is: str | None, tmp_path: Path) -> None:
+    env: dict[str, Any] = {name: value for name, value in os.environ.items() if name not in ("HOME", "EICCTL_HOME")}
+    if home_is != "/proc/no-such-home":
+        env["EICCTL_HOME"] = str(tmp_path / "eicctl")  # nothing is to be written into the real home
+    if home_is is not None:
+        env["HOME"] = home_is
+    for words in (["proxy", "web-1"],) if home_is else (["proxy", "web-1"], ["ps"]):
+        ran = run(*words, env=env)
+        assert ran.returncode == 0, ran.stderr
+        assert b"Warning" not in ran.stderr

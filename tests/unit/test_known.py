@@ -1,0 +1,215 @@
+"""Names that AWS has told: who is offered them, for how long, and what a completion may ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from eicctl import settings
+from eicctl.aws import known
+from eicctl.aws.session import Session
+from eicctl.completion import answer
+
+REGION = "eu-west-1"
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "EICCTL_HOME": str(tmp_path / "home"),
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_ACCESS_KEY_ID": "AKIA1",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def note(names: dict[str, str], profile: str | None = None, *, region: str = REGION, whole: bool = False) -> None:
+    known.note(Session(profile=profile), known.INSTANCES, names, region=region, whole=whole)
+
+
+def recall(profile: str | None = None, region: str = REGION) -> dict[str, str]:
+    return known.recall(known.INSTANCES, profile, region)
+
+
+def files() -> list[Path]:
+    return sorted((settings.cache_dir() / "known").glob("*.json"))
+
+
+def offered(capfdbinary: pytest.CaptureFixture[bytes], *words: str) -> list[str]:
+    assert answer.main(list(words)) == 0
+    return [line.partition("\t")[0] for line in capfdbinary.readouterr().out.decode().splitlines()]
+
+
+def test_what_is_noted_is_recalled_and_for_this_user_alone() -> None:
+    note({"i-1": "web-1"})
+    note({"i-2": "", "i-1": "web-2"})
+    assert recall() == {"i-1": "web-2", "i-2": ""}
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files()] == [0o600]
+
+
+def test_all_that_there_is_replaces_what_was() -> None:
+    note({"i-1": "web-1", "i-2": "web-2"})
+    note({"i-2": "web-2"}, whole=True)
+    assert recall() == {"i-2": "web-2"}
+
+
+def test_what_is_known_is_not_written_again() -> None:
+    note({"i-1": "web-1"})
+    before = files()[0].stat().st_ino
+    note({"i-1": "web-1"})
+    assert files()[0].stat().st_ino == before, "a file that is written is another one"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"AWS_ACCESS_KEY_ID": "AKIA2"},
+        {"AWS_PROFILE": "prod"},
+        {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_who_asks_as_another_is_offered_nothing(monkeypatch: pytest.MonkeyPatch, change: dict[str, str]) -> None:
+    note({"i-1": "web-1"})
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    assert recall() == {}
+    assert recall("dev") == {}
+    assert recall(region="eu-north-1") == {}
+
+
+CONFIG = "[profile dev]\nregion = eu-west-1\nsource_profile = base\nrole_arn = arn:aws:iam::1:role/r\n[profile base]\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("iam::1:", "iam::2:"), ("[profile base]\n", "[profile base]\ncredential_process = x\n")]
+)
+def test_a_profile_that_leads_to_another_account_is_another(home: Path, old: str, new: str) -> None:
+    (home / "config").write_text(CONFIG)
+    note({"i-1": "web-1"}, "dev")
+    assert recall("dev") == {"i-1": "web-1"}
+    (home / "config").write_text(CONFIG.replace(old, new))
+    assert recall("dev") == {}
+
+
+def test_a_secret_that_was_renewed_is_the_same_caller(home: Path) -> None:
+    (home / "credentials").write_text("[dev]\naws_access_key_id = A\naws_secret_access_key = one\n")
+    note({"i-1": "web-1"}, "dev")
+    (home / "credentials").write_text("[dev]\naws_access_key_id = A\naws_secret_access_key = two\n")
+    assert recall("dev") == {"i-1": "web-1"}
+
+
+def test_old_names_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    note({"i-1": "web-1"})
+    later = time.time() + known.LIFETIME + 1
+    monkeypatch.setattr("time.time", lambda: later)
+    assert recall() == {}
+
+
+def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "MOST", 3)
+    monkeypatch.setattr(known, "FILES", 2)
+    for number in range(5):
+        note({f"i-{number}": ""})
+    assert list(recall()) == ["i-4", "i-3", "i-2"]
+    for region in ("eu-north-1", "eu-south-1"):
+        note({"i-1": ""}, region=region)
+    assert len(files()) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"instances": [1]}', b'{"instances": {"i-1": 7}}', b"\xff"])
+def test_a_file_that_is_not_what_it_should_be_is_none(content: bytes) -> None:
+    note({"i-1": "web-1"})
+    files()[0].write_bytes(content)
+    assert recall() == {}
+    note({"i-2": "web-2"})
+    assert recall() == {"i-2": "web-2"}
+
+
+def test_a_cache_that_cannot_be_written_is_none(home: Path) -> None:
+    (home / "home").write_text("a file")
+    note({"i-1": "web-1"})
+    assert recall() == {}
+
+
+def test_the_region_is_the_options_the_environments_or_the_profiles(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config").write_text("[default]\nregion = eu-south-1\n[profile dev]\nregion=eu-north-1\n")
+    assert known.region_of("dev", "us-east-1") == "us-east-1"
+    assert known.region_of("dev") == REGION
+    monkeypatch.delenv("AWS_REGION")
+    assert known.region_of("dev") == "eu-north-1"
+    assert known.region_of(None) == "eu-south-1"
+    assert known.region_of("other") == ""
+
+
+def test_values_by_their_kind(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    session = Session()
+    note({"i-1": "web-1", "i-2": "", "i-3": "web-1"})
+    known.note(session, known.ENDPOINTS, {"eice-1": "office"}, region=REGION)
+    known.note(session, known.DATABASES, {"demo-db": ""}, region=REGION)
+    assert offered(capfdbinary, "instance") == ["web-1", "i-3", "i-2", "i-1"]
+    assert offered(capfdbinary, "instance-id", "", "", "i-2") == ["i-2"]
+    assert offered(capfdbinary, "login", "", "", "me@we") == ["me@web-1"]
+    assert offered(capfdbinary, "copy", "", "", "we") == ["web-1:"]
+    assert offered(capfdbinary, "host", "", "", "we") == ["web-1", "web-1.eic"]
+    assert offered(capfdbinary, "endpoint") == ["eice-1", "office"]
+    assert offered(capfdbinary, "endpoint-id") == ["eice-1"]
+    assert offered(capfdbinary, "database") == ["demo-db", "rds:demo-db"]
+    assert offered(capfdbinary, "instance", "", "eu-north-1") == []
+    assert offered(capfdbinary, "no-such-kind") == []
+
+
+def test_names_that_do_not_print_or_look_like_options_are_left_out(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    hostile = ["a\nb", "a\x1b[31m", "a\u202eb", "a\tb", "-oProxyCommand=x", "a\x00b", "\udcff"]
+    note({f"i-{number}": name for number, name in enumerate(hostile)})
+    assert offered(capfdbinary, "instance") == [f"i-{number}" for number in reversed(range(len(hostile)))]
+    assert offered(capfdbinary, "host", "", "", "a") == []
+
+
+def test_profiles_are_those_of_both_files(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    (home / "config").write_text("[default]\n# [profile no]\n[profile dev]\n[sso-session corp]\n[services local]\n")
+    (home / "credentials").write_text("[work]\n[dev]\n")
+    assert offered(capfdbinary, "profile") == ["default", "dev", "work"]
+
+
+def test_tunnels_are_the_projects_and_those_open(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from eicctl.agent.place import Place
+
+    (home / "eicctl.toml").write_text('[tunnel.db]\ntarget = "db-1"\n[tunnel]\nweb = {target = "web-1"}\n')
+    (home / "below").mkdir()
+    monkeypatch.chdir(home / "below")
+    Place("0123").write_record([{"name": "db"}, {"name": "cache"}], os.getpid())
+    assert offered(capfdbinary, "tunnel") == ["db", "web", "cache"]
+    (home / "eicctl.toml").write_text("[[")
+    assert offered(capfdbinary, "tunnel") == ["db", "cache"]
+
+
+def test_words_can_come_by_stdin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    note({"i-1": "web-1", "i-2": 'q"x'})
+    (tmp_path / "words").write_text('instance\n\n\nq"\n')
+    with (tmp_path / "words").open() as words:
+        monkeypatch.setattr("sys.stdin", words)
+        assert offered(capfdbinary) == ['q"x']
+
+
+def test_nothing_secret_is_kept() -> None:
+    note({"i-1": "web-1"})
+    assert json.loads(files()[0].read_text())["instances"]["i-1"][0] == "web-1"
+    assert "AKIA1" not in files()[0].read_text() + files()[0].name
