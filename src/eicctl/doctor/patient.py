@@ -236,4 +236,6 @@ class Patient:
 
     def _dialer(self) -> Dialer:
         session = self.session
-        return Dialer(self._there, session.credentials, session.ca_bundle, self.max_tunnel_duration)
+        return Dialer(
+            self._there, session.credentials, session.ca_bundle, self.max_tunnel_duration, reach.QUEUE_TIMEOUT
+        )

@@ -20,6 +20,9 @@ from eicctl.tunnel.way import Way, walk
 RETRY_BUDGET = 3.0
 """Seconds for which a tunnel that fails for a passing reason is tried again."""
 
+QUEUE_TIMEOUT = 3.0
+"""Seconds for which a place at the endpoint is waited for: that it is full is what the user wants to know."""
+
 
 def look_at_way(dns_name: str, ca_bundle: str | None) -> Outcome:
     """Whether DNS, TCP and TLS lead from here to an endpoint."""
