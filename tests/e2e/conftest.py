@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from eicctl.emulator import accounts
+from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU
 
 Env = dict[str, str]
 Eicctl = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -72,25 +73,11 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     run_eicctl(env, "local", "down")
 
 
-WORLD = """
-[[image]]
-key = "amazon-linux"
-name = "al2023-ami-2023.9.20260301.0-kernel-6.1-x86_64"
-users = ["ec2-user"]
-
-[[image]]
-key = "ubuntu"
-name = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260301"
-owner = "099720109477"
-users = ["ubuntu"]
-
-[[vpc]]
-cidr = "10.0.0.0/16"
-
-[[vpc.subnet]]
-name = "a"
-cidr = "10.0.1.0/24"
-
+WORLD = (
+    AMAZON_LINUX
+    + UBUNTU
+    + NETWORK
+    + """
 [[vpc.group]]
 name = "ssh"
 ingress = ["22 from 10.0.0.0/16"]
@@ -114,6 +101,7 @@ address = "10.0.1.11"
 groups = ["ssh"]
 ec2_instance_connect = false
 """
+)
 """Ten machines that are alike, one of another image, and one that takes no pushed keys."""
 
 

@@ -18,21 +18,12 @@ import pytest
 from eicctl.emulator.control.passwords import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
 from tests.e2e.desktop import answers, free_port, running, shares, until, vnc_desktop, xrdp, xvfb
+from tests.worlds import NETWORK, WINDOWS
 
-WORLD = """
-[[image]]
-key = "windows"
-name = "Windows_Server-2025-English-Full-Base-2026.03.11"
-platform = "windows"
-users = ["Administrator"]
-
-[[vpc]]
-cidr = "10.0.0.0/16"
-
-[[vpc.subnet]]
-name = "a"
-cidr = "10.0.1.0/24"
-
+WORLD = (
+    WINDOWS
+    + NETWORK
+    + """
 [[vpc.group]]
 name = "rdp"
 ingress = ["3389 from 10.0.0.0/16"]
@@ -51,6 +42,7 @@ groups = ["rdp"]
 key_name = "windows"
 forwards = {{ 3389 = "127.0.0.1:{port}" }}
 """
+)
 """Two machines with passwords of their own, and one desktop behind both."""
 
 needs_desktop = pytest.mark.needs("xrdp", "xfreerdp", "Xvfb", "Xtigervnc", "vncpasswd", "display", "import", "convert")

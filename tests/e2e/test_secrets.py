@@ -28,28 +28,15 @@ import pytest
 from eicctl.emulator.control.passwords import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
 from tests.secrecy import files_below, found_below, found_in, open_to_others, password_proxy, sampled
+from tests.worlds import AMAZON_LINUX, NETWORK, WINDOWS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the process list is that of Linux")
 
-WORLD = """
-[[image]]
-key = "al"
-name = "al2023-ami-2023.9.20260301.0-kernel-6.1-x86_64"
-users = ["ec2-user"]
-
-[[image]]
-key = "windows"
-name = "Windows_Server-2025-English-Full-Base-2026.03.11"
-platform = "windows"
-users = ["Administrator"]
-
-[[vpc]]
-cidr = "10.0.0.0/16"
-
-[[vpc.subnet]]
-name = "a"
-cidr = "10.0.1.0/24"
-
+WORLD = (
+    AMAZON_LINUX
+    + WINDOWS
+    + NETWORK
+    + """
 [[vpc.group]]
 name = "targets"
 ingress = ["22 from 10.0.0.0/16", "3389 from 10.0.0.0/16"]
@@ -61,7 +48,7 @@ ingress = ["5432 from targets"]
 [[vpc.instance]]
 name = "web-1"
 address = "10.0.1.10"
-image = "al"
+image = "amazon-linux"
 groups = ["targets"]
 
 [[vpc.instance]]
@@ -77,6 +64,7 @@ address = "10.0.1.50"
 groups = ["database"]
 iam_auth = true
 """
+)
 
 PROJECT = '[tunnel.web]\ntarget = "web-1"\nremote_port = 22\nlocal_port = 0\n'
 

@@ -228,11 +228,6 @@ class State:
         with self._lock:
             self._machines[machine.vpc_id, machine.address] = machine
 
-    def drop_machine(self, machine: Machine) -> None:
-        """Forget a machine."""
-        with self._lock:
-            self._machines.pop((machine.vpc_id, machine.address), None)
-
     def machine(self, vpc_id: str, address: str) -> Machine | None:
         """The machine at an address of a VPC."""
         with self._lock:
