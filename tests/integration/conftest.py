@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import botocore.loaders
+import botocore.session
 import pytest
 
 from eicctl import cli
@@ -27,8 +27,15 @@ Handler = Callable[[socket.socket], None]
 @pytest.fixture(scope="session", autouse=True)
 def service_models_read_once() -> Iterator[None]:
     """botocore reads its models for each session, which is half of what a command takes in this process."""
+    create = functools.cache(botocore.session.create_loader)
+
+    def common(data_path: str | None = None) -> Any:
+        loader = create(data_path)
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session of boto3 adds its own folder
+        return loader
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.loaders, "create_loader", functools.cache(botocore.loaders.create_loader))
+        patch.setattr(botocore.session, "create_loader", common)
         yield
 
 

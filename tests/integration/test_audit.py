@@ -53,6 +53,7 @@ def unpaced(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service without a limit, and no pauses."""
     emulator.state.behave(lookup_rate=0.0)
     monkeypatch.setattr(trail, "INTERVAL", 0.0)
+    monkeypatch.setattr(trail, "_paces", {})  # of earlier tests
 
 
 def put(emulator: Emulator, *records: Record) -> None:
