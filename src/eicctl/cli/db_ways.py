@@ -68,7 +68,9 @@ class LocalPort:
         async def main() -> None:
             await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(interrupted())
 
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        from eicctl.tunnel.loops import new_loop
+
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(main())
         return INTERRUPTED
 

@@ -166,7 +166,9 @@ def _serve(listener: Listener) -> int:
     async def main() -> None:
         await listener.serve(interrupted())
 
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    from eicctl.tunnel.loops import new_loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     return INTERRUPTED
 
@@ -185,7 +187,9 @@ def _serve_client(
     async def main() -> int | None:
         return await serve_client(listener, interrupted(), words, password)
 
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    from eicctl.tunnel.loops import new_loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         code = runner.run(main())
     if code is None:
         return INTERRUPTED
