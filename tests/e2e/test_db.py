@@ -207,7 +207,7 @@ def test_a_direct_way_without_a_name_that_resolves(world: Env) -> None:
 @pytest.mark.parametrize("command", ["tunnel", "db"])
 def test_the_line_of_the_aws_blog(world: Env, tmp_path: Path, command: str) -> None:
     """A host name as private address, port 3389 there and 3306 here; the name resolves as RDS's do, to a private
-    address."""
+    address. `eicctl db` waits for the database's own answer first."""
     hosts = tmp_path / "hosts"
     hosts.write_text(f"127.0.0.1 localhost\n10.0.1.51 {LEGACY_HOST}\n")
     env = world | {"LD_PRELOAD": str(accounts.find_wrapper()), "NSS_WRAPPER_HOSTS": str(hosts)}
@@ -216,7 +216,7 @@ def test_the_line_of_the_aws_blog(world: Env, tmp_path: Path, command: str) -> N
     words = (
         ["tunnel", "--private-ip-address", LEGACY_HOST, "--remote-port", "3389"]
         if command == "tunnel"
-        else ["db", "legacy"]
+        else ["db", "legacy", "--wait"]
     )
     with running(env, *words, "--local-port", port) as process:
         assert process.stdout

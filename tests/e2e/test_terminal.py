@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pexpect
 
 from tests.e2e.conftest import PROGRAM, Env
 
 
-def terminal(env: Env, *words: str) -> pexpect.spawn[str]:
-    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=20, dimensions=(30, 100))
+def terminal(env: Env, *words: str, width: int = 100) -> pexpect.spawn[str]:
+    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=20, dimensions=(30, width))
 
 
 def test_without_a_target_one_chooses(env: Env) -> None:
@@ -50,3 +52,13 @@ def test_no_color_is_honoured(env: Env) -> None:
         assert session.before
         assert ("\x1b[32mrunning" in session.before) is coloured
         session.close()
+
+
+def test_a_table_breaks_no_id(env: Env) -> None:
+    session = terminal(env | {"NO_COLOR": "1"}, "instances", width=80)
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.before
+    shown = [re.sub(r"\x1b\[\d*m", "", line) for line in session.before.splitlines()]
+    assert max(map(len, shown)) <= 80
+    assert len([line for line in shown if re.fullmatch(r" +eice-[0-9a-f]{17}", line)]) == 3

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from eicctl.emulator.server import Emulator
 from eicctl.errors import ThrottledError
 from eicctl.tunnel.slots import slots_of
+from tests.integration.conftest import Ran
 from tests.integration.listening import connect, listening, wait_for
 
 if TYPE_CHECKING:
@@ -139,3 +141,24 @@ def test_an_endpoint_that_refuses_is_told_with_our_count(serve: Serve, emulator:
     finally:
         link.close()
     assert slots_of(service.target.endpoint_id).used == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("forward", "0:web-1:8080"),
+        ("db", "db.internal:5432", "--via", "web-1", "--local-port", "0"),
+    ],
+)
+def test_a_login_waits_no_longer_than_it_is_told(
+    serve: Serve, emulator: Emulator, eicctl: Callable[..., Ran], words: tuple[str, ...]
+) -> None:
+    """For its place; the only one is taken by a tunnel to elsewhere."""
+    service = serve(echo)
+    emulator.state.behave(max_connections=1)
+    with contextlib.closing(service.dialer.open()):
+        begun = time.monotonic()
+        ran = eicctl(*words, "--host-key-check", "off", "--queue-timeout", "0.2")
+    assert ran.code == 6
+    assert "refuses more connections" in ran.err
+    assert time.monotonic() - begun < 15  # untold, it is half a minute

@@ -147,6 +147,7 @@ def test_the_command_waits(
         ("ssh", "web-9", "--wait=1"),
         ("tunnel", "web-9", "--remote-port", "22", "--wait=1"),
         ("sftp", "--wait=1", "web-9"),
+        ("db", "db.internal:5432", "--via", "web-9", "--local-port", "0", "--wait=1"),
     ],
 )
 def test_the_command_gives_up(

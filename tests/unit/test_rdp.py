@@ -61,6 +61,13 @@ def test_another_key_is_told(tmp_path: Path) -> None:
         decrypt(base64.b64encode(other).decode(), path, asked_nothing)
 
 
+def test_a_few_letters_are_no_password(tmp_path: Path) -> None:
+    """A wrong key gives random bytes; one time in some hundred they are a printable few."""
+    few = KEY.public_key().encrypt(b"a?", PKCS1v15())
+    with pytest.raises(UsageError, match="does not decrypt"):
+        decrypt(base64.b64encode(few).decode(), key_file(tmp_path, FORMS[0], NoEncryption()), asked_nothing)
+
+
 def test_no_rsa_key(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     key = ed25519.Ed25519PrivateKey.generate()

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option("--wait/--no-wait", default=False, help="Wait until it serves connections, which takes minutes.")
 @options.timeout_option
 @click.option("--if-not-exists", is_flag=True, help="An endpoint that the VPC has already is good enough.")
-@click.option("--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done.")
+@options.dry_run_option
 @options.output_options
 @options.with_session
 def command(

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.cli.database_lines import LocalDatabase
     from eicctl.cli.forward_events import Events
+    from eicctl.cli.through import TunnelWish
     from eicctl.ssh.in_process import LoginRequest
 
 
-@click.command
+@click.command(cls=options.WaitingCommand)
 @click.argument("database", metavar="DB-ID|HOST[:PORT]")
 @click.option("--reader", is_flag=True, help="The cluster's reader endpoint instead of the writer.")
 @click.option(
@@ -39,13 +40,7 @@ if TYPE_CHECKING:
 @click.option("--print-url", is_flag=True, help="Print nothing but the connection URL on stdout.")
 @click.option("--print-password", is_flag=True, help="With --iam-auth: print a token, and open no tunnel.")
 @through_options
-@click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the messages; json: one object a line, on stdout.",
-)
+@options.messages_option
 @options.with_session
 def command(
     *,
@@ -60,8 +55,7 @@ def command(
     print_password: bool,
     via: str | None,
     login: Callable[[], LoginRequest],
-    instance_connect_endpoint_id: str | None,
-    max_tunnel_duration: int | None,
+    tunnels: TunnelWish,
     bind: str | None,
     verbose: bool,
     output: str,
@@ -109,9 +103,7 @@ def command(
 
         from eicctl.cli.db_ways import LocalPort
 
-        way = LocalPort(
-            session, found, (host, port), sockets, events, instance_connect_endpoint_id, max_tunnel_duration
-        )
+        way = LocalPort(session, found, (host, port), sockets, events, tunnels)
         if way.is_direct and not via:
             return way.serve_directly(ready)
         return way.serve_through(via, login(), ready)

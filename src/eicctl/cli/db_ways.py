@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 from typing import TYPE_CHECKING
 
 from eicctl.cli import report
-from eicctl.cli.through import rotation, serve
+from eicctl.cli.through import TunnelWish, rotation, serve
 from eicctl.errors import INTERRUPTED, EicctlError
 from eicctl.model import DIRECT_DATABASE_PORT
 
 if TYPE_CHECKING:
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
+    from eicctl.model import Target
     from eicctl.ssh.forwarding import Observer
     from eicctl.ssh.in_process import LoginRequest
     from eicctl.tunnel.ending import Ending
+
+
+_SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
+"""What makes PostgreSQL answer: the question whether it does TLS (its protocol 3.0). MySQL speaks first."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,7 @@ class LocalPort:
         remote: The host and the port to connect to.
         sockets: Listening sockets.
         observer: Is told what happens.
-        endpoint_id: The endpoint to use, or None for the nearest.
-        max_tunnel_duration: Longest life of a tunnel, in seconds, or None.
+        tunnels: What the user says of tunnels.
     """
 
     session: Session
@@ -39,8 +43,7 @@ class LocalPort:
     remote: tuple[str, int]
     sockets: Sequence[socket]
     observer: Observer
-    endpoint_id: str | None
-    max_tunnel_duration: int | None
+    tunnels: TunnelWish
 
     @property
     def is_direct(self) -> bool:
@@ -50,19 +53,24 @@ class LocalPort:
     def serve_directly(self, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
         import asyncio
-        import functools
 
-        from eicctl.aws.databases import direct_target
+        from eicctl.cli.target import waited
         from eicctl.cli.until import interrupted
         from eicctl.tunnel.dial import Dialer
         from eicctl.tunnel.listener import Listener
 
-        assert self.database  # noqa: S101 - is_direct
         host, port = self.remote
-        find = functools.partial(direct_target, self.session, self.database, host, endpoint_id=self.endpoint_id or "")
-        target = find(note=report.line)
-        session = self.session
-        dialer = Dialer(target, session.credentials, session.ca_bundle, self.max_tunnel_duration, look_up=find)
+        said = self.tunnels
+        greeting = _SSL_REQUEST if self.database and "postgres" in self.database.engine else b""
+        target = waited(self.session, self._target, host, said.wait, said.max_duration, greeting=greeting)
+        dialer = Dialer(
+            target,
+            self.session.credentials,
+            self.session.ca_bundle,
+            said.max_duration,
+            said.queue_timeout,
+            look_up=lambda: self._target(lambda _: None),
+        )
         ready(target.endpoint_id)
 
         async def main() -> None:
@@ -74,6 +82,14 @@ class LocalPort:
             runner.run(main())
         return INTERRUPTED
 
+    def _target(self, note: Callable[[str], None] = report.line) -> Target:
+        from eicctl.aws.databases import direct_target
+
+        assert self.database  # noqa: S101 - is_direct
+        said = self.tunnels
+        target = direct_target(self.session, self.database, self.remote[0], endpoint_id=said.endpoint_id, note=note)
+        return replace(target, endpoint_dns_name=said.endpoint_dns_name or target.endpoint_dns_name)
+
     def serve_through(self, via: str | None, login: LoginRequest, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C through an instance: `via`, or a chosen one. `ready` is told its name."""
         from eicctl.ssh.forwarding import Forward
@@ -84,8 +100,7 @@ class LocalPort:
             via or _chosen(self.session, self.database, self.remote[1]),
             login,
             self.observer,
-            endpoint_id=self.endpoint_id,
-            max_tunnel_duration=self.max_tunnel_duration,
+            self.tunnels,
         )
         forward = Forward(tuple(self.sockets), connections, Remote(*self.remote))
         return serve([forward], self.observer, lambda: ready(connections.label))

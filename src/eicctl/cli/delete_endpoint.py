@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--wait/--no-wait", default=False, help="Wait until it is gone.")
 @options.timeout_option
-@click.option("--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done.")
+@options.dry_run_option
 @options.with_session
 def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: float, dry_run: bool) -> int:
     """Delete an endpoint.

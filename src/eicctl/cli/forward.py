@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from eicctl.aws.session import Session
+    from eicctl.cli.through import TunnelWish
     from eicctl.ssh.in_process import LoginRequest
     from eicctl.ssh.rotation import Rotation
     from eicctl.ssh.specs import ForwardSpec
@@ -28,14 +29,7 @@ if TYPE_CHECKING:
     "--socks", type=click.IntRange(0, 65535), metavar="PORT", help="A SOCKS5 proxy on this local port; 0: a free one."
 )
 @through_options
-@click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the messages; json: one object a line, on stdout.",
-)
-@options.wait_option
+@options.messages_option
 @options.with_session
 def command(
     *,
@@ -44,12 +38,10 @@ def command(
     socks: int | None,
     via: str | None,
     login: Callable[[], LoginRequest],
-    instance_connect_endpoint_id: str | None,
-    max_tunnel_duration: int | None,
+    tunnels: TunnelWish,
     bind: str | None,
     verbose: bool,
     output: str,
-    wait: float | None,
 ) -> int:
     """Forward local ports to any port, through SSH on an instance.
 
@@ -75,15 +67,7 @@ def command(
 
     def machine(words: str) -> Rotation:
         if words not in machines:
-            machines[words] = rotation(
-                session,
-                words,
-                how,
-                events,
-                endpoint_id=instance_connect_endpoint_id,
-                max_tunnel_duration=max_tunnel_duration,
-                wait=wait,
-            )
+            machines[words] = rotation(session, words, how, events, tunnels)
         return machines[words]
 
     with contextlib.ExitStack() as cleanup:

@@ -26,7 +26,7 @@ _COLUMNS = {
 @click.command
 @click.option("--vpc-id", metavar="ID", multiple=True, help="Only those in this VPC; repeatable.")
 @click.option("--state", metavar="STATE", multiple=True, help="Only those in this state; repeatable.")
-@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only those with this tag; repeatable.")
+@options.filter_tags_option
 @options.output_options
 @options.with_session
 def command(

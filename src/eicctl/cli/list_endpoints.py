@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--state", metavar="STATE", multiple=True, help="Only those in this state (create-complete, …); repeatable."
 )
-@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only those with this tag; repeatable.")
+@options.filter_tags_option
 @click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses, at the same time.")
 @options.output_options
 @options.with_session

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--wait/--no-wait", default=False, help="Wait until the change is in force.")
 @options.timeout_option
-@click.option("--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done.")
+@options.dry_run_option
 @options.output_options
 @options.with_session
 def command(

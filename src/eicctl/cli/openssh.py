@@ -207,7 +207,7 @@ def login_options(function: Command) -> Command:
         os_user: str | None,
         private_key_file: Path | None,
         no_send_key: bool,
-        host_key_check: Check | None,
+        host_key_check: Check,
         print_command: bool,
         max_tunnel_duration: int | None,
         allow_any_port: bool,
@@ -217,15 +217,13 @@ def login_options(function: Command) -> Command:
         no_agent: bool,
         **rest: Any,
     ) -> Any:
-        from eicctl.ssh.host_keys import configured_check
-
         wish = Wish(
             session,
             click.get_current_context().meta[_WORDS],
             os_user,
             private_key_file,
             no_send_key,
-            host_key_check or configured_check(),
+            host_key_check,
             print_command,
             max_tunnel_duration,
             allow_any_port,
@@ -244,21 +242,8 @@ def login_options(function: Command) -> Command:
     decorated: Any = wrapper
     for option in reversed(
         (
-            click.option(
-                "--os-user", metavar="NAME", help="OS user to log in as; default: that of the instance's image."
-            ),
-            click.option(
-                "--private-key-file",
-                type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                metavar="FILE",
-                help="Log in with this key; none is pushed.",
-            ),
+            options.login_settings,
             click.option("--no-send-key", is_flag=True, help="Push no key; OpenSSH uses the keys that it has."),
-            click.option(
-                "--host-key-check",
-                type=click.Choice(["console", "accept-new", "strict", "off"]),
-                help="Trust the host keys on the instance's console (default), the first seen, known ones, or any.",
-            ),
             click.option(
                 "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
             ),

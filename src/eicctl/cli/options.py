@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -13,6 +14,7 @@ from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.ssh.host_keys import Check
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -84,6 +86,30 @@ output_options = _all(
 )
 """How to show a result. The command takes `output` and `query`, and gives them to `render.show`."""
 
+messages_option = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the messages; json: one object a line, on stdout.",
+)
+"""How a command that runs on tells what happens. The command takes `output`."""
+
+bind_option = click.option(
+    "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect."
+)
+"""Where to listen. The command takes `bind`."""
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done."
+)
+"""Whether EC2 is only asked if it would. The command takes `dry_run`."""
+
+filter_tags_option = click.option(
+    "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only those with this tag; repeatable."
+)
+"""Which resources, by their tags. The command takes `tags`, and gives them to `tags.parse_tags`."""
+
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, metavar="SECONDS", help="Longest wait."
 )
@@ -128,6 +154,32 @@ wait_option = click.option(
 """Whether to wait for the machine. The command is a `WaitingCommand` and takes `wait`: seconds, or None. It gives it to
 `cli.target.resolve_target`."""
 
+
+def _configured_check() -> Check:
+    from eicctl.ssh.host_keys import configured_check
+
+    return configured_check()
+
+
+login_settings = _all(
+    click.option("--os-user", metavar="NAME", help="OS user to log in as; default: that of the instance's image."),
+    click.option(
+        "--private-key-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Log in with this key; none is pushed.",
+    ),
+    click.option(
+        "--host-key-check",
+        type=click.Choice(["console", "accept-new", "strict", "off"]),
+        default=_configured_check,
+        help="Trust the host keys on the instance's console, else the first seen; the first seen; known ones; or any."
+        " Default: console, or what config.toml says.",
+    ),
+)
+"""How to log in. The command takes `os_user`, `private_key_file` and `host_key_check`: the given one, else what
+the user has configured."""
+
 endpoint_settings = _all(
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
     click.option(
@@ -153,13 +205,16 @@ target_options = _all(click.argument("target", required=False), target_settings)
 """What to connect to. The command takes `target` and what `target_settings` give."""
 
 
+duration_option = click.option(
+    "--max-tunnel-duration",
+    type=click.IntRange(1, MAX_TUNNEL_DURATION),
+    metavar="SECONDS",
+    help="Longest life of a connection, 1 to 3600; default: the service's, 3600.",
+)
+"""How long a connection may live. The command takes `max_tunnel_duration`."""
+
 tunnel_options = _all(
-    click.option(
-        "--max-tunnel-duration",
-        type=click.IntRange(1, MAX_TUNNEL_DURATION),
-        metavar="SECONDS",
-        help="Longest life of a connection, 1 to 3600; default: the service's, 3600.",
-    ),
+    duration_option,
     click.option(
         "--allow-any-port", is_flag=True, help="Send a remote port other than 22 and 3389, which the service refuses."
     ),

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
 )
+@options.queue_option
 @options.wait_option
 @options.with_session
 def command(
@@ -56,6 +57,7 @@ def command(
     print_password: bool,
     save: Path | None,
     local_port: int,
+    queue_timeout: float,
     wait: float | None,
     max_tunnel_duration: int | None,
 ) -> int:
@@ -95,7 +97,7 @@ def command(
         password = _password_for(chosen, session, target, key_file) if chosen else None
         connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
         file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
-        listener = _listener(session, target, sockets, max_tunnel_duration)
+        listener = _listener(session, target, sockets, max_tunnel_duration, queue_timeout)
         if chosen is None:
             return _serve(listener)
         return _serve_client(listener, chosen, connection, file, password)
@@ -147,14 +149,17 @@ def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | N
     return path
 
 
-def _listener(session: Session, target: Target, sockets: Sequence[socket], duration: int | None) -> Listener:
+def _listener(
+    session: Session, target: Target, sockets: Sequence[socket], duration: int | None, queue_timeout: float
+) -> Listener:
     from eicctl.cli.tunnel_events import events_for
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.listener import Listener
 
     events = events_for("text", target)
     events.listening(sockets)
-    return Listener(Dialer(target, session.credentials, session.ca_bundle, duration), sockets, events)
+    dialer = Dialer(target, session.credentials, session.ca_bundle, duration, queue_timeout)
+    return Listener(dialer, sockets, events)
 
 
 def _serve(listener: Listener) -> int:

@@ -90,6 +90,9 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from eicctl.cli import narrow
+
+    cells: dict[str, list[Text]] = {}
     if isinstance(value, Mapping):
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
@@ -98,18 +101,24 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
             table.add_row(Text(foreign.line(str(key))), Text(_one_line(item)))
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
+        cells = {foreign.line(name): [_styled(_one_line(row.get(key))) for row in value] for name, key in names.items()}
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in names:
-            table.add_column(Text(foreign.line(heading)), no_wrap=True, overflow="ignore")
-        for row in value:
-            table.add_row(*(_styled(_one_line(row.get(key))) for key in names.values()))
+        for heading in cells:
+            table.add_column(Text(heading), no_wrap=True, overflow="ignore")
+        for row in zip(*cells.values(), strict=True):
+            table.add_row(*row)
     else:
         for line in _text(value):
             click.echo(line)
         return
-    # As wide as it must be: a narrow terminal wraps the line, but no ID is cut or broken.
+    # As wide as it must be: a line is a row for who reads a pipe. No ID is cut or broken.
     unlimited = Console(width=100_000)
     width = Measurement.get(unlimited, unlimited.options, table).maximum
+    terminal = Console(highlight=False)
+    if cells and terminal.is_terminal and terminal.width < width:
+        for part in narrow.lines(cells, terminal.width):
+            terminal.print(part, soft_wrap=True)
+        return
     Console(width=width, highlight=False).print(table)
 
 

@@ -52,20 +52,7 @@ _COLUMNS = {
     show_default=True,
     help="A host's output in one piece, each line with the host's name, or JSON at the end.",
 )
-@click.option("--os-user", metavar="NAME", help="OS user of all; default: that of each instance's image.")
-@click.option(
-    "--private-key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Log in with this key; none is pushed.",
-)
-@click.option(
-    "--host-key-check",
-    type=click.Choice(["console", "accept-new", "strict", "off"]),
-    default="console",
-    show_default=True,
-    help="Trust the host keys on the instances' consoles, else the first seen; known ones; or any.",
-)
+@options.login_settings
 @click.option("--dry-run", is_flag=True, help="List the hosts, and run nothing.")
 @options.with_session
 def command(

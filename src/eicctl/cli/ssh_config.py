@@ -29,20 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--multiplex", is_flag=True, help="Let sessions to a host share one connection: one of the endpoint's 20."
 )
-@click.option("--os-user", metavar="NAME", help="OS user of all; default: that of each instance's image.")
-@click.option(
-    "--private-key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Log in with this key; none is pushed.",
-)
-@click.option(
-    "--host-key-check",
-    type=click.Choice(["console", "accept-new", "strict", "off"]),
-    default="console",
-    show_default=True,
-    help="Trust the host keys on the instance's console, else the first seen; known ones; or any.",
-)
+@options.login_settings
 @options.endpoint_settings
 @options.with_session
 def command(

@@ -12,7 +12,7 @@ from eicctl.cli import report
 from eicctl.model import Target, TargetRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eicctl.aws.session import Session
     from eicctl.model import Instance
@@ -35,19 +35,43 @@ def resolve_target(
         wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
         max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
     """
+    label = request.words or request.instance_id or request.private_ip_address or "a target"
+    return waited(session, lambda: _remembered(session, request, ask=ask), label, wait, max_tunnel_duration)
+
+
+def waited(
+    session: Session,
+    resolve: Callable[[], Target],
+    label: str,
+    wait: float | None,
+    max_tunnel_duration: int | None,
+    *,
+    greeting: bytes | None = None,
+) -> Target:
+    """Return a target, with `wait` once it answers; the user sees what is waited for.
+
+    Args:
+        session: Access to AWS.
+        resolve: Finds the target.
+        label: What to call the target until it is found.
+        wait: Seconds to wait; None not to wait.
+        max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
+        greeting: What makes a server at port 3389 answer; None for a client of Remote Desktop's.
+    """
     if wait is None:
-        return _remembered(session, request, ask=ask)
+        return resolve()
     from eicctl.cli.progress import Waiting
     from eicctl.library.ready import wait_until_ready
+    from eicctl.tunnel.probe import RDP_REQUEST
 
-    label = request.words or request.instance_id or request.private_ip_address or "a target"
     with Waiting(f"waiting for {label}") as waiting:
         return wait_until_ready(
             session,
-            lambda: _remembered(session, request, ask=ask),
+            resolve,
             seconds=wait,
             label=label,
             max_tunnel_duration=max_tunnel_duration,
+            greeting=RDP_REQUEST if greeting is None else greeting,
             show=waiting.show,
         )
 

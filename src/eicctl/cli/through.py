@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from eicctl.cli import report
+from eicctl.cli import options, report
 from eicctl.cli.options import Command
 from eicctl.errors import INTERRUPTED
-from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
+from eicctl.model import TargetRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -23,33 +24,37 @@ if TYPE_CHECKING:
     from eicctl.ssh.in_process import LoginRequest
     from eicctl.ssh.rotation import Rotation, Watcher
 
+
+@dataclass(frozen=True, slots=True)
+class TunnelWish:
+    """What the options say of tunnels.
+
+    Attributes:
+        endpoint_id: The endpoint to use; empty for the nearest.
+        endpoint_dns_name: Its DNS name, perhaps with a port; empty for that which AWS tells.
+        max_duration: Longest life of a tunnel, in seconds, or None for the service's.
+        queue_timeout: Seconds to wait for a place at the endpoint.
+        wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
+    """
+
+    endpoint_id: str
+    endpoint_dns_name: str
+    max_duration: int | None
+    queue_timeout: float
+    wait: float | None
+
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--via", metavar="INSTANCE", help="The instance to go through: its ID, Name tag, address or DNS name."
     ),
-    click.option("--os-user", metavar="NAME", help="OS user to log in as; default: that of the instance's image."),
-    click.option(
-        "--private-key-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Log in with this key; none is pushed.",
-    ),
+    options.login_settings,
     click.option("--no-send-key", is_flag=True, help="Push no key; use those of the agent and of ~/.ssh."),
-    click.option(
-        "--host-key-check",
-        type=click.Choice(["console", "accept-new", "strict", "off"]),
-        help="Trust the host keys on the instance's console (default), the first seen, known ones, or any.",
-    ),
-    click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
-    click.option(
-        "--max-tunnel-duration",
-        type=click.IntRange(1, MAX_TUNNEL_DURATION),
-        metavar="SECONDS",
-        help="Longest life of a tunnel, 1 to 3600; default: the service's, 3600.",
-    ),
-    click.option(
-        "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect."
-    ),
+    options.endpoint_settings,
+    options.duration_option,
+    options.queue_option,
+    options.wait_option,
+    options.bind_option,
     click.option("--verbose", "-v", is_flag=True, help="Print a line for each connection too."),
 )
 
@@ -57,8 +62,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 def through_options(function: Command) -> Command:
     """Add how to log in to an instance, and where to listen.
 
-    The command takes `via`, `login` (a function that returns the `LoginRequest`), `instance_connect_endpoint_id`,
-    `max_tunnel_duration`, `bind` and `verbose`.
+    The command is an `options.WaitingCommand` and takes `via`, `login` (a function that returns the `LoginRequest`),
+    `tunnels` (a `TunnelWish`), `bind` and `verbose`.
     """
 
     @functools.wraps(function)
@@ -67,17 +72,27 @@ def through_options(function: Command) -> Command:
         os_user: str | None,
         private_key_file: Path | None,
         no_send_key: bool,
-        host_key_check: Check | None,
+        host_key_check: Check,
+        instance_connect_endpoint_id: str | None,
+        instance_connect_endpoint_dns_name: str | None,
+        max_tunnel_duration: int | None,
+        queue_timeout: float,
+        wait: float | None,
         **rest: Any,
     ) -> Any:
         def login() -> LoginRequest:
-            from eicctl.ssh.host_keys import configured_check
             from eicctl.ssh.in_process import LoginRequest
 
-            check = host_key_check or configured_check()
-            return LoginRequest(os_user or "", private_key_file, not no_send_key, _passphrase, check)
+            return LoginRequest(os_user or "", private_key_file, not no_send_key, _passphrase, host_key_check)
 
-        return function(*args, login=login, **rest)
+        tunnels = TunnelWish(
+            instance_connect_endpoint_id or "",
+            instance_connect_endpoint_dns_name or "",
+            max_tunnel_duration,
+            queue_timeout,
+            wait,
+        )
+        return function(*args, login=login, tunnels=tunnels, **rest)
 
     decorated: Any = wrapper
     for option in reversed(_OPTIONS):
@@ -95,26 +110,22 @@ def rotation(
     via: str,
     login: LoginRequest,
     watcher: Watcher,
-    *,
-    endpoint_id: str | None,
-    max_tunnel_duration: int | None,
-    wait: float | None = None,
+    tunnels: TunnelWish,
 ) -> Rotation:
-    """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several.
-
-    With `wait`, the instance is waited for, for so many seconds.
-    """
+    """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
     from eicctl.cli.target import resolve_target
     from eicctl.ssh.machine import rotation_to
 
-    target = resolve_target(session, TargetRequest(words=via, endpoint_id=endpoint_id or ""), wait=wait)
+    request = TargetRequest(words=via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name)
+    target = resolve_target(session, request, wait=tunnels.wait, max_tunnel_duration=tunnels.max_duration)
     return rotation_to(
         session,
         target,
         login,
         watcher,
-        endpoint_id=endpoint_id or "",
-        max_tunnel_duration=max_tunnel_duration,
+        endpoint_id=tunnels.endpoint_id,
+        max_tunnel_duration=tunnels.max_duration,
+        queue_timeout=tunnels.queue_timeout,
     )
 
 

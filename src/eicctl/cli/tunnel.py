@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     default=0,
     help="Local port to listen on, on 127.0.0.1 and ::1; default: 0, a free one.",
 )
-@click.option("--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect.")
+@options.bind_option
 @click.option(
     "--local-socket", type=click.Path(path_type=Path), metavar="PATH", help="Listen on a Unix socket, for you only."
 )
@@ -48,13 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check/--no-check", default=None, help="First prove that the endpoint lets us in; default: on a terminal."
 )
-@click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the messages; json: one object a line, on stdout.",
-)
+@options.messages_option
 @options.with_session
 def command(
     *,

@@ -32,6 +32,7 @@ def wait_until_ready(
     seconds: float,
     label: str,
     max_tunnel_duration: int | None = None,
+    greeting: bytes = RDP_REQUEST,
     show: Callable[[str], None] = lambda _state: None,
     first_pause: float = FIRST_PAUSE,
 ) -> Target:
@@ -47,6 +48,7 @@ def wait_until_ready(
         seconds: The longest wait.
         label: What to call the target until it is found.
         max_tunnel_duration: Longest life of a tunnel that is tried, as a policy may demand it.
+        greeting: What makes a server at port 3389 answer, if it does not speak first.
         show: Is told the state at every change, and once a second.
         first_pause: Seconds to the second look; each further pause is longer, up to 10 s.
 
@@ -67,7 +69,7 @@ def wait_until_ready(
             if not state:
                 running = True
                 show(f"trying port {target.remote_port}")
-                state = _answers(session, target, max_tunnel_duration, deadline)
+                state = _answers(session, target, max_tunnel_duration, deadline, greeting)
                 if not state:
                     return target
             hint = None
@@ -98,12 +100,14 @@ def _state_of(session: Session, target: Target) -> str:
     raise InstanceStateError(f"the instance {target.label} is {state}", hint=hint)
 
 
-def _answers(session: Session, target: Target, max_tunnel_duration: int | None, deadline: float) -> str:
+def _answers(
+    session: Session, target: Target, max_tunnel_duration: int | None, deadline: float, greeting: bytes
+) -> str:
     """Try a tunnel; return why the port does not count as answering, or an empty string."""
     dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
     dialer = dataclasses.replace(dialer, queue_timeout=max(0.0, deadline - time.monotonic()))
     rdp = target.remote_port == _RDP
-    found = probe(dialer, retry_budget=0, greeting=RDP_REQUEST if rdp else b"")
+    found = probe(dialer, retry_budget=0, greeting=greeting if rdp else b"")
     if found.banner or (rdp and target.platform != "windows"):
         return ""
     return f"port {target.remote_port} accepts a connection, but nothing answers yet"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Ask = Callable[[str], str]
 """Returns the passphrase of the key file of this name."""
 
+_SHORTEST = 6
+"""Characters that Windows demands of a password (Password must meet complexity requirements)."""
+
 
 def decrypt(data: str, key_file: Path, ask: Ask) -> str:
     """Return the password.
@@ -40,8 +43,8 @@ def decrypt(data: str, key_file: Path, ask: Ask) -> str:
         plain = key.decrypt(base64.b64decode(data), PKCS1v15()).decode()
     except (ValueError, binascii.Error):
         raise wrong from None
-    # OpenSSL gives random bytes for a wrong key, so that nobody can learn from the error.
-    if not plain or not plain.isprintable():
+    # OpenSSL gives random bytes for a wrong key, so that nobody can learn from the error. A few may look like text.
+    if len(plain) < _SHORTEST or not plain.isprintable():
         raise wrong
     register(plain)
     return plain

@@ -9,6 +9,7 @@ from eicctl.ssh.in_process import LoginRequest, prepare
 from eicctl.ssh.rotation import PATIENCE, Rotation, Watcher
 from eicctl.ssh.transport import SshConnection, connect
 from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.slots import QUEUE_TIMEOUT
 
 
 def rotation_to(
@@ -19,6 +20,7 @@ def rotation_to(
     *,
     endpoint_id: str = "",
     max_tunnel_duration: int | None = None,
+    queue_timeout: float = QUEUE_TIMEOUT,
     patience: float = PATIENCE,
 ) -> Rotation:
     """Return the SSH connections to a target; nothing is connected yet.
@@ -30,6 +32,7 @@ def rotation_to(
         watcher: Is told what happens.
         endpoint_id: The endpoint that it must be, or empty for the one that serves the machine at the time.
         max_tunnel_duration: Longest life of each connection, in seconds (1 to 3600).
+        queue_timeout: Seconds for which a connection waits for a place at the endpoint.
         patience: See `PATIENCE`.
 
     Raises:
@@ -47,6 +50,7 @@ def rotation_to(
         session.credentials,
         session.ca_bundle,
         max_tunnel_duration,
+        queue_timeout,
         look_up=lambda: resolve(session, same),
     )
 
