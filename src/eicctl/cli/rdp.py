@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
 )
+@options.others_option
 @options.queue_option
 @options.wait_option
 @options.with_session
