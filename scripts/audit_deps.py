@@ -18,7 +18,7 @@ LOCKED = ROOT / "requirements" / "dev.txt"
 def main() -> int:
     """Print what is known."""
     uv = Path(sys.executable).with_name("uv")
-    words = [
+    words: list[str | Path] = [
         uv,
         "tool",
         "run",
