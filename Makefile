@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test fuzz check format bench docs man picture lock clean
+.PHONY: help demo test fuzz check format bench docs man picture lock audit-deps clean
 help:
-	@echo "make demo | test | fuzz | check | format | bench | docs | man | picture | lock | clean"
+	@echo "make demo | test | fuzz | check | format | bench | docs | man | picture | lock | audit-deps | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -47,6 +47,10 @@ picture: $(VENV)/.ready
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/dev.txt pyproject.toml
+
+# Known vulnerabilities; needs the network, and says so where there is none.
+audit-deps: $(VENV)/.ready
+	$(BIN)/python scripts/audit_deps.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build site

@@ -57,6 +57,7 @@ class Config:
         diagnose: Whether to look for the likely cause of a target that cannot be reached.
         agent: Whether commands may start a background process that makes the next ones faster.
         log_file: The file to which every command logs; empty for none.
+        allow_other_users: Whether other users of this machine may connect to listeners.
     """
 
     os_user: str = ""
@@ -65,6 +66,7 @@ class Config:
     diagnose: bool = True
     agent: bool = True
     log_file: str = ""
+    allow_other_users: bool = False
 
     def user_for(self, *names: str) -> str:
         """Return the OS user for an instance of these names, or an empty string."""
@@ -102,13 +104,14 @@ def config() -> Config:
 
 
 def _check(path: Path, key: str, value: Any) -> None:
-    hint = "its keys are os_user, [os_users], host_key_check, diagnose, agent, log_file and [tunnel.NAME]"
+    names = ["[os_users]" if name == "os_users" else name for name in Config.__dataclass_fields__]
+    hint = f"its keys are {', '.join(names)} and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
         raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
     if key == "os_users":
         good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
         wanted = 'a table of names: "web-*" = "deploy"'
-    elif key in ("diagnose", "agent"):
+    elif key in ("diagnose", "agent", "allow_other_users"):
         good, wanted = isinstance(value, bool), "true or false"
     elif key == "log_file":
         # Commands run in many folders, and the background process in none of them.
@@ -130,20 +133,29 @@ def private(folder: Path) -> Path:
     """Make a folder of this user alone (0700), or check that it is one.
 
     Raises:
-        LocalError: It cannot be made, or somebody else could write there.
+        LocalError: It cannot be made, somebody else could write there, or could put another folder in its place.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
+        status, above = folder.lstat(), folder.parent.stat()
     except OSError as error:
         raise LocalError(
             f"cannot make the folder {folder}: {error.strerror}", hint="EICCTL_HOME puts eicctl's files elsewhere"
         ) from error
-    # The runtime folder may be below /tmp, where another user could have made it first.
-    if os.name == "posix" and (
-        status.st_uid != os.getuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode)
-    ):
+    # The runtime folder may be below /tmp, where another user could have made it, or the one above it, first.
+    if os.name == "posix" and not (_of_this_user(status) and _keeps(above)):
         raise LocalError(
             f"{folder} is not a folder of this user alone", hint="EICCTL_HOME puts eicctl's files elsewhere"
         )
     return folder
+
+
+def _of_this_user(status: os.stat_result) -> bool:
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022 and stat.S_ISDIR(status.st_mode)
+
+
+def _keeps(status: os.stat_result) -> bool:
+    """Whether nobody else can put another folder in the place of one below. A group's right to write is that of a group
+    of this user alone, as some systems have it for homes."""
+    sticky = status.st_mode & stat.S_ISVTX
+    return status.st_uid in (os.getuid(), 0) and (bool(sticky) or not status.st_mode & 0o002)

@@ -141,6 +141,7 @@ def test_a_process_that_is_stuck_is_done_without(warm: Env) -> None:
 
 @needs_proc
 def test_signals_end_the_client_and_its_tunnel(warm: Env) -> None:
+    own = pipes_of(agent_pid(warm))
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
         client = Proxy(warm)
         assert client.lent
@@ -148,18 +149,18 @@ def test_signals_end_the_client_and_its_tunnel(warm: Env) -> None:
         assert client.process.wait(5) == 130
         client.finish()
         deadline = time.monotonic() + 5
-        while pipes_of(agent_pid(warm)):
+        while pipes_of(agent_pid(warm)) - own:
             assert time.monotonic() < deadline, "it still has the client's pipes"
             time.sleep(0.05)
     assert Proxy(warm).finish() == (0, "")
 
 
-def pipes_of(pid: int) -> list[str]:
+def pipes_of(pid: int) -> set[str]:
     found = []
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             found.append(str(fd.readlink()))
-    return [to for to in found if "pipe:" in to]
+    return {to for to in found if "pipe:" in to}
 
 
 def test_failures_are_told_as_without_it(warm: Env) -> None:

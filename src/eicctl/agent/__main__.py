@@ -20,6 +20,7 @@ from eicctl.errors import EicctlError
 from eicctl.logs.start import background
 from eicctl.tunnel.bind import bind_unix
 from eicctl.tunnel.descriptors import allow_many
+from eicctl.tunnel.loops import new_loop
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
         await server.serve()
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve())
     place.forget()
     hold.release()

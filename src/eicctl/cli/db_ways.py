@@ -60,29 +60,29 @@ class LocalPort:
         from eicctl.tunnel.listener import Listener
 
         host, port = self.remote
-        said, session = self.tunnels, self.session
+        said = self.tunnels
         greeting = _SSL_REQUEST if self.database and "postgres" in self.database.engine else b""
-        target = waited(
-            session, lambda: self._target(report.line), host, said.wait, said.max_duration, greeting=greeting
-        )
+        target = waited(self.session, self._target, host, said.wait, said.max_duration, greeting=greeting)
         dialer = Dialer(
             target,
-            session.credentials,
-            session.ca_bundle,
+            self.session.credentials,
+            self.session.ca_bundle,
             said.max_duration,
             said.queue_timeout,
-            look_up=self._target,
+            look_up=lambda: self._target(lambda _: None),
         )
         ready(target.endpoint_id)
 
         async def main() -> None:
             await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(interrupted())
 
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        from eicctl.tunnel.loops import new_loop
+
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(main())
         return INTERRUPTED
 
-    def _target(self, note: Callable[[str], None] = lambda _: None) -> Target:
+    def _target(self, note: Callable[[str], None] = report.line) -> Target:
         from eicctl.aws.databases import direct_target
 
         assert self.database  # noqa: S101 - is_direct

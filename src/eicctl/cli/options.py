@@ -95,10 +95,30 @@ messages_option = click.option(
 )
 """How a command that runs on tells what happens. The command takes `output`."""
 
-bind_option = click.option(
-    "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect."
+
+def _everybody(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        from eicctl.tunnel.neighbours import let_everybody_in
+
+        let_everybody_in()
+
+
+others_option = click.option(
+    "--allow-other-users",
+    is_flag=True,
+    expose_value=False,
+    callback=_everybody,
+    help="Let other users of this machine connect to the local port, too.",
 )
-"""Where to listen. The command takes `bind`."""
+"""Who may connect to a local port. The command takes nothing."""
+
+bind_option = _all(
+    click.option(
+        "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect."
+    ),
+    others_option,
+)
+"""Where to listen, and for whom. The command takes `bind`."""
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done."

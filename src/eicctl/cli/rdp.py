@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
 )
+@options.others_option
 @options.queue_option
 @options.wait_option
 @options.with_session
@@ -171,7 +172,9 @@ def _serve(listener: Listener) -> int:
     async def main() -> None:
         await listener.serve(interrupted())
 
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    from eicctl.tunnel.loops import new_loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     return INTERRUPTED
 
@@ -190,7 +193,9 @@ def _serve_client(
     async def main() -> int | None:
         return await serve_client(listener, interrupted(), words, password)
 
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    from eicctl.tunnel.loops import new_loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         code = runner.run(main())
     if code is None:
         return INTERRUPTED

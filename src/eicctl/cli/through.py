@@ -174,7 +174,9 @@ def serve(forwards: Sequence[Forward], observer: Observer, ready: Callable[[], N
         ready()
         await Forwarder(forwards, observer).serve(stop)
 
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    from eicctl.tunnel.loops import new_loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     return INTERRUPTED
 

@@ -130,6 +130,8 @@ def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events) -> int:
     async def main() -> None:
         await Listener(dialer, sockets, events).serve(interrupted())
 
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    from eicctl.tunnel.loops import new_loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     return INTERRUPTED

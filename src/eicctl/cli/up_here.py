@@ -17,6 +17,7 @@ from eicctl.named.journal import Journal
 from eicctl.named.keeper import Keeper
 from eicctl.named.meter import Meter
 from eicctl.named.status import Status
+from eicctl.tunnel.loops import new_loop
 
 DRAWN_EVERY = 0.5
 """Seconds between two drawings of the table."""
@@ -26,7 +27,7 @@ _FOOTER = "Ctrl-C ends them; eicctl up --detach leaves them in the background"
 
 def run(definitions: Sequence[Definition], output: str) -> int:
     """Keep tunnels open until Ctrl-C."""
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_run(definitions, output))
     return INTERRUPTED
 

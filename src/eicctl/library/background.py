@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from eicctl.tunnel.loops import new_loop
+
 
 class Background:
     """An event loop in a thread of its own, while somebody needs it. Safe to use from several threads."""
@@ -20,8 +22,7 @@ class Background:
         with self._lock:
             self._users += 1
             if self._loop is None:
-                # Channels wait for descriptors themselves, which the proactor, Windows' default, cannot do.
-                self._loop = asyncio.SelectorEventLoop()
+                self._loop = new_loop()
                 self._thread = threading.Thread(target=_run, args=(self._loop,), name="eicctl tunnels", daemon=True)
                 self._thread.start()
             return self._loop

@@ -100,7 +100,12 @@ class Forwarder:
     async def serve(self, stop: asyncio.Event) -> None:
         """Forward until `stop` is set. The rotations have been started; they are closed here."""
         acceptors = [
-            Acceptor(forward.sockets, functools.partial(self._accepted, forward)) for forward in self._forwards
+            Acceptor(
+                forward.sockets,
+                functools.partial(self._accepted, forward),
+                functools.partial(self._refused, forward),
+            )
+            for forward in self._forwards
         ]
         try:
             for acceptor in acceptors:
@@ -121,6 +126,9 @@ class Forwarder:
         task = asyncio.create_task(self._forward(forward, client, name))
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._gone, client))
+
+    def _refused(self, forward: Forward, client: str, why: EicctlError) -> None:
+        self._observer.failed(next(self._numbers), client, str(forward.remote or "SOCKS5"), why)
 
     def _gone(self, client: socket.socket, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -9,6 +9,9 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
+from eicctl.errors import EicctlError
+from eicctl.tunnel import neighbours
+
 PAUSE = 0.2
 """Seconds without accepting after the process has run out of file descriptors. Clients wait in the kernel's queue."""
 
@@ -26,11 +29,19 @@ class Acceptor:
     Args:
         sockets: Listening sockets that do not block. They are not closed here.
         arrived: Takes a client's socket, which does not block.
+        refused: Is told of a client of another user, whose connection is closed, and why.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], arrived: Callable[[socket.socket, str], object]) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        arrived: Callable[[socket.socket, str], object],
+        refused: Callable[[str, EicctlError], object],
+    ) -> None:
         self._sockets = sockets
         self._arrived = arrived
+        self._refused = refused
+        self._everybody = neighbours.everybody_is_let_in()
         self._accepting = False
         self._ended = False
         self._told = False
@@ -67,8 +78,13 @@ class Acceptor:
                 self._pause(error.errno)
                 return
             self._told = False
+            name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
+            if not self._everybody and (why := neighbours.refusal(client)):
+                client.close()
+                self._refused(name, why)
+                continue
             client.setblocking(False)
-            self._arrived(client, f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket")
+            self._arrived(client, name)
 
     def _pause(self, code: int) -> None:
         if not self._told:  # once, and not with every try

@@ -80,7 +80,7 @@ class Listener:
         self._left: dict[int, Channel] = {}  # with an open local end
         self._carried = Traffic()  # by tunnels that have ended
         self._arriving: dict[int, asyncio.Task[None]] = {}
-        self._acceptor = Acceptor(self._sockets, self._accepted)
+        self._acceptor = Acceptor(self._sockets, self._accepted, self._refused)
         self._idle = asyncio.Event()
 
     @property
@@ -128,6 +128,9 @@ class Listener:
         task = self._loop.create_task(self._arrived(number, client, name))
         self._arriving[number] = task
         task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
+
+    def _refused(self, client: str, why: EicctlError) -> None:
+        self._observer.failed(next(self._numbers), client, why)
 
     def _no_longer_arriving(self, number: int, client: socket.socket, task: asyncio.Task[None]) -> None:
         del self._arriving[number]

@@ -1,0 +1,136 @@
+"""Whose process is at the other end of a connection on this machine: other users can connect to any loopback port.
+
+Linux tells by a sock_diag(7) query, which takes some 15 µs; `/proc/net/tcp` would have to be read in full. Elsewhere
+nobody tells, and everybody is let in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import struct
+import sys
+
+from eicctl import settings
+from eicctl.errors import EicctlError, LocalError
+
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+_REQUEST = struct.Struct("=BBBxI")  # the head of struct inet_diag_req_v2: family, protocol, extensions, states
+_SOCKET = struct.Struct("!HH16s16s4sII")  # struct inet_diag_sockid: ports, addresses, interface, cookie
+_ANSWER = struct.Struct("=BBBB48sIIIII")  # struct inet_diag_msg: …, uid, inode
+
+_BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY of <linux/sock_diag.h>
+_REQUESTED = 1  # NLM_F_REQUEST
+_NETLINK_SOCK_DIAG = 4
+_NO_COOKIE = 0xFFFFFFFF
+_ANY_STATE = 0xFFFFFFFF
+_TIMEOUT = 0.5
+
+ROOT = 0
+
+_everybody = False
+
+
+def let_everybody_in() -> None:
+    """Let all users of this machine connect to this process's listeners."""
+    global _everybody  # noqa: PLW0603 - one process serves one user's wish
+    _everybody = True
+
+
+def everybody_is_let_in() -> bool:
+    """Whether the user wants that: by a command's option, or `allow_other_users` in config.toml."""
+    try:
+        return _everybody or settings.config().allow_other_users
+    except EicctlError:  # the command that needs the file says what is wrong with it
+        return False
+
+
+_LEFT = "it was closed at once; its bytes, if any, were not sent on"
+_STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, lets all users of this machine in"
+
+
+class LeftError(Exception):
+    """The other end has been closed already: nobody has it any more."""
+
+
+def owner_of_peer(client: socket.socket) -> int | None:
+    """Return the user ID of the process at the other end of an accepted connection.
+
+    None where that cannot be told: it is on another machine or in another network namespace, or the platform has no
+    sock_diag.
+
+    Raises:
+        LeftError: The other end is closed.
+    """
+    if sys.platform != "linux" or client.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    try:
+        theirs, ours = client.getpeername(), client.getsockname()
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
+            netlink.settimeout(_TIMEOUT)
+            netlink.sendto(_question(client.family, theirs, ours), (0, 0))
+            data = netlink.recv(4096)
+    except (OSError, ValueError):
+        return None
+    kind = _HEADER.unpack_from(data)[1]
+    if kind != _BY_FAMILY or len(data) < _HEADER.size + _ANSWER.size:  # NLMSG_ERROR: there is none here
+        return None
+    *_, user, inode = _ANSWER.unpack_from(data, _HEADER.size)
+    if not inode:  # the kernel gives root as the owner of what has none
+        raise LeftError
+    return int(user)
+
+
+def refusal(client: socket.socket) -> LocalError | None:
+    """Return why an accepted connection is not to be served, or None where it is.
+
+    Served are this user, root, who can have all of this user anyway, whoever connects to an address that other machines
+    reach too, and whoever cannot be told.
+    """
+    try:
+        if not ipaddress.ip_address(str(client.getsockname()[0]).partition("%")[0]).is_loopback:
+            return None
+        user = stranger(client)
+    except (OSError, ValueError, IndexError):  # a Unix socket's path has a mode of its own
+        return None
+    except LeftError:
+        return LocalError("the client has gone before it could be told whose it was", hint=_LEFT)
+    if user is None:
+        return None
+    return LocalError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
+
+
+def stranger(client: socket.socket) -> int | None:
+    """Return the ID of the other user whose process has connected; None for this user, root, and an unknown one.
+
+    Raises:
+        LeftError: The other end is closed.
+    """
+    user = owner_of_peer(client)
+    return None if user in (None, ROOT, os.getuid()) else user
+
+
+def name_of(user: int) -> str:
+    """Return what to call a user: the name, else the number."""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(user).pw_name
+    return f"number {user}"
+
+
+def _question(family: int, theirs: tuple[object, ...], ours: tuple[object, ...]) -> bytes:
+    """A query for the one socket whose own address is `theirs` and whose peer is `ours`."""
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY_STATE)
+    body += _SOCKET.pack(_port(theirs), _port(ours), _packed(theirs), _packed(ours), bytes(4), _NO_COOKIE, _NO_COOKIE)
+    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUESTED, 1, 0) + body
+
+
+def _packed(address: tuple[object, ...]) -> bytes:
+    return ipaddress.ip_address(str(address[0]).partition("%")[0]).packed.ljust(16, b"\0")
+
+
+def _port(address: tuple[object, ...]) -> int:
+    return int(str(address[1]))
