@@ -176,6 +176,9 @@ def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> wire.Messag
     while message := wire.receive(sock):
         stage = message.get("Stage")
         if stage == READY:
+            # From now on bytes flow, and who sees them may end this process.
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                signal.signal(getattr(signal, name), _leave)
             sock.sendall(wire.encode({"Do": "go"}))
             return None
         if stage == NOTE:
@@ -188,8 +191,6 @@ def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> wire.Messag
 def _end(sock: socket.socket) -> wire.Message:
     """Wait for the end of the connection, and return the message that tells of it."""
     blocking = [(fd, os.get_blocking(fd)) for fd in (0, 1)]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _leave)
     sock.settimeout(None)
     try:
         message = wire.receive(sock)
