@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Callable
@@ -94,6 +95,41 @@ def test_a_neighbour_that_has_gone_already_is_no_root(serve: Serve) -> None:
         client, _ = door.accept()
         with client, pytest.raises(neighbours.LeftError):
             neighbours.owner_of_peer(client)
+
+
+def test_a_neighbour_that_has_reset_the_connection_is_not_let_in() -> None:
+    """What was sent before the reset can still be read here."""
+
+    def leaves() -> bytes:
+        with connect(port) as client:
+            client.sendall(b"DROP TABLE orders;")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return b""
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        as_neighbour(leaves)
+        client, _ = door.accept()
+        with client:
+            assert neighbours.refusal(client) is not None
+
+
+def test_a_neighbour_that_is_bound_to_the_interface_is_not_let_in(serve: Serve) -> None:
+    """SO_BINDTODEVICE is for everybody, and hides a socket from a query that does not name the interface."""
+
+    def enters() -> bytes:
+        with socket.socket() as client, contextlib.suppress(ConnectionError):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"hello")
+            return client.recv(5)
+        return b""
+
+    with listening(serve(echo).dialer) as (port, told):
+        assert as_neighbour(enters) == b""
+        wait_for(lambda: told.failures)
+        assert "nobody" in told.failures[0].message
+        assert told.opened_numbers == []
 
 
 def test_a_neighbour_is_let_in_where_the_user_wants_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
