@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,8 +20,10 @@ from eicctl.agent.lend import reached
 from eicctl.agent.surroundings import fingerprint
 from eicctl.agent.where import usual_path
 from eicctl.errors import LocalError
+from eicctl.named.definition import Definition
 from eicctl.tunnel import neighbours
 from eicctl.tunnel.bind import bind_unix
+from tests.integration.keeping import keeping
 from tests.integration.listening import connect, listening, wait_for
 
 if TYPE_CHECKING:
@@ -130,6 +132,20 @@ def test_a_neighbour_that_is_bound_to_the_interface_is_not_let_in(serve: Serve) 
         wait_for(lambda: told.failures)
         assert "nobody" in told.failures[0].message
         assert told.opened_numbers == []
+
+
+@pytest.mark.parametrize("kind", ["direct", "socks"])
+def test_a_neighbour_that_knocks_does_not_make_a_named_tunnel_count_as_broken(
+    endpoint: dict[str, Any], kind: str
+) -> None:
+    said = {"direct": {"target": "web-1", "remote_port": 22}, "socks": {"via": "web-1"}}
+    words: dict[str, Any] = {"kind": kind, "source": "/p/eicctl.toml", "local_port": 0, **said[kind]}
+    with keeping() as kept:
+        kept.open(Definition("web", **words))
+        port = int(kept.status("web").local[0].rpartition(":")[2])
+        assert as_neighbour(lambda: asks(port)) == b""
+        after = kept.status("web")
+        assert (after.state, after.error, after.connections) == ("open", "", 0)
 
 
 def test_a_neighbour_is_let_in_where_the_user_wants_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,10 @@ _LEFT = "it was closed at once; its bytes, if any, were not sent on"
 _STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, lets all users of this machine in"
 
 
+class NotLetInError(LocalError):
+    """Another user's connection, or one that may be: it tells nothing of the tunnel."""
+
+
 class LeftError(Exception):
     """The other end has been closed already: nobody has it any more."""
 
@@ -119,10 +123,10 @@ def refusal(client: socket.socket) -> LocalError | None:
     except (OSError, ValueError, IndexError):  # a Unix socket's path has a mode of its own
         return None
     except LeftError:
-        return LocalError("the client has gone before it could be told whose it was", hint=_LEFT)
+        return NotLetInError("the client has gone before it could be told whose it was", hint=_LEFT)
     if user is None:
         return None
-    return LocalError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
+    return NotLetInError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
 
 
 def stranger(client: socket.socket) -> int | None:
