@@ -134,12 +134,15 @@ def test_a_neighbour_that_is_bound_to_the_interface_is_not_let_in(serve: Serve) 
         assert told.opened_numbers == []
 
 
-@pytest.mark.parametrize("kind", ["direct", "socks"])
+@pytest.mark.parametrize("kind", ["direct", "via"])
 def test_a_neighbour_that_knocks_does_not_make_a_named_tunnel_count_as_broken(
     endpoint: dict[str, Any], kind: str
 ) -> None:
-    said = {"direct": {"target": "web-1", "remote_port": 22}, "socks": {"via": "web-1"}}
-    words: dict[str, Any] = {"kind": kind, "source": "/p/eicctl.toml", "local_port": 0, **said[kind]}
+    said: dict[str, dict[str, Any]] = {
+        "direct": {"target": "web-1", "remote_port": 22, "local_port": 0},
+        "via": {"via": "web-1", "forward": ("0:localhost:22",)},
+    }
+    words: dict[str, Any] = {"kind": kind, "source": "/p/eicctl.toml", **said[kind]}
     with keeping() as kept:
         kept.open(Definition("web", **words))
         port = int(kept.status("web").local[0].rpartition(":")[2])
