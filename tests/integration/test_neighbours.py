@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,8 +20,10 @@ from eicctl.agent.lend import reached
 from eicctl.agent.surroundings import fingerprint
 from eicctl.agent.where import usual_path
 from eicctl.errors import LocalError
+from eicctl.named.definition import Definition
 from eicctl.tunnel import neighbours
 from eicctl.tunnel.bind import bind_unix
+from tests.integration.keeping import keeping
 from tests.integration.listening import connect, listening, wait_for
 
 if TYPE_CHECKING:
@@ -94,6 +97,58 @@ def test_a_neighbour_that_has_gone_already_is_no_root(serve: Serve) -> None:
         client, _ = door.accept()
         with client, pytest.raises(neighbours.LeftError):
             neighbours.owner_of_peer(client)
+
+
+def test_a_neighbour_that_has_reset_the_connection_is_not_let_in() -> None:
+    """What was sent before the reset can still be read here."""
+
+    def leaves() -> bytes:
+        with connect(port) as client:
+            client.sendall(b"DROP TABLE orders;")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return b""
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+        as_neighbour(leaves)
+        client, _ = door.accept()
+        with client:
+            assert neighbours.refusal(client) is not None
+
+
+def test_a_neighbour_that_is_bound_to_the_interface_is_not_let_in(serve: Serve) -> None:
+    """SO_BINDTODEVICE is for everybody, and hides a socket from a query that does not name the interface."""
+
+    def enters() -> bytes:
+        with socket.socket() as client, contextlib.suppress(ConnectionError):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"hello")
+            return client.recv(5)
+        return b""
+
+    with listening(serve(echo).dialer) as (port, told):
+        assert as_neighbour(enters) == b""
+        wait_for(lambda: told.failures)
+        assert "nobody" in told.failures[0].message
+        assert told.opened_numbers == []
+
+
+@pytest.mark.parametrize("kind", ["direct", "via"])
+def test_a_neighbour_that_knocks_does_not_make_a_named_tunnel_count_as_broken(
+    endpoint: dict[str, Any], kind: str
+) -> None:
+    said: dict[str, dict[str, Any]] = {
+        "direct": {"target": "web-1", "remote_port": 22, "local_port": 0},
+        "via": {"via": "web-1", "forward": ("0:localhost:22",)},
+    }
+    words: dict[str, Any] = {"kind": kind, "source": "/p/eicctl.toml", **said[kind]}
+    with keeping() as kept:
+        kept.open(Definition("web", **words))
+        port = int(kept.status("web").local[0].rpartition(":")[2])
+        assert as_neighbour(lambda: asks(port)) == b""
+        after = kept.status("web")
+        assert (after.state, after.error, after.connections) == ("open", "", 0)
 
 
 def test_a_neighbour_is_let_in_where_the_user_wants_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.listener_lines import ListenerLines
+from eicctl.tunnel.neighbours import NotLetInError
 from eicctl.tunnel.probe import probe
 from eicctl.tunnel.threads import in_thread
 
@@ -150,7 +151,8 @@ class _Connections(ListenerLines):
 
     def failed(self, number: int, client: str, error: EicctlError) -> None:
         super().failed(number, client, error)
-        self._trouble(error)
+        if not isinstance(error, NotLetInError):
+            self._trouble(error)
 
     def closed(self, number: int, client: str, ending: Ending) -> None:
         super().closed(number, client, ending)
@@ -241,7 +243,7 @@ class Forwarding(ForwardLines):
 
     def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
         super().failed(number, client, remote, error)
-        if not self._clients_choose:
+        if not self._clients_choose and not isinstance(error, NotLetInError):
             self._health.failed(error)
 
     def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:

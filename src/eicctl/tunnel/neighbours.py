@@ -24,6 +24,7 @@ _ANSWER = struct.Struct("=BBBB48sIIIII")  # struct inet_diag_msg: …, uid, inod
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY of <linux/sock_diag.h>
 _REQUESTED = 1  # NLM_F_REQUEST
 _NETLINK_SOCK_DIAG = 4
+_LOOPBACK = struct.pack("=I", 1)  # a socket that is bound to the interface is found with it only; others are, too
 _NO_COOKIE = 0xFFFFFFFF
 _ANY_STATE = 0xFFFFFFFF
 _TIMEOUT = 0.5
@@ -51,6 +52,10 @@ _LEFT = "it was closed at once; its bytes, if any, were not sent on"
 _STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, lets all users of this machine in"
 
 
+class NotLetInError(LocalError):
+    """Another user's connection, or one that may be: it tells nothing of the tunnel."""
+
+
 class LeftError(Exception):
     """The other end has been closed already: nobody has it any more."""
 
@@ -58,29 +63,51 @@ class LeftError(Exception):
 def owner_of_peer(client: socket.socket) -> int | None:
     """Return the user ID of the process at the other end of an accepted connection.
 
-    None where that cannot be told: it is on another machine or in another network namespace, or the platform has no
-    sock_diag.
+    None where that cannot be told: the platform has no sock_diag.
 
     Raises:
-        LeftError: The other end is closed.
+        LeftError: The other end is closed, or hidden from a kernel that tells of others.
     """
     if sys.platform != "linux" or client.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     try:
-        theirs, ours = client.getpeername(), client.getsockname()
+        theirs, ours = _ends(client)
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
             netlink.settimeout(_TIMEOUT)
-            netlink.sendto(_question(client.family, theirs, ours), (0, 0))
-            data = netlink.recv(4096)
+            found = _ask(netlink, _question(client.family, theirs, ours))
+            if found is None and _ask(netlink, _question(client.family, ours, theirs)):
+                raise LeftError  # it answers about our end, so it would about the other one
     except (OSError, ValueError):
         return None
-    kind = _HEADER.unpack_from(data)[1]
-    if kind != _BY_FAMILY or len(data) < _HEADER.size + _ANSWER.size:  # NLMSG_ERROR: there is none here
+    if found is None:
+        _ends(client)  # a reset may have come meanwhile
         return None
-    *_, user, inode = _ANSWER.unpack_from(data, _HEADER.size)
+    user, inode = found
     if not inode:  # the kernel gives root as the owner of what has none
         raise LeftError
-    return int(user)
+    return user
+
+
+def _ends(client: socket.socket) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """Return the other end's address and ours.
+
+    Raises:
+        LeftError: The other end has reset the connection. What it has sent before could still be read.
+    """
+    try:
+        return client.getpeername(), client.getsockname()
+    except OSError as error:
+        raise LeftError from error
+
+
+def _ask(netlink: socket.socket, question: bytes) -> tuple[int, int] | None:
+    """Return user ID and inode of a socket; None where the kernel knows none such."""
+    netlink.sendto(question, (0, 0))
+    data = netlink.recv(4096)
+    if _HEADER.unpack_from(data)[1] != _BY_FAMILY or len(data) < _HEADER.size + _ANSWER.size:
+        return None
+    *_, user, inode = _ANSWER.unpack_from(data, _HEADER.size)
+    return int(user), int(inode)
 
 
 def refusal(client: socket.socket) -> LocalError | None:
@@ -96,10 +123,10 @@ def refusal(client: socket.socket) -> LocalError | None:
     except (OSError, ValueError, IndexError):  # a Unix socket's path has a mode of its own
         return None
     except LeftError:
-        return LocalError("the client has gone before it could be told whose it was", hint=_LEFT)
+        return NotLetInError("the client has gone before it could be told whose it was", hint=_LEFT)
     if user is None:
         return None
-    return LocalError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
+    return NotLetInError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
 
 
 def stranger(client: socket.socket) -> int | None:
@@ -124,7 +151,7 @@ def name_of(user: int) -> str:
 def _question(family: int, theirs: tuple[object, ...], ours: tuple[object, ...]) -> bytes:
     """A query for the one socket whose own address is `theirs` and whose peer is `ours`."""
     body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY_STATE)
-    body += _SOCKET.pack(_port(theirs), _port(ours), _packed(theirs), _packed(ours), bytes(4), _NO_COOKIE, _NO_COOKIE)
+    body += _SOCKET.pack(_port(theirs), _port(ours), _packed(theirs), _packed(ours), _LOOPBACK, _NO_COOKIE, _NO_COOKIE)
     return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUESTED, 1, 0) + body
 
 
