@@ -24,8 +24,11 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
+            if hasattr(os, "fchmod"):  # by its name it could be another file by now
+                os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        if not hasattr(os, "fchmod"):
+            Path(name).chmod(mode)
         Path(name).replace(real)
     except OSError as error:
         if name:
@@ -67,7 +70,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield True
         return
     try:
-        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
     except OSError as error:
         raise LocalError(f"cannot lock {path}: {error.strerror}") from error
     try:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eicctl import settings
+from eicctl import files, settings
 from eicctl.agent.lend import reached
 from eicctl.agent.surroundings import fingerprint
 from eicctl.agent.where import usual_path
 from eicctl.errors import LocalError
 from eicctl.named.definition import Definition
+from eicctl.ssh.shared_key import shared_key
 from eicctl.tunnel import neighbours
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.keeping import keeping
@@ -274,3 +275,15 @@ def test_a_neighbour_is_not_taken_for_the_background_process(home: Path, monkeyp
             os.waitpid(child, 0)
             os.close(told)
             os.close(tell)
+
+
+def test_locks_and_key_folders_of_a_neighbour_are_not_used(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("")
+    (tmp_path / ".file.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LocalError, match="cannot lock"), files.locked(tmp_path / "file"):
+        pass
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    os.chown(keys, NEIGHBOUR, NEIGHBOUR)
+    with pytest.raises(LocalError, match="not a folder of this user alone"), shared_key(keys, "ec2-user@web-1"):
+        pass

@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from eicctl import files
-from eicctl.errors import LocalError, UsageError
+from eicctl import files, settings
+from eicctl.errors import UsageError
 from eicctl.ssh.keys import Key, make_key
 
 REUSED_FOR = 60
@@ -33,14 +33,11 @@ def shared_key(folder: Path, name: str) -> Iterator[Key]:
 
     Raises:
         UsageError: The name is no file name.
-        LocalError: The folder cannot be written.
+        LocalError: The folder cannot be written, or others can write there, too.
     """
     if "/" in name or "\\" in name or name.startswith(".") or "\0" in name:
         raise UsageError(f"not a user and a host: {name!r}")
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalError(f"cannot make the folder {folder}: {error.strerror}") from error
+    settings.private(folder)
     path = folder / name
     with files.locked(folder / "keys"):
         _sweep(folder)
