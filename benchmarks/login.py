@@ -51,7 +51,10 @@ authorized_keys = ["{key}"]
 
 def run(words: list[str], env: dict[str, str]) -> str:
     """Run a command that must succeed; return its stdout."""
-    return subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{shlex.join(words)}: {done.stderr}")
+    return done.stdout
 
 
 @contextlib.contextmanager
@@ -60,8 +63,10 @@ def relayed(port: int) -> Iterator[int]:
     words = [sys.executable, "-m", "benchmarks.relay", "127.0.0.1", str(port), str(ROUND_TRIP)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        yield int(process.stdout.readline())
-        process.terminate()
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
 def serve_sshd(listener: socket.socket, folder: Path) -> None:

@@ -109,6 +109,7 @@ class LentLogin(Login):
     """A login whose first tunnel is the background process's; further ones are this process's own."""
 
     lent: LentTunnel | None = None
+    _begun: bool = False
     _first: Future[LentTunnel] = field(default_factory=Future, repr=False)
     _said: Future[Verdict] = field(default_factory=Future, repr=False)
 
@@ -118,6 +119,7 @@ class LentLogin(Login):
             super().start(dial=dial)
             return
         self.check_key()
+        self._begun = True
         try:
             self.lent.sock.sendall(wire.encode({"Do": "key", "PublicKey": self.key.public if self.key else ""}))
         except OSError as error:
@@ -131,7 +133,7 @@ class LentLogin(Login):
             DeclinedError: The background process has given up.
             EicctlError: By the failure.
         """
-        return self._said.result() if self.lent else super().verdict()
+        return self._said.result() if self._begun else super().verdict()
 
     def wait(self) -> None:
         """Wait until the host accepts the key, and the first tunnel is open.
@@ -140,7 +142,8 @@ class LentLogin(Login):
             DeclinedError: The background process has given up.
             EicctlError: The push's failure, or the dial's.
         """
-        if self.lent:
+        # Also where the tunnel has been taken meanwhile: OpenSSH may be quicker than this thread.
+        if self._begun:
             self._first.result()
         else:
             super().wait()

@@ -15,6 +15,9 @@ from eicctl.tunnel import neighbours
 PAUSE = 0.2
 """Seconds without accepting after the process has run out of file descriptors. Clients wait in the kernel's queue."""
 
+QUIET = 10.0
+"""Seconds in which no further client that is not let in is told of."""
+
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _log = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ class Acceptor:
         self._accepting = False
         self._ended = False
         self._told = False
+        self._quiet_until = 0.0
+        self._untold = 0
 
     def start(self) -> None:
         """Begin."""
@@ -81,10 +86,21 @@ class Acceptor:
             name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
             if not self._everybody and (why := neighbours.refusal(client)):
                 client.close()
-                self._refused(name, why)
+                self._refuse(name, why)
                 continue
             client.setblocking(False)
             self._arrived(client, name)
+
+    def _refuse(self, name: str, why: EicctlError) -> None:
+        """Tell of a client that is not let in; of many, now and then, or whoever knocks would fill the log."""
+        now = self._loop.time()
+        if now < self._quiet_until:
+            self._untold += 1
+            return
+        if self._untold:
+            why = type(why)(f"{why.message}; {self._untold} others since the last time", hint=why.hint)
+        self._quiet_until, self._untold = now + QUIET, 0
+        self._refused(name, why)
 
     def _pause(self, code: int) -> None:
         if not self._told:  # once, and not with every try

@@ -15,6 +15,7 @@ import sys
 
 from eicctl import settings
 from eicctl.errors import EicctlError, LocalError
+from eicctl.tunnel.descriptors import out_of_descriptors
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _REQUEST = struct.Struct("=BBBxI")  # the head of struct inet_diag_req_v2: family, protocol, extensions, states
@@ -49,6 +50,7 @@ def everybody_is_let_in() -> bool:
 
 
 _LEFT = "it was closed at once; its bytes, if any, were not sent on"
+_DESCRIPTORS = "ulimit -n says how many it may have"
 _STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, lets all users of this machine in"
 
 
@@ -67,6 +69,7 @@ def owner_of_peer(client: socket.socket) -> int | None:
 
     Raises:
         LeftError: The other end is closed, or hidden from a kernel that tells of others.
+        OSError: This process has no descriptor left for the question.
     """
     if sys.platform != "linux" or client.family not in (socket.AF_INET, socket.AF_INET6):
         return None
@@ -77,7 +80,11 @@ def owner_of_peer(client: socket.socket) -> int | None:
             found = _ask(netlink, _question(client.family, theirs, ours))
             if found is None and _ask(netlink, _question(client.family, ours, theirs)):
                 raise LeftError  # it answers about our end, so it would about the other one
-    except (OSError, ValueError):
+    except OSError as error:
+        if out_of_descriptors(error):
+            raise
+        return None
+    except ValueError:
         return None
     if found is None:
         _ends(client)  # a reset may have come meanwhile
@@ -119,9 +126,12 @@ def refusal(client: socket.socket) -> LocalError | None:
     try:
         if not ipaddress.ip_address(str(client.getsockname()[0]).partition("%")[0]).is_loopback:
             return None
-        user = stranger(client)
     except (OSError, ValueError, IndexError):  # a Unix socket's path has a mode of its own
         return None
+    try:
+        user = stranger(client)
+    except OSError:
+        return NotLetInError("this process has no file descriptors left", hint=_DESCRIPTORS)
     except LeftError:
         return NotLetInError("the client has gone before it could be told whose it was", hint=_LEFT)
     if user is None:
@@ -132,11 +142,16 @@ def refusal(client: socket.socket) -> LocalError | None:
 def stranger(client: socket.socket) -> int | None:
     """Return the ID of the other user whose process has connected; None for this user, root, and an unknown one.
 
+    Under sudo, who has called it is this user, too.
+
     Raises:
         LeftError: The other end is closed.
+        OSError: See `owner_of_peer`.
     """
     user = owner_of_peer(client)
-    return None if user in (None, ROOT, os.getuid()) else user
+    own = os.getuid()
+    caller = os.environ.get("SUDO_UID", "") if own == ROOT else ""
+    return None if user in (None, ROOT, own) or str(user) == caller else user
 
 
 def name_of(user: int) -> str:
