@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,15 @@ def asks(port: int) -> bytes:
     return b""
 
 
+@pytest.fixture
+def kernel() -> Iterator[socket.socket]:
+    """Where the kernel is asked."""
+    asked = neighbours.kernel()
+    assert asked
+    with asked:
+        yield asked
+
+
 def test_a_neighbour_is_not_let_into_a_listener(serve: Serve) -> None:
     with listening(serve(echo).dialer) as (port, told):
         assert as_neighbour(lambda: asks(port)) == b""
@@ -84,7 +93,7 @@ def test_a_neighbour_is_not_let_into_a_listener(serve: Serve) -> None:
         assert asks(port) == b"hello"
 
 
-def test_a_neighbour_that_has_gone_already_is_no_root(serve: Serve) -> None:
+def test_a_neighbour_that_has_gone_already_is_no_root(kernel: socket.socket) -> None:
     """The kernel gives root as the owner of a connection that was closed: its bytes must not be sent on."""
 
     def leaves() -> bytes:
@@ -97,10 +106,10 @@ def test_a_neighbour_that_has_gone_already_is_no_root(serve: Serve) -> None:
         as_neighbour(leaves)
         client, _ = door.accept()
         with client, pytest.raises(neighbours.LeftError):
-            neighbours.owner_of_peer(client)
+            neighbours.owner_of_peer(client, kernel)
 
 
-def test_a_neighbour_that_has_reset_the_connection_is_not_let_in() -> None:
+def test_a_neighbour_that_has_reset_the_connection_is_not_let_in(kernel: socket.socket) -> None:
     """What was sent before the reset can still be read here."""
 
     def leaves() -> bytes:
@@ -114,7 +123,7 @@ def test_a_neighbour_that_has_reset_the_connection_is_not_let_in() -> None:
         as_neighbour(leaves)
         client, _ = door.accept()
         with client:
-            assert neighbours.refusal(client) is not None
+            assert neighbours.refusal(client, kernel) is not None
 
 
 def test_a_neighbour_that_is_bound_to_the_interface_is_not_let_in(serve: Serve) -> None:
@@ -166,16 +175,16 @@ def test_the_settings_let_everybody_in(home: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_kernel_tells_whose_a_connection_is(address: str) -> None:
+def test_the_kernel_tells_whose_a_connection_is(kernel: socket.socket, address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, 0), family=family) as door:
         port = door.getsockname()[1]
         with socket.create_connection((address, port)), door.accept()[0] as client:
-            assert neighbours.owner_of_peer(client) == os.getuid()
-            assert neighbours.refusal(client) is None
+            assert neighbours.owner_of_peer(client, kernel) == os.getuid()
+            assert neighbours.refusal(client, kernel) is None
 
 
-def test_a_mapped_address_is_no_way_around() -> None:
+def test_a_mapped_address_is_no_way_around(kernel: socket.socket) -> None:
     """A socket of IPv6 that connects to 127.0.0.1."""
 
     def enters() -> bytes:
@@ -192,7 +201,7 @@ def test_a_mapped_address_is_no_way_around() -> None:
             os._exit(0)
         client, _ = door.accept()
         with client:
-            assert neighbours.owner_of_peer(client) == NEIGHBOUR
+            assert neighbours.owner_of_peer(client, kernel) == NEIGHBOUR
         os.waitpid(child, 0)
         os.close(reading)
         os.close(writing)

@@ -48,18 +48,22 @@ class Acceptor:
         self._accepting = False
         self._ended = False
         self._told = False
+        self._kernel: socket.socket | None = None
         self._quiet_until = 0.0
         self._untold = 0
 
     def start(self) -> None:
         """Begin."""
         self._loop = asyncio.get_running_loop()
+        self._kernel = None if self._everybody else neighbours.kernel()
         self._accept(True)
 
     def stop(self) -> None:
         """Accept no more."""
         self._ended = True
         self._accept(False)
+        if self._kernel:
+            self._kernel.close()
 
     def _accept(self, on: bool) -> None:
         if on == self._accepting or (on and self._ended):
@@ -84,7 +88,7 @@ class Acceptor:
                 return
             self._told = False
             name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
-            if not self._everybody and (why := neighbours.refusal(client)):
+            if not self._everybody and (why := neighbours.refusal(client, self._kernel)):
                 client.close()
                 self._refuse(name, why)
                 continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 import stat
 import sys
@@ -99,9 +98,9 @@ def bind_unix(path: Path) -> socket.socket:
         raise UsageError("this platform has no Unix sockets", hint="use --local-port")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
     try:
         sock.bind(str(path))
+        path.chmod(0o600)  # nobody can connect before it listens; a umask would be that of all threads
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
@@ -110,8 +109,6 @@ def bind_unix(path: Path) -> socket.socket:
                 f"the path is too long for a Unix socket: {path}", hint="some 100 bytes at most"
             ) from error
         raise LocalError(f"cannot listen at {path}: {error.strerror}") from error
-    finally:
-        os.umask(mask)
     sock.setblocking(False)
     return sock
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import itertools
 import os
 import socket
 import struct
@@ -15,7 +16,6 @@ import sys
 
 from eicctl import settings
 from eicctl.errors import EicctlError, LocalError
-from eicctl.tunnel.descriptors import out_of_descriptors
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _REQUEST = struct.Struct("=BBBxI")  # the head of struct inet_diag_req_v2: family, protocol, extensions, states
@@ -31,6 +31,8 @@ _ANY_STATE = 0xFFFFFFFF
 _TIMEOUT = 0.5
 
 ROOT = 0
+
+_sequence = itertools.cycle(range(1, 2**31))
 
 _everybody = False
 
@@ -50,7 +52,6 @@ def everybody_is_let_in() -> bool:
 
 
 _LEFT = "it was closed at once; its bytes, if any, were not sent on"
-_DESCRIPTORS = "ulimit -n says how many it may have"
 _STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, lets all users of this machine in"
 
 
@@ -62,29 +63,41 @@ class LeftError(Exception):
     """The other end has been closed already: nobody has it any more."""
 
 
-def owner_of_peer(client: socket.socket) -> int | None:
+def kernel() -> socket.socket | None:
+    """Return a socket on which the kernel can be asked; None where it tells nothing. The caller closes it.
+
+    Who accepts has it open from the start: in a shortage of descriptors there would be none left to ask on.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+    except OSError:
+        return None
+    netlink.settimeout(_TIMEOUT)
+    return netlink
+
+
+def owner_of_peer(client: socket.socket, netlink: socket.socket | None) -> int | None:
     """Return the user ID of the process at the other end of an accepted connection.
 
     None where that cannot be told: the platform has no sock_diag.
 
+    Args:
+        client: The accepted socket.
+        netlink: From `kernel`.
+
     Raises:
         LeftError: The other end is closed, or hidden from a kernel that tells of others.
-        OSError: This process has no descriptor left for the question.
     """
-    if sys.platform != "linux" or client.family not in (socket.AF_INET, socket.AF_INET6):
+    if netlink is None or client.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     try:
         theirs, ours = _ends(client)
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
-            netlink.settimeout(_TIMEOUT)
-            found = _ask(netlink, _question(client.family, theirs, ours))
-            if found is None and _ask(netlink, _question(client.family, ours, theirs)):
-                raise LeftError  # it answers about our end, so it would about the other one
-    except OSError as error:
-        if out_of_descriptors(error):
-            raise
-        return None
-    except ValueError:
+        found = _ask(netlink, _question(client.family, theirs, ours))
+        if found is None and _ask(netlink, _question(client.family, ours, theirs)):
+            raise LeftError  # it answers about our end, so it would about the other one
+    except (OSError, ValueError):
         return None
     if found is None:
         _ends(client)  # a reset may have come meanwhile
@@ -110,14 +123,16 @@ def _ends(client: socket.socket) -> tuple[tuple[object, ...], tuple[object, ...]
 def _ask(netlink: socket.socket, question: bytes) -> tuple[int, int] | None:
     """Return user ID and inode of a socket; None where the kernel knows none such."""
     netlink.sendto(question, (0, 0))
-    data = netlink.recv(4096)
+    sequence = _HEADER.unpack_from(question)[3]
+    while _HEADER.unpack_from(data := netlink.recv(4096))[3] != sequence:
+        continue  # an answer that came too late for its question
     if _HEADER.unpack_from(data)[1] != _BY_FAMILY or len(data) < _HEADER.size + _ANSWER.size:
         return None
     *_, user, inode = _ANSWER.unpack_from(data, _HEADER.size)
     return int(user), int(inode)
 
 
-def refusal(client: socket.socket) -> LocalError | None:
+def refusal(client: socket.socket, netlink: socket.socket | None) -> LocalError | None:
     """Return why an accepted connection is not to be served, or None where it is.
 
     Served are this user, root, who can have all of this user anyway, whoever connects to an address that other machines
@@ -129,9 +144,7 @@ def refusal(client: socket.socket) -> LocalError | None:
     except (OSError, ValueError, IndexError):  # a Unix socket's path has a mode of its own
         return None
     try:
-        user = stranger(client)
-    except OSError:
-        return NotLetInError("this process has no file descriptors left", hint=_DESCRIPTORS)
+        user = stranger(client, netlink)
     except LeftError:
         return NotLetInError("the client has gone before it could be told whose it was", hint=_LEFT)
     if user is None:
@@ -139,16 +152,15 @@ def refusal(client: socket.socket) -> LocalError | None:
     return NotLetInError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
 
 
-def stranger(client: socket.socket) -> int | None:
+def stranger(client: socket.socket, netlink: socket.socket | None) -> int | None:
     """Return the ID of the other user whose process has connected; None for this user, root, and an unknown one.
 
     Under sudo, who has called it is this user, too.
 
     Raises:
         LeftError: The other end is closed.
-        OSError: See `owner_of_peer`.
     """
-    user = owner_of_peer(client)
+    user = owner_of_peer(client, netlink)
     own = os.getuid()
     caller = os.environ.get("SUDO_UID", "") if own == ROOT else ""
     return None if user in (None, ROOT, own) or str(user) == caller else user
@@ -167,7 +179,7 @@ def _question(family: int, theirs: tuple[object, ...], ours: tuple[object, ...])
     """A query for the one socket whose own address is `theirs` and whose peer is `ours`."""
     body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY_STATE)
     body += _SOCKET.pack(_port(theirs), _port(ours), _packed(theirs), _packed(ours), _LOOPBACK, _NO_COOKIE, _NO_COOKIE)
-    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUESTED, 1, 0) + body
+    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUESTED, next(_sequence), 0) + body
 
 
 def _packed(address: tuple[object, ...]) -> bytes:
