@@ -23,15 +23,13 @@ from eicctl.named.definition import Definition
 from eicctl.named.journal import Journal
 from eicctl.named.keeper import Keeper
 from eicctl.named.meter import SHORTEST, Meter
+from eicctl.tunnel.accept import Acceptor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
-
-ACCEPT_PAUSE = 0.2
-"""Seconds for which no connection is taken after one could not be."""
 
 CHECKED_EVERY = 30.0
 """Seconds between two looks whether the process is still of any use."""
@@ -71,12 +69,14 @@ class Server:
     async def serve(self) -> None:
         """Answer requests until the end, then close every tunnel."""
         self._listening.setblocking(False)
-        self._listen()
+        # Of whose process a client is, `_answer` makes sure: a Unix socket tells it by itself.
+        acceptor = Acceptor([self._listening], self._accepted, None)
+        acceptor.start()
         watching = asyncio.create_task(self._watch())
         try:
             await self._stop.wait()
         finally:
-            self._loop.remove_reader(self._listening.fileno())
+            acceptor.stop()
             watching.cancel()
             await self._keeper.close()
             if self._clients:
@@ -87,20 +87,7 @@ class Server:
         """End."""
         self._stop.set()
 
-    def _listen(self) -> None:
-        if not self._stop.is_set():
-            self._loop.add_reader(self._listening.fileno(), self._accept)
-
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._listening.accept()
-        except BlockingIOError:
-            return
-        except OSError as error:  # too many open files, say: clients wait in the kernel's queue
-            _log.warning("no connection can be taken: %s", error.strerror)
-            self._loop.remove_reader(self._listening.fileno())
-            self._loop.call_later(ACCEPT_PAUSE, self._listen)
-            return
+    def _accepted(self, sock: socket.socket, _name: str) -> None:
         task = asyncio.create_task(self._answer(sock))
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)

@@ -32,19 +32,20 @@ class Acceptor:
     Args:
         sockets: Listening sockets that do not block. They are not closed here.
         arrived: Takes a client's socket, which does not block.
-        refused: Is told of a client of another user, whose connection is closed, and why.
+        refused: Is told of a client of another user, whose connection is closed, and why. None where whoever takes the
+            clients looks at that.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
         arrived: Callable[[socket.socket, str], object],
-        refused: Callable[[str, EicctlError], object],
+        refused: Callable[[str, EicctlError], object] | None,
     ) -> None:
         self._sockets = sockets
         self._arrived = arrived
         self._refused = refused
-        self._everybody = neighbours.everybody_is_let_in()
+        self._everybody = refused is None or neighbours.everybody_is_let_in()
         self._accepting = False
         self._ended = False
         self._told = False
@@ -104,7 +105,8 @@ class Acceptor:
         if self._untold:
             why = type(why)(f"{why.message}; {self._untold} others since the last time", hint=why.hint)
         self._quiet_until, self._untold = now + QUIET, 0
-        self._refused(name, why)
+        if self._refused:
+            self._refused(name, why)
 
     def _pause(self, code: int) -> None:
         if not self._told:  # once, and not with every try
