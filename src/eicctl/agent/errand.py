@@ -16,7 +16,7 @@ from eicctl.agent.told import to_message
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
 from eicctl.model import Target
-from eicctl.tunnel.channel import Channel
+from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, Channel
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import DescriptorEnd
@@ -26,9 +26,6 @@ STILL_THERE = 1.0
 
 GO_TIMEOUT = 30.0
 """Seconds for which a client may leave an open tunnel unused: it has been stopped, then, or has given up."""
-
-CLOSE_TIMEOUT = 0.05
-"""Seconds to wait for the service's half of the closing handshake, as in stdio mode."""
 
 OPENING = "opening"
 """Nothing new: somebody is there."""
@@ -119,7 +116,7 @@ class Errand:
             on_end=ended.set_result,
             on_done=done.set,
             linger=0,
-            close_timeout=CLOSE_TIMEOUT,
+            close_timeout=PIPE_CLOSE_TIMEOUT,
         )
         hearing = asyncio.ensure_future(self.client.receive())
         alone = False

@@ -47,6 +47,9 @@ ENDED = "ended"
 DECLINED = "declined"
 """The process does not carry this one."""
 
+LOST = "the background process that carried the connection has ended"
+"""What to say where it was killed."""
+
 INTERRUPTED = 130
 
 
@@ -89,12 +92,10 @@ def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
         os_user: The OS user that was said, or nothing.
     """
     global asked_early
-    if asked_early:
-        (early, *asked), asked_early = asked_early, None
-        if asked == [words, os_user or ""]:
-            return early
-        if early:
-            early.close()
+    if asked_early and asked_early[1:] == (words, os_user or ""):
+        early, asked_early = asked_early[0], None
+        return early
+    drop_early()
     sock = reached(os.environ)
     if sock is None:
         return None
@@ -108,7 +109,7 @@ def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
 
 def drop_early() -> None:
     """Give up what was asked for early, if anything."""
-    global asked_early  # noqa: PLW0603 - one process asks for one login
+    global asked_early  # noqa: PLW0603 - see above
     if asked_early and asked_early[0]:
         asked_early[0].close()
     asked_early = None
@@ -202,7 +203,7 @@ def _end(sock: socket.socket) -> wire.Message:
         os.set_blocking(fd, before)
     return {
         "Kind": "NetworkError",
-        "Error": "the background process that carried the connection has ended",
+        "Error": LOST,
         "Hint": "connect again; --no-agent does without it",
         "ExitCode": 5,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +22,7 @@ from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.errors import EicctlError, TargetUnreachableError, ThrottledError
 from eicctl.model import Target
-from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
+from eicctl.ssh.host_keys import Check
 from eicctl.ssh.keys import Key
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser, choose
@@ -108,14 +109,12 @@ class LoginErrand:
         key = Key(Path(), str(said["PublicKey"])) if said.get("PublicKey") else None
         login = Login(self._session, target, user, key, check)
 
-        def verdict() -> Verdict:
-            return pinned_already(check, login.name) or pin_from_console(self._session, login.name)
-
         async def checked() -> None:
-            found = await in_thread(verdict)
+            found = await in_thread(login.verdict)
             await self._errand.tell(VERDICT, Strict=found.strict, Note=found.note)
 
-        together = asyncio.gather(dialling, in_thread(login.push), checked())
+        await in_thread(partial(login.start, dial=False))
+        together = asyncio.gather(dialling, in_thread(login.wait), checked())
         link, _, _ = await self._errand.attended(together)
         return link
 

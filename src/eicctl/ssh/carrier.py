@@ -25,9 +25,6 @@ from eicctl.ssh.doors import Elsewhere, NotCarriedError, Tunnel
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.reactor import SelectorReactor
 
-CLOSE_TIMEOUT = 0.05
-"""Seconds to wait for the service's half of the closing handshake, as in stdio mode."""
-
 Opener = Callable[[], Tunnel]
 """Opens one tunnel. May block: it is called in a thread of its own."""
 
@@ -184,7 +181,7 @@ class Carrier:
         del self._elsewhere[tunnel]
 
     def _carry(self, link: Link, pipes: tuple[int, int], ended: Ended) -> None:
-        from eicctl.tunnel.channel import Channel
+        from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, Channel
         from eicctl.tunnel.ends import DescriptorEnd
 
         def at_end(ending: Ending) -> None:
@@ -198,7 +195,7 @@ class Carrier:
             on_end=at_end,
             on_done=lambda: self._done(channel),
             linger=0,
-            close_timeout=CLOSE_TIMEOUT,
+            close_timeout=PIPE_CLOSE_TIMEOUT,
         )
         self._channels[channel] = pipes[0]
         channel.start()

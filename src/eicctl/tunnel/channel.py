@@ -31,6 +31,9 @@ BATCH = 4 * FRAME
 CLOSE_TIMEOUT = 0.5
 """Seconds to wait for the service's half of the closing handshake."""
 
+PIPE_CLOSE_TIMEOUT = 0.05
+"""The same where OpenSSH's pipes are carried: a ProxyCommand ends within 100 ms of EOF."""
+
 STALL_TIMEOUT = 1.0
 """Seconds for which a tunnel that is being closed may make no progress with what is still to be sent."""
 

@@ -6,7 +6,7 @@ import asyncio
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new event loop: uvloop's where it is installed, which needs a fifth less CPU for the same bytes.
+    """Return a new event loop: uvloop's where it is installed, which needs less CPU for the same bytes.
 
     Elsewhere it is asyncio's selector loop. Channels wait for descriptors themselves, which the proactor cannot do, the
     usual loop on Windows.

@@ -9,14 +9,11 @@ import stat
 import sys
 import threading
 
-from eicctl.tunnel.channel import Channel
+from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, Channel
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import DescriptorEnd, LocalEnd, SocketEnd
 from eicctl.tunnel.reactor import SelectorReactor
-
-CLOSE_TIMEOUT = 0.05
-"""Seconds to wait for the service's half of the closing handshake: the process ends within 100 ms of EOF."""
 
 
 class StdioTunnel:
@@ -38,7 +35,7 @@ class StdioTunnel:
             on_end=self._ended,
             on_done=self._reactor.stop,
             linger=0,
-            close_timeout=CLOSE_TIMEOUT,
+            close_timeout=PIPE_CLOSE_TIMEOUT,
         )
 
     def run(self) -> Ending:
