@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.crowd import crowds, stalls
 from benchmarks.many import PLACES
-from benchmarks.process import Measures, cpu_seconds, repeat, resident
+from benchmarks.process import Measures, answered, cpu_seconds, repeat, resident
 from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
@@ -36,15 +36,10 @@ def stdio(words: list[str], env: dict[str, str]) -> Measures:
     """First byte in ProxyCommand mode, and the time from EOF to the end of the process."""
     first, end = [], []
     for _ in range(9):
-        started = time.perf_counter()
-        process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process, seconds = answered(words, env)
+        first.append(seconds)
         assert process.stdin
         assert process.stdout
-        process.stdin.write(b"e")
-        process.stdin.flush()
-        if process.stdout.read(1) != b"!":
-            raise RuntimeError(f"no answer through {shlex.join(words)}")
-        first.append(time.perf_counter() - started)
         started = time.perf_counter()
         process.stdin.close()
         process.wait()
@@ -76,14 +71,7 @@ def forks(words: list[str], env: dict[str, str]) -> Measures:
     """As many clients at a time as Ansible has forks: each hears from its target and ends, 50 at once, 100 in all."""
 
     def one(_number: int) -> None:
-        process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(b"e")
-        process.stdin.flush()
-        if process.stdout.read(1) != b"!":
-            raise RuntimeError(f"no answer through {shlex.join(words)}")
-        process.communicate()
+        answered(words, env)[0].communicate()
 
     started = time.perf_counter()
     with ThreadPoolExecutor(FORKS) as pool:

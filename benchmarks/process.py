@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,19 @@ def repeat(action: Callable[[], None], times: int) -> list[float]:
         action()
         taken.append(time.perf_counter() - started)
     return taken
+
+
+def answered(words: list[str], env: dict[str, str]) -> tuple[subprocess.Popen[bytes], float]:
+    """Start a client on pipes, and wait for its target's first byte; return the client, and the seconds that took."""
+    started = time.perf_counter()
+    process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"e")
+    process.stdin.flush()
+    if process.stdout.read(1) != b"!":
+        raise RuntimeError(f"no answer through {shlex.join(words)}")
+    return process, time.perf_counter() - started
 
 
 def cpu_seconds(pid: int) -> float:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks.process import answered
+
 ROUNDS = 25
 
 COLD = {
@@ -28,20 +30,6 @@ WARM = {
 }
 
 
-def first_byte(words: list[str], env: dict[str, str]) -> float:
-    """Seconds from the start of a client to its first byte."""
-    started = time.perf_counter()
-    process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin
-    assert process.stdout
-    process.stdin.write(b"e")
-    process.stdin.flush()
-    process.stdout.read(1)
-    taken = time.perf_counter() - started
-    process.communicate()
-    return taken
-
-
 def process_time(code: str, env: dict[str, str]) -> float:
     """Seconds for a process that runs some code."""
     started = time.perf_counter()
@@ -55,7 +43,9 @@ def stages(codes: dict[str, str], words: list[str], env: dict[str, str], last: s
     for _ in range(ROUNDS):
         for name, code in codes.items():
             taken[name].append(process_time(code, env))
-        taken[last].append(first_byte(words, env))
+        process, seconds = answered(words, env)
+        process.communicate()
+        taken[last].append(seconds)
     lines = ["| stage | adds, ms | by then, ms |", "| --- | --- | --- |"]
     before = 0.0
     for name, times in taken.items():
