@@ -47,9 +47,6 @@ ENDED = "ended"
 DECLINED = "declined"
 """The process does not carry this one."""
 
-LOST = "the background process that carried the connection has ended"
-"""What to say where it was killed."""
-
 INTERRUPTED = 130
 
 
@@ -203,7 +200,7 @@ def _end(sock: socket.socket) -> wire.Message:
         os.set_blocking(fd, before)
     return {
         "Kind": "NetworkError",
-        "Error": LOST,
+        "Error": "the background process that carried the connection has ended",
         "Hint": "connect again; --no-agent does without it",
         "ExitCode": 5,
     }

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from eicctl.agent import wire
-from eicctl.agent.lend import DECLINED, ENDED, LOST, READY, TARGET, VERDICT
+from eicctl.agent.lend import DECLINED, ENDED, READY, TARGET, VERDICT
 from eicctl.agent.told import from_message
 from eicctl.errors import EicctlError, NetworkError
 from eicctl.model import Target
@@ -81,7 +81,7 @@ class LentTunnel(Elsewhere):
 
 
 def _lost() -> Ending:
-    error = NetworkError(LOST, hint="connect again")
+    error = NetworkError("the background process that carried the connection has ended", hint="connect again")
     return Ending(error.message, error, 0, 0, 0.0, "")
 
 
