@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 
 import pexpect
 
@@ -23,6 +25,22 @@ def test_without_a_target_one_chooses(env: Env) -> None:
     session.expect(pexpect.EOF)
     session.close()
     assert session.exitstatus == 130
+
+
+def test_the_events_of_a_tunnel_are_the_same_on_a_terminal_and_in_a_pipe(env: Env) -> None:
+    words = ("tunnel", "web-1", "--remote-port", "22", "--output", "json")
+    for more, events in ((), ["listening"]), (("--check",), ["checked", "listening"]):
+        session = terminal(env, *words, *more, width=1000)
+        piped = subprocess.Popen([PROGRAM, *words, *more], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with piped:
+            assert piped.stdout
+            for event in events:
+                assert json.loads(session.readline())["Event"] == event
+                assert json.loads(piped.stdout.readline())["Event"] == event
+            piped.terminate()
+        session.sendintr()
+        session.expect(pexpect.EOF)
+        session.close()
 
 
 def test_deleting_asks_and_takes_no_for_an_answer(env: Env) -> None:

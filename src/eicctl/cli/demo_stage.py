@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import click
 
@@ -109,6 +110,18 @@ class Stage:
             process.wait(timeout=_STEP_TIMEOUT)
             if process.stdout:
                 process.stdout.close()
+
+    def event(self, process: subprocess.Popen[str], name: str) -> dict[str, Any]:
+        """Return the next event called `name` of a command with `--output json`; events before it are skipped.
+
+        Raises:
+            Unverified: The command ended without it.
+        """
+        for line in process.stdout or ():
+            event: dict[str, Any] = json.loads(line)
+            if event["Event"] == name:
+                return event
+        raise Unverified(f"the command ended with exit code {process.wait()} before its event {name!r}")
 
     def command(self, words: Sequence[str]) -> list[str]:
         """The command line of `eicctl WORDS…` with this interpreter."""

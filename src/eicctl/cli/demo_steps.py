@@ -74,9 +74,9 @@ def greet_windows(stage: Stage) -> None:
     with stage.background(
         "tunnel", "win-1", "--remote-port", "3389", "--local-port", "0", "--output", "json"
     ) as tunnel:
-        told = json.loads(tunnel.stdout.readline() if tunnel.stdout else "{}")
-        click.echo(f"  listening on {' and '.join(told['LocalAddresses'])}")
-        with socket.create_connection(("127.0.0.1", told["LocalPort"]), timeout=10) as client:
+        listening = stage.event(tunnel, "listening")
+        click.echo(f"  listening on {' and '.join(listening['LocalAddresses'])}")
+        with socket.create_connection(("127.0.0.1", listening["LocalPort"]), timeout=10) as client:
             client.sendall(_CONNECTION_REQUEST)
             greeting = client.recv(64)
     click.echo(f"  the answer to an X.224 connection request: {greeting.hex(' ')}")

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 @options.queue_option
 @options.wait_option
 @click.option(
-    "--check/--no-check", default=None, help="First prove that the endpoint lets us in; default: on a terminal."
+    "--check/--no-check",
+    default=None,
+    help="First prove that the endpoint lets us in; default: on a terminal, without --output json.",
 )
 @options.messages_option
 @options.with_session
@@ -99,7 +101,10 @@ def command(
         )
         slots_of(target.endpoint_id).limit = max_connections
         events = events_for(output, target)
-        if sys.stderr.isatty() if check is None else check:
+        if check is None:
+            # A program reads JSON: its events are the same whether somebody watches stderr or not.
+            check = output != "json" and sys.stderr.isatty()
+        if check:
             events.checked(probe(dialer))
         if bind and not loopback_only(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
