@@ -72,6 +72,13 @@ def test_a_callback_that_was_removed_in_the_same_round_is_not_called(reactor: Se
         assert len(seen) == 1
 
 
+def test_stopped_before_it_runs(reactor: SelectorReactor) -> None:
+    reactor.stop()
+    reactor.run()
+    reactor.call_soon(reactor.stop)  # and it can be run again
+    reactor.run()
+
+
 def test_another_thread_wakes_it(reactor: SelectorReactor) -> None:
     threading.Timer(0.05, lambda: reactor.call_soon_threadsafe(reactor.stop)).start()
     started = time.monotonic()

@@ -128,7 +128,7 @@ class Errand:
             message = None if of.exception() else of.result()
             alone = True
             if not message or message.get("Do") != "leave":
-                channel.close("interrupted")
+                channel.interrupt()
 
         hearing.add_done_callback(heard)
         channel.start()

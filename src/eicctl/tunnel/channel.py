@@ -123,6 +123,11 @@ class Channel:
         if self._local_eof:
             self.close("closed by the client")
 
+    def interrupt(self) -> None:
+        """End the tunnel, and wait for nobody: what the local side does not take within `STALL_TIMEOUT` is lost."""
+        self.close("interrupted")
+        self._reactor.call_later(STALL_TIMEOUT, self.abort)
+
     def abort(self) -> None:
         """Close both sides at once, whatever is still under way."""
         self._close_link()

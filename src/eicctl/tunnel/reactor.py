@@ -65,7 +65,7 @@ class SelectorReactor:
         self._soon: deque[_Call] = deque()
         self._later: list[tuple[float, int, _Call]] = []
         self._order = itertools.count()
-        self._running = False
+        self._stopped = False
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
@@ -100,18 +100,18 @@ class SelectorReactor:
         return call
 
     def run(self) -> None:
-        """Serve events until `stop` is called."""
-        self._running = True
-        while self._running:
+        """Serve events until `stop` is called, also if that was before."""
+        while not self._stopped:
             self._wait()
             for _ in range(len(self._soon)):
                 call = self._soon.popleft()
                 if not call.cancelled:
                     call.callback()
+        self._stopped = False
 
     def stop(self) -> None:
-        """Let `run` return after the round that is under way."""
-        self._running = False
+        """Let `run` return after the round that is under way, or its next call return at once."""
+        self._stopped = True
 
     def close(self) -> None:
         """Release the selector and its descriptors."""

@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 
-from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, Channel
+from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, STALL_TIMEOUT, Channel
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import DescriptorEnd, LocalEnd, SocketEnd
@@ -22,6 +22,7 @@ class StdioTunnel:
     def __init__(self, link: Link, read_fd: int, write_fd: int) -> None:
         self._reactor = SelectorReactor()
         self._ending: Ending | None = None
+        self._interrupted = False
         if _waitable(read_fd) and _waitable(write_fd):
             local: LocalEnd = DescriptorEnd(read_fd, write_fd)
             self._bridge = None
@@ -44,13 +45,14 @@ class StdioTunnel:
         self._reactor.run()
         self._reactor.close()
         if self._bridge:
-            self._bridge.flush()
+            self._bridge.flush(STALL_TIMEOUT if self._interrupted else None)
         assert self._ending is not None, "the reactor stops after the end"  # noqa: S101
         return self._ending
 
     def close(self) -> None:
         """End the tunnel with a close frame. Callable from another thread and from a signal handler."""
-        self._reactor.call_soon_threadsafe(lambda: self._channel.close("interrupted"))
+        self._interrupted = True
+        self._reactor.call_soon_threadsafe(self._channel.interrupt)
 
     def _ended(self, ending: Ending) -> None:
         self._ending = ending
@@ -82,9 +84,9 @@ class _Bridge:
         self._writer.start()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def flush(self) -> None:
-        """Wait until everything is written."""
-        self._writer.join()
+    def flush(self, timeout: float | None) -> None:
+        """Wait until everything is written, for at most so many seconds."""
+        self._writer.join(timeout)
 
     def _read(self) -> None:
         try:
