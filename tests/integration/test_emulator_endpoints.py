@@ -147,6 +147,40 @@ def test_filters(ec2: Any, subnet_id: str, name: str, value: str, found: int) ->
     assert len(rows["InstanceConnectEndpoints"]) == found
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("a*b", 3), (r"a\*b", 1), ("a?b", 3), (r"a\?b", 0), ("*", 3), (r"\*", 0), ("a[[]b", 0), ("A*B", 0), ("a", 0)],
+)
+def test_wildcards_in_filters(ec2: Any, value: str, found: int) -> None:
+    """In all of EC2's calls: `*` and `?` are wildcards, and a backslash makes them themselves."""
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    for number, name in enumerate(("a*b", "axb", "a[b")):
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.20{number}.0/24")["Subnet"]["SubnetId"]
+        group = ec2.create_security_group(GroupName=f"{name}-group", Description="g", VpcId=vpc)["GroupId"]
+        instance = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=subnet)["Instances"][0]
+        resources = [subnet, group, instance["InstanceId"], instance["NetworkInterfaces"][0]["NetworkInterfaceId"]]
+        ec2.create_tags(Resources=resources, Tags=[{"Key": "wild", "Value": name}])
+    filters = [{"Name": "tag:wild", "Values": [value]}]
+    assert len(ec2.describe_subnets(Filters=filters)["Subnets"]) == found
+    assert len(ec2.describe_security_groups(Filters=filters)["SecurityGroups"]) == found
+    assert len(ec2.describe_instances(Filters=filters)["Reservations"]) == found
+    assert len(ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]) == found
+    named = [{"Name": "group-name", "Values": [f"{value}-group"]}]
+    assert len(ec2.describe_security_groups(Filters=named)["SecurityGroups"]) == found
+
+
+def test_wildcards_in_states_and_ids(ec2: Any, instance_ids: dict[str, str]) -> None:
+    def count(name: str, value: str) -> int:
+        rows = ec2.describe_instances(Filters=[{"Name": name, "Values": [value]}])["Reservations"]
+        return sum(len(row["Instances"]) for row in rows)
+
+    assert count("instance-state-name", "run*") == len(instance_ids)
+    assert count("instance-id", "i-*") == len(instance_ids)
+    assert count("instance-id", r"i-\*") == 0
+    vpcs = [{"Name": "vpc-id", "Values": ["vpc-*"]}]
+    assert len(ec2.describe_subnets(Filters=vpcs)["Subnets"]) == len(ec2.describe_subnets()["Subnets"])
+
+
 def test_tags_made_later_are_shown(ec2: Any, endpoint: dict[str, Any]) -> None:
     ec2.create_tags(Resources=[endpoint["InstanceConnectEndpointId"]], Tags=[{"Key": "Name", "Value": "office"}])
     row = ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"][0]

@@ -163,6 +163,38 @@ def test_by_name(eicctl: Eicctl) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["*", "off*", "offic?", "office\\", "\\office", "Office"])
+def test_names_are_exact(eicctl: Eicctl, name: str) -> None:
+    """EC2's filters take `*` and `?` for wildcards: a name never means an endpoint that is called otherwise."""
+    created(eicctl, "--name", "office")
+    for words in (
+        ["show-endpoint", name],
+        ["modify-endpoint", name, "--preserve-client-ip"],
+        ["delete-endpoint", name, "--yes"],
+        ["delete-endpoint", name, "--dry-run"],
+        ["tunnel", "web-1", "--remote-port", "22", "--instance-connect-endpoint-id", name],
+        ["tunnel", name, "--remote-port", "22"],
+        ["run", "--target", name, "--", "true"],
+        ["run", "--tag", f"Name={name}", "--", "true"],
+        ["ssh-config", name],
+        ["rdp", name],
+        ["doctor", name],
+        ["db", name],
+    ):
+        assert eicctl(*words).code == 3, words
+    assert eicctl("list-endpoints", "--tag", f"Name={name}", "--output", "json").out == "[]\n"
+    assert eicctl("instances", "--tag", f"Name={name}", "--output", "json").out == "[]\n"
+    assert eicctl("show-endpoint", "office", "--query", "State", "--output", "text").out == "create-complete\n"
+
+
+@pytest.mark.parametrize("name", ["*", "a?", "back\\slash"])
+def test_names_with_wildcards_in_them(eicctl: Eicctl, name: str) -> None:
+    row = created(eicctl, "--name", name)
+    shown = eicctl("show-endpoint", name, "--query", "InstanceConnectEndpointId", "--output", "text")
+    assert shown.out.strip() == row["InstanceConnectEndpointId"]
+    assert eicctl("delete-endpoint", name, "--yes").code == 0
+
+
 def test_modify(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
     endpoint_id = endpoint["InstanceConnectEndpointId"]
     dry = eicctl("modify-endpoint", endpoint_id, "--preserve-client-ip", "--dry-run")

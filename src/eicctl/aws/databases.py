@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eicctl.aws import filters as ec2_filters
 from eicctl.aws import known
 from eicctl.aws.choice import Place, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
@@ -253,14 +254,10 @@ def read_groups(session: Session, group_ids: Sequence[str]) -> list[SecurityGrou
 def _interface_address(session: Session, database: Database, vpc_id: str, error: NotFoundError) -> str:
     """Return the database's address by its network interface. Routers that drop private addresses from DNS answers
     (against DNS rebinding) are common, and RDS's names have such addresses."""
-    filters = {"vpc-id": vpc_id, "description": "RDSNetworkInterface"}
+    filters = {"vpc-id": [vpc_id], "description": ["RDSNetworkInterface"]}
     with translated("look up the database's network interface"):
         pages = session.client("ec2").get_paginator("describe_network_interfaces")
-        rows = [
-            row
-            for page in pages.paginate(Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()])
-            for row in page["NetworkInterfaces"]
-        ]
+        rows = [row for page in pages.paginate(Filters=ec2_filters.exact(filters)) for row in page["NetworkInterfaces"]]
     wanted = set(database.security_group_ids)
     fitting = [
         row["PrivateIpAddress"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from eicctl.aws import filters as ec2_filters
 from eicctl.aws import known
 from eicctl.aws.failures import code_of, translated
 from eicctl.aws.parallel import together
@@ -41,10 +42,10 @@ class NewEndpoint:
 def list_endpoints(
     session: Session, *, filters: Mapping[str, Sequence[str]] | None = None, region: str | None = None
 ) -> list[Endpoint]:
-    """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `subnet-id`, `tag:KEY`, …)."""
+    """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `tag:KEY`, …); values are exact."""
     request: dict[str, Any] = {}
     if filters:
-        request["Filters"] = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+        request["Filters"] = ec2_filters.exact(filters)
     where = region or session.region
     with translated("list the endpoints"):
         client = session.client("ec2", where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from eicctl.aws import filters
 from eicctl.aws.failures import translated
 from eicctl.aws.session import Session
 
@@ -26,7 +27,7 @@ def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, I
     if not image_ids:
         return {}
     # A filter, because an ID that is gone would be an error.
-    wanted = [{"Name": "image-id", "Values": sorted(set(image_ids))}]
+    wanted = filters.exact({"image-id": sorted(set(image_ids))})
     with translated("look up the images"):
         pages = session.client("ec2").get_paginator("describe_images").paginate(Filters=wanted)
         rows = [row for page in pages for row in page["Images"]]

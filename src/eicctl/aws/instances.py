@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eicctl.aws import filters as ec2_filters
 from eicctl.aws import known
 from eicctl.aws.failures import translated
 from eicctl.aws.session import Session
@@ -19,6 +20,7 @@ def list_instances(
     *,
     ids: Sequence[str] = (),
     filters: Mapping[str, Sequence[str]] | None = None,
+    patterns: Mapping[str, Sequence[str]] | None = None,
     region: str | None = None,
 ) -> list[Instance]:
     """Return instances, running ones first, then by name.
@@ -26,7 +28,8 @@ def list_instances(
     Args:
         session: Access to AWS.
         ids: Instance IDs; all where empty.
-        filters: EC2's filters of DescribeInstances.
+        filters: EC2's filters of DescribeInstances; the values are exact.
+        patterns: More of them, with wildcards in the values.
         region: The region; the session's where None.
 
     Raises:
@@ -35,8 +38,8 @@ def list_instances(
     request: dict[str, Any] = {}
     if ids:
         request["InstanceIds"] = list(ids)
-    if filters:
-        request["Filters"] = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+    if filters or patterns:
+        request["Filters"] = ec2_filters.exact(filters or {}) + ec2_filters.patterns(patterns or {})
     where = region or session.region
     with translated("look up instances"):
         pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)

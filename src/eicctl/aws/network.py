@@ -10,6 +10,7 @@ from typing import Any
 
 from eicctl.aws.endpoints import check_dry_run
 from eicctl.aws.failures import translated
+from eicctl.aws.filters import exact
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, EicctlError, NotFoundError
 from eicctl.model import DIRECT_PORTS
@@ -49,8 +50,8 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
     vpc = vpc_id or _only_vpc(session)
     with translated(f"look up the subnets of {vpc}"):
         client = session.client("ec2")
-        subnets = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
-        filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "instance-state-name", "Values": ["running"]}]
+        subnets = client.describe_subnets(Filters=exact({"vpc-id": [vpc]}))["Subnets"]
+        filters = exact({"vpc-id": [vpc], "instance-state-name": ["running"]})
         pages = client.get_paginator("describe_instances").paginate(Filters=filters)
         running = Counter(
             row["SubnetId"] for page in pages for group in page["Reservations"] for row in group["Instances"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from eicctl.aws import filters as ec2_filters
 from eicctl.aws.failures import translated
 from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
@@ -56,7 +57,7 @@ def read_network(
         EicctlError: AWS cannot be reached, or does not accept the credentials.
     """
     reader = _Reader(session.client("ec2", region or session.region))
-    narrow = {"Filters": [{"Name": "vpc-id", "Values": list(vpc_ids)}]} if vpc_ids else {}
+    narrow = {"Filters": ec2_filters.exact({"vpc-id": vpc_ids})} if vpc_ids else {}
     reads: dict[str, Callable[[], Any]] = {
         "vpcs": lambda: reader.read("DescribeVpcs", "Vpcs", _vpc, narrow),
         "subnets": lambda: reader.read("DescribeSubnets", "Subnets", _subnet, narrow),
@@ -97,7 +98,7 @@ class _Reader:
         ipv4 = [address for address in addresses if ":" not in address]
         ipv6 = [address for address in addresses if ":" in address]
         filters = [
-            {"Name": name, "Values": values[first : first + _FILTER_VALUES]}
+            {name: values[first : first + _FILTER_VALUES]}
             for name, values in (
                 ("network-interface-id", list(ids)),
                 ("addresses.private-ip-address", ipv4),
@@ -107,7 +108,9 @@ class _Reader:
         ]
         found: dict[str, Interface] = {}
         for each in filters:
-            read = self.read("DescribeNetworkInterfaces", "NetworkInterfaces", _interface, {"Filters": [each]})
+            read = self.read(
+                "DescribeNetworkInterfaces", "NetworkInterfaces", _interface, {"Filters": ec2_filters.exact(each)}
+            )
             if read is None:
                 return None
             found |= read

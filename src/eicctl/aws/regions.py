@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from eicctl.aws import filters as ec2_filters
 from eicctl.aws.failures import translated
 from eicctl.aws.instances import list_instances
 from eicctl.aws.parallel import together
@@ -43,7 +44,7 @@ def check_region(session: Session) -> str:
     try:
         with translated("look up the region"):
             rows = session.client("ec2").describe_regions(
-                AllRegions=True, Filters=[{"Name": "region-name", "Values": [region]}]
+                AllRegions=True, Filters=ec2_filters.exact({"region-name": [region]})
             )["Regions"]
     except NetworkError as error:
         raise no_such_region(session) or error from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -199,9 +198,9 @@ def _by_id(session: Session, instance_id: str) -> Instance:
 
 def _by_name(session: Session, name: str) -> Found | None:
     """Return the instance with this Name tag or private DNS name."""
-    filters = [{"tag:Name": [_literal(name)]}]
+    filters = [{"tag:Name": [name]}]
     if "." in name:
-        filters.append({"private-dns-name": [_literal(name)]})
+        filters.append({"private-dns-name": [name]})
     found = {i.id: i for f in filters for i in list_instances(session, filters=f)}
     alive = [instance for instance in found.values() if instance.state in _CONNECTABLE]
     candidates = alive or [instance for instance in found.values() if instance.state != "terminated"]
@@ -209,11 +208,6 @@ def _by_name(session: Session, name: str) -> Found | None:
     if len(candidates) > 1:
         raise SeveralInstancesError(name, candidates)
     return _of_instance(candidates[0]) if candidates else None
-
-
-def _literal(text: str) -> str:
-    """Escape what EC2's filters take for wildcards."""
-    return re.sub(r"([\\*?])", r"\\\1", text)
 
 
 def _of_instance(instance: Instance) -> Found:

@@ -91,9 +91,9 @@ def _instances(session: Session, choice: Choice) -> list[Instance]:
     if choice.tags or choice.name_glob or choice.everything:
         filters: dict[str, list[str]] = {"instance-state-name": ["running"]}
         filters |= {f"tag:{key}": [value] for key, value in (choice.tags or {}).items()}
-        if choice.name_glob:
-            filters["tag:Name"] = [choice.name_glob]
-        found += [i for i in list_instances(session, filters=filters) if i.platform != "windows"]
+        named = {"tag:Name": [choice.name_glob]} if choice.name_glob else None
+        matching = list_instances(session, filters=filters, patterns=named)
+        found += [instance for instance in matching if instance.platform != "windows"]
     return list({instance.id: instance for instance in found}.values())
 
 

@@ -24,6 +24,8 @@ from moto.rds.models import rds_backends
 from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
 
+from eicctl.emulator.control import filters
+
 # The images are those of the world file. moto's own 1,300 cost a tenth of a second at every start and reset.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
@@ -105,6 +107,7 @@ def install(
     # DescribeInstances: moto lacks EC2's filters for IPv6 addresses. Instances of a world file have the attribute.
     for name in ("ipv6-address", "network-interface.ipv6-addresses.ipv6-address"):
         filter_dict_attribute_mapping[name] = "ipv6_address"
+    filters.install()
     # Tags are made for IDs with a prefix that moto knows.
     EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
     EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"
