@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Eicctl, Env
+from tests.e2e.conftest import Eicctl, Env, run_eicctl
 
 pytestmark = pytest.mark.needs("sshd")
 
@@ -43,14 +43,15 @@ def test_a_host_that_only_the_pattern_has(at_sshd: Eicctl, sshd_env: Env) -> Non
     assert run(sshd_env, "ssh", "ubuntu@app-1.us-east-1.eic", "echo $USER").stdout == "ubuntu\n"
 
 
-def test_a_profile_in_the_name(at_sshd: Eicctl, sshd_env: Env) -> None:
+def test_a_profile_in_the_name(sshd_env: Env) -> None:
     keys = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
     lines = ["[prod]", *(f"{name} = {sshd_env[variable]}" for name, variable in keys.items()), ""]
     credentials = Path(sshd_env["HOME"], "credentials")
     credentials.write_text("\n".join(lines))
-    assert at_sshd("ssh-config", "--pattern", "--install").returncode == 0
+    env = sshd_env | {"AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
+    assert run_eicctl(env, "ssh-config", "--pattern", "--install").returncode == 0
     env = {name: value for name, value in sshd_env.items() if name not in keys.values() and name != "AWS_REGION"}
-    env |= {"AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
+    del env["AWS_SHARED_CREDENTIALS_FILE"]  # what is written names the files
     env.pop("AWS_DEFAULT_REGION", None)
     done = run(env, "ssh", "node-3.prod.us-east-1.eic", "echo $USER")
     assert done.stdout == "ec2-user\n", done.stderr

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eicctl import pins
 from eicctl.agent import surroundings, wire
 from eicctl.named.meter import Meter
 from eicctl.named.status import Status
@@ -78,14 +79,14 @@ def test_environments_with_other_credentials_or_proxies_differ() -> None:
 def test_profiles_and_regions_share_an_environment() -> None:
     base = {"HOME": "/home/me"}
     assert surroundings.fingerprint(base | {"AWS_PROFILE": "a", "AWS_REGION": "x"}) == surroundings.fingerprint(base)
-    assert surroundings.profile({"AWS_PROFILE": "a"}) == "a"
-    assert surroundings.region({"AWS_DEFAULT_REGION": "y"}) == "y"
+    assert pins.environment_profile({"AWS_PROFILE": "a"}) == "a"
+    assert pins.environment_region({"AWS_DEFAULT_REGION": "y"}) == "y"
     assert "AWS_PROFILE" not in surroundings.for_process({"AWS_PROFILE": "a"})
 
 
 def test_a_profile_beside_keys_belongs_to_the_environment() -> None:
     keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s"}
-    assert surroundings.profile(keys | {"AWS_PROFILE": "a"}) == ""
+    assert pins.environment_profile(keys | {"AWS_PROFILE": "a"}) == ""
     assert surroundings.fingerprint(keys | {"AWS_PROFILE": "a"}) != surroundings.fingerprint(
         keys | {"AWS_PROFILE": "b"}
     )

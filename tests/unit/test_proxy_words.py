@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,11 +67,42 @@ def test_anything_else_is_left_to_click(line: str) -> None:
 
 
 def test_every_option_is_known() -> None:
-    known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, words.CHECK}
+    known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, *words.ENVIRONMENT, words.CHECK}
     options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
     assert options - known == {"--debug", "--log-file"}
     assert known <= options
     assert words.CHECKS == CHECKS
+
+
+@pytest.mark.parametrize("read", [words.read, None], ids=["quick", "click"])
+def test_the_files_of_the_configuration_are_those_that_are_named(
+    read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "before")
+    line = "--aws-config-file /c --aws-shared-credentials-file=/d web-1"
+    assert (read(line.split()) if read else read_by_click(line, monkeypatch))["words"] == "web-1"
+    assert os.environ["AWS_CONFIG_FILE"] == "/c"
+    assert os.environ["AWS_SHARED_CREDENTIALS_FILE"] == "/d"
+
+
+WRITTEN = [
+    "--region eu-west-1 --profile prod --ssh-login ec2-user@web-1.eic --remote-port 22 web-1",
+    "--instance-connect-endpoint-id eice-1 --instance-connect-endpoint-dns-name e.example.com:443 --region r"
+    " --ca-bundle /ca.pem --fips --host-key-check accept-new --ssh-login u@a.p.r.eic --remote-port 2222 a.p.r.eic",
+    "--region r --max-tunnel-duration 60 --aws-config-file /c --aws-shared-credentials-file /d --remote-port 22 i-1",
+    "--allow-any-port --region r --host-key-check off --ssh-login u@h --remote-port 2222 h",
+    "--private-ip-address 10.0.0.1 --remote-port 22 --instance-connect-endpoint-id eice-1"
+    " --instance-connect-endpoint-dns-name e.example.com --region r --profile p",
+]
+"""What `ssh-config` and `--print-command` have written since 0.1.0. Lines are added, never changed."""
+
+
+@pytest.mark.parametrize("line", WRITTEN)
+def test_what_is_in_peoples_files_stays_good(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "before")
+    assert words.read(line.split()) == read_by_click(line, monkeypatch) is not None
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import socket
 import stat
 import sys
 
-from eicctl import __version__
+from eicctl import __version__, pins
 from eicctl.agent import surroundings, wire
 from eicctl.agent.peer import user_of
 from eicctl.agent.where import switched, usual_path
@@ -120,8 +120,8 @@ def request(verb: str, words: Words) -> wire.Message:
         "Protocol": wire.PROTOCOL,
         "Words": {
             **words,
-            "profile": words["profile"] or surroundings.profile() or None,
-            "region": words["region"] or surroundings.region() or None,
+            "profile": words["profile"] or pins.environment_profile() or None,
+            "region": words["region"] or pins.environment_region() or None,
         },
     }
 

@@ -10,6 +10,7 @@ import os
 from hashlib import blake2b
 
 from eicctl import logs
+from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES, has_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,15 +21,12 @@ _STARTS = ("AWS_", "EICCTL_")
 _NOT = frozenset({"EICCTL_AGENT", logs.VARIABLE})
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
-
 
 def for_process(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a background process: without what requests say in words (`profile` and `region`), so
-    that commands for several profiles and regions share a process."""
+    """Return the environment of a background process: without what requests say in words (`pins`), so that commands for
+    several profiles and regions share a process."""
     found = os.environ if environ is None else environ
-    told = _REGIONS if found.get("AWS_ACCESS_KEY_ID") else _REGIONS + _PROFILES
+    told = REGION_VARIABLES if has_keys(found) else REGION_VARIABLES + PROFILE_VARIABLES
     return {name: value for name, value in found.items() if name not in told}
 
 
@@ -39,29 +37,7 @@ def fingerprint(environ: Mapping[str, str] | None = None) -> str:
     return blake2b(text.encode(errors="surrogateescape"), digest_size=8, person=b"eicctl-agent").hexdigest()
 
 
-def profile(environ: Mapping[str, str] | None = None) -> str:
-    """Return the profile that the environment names, or an empty string.
-
-    Keys in the environment come before a profile that is only named there (botocore's order). It stays a part of the
-    process's environment then.
-    """
-    found = os.environ if environ is None else environ
-    if found.get("AWS_ACCESS_KEY_ID"):
-        return ""
-    return _first(found, _PROFILES)
-
-
-def region(environ: Mapping[str, str] | None = None) -> str:
-    """Return the region that the environment names, or an empty string."""
-    found = os.environ if environ is None else environ
-    return _first(found, _REGIONS)
-
-
 def _matters(name: str) -> bool:
     if name in _NOT:
         return False
     return name in _NAMES or name.startswith(_STARTS) or name.lower() in _PROXIES
-
-
-def _first(found: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((found[name] for name in names if found.get(name)), "")

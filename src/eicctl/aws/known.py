@@ -13,6 +13,8 @@ import os
 import sys
 import time
 
+from eicctl.pins import PROFILE_VARIABLES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,7 +110,7 @@ def _settings(found: Mapping[str, Mapping[str, str]], name: str) -> Mapping[str,
 
 
 def _profile(given: str | None) -> str:
-    return given or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or "default"
+    return given or next(filter(None, map(os.environ.get, PROFILE_VARIABLES)), "default")
 
 
 def _who(profile: str | None) -> list[object]:

@@ -20,14 +20,13 @@ from eicctl import settings
 from eicctl.aws.session import Session, configuration_signature
 from eicctl.errors import LocalError
 from eicctl.model import Target, TargetRequest
+from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES
 
 LIFETIME = 300.0
 """Seconds for which a target is remembered."""
 
 _MOST = 200
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")
-_PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
-_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +70,8 @@ class RememberedTargets:
     def _key(self, request: TargetRequest) -> str:
         session = self._session
         # The same whether an option or the environment says it: the background process is told by options.
-        profile = session.profile or next(filter(None, map(os.environ.get, _PROFILES)), None)
-        region = session.given_region or next(filter(None, map(os.environ.get, _REGIONS)), None)
+        profile = session.profile or next(filter(None, map(os.environ.get, PROFILE_VARIABLES)), None)
+        region = session.given_region or next(filter(None, map(os.environ.get, REGION_VARIABLES)), None)
         who = [profile, region, session.fips, session.credentials().access_key_id]
         where = [os.environ.get(name) for name in _ENDPOINTS]
         words = json.dumps([who, where, configuration_signature(), asdict(request)])

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eicctl import __version__
+from eicctl import __version__, pins
 from eicctl.aws.calls import watch
 from eicctl.aws.failures import translated
 from eicctl.aws.plain_profile import PlainProfile
@@ -93,6 +93,16 @@ class Session:
         """The profile in force: the one given, the environment's, or `default`."""
         with translated("read the AWS configuration"):
             return str(self._configuration().get_config_variable("profile") or "default")
+
+    @property
+    def pinned_profile(self) -> str | None:
+        """The profile to name where another environment shall lead to the same caller.
+
+        None where the environment has the keys, or where there is no profile at all.
+        """
+        if named := self.profile or pins.environment_profile():
+            return named
+        return "default" if not pins.has_keys() and "default" in self.profiles() else None
 
     def profile_settings(self) -> dict[str, Any]:
         """The settings of the profile in force; empty where there is no such profile and none was asked for."""

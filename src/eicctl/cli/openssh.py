@@ -122,6 +122,7 @@ class Wish:
 
     def standing(self) -> list[str]:
         """Return the options of OpenSSH for a connection that works without this process."""
+        from eicctl.ssh.command import Access, quoted
         from eicctl.ssh.known_hosts import by_instance
         from eicctl.ssh.standing import Standing
 
@@ -133,9 +134,10 @@ class Wish:
             endpoint += [option, value] if value else []
         if self.allow_any_port:
             endpoint.append("--allow-any-port")
-        settings = Standing(self.access, self.pushes, self.host_key_check, tuple(endpoint)).settings(by_instance())
+        access = Access.pinned(self.session, self.max_tunnel_duration)
+        settings = Standing(access, self.pushes, self.host_key_check, tuple(endpoint)).settings(by_instance())
         if self.private_key_file:
-            settings |= {"IdentityFile": str(self.private_key_file.absolute()), "IdentitiesOnly": "yes"}
+            settings |= {"IdentityFile": quoted(self.private_key_file.absolute()), "IdentitiesOnly": "yes"}
         return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
     def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from eicctl import logs
 from eicctl.cli import options, report
+from eicctl.cli.options import Command
 from eicctl.model import TargetRequest
+from eicctl.quick.words import ENVIRONMENT
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.errors import EicctlError
     from eicctl.model import Target
     from eicctl.ssh.host_keys import Check
+
+
+def _file_option(name: str) -> Callable[[Command], Command]:
+    variable = ENVIRONMENT[name]
+
+    def apply(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            os.environ[variable] = value
+
+    return click.option(
+        name, metavar="FILE", expose_value=False, callback=apply, help=f"What {variable} would say; for ssh_config."
+    )
 
 
 @click.command
@@ -39,6 +55,8 @@ if TYPE_CHECKING:
     help="With --ssh-login: where the keys to pin are from.",
 )
 @click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
+@_file_option("--aws-config-file")
+@_file_option("--aws-shared-credentials-file")
 @options.agent_option
 @options.with_session
 def command(

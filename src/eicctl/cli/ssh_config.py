@@ -79,7 +79,7 @@ def command(
     from eicctl.ssh.command import Access
     from eicctl.ssh.standing import Standing
 
-    access = Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
+    access = Access.pinned(session)
     endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
     standing = Standing(access, not private_key_file, host_key_check, endpoint)
     mux = config_files.make_mux_folder() if multiplex and not dry_run else config_files.mux_folder()

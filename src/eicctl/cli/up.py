@@ -74,11 +74,11 @@ def command(
 
 def _completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
     """Say in the definition what else the environment would say."""
-    from eicctl.agent import surroundings
+    from eicctl import pins
 
-    own_profile = definition.profile or profile or surroundings.profile()
+    own_profile = definition.profile or profile or pins.environment_profile()
     # A profile that the definition names has a region of its own, which the environment's would hide.
-    own_region = definition.region or region or ("" if definition.profile else surroundings.region())
+    own_region = definition.region or region or ("" if definition.profile else pins.environment_region())
     bundle = definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else "")
     return replace(definition, profile=own_profile, region=own_region, ca_bundle=bundle)
 

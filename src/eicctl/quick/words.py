@@ -6,6 +6,8 @@ say about it.
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,11 @@ TEXTS = {
     "--ca-bundle": "ca_bundle",
 }
 NUMBERS = {"--remote-port": ("remote_port", 65535), "--max-tunnel-duration": ("max_tunnel_duration", 3600)}
+ENVIRONMENT = {
+    "--aws-config-file": "AWS_CONFIG_FILE",
+    "--aws-shared-credentials-file": "AWS_SHARED_CREDENTIALS_FILE",
+}
+"""Options that say what a variable would: each is that variable from then on."""
 FLAGS = {
     "--allow-any-port": "allow_any_port",
     "--no-cache": "no_cache",
@@ -58,6 +65,7 @@ def nothing_said() -> Words:
 def read(arguments: Sequence[str]) -> Words | None:
     """Return what the arguments after `proxy` say, or None where Click is to read them."""
     found: dict[str, object] = {**nothing_said()}
+    environment: dict[str, str] = {}
     rest = list(arguments)
     operands = []
     while rest:
@@ -78,6 +86,8 @@ def read(arguments: Sequence[str]) -> Words | None:
             value = rest.pop(0)
         if option in TEXTS:
             found[TEXTS[option]] = value
+        elif option in ENVIRONMENT:
+            environment[ENVIRONMENT[option]] = value
         elif option in NUMBERS:
             name, most = NUMBERS[option]
             if not (value.isascii() and value.isdigit() and 1 <= int(value) <= most):
@@ -89,5 +99,6 @@ def read(arguments: Sequence[str]) -> Words | None:
             return None
     if len(operands) > 1:
         return None
+    os.environ.update(environment)
     found["words"] = operands[0] if operands else ""
     return found  # type: ignore[return-value]

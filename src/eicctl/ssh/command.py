@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,9 +11,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from eicctl.errors import UsageError
 from eicctl.model import DIRECT_PORTS, Target
 from eicctl.ssh.known_hosts import by_instance
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
 
 KEEP_ALIVE = 30
 """Seconds of silence after which ssh asks whether the server is there."""
@@ -20,13 +26,30 @@ KEEP_ALIVE = 30
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a proxy gets at AWS: names only; the credentials themselves come from environment and configuration."""
+    """How a proxy gets at AWS: names only; the credentials themselves come from environment and configuration.
+
+    The files are those of the AWS configuration, where the proxy's environment may not name them (see `pinned`).
+    """
 
     region: str = ""
     profile: str | None = None
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
     fips: bool = False
+    config_file: str | None = None
+    credentials_file: str | None = None
+
+    @classmethod
+    def pinned(cls, session: Session, max_tunnel_duration: int | None = None) -> Access:
+        """Return access that is the session's in any environment but for keys that are in this one."""
+        config, credentials = (
+            _absolute(os.path.expandvars(os.environ.get(name, "")))
+            for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+        )
+        bundle = _absolute(session.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE", ""))
+        return cls(
+            session.region, session.pinned_profile, bundle, max_tunnel_duration, session.fips, config, credentials
+        )
 
     def words(self) -> list[str]:
         """The options that say so."""
@@ -35,6 +58,8 @@ class Access:
             ("--profile", self.profile),
             ("--ca-bundle", self.ca_bundle),
             ("--max-tunnel-duration", self.max_tunnel_duration),
+            ("--aws-config-file", self.config_file),
+            ("--aws-shared-credentials-file", self.credentials_file),
         ):
             if value is not None:
                 found += [option, str(value)]
@@ -54,13 +79,25 @@ class Wiring:
     strict: str
 
 
+def _absolute(path: str) -> str | None:
+    """Return a path for a process in another folder; None for an empty one."""
+    return str(Path(path).expanduser().absolute()) if path else None
+
+
 def eicctl_words() -> list[str]:
-    """This program, as other programs can start it."""
+    """This program, as other programs can start it, in any folder.
+
+    A script's path stays as it was called: a link such as `~/.local/bin/eicctl` outlives the version that it leads to.
+    """
+    name = "eicctl.exe" if os.name == "nt" else "eicctl"
     script = Path(sys.argv[0])
-    if script.name.removesuffix(".exe") == "eicctl" and script.is_file():
+    if script.name in ("eicctl", name) and script.is_file():
         return [str(script.absolute())]
-    found = shutil.which("eicctl")
-    return [found] if found else [sys.executable, "-m", "eicctl"]
+    if script.name != "__main__.py":  # not started as a module either: from a program that uses the library
+        for candidate in (Path(sys.executable).with_name(name), shutil.which("eicctl")):
+            if candidate and Path(candidate).is_file():
+                return [str(Path(candidate).absolute())]
+    return [sys.executable, "-P", "-m", "eicctl"]  # -P: a folder `eicctl` where ssh is called is not this program
 
 
 def proxy_command(target: Target | None, access: Access) -> str:
@@ -77,9 +114,18 @@ def proxy_command(target: Target | None, access: Access) -> str:
         words += ["--instance-connect-endpoint-dns-name", target.endpoint_dns_name]
         if target.remote_port not in DIRECT_PORTS:
             words.append("--allow-any-port")
-    line = joined([*words, *access.words()]).replace("%", "%%")  # ssh replaces its % sequences
-    quote = "'" if os.name == "posix" else ""  # OpenSSH before 9.6 did not look for what is special to a shell
-    return line if target else f"{line} --remote-port %p {quote}%n{quote}"
+    line = proxy_line([*words, *access.words()])
+    return line if target else f"{line} --remote-port %p {token('%n')}"
+
+
+def proxy_line(words: Sequence[str]) -> str:
+    """Return words as a ProxyCommand, or a part of one: for the shell that runs it, after ssh has replaced % tokens."""
+    return joined(words).replace("%", "%%")
+
+
+def token(text: str) -> str:
+    """Return a word of a ProxyCommand that has % tokens. OpenSSH before 9.6 lets through what is special to a shell."""
+    return f"'{text}'" if os.name == "posix" else text
 
 
 def joined(words: Sequence[str]) -> str:
@@ -155,6 +201,26 @@ def quoted(path: Path, rest: str = "") -> str:
     Args:
         path: The path.
         rest: More of the word, which may have tokens.
+
+    Raises:
+        UsageError: OpenSSH would read another path.
     """
-    text = str(path).replace("%", "%%") + rest
-    return f'"{text}"' if " " in text else text
+    text = str(path)
+    if "${" in text:
+        raise UsageError(
+            f"OpenSSH cannot use {text}: it takes ${{ for a variable, and has no way to write it otherwise"
+        )
+    text = text.replace("%", "%%")
+    return word_of(text, rest) if _SPECIAL.search(text) else text + rest
+
+
+def word_of(text: str, rest: str = "") -> str:
+    """Return a text in the double quotes of ssh_config(5), in which a backslash stands before a quote or another one.
+
+    OpenSSH before 8.7 knows no backslash: it takes all but a double quote as it is.
+    """
+    return '"' + _ESCAPED.sub(r"\\\g<0>", text) + rest + '"'
+
+
+_SPECIAL = re.compile(r"""[\s"'#=]|\\[\\]""")
+_ESCAPED = re.compile(r"""["]|\\(?=[\\"']|$)""")

@@ -137,5 +137,5 @@ def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, Ta
     name = parse(request.words, session.profiles())
     if not name:
         return session, request
-    found = session.of(profile=session.profile or name.profile, region=name.region)
+    found = session.of(profile=name.profile, region=name.region)
     return found, replace(request, words=name.target)

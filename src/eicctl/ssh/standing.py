@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, joined, quoted
+from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.known_hosts import KnownHosts
 
@@ -57,11 +57,9 @@ class Standing:
         words = [*eicctl_words(), "proxy", *self.endpoint, *self.access.words()]
         if self.check != "console":
             words += ["--host-key-check", self.check]
-        # In quotes: OpenSSH before 9.6 let characters through that are special to the shell that it gives this line to.
-        quote = "'" if os.name == "posix" else ""
-        login = f" --ssh-login {quote}%r@%n{quote}" if self.pushes else ""
-        word = f"{quote}%n{quote}" if target == "%n" else joined([target]).replace("%", "%%")
-        return f"{joined(words).replace('%', '%%')}{login} --remote-port %p {word}"
+        login = f" --ssh-login {token('%r@%n')}" if self.pushes else ""
+        word = token(target) if target == "%n" else proxy_line([target])
+        return f"{proxy_line(words)}{login} --remote-port %p {word}"
 
 
 def folder() -> Path:
