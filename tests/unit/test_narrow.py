@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from eicctl.cli.narrow import lines
+from eicctl.cli.narrow import pairs, rows, wrap
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
 
@@ -17,7 +17,7 @@ def table(*rows: tuple[str, ...]) -> list[tuple[str, list[Text]]]:
 
 
 def test_columns_that_do_not_fit_follow_below() -> None:
-    found = [line.plain for line in lines(table(("web-1", INSTANCE, ENDPOINT, "no rule"), ("b", "", "", "")), 40)]
+    found = [line.plain for line in rows(table(("web-1", INSTANCE, ENDPOINT, "no rule"), ("b", "", "", "")), 40)]
     assert found == [
         "Name   ID",
         "    Endpoint                Cause",
@@ -28,15 +28,15 @@ def test_columns_that_do_not_fit_follow_below() -> None:
 
 
 def test_what_is_empty_keeps_its_line_where_something_follows() -> None:
-    found = [line.plain for line in lines(table(("web-1", INSTANCE, "", "no rule at all")), 30)]
+    found = [line.plain for line in rows(table(("web-1", INSTANCE, "", "no rule at all")), 30)]
     assert found == ["Name   ID", "    Endpoint  Cause", f"web-1  {INSTANCE}", "              no rule at all"]
-    alone = [line.plain for line in lines(table(("web-1", INSTANCE, "", "no rule of the group lets it in")), 26)]
-    assert alone[3:] == [f"web-1  {INSTANCE}", "", "    no rule of the group", "    lets it in"]
+    alone = [line.plain for line in rows(table(("web-1", INSTANCE, "", "no rule of the group lets it in")), 26)]
+    assert alone[3:] == [f"web-1  {INSTANCE}", "    -", "    no rule of the group", "    lets it in"]
 
 
 def test_no_word_is_broken_in_the_narrowest_terminal() -> None:
     for width in range(1, 90):
-        shown = "\n".join(line.plain for line in lines(table(("web-1", INSTANCE, ENDPOINT, "not-one-rule")), width))
+        shown = "\n".join(line.plain for line in rows(table(("web-1", INSTANCE, ENDPOINT, "not-one-rule")), width))
         for cell in ("web-1", INSTANCE, ENDPOINT, "not-one-rule"):
             assert cell in shown
         if width > len(ENDPOINT) + 4:
@@ -44,6 +44,44 @@ def test_no_word_is_broken_in_the_narrowest_terminal() -> None:
 
 
 def test_wide_characters_count_twice() -> None:
-    found = [line.plain for line in lines(table(("서울-1", INSTANCE, ENDPOINT, "a"), ("web", "i-1", "e", "b")), 30)]
+    found = [line.plain for line in rows(table(("서울-1", INSTANCE, ENDPOINT, "a"), ("web", "i-1", "e", "b")), 30)]
     assert found[3] == f"서울-1  {INSTANCE}"
     assert found[6] == "web     i-1"
+
+
+PAIRS = [
+    ("InstanceConnectEndpointId", ENDPOINT),
+    ("StateMessage", ""),
+    ("SecurityGroupIds", "sg-0123456789abcdef0, sg-1123456789abcdef0, sg-2123456789abcdef0"),
+    ("DnsName", f"{ENDPOINT}.0123456789.ec2-instance-connect-endpoint.us-east-1.amazonaws.com"),
+]
+
+
+def test_values_stand_beside_or_below_their_keys() -> None:
+    assert [line.plain for line in pairs(PAIRS, 80)] == [
+        f"InstanceConnectEndpointId  {ENDPOINT}",
+        "StateMessage",
+        "SecurityGroupIds           sg-0123456789abcdef0, sg-1123456789abcdef0,",
+        "                           sg-2123456789abcdef0",
+        "DnsName",
+        f"{ENDPOINT}.0123456789.ec2-instance-connect-endpoint.us-east-1.amazonaws.com",
+    ]
+
+
+def test_no_line_is_blank_too_wide_or_padded() -> None:
+    for width in range(30, 130):
+        for line in pairs(PAIRS, width):
+            assert line.plain
+            assert line.plain == line.plain.rstrip()
+            assert len(line.plain) <= width or " " not in line.plain
+    assert len(list(pairs(PAIRS, None))) == len(PAIRS)
+    assert list(pairs([], 80)) == []
+
+
+def test_prose_is_broken_between_words() -> None:
+    assert wrap("  no rule lets it in", 12) == ["  no rule", "  lets it in"]
+    assert wrap("no rule lets it in", 12, "  ") == ["no rule lets", "  it in"]
+    assert wrap("a  b", 80) == ["a  b"]
+    assert wrap("", 80) == [""]
+    assert wrap("서울 부산", 8) == ["서울", "부산"]
+    assert wrap(f"see {ENDPOINT} for it", 10) == ["see", ENDPOINT, "for it"]

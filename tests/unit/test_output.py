@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -89,3 +90,51 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_words_of_a_call(capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str) -> None:
     assert cli.main(words) == code
     assert said in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    """A terminal, as wide as COLUMNS says."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+COMMAND = "aws ec2 authorize-security-group-ingress --group-id sg-0123456789abcdef0 --protocol tcp --port 22"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("error: the security group of web-1 has no rule", ["error: the security group of web-1 has", "  no rule"]),
+        (f"hint: {COMMAND}", [f"hint: {COMMAND}"]),
+        (f"  {COMMAND}", [f"  {COMMAND}"]),
+        (
+            "hint: eicctl instances lists what there is; try it",
+            ["hint: eicctl instances lists what there", "  is; try it"],
+        ),
+        ("one\ntwo", ["one", "two"]),
+    ],
+)
+def test_prose_is_broken_between_words_and_a_command_can_be_copied(
+    text: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert report.fitted(text, Terminal()).splitlines() == lines
+    assert report.fitted(text, io.StringIO()) == text
+
+
+def test_a_live_line_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr", terminal)
+    report.live("waiting for " + "x" * 40)
+    assert terminal.getvalue() == "\r\x1b[Kwaiting for " + "x" * 27
+
+
+def test_only_errors_are_written_where_notes_are_not_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    with report.quietly(True):
+        report.line("a note")
+        report.live("a state")
+        report.failure(UsageError("wrong"))
+    report.line("another note")
+    assert capsys.readouterr().err == "error: wrong\nanother note\n"

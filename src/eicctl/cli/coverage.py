@@ -161,9 +161,9 @@ def _explain(rows: list[dict[str, Any]]) -> None:
             names.append(row["Name"] or row["InstanceId"])
     for (reason, line), names in together.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        click.echo("\n" + shown.line(f"{', '.join(names[:_NAMED])}{more}: {reason}"))
+        report.out("\n" + shown.line(f"{', '.join(names[:_NAMED])}{more}: {reason}"))
         if line:
-            click.echo(f"  {shown.line(line)}")
+            report.out(f"  {shown.line(line)}")
 
 
 def _write(page: str, coverage: Coverage) -> None:

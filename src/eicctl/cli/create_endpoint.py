@@ -160,15 +160,15 @@ def _try(session: Session, new: NewEndpoint, maker: GroupMaker | None, existing:
     from eicctl.aws.endpoints import check_create, request_of
 
     if existing:
-        click.echo(f"Nothing would be called: {existing.id} is there already.")
+        report.out(f"Nothing would be called: {existing.id} is there already.")
         return
     if maker:
         maker.check()
         for line in maker.plan.lines():
-            click.echo(f"Would call {line}")
+            report.out(f"Would call {line}")
     check_create(session, new)
     words = " ".join(f"{key}={value}" for key, value in request_of(new).items())
-    click.echo(report.printable(f"Would call CreateInstanceConnectEndpoint {words}"))
+    report.out(f"Would call CreateInstanceConnectEndpoint {words}")
 
 
 class _Shown:

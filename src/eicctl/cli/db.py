@@ -114,7 +114,7 @@ def _events(output: str, verbose: bool, url_only: bool) -> Events:
 
     if output == "json":
         return JsonEvents()
-    return TextEvents(verbose, report.line if url_only else click.echo)
+    return TextEvents(verbose, report.line if url_only else report.out)
 
 
 def _check_iam(found: Database | None, user: str) -> None:
@@ -191,4 +191,4 @@ def _show(found: Database | None, local: LocalDatabase, events: Events, *, url_o
         lines["password"] = f"in {local.password_file}, a token renewed every 10 minutes; SSL is needed"
     for label, text in lines.items():
         if text:
-            click.echo(report.printable(f"  {label + ':':11} {text}"))
+            report.out(f"  {label + ':':11} {text}")

@@ -47,6 +47,8 @@ class Stage:
             "NO_PROXY": "localhost,127.0.0.1",
             "no_proxy": "localhost,127.0.0.1",
         }
+        if width := report.columns(sys.stdout):  # what is shown on a terminal looks as it does there
+            self.env |= {"FORCE_COLOR": "1", "COLUMNS": str(width)}
         self._up = False
 
     def __enter__(self) -> Self:
@@ -65,11 +67,11 @@ class Stage:
     def say(self, text: str) -> None:
         """Narrate."""
         click.echo()
-        click.secho(f"# {text}", fg="cyan")
+        click.secho(report.fitted(f"# {text}", sys.stdout), fg="cyan")
 
     def verified(self, what: str) -> None:
         """Tell what was verified."""
-        click.secho(f"  ✓ {what}", fg="green")
+        click.secho(report.fitted(f"  ✓ {what}", sys.stdout), fg="green")
 
     def run(self, *words: str, stdin: Path | None = None, quiet: bool = False) -> str:
         """Run `eicctl WORDS…`, show it and what it prints, and return its stdout.
@@ -91,7 +93,7 @@ class Stage:
             )
         text = done.stdout.decode(errors="replace")
         if not quiet:
-            click.echo(report.printable(text.rstrip()))
+            click.echo(text.rstrip())  # of eicctl itself, or of a machine of the local AWS: it is harmless
         if done.returncode:
             raise Unverified(f"{shown} ended with exit code {done.returncode}")
         return text
@@ -136,7 +138,7 @@ class Stage:
             name, _, value = rest.partition("=")
             if kind == "export":
                 self.env[name] = shlex.split(value)[0]
-        click.echo('  (as eval "$(eicctl local env)" does in a shell)')
+        report.out('  (as eval "$(eicctl local env)" does in a shell)')
 
     def close(self) -> None:
         """End the local AWS and remove everything; with `keep`, say how to use it."""

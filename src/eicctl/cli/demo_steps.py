@@ -11,10 +11,8 @@ import secrets
 import socket
 from collections.abc import Iterator
 
-import click
-
+from eicctl.cli import report
 from eicctl.cli.demo_stage import Stage, Unverified
-from eicctl.cli.report import printable
 
 _CONNECTION_REQUEST = bytes.fromhex("030000130ee000000000000100080003000000")
 """An X.224 connection request with an RDP negotiation request (MS-RDPBCGR 2.2.1.1)."""
@@ -75,11 +73,11 @@ def greet_windows(stage: Stage) -> None:
         "tunnel", "win-1", "--remote-port", "3389", "--local-port", "0", "--output", "json"
     ) as tunnel:
         listening = stage.event(tunnel, "listening")
-        click.echo(f"  listening on {' and '.join(listening['LocalAddresses'])}")
+        report.out(f"  listening on {' and '.join(listening['LocalAddresses'])}")
         with socket.create_connection(("127.0.0.1", listening["LocalPort"]), timeout=10) as client:
             client.sendall(_CONNECTION_REQUEST)
             greeting = client.recv(64)
-    click.echo(f"  the answer to an X.224 connection request: {greeting.hex(' ')}")
+    report.out(f"  the answer to an X.224 connection request: {greeting.hex(' ')}")
     _require(greeting[:2] == b"\x03\x00" and greeting[5] & 0xF0 == 0xD0, "that is no X.224 connection confirm")
     stage.verified("it is an X.224 connection confirm")
 
@@ -115,7 +113,7 @@ def show_trail(stage: Stage) -> None:
     for event in events:
         where = f"{event['PrivateIpAddress']}:{event['RemotePort']}"
         result = event["ErrorCode"] or "opened"
-        click.echo(printable(f"  {event['EventTime'][11:19]}  {where}  from {event['SourceIpAddress']}  {result}"))
+        report.out(f"  {event['EventTime'][11:19]}  {where}  from {event['SourceIpAddress']}  {result}")
     ports = {(event["RemotePort"], event["ErrorCode"]) for event in events}
     _require({(22, ""), (3389, ""), (22, "SignatureDoesNotMatch")} <= ports, "records are missing")
     stage.verified(f"{len(events)} OpenTunnel events, the refused one among them")

@@ -13,8 +13,6 @@ from eicctl.cli import report
 if TYPE_CHECKING:
     from eicctl.ssh.fleet import Result
 
-_CLEAR = "\r\x1b[K"
-
 
 class Progress:
     """A live line on a terminal: how many hosts are done, and how many of them failed."""
@@ -28,8 +26,7 @@ class Progress:
     def clear(self) -> None:
         """Take the line away."""
         if self._live:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+            report.live("")
 
     def finished(self, result: Result) -> None:
         """Count a host."""
@@ -41,8 +38,7 @@ class Progress:
         """Show the line."""
         if self._live:
             failed = f", {self._failed} failed" if self._failed else ""
-            sys.stderr.write(f"{_CLEAR}{self._done} of {self._total} hosts done{failed}")
-            sys.stderr.flush()
+            report.live(f"{self._done} of {self._total} hosts done{failed}")
 
 
 class Grouped:
@@ -59,7 +55,8 @@ class Grouped:
         self._progress.clear()
         error = f": {result.error}" if result.error else ""
         heading = f"── {result.label} ({result.instance_id}): exit {result.code}, {result.seconds:.1f} s{error}"
-        print(shown.line(heading), flush=True)  # noqa: T201
+        report.out(shown.line(heading))
+        sys.stdout.flush()
         for file, out in ((result.stdout, sys.stdout.buffer), (result.stderr, sys.stderr.buffer)):
             file.seek(0)
             _copy(file, out)  # type: ignore[arg-type] # a spooled file has what is needed

@@ -6,8 +6,6 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import click
-
 from eicctl.cli import report
 from eicctl.errors import EicctlError
 from eicctl.ssh.forward_lines import ForwardLines
@@ -30,13 +28,13 @@ def events_for(output: str, *, verbose: bool) -> Events:
 class TextEvents(ForwardLines, Events):
     """Local addresses on stdout, or where `echo` puts them, everything else on stderr."""
 
-    def __init__(self, verbose: bool, echo: Callable[[str], None] = click.echo) -> None:
+    def __init__(self, verbose: bool, echo: Callable[[str], None] = report.out) -> None:
         super().__init__(report.line, verbose=verbose)
         self._echo = echo
 
     def listening(self, sockets: Sequence[socket.socket], remote: str, label: str) -> None:
         where = " and ".join(local_addresses(sockets))
-        self._echo(report.printable(f"Listening on {where} for {remote} (through {label})"))
+        self._echo(f"Listening on {where} for {remote} (through {label})")
 
 
 class JsonEvents(Events):

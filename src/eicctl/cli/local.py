@@ -231,10 +231,10 @@ def status(*, output: str) -> None:
             row | {"Endpoints": told["endpoints"], "Machines": told["machines"]}, output="json", query=None, columns={}
         )
         return
-    click.echo(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    report.out(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
     for endpoint, state in told["endpoints"].items():
         count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
-        click.echo(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
+        report.out(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
     columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
     render.show(told["machines"], output="table", query=None, columns=columns)
 

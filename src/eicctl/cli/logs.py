@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from eicctl.cli.report import printable
+from eicctl.cli import report
 from eicctl.errors import NotFoundError
 
 
@@ -36,8 +36,8 @@ def command(*, name: str, follow: bool, lines: int) -> int:
             raise NotFoundError(f"there is no log of a tunnel {name!r}", hint="eicctl ps lists what is open") from None
         found = []
     for line in found:
-        click.echo(printable(line))
+        report.out(line)
     if follow:
         for line in followed(name):
-            click.echo(printable(line))
+            report.out(line)
     return 0

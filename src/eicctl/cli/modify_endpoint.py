@@ -68,7 +68,7 @@ def command(
     modify_endpoint(session, found.id, dry_run=dry_run, **changes)
     if dry_run:
         words = " ".join(f"{key}={value}" for key, value in changes.items())
-        click.echo(report.printable(f"Would call ModifyInstanceConnectEndpoint {found.id} {words}"))
+        report.out(f"Would call ModifyInstanceConnectEndpoint {found.id} {words}")
         return
     if wait:
         with Waiting(found.id, interrupted=f"the change goes on: eicctl show-endpoint {found.id}") as waiting:

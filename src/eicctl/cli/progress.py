@@ -8,9 +8,6 @@ from types import TracebackType
 from typing import Self
 
 from eicctl.cli import report
-from eicctl.shown import line
-
-_CLEAR = "\r\x1b[K"
 
 
 class Waiting:
@@ -35,8 +32,7 @@ class Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+            report.live("")
         if self._interrupted and kind is KeyboardInterrupt:
             report.line(self._interrupted)
 
@@ -44,8 +40,7 @@ class Waiting:
         """Show the state that things are in now."""
         elapsed = time.monotonic() - self._started
         if self._live:
-            sys.stderr.write(f"{_CLEAR}{line(self._what)}: {line(state)} ({elapsed:.0f} s)")
-            sys.stderr.flush()
+            report.live(f"{self._what}: {state} ({elapsed:.0f} s)")
         elif state != self._last:
             report.line(f"{self._what}: {state} ({elapsed:.0f} s)")
         self._last = state

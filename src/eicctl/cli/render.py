@@ -86,42 +86,26 @@ def _one_line(value: Any) -> str:
 
 def _table(value: Any, columns: Mapping[str, str]) -> None:
     from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
 
     from eicctl.cli import narrow
 
-    cells: list[tuple[str, list[Text]]] = []
+    console = Console(highlight=False)
+    # In a pipe a line is a row. On a terminal none is wider than that, and no ID is cut or broken.
+    width = console.width if console.is_terminal else None
     if isinstance(value, Mapping):
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(no_wrap=True)
-        for key, item in value.items():
-            table.add_row(Text(foreign.line(str(key))), Text(_one_line(item)))
+        lines = narrow.pairs([(foreign.line(str(key)), _one_line(item)) for key, item in value.items()], width)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
         cells = [
             (foreign.line(name), [_styled(_one_line(row.get(key))) for row in value]) for name, key in names.items()
         ]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading, _ in cells:
-            table.add_column(Text(heading), no_wrap=True, overflow="ignore")
-        for row in zip(*(column for _, column in cells), strict=True):
-            table.add_row(*row)
+        lines = narrow.rows(cells, width)
     else:
         for line in _text(value):
             click.echo(line)
         return
-    # As wide as it must be: a line is a row for who reads a pipe. No ID is cut or broken.
-    unlimited = Console(width=100_000)
-    width = Measurement.get(unlimited, unlimited.options, table).maximum
-    terminal = Console(highlight=False)
-    if cells and terminal.is_terminal and terminal.width < width:
-        for part in narrow.lines(cells, terminal.width):
-            terminal.print(part, soft_wrap=True)
-        return
-    Console(width=width, highlight=False).print(table)
+    for part in lines:
+        console.print(part, soft_wrap=True)
 
 
 def _styled(text: str) -> Any:

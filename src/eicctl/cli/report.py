@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+import click
 
 from eicctl import errors, logs, shown
 from eicctl.shown import printable as printable  # noqa: PLC0414 - commands have it from here
@@ -28,14 +32,102 @@ _FULL = {
 """What to do about errors that any write or open may meet on a machine that has no more of something."""
 
 
+_COMMAND = re.compile(
+    r"\s*(?:[\w ]+:\s+)?(?:\w+=\S+ )*"
+    r"(?:eicctl|aws|ssh|ssh-keygen|scp|sftp|psql|mysql|sqlcmd|sqlplus|mongosh|redis-cli|export|eval|kill|pip|sudo) "
+)
+"""How a line begins that is a command, perhaps after a label."""
+
+_PROSE = re.compile(r"[;,?] ")
+"""What no command has outside of quotes."""
+
+_CLEAR = "\r\x1b[K"
+
+_quiet = False
+
+
+@contextlib.contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """While in the block, write only errors on stderr, and no notes, if `quiet`."""
+    global _quiet  # noqa: PLW0603 - what is said on stderr is a matter of the process
+    before, _quiet = _quiet, quiet
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
 def line(text: str) -> None:
-    """Write one line for people. Control characters of foreign text are shown, not sent (`shown`)."""
-    with contextlib.suppress(OSError):  # whoever has read stderr is gone, or its disk is full: what is served goes on
-        print(shown.message(text), file=sys.stderr, flush=True)  # noqa: T201
+    """Write one line for people, unless only errors are wanted."""
+    if not _quiet:
+        _line(text)
+
+
+def live(text: str) -> None:
+    """Write a line on a terminal in place of the last one; an empty text takes that away.
+
+    It is cut at the terminal's width: a line that the terminal breaks could not be taken away.
+    """
+    if not _quiet:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(_CLEAR + shown.line(text)[: max(0, columns(sys.stderr) - 1) or None])
+            sys.stderr.flush()
+
+
+def out(text: str) -> None:
+    """Write one line of a result for people on stdout."""
+    click.echo(fitted(printable(text), sys.stdout))
 
 
 def told(text: str) -> None:
     """Write one line on stdout about what goes on. Where nobody reads it any more, that goes on all the same."""
+    _told(fitted(text, sys.stdout))
+
+
+def json_line(value: object) -> None:
+    """Write one JSON value, as a line, on stdout: see `told`."""
+    import json
+
+    _told(json.dumps(value))
+
+
+def fitted(text: str, file: TextIO) -> str:
+    """Break lines of prose between words where `file` is a terminal that is narrower.
+
+    A command stays in one piece, for the terminal to break, so that it can be copied.
+    """
+    from eicctl.cli.narrow import wrap
+
+    if not (width := columns(file)):
+        return text
+    # What a word of foreign text could look like does not stand at the start of a line.
+    return "\n".join(
+        part if _is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
+    )
+
+
+def columns(file: TextIO) -> int:
+    """Return the width of the terminal that `file` is, or 0 where it is none."""
+    try:
+        if not file.isatty():
+            return 0
+        given = os.environ.get("COLUMNS", "")  # as rich has it
+        return int(given) if given.isdigit() else os.get_terminal_size(file.fileno()).columns
+    except (OSError, ValueError):  # closed, or a stand-in without a descriptor
+        return 0
+
+
+def _is_command(text: str) -> bool:
+    return bool(_COMMAND.match(text)) and not _PROSE.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
+
+
+def _line(text: str) -> None:
+    """Write one line for people. Control characters of foreign text are shown, not sent (`shown`)."""
+    with contextlib.suppress(OSError):  # whoever has read stderr is gone, or its disk is full: what is served goes on
+        print(fitted(shown.message(text), sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _told(text: str) -> None:
     try:
         print(text, flush=True)  # noqa: T201
     except BrokenPipeError:
@@ -45,10 +137,8 @@ def told(text: str) -> None:
 
 
 def event(name: str, **fields: object) -> None:
-    """Write one JSON object, as a line, on stdout: see `told`."""
-    import json
-
-    told(json.dumps({"Event": name, **fields}))
+    """Write an event as a JSON object on stdout."""
+    json_line({"Event": name, **fields})
 
 
 def failure(error: errors.EicctlError) -> int:
@@ -56,11 +146,11 @@ def failure(error: errors.EicctlError) -> int:
     logs.failed(error)
     _error(error.message)
     if error.request_id:
-        line(f"request ID: {error.request_id}")
+        _line(f"request ID: {error.request_id}")
     if likely := _likely_cause(error):
-        line(f"likely cause: {likely.sentence}")
+        _line(f"likely cause: {likely.sentence}")
     if hint := likely.mend if likely and likely.mend else error.hint:
-        line(f"hint: {hint}")
+        _line(f"hint: {hint}")
     return error.exit_code
 
 
@@ -68,7 +158,7 @@ def _error(text: str) -> None:
     """Write what went wrong; what others said may hold a secret."""
     from eicctl.logs.redact import redact
 
-    line(redact(f"error: {text}"))
+    _line(redact(f"error: {text}"))
 
 
 def _likely_cause(error: errors.EicctlError) -> Likely | None:
@@ -85,10 +175,10 @@ def bug(error: Exception) -> int:
     if isinstance(error, OSError) and (hint := _what_is_full(error)):
         about = f": {error.filename}" if error.filename else ""
         _error(f"{error.strerror}{about}")
-        line(f"hint: {hint}")
+        _line(f"hint: {hint}")
         return 1
     _error(f"unexpected {type(error).__name__}: {error}")
-    line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
+    _line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
     return 1
 
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Protocol
 
-import click
-
 from eicctl.cli import report
 from eicctl.cli.diagnosis import in_background
 from eicctl.errors import EicctlError
@@ -57,11 +55,9 @@ class _TextEvents(ListenerLines, Events):
     def listening(self, sockets: Sequence[socket.socket]) -> None:
         target = self._target
         where = " and ".join(local_addresses(sockets))
-        click.echo(
-            report.printable(
-                f"Listening on {where} for {target.label} ({target.address} port {target.remote_port}, "
-                f"through {target.endpoint_id})"
-            )
+        report.out(
+            f"Listening on {where} for {target.label} ({target.address} port {target.remote_port}, "
+            f"through {target.endpoint_id})"
         )
 
     def closed(self, number: int, client: str, ending: Ending) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 
@@ -84,7 +83,7 @@ async def _lines(keeper: Keeper, changed: asyncio.Event, output: str) -> None:
 
 def _tell(status: Status, output: str) -> None:
     if output == "json":
-        report.told(json.dumps(row(status)))
+        report.json_line(row(status))
     elif status.state == "open":
         where = " and ".join(status.local)
         report.told(shown.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))

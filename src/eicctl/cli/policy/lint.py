@@ -42,7 +42,7 @@ def command(*, file: str, output: str, query: str | None) -> int:
     else:
         for one in findings:  # sentences are too wide for columns
             where = f" {one.statement}" if one.statement else ""
-            click.echo(report.printable(f"{one.severity}{where}: {one.problem}\n  → {one.change}"))
+            report.out(f"{one.severity}{where}: {one.problem}\n  → {one.change}")
     if not findings:
         report.line("nothing to change")
     return 1 if findings else 0
