@@ -9,6 +9,7 @@ from datetime import datetime
 DIRECT_PORTS = (22, 3389)
 """The remote ports that the service accepts (eice-facts.md, Limits)."""
 
+SSH_PORT = 22
 RDP_PORT = 3389
 
 DIRECT_DATABASE_PORT = 3389
@@ -16,6 +17,12 @@ DIRECT_DATABASE_PORT = 3389
 
 MAX_TUNNEL_DURATION = 3600
 """The longest life of a tunnel, in seconds (eice-facts.md, Limits)."""
+
+
+def usual_port(platform: str) -> int:
+    """Return the port that people use on a platform: that of RDP on `windows`, else that of SSH."""
+    return RDP_PORT if platform == "windows" else SSH_PORT
+
 
 USABLE_STATES = frozenset({"create-complete", "update-in-progress", "update-complete", "update-failed"})
 """Endpoint states that serve connections (eice-facts.md, Control plane)."""
@@ -126,16 +133,22 @@ class Target:
         """What to call the target in a message: its name, else its ID, else its address."""
         return self.instance_name or self.instance_id or self.address
 
+    @property
+    def port_option(self) -> str:
+        """` --port N` for a command line in a hint; empty where the platform's usual port is meant."""
+        return "" if self.remote_port == usual_port(self.platform) else f" --port {self.remote_port}"
+
 
 @dataclass(frozen=True, slots=True)
 class TargetRequest:
     """The user's words for a target. At least one of `words`, `instance_id` and `private_ip_address` is given.
 
     `words` is an instance ID, a Name tag, a private address, a private DNS name, or a DNS name that resolves to a
-    private address. `endpoint_id` and `endpoint_dns_name` override the choice of the endpoint.
+    private address. `endpoint_id` and `endpoint_dns_name` override the choice of the endpoint. `remote_port` is None
+    for the usual port of the target's platform.
     """
 
-    remote_port: int = 22
+    remote_port: int | None = None
     words: str = ""
     instance_id: str = ""
     private_ip_address: str = ""

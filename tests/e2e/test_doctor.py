@@ -121,6 +121,20 @@ def test_a_low_terminal_shows_all_in_the_end(env: Env) -> None:
     assert session.exitstatus == 5
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_windows_has_no_os_user_on_a_terminal(env: Env, width: int) -> None:
+    """It is in the list at first, as it is not known yet that the target is Windows."""
+    session = terminal(env, "doctor", "win-1", size=(50, width))
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 5
+    assert session.before
+    last = session.before[session.before.rindex("Credentials") :]
+    assert "an answer at port 3389" in last
+    assert "TCP 3389 in" in " ".join(last.split())
+    assert not any(word in last for word in ("OS user", "Pushing a key", "Instance Connect  ", "ec2-user"))
+
+
 def test_json_is_alone_on_stdout(env: Env) -> None:
     run = run_eicctl(env, "doctor", "web-1", "--output", "json")
     assert json.loads(run.stdout)["Cause"]["Check"] == "ingress"

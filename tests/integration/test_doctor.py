@@ -142,6 +142,26 @@ def denied(world: World) -> None:
     world.emulator.add_fault("refuse", status=403, body=body, times=-1)
 
 
+def expired_for_the_tunnel(world: World) -> None:
+    """Credentials that the control plane still takes."""
+    body = {"ErrorCode": "ExpiredTokenException", "Message": "The security token included is expired"}
+    world.emulator.add_fault("refuse", status=403, body=body, times=-1)
+
+
+def throttled(world: World) -> None:
+    body = {"ErrorCode": "ThrottlingException", "Message": "Rate exceeded"}
+    world.emulator.add_fault("refuse", status=429, body=body, times=-1)
+
+
+def unknown_to_the_data_plane(world: World) -> None:
+    body = {"ErrorCode": "ResourceNotFoundException", "Message": "The endpoint does not exist."}
+    world.emulator.add_fault("refuse", status=404, body=body, times=-1)
+
+
+def failing_service(world: World) -> None:
+    world.emulator.add_fault("refuse", status=500, body="oops", times=-1)
+
+
 def too_many_connections(world: World) -> None:
     world.emulator.state.behave(max_connections=0)
 
@@ -166,8 +186,12 @@ CASES = [
     (no_egress, "egress", 5, "do not let it out to web-1: no egress rule of sg-"),
     (no_ingress, "ingress", 5, "the security groups of web-1 do not let the endpoint in: no ingress rule of sg-"),
     (nothing_listens, "tunnel", 5, "nothing answers at port 22"),
-    (denied, "tunnel", 4, "User is not authorized"),
-    (too_many_connections, "tunnel", 6, "refuses more connections"),
+    (denied, "permission", 4, "User is not authorized"),
+    (expired_for_the_tunnel, "credentials", 4, "The security token included is expired"),
+    (throttled, "endpoint", 6, ""),
+    (too_many_connections, "endpoint", 6, "refuses more connections"),
+    (unknown_to_the_data_plane, "endpoint", 3, "The endpoint does not exist."),
+    (failing_service, "endpoint", 6, "the service failed: oops"),
     (silent, "tunnel", 5, "does not answer as an SSH server does"),
 ]
 
@@ -184,8 +208,29 @@ def test_one_thing_is_wrong(
     assert not found["Healthy"]
     failed = next(check for check in found["Checks"] if check["Key"] == key)
     assert failed["Status"] == "failed"
-    assert key == "tunnel" or failed["Mend"] or found["Cause"]["Mend"]
+    assert key == "tunnel" or broken is failing_service or failed["Mend"] or found["Cause"]["Mend"]
     assert all(check["Status"] == "unknown" for check in found["Checks"] if check["LeftOutBecauseOf"])
+    stops = [part["Check"] for part in found["Path"] if part["Kind"] == "Gate" and part["Stops"]]
+    assert stops == [key]
+
+
+@pytest.mark.parametrize(
+    ("broken", "gate"),
+    [
+        (denied, "permission to open a tunnel"),
+        (throttled, "the endpoint serves connections"),
+        (expired_for_the_tunnel, "credentials"),
+    ],
+)
+def test_a_refused_tunnel_is_drawn_where_it_is_refused(
+    eicctl: Eicctl, world: World, broken: Callable[[World], None], gate: str
+) -> None:
+    """And not at the target, which no byte has got to."""
+    broken(world)
+    ran = eicctl("doctor", "web-1")
+    assert f"✗ {gate}  ◀── it stops here" in ran.out
+    assert "· an answer at port 22" in ran.out
+    assert ran.out.count("✗") == 3  # in the list, at the cause, and in the drawing
 
 
 def test_nothing_is_wrong(eicctl: Eicctl, world: World) -> None:
@@ -279,12 +324,38 @@ def test_a_network_acl(eicctl: Eicctl, world: World) -> None:
     assert "no single security-group rule mends this" in ran.err
 
 
-def test_windows_answers_as_an_rdp_server(eicctl: Eicctl, world: World) -> None:
-    code, found = diagnosed(eicctl, "win-1", "--port", "3389")
+LOGIN = {"key-permission", "instance-connect", "os-user"}
+
+
+@pytest.mark.parametrize("words", [(), ("--port", "3389")])
+def test_windows_answers_as_an_rdp_server(eicctl: Eicctl, world: World, words: tuple[str, ...]) -> None:
+    code, found = diagnosed(eicctl, "win-1", *words)
     assert code == 0
+    assert found["Target"]["RemotePort"] == 3389
     checks = {check["Key"]: check for check in found["Checks"]}
     assert "as an RDP server" in checks["tunnel"]["Evidence"]
-    assert not {"os-user", "instance-connect"} & checks.keys()
+    assert not LOGIN & checks.keys()
+    ran = eicctl("doctor", "win-1", *words)
+    assert "an answer at port 3389" in ran.out
+    assert not any(word in ran.out for word in ("OS user", "ec2-user", "port 22"))
+
+
+def test_ssh_on_windows_takes_no_pushed_key(eicctl: Eicctl, world: World) -> None:
+    _, found = diagnosed(eicctl, "win-1", "--port", "22")
+    assert found["Target"]["RemotePort"] == 22
+    assert not LOGIN & {check["Key"] for check in found["Checks"]}
+
+
+def test_the_rule_for_windows_is_for_its_port(eicctl: Eicctl, world: World) -> None:
+    row = world.ec2.describe_instances(InstanceIds=[world.instance_ids["win-1"]])["Reservations"][0]["Instances"][0]
+    group = world.ec2.describe_security_groups(GroupIds=[row["SecurityGroups"][0]["GroupId"]])["SecurityGroups"][0]
+    world.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+    code, found = diagnosed(eicctl, "win-1")
+    assert (found["Cause"]["Check"], code) == ("ingress", 5)
+    assert "--port 3389" in found["Cause"]["Mend"]
+    assert found["Cause"]["Change"]["Parameters"]["IpPermissions"][0]["FromPort"] == 3389
+    ran = eicctl("doctor", "win-1", "--fix", "--yes")
+    assert (ran.code, "let TCP 3389 in" in ran.err) == (0, True)
 
 
 def test_an_os_user_that_the_image_does_not_have(eicctl: Eicctl, world: World) -> None:

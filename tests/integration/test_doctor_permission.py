@@ -24,9 +24,11 @@ ASK = allow("iam:SimulatePrincipalPolicy")
 DURATION = "ec2-instance-connect:maxTunnelDuration"
 
 
-def sign_in(world: World, *statements: dict[str, Any]) -> None:
+def sign_in(world: World, *statements: dict[str, Any], name: str = "ann") -> None:
     """Be a user who may do what the statements say."""
-    keys = user_with("ann", *statements)
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        world.monkeypatch.setenv(key, world.emulator.env[key])
+    keys = user_with(name, *statements)
     world.monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["aws_access_key_id"])
     world.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["aws_secret_access_key"])
 
@@ -85,8 +87,28 @@ def test_a_policy_that_allows_nothing_of_it(eicctl: Eicctl, world: World) -> Non
     assert (code, cause["Check"]) == (4, "permission")
     assert "no statement allows it for this endpoint, port and address" in cause["Sentence"]
     assert cause["Mend"].startswith("eicctl policy connect --endpoint eice-")
-    assert checks["tunnel"]["Status"] == "failed"
+    assert checks["tunnel"]["LeftOutBecauseOf"] == "permission"
     assert "ec2:osuser" in checks["key-permission"]["Evidence"]
+
+
+def test_a_denial_that_iam_was_not_asked_about(eicctl: Eicctl, world: World) -> None:
+    """The caller may not ask the simulator: what the service answers to the tunnel tells."""
+    sign_in(world, LOOK, allow(PUSH))
+    code, cause, checks = diagnosed(eicctl, "web-1")
+    assert (code, cause["Check"]) == (4, "permission")
+    assert "not authorized to perform: ec2-instance-connect:OpenTunnel" in checks["permission"]["Evidence"]
+    assert checks["permission"]["Details"]["RequestId"]
+
+
+def test_the_policy_for_windows_names_no_os_user(eicctl: Eicctl, world: World) -> None:
+    sign_in(world, LOOK, ASK)
+    _, cause, checks = diagnosed(eicctl, "win-1")
+    assert " --port 3389 writes a policy" in cause["Mend"]
+    assert [answer["Action"] for answer in checks["permission"]["Details"]["Answers"]].count(PUSH) == 0
+    ran = eicctl("policy", "check", "win-1", "--output", "json")
+    assert ran.code == 4
+    sign_in(world, LOOK, ASK, allow(OPEN, NumericEquals={"ec2-instance-connect:remotePort": "3389"}), name="bob")
+    assert eicctl("policy", "check", "win-1", "--output", "json").code == 0
 
 
 def test_a_tunnel_without_the_right_to_push_a_key(eicctl: Eicctl, world: World) -> None:

@@ -35,11 +35,22 @@ class Cause:
 
 
 def reconciled(checks: Sequence[Check]) -> list[Check]:
-    """Return the checks with what the real test overrules: a tunnel that carries bytes proves the rules good."""
-    tunnel = _by_key(checks).get("tunnel")
-    if not tunnel or tunnel.status is not Status.OK:
+    """Return the checks with what the real test overrules.
+
+    A tunnel that carries bytes proves the rules good. One that is refused before it is open has not got to the target:
+    the check that the refusal belongs to has failed, and the answer of the target is not known.
+    """
+    known = _by_key(checks)
+    tunnel = known.get("tunnel")
+    if not tunnel:
         return list(checks)
-    return [_doubted(check) if _overruled(check) else check for check in checks]
+    if tunnel.status is Status.OK:
+        return [_doubted(check) if _overruled(check) else check for check in checks]
+    if step := tunnel.outcome.belongs_to:
+        if step == "credentials" and "clock" in known and known["clock"].status is Status.FAILED:
+            step = "clock"  # a signature that is not accepted because of its time
+        return [_refused(check, tunnel, step) if check.key in (step, "tunnel") else check for check in checks]
+    return list(checks)
 
 
 def find_cause(checks: Sequence[Check]) -> Cause | None:
@@ -85,6 +96,15 @@ def _overruled(check: Check) -> bool:
 def _doubted(check: Check) -> Check:
     evidence = f"{check.outcome.evidence}; but the tunnel works, so something else lets it through"
     return replace(check, outcome=Outcome(Status.UNKNOWN, evidence, details=check.outcome.details))
+
+
+def _refused(check: Check, tunnel: Check, step: str) -> Check:
+    if check is tunnel:
+        return replace(check, outcome=Outcome(Status.UNKNOWN, "not reached"), left_out=step)
+    if check.status is Status.FAILED:
+        return check
+    details = {**check.outcome.details, **tunnel.outcome.details}
+    return replace(check, outcome=replace(tunnel.outcome, details=details, belongs_to=""))
 
 
 def _by_key(checks: Sequence[Check]) -> dict[str, Check]:

@@ -30,6 +30,8 @@ class Outcome:
         exit_code: That of eicctl's error of this kind (errors.py); 0 unless it failed.
         change: The smallest change that mends it, where there is one.
         details: More for machines, with AWS's names.
+        belongs_to: The key of the check whose failure this is, where that is another one: a tunnel that AWS refuses
+            because of a policy is a failure of the permission.
     """
 
     status: Status
@@ -39,6 +41,7 @@ class Outcome:
     exit_code: int = 0
     change: Change | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    belongs_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ LOGIN = (KEY_PERMISSION, INSTANCE_CONNECT, OS_USER)
 def steps_for_target(*, ssh: bool) -> tuple[Step, ...]:
     """Return the checks of a target, in the order in which they are told. The first that failed is the likely cause."""
     login = LOGIN if ssh else ()
-    return (CREDENTIALS, CLOCK, REGION, TARGET, ENDPOINT, WAY, *NETWORK, PERMISSION, *login, TUNNEL)
+    return (CREDENTIALS, CLOCK, REGION, TARGET, ENDPOINT, WAY, PERMISSION, *NETWORK, *login, TUNNEL)
 
 
 ENDPOINTS = Step("endpoints", "Endpoints", ("credentials", "region"))

@@ -15,7 +15,7 @@ from eicctl.access.routes import ROUTE_BACK, ROUTE_OUT
 from eicctl.aws.choice import Place, choose_endpoint, serves
 from eicctl.errors import NotFoundError, UnavailableError
 from eicctl.facts import NetworkFacts
-from eicctl.model import Endpoint, Instance
+from eicctl.model import Endpoint, Instance, usual_port
 
 NO_ENDPOINT = "no-endpoint"
 NO_ADDRESS = "no-address"
@@ -68,11 +68,6 @@ class Reach:
         return CAUSES.get(self.check, "")
 
 
-def default_port(instance: Instance) -> int:
-    """The port that people use: 3389 on Windows, else 22."""
-    return 3389 if instance.platform == "windows" else 22
-
-
 def assess(
     instance: Instance,
     endpoints: Sequence[Endpoint],
@@ -90,7 +85,7 @@ def assess(
         port: The port; the platform's where None.
         client_address: The caller's public address, or None.
     """
-    port = port or default_port(instance)
+    port = port or usual_port(instance.platform)
     if not (instance.private_ip or instance.ipv6):
         return Reach(instance, port, "unknown", check=NO_ADDRESS, reason="it has no address yet")
     own = _own(instance, endpoints)

@@ -20,7 +20,7 @@ class Words(TypedDict):
     private_ip_address: str
     endpoint_id: str
     endpoint_dns_name: str
-    remote_port: int
+    remote_port: int | None
     allow_any_port: bool
     max_tunnel_duration: int | None
     ssh_login: str

@@ -25,7 +25,7 @@ from eicctl.aws.told import (
     with_address,
 )
 from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
-from eicctl.model import Endpoint, Instance, Target, TargetRequest
+from eicctl.model import Endpoint, Instance, Target, TargetRequest, usual_port
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def joined(session: Session, request: TargetRequest, found: Found, endpoints: Se
     instance = found.instance
     return Target(
         address=address,
-        remote_port=request.remote_port,
+        remote_port=request.remote_port or usual_port(instance.platform if instance else ""),
         endpoint_id=endpoint.id,
         endpoint_dns_name=request.endpoint_dns_name or usable_name(endpoint, fips=session.fips),
         region=session.region,

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from eicctl.aws.session import Session
 from eicctl.errors import NotFoundError, UsageError
-from eicctl.model import DIRECT_PORTS, Target, TargetRequest
+from eicctl.model import DIRECT_PORTS, Target, TargetRequest, usual_port
 
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 _DNS_NAME = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)+[A-Za-z][A-Za-z0-9-]*\.?")
@@ -68,7 +68,7 @@ def told_in_full(session: Session, request: TargetRequest) -> Target | None:
     address = with_address(request).private_ip_address
     return Target(
         address=address,
-        remote_port=request.remote_port,
+        remote_port=request.remote_port or usual_port(""),
         endpoint_id=request.endpoint_id,
         endpoint_dns_name=request.endpoint_dns_name,
         region=session.region,
@@ -79,7 +79,7 @@ def told_in_full(session: Session, request: TargetRequest) -> Target | None:
 def check_port(request: TargetRequest) -> None:
     """Refuse a port that the service does not have (eice-facts.md, Limits)."""
     port = request.remote_port
-    if port in DIRECT_PORTS or request.allow_any_port:
+    if port is None or port in DIRECT_PORTS or request.allow_any_port:
         return
     raise UsageError(
         f"an endpoint reaches ports 22 and 3389 only, not {port}",

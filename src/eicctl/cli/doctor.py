@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     "--remote-port",
     "remote_port",
     type=click.IntRange(1, 65535),
-    default=22,
-    show_default=True,
-    help="Port of the target: 22 or 3389.",
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, 22 for all others.",
 )
 @click.option(
     "--os-user", "--user", metavar="NAME", help="OS user of the login; default: that of the instance's image."
@@ -65,7 +63,7 @@ def command(
     \b
     Examples:
       eicctl doctor web-1
-      eicctl doctor win-1 --port 3389
+      eicctl doctor win-1
       eicctl doctor web-1 --fix
       eicctl doctor web-1 --undo
       eicctl doctor web-1 --output json --query Cause.Sentence
@@ -113,11 +111,12 @@ def _shown(patient: Patient) -> Diagnosis:
 
     console = Console(highlight=False)
     made = []
-    with rows(patient.steps, console) as shown:
+    with rows(lambda: patient.steps, console) as shown:
         for check in patient.examine():
             made.append(check)
             shown.add(check)
-    found = diagnose(patient, made)
+        found = diagnose(patient, made)
+        shown.finish(found.checks)
     what = f"{patient.label} can be reached" if patient.request else "all that can be checked without a target is well"
     summary(found, console, well=f"Nothing is wrong: {what}.")
     return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -36,30 +35,38 @@ class Rows(AbstractContextManager["Rows"]):
     def add(self, check: Check) -> None:
         """Show a check."""
 
+    @abstractmethod
+    def finish(self, checks: Sequence[Check]) -> None:
+        """Show all checks as the diagnosis has them: a later one may overrule an earlier one."""
 
-def rows(steps: Sequence[Step], console: Console) -> Rows:
-    """Return rows that change in place on a terminal, and rows that come one after the other elsewhere."""
-    return _LiveRows(steps, console) if console.is_terminal else _PlainRows(steps, console)
+
+def rows(steps: Callable[[], Sequence[Step]], console: Console) -> Rows:
+    """Return rows that change in place on a terminal, and elsewhere rows that are written at the end.
+
+    Args:
+        steps: Tells the checks that are to be made, which may become fewer as more is known of the target.
+        console: Where to write.
+    """
+    return _LiveRows(steps, console) if console.is_terminal else _PlainRows(console)
 
 
 class _PlainRows(Rows):
-    def __init__(self, steps: Sequence[Step], console: Console) -> None:
-        self._waiting = [step.key for step in steps]
-        self._made: dict[str, Check] = {}
+    def __init__(self, console: Console) -> None:
         self._console = console
 
     def __exit__(self, *_: object) -> None:
         return
 
     def add(self, check: Check) -> None:
-        self._made[check.key] = check
-        while self._waiting and self._waiting[0] in self._made:
-            _print(self._console, _row(self._made[self._waiting.pop(0)], self._console))
-            sys.stdout.flush()
+        return
+
+    def finish(self, checks: Sequence[Check]) -> None:
+        for check in checks:
+            _print(self._console, _row(check, self._console))
 
 
 class _LiveRows(Rows):
-    def __init__(self, steps: Sequence[Step], console: Console) -> None:
+    def __init__(self, steps: Callable[[], Sequence[Step]], console: Console) -> None:
         self._steps = steps
         self._made: dict[str, Check] = {}
         self._console = console
@@ -80,9 +87,13 @@ class _LiveRows(Rows):
         self._made[check.key] = check
         self._live.refresh()
 
+    def finish(self, checks: Sequence[Check]) -> None:
+        self._made = {check.key: check for check in checks}
+        self._live.refresh()
+
     def __rich__(self) -> Group:
         lines: list[Text] = []
-        for step in self._steps:
+        for step in self._steps():
             made = self._made.get(step.key)
             if made:
                 lines += _row(made, self._console)

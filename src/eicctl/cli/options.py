@@ -278,7 +278,7 @@ def with_request(function: Command) -> Command:
         instance_connect_endpoint_id: str | None,
         instance_connect_endpoint_dns_name: str | None,
         allow_any_port: bool,
-        remote_port: int,
+        remote_port: int | None,
         **rest: Any,
     ) -> Any:
         request = TargetRequest(

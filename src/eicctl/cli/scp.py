@@ -6,6 +6,7 @@ import click
 
 from eicctl.cli.openssh import OpensshCommand, Wish, login_options, run_or_print
 from eicctl.errors import UsageError
+from eicctl.model import SSH_PORT
 from eicctl.ssh.arguments import SCP, Destination, parse_place
 
 
@@ -51,7 +52,7 @@ def command(*, wish: Wish) -> int:
             # Without -3, versions before 8.7 let one host copy to the other, which it cannot reach.
             both = ["-3"] if places[-1] and any(places[:-1]) and wish.words.last("R") is None else []
             return scp_command(
-                wish.request("", _port(places)).remote_port, [*wish.words.passed_on(), *both, *settled], written
+                wish.words.port or _port(places) or SSH_PORT, [*wish.words.passed_on(), *both, *settled], written
             )
 
         return run_or_print(wish, list(logins.values()), build, folder)

@@ -15,7 +15,7 @@ import click
 from eicctl.cli import options, report
 from eicctl.cli.options import Command
 from eicctl.errors import INTERRUPTED
-from eicctl.model import TargetRequest
+from eicctl.model import SSH_PORT, TargetRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -116,7 +116,7 @@ def rotation(
     from eicctl.cli.target import resolve_target
     from eicctl.ssh.machine import rotation_to
 
-    request = TargetRequest(words=via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name)
+    request = TargetRequest(SSH_PORT, via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name)
     target = resolve_target(session, request, wait=tunnels.wait, max_tunnel_duration=tunnels.max_duration)
     return rotation_to(
         session,

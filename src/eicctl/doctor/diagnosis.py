@@ -32,7 +32,7 @@ def diagnose(patient: Patient, made: Sequence[Check]) -> Diagnosis:
     order = [step.key for step in patient.steps]
     checks = reconciled(sorted(made, key=lambda check: order.index(check.key)))
     cause = find_cause(checks)
-    path = trace(checks, cause, port=patient.request.remote_port) if patient.request else []
+    path = trace(checks, cause, port=patient.port) if patient.request else []
     return Diagnosis(checks, cause, path)
 
 
@@ -73,7 +73,7 @@ def _target(patient: Patient) -> dict[str, Any] | None:
         return None
     target = patient.target
     if target is None:
-        return {"Name": patient.request.said, "RemotePort": patient.request.remote_port}
+        return {"Name": patient.request.said, "RemotePort": patient.port}
     return {
         "Name": target.instance_name,
         "InstanceId": target.instance_id,

@@ -23,7 +23,7 @@ from eicctl.doctor.network import look_at_network, outcome_of
 from eicctl.doctor.permission import permission_outcome
 from eicctl.doctor.run import Look, Once, not_seen, run
 from eicctl.errors import DeniedError, EicctlError
-from eicctl.model import Endpoint, Target, TargetRequest
+from eicctl.model import SSH_PORT, Endpoint, Target, TargetRequest, usual_port
 from eicctl.ssh.os_user import choose
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.here import public_address
@@ -68,11 +68,21 @@ class Patient:
         """The checks, in the order in which they are told."""
         if self.request is None:
             return checks.steps_without_target()
-        return checks.steps_for_target(ssh=self.request.remote_port == 22)
+        return checks.steps_for_target(ssh=self.port == SSH_PORT and self._platform != "windows")
+
+    @property
+    def port(self) -> int:
+        """The port of the target, as far as it is known: the given one, else the usual one of its platform."""
+        given = self.request.remote_port if self.request else None
+        return given or usual_port(self._platform)
+
+    @property
+    def _platform(self) -> str:
+        return self.found.instance.platform if self.found and self.found.instance else ""
 
     def examine(self) -> Iterator[Check]:
-        """Make the checks and yield each as soon as it is made."""
-        return run(self.steps, self._looks())
+        """Make the checks and yield each as soon as it is made; those that do not apply to the target are left out."""
+        return (check for check in run(self.steps, self._looks()) if check.key in {step.key for step in self.steps})
 
     @property
     def target(self) -> Target | None:
@@ -167,10 +177,10 @@ class Patient:
         instance = self.found.instance if self.found else None
         if not instance:
             assert self.request  # noqa: S101
-            return self._target or Target(self.request.private_ip_address, 22, "", "", self.session.region)
+            return self._target or Target(self.request.private_ip_address, SSH_PORT, "", "", self.session.region)
         return Target(
             address=instance.private_ip,
-            remote_port=22,
+            remote_port=SSH_PORT,
             endpoint_id="",
             endpoint_dns_name="",
             region=self.session.region,
@@ -213,7 +223,8 @@ class Patient:
         if not self.endpoint:
             return []
         instance = self.found.instance if self.found else None
-        user = choose(self.session, self._there, self.os_user or None).name if instance else ""
+        pushes = instance and checks.KEY_PERMISSION in self.steps
+        user = choose(self.session, self._there, self.os_user or None).name if pushes else ""
         return check_connection(
             self.session,
             self.identity.arn,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from eicctl.access.checks import Outcome, Status
 from eicctl.access.policy_check import Check as Answer
 from eicctl.errors import DeniedError
-from eicctl.model import Target
+from eicctl.model import SSH_PORT, Target
 
 
 def permission_outcome(action: str, answers: Sequence[Answer], *, caller: str, target: Target) -> Outcome:
@@ -47,5 +47,6 @@ def permission_outcome(action: str, answers: Sequence[Answer], *, caller: str, t
 def _mend(denied: Answer, target: Target) -> str:
     if shorter := re.search(r"--max-tunnel-duration \d+", denied.why):
         return shorter[0]
-    options = f"--endpoint {target.endpoint_id} --port {target.remote_port} --os-user NAME"
+    user = " --os-user NAME" if target.remote_port == SSH_PORT and target.platform != "windows" else ""
+    options = f"--endpoint {target.endpoint_id} --port {target.remote_port}{user}"
     return f"eicctl policy connect {options} writes a policy that allows it"

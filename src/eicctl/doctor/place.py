@@ -12,7 +12,7 @@ from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, SeveralInstancesError, find
 from eicctl.doctor.run import failed
 from eicctl.errors import EicctlError, NotFoundError, UnavailableError
-from eicctl.model import Endpoint, Target, TargetRequest
+from eicctl.model import SSH_PORT, Endpoint, Target, TargetRequest
 
 
 def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Found], None]) -> Outcome:
@@ -49,7 +49,7 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
         "SubnetId": instance.subnet_id,
         "SecurityGroupIds": list(instance.security_group_ids),
     }
-    windows = instance.platform == "windows" and request.remote_port == 22
+    windows = instance.platform == "windows" and request.remote_port == SSH_PORT
     name += ", which runs Windows (RDP is at --port 3389)," if windows else ""
     seen = f"{name} is {instance.state} at {request.private_ip_address or found.address}"
     checks = _status_checks(session, instance.id)

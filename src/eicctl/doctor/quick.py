@@ -65,5 +65,4 @@ def likely_cause(session: Session, target: Target) -> Likely | None:
 def _offer(target: Target) -> str:
     import shlex
 
-    port = "" if target.remote_port == 22 else f" --port {target.remote_port}"
-    return f"eicctl doctor {shlex.quote(target.label)}{port} --fix offers the rule that mends it"
+    return f"eicctl doctor {shlex.quote(target.label)}{target.port_option} --fix offers the rule that mends it"

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from eicctl.access import checks
 from eicctl.access.checks import Outcome, Status
 from eicctl.doctor.run import failed
 from eicctl.doctor.words import duration
-from eicctl.errors import EicctlError, NetworkError, TargetUnreachableError
+from eicctl.errors import (
+    CredentialsError,
+    DeniedError,
+    EicctlError,
+    NetworkError,
+    NotFoundError,
+    RefusedError,
+    TargetUnreachableError,
+    UnavailableError,
+)
 from eicctl.model import Endpoint, Target
 from eicctl.tunnel.certificate import Certificate
 from eicctl.tunnel.dial import Dialer
@@ -127,7 +137,7 @@ def look_at_tunnel(dialer: Dialer) -> Outcome:
     except TargetUnreachableError as error:
         return _unreachable(target, error)
     except EicctlError as error:
-        return failed(error)
+        return replace(failed(error), belongs_to=_belongs_to(error))
     times = _times(found)
     details = {
         "RequestId": found.request_id,
@@ -153,6 +163,21 @@ def look_at_tunnel(dialer: Dialer) -> Outcome:
         )
     seen = f"the endpoint lets us in ({times}); {target.label} need not speak first, so whether it answers is not known"
     return Outcome(Status.UNKNOWN, seen, details=details)
+
+
+_REFUSALS: Sequence[tuple[type[EicctlError], str]] = (
+    (DeniedError, checks.PERMISSION.key),
+    (CredentialsError, checks.CREDENTIALS.key),
+    (NotFoundError, checks.ENDPOINT.key),
+    (UnavailableError, checks.ENDPOINT.key),
+    (RefusedError, checks.ENDPOINT.key),
+)
+"""Errors of a tunnel that AWS refuses before it is open, and the checks that they belong to."""
+
+
+def _belongs_to(error: EicctlError) -> str:
+    """Return the key of the check that an error of the tunnel belongs to; empty where that is the tunnel itself."""
+    return next((key for kind, key in _REFUSALS if isinstance(error, kind)), "")
 
 
 def _unreachable(target: Target, error: TargetUnreachableError) -> Outcome:

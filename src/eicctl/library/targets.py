@@ -19,7 +19,7 @@ class Options(TypedDict, total=False):
     """What every way to a target takes, by keyword.
 
     Attributes:
-        remote_port: The target's port: 22 (the default) or 3389, the two that the service has.
+        remote_port: The target's port, 22 or 3389, the two that the service has; default: 3389 on Windows, else 22.
         session: Access to AWS that several tunnels share. It excludes the next four.
         profile: Profile in the AWS configuration; default: the environment's.
         region: AWS region; default: the profile's.

@@ -10,7 +10,7 @@ from socket import socket
 from typing import TYPE_CHECKING, cast
 
 from eicctl.errors import UsageError
-from eicctl.model import DIRECT_DATABASE_PORT, RDP_PORT, Target, TargetRequest
+from eicctl.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target, TargetRequest
 from eicctl.named.definition import Definition
 from eicctl.named.opened import Forwarding, Health, Opened, Straight, Through
 from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
@@ -178,7 +178,7 @@ class Opening:
         from eicctl.ssh.machine import rotation_to
 
         said = self.definition
-        target = resolve(self.session, TargetRequest(words=words, endpoint_id=said.instance_connect_endpoint_id))
+        target = resolve(self.session, TargetRequest(SSH_PORT, words, endpoint_id=said.instance_connect_endpoint_id))
         login = LoginRequest(
             said.os_user,
             Path(said.private_key_file) if said.private_key_file else None,

@@ -144,13 +144,12 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
 
 
 def _unreachable(message: str, target: Target) -> TargetUnreachableError:
-    port = "" if target.remote_port == 22 else f" --port {target.remote_port}"
     error = TargetUnreachableError(
         message,
         hint=f"likely causes: the target's security group has no ingress rule for port {target.remote_port} from "
         "the endpoint's group; the endpoint's group has no egress rule to it; nothing listens on that port; "
         "a network ACL or a route between the subnets. Which one it is: "
-        f"eicctl doctor {shlex.quote(target.label)}{port}",
+        f"eicctl doctor {shlex.quote(target.label)}{target.port_option}",
     )
     error.address = target.address
     return error

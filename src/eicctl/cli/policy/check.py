@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     "--port",
     "--remote-port",
     type=click.IntRange(1, 65535),
-    default=22,
-    show_default=True,
-    help="Port of the target.",
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, 22 for all others.",
 )
 @click.option(
     "--max-tunnel-duration",
@@ -44,7 +42,7 @@ def command(
     private_ip_address: str | None,
     instance_connect_endpoint_id: str | None,
     instance_connect_endpoint_dns_name: str | None,
-    port: int,
+    port: int | None,
     max_tunnel_duration: int | None,
     os_user: str | None,
     output: str,
