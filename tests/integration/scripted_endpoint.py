@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -72,19 +73,19 @@ class Peer:
 
     def join(self, other: socket.socket) -> None:
         """Carry bytes between the client and a socket until one of them ends."""
-
-        def down() -> None:
-            with contextlib.suppress(OSError):
-                while data := other.recv(16000):
+        with other:
+            while True:
+                ready = [self.sock] if self.sock.pending() else select.select([self.sock, other], [], [])[0]
+                if self.sock in ready:
+                    if not (frames := self.receive()):
+                        return
+                    carried = (Opcode.BINARY, Opcode.CONT)
+                    other.sendall(b"".join(frame.data for frame in frames if frame.opcode in carried))
+                if other in ready:
+                    if not (data := other.recv(16000)):
+                        return
                     self.protocol.send_binary(data)
                     self.flush()
-                self.sock.shutdown(socket.SHUT_RDWR)
-
-        thread = threading.Thread(target=down, daemon=True)
-        thread.start()
-        while frames := self.receive():
-            other.sendall(b"".join(frame.data for frame in frames if frame.opcode in (Opcode.BINARY, Opcode.CONT)))
-        other.close()
 
 
 class ScriptedEndpoint:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from eicctl.agent.client import GoneError, ask
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.emulator.server import Emulator
-from eicctl.errors import EicctlError
+from eicctl.errors import EicctlError, NetworkError
 from eicctl.model import Target, TargetRequest
 from eicctl.ssh.in_process import LoginRequest
 from eicctl.ssh.machine import rotation_to
@@ -218,3 +220,157 @@ def test_ssh_in_this_process(emulator: Emulator, endpoint: dict[str, Any], tmp_p
                 asyncio.run(asyncio.wait_for(log_in(), 20))
         else:
             asyncio.run(asyncio.wait_for(log_in(), 20))
+
+
+# Without end
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory in use."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize("size", [0, 125])
+def test_pings_without_end_to_who_takes_no_pongs(aws: None, tmp_path: Path, size: int) -> None:
+    """They are not read any more when their pongs are not taken; nothing is lost when they are."""
+    stopped, go_on = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.protocol.send_binary(HELLO)
+        peer.flush()
+        for _ in range(1000):
+            peer.protocol.send_ping(bytes(size))
+        pings = b"".join(peer.protocol.data_to_send())
+        peer.sock.settimeout(1.0)
+        rest = pings * ((60_000_000 if size else 4_000_000) // len(pings))
+        view = memoryview(rest)
+        with contextlib.suppress(TimeoutError):
+            while view:
+                view = view[peer.sock.send(view[:65536]) :]
+        stopped.set()
+        assert go_on.wait(20)
+        if size:  # what is under way is taken, and a whole number of pings sent
+            peer.sock.settimeout(0.2)
+            end = (len(view) % len(pings)) or len(pings)
+            view = view[:end]
+            while view:
+                with contextlib.suppress(TimeoutError):
+                    view = view[peer.sock.send(view) :]
+                with contextlib.suppress(TimeoutError):
+                    while peer.sock.recv(65536):
+                        pass
+            peer.sock.settimeout(20)
+            peer.protocol.send_binary(b"after all")
+            peer.flush()
+            peer.wait_for_end()
+
+    with (
+        ScriptedEndpoint(tmp_path, script) as endpoint,
+        running("proxy", *endpoint.words(), stdin=subprocess.PIPE) as process,
+    ):
+        assert process.stdout
+        assert process.stdout.read(len(HELLO)) == HELLO
+        before = resident(process.pid)
+        assert stopped.wait(60)
+        assert resident(process.pid) - before < 6 * 2**20
+        go_on.set()
+        if size:
+            assert process.stdout.read(9) == b"after all"
+
+
+# In drops
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages of a dial have half a second."""
+    monkeypatch.setattr("eicctl.tunnel.dial.CONNECT_TIMEOUT", 0.5)
+
+
+def dripping(data: bytes) -> Callable[[socket.socket], None]:
+    """Answer what comes with a byte every tenth of a second."""
+
+    def drip(sock: socket.socket) -> None:
+        sock.recv(65536)
+        for byte in data:
+            sock.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+    return drip
+
+
+def flooding(data: bytes) -> Callable[[socket.socket], None]:
+    """Answer what comes with the same bytes for ever."""
+
+    def flood(sock: socket.socket) -> None:
+        sock.recv(65536)
+        while True:
+            sock.sendall(data)
+
+    return flood
+
+
+@contextlib.contextmanager
+def ends_soon(words: str) -> Iterator[None]:
+    """What is in the block fails, and long before all has been sent."""
+    started = time.monotonic()
+    with pytest.raises(NetworkError, match=words):
+        yield
+    assert time.monotonic() - started < 15
+
+
+def test_a_tls_handshake_in_drops(impatient: None, tmp_path: Path) -> None:
+    record = b"\x16\x03\x03\x01\x00" + b"\x02\x00\x00\xfc" + bytes(252)
+    with ScriptedEndpoint(tmp_path, with_data, raw=dripping(record)) as endpoint, ends_soon("TLS handshake"):
+        endpoint.dialer().open(retry_budget=0)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 101 Switching Protocols\r\n" + b"X: y\r\n" * 40, b"HTTP/1.1 403 No\r\n\r\n" + b"x" * 250]
+)
+def test_an_answer_to_the_handshake_in_drops(impatient: None, tmp_path: Path, answer: bytes) -> None:
+    with (
+        ScriptedEndpoint(tmp_path, lambda peer: dripping(answer)(peer.sock)) as endpoint,
+        ends_soon("does not answer the websocket handshake"),
+    ):
+        endpoint.dialer().open(retry_budget=0)
+
+
+@pytest.mark.parametrize("answer", [b"X: y\r\n", b"x" * 1000])
+def test_an_answer_to_the_handshake_without_end(tmp_path: Path, answer: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.recv(65536)
+        peer.sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
+        while True:
+            peer.sock.sendall(answer)
+
+    with ScriptedEndpoint(tmp_path, script) as endpoint, ends_soon("no websocket handshake"):
+        endpoint.dialer().open(retry_budget=0)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "behaviour", "words"),
+    [
+        ("http", dripping(b"HTTP/1.1 200 Connection established\r\n" * 10), "timed out"),
+        ("http", dripping(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40), "timed out"),
+        ("http", flooding(b"X: y\r\n"), "does not answer as an HTTP proxy does"),
+        ("http", flooding(b"x" * 1000), "does not answer as an HTTP proxy does"),
+        ("socks5h", dripping(b"\x05\x00\x05\x00\x00\x03\xff" + bytes(257)), "timed out"),
+    ],
+    ids=["line", "headers", "headers without end", "a line without end", "SOCKS"],
+)
+def test_a_proxy_in_drops_or_without_end(
+    impatient: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    behaviour: Callable[[socket.socket], None],
+    words: str,
+) -> None:
+    with ScriptedEndpoint(tmp_path, with_data, raw=behaviour) as proxy, ends_soon(words):
+        monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{proxy.name.rpartition(':')[2]}")
+        replace(proxy.dialer(), target=replace(proxy.target, endpoint_dns_name="endpoint.example.com")).open(
+            retry_budget=0
+        )

@@ -28,6 +28,10 @@ FRAME = 65000
 BATCH = 4 * FRAME
 """Most bytes that one event reads: large enough to be cheap, small enough not to hold up the loop's others."""
 
+MOST_UNSENT = 2 * BATCH
+"""Most bytes that wait to be sent while more is read from the service: what the local end brings at once is less, so
+the rest are answers (pongs, TLS key updates) to a service that asks without end and takes nothing."""
+
 CLOSE_TIMEOUT = 0.5
 """Seconds to wait for the service's half of the closing handshake."""
 
@@ -83,6 +87,7 @@ class Channel:
         self._close_timeout = close_timeout
         self._to_local = memoryview(b"")
         self._sending = False
+        self._choked = False
         self._link_open = True
         self._local_open = True
         self._local_eof = False
@@ -147,6 +152,12 @@ class Channel:
             return
         if data:
             self._take(data)
+        else:
+            self._flush_protocol()
+
+    def _watch_link(self) -> None:
+        if self._link_open and not self._to_local and not self._choked:
+            self._reactor.add_reader(self._link_fd, self._read_link)
 
     def _take(self, data: memoryview) -> None:
         """Act on what the service has sent."""
@@ -191,7 +202,7 @@ class Channel:
             return
         self._reactor.remove_writer(self._local.write_fd)
         if self._link_open:
-            self._reactor.add_reader(self._link_fd, self._read_link)
+            self._watch_link()
         else:
             self._finish_local()
 
@@ -250,13 +261,17 @@ class Channel:
     def _flush_protocol(self) -> None:
         """Send what the protocol has to send; stop reading the local end while the kernel does not take it."""
         pieces = self._protocol.data_to_send()
-        if not self._link_open or not any(pieces):
+        # TLS may have something to send by itself, too.
+        if not self._link_open or not (any(pieces) or (self._stream.unsent and not self._sending)):
             return
         try:
             done = self._stream.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         except OSError as error:
             self._lost(error)
             return
+        if not done and not self._choked and self._stream.unsent > MOST_UNSENT:
+            self._choked = True
+            self._reactor.remove_reader(self._link_fd)
         if done or self._sending:
             return
         self._sending = True
@@ -275,6 +290,9 @@ class Channel:
         if self._sending:
             return
         self._reactor.remove_writer(self._link_fd)
+        if self._choked:
+            self._choked = False
+            self._watch_link()
         if not self._closing and not self._local_eof and self._local_open:
             self._reactor.add_reader(self._local.read_fd, self._read_local)
 

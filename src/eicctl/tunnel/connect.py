@@ -11,12 +11,12 @@ import time
 from typing import Any
 
 from eicctl.errors import NetworkError, UsageError
-from eicctl.tunnel.proxies import connect_through, proxy_for
+from eicctl.tunnel.proxies import Proxy, connect_through, proxy_for, unusable
 
 _log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for each step of a dial that waits for the network."""
+"""Seconds for each stage of a dial: TCP, the proxy's answer, TLS, the handshake."""
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
@@ -39,7 +39,7 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     proxy = proxy_for(host, port)
     started = time.monotonic()
     if proxy:
-        sock = connect_through(proxy, host, port, timeout)
+        sock = connect_by(proxy, host, port, timeout)
         _log.debug("%s has connected to %s:%d in %.0f ms", proxy, host, port, 1000 * (time.monotonic() - started))
     else:
         addresses = resolve(host, port)
@@ -57,6 +57,20 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _keep_alive(sock)
     return sock
+
+
+def connect_by(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
+    """Return a socket that the proxy has connected to `host`; both TCP and the proxy's work have `timeout` seconds.
+
+    Raises:
+        NetworkError: The proxy does not answer, or refuses.
+        UsageError: A SOCKS proxy, and python-socks is not installed.
+    """
+    try:
+        sock = first_to_answer(resolve(proxy.host, proxy.port), proxy.host, proxy.port, timeout)
+    except NetworkError as error:
+        raise unusable(proxy, error.message) from error
+    return connect_through(proxy, sock, host, port, timeout)
 
 
 def resolve(host: str, port: int) -> list[Address]:

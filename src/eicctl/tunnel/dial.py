@@ -23,15 +23,13 @@ from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, 
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import early, failures, tls
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
+from eicctl.tunnel.deadline import seconds_left
 from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
-
-HANDSHAKE_TIMEOUT = 30.0
-"""Seconds for the whole answer to the handshake: each read of it may take `CONNECT_TIMEOUT`, but not without end."""
 
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
@@ -266,7 +264,7 @@ class Dialer:
         protocol.send_request(protocol.connect())
         try:
             stream.send(b"".join(protocol.data_to_send()))
-            response, early = _answer(stream, protocol)
+            response, early = _answer(stream, protocol, CONNECT_TIMEOUT)
         except TimeoutError as error:
             raise NetworkError("the endpoint does not answer the websocket handshake", transient=True) from error
         except OSError as error:
@@ -289,13 +287,20 @@ class Dialer:
         )
 
 
-def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, bytes]:
-    """Read until the server has answered the handshake; return the answer and the bytes that came after it."""
+def _answer(stream: SecureSocket, protocol: ClientProtocol, timeout: float) -> tuple[Response, bytes]:
+    """Read until the server has answered the handshake; return the answer and the bytes that came after it.
+
+    websockets bounds the number and size of header lines, and the body of a refusal.
+
+    Raises:
+        TimeoutError: It has not within `timeout` seconds.
+    """
     seen = b""
-    deadline = time.monotonic() + HANDSHAKE_TIMEOUT
+    deadline = time.monotonic() + timeout
     while True:
         ended = False
         rest = b""
+        stream.settimeout(seconds_left(deadline))
         try:
             data = bytes(stream.receive() or b"")
         except EOFError:
@@ -312,8 +317,6 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol) -> tuple[Response, b
         events = protocol.events_received()
         if events and isinstance(response := events[0], Response):
             return response, rest
-        if time.monotonic() > deadline:
-            raise TimeoutError
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:

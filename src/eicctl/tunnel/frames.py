@@ -18,6 +18,9 @@ is not documented, so this one only guards memory."""
 _PLAIN = 0x80 | Opcode.BINARY
 """The first byte of a binary frame that is the last one of its message, without reserved bits."""
 
+MOST_PONGS = 1024
+"""Pings of which each is answered; of more that come together, the last ones are (RFC 6455, section 5.5.3)."""
+
 Part = memoryview | bytes | bytearray
 
 
@@ -37,6 +40,7 @@ class IncomingFrames:
         self._other = 0  # bytes that a frame of websockets' still lacks
         self._fragmented = False
         self._over = False
+        self._pings = 0
         self.closed: Close | None = None
         self.text: bytes | None = None
         self.broken: Exception | None = None
@@ -86,11 +90,16 @@ class IncomingFrames:
 
     def _give(self, data: memoryview, parts: list[Part]) -> None:
         """Let websockets read bytes of the frame that it has been given."""
+        if self._pings >= MOST_PONGS:
+            self._protocol.data_to_send()  # the pongs to all of them but the next: thrown away
+            self._pings = 0
         self._protocol.receive_data(data)  # type: ignore[arg-type] # it extends a bytearray
         for event in self._protocol.events_received():
             if not isinstance(event, Frame):
                 continue
-            if event.opcode is Opcode.TEXT:
+            if event.opcode is Opcode.PING:
+                self._pings += 1
+            elif event.opcode is Opcode.TEXT:
                 self.text = bytes(event.data)
             elif event.opcode in (Opcode.BINARY, Opcode.CONT):
                 self._fragmented = not event.fin

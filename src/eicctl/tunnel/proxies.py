@@ -1,4 +1,7 @@
-"""Proxies between here and the endpoint: HTTP CONNECT by http.client, SOCKS by python-socks."""
+"""Proxies between here and the endpoint: HTTP CONNECT, and SOCKS by python-socks.
+
+Not by http.client: it waits for each line anew, and takes as many header lines as come.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,16 @@ from urllib.parse import unquote, urlsplit
 
 from eicctl.errors import NetworkError, UsageError
 from eicctl.logs.redact import register
+from eicctl.tunnel.deadline import DeadlineSocket
 
 _PORTS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _HINT = "the proxy comes from HTTPS_PROXY or ALL_PROXY; NO_PROXY lists hosts to reach without it"
+
+LONGEST_HEAD, MOST_LINES = 65536, 128
+"""Bytes and lines that a proxy's answer may have."""
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_STATUS = re.compile(rb"HTTP/1\.\d (\d{3})[ \r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,53 +77,59 @@ def _parse(url: str) -> Proxy:
     return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], user, password)
 
 
-def connect_through(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
-    """Return a socket that the proxy has connected to `host`.
+def connect_through(proxy: Proxy, sock: socket.socket, host: str, port: int, timeout: float) -> socket.socket:
+    """Have the proxy connect to `host`; return the socket, which does not stay the caller's to close if that fails.
+
+    Args:
+        proxy: Where `sock` is connected to.
+        sock: A TCP connection.
+        host: Where to.
+        port: Its port.
+        timeout: Seconds for all of it.
 
     Raises:
-        NetworkError: The proxy does not answer, or refuses.
+        NetworkError: The proxy does not answer in time, or refuses.
         UsageError: A SOCKS proxy, and python-socks is not installed.
     """
-    return (_connect_http if proxy.scheme == "http" else _connect_socks)(proxy, host, port, timeout)
+    with DeadlineSocket(sock, timeout) as timed:
+        try:
+            (_connect_http if proxy.scheme == "http" else _connect_socks)(proxy, timed, host, port)
+        except OSError as error:  # a time-out, or the connection broke
+            raise unusable(proxy, error.strerror or str(error) or type(error).__name__) from error
+        return socket.socket(fileno=timed.detach())
 
 
-def _connect_http(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
-    from http.client import HTTPConnection, HTTPException
+def unusable(proxy: Proxy, why: str) -> NetworkError:
+    """Return the error for a proxy that cannot be reached, or breaks the connection."""
+    return NetworkError(f"{proxy} cannot be used: {why}", hint=_HINT, transient=True)
 
-    headers = {}
+
+def _connect_http(proxy: Proxy, sock: socket.socket, host: str, port: int) -> None:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
     if proxy.user or proxy.password:
         pair = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
-        headers["Proxy-Authorization"] = f"Basic {pair}"
-    connection = HTTPConnection(proxy.host, proxy.port, timeout=timeout)
-    connection.set_tunnel(host, port, headers)
-    try:
-        connection.connect()
-    except (OSError, HTTPException, ValueError) as error:
-        refusal = _refusal(proxy, host, port, error)
-    else:
-        sock: socket.socket = connection.sock
-        return sock
-    # Raised here, without its cause: http.client's exception keeps its half-read answer, and with it the socket, open.
-    connection.close()
-    raise refusal
-
-
-def _refusal(proxy: Proxy, host: str, port: int, error: Exception) -> NetworkError:
-    """Tell what http.client's exception means; the status is in its text only."""
-    if status := re.match(r"Tunnel connection failed: (\d{3})", str(error)):
+        lines.append(f"Proxy-Authorization: Basic {pair}")
+    sock.sendall("\r\n".join([*lines, "", ""]).encode())
+    head = b""
+    while not (end := _END_OF_HEAD.search(head)):
+        data = sock.recv(4096)
+        head += data
+        if not data or len(head) > LONGEST_HEAD or head.count(b"\n") > MOST_LINES:
+            break
+    status = _STATUS.match(head)
+    if not end or not status:
+        raise NetworkError(f"{proxy} does not answer as an HTTP proxy does", hint=_HINT)
+    if not status[1].startswith(b"2"):
         code = int(status[1])
-        return NetworkError(
+        raise NetworkError(
             f"{proxy} refuses to connect to {host}:{port}: HTTP {code}",
             hint="put the proxy's user and password into HTTPS_PROXY" if code == 407 else _HINT,
             transient=code in (502, 503, 504),
         )
-    if isinstance(error, OSError):
-        why = error.strerror or str(error) or type(error).__name__
-        return NetworkError(f"{proxy} cannot be used: {why}", hint=_HINT, transient=True)
-    return NetworkError(f"{proxy} does not answer as an HTTP proxy does", hint=_HINT)
 
 
-def _connect_socks(proxy: Proxy, host: str, port: int, timeout: float) -> socket.socket:
+def _connect_socks(proxy: Proxy, sock: socket.socket, host: str, port: int) -> None:
     try:
         from python_socks import ProxyError, ProxyTimeoutError, ProxyType
         from python_socks.sync import Proxy as SocksProxy
@@ -121,13 +137,27 @@ def _connect_socks(proxy: Proxy, host: str, port: int, timeout: float) -> socket
         raise UsageError(
             "a SOCKS proxy needs one more package", hint="pip install 'eicctl[socks]', or name an HTTP proxy instead"
         ) from None
+
+    class Connected(SocksProxy):
+        """In the place of a proxy before this one: it gives the connection that there is."""
+
+        def connect(self, *_: object, **__: object) -> socket.socket:
+            return sock
+
     kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
     names_there = proxy.scheme in ("socks5h", "socks4a")
-    dialler = SocksProxy(kind, proxy.host, proxy.port, proxy.user or None, proxy.password or None, rdns=names_there)
+    dialler = SocksProxy(
+        kind,
+        proxy.host,
+        proxy.port,
+        proxy.user or None,
+        proxy.password or None,
+        rdns=names_there,
+        forward=Connected(kind, "", 0),
+    )
     try:
-        sock: socket.socket = dialler.connect(host, port, timeout=timeout)
+        dialler.connect(host, port)
     except ProxyError as error:
         raise NetworkError(f"{proxy} refuses to connect to {host}:{port}: {error}", hint=_HINT) from error
-    except (OSError, ProxyTimeoutError) as error:
-        raise NetworkError(f"{proxy} cannot be used: {error}", hint=_HINT, transient=True) from error
-    return sock
+    except ProxyTimeoutError as error:
+        raise unusable(proxy, "timed out") from error

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from typing import cast
 
+from eicctl.tunnel.deadline import seconds_left
 from eicctl.tunnel.scratch import SCRATCH
 
 _RECORD = 16384
@@ -28,17 +30,21 @@ class SecureSocket:
         self._unsent = memoryview(b"")
 
     def handshake(self) -> None:
-        """Do the TLS handshake, blocking.
+        """Do the TLS handshake, blocking; the socket's time-out is for all of it.
 
         Raises:
             ssl.SSLCertVerificationError: The certificate is not trusted.
             OSError: Anything else, a time-out included.
         """
+        timeout = self._sock.gettimeout()
+        deadline = time.monotonic() + (timeout or 0.0)
         while True:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._sock.sendall(self._outgoing.read())
+                if timeout is not None:
+                    self._sock.settimeout(seconds_left(deadline))
                 if not (data := self._sock.recv(65536)):
                     raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the server closed the connection") from None
                 self._incoming.write(data)
@@ -48,6 +54,7 @@ class SecureSocket:
                 raise
             else:
                 self._sock.sendall(self._outgoing.read())
+                self._sock.settimeout(timeout)
                 return
 
     @property
@@ -133,6 +140,11 @@ class SecureSocket:
         except BlockingIOError:
             return False
         return True
+
+    @property
+    def unsent(self) -> int:
+        """How many encrypted bytes wait for the kernel."""
+        return len(self._unsent) + self._outgoing.pending
 
     def close(self) -> None:
         """Close the connection; what is unsent is lost."""

@@ -12,8 +12,8 @@ from typing import TypeVar
 from eicctl.errors import EicctlError
 from eicctl.tunnel import tls
 from eicctl.tunnel.certificate import Certificate, read_certificate
-from eicctl.tunnel.connect import first_to_answer, resolve, split_host
-from eicctl.tunnel.proxies import Proxy, connect_through, proxy_for
+from eicctl.tunnel.connect import connect_by, first_to_answer, resolve, split_host
+from eicctl.tunnel.proxies import Proxy, proxy_for
 from eicctl.tunnel.tls import secured
 
 TIMEOUT = 5.0
@@ -87,7 +87,7 @@ def walk(dns_name: str, ca_bundle: str | None) -> Way:
 def _connected(way: Way) -> socket.socket:
     host, port, proxy = way.host, way.port, way.proxy
     if proxy:
-        return way.passed("proxy", lambda: connect_through(proxy, host, port, TIMEOUT), lambda _: str(proxy))
+        return way.passed("proxy", lambda: connect_by(proxy, host, port, TIMEOUT), lambda _: str(proxy))
     addresses = way.passed(
         "DNS", lambda: resolve(host, port), lambda found: ", ".join(str(address[0]) for _, address in found)
     )
