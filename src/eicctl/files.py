@@ -11,6 +11,17 @@ from pathlib import Path
 from eicctl.errors import LocalError
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder for this user alone (0700), and the folders above it that are not there yet.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for path in (*reversed(folder.parents), folder):  # `mkdir(parents=True)` makes those above 0755
+        if not path.is_dir():
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a file in one step: who reads meanwhile has the old text or the new one. A symlink's target is replaced.
 

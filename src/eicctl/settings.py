@@ -15,6 +15,7 @@ from typing import Any
 
 import platformdirs
 
+from eicctl import files
 from eicctl.errors import LocalError, UsageError
 
 LARGEST = 2**20
@@ -136,7 +137,7 @@ def private(folder: Path) -> Path:
         LocalError: It cannot be made, somebody else could write there, or could put another folder in its place.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_private(folder)
         status, above = folder.lstat(), folder.parent.stat()
     except OSError as error:
         raise LocalError(

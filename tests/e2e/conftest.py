@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -125,7 +126,14 @@ def sshd_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
 @pytest.fixture
 def sshd_env(sshd_aws: Env, tmp_path: Path) -> Iterator[Env]:
     """The environment of one test before `sshd_aws`: a home of its own, which is OpenSSH's, too."""
-    home = Path(tempfile.mkdtemp(prefix="h-"))  # a short path: those of sockets end at 107 bytes
+    with home_of_ssh(sshd_aws, tmp_path, "h-") as env:
+        yield env
+
+
+@contextlib.contextmanager
+def home_of_ssh(env: Env, tmp_path: Path, prefix: str) -> Iterator[Env]:
+    """An environment with a new home, whose name begins with `prefix`."""
+    home = Path(tempfile.mkdtemp(prefix=prefix))  # a short path: those of sockets end at 107 bytes
     (home / ".ssh").mkdir(mode=0o700)
     passwd = tmp_path / "passwd"
     # OpenSSH looks its user's home up instead of taking HOME.
@@ -135,7 +143,7 @@ def sshd_env(sshd_aws: Env, tmp_path: Path) -> Iterator[Env]:
         "NSS_WRAPPER_PASSWD": str(passwd),
         "NSS_WRAPPER_GROUP": "/etc/group",
     }
-    yield sshd_aws | {"HOME": str(home), "EICCTL_HOME": str(tmp_path / "eicctl"), "SHELL": "/bin/sh", **wrapper}
+    yield env | {"HOME": str(home), "EICCTL_HOME": str(tmp_path / "eicctl"), "SHELL": "/bin/sh", **wrapper}
     shutil.rmtree(home, ignore_errors=True)
 
 

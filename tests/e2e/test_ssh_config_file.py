@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Eicctl, Env, run_eicctl
+from tests.e2e.conftest import PROGRAM, Eicctl, Env, home_of_ssh, run_eicctl
 
 pytestmark = pytest.mark.needs("sshd")
 
@@ -127,6 +128,119 @@ def test_git_over_ssh(installed: Env, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert run(installed, "git", "clone", "-q", url, str(tmp_path / "two")).returncode == 0
     assert (tmp_path / "two" / "file").read_text() == "content"
+
+
+AWKWARD = "x y'q\"%h #é"
+"""What a path may have in it, and what ssh_config, its shell, or glob(7) could take for something else."""
+
+
+INSTALL = ["ssh-config", "--all", "--pattern", "--multiplex", "--install"]
+
+
+@pytest.fixture
+def awkward(sshd_aws: Env, tmp_path: Path) -> Iterator[Env]:
+    """An environment in which every path has it: the home, eicctl's folder, the program and AWS's files."""
+    with home_of_ssh(sshd_aws, tmp_path, AWKWARD) as env:
+        home = Path(env["HOME"])
+        (home / ".ssh").rmdir()
+        (home / "bin").mkdir()
+        (home / "bin" / "eicctl").symlink_to(PROGRAM)
+        (home / "config").write_text("[default]\nregion = us-east-1\n")
+        (home / "credentials").write_text(
+            f"[default]\naws_access_key_id = {env['AWS_ACCESS_KEY_ID']}\n"
+            f"aws_secret_access_key = {env['AWS_SECRET_ACCESS_KEY']}\n"
+        )
+        (home / "ca.pem").write_bytes(Path(env["AWS_CA_BUNDLE"]).read_bytes())
+        kept = {name: value for name, value in env.items() if not name.startswith("AWS_") or "URL" in name}
+        files = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_CA_BUNDLE": "ca.pem"}
+        yield kept | {"EICCTL_HOME": str(home / "e")} | {name: str(home / file) for name, file in files.items()}
+
+
+def in_another_shell(env: Env) -> Env:
+    """The environment without what was set for AWS, but for where the local AWS is."""
+    return {name: value for name, value in env.items() if not name.startswith("AWS_") or "URL" in name}
+
+
+def test_any_path_in_the_files_of_ssh_config(awkward: Env) -> None:
+    home = Path(awkward["HOME"])
+    program = str(home / "bin" / "eicctl")
+    done = run(awkward, program, *INSTALL)
+    assert done.returncode == 0, done.stderr
+    assert home.joinpath(".ssh").stat().st_mode & 0o777 == 0o700
+    there = in_another_shell(awkward)
+    for host in ("node-1.eic", "ec2-user@node-2.us-east-1.eic"):
+        first = run(there, "ssh", host, "echo $USER")
+        assert (first.stdout, first.stderr) == ("ec2-user\n", ""), first.stderr
+    assert "Master running" in run(there, "ssh", "-O", "check", "node-1.eic").stderr
+    for host in ("node-1.eic", "ec2-user@node-2.us-east-1.eic"):
+        assert run(there, "ssh", "-O", "exit", host).returncode == 0
+    known = home / ".ssh" / "eicctl" / "known_hosts"
+    assert "node-1.eic ssh-ed25519" in known.read_text()
+    assert "nothing changes" in run(awkward, program, *INSTALL).stderr
+    assert run(awkward, program, "ssh-config", "--remove").returncode == 0
+    assert (home / ".ssh" / "config").read_text() == ""
+
+
+def test_any_path_in_a_printed_command(awkward: Env) -> None:
+    program = str(Path(awkward["HOME"], "bin", "eicctl"))
+    printed = run(awkward, program, "ssh", "--print-command", "node-1", "--", "echo $USER")
+    assert printed.returncode == 0, printed.stderr
+    pasted = run(in_another_shell(awkward), "sh", "-c", printed.stdout)
+    assert pasted.stdout == "ec2-user\n", pasted.stderr
+
+
+def test_any_path_of_the_key_and_of_what_runs_ssh(awkward: Env) -> None:
+    home = Path(awkward["HOME"])
+    assert run(awkward, str(home / "bin" / "eicctl"), "ssh", "node-1", "--", "echo $USER").stdout == "ec2-user\n"
+    # A module has no script that could be called; its interpreter's path is as awkward.
+    python = home / "venv" / "bin" / "python"
+    run(awkward, sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", str(home / "venv"))
+    there = awkward | {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    done = run(there, str(python), "-m", "eicctl", "ssh-config", "node-2", "--install")
+    assert done.returncode == 0, done.stderr
+    assert " -P -m eicctl proxy " in (home / ".ssh" / "eicctl" / "config").read_text()
+    first = run(in_another_shell(there), "ssh", "node-2.eic", "echo $USER")
+    assert first.stdout == "ec2-user\n", first.stderr
+
+
+def test_an_own_key_is_the_only_one_that_is_offered(awkward: Env) -> None:
+    key = Path(awkward["HOME"], "id")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    shown = run(awkward, PROGRAM, "ssh-config", "node-1", "--private-key-file", str(key), "--install")
+    assert shown.returncode == 0, shown.stderr
+    config = str(Path(awkward["HOME"], ".ssh", "config"))
+    settings = run(awkward, "ssh", "-G", "-F", config, "node-1.eic").stdout.splitlines()
+    assert "identitiesonly yes" in settings
+    assert f"identityfile {key}".replace("%", "%%") in settings
+
+
+def test_profiles_and_their_hosts(sshd_env: Env) -> None:
+    keys = (
+        f"aws_access_key_id = {sshd_env['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {sshd_env['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    home = Path(sshd_env["HOME"])
+    (home / "credentials").write_text(f"[a]\n{keys}[b]\n{keys}")
+    (home / "config").write_text("[profile a]\nregion = us-east-1\n[profile b]\nregion = us-east-1\n")
+    plain = {name: value for name, value in sshd_env.items() if name not in NOT_IN_FILES}
+    plain |= {"AWS_SHARED_CREDENTIALS_FILE": f"{home}/credentials", "AWS_CONFIG_FILE": f"{home}/config"}
+    own = home / ".ssh" / "eicctl" / "config"
+    assert run(plain | {"AWS_PROFILE": "a"}, PROGRAM, "ssh-config", "--all", "--install").returncode == 0
+    assert own.read_text().count(" --profile a ") == 12
+    second = run(plain | {"AWS_PROFILE": "b"}, PROGRAM, "ssh-config", "--all", "--install")
+    assert second.returncode == 0
+    assert "Changed from 123456789012 us-east-1 a to 123456789012 us-east-1 b: app-1.eic" in second.stderr
+    for name in ("a", "b"):
+        done = run(in_another_shell(plain), "ssh", f"node-1.{name}.us-east-1.eic", "echo $USER")
+        assert done.stdout == "ec2-user\n", done.stderr
+        assert own.read_text().count(f" --profile {name} ") == 12
+    # A host that is gone is named. Here another one takes its place in the file.
+    own.write_text(own.read_text().replace("node-1.b.us-east-1.eic", "old-1.b.us-east-1.eic"))
+    third = run(plain, PROGRAM, "ssh-config", "--all", "--install", "--profile", "b")
+    assert "Removed (not running in 123456789012 us-east-1 b): old-1.b.us-east-1.eic\n" in third.stderr
+
+
+NOT_IN_FILES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 def test_one_connection_for_many_sessions(at_sshd: Eicctl, sshd_env: Env) -> None:

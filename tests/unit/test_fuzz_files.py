@@ -19,7 +19,7 @@ from eicctl.access.audit.records import ends_of, event_of, launches_of
 from eicctl.aws.profile_text import config_profile, credentials_profile, has, owned, put, take
 from eicctl.errors import EicctlError, UsageError
 from eicctl.named.reading import read_file
-from eicctl.ssh.config_text import Block, merged, with_include, without_include
+from eicctl.ssh.config_text import Block, Section, merged, with_include, without_include
 from eicctl.ssh.console_keys import host_keys
 from eicctl.ssh.known_hosts import KnownHosts
 from tests.fuzzing import any_text, file_text, fuzz
@@ -129,13 +129,13 @@ def test_the_users_ssh_config_keeps_its_lines(text: str) -> None:
 def test_no_value_adds_a_line_to_ssh_config(text: str, user: str, comment: str, section: str) -> None:
     block = Block(("web.eic",), {"User": user, "Port": "22"}, comment)
     try:
-        written = merged(text, section, [block], whole=False)
+        written = merged(text, Section("1" * 12, "us-east-1", section), [block], whole=False).text
     except UsageError:
         assert any(char < " " or char == "\x7f" for char in user + comment + section)
         return
     assert written.count(block.text()) == 1
     assert block.text().count("\n") == (4 if comment else 3)
-    assert merged(written, section, [block], whole=False) == written
+    assert merged(written, Section("1" * 12, "us-east-1", section), [block], whole=False).text == written
 
 
 @fuzz

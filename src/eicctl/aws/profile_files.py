@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eicctl.aws import profile_text
 from eicctl.errors import ConflictError, LocalError, UsageError
-from eicctl.files import locked, read_text, write_whole
+from eicctl.files import locked, make_private, read_text, write_whole
 
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _EXPIRES = f"{profile_text.MARK}_expiration"
@@ -142,7 +142,7 @@ def _change(path: Path, edit: Callable[[str], str]) -> None:
 
 def _make_folder(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
     except OSError as error:
         raise LocalError(f"cannot make {path.parent}: {error.strerror}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from eicctl.errors import UsageError
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.ssh.config_files import Change
-    from eicctl.ssh.config_text import Block
+    from eicctl.ssh.config_text import Block, Section
     from eicctl.ssh.host_keys import Check
 
 
@@ -91,9 +92,26 @@ def command(
     if not install:
         click.echo(foreign.printable("\n".join(block.text() for block in blocks)), nl=False)
         return
-    _change(config_files.installation(layout.section, blocks, whole=everything), dry_run)
+    from eicctl.aws.identity import who_am_i
+    from eicctl.ssh.config_text import Section
+
+    section = Section(who_am_i(session).account, access.region, access.profile or "")
+    changes, merged = config_files.installation(section, blocks, whole=everything)
+    _change(changes, dry_run)
     if not dry_run:
-        report.line(f"hosts: {' '.join(block.hosts[0] for block in blocks)}")
+        hosts = [[host for host in block.hosts if host not in merged.refused][:1] for block in blocks]
+        report.line(f"hosts: {' '.join(host for named in hosts for host in named)}")
+    if merged.gone:
+        report.line(f"Removed (not running in {section}): {' '.join(merged.gone)}")
+    for owner, names in _by_section(merged.moved):
+        report.line(f"Changed from {owner} to {section}: {' '.join(names)}")
+    for owner, names in _by_section(merged.refused):
+        report.line(f"Kept for {owner}, so not added for {section}: {' '.join(names)}")
+
+
+def _by_section(names: Mapping[str, Section]) -> Iterator[tuple[Section, list[str]]]:
+    for owner in dict.fromkeys(names.values()):
+        yield owner, [name for name in names if names[name] == owner]
 
 
 def _endpoint(endpoint_id: str | None, dns_name: str | None) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from eicctl.emulator.state import Machine, State
 from eicctl.errors import LocalError
 
 _CONFIG = """\
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/keys/%u
+HostKey "{folder}/host_key"
+AuthorizedKeysFile "{tokens}/keys/%u"
 AllowUsers {users}
 LoginGraceTime 30
 PidFile none
@@ -99,7 +99,9 @@ class Sshd:
         users = self._users(machine)
         _write(folder / "host_key", machine.host_key)
         # A name with an @, which the service allows, would mean USER@HOST here; ? matches any character.
-        _write(folder / "config", _CONFIG.format(folder=folder, users=" ".join(u.replace("@", "?") for u in users)))
+        names = " ".join(u.replace("@", "?") for u in users)
+        quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+        _write(folder / "config", _CONFIG.format(folder=quoted, tokens=quoted.replace("%", "%%"), users=names))
         if self._wrapper:
             _write(folder / "passwd", "\n".join([*accounts.passwd_lines(users, home), ""]))
         self._write_keys(machine, folder)

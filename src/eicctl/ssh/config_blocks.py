@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from eicctl.aws.instances import list_instances
@@ -44,15 +44,15 @@ class Layout:
         return self.standing.access
 
     @property
-    def section(self) -> str:
-        """The name of the blocks' section in the file."""
-        return " ".join(filter(None, [self.access.profile or "default", self.access.region]))
+    def profile_label(self) -> str | None:
+        """The profile in the hosts' names: none where it is the usual one."""
+        return self.access.profile if self.access.profile != "default" else None
 
     def settings(self, user: str, target: str) -> dict[str, str]:
         """Return the settings of one block."""
         found = {"User": user, **self.standing.settings(named_hosts(), target)}
         if self.key_file:
-            found["IdentityFile"] = quoted(self.key_file.absolute())
+            found |= {"IdentityFile": quoted(self.key_file.absolute()), "IdentitiesOnly": "yes"}
         if self.mux:
             found |= {"ControlMaster": "auto", "ControlPath": quoted(self.mux, "/%C"), "ControlPersist": PERSIST}
         return found
@@ -63,11 +63,16 @@ def for_instances(session: Session, instances: Sequence[Instance], layout: Layou
     counted = Counter(instance.name for instance in instances)
     users = choose_all(session, [_host(instance) for instance in instances]) if not layout.os_user else {}
     blocks = []
+    taken: set[str] = set()
     for instance in instances:
         name = instance.name if instance.name and counted[instance.name] == 1 and host_name(instance.name) else ""
         word = name or instance.id
-        profile, region = layout.access.profile, layout.access.region
-        hosts = dict.fromkeys(filter(None, [host_name(word), host_name(word, profile, region)]))
+        hosts = dict.fromkeys(
+            filter(None, [host_name(word), host_name(word, layout.profile_label, layout.access.region)])
+        )
+        if taken & hosts.keys():  # of another instance, which is called as this one in full
+            continue
+        taken |= hosts.keys()
         user = layout.os_user or users[_host(instance)].name
         comment = f"{instance.id} in {instance.availability_zone}"
         blocks.append(Block(tuple(hosts), layout.settings(user, word), comment))
@@ -76,11 +81,7 @@ def for_instances(session: Session, instances: Sequence[Instance], layout: Layou
 
 def for_pattern(layout: Layout) -> Block:
     """Return a block for every other name that ends with `.eic`."""
-    open_access = replace(layout.access, region="", profile=layout.access.profile)
-    settings = replace(layout, standing=replace(layout.standing, access=open_access)).settings(
-        layout.os_user or DEFAULT, "%n"
-    )
-    return Block((f"*{SUFFIX}",), settings, "NAME[.PROFILE][.REGION].eic")
+    return Block((f"*{SUFFIX}",), layout.settings(layout.os_user or DEFAULT, "%n"), "NAME[.PROFILE][.REGION].eic")
 
 
 def running(session: Session) -> list[Instance]:

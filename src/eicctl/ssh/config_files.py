@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eicctl import files
 from eicctl.errors import LocalError
-from eicctl.ssh.config_text import Block, merged, with_include, without_include
+from eicctl.ssh.config_text import Block, Merged, Section, merged, with_include, without_include
 from eicctl.ssh.standing import folder
 
 
@@ -46,7 +46,7 @@ class Change:
         if self.before == self.after:
             return
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_private(self.path.parent)
             mode = self.path.stat().st_mode & 0o777 if self.path.exists() else 0o600
             if self.path == users_file() and self.path.exists():
                 shutil.copy2(self.path, self.path.with_name(f"{self.path.name}.before-eicctl"))
@@ -55,13 +55,14 @@ class Change:
         files.write_whole(self.path, self.after, mode)
 
 
-def installation(section: str, blocks: Sequence[Block], *, whole: bool) -> list[Change]:
-    """Return the changes that put blocks into eicctl's file, and an Include of it into the user's."""
+def installation(section: Section, blocks: Sequence[Block], *, whole: bool) -> tuple[list[Change], Merged]:
+    """Return the changes that put blocks into eicctl's file, and an Include of it into the user's; and what they do."""
     own, users = files.read_text(own_file()), files.read_text(users_file())
+    result = merged(own, section, blocks, whole=whole)
     return [
-        Change(own_file(), own, merged(own, section, blocks, whole=whole)),
+        Change(own_file(), own, result.text),
         Change(users_file(), users, with_include(users, str(own_file()))),
-    ]
+    ], result
 
 
 def removal() -> list[Change]:
@@ -86,7 +87,7 @@ def make_mux_folder() -> Path:
     """
     path = mux_folder()
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_private(path)
     except OSError as error:
         raise LocalError(f"cannot make the folder {path}: {error.strerror}") from error
     return path
