@@ -23,7 +23,7 @@ ALLOWED = {
     "clock": set(),
     "pins": set(),
     "streams": set(),
-    "settings": {"errors"},
+    "settings": {"errors", "files"},
     "files": {"errors"},
     "logs": {"shown", "errors", "settings"},
     "aws": {"pins", "errors", "clock", "model", "facts", "settings", "files", "logs"},
