@@ -27,7 +27,9 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    if sys.argv[1:2] == ["proxy"]:
+    from eicctl.streams import on_terminal
+
+    if sys.argv[1:2] == ["proxy"] and not on_terminal():
         from eicctl.quick.words import read
 
         if words := read(sys.argv[2:]):

@@ -23,3 +23,8 @@ def open_closed() -> None:
             os.set_inheritable(descriptor, True)
             if getattr(sys, name) is None:
                 setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def on_terminal() -> bool:
+    """Whether stdin and stdout are a terminal."""
+    return os.isatty(0) and os.isatty(1)

@@ -25,6 +25,25 @@ def test_the_remote_exit_code_is_ours(eicctl: Eicctl, code: int) -> None:
     assert eicctl("ssh", "web-1", "--", f"exit {code}").returncode == code
 
 
+@pytest.mark.parametrize("words", ["-V", "-Q cipher", "-Q key web-1", "web-1 -V"])
+def test_a_question_about_openssh_itself_needs_no_target(eicctl: Eicctl, words: str) -> None:
+    plain = subprocess.run(["ssh", *words.split()], capture_output=True, check=True)
+    done = eicctl("ssh", "--region", "nowhere-1", *words.split())
+    assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, plain.stderr)
+
+
+def test_q_silences_notes_but_no_errors(eicctl: Eicctl, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for words in (["ssh", "-q", "web-1", "true"], ["scp", "-q", str(file), "app-1:"], ["sftp", "-q", "web-1"]):
+        done = eicctl(*words, stdin=b"")
+        assert (done.returncode, done.stderr) == (0, b""), words
+    assert b"using OS user" in eicctl("ssh", "web-1", "true").stderr
+    done = eicctl("ssh", "-q", "no-such-machine", "true")
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"error: ")
+
+
 def test_stdin_and_stdout_are_binary_safe(eicctl: Eicctl) -> None:
     data = os.urandom(2_000_000)
     done = eicctl("ssh", "web-1", "--", "cat", stdin=data)

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pexpect
+import pytest
 
 from tests.e2e.conftest import PROGRAM, Env
 
@@ -41,6 +42,39 @@ def test_the_events_of_a_tunnel_are_the_same_on_a_terminal_and_in_a_pipe(env: En
         session.sendintr()
         session.expect(pexpect.EOF)
         session.close()
+
+
+@pytest.mark.parametrize("words", [["ssh"], ["scp"], ["sftp"], ["db"], ["forward"], ["run"], ["proxy"]], ids=str)
+def test_without_arguments_there_is_a_usage_error(env: Env, words: list[str]) -> None:
+    session = terminal(env, *words)
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 2
+
+
+def test_proxy_is_for_programs(env: Env) -> None:
+    session = terminal(env, "proxy", "web-1")
+    session.expect(r"stdin and stdout are\s+a terminal")
+    session.expect("hint: eicctl ssh web-1")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 2
+    session = terminal(env, "proxy", "web-1", "--force")
+    session.expect("SSH-2.0-")
+    session.sendeof()
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 0
+
+
+def test_a_target_is_chosen_before_a_client_is_missed(env: Env) -> None:
+    session = terminal(env, "rdp", "--client", "no-such-client")
+    session.expect("Which one")
+    session.sendline("3")
+    session.expect("error: ")
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 2
 
 
 def test_deleting_asks_and_takes_no_for_an_answer(env: Env) -> None:

@@ -69,7 +69,7 @@ def test_anything_else_is_left_to_click(line: str) -> None:
 def test_every_option_is_known() -> None:
     known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, *words.ENVIRONMENT, words.CHECK}
     options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
-    assert options - known == {"--debug", "--log-file"}
+    assert options - known == {"--debug", "--log-file", "--force"}
     assert known <= options
     assert words.CHECKS == CHECKS
 

@@ -49,6 +49,24 @@ def test_user_and_port_are_not_passed_on() -> None:
     assert words.last("l") == "ann"
 
 
+@pytest.mark.parametrize(
+    ("line", "quiet"),
+    [
+        ("web-1", False),
+        ("-q web-1", True),
+        ("-Nq web-1", True),
+        ("-v -q web-1", True),
+        ("-q -v web-1", False),
+        ("-o LogLevel=ERROR web-1", True),
+        ("-o loglevel=quiet web-1", True),
+        ("-o LogLevel=INFO web-1", False),
+        ("web-1 ls -q", False),
+    ],
+)
+def test_whether_only_errors_are_wanted(line: str, quiet: bool) -> None:
+    assert split(line.split(), OWN, SSH)[1].quiet is quiet
+
+
 @pytest.mark.parametrize("text", ["user=ann", "User ann", "USER=ann", "user = ann"])
 def test_settings_by_o(text: str) -> None:
     _, words = split(["-o", text, "-o", "User=bob", "web-1"], OWN, SSH)

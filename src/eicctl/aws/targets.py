@@ -19,12 +19,13 @@ from eicctl.aws.told import (
     INSTANCE_ID,
     Resolver,
     addresses_of,
+    check_named,
     check_port,
     is_address,
     told_in_full,
     with_address,
 )
-from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
+from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError
 from eicctl.model import Endpoint, Instance, Target, TargetRequest, usual_port
 
 _log = logging.getLogger(__name__)
@@ -68,8 +69,7 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
     check_port(request)
     if target := told_in_full(session, request):
         return target
-    if not (request.words or request.instance_id or request.private_ip_address):
-        raise UsageError("no target is given", hint="an instance ID, a Name tag, a private address or a DNS name")
+    check_named(request)
     request = with_address(request, resolver)
     started = time.monotonic()
     found, endpoints = both(lambda: find(session, request, resolver), lambda: endpoints_for(session, request))

@@ -76,6 +76,15 @@ def told_in_full(session: Session, request: TargetRequest) -> Target | None:
     )
 
 
+def check_named(request: TargetRequest) -> None:
+    """Refuse a request that names no target."""
+    if not request.said:
+        raise UsageError(
+            "No target specified: give an instance ID, a Name tag, a private address, or a DNS name",
+            hint="eicctl instances",
+        )
+
+
 def check_port(request: TargetRequest) -> None:
     """Refuse a port that the service does not have (eice-facts.md, Limits)."""
     port = request.remote_port

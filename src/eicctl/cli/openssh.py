@@ -40,10 +40,11 @@ FAILED = 255
 class OpensshCommand(click.Command):
     """Click for the long options; the rest is read as the program of OpenSSH reads it."""
 
-    def __init__(self, *args: Any, grammar: Grammar, usage: str, **rest: Any) -> None:
+    def __init__(self, *args: Any, grammar: Grammar, usage: str, operands: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self.grammar = grammar
         self._usage = usage
+        self._operands = operands
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {
@@ -52,11 +53,22 @@ class OpensshCommand(click.Command):
             if isinstance(parameter, click.Option)
             for name in (*parameter.opts, *parameter.secondary_opts)
         }
-        if args in (["-h"], []):
+        if not args:
+            raise click.UsageError(f"Missing argument '{self._operands}'.", ctx)
+        if args == ["-h"]:
             args = ["--help"]
         ours, words = split(args, own, self.grammar)
         ctx.meta[_WORDS] = words
         return super().parse_args(ctx, ours)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        words: Arguments = ctx.meta[_WORDS]
+        if words.asks_program:
+            from eicctl.ssh.run import run
+
+            return run([self.grammar.name, *words.passed_on()])[0]
+        with report.quietly(words.quiet):
+            return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return ["[OPTIONS]", *self._usage.split()]

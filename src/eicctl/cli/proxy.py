@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ import click
 from eicctl import logs
 from eicctl.cli import options, report
 from eicctl.cli.options import Command
+from eicctl.errors import UsageError
 from eicctl.model import TargetRequest
 from eicctl.quick.words import ENVIRONMENT
+from eicctl.streams import on_terminal
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -54,6 +57,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
     show_default=True,
     help="With --ssh-login: where the keys to pin are from.",
 )
+@click.option("--force", is_flag=True, help="Relay bytes even where stdin and stdout are a terminal.")
 @click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
 @_file_option("--aws-config-file")
 @_file_option("--aws-shared-credentials-file")
@@ -66,12 +70,14 @@ def command(
     max_tunnel_duration: int | None,
     ssh_login: str | None,
     host_key_check: Check,
+    force: bool,
     no_cache: bool,
     no_agent: bool,
 ) -> int:
     """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
 
-    Stdout carries the target's bytes and nothing else. The tunnel ends with stdin.
+    Stdout carries the target's bytes and nothing else. The tunnel ends with stdin. It is for programs: on a terminal,
+    use eicctl ssh or eicctl tunnel.
 
     \b
     Examples:
@@ -79,6 +85,12 @@ def command(
       scp -o ProxyCommand='eicctl proxy %h --remote-port %p' file.tar ec2-user@web-1:
       rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
     """
+    if on_terminal() and not force:
+        raise UsageError(
+            "eicctl proxy relays raw bytes for a program, as OpenSSH's ProxyCommand; stdin and stdout are a terminal "
+            "here (--force relays them all the same)",
+            hint=_for_people(request),
+        )
     from eicctl.agent.words import words_of
     from eicctl.quick.proxy import run
 
@@ -93,6 +105,14 @@ def command(
         no_agent=no_agent or logs.on(),
     )
     return run(words, TELLER)
+
+
+def _for_people(request: TargetRequest) -> str:
+    """Return the command that does the same for a person."""
+    target = request.said or "TARGET"
+    if request.remote_port == 22:
+        return shlex.join(["eicctl", "ssh", target])
+    return shlex.join(["eicctl", "tunnel", target, "--remote-port", str(request.remote_port)])
 
 
 class Teller:

@@ -74,12 +74,13 @@ def command(
       eicctl rdp win-1 --wait=900 --key-file ~/.ssh/windows.pem
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
-    from eicctl.cli.target import resolve_target
+    from eicctl.cli.target import named, resolve_target
     from eicctl.rdp.clients import find_client
     from eicctl.rdp.file import Connection, check_user
     from eicctl.tunnel.bind import bind_tcp
 
     check_user(user)
+    request = named(session, request)
     if print_password:
         target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
         click.echo(_password(session, target, key_file, needed=True))

@@ -10,7 +10,9 @@ from eicctl.model import SSH_PORT
 from eicctl.ssh.arguments import SCP, Destination, parse_place
 
 
-@click.command(cls=OpensshCommand, grammar=SCP, usage="[SCP OPTIONS] SOURCE… DESTINATION")
+@click.command(
+    cls=OpensshCommand, grammar=SCP, usage="[SCP OPTIONS] SOURCE… DESTINATION", operands="SOURCE… DESTINATION"
+)
 @login_options
 def command(*, wish: Wish) -> int:
     """Copy files to, from, or between instances.

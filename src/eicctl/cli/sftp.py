@@ -9,7 +9,7 @@ from eicctl.cli.openssh import OpensshCommand, Wish, login_options, run_or_print
 from eicctl.ssh.arguments import SFTP, parse_destination, parse_place
 
 
-@click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]")
+@click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]", operands="TARGET")
 @options.instance_settings
 @login_options
 def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | None) -> int:

@@ -10,7 +10,7 @@ from eicctl.errors import UsageError
 from eicctl.ssh.arguments import SSH, parse_destination
 
 
-@click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]")
+@click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]", operands="TARGET")
 @options.instance_settings
 @click.option("--keep", is_flag=True, help="Run in tmux or screen there; connect again when the connection is lost.")
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import shown
 from eicctl.cli import report
 from eicctl.model import Target, TargetRequest
 
@@ -37,6 +38,24 @@ def resolve_target(
     """
     label = request.words or request.instance_id or request.private_ip_address or "a target"
     return waited(session, lambda: _remembered(session, request, ask=ask), label, wait, max_tunnel_duration)
+
+
+def named(session: Session, request: TargetRequest) -> TargetRequest:
+    """Return a request that names a target: where it does not, the user chooses one on a terminal.
+
+    Raises:
+        UsageError: None is named, and there is no terminal, or no running instance.
+    """
+    from eicctl.aws.told import check_named, check_port
+
+    check_port(request)
+    if not request.said and _on_terminal():
+        from eicctl.aws.instances import list_instances
+
+        if running := list_instances(session, filters={"instance-state-name": ["running"]}):
+            return replace(request, instance_id=_choose(running))
+    check_named(request)
+    return request
 
 
 def waited(
@@ -91,28 +110,29 @@ def _resolved(session: Session, request: TargetRequest, *, ask: bool) -> Target:
     if target := told_in_full(session, request):
         return target
 
-    from eicctl.aws.instances import list_instances
     from eicctl.aws.targets import SeveralInstancesError, resolve
 
-    on_terminal = ask and sys.stdin.isatty() and sys.stderr.isatty()
-    if on_terminal and not (request.words or request.instance_id or request.private_ip_address):
-        running = list_instances(session, filters={"instance-state-name": ["running"]})
-        if running:
-            return resolve(session, replace(request, instance_id=_choose(running)))
     try:
-        return resolve(session, request)
+        return resolve(session, named(session, request) if ask else request)
     except SeveralInstancesError as several:
-        if not on_terminal:
+        if not (ask and _on_terminal()):
             raise
         return resolve(session, replace(request, words="", instance_id=_choose(several.candidates)))
 
 
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _choose(candidates: Sequence[Instance]) -> str:
     """Return the ID of the instance that the user picks."""
-    for number, instance in enumerate(candidates, 1):
-        report.line(
-            f"{number:3}  {instance.name:20}  {instance.id}  {instance.state:8}  {instance.private_ip:15}  "
-            f"{instance.availability_zone}"
-        )
+    table = [
+        (f"{number:3}", one.name, one.id, one.state, one.private_ip, one.availability_zone)
+        for number, one in enumerate(candidates, 1)
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (shown.line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(report.fitted("  ".join(cells).rstrip(), sys.stderr), err=True)
     picked: int = click.prompt("Which one", type=click.IntRange(1, len(candidates)), default=1, err=True)
     return candidates[picked - 1].id

@@ -79,13 +79,14 @@ def command(
     """
     if local_socket and (local_port or bind):
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
-    from eicctl.cli.target import resolve_target
+    from eicctl.cli.target import named, resolve_target
     from eicctl.cli.tunnel_events import events_for
     from eicctl.tunnel.bind import loopback_only
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.probe import probe
     from eicctl.tunnel.slots import slots_of
 
+    request = named(session, request)
     with contextlib.ExitStack() as cleanup:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)

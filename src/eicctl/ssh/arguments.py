@@ -91,6 +91,19 @@ class Arguments:
         return int(given)
 
     @property
+    def quiet(self) -> bool:
+        """Whether only errors are to be told: `-q`, which a later `-v` undoes, or a LogLevel of errors only."""
+        for name, _ in reversed(self.options):
+            if name in ("q", "v"):
+                return name == "q"
+        return (self.setting("loglevel") or "").upper() in ("QUIET", "FATAL", "ERROR")
+
+    @property
+    def asks_program(self) -> bool:
+        """Whether the options ask the program of itself (`-V`, `-Q cipher`), and no host is connected to."""
+        return self.grammar is SSH and any(name in ("Q", "V") for name, _ in self.options)
+
+    @property
     def has_key(self) -> bool:
         """Whether the options give a private key."""
         return bool(self.last("i") or self.setting("identityfile"))
