@@ -324,6 +324,13 @@ def test_a_network_acl(eicctl: Eicctl, world: World) -> None:
     assert "no single security-group rule mends this" in ran.err
 
 
+def test_run_on_windows_has_no_key_to_push(eicctl: Eicctl, world: World) -> None:
+    ran = eicctl("run", "--target", "win-1", "--", "true")
+    assert ran.code == 2
+    assert "win-1 is a Windows instance" in ran.err
+    assert "hint: eicctl rdp win-1" in ran.err
+
+
 LOGIN = {"key-permission", "instance-connect", "os-user"}
 
 

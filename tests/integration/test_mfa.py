@@ -107,8 +107,35 @@ def test_a_used_code(base: Path, emulator: Emulator, eicctl: Eicctl) -> None:
 @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "", "\uff11" * 6])
 def test_a_malformed_code_is_not_sent(base: Path, eicctl: Eicctl, code: str) -> None:
     ran = eicctl("mfa", "login", "--profile", "work", "--token-code", code)
-    assert ran.code == 4
-    assert "six digits" in ran.err
+    assert ran.code == 2
+    assert "MFA code must be 6 digits" in ran.err
+    assert code not in ran.err or not code
+
+
+@pytest.mark.parametrize("given", ["--token-code", "stdin"])
+def test_nothing_is_spent_on_a_malformed_code(
+    base: Path, emulator: Emulator, eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """The code of the moment is still good."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("12\n"))
+    ran = eicctl("mfa", "login", "--profile", "work", "--token-code", "-" if given == "stdin" else "12")
+    assert ran.code == 2
+    assert login(emulator, eicctl).code == 0
+
+
+@pytest.mark.parametrize("serial", ["", "short", "arn:aws:iam::123456789012:mfa/two words", "x" * 257, "\uff11" * 12])
+def test_a_malformed_device_is_not_sent(base: Path, emulator: Emulator, eicctl: Eicctl, serial: str) -> None:
+    ran = login(emulator, eicctl, "--serial", serial)
+    assert ran.code == 2
+    assert "not an MFA device" in ran.err
+
+
+def test_a_malformed_device_in_the_profile(base: Path, emulator: Emulator, eicctl: Eicctl) -> None:
+    config = base.with_name("config")
+    config.write_text(config.read_text().replace("[profile work]\n", "[profile work]\nmfa_serial = ann's phone\n"))
+    ran = login(emulator, eicctl)
+    assert ran.code == 2
+    assert "not an MFA device" in ran.err
 
 
 def test_the_code_from_stdin(base: Path, emulator: Emulator, eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from eicctl.access.audit.findings import findings
 from eicctl.access.audit.join import joined
 from eicctl.access.audit.markup import Markup, element
 from eicctl.access.audit.page import Heading, page
-from eicctl.access.audit.records import event_of
+from eicctl.access.audit.records import CHANGES, event_of
 from eicctl.access.audit.summary import OfficeHours, Summary
 from tests.trail_records import START, Record, record, tunnel
 
@@ -61,6 +61,27 @@ def test_an_ordinary_week_has_little_that_stands_out() -> None:
 )
 def test_each_rule(records: list[Record], title: str) -> None:
     assert title in titles(records)
+
+
+DRY_RUN = "Client.DryRunOperation"
+
+
+@pytest.mark.parametrize("code", [DRY_RUN, "Client.UnauthorizedOperation", "InvalidParameter"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changed_no_endpoint_is_no_endpoint_change(name: str, code: str) -> None:
+    records = [record(name, START, {"InstanceConnectEndpointId": "eice-1"}, error=code)]
+    found = summed(records)
+    assert (found.total.changes, len(found.changes), found.total.events) == (0, 0, 1)
+    assert (found.total.refused, len(found.refusals)) == ((0, 0) if code == DRY_RUN else (1, 1))
+    assert not any("endpoint change" in title for title in titles(records))
+    assert "Endpoint changes" not in page(found, Heading("", "", START))
+    done = summed([*records, record(name, START, {"InstanceConnectEndpointId": "eice-1"})])
+    assert (done.total.changes, len(done.changes), done.total.events) == (1, 1, 2)
+
+
+def test_a_tunnel_that_was_refused_could_not_last_an_hour() -> None:
+    """As when a policy wants a duration, and a client tries without one first."""
+    assert not any("longest duration" in title for title in titles([tunnel(START, error="AccessDeniedException")]))
 
 
 def test_new_sources_are_those_of_known_principals_in_the_second_half() -> None:

@@ -112,13 +112,53 @@ def test_an_audit_row(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1+1", '=HYPERLINK("x","y")'])
-def test_no_cell_is_a_formula(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1+1", "\ufe66 1", '=HYPERLINK("x","y")', "=cmd|' /C calc'!A0"]
+SEPARATORS = [
+    "",
+    ",",
+    ";",
+    "\t",
+    "|",
+    " ",
+    "\n",
+    "\r",
+    "\r\n",
+    "\v",
+    "\x85",
+    "\u2028",
+    '"',
+    ';"',
+    ";;",
+    "a;",
+    "a\n;",
+    "\u200b",
+]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_no_cell_is_a_formula(formula: str, separator: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a spreadsheet takes for the list separator."""
+    cell = f"{separator}{formula}"
     event = event_of({"eventName": "OpenTunnel", "eventTime": "2026-01-01T00:00:00Z", "userAgent": cell})
     assert event
     audit_output.show_rows(iter([Row(event)]), output="csv", query=None)
-    heading, values = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert dict(zip(heading, values, strict=True))["UserAgent"][0] not in "=+-@\t\r\uff1d"
+    out = capsys.readouterr().out
+    assert out.count("\n") == 2
+    heading, values = csv.reader(io.StringIO(out))
+    shown = dict(zip(heading, values, strict=True))["UserAgent"]
+    assert "\n" not in shown
+    for delimiter in ",;\t| ":
+        for row in csv.reader(io.StringIO(out), delimiter=delimiter):
+            assert not any(part.strip().strip('"').startswith(tuple("=+-@\uff1d\ufe66")) for part in row)
+
+
+def test_other_cells_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    agent = "aws-cli/2.36.7 md/awscrt#0.36.0 cfg/retry-mode#standard a=1 x-y 10.0.1.10"
+    event = event_of({"eventName": "OpenTunnel", "eventTime": "2026-01-01T00:00:00Z", "userAgent": agent})
+    assert event
+    audit_output.show_rows(iter([Row(event)]), output="csv", query=None)
+    assert agent in capsys.readouterr().out
 
 
 @cases

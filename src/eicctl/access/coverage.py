@@ -15,7 +15,7 @@ from eicctl.access.routes import ROUTE_BACK, ROUTE_OUT
 from eicctl.aws.choice import Place, choose_endpoint, serves
 from eicctl.errors import NotFoundError, UnavailableError
 from eicctl.facts import NetworkFacts
-from eicctl.model import Endpoint, Instance, usual_port
+from eicctl.model import RDP_PORT, Endpoint, Instance, usual_port
 
 NO_ENDPOINT = "no-endpoint"
 NO_ADDRESS = "no-address"
@@ -171,7 +171,11 @@ def _from_afar(reach: Reach) -> Reach:
     assert reach.endpoint  # noqa: S101 - it was reached through one
     where = f"{reach.endpoint.id} of {reach.endpoint.vpc_id}"
     if reach.verdict == "ok":
-        reason = f"reached from another VPC: --instance-connect-endpoint-id {reach.endpoint.id}"
+        command = "rdp" if reach.port == RDP_PORT else "ssh"
+        reason = (
+            f"reached from another VPC: eicctl {command} {reach.instance.id} "
+            f"--instance-connect-endpoint-id {reach.endpoint.id}"
+        )
     else:
         reason = f"there is no endpoint in {reach.instance.vpc_id} that reaches it; {where} may: {reach.reason}"
     return Reach(reach.instance, reach.port, reach.verdict, reach.endpoint, reach.check, reason, reach.change)

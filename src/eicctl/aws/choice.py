@@ -54,7 +54,7 @@ def choose_endpoint(endpoints: Sequence[Endpoint], place: Place, address: str) -
         kinds = ", ".join(f"{endpoint.id} is {endpoint.ip_address_type}" for endpoint in usable)
         raise UnavailableError(
             f"no endpoint in {place.vpc_id} serves the address {address}: {kinds}",
-            hint="eicctl modify-endpoint ID --ip-address-type dualstack, or --private-ip-address of the other family",
+            hint=f"eicctl modify-endpoint {usable[0].id} --ip-address-type dualstack",
         )
     return min(fitting, key=lambda endpoint: (_distance(endpoint, place), endpoint.id))
 

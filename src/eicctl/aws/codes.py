@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from eicctl.errors import DeniedError, UsageError
+from eicctl.errors import UsageError
 from eicctl.logs.redact import register
 
 
@@ -42,5 +42,5 @@ def checked_code(text: str) -> str:
     """Return a code without blanks around it; refuse what cannot be one, without repeating it."""
     code = text.strip()
     if not re.fullmatch(r"[0-9]{6}", code):
-        raise DeniedError("an MFA code has six digits, and this has not", hint="type what the device shows")
+        raise UsageError("MFA code must be 6 digits", hint="type what the device shows")
     return code

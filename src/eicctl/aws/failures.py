@@ -122,7 +122,8 @@ def _from_service(error: Any, action: str) -> EicctlError:
 def _mfa(message: str) -> EicctlError:
     if "serial number is valid" in message:
         return DeniedError(
-            "the MFA device is not one of the caller's", hint="check --serial, or mfa_serial in the profile"
+            "the MFA device is not one of the caller's",
+            hint="check mfa_serial in the profile, or: eicctl mfa login --serial ARN",
         )
     return DeniedError(
         "AWS does not accept the MFA code: it is wrong, no longer good, or has been used once already",

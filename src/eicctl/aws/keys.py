@@ -41,11 +41,11 @@ def _explained(error: EicctlError, code: str, instance_id: str, os_user: str) ->
         "AuthException": (
             DeniedError,
             f"the policy must allow ec2-instance-connect:SendSSHPublicKey on {instance_id} "
-            f"with ec2:osuser = {os_user}; or use a key of your own: --private-key-file",
+            f"with ec2:osuser = {os_user}; or use a key of your own: eicctl ssh --private-key-file FILE",
         ),
         "EC2InstanceNotFoundException": (NotFoundError, "eicctl instances lists what there is"),
         "EC2InstanceStateInvalidException": (UnavailableError, f"aws ec2 start-instances --instance-ids {instance_id}"),
-        "InvalidArgsException": (UsageError, f"is {os_user!r} a name that the instance has? --os-user gives another"),
+        "InvalidArgsException": (UsageError, f"is {os_user!r} an OS user of the instance? Specify another one"),
     }
     code = "AuthException" if isinstance(error, DeniedError) else code
     if code not in kinds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ DURATIONS = range(900, 129_601)
 """Seconds that a session may last (eice-facts.md, MFA sessions)."""
 ROOT_DURATIONS = range(900, 3_601)
 """The same for the root user."""
+
+_SERIAL = re.compile(r"[A-Za-z0-9_+=/:,.@-]{9,256}")
+"""An MFA device's ARN or serial number (`SerialNumber` of GetSessionToken in AWS's API)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def login(
         code: Tells the six digits; takes the device. It is asked when all else is in order.
 
     Raises:
-        UsageError: The duration, the name or the code cannot be right. Nothing has been sent.
+        UsageError: The duration, the name, the device or the code cannot be right. No code has been sent.
         CredentialsError: The profile's keys are temporary, or not good.
         DeniedError: The code is not accepted.
     """
@@ -50,6 +54,11 @@ def login(
     check_name(profile, base)
     check_duration(duration, DURATIONS, "")
     settings = session.profile_settings()
+    device = serial if serial is not None else str(settings.get("mfa_serial") or "")
+    if (serial is not None or device) and not _SERIAL.fullmatch(device):
+        raise UsageError(
+            f"not an MFA device: {device!r}", hint="eicctl mfa login --serial arn:aws:iam::ACCOUNT:mfa/NAME"
+        )
     _check_keys(session, base, settings)
     sts = session.client("sts")
     with translated("tell whose the credentials are"):
@@ -57,7 +66,7 @@ def login(
     if arn.endswith(":root"):
         check_duration(duration, ROOT_DURATIONS, " for the root user")
     check_writable()
-    device = serial or str(settings.get("mfa_serial") or "") or _device(session)
+    device = device or _device(session)
     digits = checked_code(code(device))
     register(digits)
     made = _open(sts, device, digits, duration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,8 +33,9 @@ _TABLE = {
     "Duration": "Duration",
     "Endpoint": "Endpoint",
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How cells begin that a spreadsheet would compute; the last four are full-width forms of the first."""
+_FORMULA = re.compile(r"""(^|[\s,;|"])(?=[=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])""")
+"""Where a spreadsheet would begin to compute: at the start of a cell, or of what becomes one where the list separator
+is another than the comma. The last eight are full-width and small forms of the first four."""
 
 
 def show_rows(rows: Iterator[Row], *, output: str, query: str | None) -> int:
@@ -69,7 +71,7 @@ def printer(output: str) -> Callable[[Row], None]:
         writer.writerow(COLUMNS)
 
         def show(row: Row) -> None:
-            writer.writerow([_harmless(report.printable(cell)) for cell in _cells(row)])
+            writer.writerow([_harmless(cell) for cell in _cells(row)])
             sys.stdout.flush()
 
         return show
@@ -115,7 +117,8 @@ def _cell(value: Any) -> str:
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    """Return a cell on one line that no spreadsheet computes; an apostrophe marks text there."""
+    return _FORMULA.sub(r"\1'", shown.line(cell))
 
 
 def _for_people(row: Row) -> Mapping[str, Any]:

@@ -120,6 +120,7 @@ def as_json(results: Sequence[Result]) -> str:
         {
             "Name": result.label,
             "InstanceId": result.instance_id,
+            "Failed": result.failed,
             "ExitCode": result.code,
             "Error": result.error,
             "Seconds": round(result.seconds, 3),

@@ -51,7 +51,10 @@ def login(
       eicctl local mfa-code | eicctl mfa login --token-code -
     """
     from eicctl.aws import mfa
-    from eicctl.aws.codes import ask
+    from eicctl.aws.codes import ask, checked_code
+
+    if token_code not in (None, "-"):
+        checked_code(token_code)  # before anything is asked of AWS
 
     def code(device: str) -> str:
         if token_code == "-":  # noqa: S105 - the word for stdin

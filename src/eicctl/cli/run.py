@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from eicctl.ssh.fleet_hosts import FleetHost
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.login import Login
-
-_MOST = 100
-"""The highest exit code that counts hosts."""
 
 _DIAGNOSED = 3
 """How many hosts that cannot be reached are looked into; each takes a moment."""
@@ -73,8 +71,9 @@ def command(
 ) -> int:
     """Run a command on many instances at a time.
 
-    A host that fails does not stop the others. The exit code is the number of hosts that failed, at most 100. No more
-    than 20 connections go through an endpoint at once; where a VPC has several, they are all used.
+    A host that fails does not stop the others. The exit code is 1 if any host failed; how many did is in the summary
+    and in the JSON form. No more than 20 connections go through an endpoint at once; where a VPC has several, they are
+    all used.
 
     \b
     Examples:
@@ -94,6 +93,11 @@ def command(
 
     choice = Choice(targets, parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, os_user)
+    if not private_key_file and (windows := [host for host in hosts if host.instance.platform == "windows"]):
+        raise UsageError(
+            f"{windows[0].label} is a Windows instance, and no key can be pushed to it",
+            hint=f"eicctl rdp {shlex.quote(windows[0].label)}",
+        )
     if dry_run:
         render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
         return 0
@@ -145,14 +149,15 @@ def _summary(results: Sequence[Result], output: str) -> int:
 
         click.echo(as_json(results))
     failed = [result for result in results if result.failed]
-    report.line(f"{len(results) - len(failed)} of {len(results)} hosts succeeded")
+    count = f"{len(results) - len(failed)} of {len(results)} hosts succeeded"
+    report.line(f"{count}, {len(failed)} failed" if failed else count)
     for result in failed:
         code = "" if result.code is None else f"exit {result.code} "
         report.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip())
     _diagnose([(result.label, result.cause) for result in failed if isinstance(result.cause, TargetUnreachableError)])
     if any(result.error == "interrupted" for result in results):
         return INTERRUPTED
-    return min(len(failed), _MOST)
+    return 1 if failed else 0
 
 
 def _diagnose(unreachable: Sequence[tuple[str, EicctlError]]) -> None:

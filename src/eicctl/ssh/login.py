@@ -78,7 +78,7 @@ class Login:
         if self.key and not self.target.instance_id:
             raise UsageError(
                 f"no key can be pushed to {self.target.address}: it belongs to no known instance",
-                hint="--instance-id names it; or log in with a key of your own: --private-key-file, --no-send-key",
+                hint="specify the instance by its ID, or use a key of your own: --private-key-file, --no-send-key",
             )
 
     def verdict(self) -> Verdict:

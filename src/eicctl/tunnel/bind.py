@@ -14,6 +14,7 @@ from eicctl.errors import LocalError, UsageError
 from eicctl.tunnel.occupant import occupant
 
 BACKLOG = 128
+_BUSY = "specify another local port, or 0 for a free one; or end that process"
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _TRIES = 20
 
@@ -40,7 +41,7 @@ def bind_tcp(port: int, address: str | None = None) -> list[socket.socket]:
             first.close()
             if port:
                 raise
-    raise LocalError("no local port is free on both 127.0.0.1 and ::1", hint="give one with --local-port")
+    raise LocalError("no local port is free on both 127.0.0.1 and ::1", hint="specify a local port")
 
 
 def bind_wanted(
@@ -95,7 +96,7 @@ def bind_unix(path: Path) -> socket.socket:
         UsageError: The path is too long for a Unix socket, or the platform has none.
     """
     if not hasattr(socket, "AF_UNIX"):
-        raise UsageError("this platform has no Unix sockets", hint="use --local-port")
+        raise UsageError("this platform has no Unix sockets", hint="specify a local port")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -119,10 +120,10 @@ def _remove_stale(path: Path) -> None:
     except OSError:
         return
     if not stat.S_ISSOCK(kind):
-        raise LocalError(f"{path} exists and is not a socket", hint="give another path with --local-socket")
+        raise LocalError(f"{path} exists and is not a socket", hint="specify another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
-            raise LocalError(f"another process listens at {path}", hint="end it, or give another --local-socket")
+            raise LocalError(f"another process listens at {path}", hint="end that process, or specify another path")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
 
@@ -160,13 +161,9 @@ def _refused(error: OSError, host: str, port: int) -> LocalError | UsageError:
     if error.errno == errno.EADDRINUSE:
         who = occupant(port)
         by = f" by {who}" if who else ""
-        return LocalError(
-            f"port {port} on {host} is in use{by}", hint="--local-port 0 takes a free one; or end that process"
-        )
+        return LocalError(f"port {port} on {host} is in use{by}", hint=_BUSY)
     if error.errno == errno.EACCES and sys.platform == "win32":  # so it says for a port that another holds exclusively
-        return LocalError(
-            f"port {port} on {host} is in use, or reserved", hint="--local-port 0 takes a free one; or end that process"
-        )
+        return LocalError(f"port {port} on {host} is in use, or reserved", hint=_BUSY)
     if error.errno == errno.EACCES:
         return LocalError(f"not permitted to listen on port {port}", hint="use a port above 1023, or 0 for a free one")
     if error.errno == errno.EADDRNOTAVAIL:

@@ -86,7 +86,7 @@ def _access_error(
         policy = (
             f"the policy must allow ec2-instance-connect:OpenTunnel on {target.endpoint_id} for port "
             f"{target.remote_port} and address {target.address}; where it has a maxTunnelDuration condition, "
-            "give --max-tunnel-duration"
+            "the request needs a duration that it allows"
         )
         return DeniedError(f"AWS refused the connection: {said}", hint=_skew(headers) or policy)
     return None

@@ -230,8 +230,7 @@ class Slots:
         others = "others hold the rest; " if refusal and self.used < LIMIT else ""
         return ThrottledError(
             message,
-            hint=f"an endpoint carries {LIMIT} connections at once; {others}close some, or wait longer "
-            "(--queue-timeout)",
+            hint=f"an endpoint carries {LIMIT} connections at once; {others}close some, or wait longer",
             transient=True,
             request_id=refusal.request_id if refusal else None,
         )

@@ -56,7 +56,7 @@ class Choice:
             and self._is_user(event)
             and _fits(self.target, (row.instance_id, row.instance_name, event.address))
             and _fits(self.endpoint, (event.endpoint_id, row.endpoint_name))
-            and (not self.denied or event.outcome in ("denied", "failed"))
+            and (not self.denied or event.refused)
         )
 
     def told(self) -> str:

@@ -64,7 +64,7 @@ class _Join:
         self._waiting.append(waiting)
         if event.name == TUNNEL:
             self._tunnels.append(waiting)
-        elif event.name == KEY and event.outcome == "ok":
+        elif event.name == KEY and event.succeeded:
             self._keys[_caller(event)].append(waiting)
 
     def rest(self) -> Iterator[Row]:

@@ -115,7 +115,7 @@ def _cards(summary: Summary) -> Markup:
 
 
 def _legend() -> Markup:
-    entries = (("ok", "tunnels"), ("other", "keys and endpoint changes"), ("refused", "refused"))
+    entries = (("ok", "tunnels"), ("other", "keys, endpoint changes and dry runs"), ("refused", "refused"))
     return element("div", [element("span", _swatch(name), label) for name, label in entries], class_="legend")
 
 
@@ -211,7 +211,7 @@ def _target_detail(row: Row) -> str:
 
 
 def _outcome(row: Row) -> Markup:
-    if row.event.outcome in ("ok", "dry-run"):
+    if not row.event.refused:
         return element("span", row.event.outcome, class_="good")
     return joined([element("span", row.event.error_code, class_="bad"), _small(row.event.error_message[:300])])
 

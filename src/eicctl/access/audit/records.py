@@ -23,7 +23,7 @@ END = "TerminateInstances"
 LONGEST_TEXT = 2_000
 """Characters that are kept of a text; user agents and messages are as long as their writers want."""
 
-Outcome = Literal["ok", "denied", "failed", "dry-run"]
+Outcome = Literal["ok", "allowed", "denied", "failed", "dry-run"]
 
 _ENDPOINT_ID = re.compile(r"eice-[0-9a-zA-Z]+")
 _YEARS = range(2000, 2200)
@@ -92,12 +92,26 @@ class Event:
 
     @property
     def outcome(self) -> Outcome:
-        """`ok`; `denied` by a policy or for the credentials; `failed` for another reason; `dry-run`."""
+        """What came of it.
+
+        `ok`: it was done. `allowed`: the service accepted a tunnel; whether it reached its target, no record tells.
+        `denied` by a policy or for the credentials; `failed` for another reason; `dry-run`: nothing was to be done.
+        """
         if not self.error_code:
-            return "ok"
+            return "allowed" if self.name == TUNNEL else "ok"
         if self.error_code.endswith("DryRunOperation"):
             return "dry-run"
         return "denied" if any(word in self.error_code for word in _DENIED) else "failed"
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was asked for and not done, for whatever reason."""
+        return self.outcome in ("denied", "failed")
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the service did what was asked for. A dry run is neither a success nor refused."""
+        return self.outcome in ("ok", "allowed")
 
 
 @dataclass(frozen=True, slots=True)

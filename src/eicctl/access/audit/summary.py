@@ -64,11 +64,12 @@ class Members:
 
 @dataclass(slots=True)
 class Entry:
-    """What is counted of a principal or a target."""
+    """What is counted of a principal or a target. `events` is all of it; `changes` are those that were made."""
 
     label: str
     detail: str = ""
     kind: str = ""
+    events: int = 0
     tunnels: int = 0
     keys: int = 0
     changes: int = 0
@@ -84,11 +85,6 @@ class Entry:
     peers: Members = field(default_factory=Members)
     ports: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def events(self) -> int:
-        """All that is counted here."""
-        return self.tunnels + self.keys + self.changes
 
     @property
     def refused(self) -> int:
@@ -143,9 +139,7 @@ class Summary:
     def add(self, row: Row) -> None:
         """Count a row. Rows come oldest first."""
         event, who = row.event, row.event.principal
-        off_hours = (
-            event.outcome == "ok" and event.name in (TUNNEL, KEY) and not self.hours.have(self.local(event.time))
-        )
+        off_hours = event.succeeded and event.name in (TUNNEL, KEY) and not self.hours.have(self.local(event.time))
         principal = _entry(self.principals, who.arn or who.label, who.label, who.arn, who.kind)
         counted = [self.total, principal]
         if row.target and event.name in (TUNNEL, KEY):
@@ -164,7 +158,7 @@ class Summary:
         event = row.event
         index = int((event.time - self.buckets[0].begins) / self.width)
         bucket = self.buckets[max(0, min(index, len(self.buckets) - 1))]
-        if event.outcome in ("denied", "failed"):
+        if event.refused:
             bucket.refused += 1
         elif event.name == TUNNEL:
             bucket.ok += 1
@@ -179,9 +173,9 @@ class Summary:
         if event.source_ip and pair not in self.first_seen and len(self.first_seen) < MOST_PAIRS:
             self.first_seen[pair] = event.time
         self.latest.append(row)
-        if event.outcome in ("denied", "failed"):
+        if event.refused:
             self.refusals.append(row)
-        elif event.name in CHANGES:
+        elif event.name in CHANGES and event.succeeded:
             self.changes.append(row)
         if event.name == TUNNEL:
             if not row.instance_id:
@@ -207,15 +201,16 @@ def _count(entry: Entry, row: Row, off_hours: bool) -> None:
     entry.first = entry.first or event.time
     entry.last = event.time
     entry.sources.add(event.source_ip)
+    entry.events += 1
     if event.name == TUNNEL:
         entry.tunnels += 1
-        entry.no_duration += event.duration is None
+        entry.no_duration += event.duration is None and event.succeeded
         if len(entry.ports) < MOST_MEMBERS:
             entry.ports[str(event.port or "-")] += 1
     elif event.name == KEY:
         entry.keys += 1
     else:
-        entry.changes += 1
+        entry.changes += event.succeeded
     entry.denied += event.outcome == "denied"
     entry.failed += event.outcome == "failed"
     entry.off_hours += off_hours

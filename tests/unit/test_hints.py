@@ -1,0 +1,178 @@
+"""Every command that a hint names exists, and has the options that the hint gives it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from eicctl.cli import eicctl as group
+
+SOURCES = Path(__file__).parents[2] / "src" / "eicctl"
+
+_PROSE = frozenset(
+    ("reads", "sends", "fetches", "knows", "has", "writes", "begins", "is", "ends", "section", "can", "tunnels")
+)
+"""Words after `eicctl` in a sentence about the program."""
+
+_END = re.compile(r"[;,:)]( |$)|\)|\.( |$)| \(|`|<| \| |$|\beicctl |\baws ")
+"""Where a command line in a hint ends, if the hint goes on."""
+
+NO_HINTS = ("about.py", "access/audit/style.py", "completion/", "ssh/config_text.py")
+"""Modules whose strings are no messages."""
+
+NO_BARE_HINTS = ("access/changes.py", "doctor/permission.py", "ssh/command.py", "ssh/proxied.py", "ssh/standing.py")
+"""Modules that make command lines, in which options stand alone."""
+
+SPOKEN_BY = {
+    "access/database_choice.py": ("db",),
+    "access/database_way.py": ("db",),
+    "access/policy_check.py": ("doctor", "tunnel", "ssh"),
+    "access/policy_documents.py": ("policy connect", "policy admin"),
+    "access/policy_scope.py": ("policy connect",),
+    "aws/choice.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
+    "aws/codes.py": ("mfa login",),
+    "aws/databases.py": ("db",),
+    "aws/endpoints.py": ("create-endpoint", "modify-endpoint", "delete-endpoint"),
+    "aws/failures.py": ("instances", "ssh", "doctor", "mfa login", "run", "coverage"),
+    "aws/keys.py": ("ssh", "scp", "sftp", "run", "forward", "db", "proxy"),
+    "aws/mfa.py": ("mfa login",),
+    "aws/network.py": ("create-endpoint",),
+    "aws/profile_files.py": ("mfa login",),
+    "aws/regions.py": ("doctor", "instances", "coverage"),
+    "aws/session.py": ("ssh", "instances", "mfa login", "coverage", "up"),
+    "aws/targets.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "rdp"),
+    "aws/told.py": ("tunnel", "doctor", "ssh", "proxy"),
+    "doctor/login.py": ("doctor",),
+    "doctor/place.py": ("doctor",),
+    "doctor/reach.py": ("doctor",),
+    "rdp/clients.py": ("rdp",),
+    "ssh/explain.py": ("ssh", "scp", "sftp"),
+    "ssh/host_keys.py": ("ssh", "run", "forward", "db"),
+    "ssh/in_process.py": ("forward", "db"),
+    "ssh/login.py": ("ssh", "scp", "sftp"),
+    "ssh/os_user.py": ("ssh", "scp", "sftp", "forward", "db"),
+    "ssh/specs.py": ("forward",),
+    "tunnel/failures.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
+    "tunnel/neighbours.py": ("tunnel", "forward", "db", "rdp"),
+    "tunnel/tls.py": ("ssh", "tunnel", "run", "forward", "up"),
+}
+"""The commands that a module's bare hints (`--option …`) are printed by."""
+
+
+def text_of(node: ast.AST) -> str:
+    """A string of the source with `X` for what is put in; both sides of a condition, one after the other."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(value) or "X" for value in node.values)
+    if isinstance(node, ast.BinOp):
+        return text_of(node.left) + text_of(node.right)
+    if isinstance(node, ast.IfExp):
+        return f"{text_of(node.body)} {text_of(node.orelse)}"
+    return ""
+
+
+def hints() -> Iterator[tuple[str, str]]:
+    """Every string of the source that may be a hint, with its module: all but docstrings."""
+    for path in sorted(SOURCES.rglob("*.py")):
+        module = path.relative_to(SOURCES).as_posix()
+        if module.startswith(NO_HINTS):
+            continue
+        tree = ast.parse(path.read_text())
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        parts = {
+            id(part)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.JoinedStr | ast.BinOp)
+            for part in ast.walk(node)
+            if part is not node
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in docs | parts:
+                yield module, text_of(node)
+
+
+def lines_of(text: str) -> Iterator[list[str]]:
+    """The command lines in a hint, without `eicctl`."""
+    for match in re.finditer(r"\beicctl (?=[a-z-])", text):
+        rest = text[match.end() :]
+        end = _END.search(rest)
+        words = rest[: end.start() if end else None].split()
+        if words and words[0] not in _PROSE:
+            yield words
+
+
+def command_of(words: list[str]) -> tuple[click.Command | None, list[str]]:
+    """The command that words name, and the rest of them."""
+    found: click.Command = group
+    rest = list(words)
+    while rest and isinstance(found, click.Group):
+        inner = found.get_command(click.Context(found), rest[0])
+        if not inner:
+            return (None if found is group and not rest[0].startswith("-") else found), rest
+        found, rest = inner, rest[1:]
+    return found, rest
+
+
+def options_of(command: click.Command) -> set[str]:
+    """The options of a command, short and long."""
+    names = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return names | {"--help", "-h"}
+
+
+COMMANDS = [(module, words) for module, text in hints() for words in lines_of(text)]
+
+
+def test_there_are_hints() -> None:
+    assert len(COMMANDS) > 50
+
+
+@pytest.mark.parametrize(("module", "words"), COMMANDS, ids=[f"{m} {' '.join(w)}"[:90] for m, w in COMMANDS])
+def test_a_command_in_a_hint_is_one(module: str, words: list[str]) -> None:
+    command, rest = command_of(words)
+    assert command, f"{module}: eicctl {' '.join(words)}"
+    unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - options_of(command) - {"--"}
+    assert not unknown, f"{module}: eicctl {' '.join(words)}"
+
+
+BARE = [
+    (module, option)
+    for module, text in hints()
+    if "/" in module and not module.startswith(("cli/", "quick/", "emulator/", "agent/", *NO_BARE_HINTS))
+    if not re.fullmatch(r" ?--[a-zA-Z-]+=?X?", text) and not re.search(r"\b(aws|ssh|sudo|docker) ", text)
+    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"\beicctl [^;]*", "", text))
+]
+
+
+@pytest.mark.parametrize(("module", "option"), sorted(set(BARE)))
+def test_a_bare_option_in_a_hint_is_one_of_all_commands_that_print_it(module: str, option: str) -> None:
+    for name in SPOKEN_BY[module]:
+        command, _ = command_of(name.split())
+        assert command
+        assert option in options_of(command), f"{module} names {option}, which `eicctl {name}` does not have"
+
+
+LOCAL = [
+    (module, option)
+    for module, text in hints()
+    if re.fullmatch(r"cli/[a-z_]+\.py", module) and " " in text and not re.search(r"\b(aws|docker) ", text)
+    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"\beicctl [^;]*", "", text))
+]
+
+
+@pytest.mark.parametrize(("module", "option"), sorted(set(LOCAL)))
+def test_a_message_of_a_command_names_its_own_options(module: str, option: str) -> None:
+    command, rest = command_of([Path(module).stem.replace("_", "-")])
+    if not command or rest:
+        pytest.skip("shared by several commands")
+    own = options_of(command)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            own |= options_of(found) if found else set()
+    assert option in own
