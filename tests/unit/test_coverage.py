@@ -75,7 +75,7 @@ def test_the_callers_address_counts_with_preservation() -> None:
 def test_an_endpoint_of_another_vpc_helps_where_routes_lead() -> None:
     reach = assess(FAR, [ENDPOINT], peered())
     assert (reach.verdict, reach.endpoint) == ("ok", ENDPOINT)
-    assert reach.reason == "reached from another VPC: --instance-connect-endpoint-id eice-1"
+    assert reach.reason == f"reached from another VPC: eicctl ssh {FAR.id} --instance-connect-endpoint-id eice-1"
     assert look(FAR, replace(ENDPOINT, state="create-failed"), facts=peered())[:2] == ("failed", "no-endpoint")
 
 

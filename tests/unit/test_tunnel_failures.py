@@ -26,7 +26,7 @@ def refusal(status: int, code: str = "", message: str = "", **headers: str) -> e
     ("status", "code", "message", "kind", "exit_code", "hint"),
     [
         (403, "AccessDeniedException", "no", errors.DeniedError, 4, "OpenTunnel"),
-        (403, "AccessDeniedException", "", errors.DeniedError, 4, "--max-tunnel-duration"),
+        (403, "AccessDeniedException", "", errors.DeniedError, 4, "maxTunnelDuration"),
         (401, "", "", errors.DeniedError, 4, "OpenTunnel"),
         (403, "ExpiredTokenException", "expired", errors.CredentialsError, 4, "renew"),
         (403, "SignatureDoesNotMatch", "…", errors.CredentialsError, 4, "secret access key"),
