@@ -32,7 +32,7 @@ _TIMEOUT = 0.5
 
 ROOT = 0
 
-_sequence = itertools.cycle(range(1, 2**31))
+_sequence = itertools.count(1)
 
 _everybody = False
 
@@ -179,7 +179,7 @@ def _question(family: int, theirs: tuple[object, ...], ours: tuple[object, ...])
     """A query for the one socket whose own address is `theirs` and whose peer is `ours`."""
     body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY_STATE)
     body += _SOCKET.pack(_port(theirs), _port(ours), _packed(theirs), _packed(ours), _LOOPBACK, _NO_COOKIE, _NO_COOKIE)
-    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUESTED, next(_sequence), 0) + body
+    return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _REQUESTED, next(_sequence) & 0xFFFFFFFF, 0) + body
 
 
 def _packed(address: tuple[object, ...]) -> bytes:
