@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -28,17 +28,38 @@ def test_without_a_target_one_chooses(env: Env) -> None:
     assert session.exitstatus == 130
 
 
-def test_the_events_of_a_tunnel_are_the_same_on_a_terminal_and_in_a_pipe(env: Env) -> None:
-    words = ("tunnel", "web-1", "--remote-port", "22", "--output", "json")
-    for more, events in ((), ["listening"]), (("--check",), ["checked", "listening"]):
-        session = terminal(env, *words, *more, width=1000)
-        piped = subprocess.Popen([PROGRAM, *words, *more], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        with piped:
-            assert piped.stdout
-            for event in events:
-                assert json.loads(session.readline())["Event"] == event
-                assert json.loads(piped.stdout.readline())["Event"] == event
-            piped.terminate()
+@pytest.mark.parametrize(
+    ("words", "events"),
+    [
+        ("tunnel web-1 --remote-port 22", ["listening"]),
+        ("tunnel web-1 --remote-port 22 --check", ["checked", "listening"]),
+        ("forward 0:web-1:22", ["listening", "note", "note"]),
+        ("up", ["state", "state"]),
+    ],
+)
+def test_the_events_are_the_same_on_a_terminal_and_in_a_pipe(
+    env: Env, tmp_path: Path, words: str, events: list[str]
+) -> None:
+    (tmp_path / "eicctl.toml").write_text('[tunnel.web]\ntarget = "web-1"\nremote_port = 22\nlocal_port = 0\n')
+    line = [*words.split(), "--output", "json"]
+    for number in range(2):
+        own = env | {"HOME": str(tmp_path / f"{number}"), "EICCTL_HOME": str(tmp_path / f"{number}" / "eicctl")}
+        # Stderr is the terminal in both cases: what it is must not change what a program reads.
+        script = 'exec "$@" | cat' if number else 'exec "$@"'
+        session = pexpect.spawn(
+            "sh",
+            ["-c", script, "sh", PROGRAM, *line],
+            env=own,
+            cwd=str(tmp_path),
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(30, 1000),
+        )
+        found = []
+        while len(found) < len(events) and (text := session.readline()):
+            if text.startswith("{"):
+                found.append(json.loads(text)["Event"])
+        assert found == events
         session.sendintr()
         session.expect(pexpect.EOF)
         session.close()

@@ -38,11 +38,21 @@ class TextEvents(ForwardLines, Events):
 
 
 class JsonEvents(Events):
-    """One JSON object a line on stdout, with `Event` as its kind."""
+    """One JSON object a line on stdout, with `Event` as its kind. The first one is `listening`."""
+
+    def __init__(self) -> None:
+        self._early: list[tuple[str, dict[str, object]]] | None = []  # until clients can connect
 
     def say(self, event: str, **fields: object) -> None:
-        """Print an event."""
+        """Print an event; what comes before clients can connect is printed after they can."""
+        early = self._early
+        if early is not None and event != "listening":
+            early.append((event, fields))
+            return
+        self._early = None
         report.event(event, **fields)
+        for name, values in early or ():
+            report.event(name, **values)
 
     def listening(self, sockets: Sequence[socket.socket], remote: str, label: str) -> None:
         name = sockets[0].getsockname()

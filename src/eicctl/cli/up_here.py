@@ -83,7 +83,7 @@ async def _lines(keeper: Keeper, changed: asyncio.Event, output: str) -> None:
 
 def _tell(status: Status, output: str) -> None:
     if output == "json":
-        report.json_line(row(status))
+        report.event("state", **row(status))
     elif status.state == "open":
         where = " and ".join(status.local)
         report.told(shown.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))
