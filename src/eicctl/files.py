@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,25 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     Raises:
         LocalError: It cannot be written; the old file is as it was.
     """
+    with _beside(path, text, mode) as (name, real):
+        name.replace(real)
+
+
+def check_writable(path: Path, text: str) -> None:
+    """Refuse a file that `write_whole` could not write, or for whose text there is no room; nothing changes.
+
+    Raises:
+        LocalError: It cannot be written.
+    """
+    with _beside(path, text, 0o600) as (name, real):
+        if real.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        name.unlink()
+
+
+@contextlib.contextmanager
+def _beside(path: Path, text: str, mode: int) -> Iterator[tuple[Path, Path]]:
+    """Write a text into a new file beside that which a path leads to; give both. The new one is gone after an error."""
     real = Path(os.path.realpath(path))
     name = ""
     try:
@@ -40,7 +60,7 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
             os.fsync(descriptor)
         if not hasattr(os, "fchmod"):
             Path(name).chmod(mode)
-        Path(name).replace(real)
+        yield Path(name), real
     except OSError as error:
         if name:
             Path(name).unlink(missing_ok=True)

@@ -12,10 +12,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
-"""Where the environment names a profile, in botocore's order."""
+"""Where the environment names a profile, in botocore's order; the first that is set counts, also if it is empty."""
 
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
-"""Where the environment names a region, in the order of `Session.region`."""
+"""Where the environment names a region, in the order of `Session.region`; botocore knows the second one only."""
+
+_IDENTITY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN")
+
+
+def named_profile(option: str | None, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the profile that an option or else the environment names; None where neither does.
+
+    An empty text is botocore's error: a variable that is set names a profile, and there is none of that name.
+    """
+    found = os.environ if environ is None else environ
+    return option or next((found[name] for name in PROFILE_VARIABLES if name in found), None)
+
+
+def named_region(option: str | None, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the region that an option or else the environment names; None where neither does.
+
+    An empty text means that there is none, whatever the profile says.
+    """
+    found = os.environ if environ is None else environ
+    return option or found.get(REGION_VARIABLES[0]) or found.get(REGION_VARIABLES[1])
 
 
 def environment_profile(environ: Mapping[str, str] | None = None) -> str:
@@ -24,22 +44,15 @@ def environment_profile(environ: Mapping[str, str] | None = None) -> str:
     Keys in the environment come before a profile that is only named there (botocore's order), and naming that profile
     in another shell would make somebody else of the caller.
     """
-    found = os.environ if environ is None else environ
-    return "" if has_keys(found) else _first(found, PROFILE_VARIABLES)
+    return "" if has_keys(environ) else named_profile(None, environ) or ""
 
 
 def environment_region(environ: Mapping[str, str] | None = None) -> str:
     """Return the region that the environment names, or an empty string."""
-    return _first(os.environ if environ is None else environ, REGION_VARIABLES)
+    return named_region(None, environ) or ""
 
 
 def has_keys(environ: Mapping[str, str] | None = None) -> bool:
     """Whether the environment itself says who calls: by an access key, or by a web identity."""
     found = os.environ if environ is None else environ
-    return bool(found.get("AWS_ACCESS_KEY_ID")) or bool(
-        found.get("AWS_WEB_IDENTITY_TOKEN_FILE") and found.get("AWS_ROLE_ARN")
-    )
-
-
-def _first(found: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((found[name] for name in names if found.get(name)), "")
+    return any(found.get(name) for name in _IDENTITY_VARIABLES)

@@ -10,7 +10,7 @@ import os
 from hashlib import blake2b
 
 from eicctl import logs
-from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES, has_keys
+from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES, environment_profile, environment_region
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ def for_process(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a background process: without what requests say in words (`pins`), so that commands for
     several profiles and regions share a process."""
     found = os.environ if environ is None else environ
-    told = REGION_VARIABLES if has_keys(found) else REGION_VARIABLES + PROFILE_VARIABLES
+    told = (
+        *(PROFILE_VARIABLES if environment_profile(found) else ()),
+        *(REGION_VARIABLES if environment_region(found) else ()),
+    )
     return {name: value for name, value in found.items() if name not in told}
 
 

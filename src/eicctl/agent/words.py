@@ -60,5 +60,5 @@ def words_of(
         "profile": session.profile,
         "region": session.given_region,
         "ca_bundle": session.given_ca_bundle,
-        "fips": session.fips,
+        "fips": session.given_fips,
     }

@@ -75,15 +75,18 @@ def _wait_hint(endpoints: Sequence[Endpoint]) -> str:
     return "eicctl list-endpoints shows all; a failed one can be deleted and made again"
 
 
-def usable_name(endpoint: Endpoint, *, fips: bool) -> str:
-    """Return the DNS name to connect to.
+def usable_name(endpoint: Endpoint, *, fips: bool, dualstack: bool = False) -> str:
+    """Return the DNS name to connect to; without `dualstack` that of IPv4 where there is one.
 
     Raises:
-        UnavailableError: FIPS is asked for, and the endpoint has no FIPS name.
+        UnavailableError: FIPS or dual-stack is asked for, and the endpoint has no such name.
     """
-    plain = endpoint.dns_name or endpoint.dualstack_dns_name
-    name = (endpoint.fips_dns_name or endpoint.dualstack_fips_dns_name) if fips else plain
-    if not name:
-        kind = "FIPS DNS name" if fips else "DNS name"
-        raise UnavailableError(f"the endpoint {endpoint.id} has no {kind}", hint="leave --fips away" if fips else None)
-    return name
+    name = endpoint.dualstack_fips_dns_name if fips else endpoint.dualstack_dns_name
+    if not dualstack:
+        name = (endpoint.fips_dns_name if fips else endpoint.dns_name) or name
+    if name:
+        return name
+    words = [*(["dual-stack"] if dualstack else []), *(["FIPS"] if fips else []), "DNS name"]
+    hints = [f"eicctl modify-endpoint {endpoint.id} --ip-address-type dualstack"] if dualstack else []
+    hints += ["export AWS_USE_FIPS_ENDPOINT=false, without --fips"] if fips else []
+    raise UnavailableError(f"endpoint {endpoint.id} has no {' '.join(words)}", hint="; ".join(hints) or None)

@@ -228,7 +228,7 @@ def direct_target(
         address=address,
         remote_port=database.port,
         endpoint_id=endpoint.id,
-        endpoint_dns_name=usable_name(endpoint, fips=session.fips),
+        endpoint_dns_name=usable_name(endpoint, fips=session.fips, dualstack=session.dualstack),
         region=session.region,
         instance_name=database.id,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from eicctl.errors import (
     ThrottledError,
     UsageError,
 )
+from eicctl.pins import PROFILE_VARIABLES
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {
@@ -54,6 +56,24 @@ def translated(action: str) -> Iterator[None]:
         if not type(error).__module__.startswith(("botocore", "boto3")):
             raise
         raise translate(error, action) from error
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while botocore reads what a user has written into an `EicctlError`.
+
+    botocore passes on what Python says to a number that is none, a path that it cannot open, an output that is no JSON.
+
+    Args:
+        what: After "cannot read": `the AWS configuration`.
+    """
+    try:
+        with translated(f"read {what}"):
+            yield
+    except EicctlError:
+        raise
+    except Exception as error:
+        raise LocalError(f"cannot read {what}: {str(error) or type(error).__name__}") from error
 
 
 def translate(error: Exception, action: str) -> EicctlError:
@@ -170,8 +190,12 @@ def _sso(error: Any, _action: str) -> EicctlError:
 def _profile(error: Any, _action: str) -> EicctlError:
     import botocore.session
 
-    known = ", ".join(botocore.session.Session().available_profiles) or "none"
     name = error.kwargs.get("profile", "")
+    if not name and (variable := next((one for one in PROFILE_VARIABLES if one in os.environ), None)):
+        return UsageError(f"{variable} is set, but empty", hint=f"unset {variable}")
+    # Without the variable, which would make botocore look for that profile.
+    found = botocore.session.Session(profile="default").full_config["profiles"]
+    known = ", ".join(found) or "none"
     return UsageError(f"there is no profile {name!r} in the AWS configuration", hint=f"known profiles: {known}")
 
 

@@ -13,7 +13,8 @@ import os
 import sys
 import time
 
-from eicctl.pins import PROFILE_VARIABLES
+from eicctl.aws.config_files import config_file, credentials_file
+from eicctl.pins import named_profile, named_region
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,16 +76,15 @@ def recall(kind: str, profile: str | None, region: str) -> dict[str, str]:
 
 def region_of(profile: str | None, region: str | None = None) -> str:
     """Return the region that a command with these options would use, or an empty string."""
-    given = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return given or _settings(sections(), _profile(profile)).get("region", "")
+    given = named_region(region)
+    return _settings(sections(), _profile(profile)).get("region", "") if given is None else given
 
 
 def sections() -> dict[str, dict[str, str]]:
     """Return the lines of the AWS configuration by their sections: profiles by name, others as `KIND NAME`."""
     found: dict[str, dict[str, str]] = {}
-    for variable, usual in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
+    for path in (config_file(), credentials_file()):
         try:
-            path = os.path.expanduser(os.environ.get(variable) or f"~/.aws/{usual}")  # noqa: PTH111
             with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
                 _sort(file, found)
         except OSError:
@@ -110,7 +110,8 @@ def _settings(found: Mapping[str, Mapping[str, str]], name: str) -> Mapping[str,
 
 
 def _profile(given: str | None) -> str:
-    return given or next(filter(None, map(os.environ.get, PROFILE_VARIABLES)), "default")
+    named = named_profile(given)
+    return "default" if named is None else named
 
 
 def _who(profile: str | None) -> list[object]:

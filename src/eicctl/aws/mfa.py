@@ -49,7 +49,7 @@ def login(
         CredentialsError: The profile's keys are temporary, or not good.
         DeniedError: The code is not accepted.
     """
-    base = session.profile or session.profile_name
+    base = session.profile_name
     profile = into or f"{base}-mfa"
     check_name(profile, base)
     check_duration(duration, DURATIONS, "")
@@ -75,7 +75,7 @@ def login(
     if session.given_ca_bundle:
         kept["ca_bundle"] = session.given_ca_bundle
     store(profile, base, made, kept)
-    fresh = Session(profile=profile, fips=session.fips)
+    fresh = Session(profile=profile, fips=session.given_fips)
     with translated("try the new session"):
         arn = str(fresh.client("sts").get_caller_identity()["Arn"])
     return Done(profile, arn, made)

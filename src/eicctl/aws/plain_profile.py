@@ -1,35 +1,50 @@
-"""A profile that has plain keys and nothing special, read without botocore, whose import takes longer than a tunnel.
+"""Plain keys, of the environment or of a profile, read without botocore, whose import takes longer than a tunnel.
 
-Only what cannot mean anything else is read here: a profile with keys in the credentials file, and with no settings but
-those of a short list. All else, what is wrong included, is botocore's.
+Only what cannot mean anything else is read here: keys in the environment, or in the credentials file of a profile that
+has no settings but those of a short list. All else, what is wrong included, is botocore's.
 """
 
 from __future__ import annotations
 
 import os
-from configparser import Error, RawConfigParser
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from eicctl.aws.config_files import config_file, credentials_file
+from eicctl.pins import named_profile
 
 _KEYS = ("aws_access_key_id", "aws_secret_access_key")
-_SETTINGS = ("region", "ca_bundle")
-_PLAIN = frozenset({*_KEYS, *_SETTINGS, "aws_session_token", "output", "cli_pager", "cli_auto_prompt"})
-_OURS = "eicctl_"
-_ELSEWHERE = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CREDENTIAL_EXPIRATION")
+SETTINGS = ("region", "ca_bundle", "use_fips_endpoint", "use_dualstack_endpoint")
+"""What a profile may set that matters here."""
+_PLAIN = frozenset(
+    {*_KEYS, *SETTINGS, "aws_session_token", "aws_account_id", "output", "mfa_serial", "retry_mode", "max_attempts"}
+)
+_PREFIXES = ("eicctl_", "cli_")
+_ELSEWHERE = frozenset(
+    {
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_CREDENTIAL_EXPIRATION",
+        "AWS_METADATA_SERVICE_TIMEOUT",
+        "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    }
+)
+"""Variables that lead elsewhere, or that botocore refuses to read when they are wrong."""
+_METADATA = ("metadata_service_timeout", "metadata_service_num_attempts", "ec2_metadata_service_endpoint_mode")
 
 Section = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class PlainProfile:
-    """What a profile says.
+    """Keys, and what the profile in force sets.
 
     Attributes:
-        name: Its name.
+        name: The profile that has the keys; empty for the environment's.
         access_key_id: The key.
         secret_access_key: Its secret.
         session_token: The token of temporary keys, or None.
-        settings: `region` and `ca_bundle`, as far as they are set.
+        settings: Those of `SETTINGS` that the profile in force has.
     """
 
     name: str
@@ -39,38 +54,64 @@ class PlainProfile:
     settings: Section
 
 
-def read(credentials_file: Path, config_file: Path, profile: str | None) -> PlainProfile | None:
-    """Return the profile in force, or None where it is for botocore to find out.
+def read(option: str | None) -> PlainProfile | None:
+    """Return the keys in force, or None where it is for botocore to find them, or the error.
 
     Args:
-        credentials_file: The shared credentials file.
-        config_file: The AWS configuration file.
-        profile: The profile that is named by an option; None for that of the environment, or `default`.
+        option: The profile that is named by an option; None for that of the environment, or `default`.
     """
-    if any(os.environ.get(name) for name in _ELSEWHERE):
+    environ = os.environ
+    # Variables that are set count, also empty ones, where botocore would read a number of them.
+    if any(name in environ for name in _ELSEWHERE):
         return None
-    name = profile or os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE") or "default"
+    named = named_profile(option)
+    name = "default" if named is None else named
     try:
-        keys = _sections(credentials_file).get(name, {})
-        configured = _profiles(_sections(config_file))[name]
-    except (Error, UnicodeDecodeError, OSError, ValueError):
+        keys = _sections(credentials_file())
+        profiles = _profiles(_sections(config_file()))
+    except (OSError, ValueError):
         return None
-    except KeyError:
-        configured = {}
-    merged = {**configured, **keys}
-    special = [key for key in merged if key not in _PLAIN and not key.startswith(_OURS)]
-    if special or any("\n" in value for value in merged.values()) or not all(keys.get(key) for key in _KEYS):
+    if named is not None and named not in keys and named not in profiles:
         return None
-    settings = {key: value for key, value in merged.items() if key in _SETTINGS}
-    return PlainProfile(name, keys[_KEYS[0]], keys[_KEYS[1]], keys.get("aws_session_token"), settings)
+    merged = {**profiles.get(name, {}), **keys.get(name, {})}
+    settings = {key: value for key, value in merged.items() if key in SETTINGS}
+    if any("\n" in value for value in settings.values()):
+        return None
+    if environ.get("AWS_ACCESS_KEY_ID") and not option:
+        # They come first, unless an option names a profile; which profile gives the settings is another question.
+        secret = environ.get("AWS_SECRET_ACCESS_KEY")
+        if not secret or any(key in merged for key in _METADATA):
+            return None
+        token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or None
+        return PlainProfile("", environ["AWS_ACCESS_KEY_ID"], secret, token, settings)
+    own = keys.get(name, {})
+    special = [key for key in merged if key not in _PLAIN and not key.startswith(_PREFIXES)]
+    if special or any("\n" in value for value in merged.values()) or not all(own.get(key) for key in _KEYS):
+        return None
+    return PlainProfile(name, own[_KEYS[0]], own[_KEYS[1]], own.get("aws_session_token"), settings)
 
 
-def _sections(path: Path) -> dict[str, Section]:
-    """The sections of a file as botocore's parser has them; nothing where there is no file."""
+def _sections(path: str) -> dict[str, Section]:
+    """The sections of a file as botocore's parser has them; nothing where there is no file.
+
+    Raises:
+        ValueError: botocore refuses the file.
+    """
+    if not os.path.isfile(path):  # noqa: PTH113 - as botocore asks
+        return {}
+    from configparser import Error, RawConfigParser
+
     parser = RawConfigParser()
-    if path.is_file():
+    try:
         parser.read([path])
-    return {name: dict(parser.items(name)) for name in parser.sections()}
+    except Error as error:
+        raise ValueError(path) from error
+    found = {name: dict(parser.items(name)) for name in parser.sections()}
+    for section in found.values():
+        for value in section.values():
+            if value.startswith("\n") and any("=" not in line for line in value.splitlines() if line.strip()):
+                raise ValueError(value)
+    return found
 
 
 def _profiles(sections: dict[str, Section]) -> dict[str, Section]:

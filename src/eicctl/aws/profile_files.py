@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from eicctl.aws import profile_text
+from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.errors import ConflictError, LocalError, UsageError
+from eicctl.files import check_writable as check_file
 from eicctl.files import locked, make_private, read_text, write_whole
 
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
@@ -64,8 +66,10 @@ def check_writable() -> None:
     """
     for path in (config_path(), credentials_path()):
         _make_folder(path)
-        with locked(path):
-            pass  # the lock is a file beside it
+        with locked(path):  # the lock is a file beside it, and so is a copy of what was there
+            text = read_text(path)
+            check_file(path, text)
+            check_file(_backup(path), text)
 
 
 def store(profile: str, base: str, session: NewSession, settings: Mapping[str, str]) -> None:
@@ -113,12 +117,23 @@ def remove(profile: str) -> None:
 
 def credentials_path() -> Path:
     """The credentials file."""
-    return Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
+    return _file(CREDENTIALS, credentials_file())
 
 
 def config_path() -> Path:
     """The config file."""
-    return Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser()
+    return _file(CONFIG, config_file())
+
+
+def _file(variable: str, path: str) -> Path:
+    """A file of the AWS configuration.
+
+    Raises:
+        UsageError: The variable names none, or what it names cannot be expanded.
+    """
+    if path and (os.path.exists(path) or not ("$" in path or path.startswith("~"))):  # noqa: PTH110
+        return Path(path)
+    raise UsageError(f"{variable} does not name a file: {os.environ.get(variable, path)!r}", hint=f"unset {variable}")
 
 
 def _check_free(text: str, profile: str) -> None:
@@ -136,8 +151,12 @@ def _change(path: Path, edit: Callable[[str], str]) -> None:
         if new == old:
             return
         if old:
-            write_whole(path.with_name(f"{path.name}.eicctl-backup"), old)
+            write_whole(_backup(path), old)
         write_whole(path, new)
+
+
+def _backup(path: Path) -> Path:
+    return path.with_name(f"{path.name}.eicctl-backup")
 
 
 def _make_folder(path: Path) -> None:

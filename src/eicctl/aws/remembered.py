@@ -20,7 +20,7 @@ from eicctl import settings
 from eicctl.aws.session import Session, configuration_signature
 from eicctl.errors import LocalError
 from eicctl.model import Target, TargetRequest
-from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES
+from eicctl.pins import named_profile, named_region
 
 LIFETIME = 300.0
 """Seconds for which a target is remembered."""
@@ -70,9 +70,8 @@ class RememberedTargets:
     def _key(self, request: TargetRequest) -> str:
         session = self._session
         # The same whether an option or the environment says it: the background process is told by options.
-        profile = session.profile or next(filter(None, map(os.environ.get, PROFILE_VARIABLES)), None)
-        region = session.given_region or next(filter(None, map(os.environ.get, REGION_VARIABLES)), None)
-        who = [profile, region, session.fips, session.credentials().access_key_id]
+        profile, region = named_profile(session.profile), named_region(session.given_region)
+        who = [profile, region, session.fips, session.dualstack, session.credentials().access_key_id]
         where = [os.environ.get(name) for name in _ENDPOINTS]
         words = json.dumps([who, where, configuration_signature(), asdict(request)])
         return hashlib.sha256(words.encode()).hexdigest()

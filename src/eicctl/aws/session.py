@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eicctl import __version__, pins
 from eicctl.aws.calls import watch
-from eicctl.aws.failures import translated
+from eicctl.aws.config_files import config_file, credentials_file
+from eicctl.aws.failures import reading, translated
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
-from eicctl.errors import CredentialsError, UsageError
+from eicctl.errors import CredentialsError, LocalError, UsageError
 from eicctl.logs.redact import register
 from eicctl.model import Credentials
 
@@ -30,6 +31,14 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 ATTEMPTS = 4
 
+_VARIABLES = {
+    "region": "AWS_DEFAULT_REGION",
+    "ca_bundle": "AWS_CA_BUNDLE",
+    "use_fips_endpoint": "AWS_USE_FIPS_ENDPOINT",
+    "use_dualstack_endpoint": "AWS_USE_DUALSTACK_ENDPOINT",
+}
+_REGION = re.compile(r"[a-z0-9-]+")
+
 
 class Session:
     """Access to AWS by a profile. Safe to use from several threads.
@@ -38,7 +47,7 @@ class Session:
         profile: Profile in the AWS configuration; None for the environment's or the default one.
         region: Region; None for the environment's or the profile's.
         ca_bundle: CA certificates to trust (PEM); None for the environment's, the profile's, or the system's.
-        fips: Use FIPS endpoints, of AWS and of EICE.
+        fips: Use FIPS endpoints, of AWS and of EICE; False leaves it to the environment and the profile.
     """
 
     def __init__(
@@ -49,11 +58,11 @@ class Session:
         ca_bundle: str | None = None,
         fips: bool = False,
     ) -> None:
-        self.profile = profile
-        self.fips = fips
-        self._region = region
-        self.given_region = region
-        self.given_ca_bundle = ca_bundle
+        self.profile = profile or None
+        self.given_fips = fips
+        self._region: str | None = None
+        self.given_region = region or None
+        self.given_ca_bundle = ca_bundle or None
         self._lock = threading.RLock()
         self._core: botocore.session.Session | None = None
         self._boto: boto3.Session | None = None
@@ -65,34 +74,46 @@ class Session:
 
     @property
     def region(self) -> str:
-        """The region.
+        """The region: the option's, the environment's, the profile's, or that of the instance that this machine is.
 
         Raises:
             UsageError: None is given anywhere.
         """
-        region = self._region or os.environ.get("AWS_REGION") or self._setting("region")
-        if not region:
-            raise UsageError(
-                "no AWS region is given",
-                hint="--region, AWS_REGION, or region of the profile: aws configure set region …",
-            )
-        self._region = region
-        return region
+        if self._region is None:
+            region = self._configured_region() or self._instance_region()
+            if not region:
+                raise UsageError(
+                    "no AWS region is given",
+                    hint="--region, AWS_REGION, or region of the profile: aws configure set region …",
+                )
+            # botocore takes `fips-REGION` and `REGION-fips` for the region with FIPS endpoints.
+            self._region = region.replace("fips-", "").replace("-fips", "")
+        return self._region
+
+    @property
+    def fips(self) -> bool:
+        """Whether FIPS endpoints are to be used, of AWS and of EICE: an option, the environment, or the profile."""
+        return self.given_fips or self._switched_on("use_fips_endpoint") or "fips" in (self._configured_region() or "")
+
+    @property
+    def dualstack(self) -> bool:
+        """Whether dual-stack endpoints are to be used, of AWS and of EICE: the environment, or the profile."""
+        return self._switched_on("use_dualstack_endpoint")
 
     def of(self, *, profile: str | None, region: str | None) -> Session:
         """Return a session for another profile or region; None leaves this one's."""
         return Session(
             profile=profile or self.profile,
-            region=region or (self._region if profile in (None, self.profile) else None),
+            region=region or (self.given_region if profile in (None, self.profile) else None),
             ca_bundle=self.given_ca_bundle,
-            fips=self.fips,
+            fips=self.given_fips,
         )
 
     @property
     def profile_name(self) -> str:
         """The profile in force: the one given, the environment's, or `default`."""
-        with translated("read the AWS configuration"):
-            return str(self._configuration().get_config_variable("profile") or "default")
+        named = pins.named_profile(self.profile)
+        return "default" if named is None else named
 
     @property
     def pinned_profile(self) -> str | None:
@@ -106,21 +127,18 @@ class Session:
 
     def profile_settings(self) -> dict[str, Any]:
         """The settings of the profile in force; empty where there is no such profile and none was asked for."""
-        with translated("read the AWS configuration"):
+        with reading("the AWS configuration"):
             return dict(self._configuration().get_scoped_config())
 
     def profiles(self) -> list[str]:
         """The names of the profiles that the AWS configuration has."""
-        with translated("read the AWS configuration"):
+        with reading("the AWS configuration"):
             return list(self._configuration().available_profiles)
 
     @property
     def ca_bundle(self) -> str | None:
         """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""
-        found = self.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE")
-        if found is None and self._configured():
-            found = self._setting("ca_bundle")
-        return found or None
+        return self.given_ca_bundle or self._setting("ca_bundle")
 
     def client(self, service: str, region: str | None = None) -> Any:
         """Return the boto3 client of a service, made once for each region.
@@ -144,7 +162,9 @@ class Session:
         from botocore import UNSIGNED
         from botocore.config import Config
 
-        return self._make_client(service, self.region, Config(signature_version=UNSIGNED))
+        # Keys that nobody looks at, lest botocore look for some, and run a process for them.
+        keys = {"aws_access_key_id": "unsigned", "aws_secret_access_key": "unsigned"}
+        return self._make_client(service, self.region, Config(signature_version=UNSIGNED), **keys)
 
     def known_regions(self, service: str) -> list[str]:
         """Return the regions in which botocore's own data has a service."""
@@ -153,10 +173,9 @@ class Session:
     @property
     def source(self) -> str:
         """Where the credentials are from, as botocore calls it: `env`, `shared-credentials-file`, `sso`, …"""
-        if self._from_environment():
-            return "env"
-        with self._lock, translated("read the credentials"):
-            return str(getattr(self._known_keys(), "method", ""))
+        if plain := self._plain():
+            return "shared-credentials-file" if plain.name else "env"
+        return str(getattr(self._known_keys(), "method", ""))
 
     def credentials(self) -> Credentials:
         """Return credentials for one connection; a `CredentialsSource`.
@@ -167,14 +186,10 @@ class Session:
         Raises:
             CredentialsError: There are none, or they have expired and cannot be renewed.
         """
-        if known := self._from_environment():
-            return known
         if plain := self._plain():
             register(plain.secret_access_key, plain.session_token)
-            return Credentials(
-                plain.access_key_id, plain.secret_access_key, plain.session_token, None, self.profile or plain.name
-            )
-        with self._lock, translated("read the credentials"):
+            return Credentials(plain.access_key_id, plain.secret_access_key, plain.session_token, None, plain.name)
+        with self._lock, reading("the credentials"):
             keys = self._known_keys()
             frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
@@ -186,29 +201,15 @@ class Session:
                 frozen.secret_key,
                 frozen.token,
                 expires if isinstance(expires, datetime) else None,
-                self.profile or os.environ.get("AWS_PROFILE") or "default",
+                "" if keys.method == "env" else self.profile_name,
             )
 
-    def _from_environment(self) -> Credentials | None:
-        """The keys of the environment, which botocore would take too: they come first unless a profile is named.
-
-        Reading them here spares a ProxyCommand the import of botocore, which takes longer than its TLS handshake.
-        """
-        key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-        if self.profile or not key or not secret or os.environ.get("AWS_CREDENTIAL_EXPIRATION"):
-            return None
-        token = os.environ.get("AWS_SESSION_TOKEN") or None
-        register(secret, token)
-        return Credentials(key, secret, token)
-
     def _plain(self) -> PlainProfile | None:
-        """The profile in force, if it can be read without botocore, and botocore has not been loaded anyway."""
+        """The keys and settings in force, if they can be read without botocore."""
         with self._lock:
-            if self._core or self._keys:
-                return None
-            files = configuration_signature()
-            if self._plain_read is None or self._plain_read[0] != files:
-                self._plain_read = files, read_plain(*_files(), self.profile)
+            seen = configuration_signature(), [item for item in os.environ.items() if item[0].startswith("AWS_")]
+            if self._plain_read is None or self._plain_read[0] != seen:
+                self._plain_read = seen, read_plain(self.profile)
             return self._plain_read[1]
 
     def _configuration(self) -> botocore.session.Session:
@@ -221,51 +222,79 @@ class Session:
             return self._core
 
     def _setting(self, name: str) -> str | None:
-        if plain := self._plain():
-            value = os.environ.get("AWS_DEFAULT_REGION") if name == "region" else None
-            return (plain.settings.get(name) if value is None else value) or None
-        with translated("read the AWS configuration"):
-            value = self._configuration().get_config_variable(name)
+        """A setting as botocore has it, of the environment or the profile; None where it is not set or empty."""
+        value = os.environ.get(_VARIABLES[name])
+        if value is None:
+            plain = self._plain()
+            if plain:
+                value = plain.settings.get(name)
+            elif self._configured() or pins.named_profile(self.profile) is not None:
+                with reading("the AWS configuration"):
+                    value = self._configuration().get_config_variable(name)
+        if isinstance(value, dict):
+            raise LocalError(f"{name} of profile {self.profile_name!r} is not a single value in {config_file()}")
         return str(value) if value else None
+
+    def _switched_on(self, name: str) -> bool:
+        return (self._setting(name) or "").lower() == "true"
+
+    def _configured_region(self) -> str | None:
+        named = pins.named_region(self.given_region)
+        return self._setting("region") if named is None else named
+
+    def _instance_region(self) -> str | None:
+        """The region of the instance that this machine is, as the AWS CLI asks the metadata service for it."""
+        if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+            return None
+        from botocore.utils import IMDSRegionProvider
+
+        with reading("the region from the instance's metadata"):
+            region = IMDSRegionProvider(self._configuration()).provide()
+        return region if region and _REGION.fullmatch(region) else None
 
     def _session(self) -> boto3.Session:
         with self._lock:
             if self._boto is None:
                 import boto3
 
-                with translated("read the AWS configuration"):
-                    core = self._configuration()
-                    if "role_arn" in core.get_scoped_config():
-                        # The same credentials as for tunnels: who is asked for an MFA code is asked once.
-                        core._credentials = self._known_keys()  # type: ignore[attr-defined]
-                    self._boto = boto3.Session(botocore_session=core)
+                with reading("the AWS configuration"):
+                    self._boto = boto3.Session(botocore_session=self._configuration())
             return self._boto
 
     def _known_keys(self) -> botocore.credentials.Credentials:
         """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
-        with self._lock:
+        keys = self._keys_or_none()
+        if keys is None:
+            raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
+        return keys
+
+    def _keys_or_none(self) -> botocore.credentials.Credentials | None:
+        with self._lock, reading("the credentials"):
             files = configuration_signature()
             if self._keys is None or files != self._keys_files:
                 self._keys = self._load_keys()
                 self._keys_files = files
             return self._keys
 
-    def _load_keys(self) -> botocore.credentials.Credentials:
+    def _load_keys(self) -> botocore.credentials.Credentials | None:
         import botocore.session
 
         # A session of its own each time: one keeps what it has once read.
         core = botocore.session.Session(profile=self.profile)
+        # Roles are asked for in the region, and by the endpoints, that are in force; botocore knows no AWS_REGION.
+        if region := self._configured_region():
+            core.set_config_variable("region", region)
+        if self.given_fips:
+            core.set_config_variable("use_fips_endpoint", True)
         if "role_arn" in core.get_scoped_config():
             _share_roles(core)
         keys = core.get_credentials()
-        if keys is None:
-            raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
-        if "mfa_serial" in core.get_scoped_config():
+        if keys and "mfa_serial" in core.get_scoped_config():
             # botocore asks for a code once: where that failed, the next thread would be told of an expired session.
             keys.get_frozen_credentials()
         return keys
 
-    def _make_client(self, service: str, region: str, more: Config | None = None) -> Any:
+    def _make_client(self, service: str, region: str, more: Config | None = None, **keys: str) -> Any:
         from botocore.config import Config
 
         config = Config(
@@ -276,13 +305,16 @@ class Session:
             max_pool_connections=20,
             use_fips_endpoint=self.fips or None,
         ).merge(more or Config())
+        if not keys and self._plain() is None:
+            # The same credentials as for tunnels: no role is assumed and no process run twice.
+            self._configuration()._credentials = self._keys_or_none()  # type: ignore[attr-defined]
         with translated(f"use the service {service}"):
-            client = self._session().client(service, region_name=region, config=config, verify=self.ca_bundle)  # type: ignore[call-overload]
+            client = self._session().client(service, region_name=region, config=config, verify=self.ca_bundle, **keys)  # type: ignore[call-overload]
         watch(client)
         return client
 
     def _configured(self) -> bool:
-        return any(path.exists() for path in _files())
+        return any(os.path.exists(path) for path in (config_file(), credentials_file()))  # noqa: PTH110
 
 
 _NO_CREDENTIALS = (
@@ -298,24 +330,16 @@ def _share_roles(core: botocore.session.Session) -> None:
     from eicctl.aws.codes import ask_checked
 
     provider = core.get_component("credential_provider").get_provider("assume-role")
-    provider.cache = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
+    provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays
     provider._prompter = ask_checked
-
-
-def _files() -> tuple[Path, Path]:
-    """The files of the AWS configuration."""
-    return (
-        Path(os.path.expandvars(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))).expanduser(),
-        Path(os.path.expandvars(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))).expanduser(),
-    )
 
 
 def configuration_signature() -> tuple[object, ...]:
     """What changes whenever a file of the AWS configuration does."""
     seen: list[object] = []
-    for path in _files():
+    for path in (credentials_file(), config_file()):
         try:
-            status = path.stat()
+            status = os.stat(path)  # noqa: PTH116 - an empty path is no folder
         except OSError:
             seen.append(None)
         else:

@@ -105,7 +105,7 @@ def target_of(session: Session, instance: Instance, endpoint: Endpoint, *, remot
         address=next((address for address in addresses if serves(endpoint, address)), addresses[0]),
         remote_port=remote_port,
         endpoint_id=endpoint.id,
-        endpoint_dns_name=usable_name(endpoint, fips=session.fips),
+        endpoint_dns_name=usable_name(endpoint, fips=session.fips, dualstack=session.dualstack),
         region=session.region,
         instance_id=instance.id,
         instance_name=instance.name,
@@ -147,7 +147,8 @@ def joined(session: Session, request: TargetRequest, found: Found, endpoints: Se
         address=address,
         remote_port=request.remote_port or usual_port(instance.platform if instance else ""),
         endpoint_id=endpoint.id,
-        endpoint_dns_name=request.endpoint_dns_name or usable_name(endpoint, fips=session.fips),
+        endpoint_dns_name=request.endpoint_dns_name
+        or usable_name(endpoint, fips=session.fips, dualstack=session.dualstack),
         region=session.region,
         instance_id=instance.id if instance else "",
         instance_name=instance.name if instance else "",

@@ -62,7 +62,7 @@ log_options = _all(
 
 wire_options = _all(
     click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."),
-    click.option("--fips", is_flag=True, help="Use FIPS endpoints, of AWS and of EICE."),
+    click.option("--fips", is_flag=True, help="Use FIPS endpoints, for the API and tunnels."),
     log_options,
 )
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""

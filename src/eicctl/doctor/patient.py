@@ -198,7 +198,7 @@ class Patient:
         if self.request:
             return reach.look_at_way(self._there.endpoint_dns_name, self.session.ca_bundle)
         usable = [endpoint for endpoint in self.endpoints if endpoint.usable]
-        names = [usable_name(endpoint, fips=self.session.fips) for endpoint in usable]
+        names = [usable_name(endpoint, fips=self.session.fips, dualstack=self.session.dualstack) for endpoint in usable]
         return reach.look_at_ways(usable, names, self.session.ca_bundle)
 
     def _read_network(self) -> list[Finding]:

@@ -134,6 +134,7 @@ class Gateway:
                 "port": tunnel.admitted.port,
                 "client_ip": self._client_ip(tunnel),
                 "request_id": tunnel.request_id,
+                "host": tunnel.request.headers.get("Host", "") if tunnel.request else "",
                 "opened_at": tunnel.opened_at.isoformat(),
                 **asdict(tunnel.carried),
             }

@@ -118,13 +118,17 @@ class Emulator:
             verifier = Verifier(self.state, lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
             sockets = data_sockets(self.state, self._options.data_port)
-            for sock in sockets:
+            fips_sockets = data_sockets(self.state, 0)
+            for sock in (*sockets, *fips_sockets):
                 undo.callback(sock.close)
             self.data_port = int(sockets[0].getsockname()[1])
+            self.state.fips_port = int(fips_sockets[0].getsockname()[1])
+            if self._options.data_host == "localhost":
+                self.state.dualstack_host = "[::1]" if len(sockets) > 1 else "127.0.0.1"
             self._reset_world()
             self._start_control(verifier, undo)
             self._start_loop(undo)
-            self._call(self._gateway.start(sockets, context))
+            self._call(self._gateway.start([*sockets, *fips_sockets], context))
             undo.callback(lambda: self._call(self._gateway.stop()))
             self._cleanup = undo.pop_all()
 

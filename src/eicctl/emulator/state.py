@@ -123,7 +123,8 @@ class _Kept:
 class State:
     """The emulator's memory. Thread-safe.
 
-    `on_push` is called with an instance's ID after a key was pushed to it.
+    `on_push` is called with an instance's ID after a key was pushed to it. `fips_port` is the data plane's second port,
+    that of FIPS names, and `dualstack_host` the host of dual-stack names; both empty for the same as the plain name.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -131,6 +132,8 @@ class State:
         self._behaviour = Behaviour()
         self._real_clock = clock
         self.on_push: Callable[[str], None] = lambda _instance_id: None
+        self.fips_port = 0
+        self.dualstack_host = ""
         self.clear()
 
     def _clock(self) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.errors import UsageError
 from eicctl.model import DIRECT_PORTS, Target
 from eicctl.ssh.known_hosts import by_instance
@@ -42,10 +43,8 @@ class Access:
     @classmethod
     def pinned(cls, session: Session, max_tunnel_duration: int | None = None) -> Access:
         """Return access that is the session's in any environment but for keys that are in this one."""
-        config, credentials = (
-            _absolute(os.path.expandvars(os.environ.get(name, "")))
-            for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
-        )
+        config = _absolute(config_file()) if CONFIG in os.environ else None
+        credentials = _absolute(credentials_file()) if CREDENTIALS in os.environ else None
         bundle = _absolute(session.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE", ""))
         return cls(
             session.region, session.pinned_profile, bundle, max_tunnel_duration, session.fips, config, credentials
@@ -81,7 +80,7 @@ class Wiring:
 
 def _absolute(path: str) -> str | None:
     """Return a path for a process in another folder; None for an empty one."""
-    return str(Path(path).expanduser().absolute()) if path else None
+    return str(Path(os.path.expanduser(path)).absolute()) if path else None  # noqa: PTH111 - what it cannot expand stays
 
 
 def eicctl_words() -> list[str]:

@@ -105,7 +105,7 @@ class Actions:
             ),
             dry_run=bool(response._get_param("DryRun", False)),
         )
-        shown = _shape(endpoint, service.tags(endpoint.id))
+        shown = self._shape(endpoint, service.tags(endpoint.id))
         return ActionResult({"InstanceConnectEndpoint": shown, "ClientToken": token})
 
     def describe(self, response: Any) -> ActionResult:
@@ -119,7 +119,7 @@ class Actions:
             raise dry_run_succeeds()
         start = _page_start(response._get_param("NextToken"))
         page = found[start : start + size]
-        result: dict[str, Any] = {"InstanceConnectEndpoints": [_shape(*pair) for pair in page]}
+        result: dict[str, Any] = {"InstanceConnectEndpoints": [self._shape(*pair) for pair in page]}
         if start + size < len(found):
             result["NextToken"] = base64.b64encode(str(start + size).encode()).decode()
         return ActionResult(result)
@@ -145,7 +145,7 @@ class Actions:
         endpoint = service.delete(
             response._get_param("InstanceConnectEndpointId", ""), dry_run=bool(response._get_param("DryRun", False))
         )
-        return ActionResult({"InstanceConnectEndpoint": _shape(endpoint, service.tags(endpoint.id))})
+        return ActionResult({"InstanceConnectEndpoint": self._shape(endpoint, service.tags(endpoint.id))})
 
     def console_output(self, response: Any) -> ActionResult:
         """GetConsoleOutput."""
@@ -280,6 +280,40 @@ class Actions:
         dependencies.check_interface(response.ec2_backend, response._get_param("NetworkInterfaceId"))
         return moto(response)
 
+    def _shape(self, endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:
+        """The endpoint as botocore's model has it."""
+        names = {"DnsName": endpoint.dns_name, "FipsDnsName": endpoint.fips_dns_name}
+        host = self._state.dualstack_host
+        dualstack = {
+            kind: "".join((host or name.partition(":")[0], *name.partition(":")[1:])) for kind, name in names.items()
+        }
+        return {
+            "OwnerId": endpoint.owner_id,
+            "InstanceConnectEndpointId": endpoint.id,
+            "InstanceConnectEndpointArn": endpoint.arn,
+            "State": endpoint.state,
+            "StateMessage": endpoint.state_message,
+            **names,
+            "NetworkInterfaceIds": list(endpoint.network_interface_ids),
+            "VpcId": endpoint.vpc_id,
+            "AvailabilityZone": endpoint.availability_zone,
+            "AvailabilityZoneId": endpoint.availability_zone_id,
+            "CreatedAt": endpoint.created_at,
+            "SubnetId": endpoint.subnet_id,
+            "PreserveClientIp": endpoint.preserve_client_ip,
+            "SecurityGroupIds": list(endpoint.security_group_ids),
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            "IpAddressType": endpoint.ip_address_type,
+            "PublicDnsNames": {
+                family: own
+                for family, own, types in (
+                    ("Ipv4", names, ("ipv4", "dualstack")),
+                    ("Dualstack", dualstack, ("dualstack", "ipv6")),
+                )
+                if endpoint.ip_address_type in types
+            },
+        }
+
 
 def _page_start(token: str | None) -> int:
     if not token:
@@ -291,31 +325,3 @@ def _page_start(token: str | None) -> int:
     if start < 0:
         raise ApiError("InvalidNextToken", "The token is not valid.")
     return start
-
-
-def _shape(endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:
-    """The endpoint as botocore's model has it."""
-    names = {"DnsName": endpoint.dns_name, "FipsDnsName": endpoint.fips_dns_name}
-    return {
-        "OwnerId": endpoint.owner_id,
-        "InstanceConnectEndpointId": endpoint.id,
-        "InstanceConnectEndpointArn": endpoint.arn,
-        "State": endpoint.state,
-        "StateMessage": endpoint.state_message,
-        **names,
-        "NetworkInterfaceIds": list(endpoint.network_interface_ids),
-        "VpcId": endpoint.vpc_id,
-        "AvailabilityZone": endpoint.availability_zone,
-        "AvailabilityZoneId": endpoint.availability_zone_id,
-        "CreatedAt": endpoint.created_at,
-        "SubnetId": endpoint.subnet_id,
-        "PreserveClientIp": endpoint.preserve_client_ip,
-        "SecurityGroupIds": list(endpoint.security_group_ids),
-        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-        "IpAddressType": endpoint.ip_address_type,
-        "PublicDnsNames": {
-            family: names
-            for family, types in (("Ipv4", ("ipv4", "dualstack")), ("Dualstack", ("dualstack", "ipv6")))
-            if endpoint.ip_address_type in types
-        },
-    }

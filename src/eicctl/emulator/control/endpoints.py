@@ -189,7 +189,7 @@ class EndpointService:
             availability_zone=subnet.availability_zone,
             availability_zone_id=str(subnet._availability_zone.zone_id),
             dns_name=self._dns_name,
-            fips_dns_name=self._dns_name,
+            fips_dns_name=_with_port(self._dns_name, self._state.fips_port),
             state="create-in-progress",
             security_group_ids=groups,
             network_interface_ids=(interface.id,),
@@ -208,6 +208,10 @@ class EndpointService:
         if request.client_token:
             self._state.remember_request(request.client_token, request, making)
         return making
+
+
+def _with_port(dns_name: str, port: int) -> str:
+    return f"{dns_name.partition(':')[0]}:{port}" if port else dns_name
 
 
 def settle(state: State) -> None:
