@@ -20,13 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.crowd import crowds, stalls
+from benchmarks.crowd import crowds, short, stalls
 from benchmarks.many import PLACES
 from benchmarks.process import Measures, answered, cpu_seconds, repeat, resident
 from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
-GROUPS = ("stdio", "listen", "trips", "bulk", "crowd", "stall", "help", "stages", "login")
+GROUPS = ("stdio", "listen", "trips", "bulk", "short", "crowd", "stall", "help", "stages", "login")
 FORKS = 50
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -117,6 +117,8 @@ def listener(client: Client, env: dict[str, str], chosen: argparse.Namespace) ->
             found |= bulk(port, pid)
         if "stall" in only:
             found |= stalls(port, pid)
+        if "short" in only:
+            found |= short(port)
     if "crowd" in only:
         count = -(-max(chosen.crowds) // PLACES) if client.many else 1
         with running(client, env, count) as (port, pid, _):
@@ -205,7 +207,7 @@ def measured(clients: list[Client], env: dict[str, str], chosen: argparse.Namesp
                     with warm(client.stdio, env) as warmed:
                         measures = stdio(client.stdio, warmed) | forks(client.stdio, warmed)
                     found |= {key.replace("stdio", "stdio, warm"): value for key, value in measures.items()}
-            if client.listen and {"listen", "trips", "bulk", "crowd", "stall"} & set(chosen.only):
+            if client.listen and {"listen", "trips", "bulk", "short", "crowd", "stall"} & set(chosen.only):
                 found |= listener(client, env, chosen)
             runs[client.name].append(found)
     return runs

@@ -8,6 +8,7 @@ import socket
 import statistics
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.process import Measures, repeat, resident
 from benchmarks.world import connect
@@ -40,6 +41,18 @@ def crowds(ports: Sequence[int], pid: int, sizes: list[int]) -> Measures:
             found[f"{size} connections, KB each"] = (resident(pid) - before) / size / 1e3
         time.sleep(1)  # they end
     return found
+
+
+def short(port: int) -> Measures:
+    """Connections that hear from their target and are closed: 500, 10 at a time, each of which takes a place."""
+
+    def visit(_number: int) -> None:
+        connect(port, b"e").close()
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(visit, range(500)))
+    return {"short connections, a second": 500 / (time.perf_counter() - started)}
 
 
 def stalls(port: int, pid: int) -> Measures:

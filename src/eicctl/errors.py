@@ -13,6 +13,7 @@
     │   ├── NetworkError            5    the way to AWS: DNS, TCP, TLS, proxy
     │   ├── UnavailableError        5    a target or endpoint in a state that serves no connection
     │   ├── TargetUnreachableError  5    the endpoint cannot reach the target
+    │   ├── SilentTargetError       5    a client waited for an answer that did not come
     │   └── DurationReachedError    5    the tunnel has lived as long as it may
     ├── RefusedError                6    the service refused
     │   ├── ThrottledError          6    too many requests or connections
@@ -108,6 +109,10 @@ class TargetUnreachableError(UnreachableError):
     """The endpoint accepted us but cannot reach the target; `address` is the target's."""
 
     address = ""
+
+
+class SilentTargetError(UnreachableError):
+    """A client had said all and waited for an answer, and the target sent none in time."""
 
 
 class DurationReachedError(UnreachableError):

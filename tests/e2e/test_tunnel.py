@@ -59,7 +59,7 @@ def test_both_loopback_addresses_and_events(env: Env) -> None:
         port = told["LocalPort"]
         assert told["LocalAddresses"][0] == f"127.0.0.1:{port}"
         assert told["Target"]["InstanceName"] == "win-1"
-        with contextlib.ExitStack() as clients:  # which leave together: a tunnel stays for 5 s of silence after that
+        with contextlib.ExitStack() as clients:
             for address in told["LocalAddresses"]:
                 host = address.rpartition(":")[0].strip("[]")
                 client = clients.enter_context(socket.create_connection((host, port), timeout=10))

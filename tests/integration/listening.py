@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from eicctl.errors import EicctlError
 from eicctl.tunnel.bind import bind_tcp
+from eicctl.tunnel.channel import Linger
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener
@@ -62,7 +63,9 @@ def wait_for(condition: Callable[[], object], timeout: float = 10) -> None:
 
 
 @contextlib.contextmanager
-def listening(dialer: Dialer, *, max_connections: int = LIMIT, linger: float = 5.0) -> Iterator[tuple[int, Told]]:
+def listening(
+    dialer: Dialer, *, max_connections: int = LIMIT, linger: Linger | float | None = None
+) -> Iterator[tuple[int, Told]]:
     """Run a listener as long as the block lasts; give its port and what it tells."""
     told = Told()
     slots_of(dialer.target.endpoint_id).limit = max_connections
@@ -75,7 +78,9 @@ def listening(dialer: Dialer, *, max_connections: int = LIMIT, linger: float = 5
         stop = asyncio.Event()
         loops.append((asyncio.get_running_loop(), stop))
         ready.set()
-        await Listener(dialer, sockets, told, linger=linger).serve(stop)
+        await Listener(dialer, sockets, told, linger=linger if isinstance(linger, Linger) else Linger.of(linger)).serve(
+            stop
+        )
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

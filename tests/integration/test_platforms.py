@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eicctl.tunnel.bind import bind_tcp
+from eicctl.tunnel.channel import Linger
 from eicctl.tunnel.listener import Listener
 from tests.integration.listening import Told, connect, wait_for
 
@@ -39,7 +40,7 @@ def test_a_listener_on_another_selector(serve: Serve, name: str) -> None:
     told = Told()
     stop = asyncio.Event()
     loop = asyncio.SelectorEventLoop(getattr(selectors, name)())
-    listener = Listener(service.dialer, sockets, told, linger=0.1)
+    listener = Listener(service.dialer, sockets, told, linger=Linger.of(0.1))
     thread = threading.Thread(target=lambda: loop.run_until_complete(listener.serve(stop)))
     thread.start()
     try:

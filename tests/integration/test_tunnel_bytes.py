@@ -91,17 +91,6 @@ def test_the_target_may_answer_after_the_client_has_said_all(serve: Serve) -> No
         assert told.ending().reason == "closed by the target"
 
 
-def test_a_silent_target_is_left_after_the_linger_time(serve: Serve) -> None:
-    with listening(serve(echo).dialer, linger=0.3) as (port, told), connect(port) as client:
-        client.sendall(b"x")
-        assert client.recv(1) == b"x"
-        client.shutdown(socket.SHUT_WR)
-        started = time.monotonic()
-        assert read_all(client) == b""
-        assert 0.2 < time.monotonic() - started < 3
-        assert told.ending().reason == "closed by the client"
-
-
 def test_bytes_before_a_close_are_delivered(serve: Serve) -> None:
     """The target sends and hangs up while the client reads nothing, and goes on sending."""
     data = os.urandom(3_000_000)

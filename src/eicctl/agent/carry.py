@@ -14,6 +14,7 @@ from eicctl.agent.words import Words
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError, TargetUnreachableError
 from eicctl.ssh.opening import Opening
+from eicctl.tunnel.channel import PIPES, Linger
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.threads import in_thread
@@ -55,7 +56,7 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
         link = await errand.attended(work)
         await errand.tell(READY)
         await errand.told("go")
-        await errand.carry(link, ended)
+        await errand.carry(link, ended, Linger.of(words["linger"], PIPES))
     except EicctlError as error:
         await tell_end(error)
     except ClientGoneError:

@@ -16,7 +16,7 @@ from eicctl.agent.told import to_message
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
 from eicctl.model import Target
-from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, Channel
+from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, PIPES, Channel, Linger
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import DescriptorEnd
@@ -96,13 +96,14 @@ class Errand:
             raise ClientGoneError
         return message
 
-    async def carry(self, link: Link, on_end: Callable[[Ending], Awaitable[None]]) -> None:
+    async def carry(self, link: Link, on_end: Callable[[Ending], Awaitable[None]], linger: Linger = PIPES) -> None:
         """Carry bytes between a tunnel and the client's two descriptors until one side ends.
 
         A client that goes away ends the tunnel, unless it has said `leave`.
 
         Args:
             link: The tunnel, which is closed at the end.
+            linger: See `Channel`.
             on_end: Awaited with how it has ended, unless nobody is there any more.
         """
         reading, writing = self.client.descriptors
@@ -115,7 +116,7 @@ class Errand:
             DescriptorEnd(reading, writing, owned=True),
             on_end=ended.set_result,
             on_done=done.set,
-            linger=0,
+            linger=linger,
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
         hearing = asyncio.ensure_future(self.client.receive())

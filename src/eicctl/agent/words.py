@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Words(TypedDict):
     """What was said; empty, 0 or None where nothing was.
 
-    `max_tunnel_duration` is in seconds, and `host_key_check` one of `ssh.host_keys.CHECKS`.
+    `max_tunnel_duration` and `linger` are in seconds, and `host_key_check` one of `ssh.host_keys.CHECKS`.
     """
 
     words: str
@@ -23,6 +23,7 @@ class Words(TypedDict):
     remote_port: int | None
     allow_any_port: bool
     max_tunnel_duration: int | None
+    linger: float | None
     ssh_login: str
     host_key_check: str
     no_cache: bool
@@ -38,6 +39,7 @@ def words_of(
     request: TargetRequest,
     max_tunnel_duration: int | None,
     *,
+    linger: float | None = None,
     login: str = "",
     check: str = "console",
     no_cache: bool = False,
@@ -53,6 +55,7 @@ def words_of(
         "remote_port": request.remote_port,
         "allow_any_port": request.allow_any_port,
         "max_tunnel_duration": max_tunnel_duration,
+        "linger": linger,
         "ssh_login": login,
         "host_key_check": check,
         "no_cache": no_cache,

@@ -145,6 +145,14 @@ queue_option = click.option(
 )
 """How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
 
+linger_option = click.option(
+    "--linger",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="Longest silence of the target after a client's EOF; default: 60 while the client waits for an answer.",
+)
+"""How long to wait for an answer. The command takes `linger`."""
+
 agent_option = click.option(
     "--no-agent", is_flag=True, help="Do it in this process: neither use nor start the background process."
 )

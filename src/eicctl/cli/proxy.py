@@ -61,6 +61,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
 @click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
 @_file_option("--aws-config-file")
 @_file_option("--aws-shared-credentials-file")
+@options.linger_option
 @options.agent_option
 @options.with_session
 def command(
@@ -68,6 +69,7 @@ def command(
     session: Session,
     request: TargetRequest,
     max_tunnel_duration: int | None,
+    linger: float | None,
     ssh_login: str | None,
     host_key_check: Check,
     force: bool,
@@ -76,8 +78,8 @@ def command(
 ) -> int:
     """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
 
-    Stdout carries the target's bytes and nothing else. The tunnel ends with stdin. It is for programs: on a terminal,
-    use eicctl ssh or eicctl tunnel.
+    Stdout carries the target's bytes and nothing else. The tunnel ends with stdin, or when the target has answered
+    what stdin ended with (--linger). It is for programs: on a terminal, use eicctl ssh or eicctl tunnel.
 
     \b
     Examples:
@@ -98,6 +100,7 @@ def command(
         session,
         request,
         max_tunnel_duration,
+        linger=linger,
         login=ssh_login or "",
         check=host_key_check,
         no_cache=no_cache,

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     help="Most connections at a time; further clients wait. An endpoint carries 20.",
 )
 @options.queue_option
+@options.linger_option
 @options.wait_option
 @click.option(
     "--check/--no-check",
@@ -61,6 +62,7 @@ def command(
     local_socket: Path | None,
     max_connections: int,
     queue_timeout: float,
+    linger: float | None,
     wait: float | None,
     check: bool | None,
     max_tunnel_duration: int | None,
@@ -110,7 +112,7 @@ def command(
         if bind and not loopback_only(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
         events.listening(sockets)
-        return _serve(dialer, sockets, events)
+        return _serve(dialer, sockets, events, linger)
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
@@ -126,15 +128,16 @@ def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: P
     return sockets
 
 
-def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events) -> int:
+def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, linger: float | None) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     import asyncio
 
     from eicctl.cli.until import interrupted
+    from eicctl.tunnel.channel import Linger
     from eicctl.tunnel.listener import Listener
 
     async def main() -> None:
-        await Listener(dialer, sockets, events).serve(interrupted())
+        await Listener(dialer, sockets, events, linger=Linger.of(linger)).serve(interrupted())
 
     from eicctl.tunnel.loops import new_loop
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Unpack
 from eicctl.library.background import BACKGROUND
 from eicctl.library.targets import Options, dialer_for
 from eicctl.model import Target, TargetRequest
-from eicctl.tunnel.channel import Channel
+from eicctl.tunnel.channel import Channel, Linger
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
-from eicctl.tunnel.listener import LINGER
 from eicctl.tunnel.threads import in_thread
 
 if TYPE_CHECKING:
@@ -62,10 +61,10 @@ class TunnelSocket(socket.socket):
 class _Carried:
     """The tunnel's side of a `TunnelSocket`, which it does not keep alive."""
 
-    def __init__(self, sock: TunnelSocket, link: Link, local: socket.socket) -> None:
+    def __init__(self, sock: TunnelSocket, link: Link, local: socket.socket, linger: Linger) -> None:
         self._owner = weakref.ref(sock)
         self._loop: asyncio.AbstractEventLoop = BACKGROUND.enter()
-        self._loop.call_soon_threadsafe(self._start, link, local)
+        self._loop.call_soon_threadsafe(self._start, link, local, linger)
 
     def finish(self) -> None:
         """The socket is closed: no linger is needed for it. Callable from any thread."""
@@ -74,9 +73,9 @@ class _Carried:
 
     # On the loop
 
-    def _start(self, link: Link, local: socket.socket) -> None:
+    def _start(self, link: Link, local: socket.socket, linger: Linger) -> None:
         end = SocketEnd(local)
-        self._channel = Channel(self._loop, link, end, on_end=self._ended, on_done=BACKGROUND.leave, linger=LINGER)
+        self._channel = Channel(self._loop, link, end, on_end=self._ended, on_done=BACKGROUND.leave, linger=linger)
         self._channel.start()
 
     def _finish(self) -> None:
@@ -101,6 +100,7 @@ def connect(target: str | TargetRequest | Target, **options: Unpack[Options]) ->
         EicctlError: By what went wrong.
     """
     dialer = dialer_for(target, options)
+    linger = Linger.of(options.get("linger"))
     link = dialer.open()
     try:
         near, far = socket.socketpair()
@@ -108,7 +108,7 @@ def connect(target: str | TargetRequest | Target, **options: Unpack[Options]) ->
     except BaseException:
         link.close()
         raise
-    sock._carried = _Carried(sock, link, far)
+    sock._carried = _Carried(sock, link, far, linger)
     return sock
 
 

@@ -28,6 +28,8 @@ class Options(TypedDict, total=False):
         endpoint_id: The endpoint to use (`eice-…`); default: the nearest.
         max_tunnel_duration: Longest life of a connection in seconds, 1 to 3600; default: the service's, 3600.
         queue_timeout: Seconds to wait for one of the endpoint's 20 places; default: 30.
+        linger: Seconds to wait for a silent target after a client's EOF; default: 60 where the client is still there,
+            and 5 where that cannot be known. A client that has closed its connection is not waited for.
         wait: Seconds to wait for a machine that is not up yet; default: not at all.
     """
 
@@ -40,6 +42,7 @@ class Options(TypedDict, total=False):
     endpoint_id: str | None
     max_tunnel_duration: int | None
     queue_timeout: float
+    linger: float | None
     wait: float | None
 
 

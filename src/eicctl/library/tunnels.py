@@ -18,6 +18,7 @@ from eicctl.library.background import BACKGROUND
 from eicctl.library.targets import Options, dialer_for
 from eicctl.model import Target, TargetRequest
 from eicctl.tunnel.bind import bind_tcp, bind_unix
+from eicctl.tunnel.channel import SOCKETS, Linger
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener, Observer
@@ -38,7 +39,9 @@ class Tunnel:
         last_error: Why the last connection that failed did so, or None. A client itself sees only its socket's end.
     """
 
-    def __init__(self, dialer: Dialer, sockets: Sequence[socket.socket], path: Path | None = None) -> None:
+    def __init__(
+        self, dialer: Dialer, sockets: Sequence[socket.socket], path: Path | None = None, linger: Linger = SOCKETS
+    ) -> None:
         self.target: Target = dialer.target
         name = sockets[0].getsockname()
         self.local_address: str = str(path) if path else str(name[0])
@@ -50,7 +53,7 @@ class Tunnel:
         self._closed = False
         self._loop = BACKGROUND.enter()
         self._stop = asyncio.Event()
-        self._serving: Future[None] = asyncio.run_coroutine_threadsafe(self._serve(dialer, sockets), self._loop)
+        self._serving: Future[None] = asyncio.run_coroutine_threadsafe(self._serve(dialer, sockets, linger), self._loop)
 
     @property
     def connections(self) -> int:
@@ -89,8 +92,8 @@ class Tunnel:
         where = self.local_address if self._path else f"{self.local_address}:{self.local_port}"
         return f"<Tunnel {where} to {self.target.label}:{self.target.remote_port}, {state}>"
 
-    async def _serve(self, dialer: Dialer, sockets: Sequence[socket.socket]) -> None:
-        await Listener(dialer, sockets, self._told).serve(self._stop)
+    async def _serve(self, dialer: Dialer, sockets: Sequence[socket.socket], linger: Linger) -> None:
+        await Listener(dialer, sockets, self._told, linger=linger).serve(self._stop)
 
 
 class _Told(Observer):
@@ -160,7 +163,7 @@ def open_tunnel(
         dialer = dialer_for(target, options)
         if check:
             probe(dialer)
-        tunnel = Tunnel(dialer, sockets, local_socket)
+        tunnel = Tunnel(dialer, sockets, local_socket, Linger.of(options.get("linger")))
         undo.pop_all()
     return tunnel
 

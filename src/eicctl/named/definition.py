@@ -38,6 +38,7 @@ class Definition:
         host_key_check: How host keys are checked.
         instance_connect_endpoint_id: The endpoint to use.
         max_tunnel_duration: Longest life of a tunnel, in seconds (1 to 3600).
+        linger: Longest silence of a `direct` or `rdp` target after a client's EOF, in seconds.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Definition:
     host_key_check: str = ""
     instance_connect_endpoint_id: str = ""
     max_tunnel_duration: int | None = None
+    linger: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object; what is not said is left out."""

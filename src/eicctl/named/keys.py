@@ -69,6 +69,7 @@ KEYS = {
     "host_key_check": Key(_LOGIN, lambda value: value in CHECKS, f"one of {', '.join(CHECKS)}"),
     "instance_connect_endpoint_id": Key(_ALL, _text, "the ID of an endpoint"),
     "max_tunnel_duration": Key(_ALL, _number(1, MAX_TUNNEL_DURATION), f"seconds, 1 to {MAX_TUNNEL_DURATION}"),
+    "linger": Key(_STRAIGHT, _number(0, MAX_TUNNEL_DURATION), f"seconds, 0 to {MAX_TUNNEL_DURATION}"),
 }
 """The keys of a tunnel's table."""
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from eicctl.errors import EicctlError
+from eicctl.errors import EicctlError, SilentTargetError
 from eicctl.model import Target, Traffic
 from eicctl.ssh.forward_lines import ForwardLines
 from eicctl.ssh.forwarding import Finished, Forward, Forwarder
 from eicctl.ssh.rotation import Rotation
+from eicctl.tunnel.channel import Linger
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener
@@ -82,6 +83,7 @@ class Straight:
         health: Is told how it goes.
         look_up: Returns where the target is now; blocks.
         cleanup: Called at the end.
+        linger: See `Definition`.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Straight:
         *,
         look_up: Callable[[], Target],
         cleanup: Callable[[], None],
+        linger: float | None = None,
     ) -> None:
         self.sockets = sockets
         self.remote = remote
@@ -102,7 +105,7 @@ class Straight:
         self._cleanup = cleanup
         self._doubtful = asyncio.Event()
         connections = _Connections(health, self._doubtful, dialer.target.endpoint_id)
-        self._listener = Listener(dialer, sockets, connections)
+        self._listener = Listener(dialer, sockets, connections, linger=Linger.of(linger))
 
     @property
     def via(self) -> str:
@@ -157,7 +160,8 @@ class _Connections(ListenerLines):
     def closed(self, number: int, client: str, ending: Ending) -> None:
         super().closed(number, client, ending)
         # An endpoint accepts a connection before it knows whether the target does.
-        if ending.error and not ending.bytes_in:
+        silent = isinstance(ending.error, SilentTargetError)  # which tells nothing of the tunnel
+        if ending.error and not ending.bytes_in and not silent:
             self._trouble(ending.error)
         else:
             self._health.worked()

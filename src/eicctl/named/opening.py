@@ -96,7 +96,7 @@ class Opening:
         label = f"{target.label} port {target.remote_port}"
         session = self.session
         dialer = Dialer(target, session.credentials, session.ca_bundle, said.max_tunnel_duration, look_up=look_up)
-        return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink)
+        return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink, linger=said.linger)
 
     def _via(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.ssh.forwarding import Forward

@@ -40,15 +40,16 @@ def carry(words: Words, tell: Teller) -> int:
                 from eicctl.agent.soon import start_soon
 
                 start_soon()
-            return _carry(link, opening, tell)
+            return _carry(link, words["linger"], opening, tell)
     except EicctlError as error:
         return tell.failure(error, opening.session, opening.target)
 
 
-def _carry(link: Link, opening: Opening, tell: Teller) -> int:
+def _carry(link: Link, linger: float | None, opening: Opening, tell: Teller) -> int:
+    from eicctl.tunnel.channel import PIPES, Linger
     from eicctl.tunnel.stdio import StdioTunnel
 
-    tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno())
+    tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno(), Linger.of(linger, PIPES))
     interrupted = False
 
     def end(_signal: int, _frame: object) -> None:

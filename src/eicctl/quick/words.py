@@ -24,7 +24,11 @@ TEXTS = {
     "--region": "region",
     "--ca-bundle": "ca_bundle",
 }
-NUMBERS = {"--remote-port": ("remote_port", 65535), "--max-tunnel-duration": ("max_tunnel_duration", 3600)}
+NUMBERS = {
+    "--remote-port": ("remote_port", 65535),
+    "--max-tunnel-duration": ("max_tunnel_duration", 3600),
+    "--linger": ("linger", 3600),
+}
 ENVIRONMENT = {
     "--aws-config-file": "AWS_CONFIG_FILE",
     "--aws-shared-credentials-file": "AWS_SHARED_CREDENTIALS_FILE",
@@ -51,6 +55,7 @@ def nothing_said() -> Words:
         "remote_port": 22,
         "allow_any_port": False,
         "max_tunnel_duration": None,
+        "linger": None,
         "ssh_login": "",
         "host_key_check": "console",
         "no_cache": False,

@@ -181,7 +181,7 @@ class Carrier:
         del self._elsewhere[tunnel]
 
     def _carry(self, link: Link, pipes: tuple[int, int], ended: Ended) -> None:
-        from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, Channel
+        from eicctl.tunnel.channel import END_AT_EOF, PIPE_CLOSE_TIMEOUT, Channel
         from eicctl.tunnel.ends import DescriptorEnd
 
         def at_end(ending: Ending) -> None:
@@ -194,7 +194,7 @@ class Carrier:
             DescriptorEnd(*pipes, owned=True),
             on_end=at_end,
             on_done=lambda: self._done(channel),
-            linger=0,
+            linger=END_AT_EOF,
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
         self._channels[channel] = pipes[0]

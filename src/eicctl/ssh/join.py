@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
-import sys
 
 import asyncssh
 
 from eicctl.ssh.rotation import Lease
 from eicctl.ssh.transport import SshConnection
+from eicctl.tunnel.ends import reset_at_close
 
 CHUNK = 65536
 
 DISCARD_TIMEOUT = 5.0
 """Seconds for which a client may go on sending after the channel's end. Its bytes go nowhere; closing its socket while
 some are unread would make the kernel throw away what the client has not yet read of ours."""
-
-_RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -109,8 +105,6 @@ async def _until_closed(up: asyncio.Task[None], channel: asyncssh.SSHWriter[byte
 
 def reset(client: asyncio.StreamWriter) -> None:
     """End a client's connection so that it cannot take what it has got for everything."""
-    sock = client.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    if sock := client.get_extra_info("socket"):
+        reset_at_close(sock)
     client.transport.abort()

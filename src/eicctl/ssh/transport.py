@@ -14,7 +14,7 @@ import asyncssh
 from eicctl.errors import DeniedError, EicctlError, UnreachableError
 from eicctl.model import Target
 from eicctl.ssh.in_process import HostKeys, Login
-from eicctl.tunnel.channel import Channel
+from eicctl.tunnel.channel import END_AT_EOF, Channel
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
@@ -157,7 +157,7 @@ class SshConnection:
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self._channel = Channel(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=0)
+        self._channel = Channel(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=END_AT_EOF)
         self._channel.start()
         own: dict[str, Any] = {"client_keys": list(keys), "agent_path": None} if keys is not None else {}
         try:

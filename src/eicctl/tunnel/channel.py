@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from websockets.frames import Close
 from websockets.protocol import OPEN
 
-from eicctl.errors import EicctlError, NetworkError
+from eicctl.errors import EicctlError, NetworkError, SilentTargetError
 from eicctl.tunnel import failures
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
@@ -45,8 +46,43 @@ DISCARD_TIMEOUT = 5.0
 """Seconds for which a local client may go on sending after the tunnel's end. Its bytes go nowhere; closing its socket
 while some are unread would make the kernel throw away what the client has not yet read of ours."""
 
+FIRST_LOOK, LAST_LOOK = 0.01, 1.0
+"""Seconds after which it is looked again whether a client is still there that has sent EOF; the pauses double. Nothing
+tells of its close: the kernel has told of the EOF."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Linger:
+    """How long a silent target is waited for after a client's EOF: it may have an answer to give.
+
+    A client that has closed its connection is not waited for.
+
+    Attributes:
+        there: Seconds where the client is known to be there still: it has ended its sending half only.
+        unknown: Seconds where that cannot be known.
+        answered: Whether it is waited for also where the target has answered since the client's last byte.
+    """
+
+    there: float = 60.0
+    unknown: float = 5.0
+    answered: bool = True
+
+    @classmethod
+    def of(cls, seconds: float | None, default: Linger | None = None) -> Linger:
+        """Return what the user specified, or the default where that is None."""
+        return (default or SOCKETS) if seconds is None else cls(seconds, seconds)
+
+
+SOCKETS = Linger()
+"""For the clients of a listener."""
+
+END_AT_EOF = Linger(0, 0)
+"""What was read is sent, and the tunnel ends."""
+
+PIPES = Linger(unknown=0, answered=False)
+"""For a ProxyCommand's pipes. OpenSSH's close at once; a script may end its input with a question."""
 
 
 class Channel:
@@ -58,8 +94,7 @@ class Channel:
         local: The local end. The channel closes it.
         on_end: Called once when the tunnel has ended; the local end may still be taking what is left.
         on_done: Called once when the local end is closed too.
-        linger: Seconds for which, after the local side's EOF, a silent target is waited for; it has no half-close to
-            see, so it may still have an answer to give. 0 ends the tunnel as soon as what was read has been sent.
+        linger: How long a silent target is waited for after the local side's EOF.
         close_timeout: Seconds to wait for the service's half of the closing handshake.
     """
 
@@ -71,7 +106,7 @@ class Channel:
         *,
         on_end: Callable[[Ending], None],
         on_done: Callable[[], None] = lambda: None,
-        linger: float,
+        linger: Linger,
         close_timeout: float = CLOSE_TIMEOUT,
     ) -> None:
         self._reactor = reactor
@@ -94,6 +129,9 @@ class Channel:
         self._closing = False
         self._ending: tuple[str, EicctlError | None] | None = None
         self._timer: Timer | None = None
+        self._answered = True  # the last bytes came from the target
+        self._quiet_since = 0.0  # after the local EOF
+        self._look_after = FIRST_LOOK
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -124,7 +162,7 @@ class Channel:
 
     def finish(self) -> None:
         """The local side has closed for good: when all that it has sent is read and sent on, end the tunnel."""
-        self._linger = 0
+        self._linger = END_AT_EOF
         if self._local_eof:
             self.close("closed by the client")
 
@@ -180,8 +218,9 @@ class Channel:
         if not self.bytes_in:
             _log.debug("%s: first byte after %.0f ms", self._link.target.label, 1000 * self._lived())
         self.bytes_in += total
-        if self._local_eof and not self._closing:
-            self._wait_for_target()
+        self._answered = True
+        if self._local_eof:
+            self._quiet_since = time.monotonic()
         if not self._local_open:
             return
         try:
@@ -233,6 +272,7 @@ class Channel:
 
     def _send(self, data: memoryview) -> None:
         self.bytes_out += len(data)
+        self._answered = False
         # Frame by frame: joined, they would be copied once more, and into memory that is fresh each time.
         for start in range(0, len(data), FRAME):
             self._protocol.send_binary(data[start : start + FRAME])
@@ -245,13 +285,34 @@ class Channel:
         if not self._link_open:
             if not self._to_local:
                 self._close_local()
-        elif not self._linger:
-            self.close("closed by the client")
-        else:
-            self._wait_for_target()
+        elif not self._closing:
+            if self._answered and not self._linger.answered:
+                self._linger = END_AT_EOF
+            self._quiet_since = time.monotonic()
+            self._look_for_client()
 
-    def _wait_for_target(self) -> None:
-        self._set_timer(self._linger, lambda: self.close("closed by the client"))
+    def _look_for_client(self) -> None:
+        """After the local EOF: end the tunnel when the client is gone, or has waited for long enough."""
+        there = self._local.client_there()
+        seconds = self._linger.there if there else self._linger.unknown
+        if self._to_local:  # it is the client who is slow
+            self._quiet_since = time.monotonic()
+        left = self._quiet_since + seconds - time.monotonic()
+        if there is False or not seconds:
+            self.close("closed by the client")
+        elif left > 0:
+            self._set_timer(min(left, self._look_after), self._look_for_client)
+            self._look_after = min(2 * self._look_after, LAST_LOOK)
+        elif there:
+            self._local.reset()
+            self._fail(
+                SilentTargetError(
+                    f"{self._link.target.label} sent nothing for {seconds:g} s after the client's EOF",
+                    hint="--linger SECONDS waits longer for an answer",
+                )
+            )
+        else:
+            self.close(f"the client sent EOF, and {self._link.target.label} nothing for {seconds:g} s")
 
     def _local_gone(self) -> None:
         """The local side is gone for good: nothing can be delivered any more."""

@@ -13,16 +13,12 @@ from typing import Protocol
 from eicctl.errors import EicctlError, LocalError
 from eicctl.model import Traffic
 from eicctl.tunnel.accept import Acceptor
-from eicctl.tunnel.channel import Channel
+from eicctl.tunnel.channel import SOCKETS, Channel, Linger
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
 from eicctl.tunnel.queue import open_link
 from eicctl.tunnel.waiting import WaitingClient
-
-LINGER = 5.0
-"""Seconds for which a silent target is waited for after a client has shut down its writing side. A client that has
-closed altogether looks the same, and its tunnel takes one of the endpoint's 20 connections meanwhile."""
 
 END_TIMEOUT = 0.8
 """Seconds for which the end of the listener waits for its tunnels' closing handshakes."""
@@ -69,7 +65,7 @@ class Listener:
         sockets: Sequence[socket.socket],
         observer: Observer,
         *,
-        linger: float = LINGER,
+        linger: Linger = SOCKETS,
     ) -> None:
         self._dialer = dialer
         self._sockets = list(sockets)
@@ -139,7 +135,8 @@ class Listener:
 
     async def _arrived(self, number: int, client: socket.socket, name: str) -> None:
         """Open a client's tunnel, unless the client leaves before."""
-        waiting = WaitingClient(self._loop, client, self._linger)
+        end = SocketEnd(client)
+        waiting = WaitingClient(self._loop, end, self._linger)
 
         def queued(before: int) -> None:
             waiting.queued = True
@@ -155,24 +152,24 @@ class Listener:
                 link = await dial
             finally:
                 sent = waiting.stop()
-            self._opened(number, client, name, link, sent)
+            self._opened(number, end, name, link, sent)
         except asyncio.CancelledError:
             if dial.done() and not dial.cancelled() and not dial.exception():
                 dial.result().close()  # opened in the moment of the end
-            client.close()
+            end.close()
             if not waiting.gone:
                 raise
             self._observer.left(number, name)
         except EicctlError as error:
-            client.close()
+            end.close()
             self._observer.failed(number, name, error)
         except Exception as error:  # a defect must not leave the client waiting
-            client.close()
+            end.close()
             _log.debug("dial of connection %d failed", number, exc_info=True)
             failure = LocalError(f"unexpected {type(error).__name__} while connecting: {error}")
             self._observer.failed(number, name, failure)
 
-    def _opened(self, number: int, client: socket.socket, name: str, link: Link, sent: bytes) -> None:
+    def _opened(self, number: int, end: SocketEnd, name: str, link: Link, sent: bytes) -> None:
         def ended(ending: Ending) -> None:
             del self._channels[number]
             past = self._carried
@@ -190,6 +187,6 @@ class Listener:
 
         self._idle.clear()
         self._observer.opened(number, name)
-        channel = Channel(self._loop, link, SocketEnd(client), on_end=ended, on_done=done, linger=self._linger)
+        channel = Channel(self._loop, link, end, on_end=ended, on_done=done, linger=self._linger)
         self._channels[number] = self._left[number] = channel
         channel.start(sent)

@@ -95,7 +95,7 @@ def owner_of_peer(client: socket.socket, netlink: socket.socket | None) -> int |
     try:
         theirs, ours = _ends(client)
         found = _ask(netlink, _question(client.family, theirs, ours))
-        if found is None and _ask(netlink, _question(client.family, ours, theirs)):
+        if found is None and _is_loopback(theirs) and _ask(netlink, _question(client.family, ours, theirs)):
             raise LeftError  # it answers about our end, so it would about the other one
     except (OSError, ValueError):
         return None
@@ -106,6 +106,20 @@ def owner_of_peer(client: socket.socket, netlink: socket.socket | None) -> int |
     if not inode:  # the kernel gives root as the owner of what has none
         raise LeftError
     return user
+
+
+def has_owner(client: socket.socket) -> bool | None:
+    """Whether a process still has the other end of a TCP connection open; None where that cannot be known.
+
+    It cannot for a client on another machine, and where there is no sock_diag.
+    """
+    if not (netlink := kernel()):
+        return None
+    with netlink:
+        try:
+            return None if owner_of_peer(client, netlink) is None else True
+        except LeftError:
+            return False
 
 
 def _ends(client: socket.socket) -> tuple[tuple[object, ...], tuple[object, ...]]:
@@ -139,7 +153,7 @@ def refusal(client: socket.socket, netlink: socket.socket | None) -> LocalError 
     reach too, and whoever cannot be told.
     """
     try:
-        if not ipaddress.ip_address(str(client.getsockname()[0]).partition("%")[0]).is_loopback:
+        if not _is_loopback(client.getsockname()):
             return None
     except (OSError, ValueError, IndexError):  # a Unix socket's path has a mode of its own
         return None
@@ -183,7 +197,15 @@ def _question(family: int, theirs: tuple[object, ...], ours: tuple[object, ...])
 
 
 def _packed(address: tuple[object, ...]) -> bytes:
-    return ipaddress.ip_address(str(address[0]).partition("%")[0]).packed.ljust(16, b"\0")
+    return _ip(address).packed.ljust(16, b"\0")
+
+
+def _is_loopback(address: tuple[object, ...]) -> bool:
+    return _ip(address).is_loopback
+
+
+def _ip(address: tuple[object, ...]) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(str(address[0]).partition("%")[0])
 
 
 def _port(address: tuple[object, ...]) -> int:

@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 
-from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, STALL_TIMEOUT, Channel
+from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, PIPES, STALL_TIMEOUT, Channel, Linger
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import DescriptorEnd, LocalEnd, SocketEnd
@@ -19,7 +19,7 @@ from eicctl.tunnel.reactor import SelectorReactor
 class StdioTunnel:
     """Carries bytes between a link and two file descriptors until one side ends."""
 
-    def __init__(self, link: Link, read_fd: int, write_fd: int) -> None:
+    def __init__(self, link: Link, read_fd: int, write_fd: int, linger: Linger = PIPES) -> None:
         self._reactor = SelectorReactor()
         self._ending: Ending | None = None
         self._interrupted = False
@@ -35,7 +35,7 @@ class StdioTunnel:
             local,
             on_end=self._ended,
             on_done=self._reactor.stop,
-            linger=0,
+            linger=linger,
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
 
