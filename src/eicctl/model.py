@@ -67,6 +67,7 @@ class Endpoint:
     dualstack_dns_name: str = ""
     dualstack_fips_dns_name: str = ""
     ip_address_type: str = "ipv4"
+    owner_id: str = ""
     preserve_client_ip: bool = False
     security_group_ids: tuple[str, ...] = ()
     network_interface_ids: tuple[str, ...] = ()
@@ -105,6 +106,7 @@ class Instance:
     image_id: str = ""
     instance_type: str = ""
     key_name: str = ""
+    owner_id: str = ""
     security_group_ids: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 

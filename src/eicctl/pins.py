@@ -9,7 +9,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 """Where the environment names a profile, in botocore's order; the first that is set counts, also if it is empty."""
@@ -50,6 +50,31 @@ def environment_profile(environ: Mapping[str, str] | None = None) -> str:
 def environment_region(environ: Mapping[str, str] | None = None) -> str:
     """Return the region that the environment names, or an empty string."""
     return named_region(None, environ) or ""
+
+
+def command_line(words: Sequence[str], *, profile: str | None = None, region: str | None = None) -> str:
+    """Return a command that does the same in another shell: with the profile and region that are given or in force.
+
+    Args:
+        words: The command, of eicctl or of the AWS CLI, without these two options.
+        profile: The profile that an option names.
+        region: The region that an option names.
+    """
+    import shlex
+
+    pinned = [*words]
+    for option, value in (
+        ("--profile", profile or environment_profile()),
+        ("--region", region or environment_region()),
+    ):
+        pinned += [option, value] if value else []
+    return shlex.join(pinned)
+
+
+def location(region: str, profile: str | None = None) -> str:
+    """Return a region for a message, with the profile where an option or the environment names one."""
+    named = profile or environment_profile()
+    return f"{region} (profile {named})" if named else region
 
 
 def has_keys(environ: Mapping[str, str] | None = None) -> bool:

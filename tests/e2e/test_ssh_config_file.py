@@ -319,7 +319,7 @@ def test_named_hosts_and_printing(at_sshd: Eicctl, sshd_env: Env) -> None:
         (["--install", "--remove"], 2, "exclude each other"),
         (["node-1", "--dry-run"], 2, "goes with --install"),
         (["--remove", "node-1"], 2, "takes no targets"),
-        (["nobody"], 3, "there is no instance nobody"),
+        (["nobody"], 3, 'No instance named "nobody"'),
     ],
 )
 def test_bad_words(at_sshd: Eicctl, words: list[str], code: int, said: str) -> None:

@@ -18,7 +18,7 @@ def terminal(env: Env, *words: str, width: int = 100) -> pexpect.spawn[str]:
 
 def test_without_a_target_one_chooses(env: Env) -> None:
     session = terminal(env, "tunnel", "--remote-port", "22")
-    session.expect(r"1 +app-1 .*2 +web-1 .*3 +win-1 .*Which one")
+    session.expect(r"1 +app-1 .*2 +web-1 .*3 +win-1 .*Select an instance")
     session.sendline("2")
     session.expect(r"checked: web-1 answers \(SSH-2\.0")
     session.expect(r"Listening on 127\.0\.0\.1:\d+ and ")

@@ -179,7 +179,7 @@ CASES = [
     (misspelt_region, "credentials", 3, "there is no region 'us-esat-1'"),
     (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
     (stopped, "target", 5, "is stopped"),
-    (no_endpoint, "endpoint", 3, "there is no endpoint in vpc-"),
+    (no_endpoint, "endpoint", 3, "has no EC2 Instance Connect Endpoint"),
     (failed_endpoint, "endpoint", 5, "There are not enough free addresses in the subnet"),
     (other_ca, "way", 5, "the certificate of localhost:"),
     (no_proxy_there, "way", 5, "proxy 127.0.0.1:9 cannot be used"),

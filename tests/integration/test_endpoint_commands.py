@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +85,20 @@ def test_a_group_of_its_own(eicctl: Eicctl, ec2: Any) -> None:
     assert pairs == {(22, group["GroupId"]), (3389, group["GroupId"])}
 
 
+def test_egress_is_to_the_ranges_that_the_vpc_has(eicctl: Eicctl, ec2: Any) -> None:
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.77.0.0/16")
+    gone = ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.78.0.0/16")["CidrBlockAssociation"]
+    gone6 = ec2.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)["Ipv6CidrBlockAssociation"]
+    ec2.disassociate_vpc_cidr_block(AssociationId=gone["AssociationId"])
+    ec2.disassociate_vpc_cidr_block(AssociationId=gone6["AssociationId"])
+    row = created(eicctl, "--create-security-group")
+    group = ec2.describe_security_groups(GroupIds=row["SecurityGroupIds"])["SecurityGroups"][0]
+    ranges = [[each["CidrIp"] for each in rule["IpRanges"]] for rule in group["IpPermissionsEgress"]]
+    assert ranges == [["10.0.0.0/16", "10.77.0.0/16"]] * 2
+    assert not any(rule["Ipv6Ranges"] for rule in group["IpPermissionsEgress"])
+
+
 def test_what_was_made_is_taken_back(eicctl: Eicctl, ec2: Any) -> None:
     before = {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]}
     done = eicctl("create-endpoint", "--create-security-group", "--allow-to", "sg-00000000")
@@ -149,10 +164,53 @@ def test_all_regions(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
     assert [row["Region"] for row in json.loads(done.out)] == ["us-east-1"]
 
 
-def test_an_unknown_endpoint(eicctl: Eicctl) -> None:
-    assert eicctl("show-endpoint", "eice-0123456789abcdef0").code == 3
-    assert eicctl("show-endpoint", "eice-nonsense").code == 3
-    assert eicctl("show-endpoint", "no-such-name").code == 3
+UNKNOWN = "0123456789abcdef0"
+NOT_THERE = [
+    ("show-endpoint", f"eice-{UNKNOWN}", "No EC2 Instance Connect Endpoint with ID", "eicctl list-endpoints"),
+    ("show-endpoint", "eice-nonsense", '"eice-nonsense" is not a valid EC2 Instance', "eicctl list-endpoints"),
+    ("show-endpoint", "office", 'No endpoint named "office" in', "eicctl list-endpoints --all-regions"),
+    ("delete-endpoint --yes", f"eice-{UNKNOWN}", "No EC2 Instance Connect Endpoint with ID", "eicctl list-endpoints"),
+    ("modify-endpoint --preserve-client-ip", "office", 'No endpoint named "office"', "eicctl list-endpoints"),
+    ("create-endpoint --subnet-id", f"subnet-{UNKNOWN}", "No subnet with ID", "aws ec2 describe-subnets"),
+    ("create-endpoint --vpc-id", f"vpc-{UNKNOWN}", "No VPC with ID", "aws ec2 describe-vpcs"),
+    ("create-endpoint --security-group-id", f"sg-{UNKNOWN}", "No security group", "aws ec2 describe-security-groups"),
+    ("create-endpoint --create-security-group --allow-to", f"sg-{UNKNOWN}", "No security group", "aws ec2 describe-"),
+    ("ssh", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
+    ("ssh --instance-id", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
+    ("ssh", "web-9", 'No instance named "web-9" in', "eicctl instances"),
+    ("ssh", "i-am-web", 'No instance named "i-am-web" in', "eicctl instances"),
+    ("ssh-config", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
+    ("ssh-config", "i-am-web", 'No instance named "i-am-web" in', "eicctl instances"),
+    ("tunnel --remote-port 22", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
+    (
+        "tunnel web-1 --remote-port 22 --instance-connect-endpoint-id",
+        f"eice-{UNKNOWN}",
+        "No EC2 Instance",
+        "eicctl list",
+    ),
+    ("rdp", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
+    ("db", "orders", 'No database named "orders" in', "aws rds describe-db-instances"),
+    ("db", "Orders_*", 'No database named "Orders_*" in', "aws rds describe-db-instances"),
+]
+
+
+@pytest.mark.parametrize("profile", ["", "dev"])
+@pytest.mark.parametrize(("words", "name", "message", "hint"), NOT_THERE)
+def test_what_is_not_there(
+    eicctl: Eicctl, emulator: Emulator, home: Path, profile: str, words: str, name: str, message: str, hint: str
+) -> None:
+    """A message says what and where, a hint lists what there is, and works in another shell; the exit code is 3."""
+    key, secret = emulator.env["AWS_ACCESS_KEY_ID"], emulator.env["AWS_SECRET_ACCESS_KEY"]
+    (home / "credentials").write_text(f"[dev]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+    options = ["--profile", profile] if profile else []
+    done = eicctl(*words.split(), name, *options)
+    assert done.code == 3, done.err
+    error, told = [line for line in done.err.splitlines() if line.startswith(("error:", "hint:"))]
+    assert message in error
+    assert name in error
+    assert "not a valid" in error or f"us-east-1{' (profile dev)' if profile else ''}" in error
+    assert told.startswith(f"hint: {hint}")
+    assert told.endswith(f"{' --profile dev' if profile else ''} --region us-east-1")
 
 
 def test_by_name(eicctl: Eicctl) -> None:

@@ -168,7 +168,7 @@ def test_an_endpoint_that_is_deleted_under_a_listener(ec2: Any, endpoint: dict[s
         assert greeting(port) == b""
         wait_for(lambda: told.failures)
         assert isinstance(told.failures[0], errors.NotFoundError)
-        assert "there is no endpoint in vpc-" in told.failures[0].message
+        assert "has no EC2 Instance Connect Endpoint" in told.failures[0].message
         assert told.failures[0].hint
         assert "eicctl create-endpoint" in told.failures[0].hint
         made = ec2.create_instance_connect_endpoint(SubnetId=subnet_id)["InstanceConnectEndpoint"]

@@ -41,6 +41,17 @@ def test_an_address_without_an_instance(endpoint: dict[str, Any]) -> None:
     assert (found("10.0.2.50").address, found("10.0.2.50").instance_id) == ("10.0.2.50", "")
 
 
+def test_a_range_that_another_vpc_no_longer_has(ec2: Any, endpoint: dict[str, Any]) -> None:
+    other = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    made = ec2.associate_vpc_cidr_block(VpcId=other, CidrBlock="10.0.0.0/16")["CidrBlockAssociation"]
+    with pytest.raises(errors.AmbiguousError):
+        found("10.0.2.50")
+    ec2.disassociate_vpc_cidr_block(AssociationId=made["AssociationId"])
+    listed = ec2.describe_vpcs(VpcIds=[other])["Vpcs"][0]["CidrBlockAssociationSet"]
+    assert [row["CidrBlockState"]["State"] for row in listed] == ["associated", "disassociated"]
+    assert found("10.0.2.50").endpoint_id == endpoint["InstanceConnectEndpointId"]
+
+
 def test_a_dns_name_that_leads_into_the_vpc(endpoint: dict[str, Any]) -> None:
     assert found("db.example.com", remote_port=3389).address == "10.0.2.50"
 
@@ -100,13 +111,62 @@ def test_an_instance_that_does_not_run(
 def test_no_endpoint_says_how_to_make_one(emulator: Emulator, subnet_id: str) -> None:
     with pytest.raises(errors.NotFoundError) as told:
         found("web-1")
-    assert told.value.hint == f"make one: eicctl create-endpoint --subnet-id {subnet_id}"
+    assert "(target web-1) has no EC2 Instance Connect Endpoint" in told.value.message
+    assert told.value.hint == f"eicctl create-endpoint --subnet-id {subnet_id} --wait --region us-east-1"
+
+
+def peered(ec2: Any, *, preserving: bool = False) -> str:
+    """An endpoint in another VPC, which has a peering connection to the one of web-1; returns its ID."""
+    own = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    other = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=other, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
+    made = ec2.create_instance_connect_endpoint(SubnetId=subnet, PreserveClientIp=preserving)
+    peering = ec2.create_vpc_peering_connection(VpcId=other, PeerVpcId=own)["VpcPeeringConnection"]
+    with pytest.raises(errors.NotFoundError) as told:  # not accepted yet
+        found("web-1")
+    assert "create-endpoint" in str(told.value.hint)
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=peering["VpcPeeringConnectionId"])
+    return str(made["InstanceConnectEndpoint"]["InstanceConnectEndpointId"])
+
+
+@pytest.mark.parametrize(
+    ("port", "again"), [(22, "eicctl ssh web-1"), (3389, "eicctl tunnel web-1 --remote-port 3389")]
+)
+def test_an_endpoint_of_a_peered_vpc_is_named(emulator: Emulator, ec2: Any, port: int, again: str) -> None:
+    endpoint_id = peered(ec2)
+    with pytest.raises(errors.NotFoundError, match=f"{endpoint_id} of the peered VPC vpc-.* may reach it") as told:
+        found("web-1", remote_port=port)
+    assert told.value.hint == f"{again} --instance-connect-endpoint-id {endpoint_id} --region us-east-1"
+    assert found("web-1", remote_port=port, endpoint_id=endpoint_id).endpoint_id == endpoint_id
+
+
+def test_one_that_preserves_client_ips_leads_to_no_other_vpc(emulator: Emulator, ec2: Any) -> None:
+    peered(ec2, preserving=True)
+    with pytest.raises(errors.NotFoundError) as told:
+        found("web-1")
+    assert "create-endpoint" in str(told.value.hint)
+
+
+def test_a_vpc_that_another_account_shares(emulator: Emulator, subnet_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moto.ec2.models.vpcs.VPC.owner_id", "111122223333")
+    with pytest.raises(errors.NotFoundError) as told:
+        found("web-1")
+    assert "account 111122223333 shares the VPC" in told.value.message
+    assert "other accounts cannot use its endpoints" in told.value.message
+    assert told.value.hint == f"eicctl create-endpoint --subnet-id {subnet_id} --wait --region us-east-1"
+
+
+def test_what_ec2_does_not_tell_is_left_out(emulator: Emulator, subnet_id: str) -> None:
+    emulator.state.behave(denied="DescribeVpcPeeringConnections DescribeVpcs")
+    with pytest.raises(errors.NotFoundError) as told:
+        found("web-1")
+    assert f"--subnet-id {subnet_id}" in str(told.value.hint)
 
 
 def test_an_endpoint_in_the_making(emulator: Emulator, ec2: Any, subnet_id: str) -> None:
     emulator.state.behave(transition=3600.0)
     ec2.create_instance_connect_endpoint(SubnetId=subnet_id)
-    with pytest.raises(errors.UnavailableError, match="create-in-progress"):
+    with pytest.raises(errors.UnavailableError, match="is still being created"):
         found("web-1")
 
 

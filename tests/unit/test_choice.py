@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.aws.choice import Place, choose_endpoint, usable_name
+from eicctl.aws.choice import NoEndpointError, Place, choose_endpoint, usable_name
 from eicctl.errors import NotFoundError, UnavailableError
 from eicctl.model import Endpoint
+from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hints name what the environment says."""
+    for name in (*PROFILE_VARIABLES, *REGION_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+
 
 PLACE = Place("web-1", "vpc-1", "subnet-1", "az-1")
 
@@ -58,17 +67,42 @@ def test_address_families(kind: str, address: str, serves: bool) -> None:
             choose_endpoint(only, PLACE, address)
 
 
-@pytest.mark.parametrize("state", ["create-in-progress", "create-failed", "delete-in-progress", "delete-failed"])
-def test_states_that_serve_nobody(state: str) -> None:
-    with pytest.raises(UnavailableError, match=state):
+@pytest.mark.parametrize(
+    ("state", "message", "hint"),
+    [
+        ("create-in-progress", "Endpoint e is still being created", "eicctl ssh web-1 --wait"),
+        ("create-failed", "Endpoint e is in state create-failed (why)", "eicctl show-endpoint e"),
+        ("delete-in-progress", "Endpoint e is being deleted", "eicctl show-endpoint e"),
+        ("delete-failed", "Endpoint e is in state delete-failed (why)", "eicctl show-endpoint e"),
+    ],
+)
+def test_states_that_serve_nobody(state: str, message: str, hint: str) -> None:
+    with pytest.raises(UnavailableError) as told:
         choose_endpoint([endpoint("e", state=state, state_message="why")], PLACE, "10.0.0.1")
+    assert (told.value.message, told.value.hint) == (message, hint)
+
+
+def test_endpoints_of_a_vpcs_owner() -> None:
+    """A participant of a shared VPC cannot use them (eice-facts.md, Shared VPCs)."""
+    place = Place("web-1", "vpc-1", "subnet-1", account="111122223333")
+    theirs, ours = endpoint("theirs", owner_id="999988887777"), endpoint("ours", owner_id="111122223333")
+    assert choose_endpoint([theirs, ours], place, "10.0.0.1").id == "ours"
+    with pytest.raises(NoEndpointError):
+        choose_endpoint([theirs], place, "10.0.0.1")
+
+
+@pytest.mark.parametrize(("preserving", "also"), [(False, ""), (True, "--no-preserve-client-ip ")])
+def test_another_family_is_offered_as_ec2_takes_it(preserving: bool, also: str) -> None:
+    """Only ipv4 endpoints preserve client IPs (eice-facts.md), so both have to change."""
+    with pytest.raises(UnavailableError) as told:
+        choose_endpoint([endpoint("e", preserve_client_ip=preserving)], PLACE, "fd00::1")
+    assert told.value.hint == f"eicctl modify-endpoint e --ip-address-type dualstack {also}--wait"
 
 
 def test_none_at_all() -> None:
     with pytest.raises(NotFoundError) as told:
         choose_endpoint([endpoint("e", vpc_id="vpc-2")], PLACE, "10.0.0.1")
-    assert told.value.hint
-    assert "create-endpoint --subnet-id subnet-1" in told.value.hint
+    assert told.value.hint == "eicctl create-endpoint --subnet-id subnet-1 --wait"
 
 
 def test_names() -> None:

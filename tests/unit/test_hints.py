@@ -77,6 +77,12 @@ def text_of(node: ast.AST) -> str:
     return ""
 
 
+def words_of(node: ast.Call | ast.Tuple) -> str:
+    """The command line that is given word by word, as to `Session.command`; an empty text for anything else."""
+    words = [text_of(word) for word in (node.args if isinstance(node, ast.Call) else node.elts)]
+    return " ".join(word or "X" for word in words) if words[:1] == ["eicctl"] else ""
+
+
 def hints() -> Iterator[tuple[str, str]]:
     """Every string of the source that may be a hint, with its module: all but docstrings."""
     for path in sorted(SOURCES.rglob("*.py")):
@@ -93,6 +99,8 @@ def hints() -> Iterator[tuple[str, str]]:
             if part is not node
         }
         for node in ast.walk(tree):
+            if isinstance(node, ast.Call | ast.Tuple) and (words := words_of(node)):
+                yield module, words
             if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in docs | parts:
                 yield module, text_of(node)
 

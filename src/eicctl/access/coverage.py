@@ -127,7 +127,7 @@ def summary(reaches: Sequence[Reach]) -> str:
 
 def _own(instance: Instance, endpoints: Sequence[Endpoint]) -> Endpoint | None:
     """The endpoint that eicctl takes for an instance; where none is usable, the one that is there."""
-    place = Place(instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone)
+    place = Place(instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone, instance.owner_id)
     usable = [e for e in endpoints if e.vpc_id == instance.vpc_id and e.usable]
     try:
         return choose_endpoint(endpoints, place, _address(instance, usable))
@@ -153,7 +153,7 @@ def _through(
 
 
 def _without(instance: Instance, port: int) -> Reach:
-    reason = f"there is no endpoint in {instance.vpc_id}"
+    reason = f"VPC {instance.vpc_id} has no EC2 Instance Connect Endpoint"
     change = NewEndpoint(instance.vpc_id, instance.subnet_id)
     return Reach(instance, port, "failed", None, NO_ENDPOINT, reason, change)
 
@@ -177,5 +177,5 @@ def _from_afar(reach: Reach) -> Reach:
             f"--instance-connect-endpoint-id {reach.endpoint.id}"
         )
     else:
-        reason = f"there is no endpoint in {reach.instance.vpc_id} that reaches it; {where} may: {reach.reason}"
+        reason = f"no endpoint in {reach.instance.vpc_id} reaches it; {where} may: {reach.reason}"
     return Reach(reach.instance, reach.port, reach.verdict, reach.endpoint, reach.check, reason, reach.change)

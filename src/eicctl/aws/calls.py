@@ -1,4 +1,6 @@
-"""A line of the log for each request to AWS: which one, how it was answered, how long it took, its ID.
+"""What is noted of each request to AWS: a line of the log, and in an error's answer where it was asked.
+
+The line says which request it was, how it was answered, how long it took, and its ID.
 
 botocore's own log has this too, with signatures, session tokens and whole answers between (`logs/start.py`).
 """
@@ -14,12 +16,26 @@ _log = logging.getLogger(__name__)
 
 _STARTED = "eicctl_started"
 
+ASKED = "EicctlAsked"
+"""The key of an answer's `ResponseMetadata` that has the region and the profile of `watch`."""
 
-def watch(client: Any) -> None:
-    """Log the requests of a boto3 client."""
+
+def watch(client: Any, region: str, profile: str | None) -> None:
+    """Log the requests of a boto3 client, and note in their answers where they were asked.
+
+    Args:
+        client: The client.
+        region: Its region.
+        profile: The profile that an option names, or None.
+    """
+
+    def locate(parsed: Any, **_rest: Any) -> None:
+        parsed.setdefault("ResponseMetadata", {})[ASKED] = (region, profile)
+
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register_first(f"request-created.{service}", _created)
     client.meta.events.register_last(f"response-received.{service}", _answered)
+    client.meta.events.register_first(f"after-call.{service}", locate)
 
 
 def _created(request: Any, **_rest: Any) -> None:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from eicctl import pins
 from eicctl.errors import NotFoundError, UnavailableError
 from eicctl.model import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a target is. `subnet_id` and `availability_zone` are empty where they are not known."""
+    """Where a target is. What is not known is empty. `account` is the caller's."""
 
     label: str
     vpc_id: str
     subnet_id: str = ""
     availability_zone: str = ""
+    account: str = ""
+
+
+class NoEndpointError(NotFoundError):
+    """The VPC of a target has no endpoint that the caller may use."""
+
+
+Command = Callable[..., str]
+"""Makes a command line for a hint of its words, as `Session.command` does."""
+
+
+def _command(*words: str) -> str:
+    return pins.command_line(words)
 
 
 def serves(endpoint: Endpoint, address: str) -> bool:
@@ -26,37 +40,72 @@ def serves(endpoint: Endpoint, address: str) -> bool:
     return endpoint.ip_address_type in ("dualstack", f"ipv{version}")
 
 
-def choose_endpoint(endpoints: Sequence[Endpoint], place: Place, address: str) -> Endpoint:
+def choose_endpoint(
+    endpoints: Sequence[Endpoint],
+    place: Place,
+    address: str,
+    *,
+    command: Command = _command,
+    again: Sequence[str] = (),
+) -> Endpoint:
     """Return the endpoint for a target: one in its subnet, else in its Availability Zone, else in its VPC.
 
+    Args:
+        endpoints: Endpoints of the region.
+        place: Where the target is.
+        address: Its address.
+        command: Makes the command lines of hints.
+        again: The command with which the user would try again; `eicctl ssh` where it is empty.
+
     Raises:
-        NotFoundError: The VPC has none.
+        NoEndpointError: The VPC has none.
         UnavailableError: It has some, but none is usable, or none is for the address's family.
     """
-    in_vpc = [endpoint for endpoint in endpoints if endpoint.vpc_id == place.vpc_id]
-    alive = [endpoint for endpoint in in_vpc if not endpoint.state.startswith("delete-complete")]
+    in_vpc = [endpoint for endpoint in endpoints if endpoint.vpc_id == place.vpc_id and _own(endpoint, place)]
+    alive = [endpoint for endpoint in in_vpc if endpoint.state != "delete-complete"]
     if not alive:
-        raise NotFoundError(
-            f"there is no endpoint in {place.vpc_id}, where {place.label} is",
-            hint="make one: eicctl create-endpoint "
-            + (f"--subnet-id {place.subnet_id}" if place.subnet_id else f"--vpc-id {place.vpc_id}"),
+        where = ("--subnet-id", place.subnet_id) if place.subnet_id else ("--vpc-id", place.vpc_id)
+        raise NoEndpointError(
+            f"VPC {place.vpc_id} (target {place.label}) has no EC2 Instance Connect Endpoint",
+            hint=command("eicctl", "create-endpoint", *where, "--wait"),
         )
-    usable = [endpoint for endpoint in alive if endpoint.usable]
-    if not usable:
-        states = ", ".join(f"{endpoint.id} is {_told(endpoint)}" for endpoint in alive)
-        raise UnavailableError(
-            f"no endpoint in {place.vpc_id} serves connections now: {states}",
-            hint=_wait_hint(alive),
-            transient=any(endpoint.state == "create-in-progress" for endpoint in alive),
-        )
+    if not (usable := [endpoint for endpoint in alive if endpoint.usable]):
+        raise not_usable(alive, again or ("eicctl", "ssh", place.label), command)
     fitting = [endpoint for endpoint in usable if serves(endpoint, address)]
     if not fitting:
-        kinds = ", ".join(f"{endpoint.id} is {endpoint.ip_address_type}" for endpoint in usable)
+        kinds = ", ".join(f"{endpoint.id} ({endpoint.ip_address_type})" for endpoint in usable)
         raise UnavailableError(
-            f"no endpoint in {place.vpc_id} serves the address {address}: {kinds}",
-            hint=f"eicctl modify-endpoint {usable[0].id} --ip-address-type dualstack",
+            f"No endpoint in VPC {place.vpc_id} serves the address {address}: {kinds}",
+            hint=command(*dual_stack(usable[0])),
         )
     return min(fitting, key=lambda endpoint: (_distance(endpoint, place), endpoint.id))
+
+
+def dual_stack(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the command with which an endpoint serves both address families."""
+    keep = ("--no-preserve-client-ip",) if endpoint.preserve_client_ip else ()  # only ipv4 endpoints have it
+    return ("eicctl", "modify-endpoint", endpoint.id, "--ip-address-type", "dualstack", *keep, "--wait")
+
+
+def not_usable(endpoints: Sequence[Endpoint], again: Sequence[str], command: Command = _command) -> UnavailableError:
+    """Return the error for endpoints all of which are in a state that serves no connections.
+
+    Args:
+        endpoints: They.
+        again: The command with which the user would try again.
+        command: Makes the command lines of hints.
+    """
+    passing = any(endpoint.state == "create-in-progress" for endpoint in endpoints)
+    return UnavailableError(
+        "; ".join(map(_state, endpoints)),
+        hint=command(*again, "--wait") if passing else command("eicctl", "show-endpoint", endpoints[0].id),
+        transient=passing,
+    )
+
+
+def _own(endpoint: Endpoint, place: Place) -> bool:
+    """Whether the caller may use an endpoint: not one of the owner of a VPC that is shared (eice-facts.md)."""
+    return not place.account or not endpoint.owner_id or endpoint.owner_id == place.account
 
 
 def _distance(endpoint: Endpoint, place: Place) -> int:
@@ -65,14 +114,13 @@ def _distance(endpoint: Endpoint, place: Place) -> int:
     return 1 if endpoint.availability_zone == place.availability_zone else 2
 
 
-def _told(endpoint: Endpoint) -> str:
-    return f"{endpoint.state} ({endpoint.state_message})" if endpoint.state_message else endpoint.state
-
-
-def _wait_hint(endpoints: Sequence[Endpoint]) -> str:
-    if any(endpoint.state == "create-in-progress" for endpoint in endpoints):
-        return "it is being made, which takes minutes: eicctl show-endpoint tells when it is ready"
-    return "eicctl list-endpoints shows all; a failed one can be deleted and made again"
+def _state(endpoint: Endpoint) -> str:
+    if endpoint.state == "create-in-progress":
+        return f"Endpoint {endpoint.id} is still being created"
+    if endpoint.state == "delete-in-progress":
+        return f"Endpoint {endpoint.id} is being deleted"
+    reason = f" ({endpoint.state_message})" if endpoint.state_message else ""
+    return f"Endpoint {endpoint.id} is in state {endpoint.state}{reason}"
 
 
 def usable_name(endpoint: Endpoint, *, fips: bool, dualstack: bool = False) -> str:

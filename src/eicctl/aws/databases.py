@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,10 @@ from eicctl.model import Target
 
 _DOWN = frozenset({"stopped", "stopping", "starting", "creating", "deleting", "failed", "restore-error"})
 """States in which a database takes no connections. In all others (`backing-up`, `modifying`, …) it may."""
+
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+"""What RDS takes for an identifier; anything else it refuses as a bad request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,17 @@ def find_database(session: Session, words: str) -> Database | None:
         words = words.rpartition(":")[2]
     if "." in words:
         return _by_host(session, words.rstrip(".").lower())
-    instances, clusters = both(lambda: _instances(session, words.lower()), lambda: _clusters(session, words.lower()))
-    found = instances + clusters
+    found: list[Database] = []
+    if _IDENTIFIER.fullmatch(words):
+        instances, clusters = both(
+            lambda: _instances(session, words.lower()), lambda: _clusters(session, words.lower())
+        )
+        found = instances + clusters
     if not found:
-        raise NotFoundError(f"there is no database {words!r} in {session.region}", hint=_known(session))
+        raise NotFoundError(
+            f'No database named "{words}" in {session.location}{_others(session)}',
+            hint=session.command("aws", "rds", "describe-db-instances"),
+        )
     if len(found) > 1:
         raise AmbiguousError(
             f"an instance and a cluster are called {words!r}",
@@ -116,13 +128,11 @@ def _by_host(session: Session, host: str) -> Database | None:
     return next((database for database in instances if database.host.lower() == host), None)
 
 
-def _known(session: Session) -> str:
+def _others(session: Session) -> str:
+    """What databases there are, for the error about one that there is not."""
     instances, clusters = both(lambda: _instances(session), lambda: _clusters(session))
     names = sorted({database.id for database in instances + clusters})
-    if not names:
-        return "there is none at all; is the region right?"
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    return f"known here: {shown}; is the region right?"
+    return f" (known: {', '.join(names[:10])}{', …' if len(names) > 10 else ''})" if names else ""
 
 
 def _instances(session: Session, identifier: str = "") -> list[Database]:
@@ -223,7 +233,11 @@ def direct_target(
         note(f"{host} does not resolve from here; {address} is the only address of RDS with the database's groups")
     endpoints = [get_endpoint(session, endpoint_id)] if endpoint_id else list_endpoints(session)
     place = Place(database.id, vpc_id, availability_zone=database.availability_zone)
-    endpoint = endpoints[0] if endpoint_id else choose_endpoint(endpoints, place, address)
+    endpoint = (
+        endpoints[0]
+        if endpoint_id
+        else choose_endpoint(endpoints, place, address, command=session.command, again=("eicctl", "db", database.id))
+    )
     return Target(
         address=address,
         remote_port=database.port,

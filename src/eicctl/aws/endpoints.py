@@ -84,18 +84,24 @@ def get_endpoint(session: Session, name: str) -> Endpoint:
     """
     if not name.startswith("eice-"):
         named = list_endpoints(session, filters={"tag:Name": [name]})
-        if len(named) > 1:
-            raise AmbiguousError(f"several endpoints are named {name!r}: " + ", ".join(e.id for e in named))
-        if not named:
-            raise NotFoundError(
-                f"there is no endpoint named {name!r} in {session.region}", hint="eicctl list-endpoints"
+        alive = [endpoint for endpoint in named if not endpoint.state.startswith("delete-")] or named
+        if len(alive) > 1:
+            raise AmbiguousError(
+                f'Multiple endpoints match "{name}": ' + ", ".join(f"{each.id} ({each.state})" for each in alive),
+                hint=session.command("eicctl", "show-endpoint", alive[0].id),
             )
-        return named[0]
+        if not alive:
+            raise NotFoundError(f'No endpoint named "{name}" in {session.location}', hint=_all_regions(session))
+        return alive[0]
     with translated(f"look up {name}"):
         rows = session.client("ec2").describe_instance_connect_endpoints(InstanceConnectEndpointIds=[name])
     for row in rows["InstanceConnectEndpoints"]:
         return endpoint_of(row, session.region)
-    raise NotFoundError(f"there is no endpoint {name} in {session.region}", hint="eicctl list-endpoints --all-regions")
+    raise NotFoundError(f"No endpoint with ID {name} in {session.location}", hint=_all_regions(session))
+
+
+def _all_regions(session: Session) -> str:
+    return session.command("eicctl", "list-endpoints", "--all-regions")
 
 
 def create_endpoint(session: Session, new: NewEndpoint) -> Endpoint:
@@ -277,6 +283,7 @@ def endpoint_of(row: Mapping[str, Any], region: str) -> Endpoint:
         dualstack_dns_name=dualstack.get("DnsName", ""),
         dualstack_fips_dns_name=dualstack.get("FipsDnsName", ""),
         ip_address_type=row.get("IpAddressType", "ipv4") or "ipv4",
+        owner_id=row.get("OwnerId", ""),
         preserve_client_ip=bool(row.get("PreserveClientIp", False)),
         security_group_ids=tuple(row.get("SecurityGroupIds", [])),
         network_interface_ids=tuple(row.get("NetworkInterfaceIds", [])),

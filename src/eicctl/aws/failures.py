@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from eicctl import clock
+from eicctl import clock, pins
+from eicctl.aws.calls import ASKED
 from eicctl.errors import (
     ConflictError,
     CredentialsError,
@@ -100,10 +101,9 @@ def code_of(error: BaseException | None) -> str:
 def _from_service(error: Any, action: str) -> EicctlError:
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), str(details.get("Message", ""))
-    request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
     said = f"cannot {action}: {message or code}"
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    metadata = error.response.get("ResponseMetadata", {})
+    status, date = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {}).get("date", "")
     result: EicctlError
     if code in _OTHER_TIME or (code in _EXPIRED | _UNKNOWN and clock.complaint(date)):
         # With a wrong clock services call the credentials expired or wrong, and good ones look bad.
@@ -128,15 +128,49 @@ def _from_service(error: Any, action: str) -> EicctlError:
     elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
         result = ThrottledError(f"{said} ({code})", hint="try again in a moment", transient=True)
     elif "NotFound" in code or ".Malformed" in code:
-        result = NotFoundError(said)
+        result = _not_found(code, message, metadata.get(ASKED)) or NotFoundError(said)
     elif code in _CONFLICT or code.endswith("LimitExceeded") or code.endswith("AlreadyExists"):
         result = ConflictError(f"{said} ({code})")
     elif code.startswith(("InvalidParameter", "Missing", "Validation", "InvalidArgs")):
         result = UsageError(f"{said} ({code})")
     else:
         result = RefusedError(f"{said} ({code})", transient=status >= 500)
-    result.request_id = request_id
+    result.request_id = metadata.get("RequestId")
     return result
+
+
+_KINDS = {
+    "instance": ("instance", ("eicctl", "instances")),
+    "instanceconnectendpoint": ("EC2 Instance Connect Endpoint", ("eicctl", "list-endpoints")),
+    "subnet": ("subnet", ("aws", "ec2", "describe-subnets")),
+    "vpc": ("VPC", ("aws", "ec2", "describe-vpcs")),
+    "group": ("security group", ("aws", "ec2", "describe-security-groups")),
+    "securitygroup": ("security group", ("aws", "ec2", "describe-security-groups")),
+    "networkinterface": ("network interface", ("aws", "ec2", "describe-network-interfaces")),
+    "ami": ("image", ("aws", "ec2", "describe-images", "--owners", "self", "amazon")),
+}
+"""What EC2's error codes are about (`InvalidSubnetID.NotFound`, `InvalidGroupId.Malformed`), and what lists it."""
+
+_ID = re.compile(r"\b[a-z]+-[0-9A-Za-z-]+")
+_QUOTED = re.compile(r"""["']([^"']*)["']""")
+
+
+def _not_found(code: str, message: str, asked: tuple[str, str | None] | None) -> NotFoundError | None:
+    """Return the error about IDs that do not exist or are malformed; None where EC2's answer names none."""
+    subject, _, problem = code.lower().partition(".")
+    kind = _KINDS.get(subject.removeprefix("invalid").removesuffix("id"))
+    ids = (_ID if problem == "notfound" else _QUOTED).findall(message)
+    if not kind or not ids or not asked:
+        return None
+    noun, listing = kind
+    region, profile = asked
+    if problem == "malformed":
+        text = f'"{ids[0]}" is not a valid {noun} ID'
+    elif len(ids) > 1:
+        text = f"No {noun}s with IDs {', '.join(ids)} in {pins.location(region, profile)}"
+    else:
+        text = f"No {noun} with ID {ids[0]} in {pins.location(region, profile)}"
+    return NotFoundError(text, hint=pins.command_line(listing, profile=profile, region=region))
 
 
 def _mfa(message: str) -> EicctlError:

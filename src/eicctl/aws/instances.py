@@ -9,6 +9,8 @@ from eicctl.aws import filters as ec2_filters
 from eicctl.aws import known
 from eicctl.aws.failures import translated
 from eicctl.aws.session import Session
+from eicctl.aws.told import INSTANCE_ID
+from eicctl.errors import NotFoundError
 from eicctl.model import Instance
 
 STATE_ORDER = ("running", "pending", "stopping", "stopped", "shutting-down", "terminated")
@@ -44,7 +46,10 @@ def list_instances(
     with translated("look up instances"):
         pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)
         found = [
-            _instance(row, where) for page in pages for group in page["Reservations"] for row in group["Instances"]
+            _instance(row, where, group.get("OwnerId", ""))
+            for page in pages
+            for group in page["Reservations"]
+            for row in group["Instances"]
         ]
     known.note(
         session,
@@ -61,7 +66,37 @@ def _order(instance: Instance) -> tuple[int, str, str]:
     return (STATE_ORDER.index(instance.state) if known else len(STATE_ORDER), instance.name, instance.id)
 
 
-def _instance(row: Mapping[str, Any], region: str) -> Instance:
+def instances_named(session: Session, words: Sequence[str], *, states: Sequence[str]) -> list[Instance]:
+    """Return the instances that IDs or Name tags mean, each once.
+
+    Args:
+        session: Access to AWS.
+        words: IDs and names.
+        states: The states in which an instance is found by its name.
+
+    Raises:
+        NotFoundError: One of them means none.
+    """
+    ids = [word for word in words if INSTANCE_ID.fullmatch(word)]
+    names = [word for word in words if word not in ids]
+    found = list_instances(session, ids=ids) if ids else []
+    if names:
+        found += list_instances(session, filters={"tag:Name": names, "instance-state-name": states})
+    for word in words:
+        if not any(word in (instance.id, instance.name) for instance in found):
+            raise no_instance(session, word, "instance" if "stopped" in states else "running instance")
+    return list({instance.id: instance for instance in found}.values())
+
+
+def no_instance(session: Session, word: str, kind: str = "instance") -> NotFoundError:
+    """Return the error for an ID or a name that no instance has. `kind` is what was looked for."""
+    hint = session.command("eicctl", "instances")
+    if INSTANCE_ID.fullmatch(word):
+        return NotFoundError(f"No {kind} with ID {word} in {session.location}", hint=hint)
+    return NotFoundError(f'No {kind} named "{word}" in {session.location}', hint=hint)
+
+
+def _instance(row: Mapping[str, Any], region: str, owner_id: str) -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", [])}
     addresses = [
         address["Ipv6Address"]
@@ -83,6 +118,7 @@ def _instance(row: Mapping[str, Any], region: str) -> Instance:
         image_id=row.get("ImageId", ""),
         instance_type=row.get("InstanceType", ""),
         key_name=row.get("KeyName", ""),
+        owner_id=owner_id,
         security_group_ids=tuple(group["GroupId"] for group in row.get("SecurityGroups", [])),
         tags=tags,
     )

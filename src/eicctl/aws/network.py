@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eicctl.aws.choice import NoEndpointError, Place, serves
 from eicctl.aws.endpoints import check_dry_run
 from eicctl.aws.failures import translated
 from eicctl.aws.filters import exact
+from eicctl.aws.identity import who_am_i
+from eicctl.aws.network_facts import cidrs_of
+from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, EicctlError, NotFoundError
-from eicctl.model import DIRECT_PORTS
+from eicctl.model import DIRECT_PORTS, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +60,81 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
         running = Counter(
             row["SubnetId"] for page in pages for group in page["Reservations"] for row in group["Instances"]
         )
+        if not subnets:
+            client.describe_vpcs(VpcIds=[vpc])
     if not subnets:
-        raise NotFoundError(f"{vpc} has no subnet", hint="give --subnet-id, or another --vpc-id")
+        raise NotFoundError(f"VPC {vpc} has no subnet", hint=session.command("aws", "ec2", "describe-subnets"))
     best = max(subnets, key=lambda row: (running[row["SubnetId"]], row["AvailableIpAddressCount"], row["SubnetId"]))
     count = running[best["SubnetId"]]
     why = f"{count} running instances, most in {vpc}" if count else f"most free addresses in {vpc}"
     return ChosenSubnet(best["SubnetId"], vpc, f"{best['AvailabilityZone']}, {why}")
 
 
+def why_no_endpoint(
+    session: Session,
+    place: Place,
+    endpoints: Sequence[Endpoint],
+    address: str,
+    *,
+    error: NoEndpointError,
+    again: Sequence[str],
+) -> NoEndpointError:
+    """Return the error with what else may lead to a target whose VPC has no endpoint, as far as EC2 tells.
+
+    Args:
+        session: Access to AWS.
+        place: Where the target is.
+        endpoints: The endpoints of the region.
+        address: The target's address.
+        error: The error so far.
+        again: The command with which the user would connect.
+    """
+    try:
+        owner, peers = both(lambda: _other_owner(session, place.vpc_id), lambda: _peers(session, place.vpc_id))
+    except EicctlError:
+        return error
+    text, hint = error.message, error.hint
+    if owner:
+        text += f" of this account; account {owner} shares the VPC, but other accounts cannot use its endpoints"
+    fitting = (each for each in endpoints if each.vpc_id in peers and each.usable and not each.preserve_client_ip)
+    if peer := next((each for each in fitting if serves(each, address)), None):
+        text += f"; endpoint {peer.id} of the peered VPC {peer.vpc_id} may reach it"
+        hint = session.command(*again, "--instance-connect-endpoint-id", peer.id)
+    return NoEndpointError(text, hint=hint)
+
+
+def _other_owner(session: Session, vpc_id: str) -> str:
+    """Return the account that shares a VPC with the caller's; empty where it is the caller's own."""
+    with translated(f"look up {vpc_id}"):
+        owner = str(session.client("ec2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0].get("OwnerId", ""))
+    return owner if owner and owner != who_am_i(session).account else ""
+
+
+def _peers(session: Session, vpc_id: str) -> set[str]:
+    """Return the VPCs to which a VPC has an active peering connection."""
+    with translated("look up the peering connections"):
+        pages = session.client("ec2").get_paginator("describe_vpc_peering_connections").paginate()
+        rows = [row for page in pages for row in page["VpcPeeringConnections"]]
+    pairs = [
+        {row["RequesterVpcInfo"].get("VpcId", ""), row["AccepterVpcInfo"].get("VpcId", "")}
+        for row in rows
+        if row.get("Status", {}).get("Code") == "active"
+    ]
+    return {peer for pair in pairs if vpc_id in pair for peer in pair - {vpc_id}}
+
+
 def _only_vpc(session: Session) -> str:
     with translated("look up the VPCs"):
         vpcs = session.client("ec2").describe_vpcs()["Vpcs"]
     if not vpcs:
-        raise NotFoundError(f"there is no VPC in {session.region}", hint="--region chooses another region")
+        raise NotFoundError(
+            f"No VPC in {session.location}", hint=session.command("eicctl", "list-endpoints", "--all-regions")
+        )
     if len(vpcs) > 1:
-        listed = ", ".join(f"{row['VpcId']} ({row.get('CidrBlock', '')})" for row in vpcs)
+        listed = "; ".join(f"{row['VpcId']} ({', '.join(cidrs_of(row))})" for row in vpcs)
         raise AmbiguousError(
-            f"there are several VPCs in {session.region}: {listed}", hint="give --vpc-id or --subnet-id"
+            f"Multiple VPCs in {session.location}: {listed}",
+            hint=session.command("eicctl", "create-endpoint", "--vpc-id", str(vpcs[0]["VpcId"]), "--wait"),
         )
     return str(vpcs[0]["VpcId"])
 
@@ -166,9 +228,7 @@ class GroupMaker:
         }
 
     def _vpc_ranges(self) -> list[str]:
-        row = self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0]
-        ranges = [item["CidrBlock"] for item in row.get("CidrBlockAssociationSet", [])] or [row["CidrBlock"]]
-        return ranges + [item["Ipv6CidrBlock"] for item in row.get("Ipv6CidrBlockAssociationSet", [])]
+        return list(cidrs_of(self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0]))
 
     def _allow_to(self, target: str) -> None:
         rules = [

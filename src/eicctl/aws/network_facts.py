@@ -156,26 +156,28 @@ def _name(row: Row) -> str:
     return next((str(tag["Value"]) for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
 
 
-def _cidrs(row: Row, ipv4: str, ipv6: str) -> tuple[str, ...]:
-    """The ranges of a VPC or a subnet that are in force, of both families."""
-    found = [row.get("CidrBlock", ""), *(item["CidrBlock"] for item in row.get(ipv4, []) if _in_force(item))]
-    found += [item["Ipv6CidrBlock"] for item in row.get(ipv6, []) if _in_force(item)]
+def cidrs_of(row: Row) -> tuple[str, ...]:
+    """Return the ranges of a VPC or a subnet, of both families, as DescribeVpcs or DescribeSubnets tells them.
+
+    EC2 goes on listing ranges that are disassociated or could not be associated; those are left out.
+    """
+    found = [row.get("CidrBlock", "")]  # a VPC's primary range cannot be disassociated, nor a subnet's
+    for associations, cidr, state in (
+        ("CidrBlockAssociationSet", "CidrBlock", "CidrBlockState"),
+        ("Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "Ipv6CidrBlockState"),
+    ):
+        for item in row.get(associations, []):
+            if item.get(state, {}).get("State", "associated") == "associated":
+                found.append(item[cidr])
     return tuple(dict.fromkeys(filter(None, found)))
 
 
-def _in_force(item: Row) -> bool:
-    state = item.get("CidrBlockState") or item.get("Ipv6CidrBlockState") or item.get("SubnetCidrBlockState") or {}
-    return state.get("State", "associated") in ("associated", "associating")
-
-
 def _vpc(row: Row) -> Vpc:
-    cidrs = _cidrs(row, "CidrBlockAssociationSet", "Ipv6CidrBlockAssociationSet")
-    return Vpc(row["VpcId"], cidrs, _name(row), row.get("OwnerId", ""))
+    return Vpc(row["VpcId"], cidrs_of(row), _name(row), row.get("OwnerId", ""))
 
 
 def _subnet(row: Row) -> Subnet:
-    cidrs = _cidrs(row, "", "Ipv6CidrBlockAssociationSet")
-    return Subnet(row["SubnetId"], row["VpcId"], cidrs, row.get("AvailabilityZone", ""), _name(row))
+    return Subnet(row["SubnetId"], row["VpcId"], cidrs_of(row), row.get("AvailabilityZone", ""), _name(row))
 
 
 def group_of(row: Row) -> SecurityGroup:

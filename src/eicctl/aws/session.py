@@ -125,6 +125,15 @@ class Session:
             return named
         return "default" if not pins.has_keys() and "default" in self.profiles() else None
 
+    def command(self, *words: str) -> str:
+        """Return a command line for a hint: it can be pasted, also into another shell."""
+        return pins.command_line(words, profile=self.profile, region=self.given_region)
+
+    @property
+    def location(self) -> str:
+        """Where this session looks, for a message: `us-east-1`, or `us-east-1 (profile dev)`."""
+        return pins.location(self.region, self.profile)
+
     def profile_settings(self) -> dict[str, Any]:
         """The settings of the profile in force; empty where there is no such profile and none was asked for."""
         with reading("the AWS configuration"):
@@ -310,7 +319,7 @@ class Session:
             self._configuration()._credentials = self._keys_or_none()  # type: ignore[attr-defined]
         with translated(f"use the service {service}"):
             client = self._session().client(service, region_name=region, config=config, verify=self.ca_bundle, **keys)  # type: ignore[call-overload]
-        watch(client)
+        watch(client, region, self.profile)
         return client
 
     def _configured(self) -> bool:

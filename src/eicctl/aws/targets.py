@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eicctl.aws.choice import Place, choose_endpoint, serves, usable_name
+from eicctl.aws.choice import NoEndpointError, Place, choose_endpoint, not_usable, serves, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.failures import translated
-from eicctl.aws.instances import list_instances
+from eicctl.aws.instances import list_instances, no_instance
+from eicctl.aws.network import why_no_endpoint
+from eicctl.aws.network_facts import cidrs_of
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.aws.told import (
@@ -36,9 +38,9 @@ _CONNECTABLE = ("running", "pending", "stopping")
 class SeveralInstancesError(AmbiguousError):
     """A name that several instances have; `candidates` are they, running ones first."""
 
-    def __init__(self, name: str, candidates: Sequence[Instance]) -> None:
+    def __init__(self, name: str, candidates: Sequence[Instance], hint: str) -> None:
         listed = "\n".join(f"  {i.id}  {i.state}  {i.private_ip}  {i.availability_zone}" for i in candidates)
-        super().__init__(f"several instances are named {name!r}:\n{listed}", hint="give the instance ID")
+        super().__init__(f'Multiple instances match "{name}":\n{listed}', hint=hint)
         self.candidates = tuple(candidates)
 
 
@@ -130,22 +132,23 @@ def joined(session: Session, request: TargetRequest, found: Found, endpoints: Se
         UnavailableError: None of them serves connections, or the address's family.
     """
     address = request.private_ip_address or found.address
+    instance = found.instance
+    remote_port = request.remote_port or usual_port(instance.platform if instance else "")
+    again = _again(found, remote_port)
     if request.endpoint_id:
         endpoint = endpoints[0]
         if not endpoint.usable:
-            raise UnavailableError(
-                f"the endpoint {endpoint.id} is in state {endpoint.state} and serves no connections",
-                hint="eicctl show-endpoint tells more",
-                transient=endpoint.state == "create-in-progress",
-            )
+            raise not_usable([endpoint], again, session.command)
     else:
-        if found.instance and found.instance.ipv6 and not request.private_ip_address:
-            address = _suited(found.instance, endpoints)
-        endpoint = choose_endpoint(endpoints, found.place, address)
-    instance = found.instance
+        if instance and instance.ipv6 and not request.private_ip_address:
+            address = _suited(instance, endpoints)
+        try:
+            endpoint = choose_endpoint(endpoints, found.place, address, command=session.command, again=again)
+        except NoEndpointError as error:
+            raise why_no_endpoint(session, found.place, endpoints, address, error=error, again=again) from error
     return Target(
         address=address,
-        remote_port=request.remote_port or usual_port(instance.platform if instance else ""),
+        remote_port=remote_port,
         endpoint_id=endpoint.id,
         endpoint_dns_name=request.endpoint_dns_name
         or usable_name(endpoint, fips=session.fips, dualstack=session.dualstack),
@@ -156,6 +159,16 @@ def joined(session: Session, request: TargetRequest, found: Found, endpoints: Se
         image_id=instance.image_id if instance else "",
         availability_zone=instance.availability_zone if instance else "",
     )
+
+
+def _again(found: Found, remote_port: int) -> tuple[str, ...]:
+    """Return the command with which the user would connect."""
+    label = found.place.label
+    if remote_port == 22:
+        return ("eicctl", "ssh", label)
+    if found.instance and found.instance.platform == "windows":
+        return ("eicctl", "rdp", label)
+    return ("eicctl", "tunnel", label, "--remote-port", str(remote_port))
 
 
 def _suited(instance: Instance, endpoints: Sequence[Endpoint]) -> str:
@@ -184,16 +197,16 @@ def find(session: Session, request: TargetRequest, resolver: Resolver = addresse
         return found
     for address in resolver(words):
         return replace(_by_address(session, str(ipaddress.ip_address(address))), address=address)
-    raise NotFoundError(
-        f"nothing in {session.region} is called {words!r}",
-        hint="eicctl instances lists what there is; is the region right? A DNS name must resolve from here",
-    )
+    error = no_instance(session, words)
+    if "." in words:
+        error.message += ", and the name does not resolve from here"
+    raise error
 
 
 def _by_id(session: Session, instance_id: str) -> Instance:
     found = list_instances(session, ids=[instance_id])
     if not found:
-        raise NotFoundError(f"there is no instance {instance_id} in {session.region}", hint="eicctl instances")
+        raise no_instance(session, instance_id)
     return found[0]
 
 
@@ -207,8 +220,12 @@ def _by_name(session: Session, name: str) -> Found | None:
     candidates = alive or [instance for instance in found.values() if instance.state != "terminated"]
     candidates = candidates or list(found.values())
     if len(candidates) > 1:
-        raise SeveralInstancesError(name, candidates)
+        raise _several(session, name, candidates)
     return _of_instance(candidates[0]) if candidates else None
+
+
+def _several(session: Session, name: str, candidates: Sequence[Instance]) -> SeveralInstancesError:
+    return SeveralInstancesError(name, candidates, session.command("eicctl", "ssh", candidates[0].id))
 
 
 def _of_instance(instance: Instance) -> Found:
@@ -223,7 +240,8 @@ def _of_instance(instance: Instance) -> Found:
 
 def place_of(instance: Instance) -> Place:
     """Return where an instance is."""
-    return Place(instance.name or instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone)
+    label = instance.name or instance.id
+    return Place(label, instance.vpc_id, instance.subnet_id, instance.availability_zone, instance.owner_id)
 
 
 def _by_address(session: Session, address: str) -> Found:
@@ -236,12 +254,10 @@ def _by_address(session: Session, address: str) -> Found:
 
     with_address, (subnets, vpcs) = both(instances, lambda: both(lambda: _subnets(session), lambda: _vpcs(session)))
     if len(with_address) > 1:
-        raise SeveralInstancesError(address, with_address)
+        raise _several(session, address, with_address)
     if with_address:
         return replace(_of_instance(with_address[0]), address=address)
-    holding = [
-        row for row in vpcs if _holds(_ranges(row, "CidrBlockAssociationSet", "Ipv6CidrBlockAssociationSet"), address)
-    ]
+    holding = [row for row in vpcs if _holds(cidrs_of(row), address)]
     if not holding:
         public = "an endpoint reaches private addresses, and this is a public one; or is the region not the right one?"
         raise NotFoundError(
@@ -256,7 +272,7 @@ def _by_address(session: Session, address: str) -> Found:
         )
     vpc_id = holding[0]["VpcId"]
     for row in subnets:
-        if row["VpcId"] == vpc_id and _holds(_ranges(row, "", "Ipv6CidrBlockAssociationSet"), address):
+        if row["VpcId"] == vpc_id and _holds(cidrs_of(row), address):
             return Found(Place(address, vpc_id, row["SubnetId"], row["AvailabilityZone"]), address)
     return Found(Place(address, vpc_id), address)
 
@@ -273,10 +289,5 @@ def _vpcs(session: Session) -> list[dict[str, Any]]:
         return [row for page in pages for row in page["Vpcs"]]
 
 
-def _ranges(row: dict[str, Any], ipv4_key: str, ipv6_key: str) -> list[str]:
-    ipv4 = [item["CidrBlock"] for item in row.get(ipv4_key, [])]
-    return [row.get("CidrBlock", ""), *ipv4, *(item["Ipv6CidrBlock"] for item in row.get(ipv6_key, []))]
-
-
 def _holds(ranges: Sequence[str], address: str) -> bool:
-    return any(cidr and ipaddress.ip_address(address) in ipaddress.ip_network(cidr) for cidr in ranges)
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(cidr) for cidr in ranges)

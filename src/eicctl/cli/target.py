@@ -134,5 +134,5 @@ def _choose(candidates: Sequence[Instance]) -> str:
     for row in table:
         cells = (shown.line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo(report.fitted("  ".join(cells).rstrip(), sys.stderr), err=True)
-    picked: int = click.prompt("Which one", type=click.IntRange(1, len(candidates)), default=1, err=True)
+    picked: int = click.prompt("Select an instance", type=click.IntRange(1, len(candidates)), default=1, err=True)
     return candidates[picked - 1].id

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from eicctl.access.checks import Outcome, Status
-from eicctl.aws.choice import serves
+from eicctl.aws.choice import dual_stack, serves
 from eicctl.aws.instances import instance_status
 from eicctl.aws.regions import find_elsewhere
 from eicctl.aws.session import Session
@@ -27,7 +28,7 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
         found = find(session, request)
     except SeveralInstancesError as error:
         ids = ", ".join(f"{one.id} ({one.state})" for one in error.candidates)
-        said = f"several instances match: {ids}"
+        said = f"Multiple instances match: {ids}"
         return Outcome(Status.FAILED, said, f"eicctl doctor {error.candidates[0].id}", exit_code=error.exit_code)
     except UnavailableError as error:
         return failed(error)
@@ -125,7 +126,7 @@ def look_at_endpoint(endpoint: Endpoint, target: Target, found: Found | None) ->
         return Outcome(
             Status.FAILED,
             f"{name} is of type {endpoint.ip_address_type} and cannot reach {target.address}",
-            f"eicctl modify-endpoint {endpoint.id} --ip-address-type dualstack",
+            shlex.join(dual_stack(endpoint)),
             exit_code=UnavailableError.default_exit_code,
             details=details,
         )
@@ -148,7 +149,7 @@ def look_at_endpoints(endpoints: Sequence[Endpoint], region: str) -> Outcome:
     if not endpoints:
         return Outcome(
             Status.FAILED,
-            f"there is no endpoint in {region}",
+            f"No EC2 Instance Connect Endpoint in {region}",
             "eicctl create-endpoint --create-security-group --wait",
             exit_code=NotFoundError.default_exit_code,
         )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl.aws.instances import list_instances
+from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
-from eicctl.errors import NotFoundError, UsageError
+from eicctl.errors import UsageError
 from eicctl.model import Instance
 from eicctl.ssh.command import Access, quoted
 from eicctl.ssh.config_text import Block
@@ -97,18 +97,11 @@ def named(session: Session, words: Sequence[str]) -> list[Instance]:
         NotFoundError: One means none.
         UsageError: One means a Windows instance.
     """
-    ids = [word for word in words if word.startswith("i-")]
-    names = [word for word in words if word not in ids]
-    found = list_instances(session, ids=ids) if ids else []
-    if names:
-        found += list_instances(session, filters={"tag:Name": names, "instance-state-name": ["running", "stopped"]})
-    for word in words:
-        if not any(word in (instance.id, instance.name) for instance in found):
-            raise NotFoundError(f"there is no instance {word} in {session.region}", hint="eicctl instances")
+    found = instances_named(session, words, states=["running", "stopped"])
     for instance in found:
         if instance.platform == "windows":
             raise UsageError(f"{instance.name or instance.id} runs Windows")
-    return list({instance.id: instance for instance in found}.values())
+    return found
 
 
 def _host(instance: Instance) -> Host:

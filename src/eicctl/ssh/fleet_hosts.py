@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eicctl.aws.endpoints import list_endpoints
-from eicctl.aws.instances import list_instances
+from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.aws.spread import spread
@@ -80,14 +80,7 @@ def _instances(session: Session, choice: Choice) -> list[Instance]:
     """Return the instances that are meant, without Windows ones among those that are not named."""
     found: list[Instance] = []
     if choice.targets:
-        running = {"instance-state-name": ["running", "pending"]}
-        ids = [word for word in choice.targets if word.startswith("i-")]
-        names = [word for word in choice.targets if word not in ids]
-        found += list_instances(session, ids=ids) if ids else []
-        found += list_instances(session, filters={"tag:Name": names, **running}) if names else []
-        for word in choice.targets:
-            if not any(word in (instance.id, instance.name) for instance in found):
-                raise NotFoundError(f"there is no running instance {word} in {session.region}", hint="eicctl instances")
+        found += instances_named(session, choice.targets, states=["running", "pending"])
     if choice.tags or choice.name_glob or choice.everything:
         filters: dict[str, list[str]] = {"instance-state-name": ["running"]}
         filters |= {f"tag:{key}": [value] for key, value in (choice.tags or {}).items()}

@@ -106,12 +106,14 @@ def _leads_to(route: Any, vpc_id: str) -> str | None:
 def _ranges(subnet: Any) -> Iterator[str]:
     yield str(subnet.cidr_block)
     for row in subnet.ipv6_cidr_block_associations.values():
-        yield str(row["ipv6CidrBlock"])
+        if row["ipv6CidrBlockState"]["State"] == "associated":
+            yield str(row["ipv6CidrBlock"])
 
 
 def _vpc_ranges(vpc: Any) -> Iterator[str]:
     for row in (*vpc.cidr_block_association_set, *vpc.ipv6_cidr_block_association_set):
-        yield str(row["cidr_block"])
+        if row["cidr_block_state"]["state"] == "associated":
+            yield str(row["cidr_block"])
 
 
 def _holds(cidr: str | None, address: str) -> bool:
