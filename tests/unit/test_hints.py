@@ -57,6 +57,7 @@ SPOKEN_BY = {
     "ssh/login.py": ("ssh", "scp", "sftp"),
     "ssh/os_user.py": ("ssh", "scp", "sftp", "forward", "db"),
     "ssh/specs.py": ("forward",),
+    "tunnel/channel.py": ("tunnel", "proxy"),
     "tunnel/failures.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "tunnel/neighbours.py": ("tunnel", "forward", "db", "rdp"),
     "tunnel/tls.py": ("ssh", "tunnel", "run", "forward", "up"),
