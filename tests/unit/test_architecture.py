@@ -43,7 +43,7 @@ ALLOWED = {
     "cli": {
         *("completion", "manual"),
         *("about", "quick", "agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
-        *("shown", "errors", "model", "facts", "settings", "files", "logs", "pins"),
+        *("shown", "streams", "errors", "model", "facts", "settings", "files", "logs", "pins"),
     },
     "__main__": {"streams", "logs", "cli", "completion", "quick", "agent", "aws", "errors", "model"},
     "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
