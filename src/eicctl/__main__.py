@@ -38,10 +38,6 @@ def _run() -> int:
         from eicctl.completion.answer import main as answer
 
         return answer(sys.argv[2:])
-    if sys.argv[1:2] == ["ssh"]:
-        from eicctl.quick.login import ask_early
-
-        ask_early(sys.argv[2:])
     from eicctl.cli import main as run
 
     return run()
@@ -53,7 +49,7 @@ def _proxy(words: Words) -> int:
     from eicctl.quick.proxy import run
 
     try:
-        code = run(words, _Teller())
+        code = run(words, _Printer())
     except BaseException as error:
         from eicctl.cli import explained
 
@@ -62,18 +58,23 @@ def _proxy(words: Words) -> int:
     return code
 
 
-class _Teller:
-    """Loads the command line when there is something to tell."""
+class _Printer:
+    """Loads the command line when there is something to print."""
 
     def line(self, text: str) -> None:
-        from eicctl.cli.proxy import TELLER
+        from eicctl.cli.proxy import PRINTER
 
-        TELLER.line(text)
+        PRINTER.line(text)
+
+    def announcement(self, text: str) -> None:
+        from eicctl.cli.proxy import PRINTER
+
+        PRINTER.announcement(text)
 
     def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
-        from eicctl.cli.proxy import TELLER
+        from eicctl.cli.proxy import PRINTER
 
-        return TELLER.failure(error, session, target)
+        return PRINTER.failure(error, session, target)
 
 
 if __name__ == "__main__":

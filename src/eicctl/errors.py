@@ -25,7 +25,10 @@ The number is the exit code, which is part of the interface.
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, ClassVar
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM (128 + SIGINT)."""
@@ -135,3 +138,34 @@ class ConflictError(RefusedError):
 
 class LocalError(EicctlError):
     """This machine: a busy port, a missing program, a file that cannot be written."""
+
+
+def to_json(error: EicctlError) -> dict[str, Any]:
+    """Return an error in a form that JSON can carry to another process."""
+    return {
+        "Kind": next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__),
+        "Error": error.message,
+        "Hint": error.hint,
+        "ExitCode": error.exit_code,
+        "Transient": error.transient,
+        "RequestId": error.request_id,
+        "Address": error.address if isinstance(error, TargetUnreachableError) else "",
+    }
+
+
+def from_json(fields: Mapping[str, Any]) -> EicctlError:
+    """Return the error that `to_json` has described; one of the base class where its kind is not known here."""
+    kind = globals().get(str(fields.get("Kind")))
+    if not (isinstance(kind, type) and issubclass(kind, EicctlError)):
+        kind = EicctlError
+    hint, request_id = fields.get("Hint"), fields.get("RequestId")
+    error = kind(
+        str(fields.get("Error")),
+        hint=str(hint) if hint else None,
+        exit_code=int(fields.get("ExitCode") or 1),
+        transient=bool(fields.get("Transient")),
+        request_id=str(request_id) if request_id else None,
+    )
+    if isinstance(error, TargetUnreachableError):
+        error.address = str(fields.get("Address") or "")
+    return error

@@ -87,25 +87,3 @@ def test_a_shared_connection_outlives_its_first_session(at_sshd: Eicctl, sshd_en
             ["ssh", "-O", "exit", "-o", f"ControlPath={path}", "node-1"],
             env=sshd_env, capture_output=True, timeout=10, check=True,
         )  # fmt: skip
-
-
-def test_no_second_python_carries_the_tunnel(sshd_env: Env) -> None:
-    process = subprocess.Popen(
-        [PROGRAM, "ssh", "node-1", "--", "echo ready; cat"],
-        env=sshd_env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdin
-    assert process.stdout
-    assert process.stdout.readline() == b"ready\n"
-    below = subprocess.run(
-        ["ps", "--ppid", str(process.pid), "-o", "pid=,comm="], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert below[1::2] == ["ssh"]
-    # The shell that OpenSSH took for its proxy is gone.
-    grandchildren = subprocess.run(
-        ["ps", "--ppid", below[0], "-o", "stat="], capture_output=True, text=True, check=False
-    )
-    assert all(state.startswith("Z") for state in grandchildren.stdout.split())
-    process.stdin.close()
-    assert process.wait(10) == 0
-    process.stdout.close()

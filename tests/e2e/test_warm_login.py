@@ -1,4 +1,4 @@
-"""Logins that the background process prepares and carries."""
+"""Logins whose tunnels the background process carries."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import PROGRAM, Env, run_eicctl
-from tests.e2e.warmth import agent_pid, lent, wait_for_agent
+from tests.e2e.warmth import agent_pid, lent, proxy_below, wait_for_agent
 
 pytestmark = [
     pytest.mark.needs("sshd"),
-    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc: OpenSSH has a proxy of its own"),
+    pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no /proc"),
 ]
 
 
@@ -55,7 +55,7 @@ def test_a_login_is_lent_unless_the_user_does_not_want_it(warm: Env) -> None:
     data = os.urandom(2**20)
     for words, expected in ([], True), (["--no-agent"], False):
         process = session(warm, *words)
-        assert lent(process.pid) is expected
+        assert lent(proxy_below(process.pid)) is expected
         stdout, stderr = process.communicate(data, timeout=30)
         assert (process.returncode, stdout == data) == (0, True), stderr.decode()
     assert list(Path(warm["EICCTL_HOME"], "run").glob("ssh-*")) == []

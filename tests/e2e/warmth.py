@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -31,3 +32,14 @@ def wait_for_agent(env: Env) -> None:
 def lent(pid: int) -> bool:
     """Whether another process carries what a process is there for: TLS is not even loaded in this one."""
     return "_ssl" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+def proxy_below(pid: int) -> int:
+    """The `eicctl proxy` that OpenSSH has started below a process."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    below = [pid]
+    for parent in below:
+        below += [int(own) for own, of, _ in rows if int(of) == parent]
+    words = {int(own): args for own, _, args in rows}
+    return next(found for found in below[1:] if "eicctl proxy" in words[found] and "python" in words[found])

@@ -25,6 +25,7 @@ GOOD = [
     "--instance-connect-endpoint-dns-name localhost:443 --private-ip-address=10.0.0.1",
     "web-1 --profile prod --region eu-west-1 --ca-bundle /ca.pem --fips",
     "--ssh-login ec2-user@web-1.eic --host-key-check strict web-1.eic",
+    "--session-folder /run/ssh-1-2 --announce-end 30 web-1",
     "--max-tunnel-duration 60 web-1 --no-cache --no-agent --allow-any-port",
     "",
 ]

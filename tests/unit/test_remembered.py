@@ -37,7 +37,7 @@ def known(request: TargetRequest = REQUEST, *, later: float = 1.0, session: Sess
 
 
 def put(request: TargetRequest = REQUEST) -> None:
-    RememberedTargets(Session(), THEN).put(request, TARGET)
+    RememberedTargets(Session(), THEN).put(TARGET, request)
 
 
 def test_a_target_is_remembered_for_some_minutes() -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eicctl.aws.session import Session
 from eicctl.model import Target
-from eicctl.ssh.command import Access, Wiring, place_of, proxy_command, settled, ssh_command
+from eicctl.ssh.command import Access, place_of, ssh_command
 from eicctl.ssh.explain import explain
 from eicctl.ssh.keys import Key
+from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
+from eicctl.ssh.standing import Standing
 from eicctl.ssh.users import user_of
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "e.example.com", "us-east-1", instance_id="i-1", instance_name="web-1")
-WIRING = Wiring("p", "yes")
 
 
 @pytest.fixture(autouse=True)
@@ -26,28 +28,36 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EICCTL_HOME", str(tmp_path / "a folder"))
 
 
+def settled(strict: str = "yes", key: Path | None = None, **more: Any) -> dict[str, str]:
+    return Standing(Access(), **more).in_session(Path("/a b/50%"), strict, key)
+
+
 def test_the_users_options_come_first() -> None:
-    words = ssh_command(TARGET, "ann", ["-o", "ServerAliveInterval=5", *settled(WIRING, alias="i-1", key=None)], ["ls"])
+    words = ssh_command(TARGET, "ann", ["-o", "ServerAliveInterval=5", "-o", "ServerAliveInterval=30"], ["ls"])
     assert words[:3] == ["ssh", "-o", "ServerAliveInterval=5"]
     assert words[-7:] == ["-l", "ann", "-p", "22", "--", "i-1", "ls"]
 
 
 def test_what_is_settled() -> None:
-    words = settled(WIRING, alias="i-1", key=Path("/a b/50%"))
-    assert "HostKeyAlias=i-1" in words
-    assert "StrictHostKeyChecking=yes" in words
-    assert "IdentitiesOnly=yes" in words
-    assert 'IdentityFile="/a b/50%%"' in words
-    assert any(word.startswith('UserKnownHostsFile="') and word.endswith('known_hosts"') for word in words)
+    settings = settled(key=Path("/a b/50%/key"))
+    assert settings["StrictHostKeyChecking"] == "yes"
+    assert settings["IdentitiesOnly"] == "yes"
+    assert settings["IdentityFile"] == '"/a b/50%%/key"'
+    assert settings["UserKnownHostsFile"].startswith('"')
+    assert settings["UserKnownHostsFile"].endswith('known_hosts"')
+    words = shlex.split(settings["ProxyCommand"].replace("%%", "%"))
+    assert words[words.index("--session-folder") + 1] == "/a b/50%"
+    assert words[words.index("--ssh-login") + 1] == "%r@%n"
 
 
 def test_without_a_key_openssh_chooses() -> None:
-    words = settled(WIRING, alias=None, key=None)
-    assert not any(word.startswith(("IdentityFile", "IdentitiesOnly", "HostKeyAlias")) for word in words)
+    settings = settled(pushes=False)
+    assert not {"IdentityFile", "IdentitiesOnly"} & settings.keys()
+    assert "--ssh-login" not in settings["ProxyCommand"]
 
 
 def test_what_is_not_checked_is_not_kept() -> None:
-    assert "UserKnownHostsFile=/dev/null" in settled(Wiring("p", "no"), alias="i-1", key=None)
+    assert settled("no")["UserKnownHostsFile"] == "/dev/null"
 
 
 def test_places_of_copies() -> None:
@@ -56,12 +66,12 @@ def test_places_of_copies() -> None:
 
 
 def test_the_proxy_command_survives_shell_and_percent() -> None:
-    line = proxy_command(TARGET, Access(profile="50% off; rm -rf /", ca_bundle="/a b", max_tunnel_duration=60))
-    words = shlex.split(line.replace("%%", "%"))
-    assert words[words.index("--profile") + 1] == "50% off; rm -rf /"
+    access = Access(profile="50% off; rm -rf /", ca_bundle="/a b", max_tunnel_duration=60)
+    line = Standing(access).settings(by_instance())["ProxyCommand"]
+    words = shlex.split(line)
+    assert words[words.index("--profile") + 1] == "50%% off; rm -rf /"
     assert words[words.index("--ca-bundle") + 1] == "/a b"
     assert words[words.index("--max-tunnel-duration") + 1] == "60"
-    assert "%" not in line.replace("%%", "")
 
 
 @pytest.mark.parametrize(

@@ -36,5 +36,6 @@ def wanted(words: Words, session: Session) -> Wanted:
         words["max_tunnel_duration"],
         words["ssh_login"],
         cast("Check", words["host_key_check"]),
+        words["session_folder"],
         not words["no_cache"],
     )

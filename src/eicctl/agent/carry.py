@@ -42,11 +42,11 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
     async def ended(ending: Ending) -> None:
         if opening and isinstance(ending.error, TargetUnreachableError):
             await in_thread(opening.forget)
-        await tell_end(ending.error, ending.request_id)
+        await tell_end(ending.error, ending.request_id, ending.duration)
 
-    async def tell_end(error: EicctlError | None, request_id: str = "") -> None:
+    async def tell_end(error: EicctlError | None, request_id: str = "", lived: float = 0.0) -> None:
         session_used, target = (opening.session, opening.target) if opening else (session, None)
-        await errand.tell(ENDED, **failure_fields(error, request_id, session_used, target))
+        await errand.tell(ENDED, Lived=lived, **failure_fields(error, request_id, session_used, target))
 
     def discard(link: Link) -> None:
         in_own_thread(partial(_close, link, stack))
@@ -54,7 +54,7 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
     work = asyncio.ensure_future(in_thread(open_, discard))
     try:
         link = await errand.attended(work)
-        await errand.tell(READY)
+        await errand.tell(READY, Left=link.max_duration)
         await errand.told("go")
         await errand.carry(link, ended, Linger.of(words["linger"], PIPES))
     except EicctlError as error:

@@ -12,9 +12,8 @@ from eicctl import settings
 from eicctl.agent import wire
 from eicctl.agent.connection import Connection
 from eicctl.agent.lend import NOTE
-from eicctl.agent.told import to_message
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError
+from eicctl.errors import EicctlError, to_json
 from eicctl.model import Target
 from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, PIPES, Channel, Linger
 from eicctl.tunnel.dial import Link
@@ -99,7 +98,7 @@ class Errand:
     async def carry(self, link: Link, on_end: Callable[[Ending], Awaitable[None]], linger: Linger = PIPES) -> None:
         """Carry bytes between a tunnel and the client's two descriptors until one side ends.
 
-        A client that goes away ends the tunnel, unless it has said `leave`.
+        A client that goes away ends the tunnel.
 
         Args:
             link: The tunnel, which is closed at the end.
@@ -126,10 +125,8 @@ class Errand:
             nonlocal alone
             if of.cancelled():
                 return
-            message = None if of.exception() else of.result()
             alone = True
-            if not message or message.get("Do") != "leave":
-                channel.interrupt()
+            channel.interrupt()
 
         hearing.add_done_callback(heard)
         channel.start()
@@ -162,7 +159,7 @@ def failure_fields(
     """Return the fields that tell of an error, with all that a client needs to look for its cause."""
     if error is None:
         return {}
-    fields = to_message(error)
+    fields = to_json(error)
     fields["RequestId"] = fields["RequestId"] or request_id or None
     if session and target:
         fields |= {"Profile": session.profile, "Region": session.given_region, "Target": asdict(target)}

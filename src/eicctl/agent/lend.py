@@ -29,12 +29,6 @@ PATIENCE = 3.0
 """Seconds of silence before the tunnel is open after which the process counts as stuck; while it dials, it says so each
 second."""
 
-TARGET = "target"
-"""Of a login, `Target` and `User` are known."""
-
-VERDICT = "verdict"
-"""Of a login, what OpenSSH is told of the host's keys: `Strict` and `Note`."""
-
 READY = "ready"
 """The tunnel is open."""
 
@@ -50,12 +44,13 @@ DECLINED = "declined"
 INTERRUPTED = 130
 
 
-def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
+def carried(words: Words, say: Callable[[str], None], opened: Callable[[float], None]) -> wire.Message | None:
     """Have stdin and stdout carried by the background process of this environment.
 
     Args:
         words: What is to be opened.
         say: Called with what the user should know.
+        opened: Called when the tunnel is open, with the seconds for which it may live.
 
     Returns:
         The message that tells how the connection has ended. None means that nothing was read or written, and that this
@@ -69,47 +64,13 @@ def carried(words: Words, say: Callable[[str], None]) -> wire.Message | None:
     with sock:
         try:
             socket.send_fds(sock, [wire.encode(request("carry", words))], [0, 1])
-            otherwise = _until_ready(sock, say)
+            message = _until_ready(sock, say)
         except (OSError, wire.WireError):
             return None
-        if otherwise is None:
+        if message.get("Stage") == READY:
+            opened(float(message["Left"]))
             return _end(sock)
-        return otherwise if otherwise.get("Stage") == ENDED else None
-
-
-asked_early: tuple[socket.socket | None, Words, str] | None = None
-"""A login that was asked for before the command line was read in full: the connection, and what was asked."""
-
-
-def ask_for_login(words: Words, os_user: str | None) -> socket.socket | None:
-    """Have a login prepared: `lent_login.begun` takes the answers. None where no background process listens.
-
-    Args:
-        words: The target.
-        os_user: The OS user that was said, or nothing.
-    """
-    global asked_early
-    if asked_early and asked_early[1:] == (words, os_user or ""):
-        early, asked_early = asked_early[0], None
-        return early
-    drop_early()
-    sock = reached(os.environ)
-    if sock is None:
-        return None
-    try:
-        sock.sendall(wire.encode({**request("login", words), "OsUser": os_user or ""}))
-    except (OSError, wire.WireError):
-        sock.close()
-        return None
-    return sock
-
-
-def drop_early() -> None:
-    """Give up what was asked for early, if anything."""
-    global asked_early  # noqa: PLW0603 - see above
-    if asked_early and asked_early[0]:
-        asked_early[0].close()
-    asked_early = None
+        return message if message.get("Stage") == ENDED else None
 
 
 def request(verb: str, words: Words) -> wire.Message:
@@ -164,8 +125,8 @@ def _lendable(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> wire.Message | None:
-    """Tell the process to go on when its tunnel is open, and return None; or return the message that says otherwise.
+def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> wire.Message:
+    """Tell the process to go on when its tunnel is open; return the message that says so, or otherwise.
 
     Raises:
         OSError: It is stuck.
@@ -178,7 +139,7 @@ def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> wire.Messag
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 signal.signal(getattr(signal, name), _leave)
             sock.sendall(wire.encode({"Do": "go"}))
-            return None
+            return message
         if stage == NOTE:
             say(str(message.get("Text")))
         elif stage in (ENDED, DECLINED) or not message.get("Ok"):

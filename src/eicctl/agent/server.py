@@ -14,7 +14,6 @@ from eicctl.agent import wire
 from eicctl.agent.asked import session_for
 from eicctl.agent.carry import carry
 from eicctl.agent.connection import Connection
-from eicctl.agent.login import LoginErrand
 from eicctl.agent.peer import user_of
 from eicctl.agent.place import Place
 from eicctl.aws.sessions import Sessions
@@ -33,9 +32,6 @@ SETTLE_TIMEOUT = 45.0
 
 CHECKED_EVERY = 30.0
 """Seconds between two looks whether the process is still of any use."""
-
-ERRANDS = ("carry", "login")
-"""Requests of clients that wait for the end of their connection."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +96,7 @@ class Server:
                 return
             while (message := await connection.receive()) is not None:
                 self._last_use = time.monotonic()
-                if message.get("Do") in ERRANDS and _same_version(message):
+                if message.get("Do") == "carry" and _same_version(message):
                     await self._run_errand(connection, message)
                     return
                 await connection.send(await self._handled(message))
@@ -140,10 +136,7 @@ class Server:
         try:
             words = message["Words"]
             session = session_for(words, self._sessions)
-            if message["Do"] == "carry":
-                await carry(connection, words, session)
-            else:
-                await LoginErrand(connection, words, str(message.get("OsUser") or ""), session).run()
+            await carry(connection, words, session)
         except (wire.WireError, OSError):
             raise
         except Exception:  # the client sees the end of its connection, and does what is left to do

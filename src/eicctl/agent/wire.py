@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
 LONGEST = 2**20
 """Most bytes in a message."""
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Changes when a message changes its meaning."""
 
 _HEAD = struct.Struct(">I")

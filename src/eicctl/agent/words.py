@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class Words(TypedDict):
     """What was said; empty, 0 or None where nothing was.
 
-    `max_tunnel_duration` and `linger` are in seconds, and `host_key_check` one of `ssh.host_keys.CHECKS`.
+    `max_tunnel_duration`, `linger` and `announce_end` are in seconds, `host_key_check` is one of
+    `ssh.host_keys.CHECKS`, and `session_folder` is that of the eicctl command that runs OpenSSH.
     """
 
     words: str
@@ -26,6 +27,8 @@ class Words(TypedDict):
     linger: float | None
     ssh_login: str
     host_key_check: str
+    session_folder: str
+    announce_end: int
     no_cache: bool
     no_agent: bool
     profile: str | None
@@ -42,6 +45,8 @@ def words_of(
     linger: float | None = None,
     login: str = "",
     check: str = "console",
+    session_folder: str = "",
+    announce_end: int = 0,
     no_cache: bool = False,
     no_agent: bool = False,
 ) -> Words:
@@ -58,6 +63,8 @@ def words_of(
         "linger": linger,
         "ssh_login": login,
         "host_key_check": check,
+        "session_folder": session_folder,
+        "announce_end": announce_end,
         "no_cache": no_cache,
         "no_agent": no_agent,
         "profile": session.profile,

@@ -59,13 +59,14 @@ class RememberedTargets:
         _log.debug("the target was found %.0f s ago: %s through %s", age, target.address, target.endpoint_id)
         return target
 
-    def put(self, request: TargetRequest, target: Target) -> None:
-        """Remember a target. A cache that cannot be written is none."""
-        self._change(self._key(request), {"at": self._now, "target": asdict(target)})
+    def put(self, target: Target, *requests: TargetRequest) -> None:
+        """Remember the target of some requests. A cache that cannot be written is none."""
+        row = {"at": self._now, "target": asdict(target)}
+        self._change({self._key(request): row for request in requests})
 
     def forget(self, request: TargetRequest) -> None:
         """Forget the target of a request."""
-        self._change(self._key(request), None)
+        self._change({self._key(request): None})
 
     def _key(self, request: TargetRequest) -> str:
         session = self._session
@@ -83,16 +84,15 @@ class RememberedTargets:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _change(self, key: str, value: dict[str, Any] | None) -> None:
+    def _change(self, rows: dict[str, dict[str, Any] | None]) -> None:
         from eicctl.files import locked, write_whole
 
         if not self._file:
             return
         with contextlib.suppress(LocalError), locked(self._file):
-            known = {name: row for name, row in self._read().items() if name != key and self._fresh(row)}
-            if value:
-                known = dict(list(known.items())[1 - _MOST :]) | {key: value}
-            write_whole(self._file, json.dumps(known))
+            known = {name: row for name, row in self._read().items() if name not in rows and self._fresh(row)}
+            known |= {name: row for name, row in rows.items() if row}
+            write_whole(self._file, json.dumps(dict(list(known.items())[-_MOST:])))
 
     def _fresh(self, row: Any) -> bool:
         return isinstance(row, dict) and isinstance(row.get("at"), float) and 0 <= self._now - row["at"] < LIFETIME

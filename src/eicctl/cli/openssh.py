@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,20 +12,20 @@ import click
 
 from eicctl import logs
 from eicctl.cli import options, report
-from eicctl.errors import RefusedError, UnreachableError, UsageError
+from eicctl.errors import NotFoundError, RefusedError, UnavailableError, UnreachableError, UsageError
 from eicctl.model import TargetRequest
 from eicctl.ssh.arguments import Arguments, Grammar, split
 
 if TYPE_CHECKING:
-    from eicctl.agent.lent_login import LentTunnel
     from eicctl.aws.session import Session
     from eicctl.model import Target
-    from eicctl.ssh.command import Access, Wiring
+    from eicctl.ssh.command import Access
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import Key
     from eicctl.ssh.login import Login
     from eicctl.ssh.openssh import Outcome
     from eicctl.ssh.os_user import OsUser
+    from eicctl.ssh.standing import Standing
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,6 +33,10 @@ _WORDS = "eicctl.openssh.words"
 
 FAILED = 255
 """OpenSSH's exit code for a connection that failed."""
+
+
+class _TargetGoneError(Exception):
+    """A target that was found some minutes ago is no more; nothing has been connected to."""
 
 
 class OpensshCommand(click.Command):
@@ -91,6 +93,7 @@ class Wish:
     endpoint_dns_name: str
     wait: float | None
     no_agent: bool
+    cache: bool = True
 
     @property
     def pushes(self) -> bool:
@@ -124,82 +127,62 @@ class Wish:
 
         return begin(lambda: make_key(folder / "key")).result if self.pushes and not self.print_command else None
 
-    def settled(self, wiring: Wiring, logins: Sequence[Login]) -> list[str]:
-        """Return the options of OpenSSH for a connection that this process carries."""
-        from eicctl.ssh.command import settled
+    def standing(self, *words: str) -> Standing:
+        """Return how OpenSSH gets to the hosts.
 
-        names = {login.name for login in logins}
-        key = next((login.key.file for login in logins if login.key), self.private_key_file)
-        return settled(wiring, alias=names.pop() if len(names) == 1 else None, key=key)
-
-    def standing(self) -> list[str]:
-        """Return the options of OpenSSH for a connection that works without this process."""
-        from eicctl.ssh.command import Access, quoted
-        from eicctl.ssh.known_hosts import by_instance
+        Args:
+            words: More words of the ProxyCommand.
+        """
         from eicctl.ssh.standing import Standing
 
-        endpoint = []
+        said = [*words]
         for option, value in (
             ("--instance-connect-endpoint-id", self.endpoint_id),
             ("--instance-connect-endpoint-dns-name", self.endpoint_dns_name),
         ):
-            endpoint += [option, value] if value else []
-        if self.allow_any_port:
-            endpoint.append("--allow-any-port")
-        access = Access.pinned(self.session, self.max_tunnel_duration)
-        settings = Standing(access, self.pushes, self.host_key_check, tuple(endpoint)).settings(by_instance())
-        if self.private_key_file:
-            settings |= {"IdentityFile": quoted(self.private_key_file.absolute()), "IdentitiesOnly": "yes"}
-        return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+            said += [option, value] if value else []
+        for option, flag in (("--allow-any-port", self.allow_any_port), ("--no-agent", self.no_agent)):
+            said += [option] if flag else []
+        access = Access.pinned(self.session, self.max_tunnel_duration) if self.print_command else self.access
+        return Standing(access, self.pushes, self.host_key_check, tuple(said))
 
     def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:
-        """Resolve a request, choose the OS user, and return the login, which is not begun.
+        """Resolve a request, choose the OS user, and return the login.
 
         Args:
             request: The target.
             user: The user of its own words, or an empty string.
             key: Gives the key to push; None for none.
         """
-        if lent := self._lent(request, user):
-            from eicctl.agent.lent_login import LentLogin
-            from eicctl.cli.diagnosis import remember
-
-            remember(self.session, lent.target)
-            self._look_at(lent.target, lent.user)
-            pushed = key() if key else None
-            duration = self.max_tunnel_duration
-            return LentLogin(self.session, lent.target, lent.user, pushed, self.host_key_check, duration, lent=lent)
-        from eicctl.cli.target import resolve_target
         from eicctl.ssh.login import Login
         from eicctl.ssh.os_user import choose
 
-        wait = None if self.print_command else self.wait
-        target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
+        target = self._target(request)
         who = choose(self.session, target, self.words.user or self.os_user or user)
         self._look_at(target, who)
-        pushed = key() if key else None
-        if not self.no_agent and not self.print_command:
-            from eicctl.agent.soon import start_soon
+        login = Login(self.session, target, who, key() if key else None, self.host_key_check)
+        login.check_key()
+        return login
 
-            start_soon()
-        return Login(self.session, target, who, pushed, self.host_key_check, self.max_tunnel_duration)
+    def _target(self, request: TargetRequest) -> Target:
+        """Return the target of a request, from the cache where it was found some minutes ago."""
+        from eicctl.aws.remembered import RememberedTargets
+        from eicctl.cli.diagnosis import remember
 
-    def _lent(self, request: TargetRequest, user: str) -> LentTunnel | None:
-        """Have the login prepared by the background process; None where this process is to do it."""
-        from eicctl.agent.lend import ask_for_login, drop_early
-        from eicctl.agent.words import words_of
-        from eicctl.ssh import doors
+        cache = RememberedTargets(self.session)
+        if self.cache and not self.wait and request.said and (target := cache.get(request)):
+            remember(self.session, target)
+            return target
+        from eicctl.cli.target import resolve_target
+        from eicctl.ssh.command import host_of
 
-        # What happens in another process is not in the log of this one.
-        if self.no_agent or self.print_command or self.wait or logs.on() or not doors.available():
-            drop_early()
-            return None
-        words = words_of(self.session, request, self.max_tunnel_duration, check=self.host_key_check)
-        if not (sock := ask_for_login(words, self.words.user or self.os_user or user)):
-            return None
-        from eicctl.agent.lent_login import begun  # while the tunnel is opened
-
-        return begun(sock)
+        wait = None if self.print_command else self.wait
+        target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
+        # OpenSSH's ProxyCommand will ask for it by the name that OpenSSH has for the host.
+        address = target.address if request.private_ip_address else ""
+        by_host = replace(request, words=host_of(target), instance_id="", private_ip_address=address)
+        cache.put(target, *([request, by_host] if request.said else [by_host]))
+        return target
 
     def _look_at(self, target: Target, who: OsUser) -> None:
         if target.platform == "windows":
@@ -246,12 +229,10 @@ def login_options(function: Command) -> Command:
             wait,
             no_agent,
         )
-        if not no_agent:
-            from eicctl.ssh.doors import NotCarriedError
-
-            with contextlib.suppress(NotCarriedError):
-                return function(*args, wish=wish, **rest)
-        return function(*args, wish=replace(wish, no_agent=True), **rest)
+        try:
+            return function(*args, wish=wish, **rest)
+        except _TargetGoneError:
+            return function(*args, wish=replace(wish, cache=False), **rest)
 
     decorated: Any = wrapper
     for option in reversed(
@@ -278,8 +259,9 @@ def run_or_print(
     build: Callable[[list[str]], list[str]],
     folder: Path,
     *,
+    address: str = "",
     keep: bool = False,
-    announce: float = 0,
+    announce: int = 0,
 ) -> int:
     """Run a program of OpenSSH and tell what went wrong, or print its command line.
 
@@ -288,41 +270,52 @@ def run_or_print(
         logins: One for each host and user.
         build: Makes the command line from the options that eicctl settles.
         folder: A folder of this user alone, for this run alone.
+        address: The address to connect to, where the user has named one.
         keep: Run it again whenever its connection is lost.
         announce: Seconds before a tunnel's end at which it is announced; 0 for no announcement.
 
     Returns:
         The program's exit code.
     """
-    if wish.print_command:
-        from eicctl.ssh.command import joined
+    from eicctl.ssh.command import joined, quoted
+    from eicctl.ssh.known_hosts import by_instance
+    from eicctl.ssh.openssh import run_program, strictness
 
-        click.echo(joined(build(wish.standing())))
+    standing = wish.standing(*(["--private-ip-address", logins[0].target.address] if address else []))
+    if wish.print_command:
+        settings = standing.settings(by_instance())
+        if wish.private_key_file:
+            settings |= {"IdentityFile": quoted(wish.private_key_file.absolute()), "IdentitiesOnly": "yes"}
+        click.echo(joined(build(_as_options(settings))))
         return 0
     from eicctl.errors import DurationReachedError
     from eicctl.ssh import keep as keeping
     from eicctl.ssh.explain import explain
-    from eicctl.ssh.openssh import run_program
 
-    announcer = keeping.Announcer(announce, _announce)
+    more = ["--announce-end", str(announce)] if announce else []
+    more += ["--debug"] if logs.debugging() else []
+    key = next((login.key.file for login in logins if login.key), wish.private_key_file)
+    strict = strictness(logins, report.line)
+    settings = replace(standing, words=(*standing.words, *more)).in_session(folder, strict, key)
+    if len(names := {login.name for login in logins}) == 1:
+        settings["HostKeyAlias"] = names.pop()
+    command = build(_as_options(settings))
 
     def connect() -> Outcome:
-        return run_program(
-            logins,
-            lambda wiring: build(wish.settled(wiring, logins)),
-            wish.access,
-            folder,
-            say=report.line,
-            on_open=announcer.opened if announce else lambda _link: None,
-        )
+        if wish.words.has_proxy:  # and eicctl's is not started
+            for login in logins:
+                login.push()
+        return run_program(command, folder)
 
     try:
         outcome = keeping.keep(connect, logins[0].target.label, report.line) if keep else connect()
+    except (NotFoundError, UnavailableError) as error:
+        if wish.cache:
+            raise _TargetGoneError from error
+        raise
     except (UnreachableError, RefusedError) as error:
         report.failure(error)
         return FAILED
-    finally:
-        announcer.stop()
     for cause in outcome.errors:
         report.failure(cause)
         if isinstance(cause, DurationReachedError) and not keep:
@@ -334,8 +327,5 @@ def run_or_print(
     return outcome.code
 
 
-def _announce(text: str) -> None:
-    text = report.printable(text)
-    # The terminal may be in raw mode, where a newline alone does not return to the first column.
-    sys.stderr.write(f"\r\n{text}\r\n" if sys.stderr.isatty() else f"{text}\n")
-    sys.stderr.flush()
+def _as_options(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]

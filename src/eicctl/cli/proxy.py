@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,10 @@ def _file_option(name: str) -> Callable[[Command], Command]:
     help="With --ssh-login: where the keys to pin are from.",
 )
 @click.option("--force", is_flag=True, help="Relay bytes even where stdin and stdout are a terminal.")
+@click.option("--session-folder", metavar="FOLDER", help="Written by eicctl ssh: has the key, and takes the result.")
+@click.option(
+    "--announce-end", type=click.IntRange(1, 3599), metavar="SECONDS", help="Say when this much time is left."
+)
 @click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
 @_file_option("--aws-config-file")
 @_file_option("--aws-shared-credentials-file")
@@ -73,6 +78,8 @@ def command(
     ssh_login: str | None,
     host_key_check: Check,
     force: bool,
+    session_folder: str | None,
+    announce_end: int | None,
     no_cache: bool,
     no_agent: bool,
 ) -> int:
@@ -103,11 +110,13 @@ def command(
         linger=linger,
         login=ssh_login or "",
         check=host_key_check,
+        session_folder=session_folder or "",
+        announce_end=announce_end or 0,
         no_cache=no_cache,
         # What happens in another process is not in the log of this one.
         no_agent=no_agent or logs.on(),
     )
-    return run(words, TELLER)
+    return run(words, PRINTER)
 
 
 def _for_people(request: TargetRequest) -> str:
@@ -118,12 +127,17 @@ def _for_people(request: TargetRequest) -> str:
     return shlex.join(["eicctl", "tunnel", target, "--remote-port", str(request.remote_port)])
 
 
-class Teller:
-    """Tells the user on stderr, with the likely cause of an error where it can be found."""
+class Printer:
+    """Prints on stderr, with the likely cause of an error where it can be found."""
 
     def line(self, text: str) -> None:
         """Write a line."""
         report.line(text)
+
+    def announcement(self, text: str) -> None:
+        """Write a line on a terminal that may be in raw mode, where a newline alone does not return to column one."""
+        sys.stderr.write(f"\r\n{report.printable(text)}\r\n")
+        sys.stderr.flush()
 
     def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
         """Write an error, and return its exit code."""
@@ -134,4 +148,4 @@ class Teller:
         return report.failure(error)
 
 
-TELLER = Teller()
+PRINTER = Printer()

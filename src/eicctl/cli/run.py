@@ -15,11 +15,11 @@ from eicctl.errors import INTERRUPTED, EicctlError, TargetUnreachableError, Usag
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.ssh.command import Access
     from eicctl.ssh.fleet import Fleet, Result, Sink
     from eicctl.ssh.fleet_hosts import FleetHost
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.login import Login
+    from eicctl.ssh.standing import Standing
 
 _DIAGNOSED = 3
 """How many hosts that cannot be reached are looked into; each takes a moment."""
@@ -106,16 +106,19 @@ def command(
         logins = [login for host in hosts if (login := host.login(session, key, host_key_check))]
         for login in logins:
             remember(session, login.target)
-        fleet = Fleet(logins, words, _access(session), folder, key_file=private_key_file, timeout=timeout)
+        standing = _standing(session, pushes=not private_key_file)
+        fleet = Fleet(logins, words, standing, folder, key_file=private_key_file, timeout=timeout)
         results = _run(fleet, logins, parallel, output)
     results += [_unreached(host) for host in hosts if not host.endpoint]
     return _summary(results, output)
 
 
-def _access(session: Session) -> Access:
+def _standing(session: Session, *, pushes: bool) -> Standing:
     from eicctl.ssh.command import Access
+    from eicctl.ssh.standing import Standing
 
-    return Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
+    access = Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
+    return Standing(access, pushes)
 
 
 def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:

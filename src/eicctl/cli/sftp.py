@@ -36,4 +36,4 @@ def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | No
         def build(settled: list[str]) -> list[str]:
             return sftp_command(login.target, login.user.name, [*wish.words.passed_on(), *settled], place.path)
 
-        return run_or_print(wish, [login], build, folder)
+        return run_or_print(wish, [login], build, folder, address=private_ip_address or "")

@@ -68,4 +68,6 @@ def command(
                 remote = (remote_command(kept_session or SESSION, remote),)
             return ssh_command(login.target, login.user.name, options, remote)
 
-        return run_or_print(wish, [login], build, folder, keep=keep, announce=announce_end or 0)
+        return run_or_print(
+            wish, [login], build, folder, address=private_ip_address or "", keep=keep, announce=announce_end or 0
+        )

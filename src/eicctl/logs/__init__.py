@@ -30,6 +30,15 @@ def configure(*, debug: bool = False, log_file: str | None = None, command: str 
     begin(debug=debug, path=named, command=command)
 
 
+def debugging() -> bool:
+    """Whether `--debug` is in force."""
+    if not on():
+        return False
+    from eicctl.logs.start import debugging as found
+
+    return found()
+
+
 def on() -> bool:
     """Whether anything is logged."""
     import sys

@@ -84,6 +84,11 @@ def background(path: Path) -> None:
     configure(command="the background process")
 
 
+def debugging() -> bool:
+    """Whether everything is logged on stderr."""
+    return _State.stderr is not None and _State.stderr.level == logging.DEBUG
+
+
 def failed(error: BaseException) -> None:
     """Log what the command fails with, and where."""
     _log.debug("failed", exc_info=error)

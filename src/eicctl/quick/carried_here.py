@@ -40,6 +40,7 @@ def carry(words: Words, tell: Teller) -> int:
                 from eicctl.agent.soon import start_soon
 
                 start_soon()
+            tell.opened(link.max_duration)
             return _carry(link, words["linger"], opening, tell)
     except EicctlError as error:
         return tell.failure(error, opening.session, opening.target)
@@ -65,5 +66,5 @@ def _carry(link: Link, linger: float | None, opening: Opening, tell: Teller) -> 
         opening.forget()
     if ending.error:
         ending.error.request_id = ending.request_id or None
-        return tell.failure(ending.error, opening.session, opening.target)
+        return tell.failure(ending.error, opening.session, opening.target, ending.duration)
     return INTERRUPTED if interrupted else 0

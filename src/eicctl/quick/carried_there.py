@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eicctl.agent.told import from_message
 from eicctl.aws.session import Session
+from eicctl.errors import from_json
 from eicctl.model import Target
 
 if TYPE_CHECKING:
@@ -20,4 +20,4 @@ def failed(message: Message, words: Words, tell: Teller) -> int:
     target = Target(**known) if isinstance(known, dict) else None
     profile, region = message.get("Profile"), message.get("Region")
     session = Session(profile=profile, region=region, ca_bundle=words["ca_bundle"], fips=words["fips"])
-    return tell.failure(from_message(message), session, target)
+    return tell.failure(from_json(message), session, target, float(message.get("Lived") or 0))

@@ -18,23 +18,77 @@ if TYPE_CHECKING:
     from eicctl.errors import EicctlError
     from eicctl.model import Target
 
-    class Teller(Protocol):
-        """Tells the user, on stderr."""
+    class Printer(Protocol):
+        """Prints on stderr."""
 
         def line(self, text: str) -> None:
-            """Tell what the user should know."""
+            """Print what the user should know."""
+
+        def announcement(self, text: str) -> None:
+            """Print a line while OpenSSH has the terminal."""
 
         def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
-            """Tell of an error, with its likely cause where session and target are known; return the exit code."""
+            """Print an error, with its likely cause where session and target are known; return the exit code."""
 
 
-def run(words: Words, tell: Teller) -> int:
+class Teller:
+    """Tells the user what happens; of a failure, the eicctl command that runs OpenSSH, where there is one.
+
+    Args:
+        words: What is to be opened.
+        printer: Prints on stderr.
+    """
+
+    def __init__(self, words: Words, printer: Printer) -> None:
+        self._words = words
+        self._printer = printer
+
+    def line(self, text: str) -> None:
+        """Tell what the user should know."""
+        self._printer.line(text)
+
+    def opened(self, max_duration: float) -> None:
+        """The tunnel is open, for so many seconds at most; its end is announced where that is wanted."""
+        before = self._words["announce_end"]
+        if before and max_duration > before:
+            import threading
+
+            text = f"this connection ends in {before} s"
+            timer = threading.Timer(max_duration - before, self._printer.announcement, [text])
+            timer.daemon = True
+            timer.start()
+
+    def failure(
+        self, error: EicctlError, session: Session | None = None, target: Target | None = None, lived: float = 0.0
+    ) -> int:
+        """Tell of an error; return the exit code.
+
+        Args:
+            error: The error.
+            session: Access to AWS, for the likely cause.
+            target: Where the tunnel was to go, where that is known.
+            lived: For how many seconds it was open.
+        """
+        if folder := self._words["session_folder"]:
+            from eicctl.ssh import reports
+
+            try:
+                reports.add(folder, reports.Failure(self._words["words"], error, lived))
+            except OSError:  # the command has gone before OpenSSH, as with `ssh -f`
+                pass
+            else:
+                return error.exit_code
+        return self._printer.failure(error, session, target)
+
+
+def run(words: Words, printer: Printer) -> int:
     """Carry stdin and stdout until one side ends; return the exit code."""
+    tell = Teller(words, printer)
     # What happens in another process is not in the log of this one.
     if not words["no_agent"] and not os.environ.get(logs.VARIABLE):
         from eicctl.agent.lend import carried
 
-        ended = carried(words, tell.line)
+        ended = carried(words, tell.line, tell.opened)
         if ended is not None:
             if not ended.get("Error"):
                 return 0

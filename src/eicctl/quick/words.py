@@ -20,6 +20,7 @@ TEXTS = {
     "--instance-connect-endpoint-id": "endpoint_id",
     "--instance-connect-endpoint-dns-name": "endpoint_dns_name",
     "--ssh-login": "ssh_login",
+    "--session-folder": "session_folder",
     "--profile": "profile",
     "--region": "region",
     "--ca-bundle": "ca_bundle",
@@ -28,6 +29,7 @@ NUMBERS = {
     "--remote-port": ("remote_port", 65535),
     "--max-tunnel-duration": ("max_tunnel_duration", 3600),
     "--linger": ("linger", 3600),
+    "--announce-end": ("announce_end", 3599),
 }
 ENVIRONMENT = {
     "--aws-config-file": "AWS_CONFIG_FILE",
@@ -58,6 +60,8 @@ def nothing_said() -> Words:
         "linger": None,
         "ssh_login": "",
         "host_key_check": "console",
+        "session_folder": "",
+        "announce_end": 0,
         "no_cache": False,
         "no_agent": False,
         "profile": None,

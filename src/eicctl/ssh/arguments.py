@@ -108,6 +108,11 @@ class Arguments:
         """Whether the options give a private key."""
         return bool(self.last("i") or self.setting("identityfile"))
 
+    @property
+    def has_proxy(self) -> bool:
+        """Whether the options give a way to the host."""
+        return bool(self.last("J") or self.setting("proxyjump") or self.setting("proxycommand"))
+
     def last(self, flag: str) -> str | None:
         """The argument of the last `-FLAG`."""
         return next((value for name, value in reversed(self.options) if name == flag), None)

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.errors import UsageError
-from eicctl.model import DIRECT_PORTS, Target
-from eicctl.ssh.known_hosts import by_instance
+from eicctl.model import Target
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -65,19 +64,6 @@ class Access:
         return [*found, "--fips"] if self.fips else found
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """What OpenSSH is told of the way to the hosts.
-
-    Attributes:
-        proxy: The ProxyCommand.
-        strict: The value of StrictHostKeyChecking.
-    """
-
-    proxy: str
-    strict: str
-
-
 def _absolute(path: str) -> str | None:
     """Return a path for a process in another folder; None for an empty one."""
     return str(Path(os.path.expanduser(path)).absolute()) if path else None  # noqa: PTH111 - what it cannot expand stays
@@ -99,24 +85,6 @@ def eicctl_words() -> list[str]:
     return [sys.executable, "-P", "-m", "eicctl"]  # -P: a folder `eicctl` where ssh is called is not this program
 
 
-def proxy_command(target: Target | None, access: Access) -> str:
-    """Return a ProxyCommand that is a process of its own.
-
-    Args:
-        target: Resolved in full, so that the control plane is asked nothing; None for the host that OpenSSH names.
-        access: How it gets at AWS.
-    """
-    words = [*eicctl_words(), "proxy"]
-    if target:
-        words += ["--private-ip-address", target.address, "--remote-port", str(target.remote_port)]
-        words += ["--instance-connect-endpoint-id", target.endpoint_id]
-        words += ["--instance-connect-endpoint-dns-name", target.endpoint_dns_name]
-        if target.remote_port not in DIRECT_PORTS:
-            words.append("--allow-any-port")
-    line = proxy_line([*words, *access.words()])
-    return line if target else f"{line} --remote-port %p {token('%n')}"
-
-
 def proxy_line(words: Sequence[str]) -> str:
     """Return words as a ProxyCommand, or a part of one: for the shell that runs it, after ssh has replaced % tokens."""
     return joined(words).replace("%", "%%")
@@ -130,29 +98,6 @@ def token(text: str) -> str:
 def joined(words: Sequence[str]) -> str:
     """Return words as a line of the platform's shell."""
     return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
-
-
-def settled(wiring: Wiring, *, alias: str | None, key: Path | None) -> list[str]:
-    """Return the options that eicctl settles, the same for ssh, scp and sftp. The user's own come before them.
-
-    Args:
-        wiring: The way to the hosts.
-        alias: What the one host's keys are pinned under; None where there are several hosts, each by its own name.
-        key: The private key to use and no other; None leaves the choice to OpenSSH.
-    """
-    settings = {"ProxyCommand": wiring.proxy}
-    if alias:
-        settings["HostKeyAlias"] = alias
-    settings |= {
-        "UserKnownHostsFile": os.devnull if wiring.strict == "no" else quoted(by_instance().path),
-        "StrictHostKeyChecking": wiring.strict,
-        "HashKnownHosts": "no",
-        "CheckHostIP": "no",
-        "ServerAliveInterval": str(KEEP_ALIVE),
-    }
-    if key:
-        settings |= {"IdentityFile": quoted(key), "IdentitiesOnly": "yes"}
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
 def host_of(target: Target) -> str:

@@ -1,4 +1,4 @@
-"""One command on many instances: an OpenSSH process for each, all tunnels in this process."""
+"""One command on many instances: an OpenSSH process for each."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
 from eicctl.errors import EicctlError, LocalError
-from eicctl.ssh import carrier
-from eicctl.ssh.command import Access, Wiring, proxy_command, settled, ssh_command
-from eicctl.ssh.doors import available
+from eicctl.ssh import reports
+from eicctl.ssh.command import ssh_command
 from eicctl.ssh.login import Login
-from eicctl.tunnel.dial import Link
-from eicctl.tunnel.ending import Ending
+from eicctl.ssh.standing import Standing, in_full
 
 SLOTS = 20
 """Connections that an endpoint carries at once (eice-facts.md, Limits)."""
@@ -83,7 +81,7 @@ class Fleet:
     Args:
         logins: The hosts, in the order in which they begin.
         command: The remote command's words.
-        access: How a proxy of its own would get at AWS, where this process cannot carry tunnels.
+        standing: How OpenSSH gets to the hosts.
         folder: A folder of this user alone.
         key_file: The private key for hosts to which none is pushed, or None.
         timeout: Seconds for one host, from its first call of AWS to its end; None for no limit.
@@ -93,7 +91,7 @@ class Fleet:
         self,
         logins: Sequence[Login],
         command: Sequence[str],
-        access: Access,
+        standing: Standing,
         folder: Path,
         *,
         key_file: Path | None,
@@ -101,14 +99,13 @@ class Fleet:
     ) -> None:
         self._logins = logins
         self._command = command
-        self._access = access
+        self._standing = standing
         self._folder = folder
         self._key_file = key_file
         self._timeout = timeout
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.BoundedSemaphore(SLOTS))
         self._stopped = threading.Event()
         self._children: set[subprocess.Popen[bytes]] = set()
-        self._tunnels: carrier.Carrier | None = None
 
     def run(self, sink: Sink, parallel: int) -> list[Result]:
         """Run the command on all hosts, `parallel` at a time; return the results in the hosts' order.
@@ -118,8 +115,6 @@ class Fleet:
         for login in self._logins:  # made here, because a defaultdict is not for several threads
             self._slots[login.target.endpoint_id]
         with contextlib.ExitStack() as cleanup:
-            if available():
-                self._tunnels = cleanup.enter_context(carrier.Carrier(self._folder))
             pool = cleanup.enter_context(ThreadPoolExecutor(parallel))
             begun = {pool.submit(self._run_one, login, sink): login for login in self._logins}
             try:
@@ -152,36 +147,17 @@ class Fleet:
         return result
 
     def _connect(self, login: Login, result: Result, sink: Sink, deadline: float | None) -> None:
-        login.start(dial=self._tunnels is not None)
-        failed: list[EicctlError] = []
-
-        def open_link() -> Link:
-            try:
-                return login.open()
-            except EicctlError as error:
-                failed.append(error)
-                raise
-
-        def ended(ending: Ending) -> None:
-            if ending.error:
-                failed.append(ending.error)
-
-        try:
-            if self._tunnels:
-                proxy = self._tunnels.serve(login.name, open_link, ended)
-            else:
-                proxy = proxy_command(login.target, self._access)
-                login.wait()
-            wiring = Wiring(proxy, login.verdict().strict)
-            key = login.key.file if login.key else self._key_file
-            options = ["-T", "-n", "-o", "BatchMode=yes", *settled(wiring, alias=login.name, key=key)]
-            line = ssh_command(login.target, login.user.name, options, self._command)
-            result.code = self._watch(line, result, sink, deadline)
-        finally:
-            login.discard()
+        key = login.key.file if login.key else self._key_file
+        standing = replace(self._standing, words=in_full(login.target))
+        settings = standing.in_session(self._folder, login.verdict().strict, key)
+        options = ["-T", "-n", "-o", "BatchMode=yes", "-o", f"HostKeyAlias={login.name}"]
+        options += [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        line = ssh_command(login.target, login.user.name, options, self._command)
+        result.code = self._watch(line, result, sink, deadline)
         if result.code == 255 and not result.error:
-            result.cause = failed[0] if failed else None
-            result.error = failed[0].message if failed else _last_line(result.stderr)
+            failed = reports.take(self._folder, login.name)
+            result.cause = failed[0].error if failed else None
+            result.error = failed[0].error.message if failed else _last_line(result.stderr)
 
     def _watch(self, line: Sequence[str], result: Result, sink: Sink, deadline: float | None) -> int:
         """Run one OpenSSH and pass its output on; return its exit code."""

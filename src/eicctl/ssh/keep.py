@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 import re
 import shlex
-import threading
 import time
 from collections.abc import Callable, Sequence
 
 from eicctl.errors import DurationReachedError, EicctlError, NetworkError, UsageError
-from eicctl.ssh.doors import Tunnel
 from eicctl.ssh.openssh import Outcome
 
 SESSION = "eicctl"
@@ -87,32 +85,3 @@ def _again(connect: Callable[[], Outcome], say: Callable[[str], None]) -> Outcom
                 say(f"{error.message}; trying until it works (Ctrl-C ends it)")
         time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
         pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-class Announcer:
-    """Says in time that a tunnel is about to end.
-
-    Args:
-        before: Seconds before the end.
-        say: Called then with a line.
-    """
-
-    def __init__(self, before: float, say: Callable[[str], None]) -> None:
-        self._before = before
-        self._say = say
-        self._timers: list[threading.Timer] = []
-
-    def opened(self, tunnel: Tunnel) -> None:
-        """Note a tunnel that was opened."""
-        left = tunnel.max_duration - self._before
-        if left <= 0:
-            return
-        timer = threading.Timer(left, self._say, [f"this connection ends in {self._before:.0f} s"])
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
-
-    def stop(self) -> None:
-        """Announce nothing any more."""
-        for timer in self._timers:
-            timer.cancel()

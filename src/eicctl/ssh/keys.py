@@ -85,6 +85,19 @@ def make_key(path: Path) -> Key:
     return Key(path, Path(f"{path}.pub").read_text().strip())
 
 
+def key_in(folder: Path) -> Key:
+    """Return the key that a command has made in its `private_folder`.
+
+    Raises:
+        LocalError: It is not there.
+    """
+    path = folder / "key"
+    try:
+        return Key(path, path.with_suffix(".pub").read_text().strip())
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _sweep(base: Path) -> None:
     """Remove the folders of processes that are no more."""
     for folder in base.glob(f"{_PREFIX}*-*"):

@@ -1,17 +1,13 @@
-"""What a login needs besides OpenSSH: a pushed key, the host's keys, and a tunnel; all at the same time."""
+"""A login to one target: as whom, with which key, and which host keys are accepted."""
 
 from __future__ import annotations
 
-import threading
-import time
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eicctl.aws.keys import KEY_LIFETIME, send_ssh_public_key
 from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError, UsageError
+from eicctl.errors import UsageError
 from eicctl.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
@@ -19,16 +15,14 @@ from eicctl.ssh.keys import Key
 from eicctl.ssh.os_user import OsUser
 
 if TYPE_CHECKING:
-    from eicctl.ssh.doors import Tunnel
-    from eicctl.tunnel.dial import Link
+    from concurrent.futures import Future
 
-PUSH_AGAIN = KEY_LIFETIME / 2
-"""Seconds after a push from which a new connection has the key pushed again."""
+    from eicctl.tunnel.dial import Dialer, Link
 
 
 @dataclass
 class Login:
-    """A login to one target. Safe to use from several threads.
+    """A login to one target.
 
     Attributes:
         session: Access to AWS.
@@ -36,7 +30,6 @@ class Login:
         user: As whom.
         key: The key to push, or None where OpenSSH has one of its own.
         check: How to check the host's keys.
-        max_tunnel_duration: Longest life of a tunnel in seconds, or None for the service's.
     """
 
     session: Session
@@ -44,30 +37,12 @@ class Login:
     user: OsUser
     key: Key | None
     check: Check = "console"
-    max_tunnel_duration: int | None = None
-    _ready: Future[Link | None] | None = field(default=None, repr=False)
-    _verdict: Future[Verdict] | None = field(default=None, repr=False)
-    _pushed: float | None = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _verdict: Verdict | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
         """What OpenSSH calls the host: the instance's ID, else the address."""
         return host_of(self.target)
-
-    def start(self, *, dial: bool) -> None:
-        """Begin to push the key, to look the host's keys up, and to dial.
-
-        Args:
-            dial: Whether to dial, for `open`; without, another process carries the connection.
-
-        Raises:
-            UsageError: A key is to be pushed to what is no instance, or the check is strict and no key is known.
-        """
-        self.check_key()
-        verdict = pinned_already(self.check, self.name)
-        self._verdict = begin(lambda: verdict or pin_from_console(self.session, self.name))
-        self._ready = begin(self._open if dial else self.push)
 
     def check_key(self) -> None:
         """Refuse to push a key to what is no instance.
@@ -82,77 +57,50 @@ class Login:
             )
 
     def verdict(self) -> Verdict:
-        """What OpenSSH is told of the host's keys. Waits for AWS's answer where they are looked up."""
-        assert self._verdict, "it was started"  # noqa: S101
-        return self._verdict.result()
-
-    def wait(self) -> None:
-        """Wait until the host accepts the key, and the first tunnel is open.
+        """What OpenSSH is told of the host's keys. AWS is asked once, where they are not known yet.
 
         Raises:
-            EicctlError: The push's failure, or the dial's.
+            UsageError: The check is strict and no key is known.
         """
-        if self._ready:
-            self._ready.result()
-
-    def tunnel(self) -> Tunnel:
-        """Return what carries OpenSSH's connection to a host that accepts the key: an `Opener`.
-
-        Raises:
-            EicctlError: The push's failure, or the dial's.
-        """
-        return self.open()
-
-    def open(self) -> Link:
-        """Return an open tunnel of this process to a host that accepts the key.
-
-        Raises:
-            EicctlError: The push's failure, or the dial's.
-        """
-        with self._lock:
-            first, self._ready = self._ready, None
-        link = first.result() if first else None
-        return link or self._open()
+        if not self._verdict:
+            self._verdict = pinned_already(self.check, self.name) or pin_from_console(self.session, self.name)
+        return self._verdict
 
     def push(self) -> None:
-        """Push the key, if there is one and its last push is not fresh any more.
+        """Push the key, if there is one.
 
         Raises:
             EicctlError: By the service's error.
         """
-        if not self.key or (self._pushed is not None and time.monotonic() - self._pushed < PUSH_AGAIN):
-            return
-        send_ssh_public_key(
-            self.session,
-            instance_id=self.target.instance_id,
-            os_user=self.user.name,
-            public_key=self.key.public,
-            availability_zone=self.target.availability_zone,
-        )
-        self._pushed = time.monotonic()
+        self.check_key()
+        if self.key:
+            from eicctl.aws.keys import send_ssh_public_key
 
-    def discard(self) -> None:
-        """Close the tunnel that was begun, if nothing has used it."""
-        with self._lock:
-            first, self._ready = self._ready, None
-        if first:
-            first.add_done_callback(_close)
+            send_ssh_public_key(
+                self.session,
+                instance_id=self.target.instance_id,
+                os_user=self.user.name,
+                public_key=self.key.public,
+                availability_zone=self.target.availability_zone,
+            )
 
-    def _open(self) -> Link:
-        from eicctl.tunnel.dial import Dialer
+    def open(self, dialer: Dialer, *, retry_budget: float) -> Link:
+        """Return an open tunnel to a host that accepts the key; both are begun at the same time.
 
-        pushing = begin(self.push)
-        dialler = Dialer(self.target, self.session.credentials, self.session.ca_bundle, self.max_tunnel_duration)
-        dialling = begin(dialler.open)
+        Raises:
+            EicctlError: The push's failure, or the dial's.
+        """
+        self.check_key()
+        dialling = begin(lambda: dialer.open(retry_budget=retry_budget))
         try:
-            pushing.result()
-        except EicctlError:
+            self.push()
+        except BaseException:
             dialling.add_done_callback(_close)
             raise
         return dialling.result()
 
 
-def _close(dialled: Future[Link] | Future[None] | Future[Link | None]) -> None:
+def _close(dialled: Future[Link]) -> None:
     """Close what a dial that nobody waits for has opened."""
-    if not dialled.exception() and (link := dialled.result()):
-        link.close()
+    if not dialled.exception():
+        dialled.result().close()

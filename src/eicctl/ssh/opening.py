@@ -28,6 +28,7 @@ class Wanted:
         max_tunnel_duration: Longest life of the tunnel in seconds, or None for the service's.
         login: `USER@HOST` for a login that OpenSSH makes over it (see `ssh.proxied`), or empty for the tunnel alone.
         check: With a login: how host keys are checked.
+        folder: With a login: the folder of the eicctl command that runs OpenSSH, or empty.
         cache: Whether a target may be taken from the cache.
     """
 
@@ -36,6 +37,7 @@ class Wanted:
     max_tunnel_duration: int | None = None
     login: str = ""
     check: Check = "console"
+    folder: str = ""
     cache: bool = True
 
 
@@ -88,7 +90,7 @@ class Opening:
             target = resolve(self.session, self._request)
         with self._connected(target) as link:
             if self._remembered:
-                self._remembered.put(self._request, target)
+                self._remembered.put(target, self._request)
             yield link
 
     def forget(self) -> None:
@@ -108,24 +110,27 @@ class Opening:
     def _connected(self, target: Target, *, retry_budget: float | None = None) -> Iterator[Link]:
         self.target = target
         self._found(target)
+        from eicctl.tunnel.dial import RETRY_BUDGET, Dialer
+
         wanted = self._wanted
-        if wanted.login:
-            from eicctl.ssh.proxied import logged_in
-
-            with logged_in(
-                self.session,
-                target,
-                wanted.login,
-                check=wanted.check,
-                max_tunnel_duration=wanted.max_tunnel_duration,
-                say=self._say,
-            ) as link:
-                yield link
-            return
-        from eicctl.tunnel.dial import Dialer
-
+        budget = RETRY_BUDGET if retry_budget is None else retry_budget
         dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, wanted.max_tunnel_duration)
-        yield dialer.open() if retry_budget is None else dialer.open(retry_budget=retry_budget)
+        if not wanted.login:
+            yield dialer.open(retry_budget=budget)
+            return
+        from eicctl.ssh.proxied import logged_in
+
+        with logged_in(
+            self.session,
+            target,
+            wanted.login,
+            dialer,
+            retry_budget=budget,
+            check=wanted.check,
+            folder=wanted.folder,
+            say=self._say,
+        ) as link:
+            yield link
 
 
 def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, TargetRequest]:

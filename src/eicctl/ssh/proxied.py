@@ -1,20 +1,21 @@
-"""A login that OpenSSH makes by itself, through `eicctl proxy`: the key is pushed and host keys are pinned here."""
+"""A login that OpenSSH makes through `eicctl proxy`, which pushes the key and, where OpenSSH comes first, makes it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
 from eicctl.errors import UsageError
 from eicctl.model import Target
 from eicctl.ssh.host_keys import Check
+from eicctl.ssh.keys import Key, key_in
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
-from eicctl.ssh.shared_key import shared_key
-from eicctl.ssh.standing import key_folder, named_hosts
-from eicctl.tunnel.dial import Link
+from eicctl.tunnel.dial import Dialer, Link
 
 
 @contextlib.contextmanager
@@ -22,9 +23,11 @@ def logged_in(
     session: Session,
     target: Target,
     who: str,
+    dialer: Dialer,
     *,
+    retry_budget: float,
     check: Check,
-    max_tunnel_duration: int | None,
+    folder: str,
     say: Callable[[str], None],
 ) -> Iterator[Link]:
     """Open a tunnel over which OpenSSH can log in; its key stays while the tunnel does.
@@ -34,8 +37,11 @@ def logged_in(
         target: Where.
         who: `USER@HOST`, with the host as OpenSSH calls it: the key's file, and the name under which OpenSSH looks for
             the host's keys.
+        dialer: Opens the tunnel.
+        retry_budget: See `Dialer.open`.
         check: How host keys are checked.
-        max_tunnel_duration: Longest life of the tunnel in seconds, or None for the service's.
+        folder: The folder of the eicctl command that runs OpenSSH, which has made the key and checked the host's keys;
+            empty where OpenSSH was started by somebody else.
         say: Called with what the user should know.
 
     Raises:
@@ -43,20 +49,34 @@ def logged_in(
         EicctlError: By the failure of the push or of the dial.
     """
     user, at, host = who.rpartition("@")
-    if not (user and at and host):
+    if not (user and at and host) or "/" in who or not who.isprintable():  # it is the name of a file
         raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
-    if "/" in who or not who.isprintable():  # it is the name of a file
-        raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
-    with shared_key(key_folder(), who) as key:
-        login = Login(session, target, OsUser(user, "said"), key, check, max_tunnel_duration)
-        login.start(dial=True)
-        try:
-            verdict = login.verdict()
-            if verdict.note:
-                say(verdict.note)
-            if host != login.name and check != "off":
-                named_hosts().follow(host, login.name, by_instance().keys(login.name))
-            link = login.open()
-        finally:
-            login.discard()
+    with contextlib.nullcontext(key_in(Path(folder))) if folder else _shared_key(who) as key:
+        login = Login(session, target, OsUser(user, "said"), key, check)
+        checking = None if folder else begin(lambda: _follow(login, host, say))
+        link = login.open(dialer, retry_budget=retry_budget)
+        if checking:
+            try:
+                checking.result()
+            except BaseException:
+                link.close()
+                raise
         yield link
+
+
+def _shared_key(who: str) -> contextlib.AbstractContextManager[Key]:
+    from eicctl.ssh.shared_key import shared_key
+    from eicctl.ssh.standing import key_folder
+
+    return shared_key(key_folder(), who)
+
+
+def _follow(login: Login, host: str, say: Callable[[str], None]) -> None:
+    """Pin the host's keys, before OpenSSH looks, under the name that it has for the host."""
+    from eicctl.ssh.standing import named_hosts
+
+    verdict = login.verdict()
+    if verdict.note:
+        say(verdict.note)
+    if host != login.name and login.check != "off":
+        named_hosts().follow(host, login.name, by_instance().keys(login.name))

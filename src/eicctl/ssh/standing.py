@@ -1,17 +1,19 @@
-"""Settings of OpenSSH that work by themselves, now and later: for a shell's history, and for ssh_config(5).
+"""Settings of OpenSSH for hosts behind an endpoint: for one run, for a shell's history, and for ssh_config(5).
 
-The ProxyCommand is a process of its own there. It pushes a key before it connects, and pins the host's keys.
+The ProxyCommand pushes a key before it connects. Where no command of eicctl has made the key and checked the host's
+keys, it does that, too.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eicctl.model import Target
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
-from eicctl.ssh.known_hosts import KnownHosts
+from eicctl.ssh.known_hosts import KnownHosts, by_instance
 
 STRICT = {"console": "accept-new", "accept-new": "accept-new", "strict": "yes", "off": "no"}
 """StrictHostKeyChecking by check. The ProxyCommand has pinned what the console has before OpenSSH looks."""
@@ -25,13 +27,13 @@ class Standing:
         access: How the ProxyCommand gets at AWS.
         pushes: Whether it pushes a key.
         check: How host keys are checked.
-        endpoint: The words that choose the endpoint, if any.
+        words: More words of the ProxyCommand: what chooses the endpoint, say.
     """
 
     access: Access
     pushes: bool = True
     check: Check = "console"
-    endpoint: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def settings(self, known: KnownHosts, target: str = "%n") -> dict[str, str]:
         """Return the settings by their names in ssh_config(5).
@@ -53,13 +55,39 @@ class Standing:
             found |= {"IdentityFile": quoted(key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
         return found
 
+    def in_session(self, folder: Path, strict: str, key: Path | None) -> dict[str, str]:
+        """Return the settings for one run of OpenSSH by eicctl.
+
+        Args:
+            folder: The session's folder.
+            strict: The value of StrictHostKeyChecking.
+            key: The private key to use and no other; None leaves the choice to OpenSSH.
+        """
+        words = (*self.words, "--session-folder", str(folder))
+        found = replace(self, words=words, check="console").settings(by_instance())
+        found["StrictHostKeyChecking"] = strict
+        if strict == "no":
+            found["UserKnownHostsFile"] = os.devnull
+        if key:
+            found |= {"IdentityFile": quoted(key), "IdentitiesOnly": "yes"}
+        return found
+
     def _proxy_command(self, target: str) -> str:
-        words = [*eicctl_words(), "proxy", *self.endpoint, *self.access.words()]
+        words = [*eicctl_words(), "proxy", *self.words, *self.access.words()]
         if self.check != "console":
             words += ["--host-key-check", self.check]
         login = f" --ssh-login {token('%r@%n')}" if self.pushes else ""
         word = token(target) if target == "%n" else proxy_line([target])
         return f"{proxy_line(words)}{login} --remote-port %p {word}"
+
+
+def in_full(target: Target) -> tuple[str, ...]:
+    """Return words of a ProxyCommand that leave nothing of a target to be asked of AWS."""
+    return (
+        *("--private-ip-address", target.address),
+        *("--instance-connect-endpoint-id", target.endpoint_id),
+        *("--instance-connect-endpoint-dns-name", target.endpoint_dns_name),
+    )
 
 
 def folder() -> Path:
