@@ -133,6 +133,7 @@ class Wish:
         Args:
             words: More words of the ProxyCommand.
         """
+        from eicctl.ssh.command import Access
         from eicctl.ssh.standing import Standing
 
         said = [*words]
