@@ -16,10 +16,8 @@ from typing import Any
 import platformdirs
 
 from eicctl import files
+from eicctl.documents import read_toml
 from eicctl.errors import LocalError, UsageError
-
-LARGEST = 2**20
-"""Bytes of a TOML file that are read; a larger one is none that somebody has written."""
 
 
 def state_dir() -> Path:
@@ -88,15 +86,9 @@ def config() -> Config:
     path = config_file()
     if not path.exists():
         return Config()
-    import tomllib
-
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise UsageError(f"{path}: it has more than {LARGEST:,} bytes")
-        found = tomllib.loads(data.decode())
-    except (OSError, ValueError, RecursionError) as error:
+        _, found = read_toml(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     found.pop("tunnel", None)  # named tunnels, which `named.reading` reads
     for key, value in found.items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from eicctl.access.policy_documents import ROLE_NAMES
+from eicctl.documents import parse_json
 from eicctl.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 
 OPEN = "ec2-instance-connect:OpenTunnel"
@@ -44,7 +44,7 @@ class Finding:
 def lint(text: str) -> list[Finding]:
     """Return what should be changed in a policy document; an empty list where it is fine."""
     try:
-        policy = json.loads(text)
+        policy = parse_json(text)
     except ValueError as error:
         return [Finding("error", "", f"it is not JSON: {error}", "give a policy document as IAM has it")]
     if not isinstance(policy, dict) or "Statement" not in policy:

@@ -13,6 +13,7 @@ from typing import Any
 
 from eicctl import files, settings
 from eicctl.agent.where import LONGEST, PREFIX
+from eicctl.documents import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Place:
     def read_record(self) -> dict[str, Any] | None:
         """Return what a process has written, or None."""
         try:
-            found = json.loads(self.record.read_text(encoding="utf-8"))
+            found = parse_json(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) and isinstance(found.get("Tunnels"), list) else None

@@ -6,6 +6,8 @@ import json
 import socket
 import struct
 
+from eicctl.documents import parse_json
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
     from typing import Any
@@ -52,8 +54,8 @@ def decode(body: bytes) -> Message:
         WireError: It is no JSON object.
     """
     try:
-        message = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        message = parse_json(body)
+    except ValueError as error:
         raise WireError(f"no JSON: {error}") from error
     if not isinstance(message, dict):
         raise WireError("no JSON object")

@@ -14,6 +14,7 @@ import sys
 import time
 
 from eicctl.aws.config_files import config_file, credentials_file
+from eicctl.documents import parse_json
 from eicctl.pins import named_profile, named_region
 
 TYPE_CHECKING = False
@@ -176,11 +177,9 @@ def _read(path: str | None, kind: str) -> dict[str, tuple[str, float]]:
 def _content(path: str | None) -> dict[str, object]:
     if not path:
         return {}
-    import json
-
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            content = json.loads(file.read())
+            content = parse_json(file.read())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -18,6 +18,7 @@ from typing import Any
 
 from eicctl import settings
 from eicctl.aws.session import Session, configuration_signature
+from eicctl.documents import parse_json
 from eicctl.errors import LocalError
 from eicctl.model import Target, TargetRequest
 from eicctl.pins import named_profile, named_region
@@ -79,7 +80,7 @@ class RememberedTargets:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads(self._file.read_bytes()) if self._file else {}
+            found = parse_json(self._file.read_bytes()) if self._file else {}
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

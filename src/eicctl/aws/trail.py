@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 from eicctl.aws.failures import translated
 from eicctl.aws.pace import Pace
 from eicctl.aws.session import Session
+from eicctl.documents import parse_json
 from eicctl.errors import ThrottledError
 
 INTERVAL = 0.52
@@ -115,6 +115,6 @@ def _patiently(client: Any, request: dict[str, Any], pace: Pace, throttled: Call
 
 def _record(row: dict[str, Any]) -> Any:
     try:
-        return json.loads(row.get("CloudTrailEvent") or "null")
-    except (ValueError, RecursionError):
+        return parse_json(row.get("CloudTrailEvent") or "null")
+    except ValueError:
         return None

@@ -113,14 +113,15 @@ def _defined() -> Values:
         if above == folder:
             return
         folder = above
-    import tomllib
+    from pathlib import Path
+
+    from eicctl.documents import read_toml
 
     try:
-        with open(f"{folder}/eicctl.toml", "rb") as file:  # noqa: PTH123
-            found = tomllib.load(file).get("tunnel")
+        _, content = read_toml(Path(folder, "eicctl.toml"))
     except (OSError, ValueError):
         return
-    if isinstance(found, dict):
+    if isinstance(found := content.get("tunnel"), dict):
         for name, table in found.items():
             target = table.get("target") if isinstance(table, dict) else None
             yield name, target if isinstance(target, str) else "tunnel"
@@ -128,9 +129,8 @@ def _defined() -> Values:
 
 def _open() -> Values:
     """Those that a background process holds, as its record says."""
-    import json
-
     from eicctl.agent.where import PREFIX, usual_folder
+    from eicctl.documents import parse_json
 
     folder = usual_folder(os.environ)
     try:
@@ -141,7 +141,7 @@ def _open() -> Values:
         if name.startswith(PREFIX) and name.endswith(".json"):
             try:
                 with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123
-                    rows = json.loads(file.read())["Tunnels"]
+                    rows = parse_json(file.read())["Tunnels"]
                 yield from ((str(row["name"]), "open") for row in rows)
             except (OSError, ValueError, KeyError, TypeError):
                 continue

@@ -13,6 +13,7 @@ from eicctl import files, settings
 from eicctl.access.changes import Change, GroupRule, command_line
 from eicctl.aws.changes import check_change, is_gone, is_there, make_change
 from eicctl.aws.session import Session
+from eicctl.documents import parse_json
 from eicctl.errors import ConflictError, EicctlError, LocalError, NetworkError
 
 
@@ -135,7 +136,7 @@ def _file() -> Path:
 def _load() -> list[Made]:
     path = _file()
     try:
-        rows = json.loads(files.read_text(path) or "[]")
+        rows = parse_json(files.read_text(path) or "[]")
         return [Made(**{**row, "target": tuple(row["target"]), "rule_ids": tuple(row["rule_ids"])}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise LocalError(f"{path} is not as eicctl has written it: {error}", hint="move it away") from error

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from eicctl.documents import parse_json
 from eicctl.emulator import faults
 from eicctl.emulator.control import mfa, trail
 from eicctl.emulator.state import Behaviour, State
@@ -109,7 +110,7 @@ class ControlApi:
 
 
 def _body(environ: dict[str, Any]) -> dict[str, Any]:
-    content = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"{}")
+    content = parse_json(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"{}")
     if not isinstance(content, dict):
         raise ValueError("the body must be a JSON object")
     return content

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from eicctl import settings
+from eicctl.documents import parse_json
 from eicctl.errors import LocalError
 
 _FILES = "files-"
@@ -63,7 +64,7 @@ class Running:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=10) as answer:
-                return json.load(answer)
+                return parse_json(answer.read())
         except HTTPException as error:  # it ended while it answered
             raise ConnectionError(f"the local AWS broke off: {error}") from error
 
@@ -88,7 +89,7 @@ def record_path() -> Path:
 def running() -> Running | None:
     """Return the emulator that runs, or None. The record of one that was killed is removed."""
     try:
-        found = Running(**json.loads(record_path().read_text()))
+        found = Running(**parse_json(record_path().read_text()))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError):
@@ -111,7 +112,7 @@ def write_record(record: Running) -> None:
 def is_recorded(pid: int) -> bool:
     """Whether the record is of this process."""
     try:
-        return bool(json.loads(record_path().read_text())["pid"] == pid)
+        return bool(parse_json(record_path().read_text())["pid"] == pid)
     except (OSError, ValueError, LookupError, LocalError):
         return False
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-_HEADER = re.compile(r"\s*\[\s*(?P<name>[^\[\]]+?)\s*\]\s*(#.*)?$")
 _QUOTES = str.maketrans("", "", "\"'")
 
 
@@ -22,8 +19,9 @@ def line_of(text: str, table: str, key: str | None = None) -> int | None:
     inside = not table
     header: int | None = None
     for number, line in enumerate(text.splitlines(), 1):
-        if found := _HEADER.match(line):
-            inside = _plain(found["name"]) == table
+        name, bracket, rest = line.strip().removeprefix("[").partition("]")
+        if line.lstrip().startswith("[") and bracket and rest.strip()[:1] in ("", "#") and "[" not in name:
+            inside = _plain(name) == table
             if inside:
                 header = number
         elif inside and key and _plain(line.partition("=")[0]) == key:

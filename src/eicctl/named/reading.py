@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eicctl import settings
+from eicctl.documents import read_toml
 from eicctl.errors import NotFoundError, UsageError
 from eicctl.named.definition import Definition, Kind
 from eicctl.named.keys import DEFAULTS, KEYS, NEEDED, kind_of
@@ -84,18 +84,10 @@ def read_file(path: Path) -> list[Definition]:
         NotFoundError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(settings.LARGEST + 1)
-        if len(data) > settings.LARGEST:
-            raise UsageError(f"{path}: it has more than {settings.LARGEST:,} bytes")
-        text = data.decode().replace("\r\n", "\n")
+        text, content = read_toml(path)
     except OSError as error:
         raise NotFoundError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: it is not UTF-8 text") from error
-    try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: {error}", hint="the file is TOML: https://toml.io") from error
     return _File(path, text).definitions(content)
 

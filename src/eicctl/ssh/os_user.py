@@ -11,6 +11,7 @@ from pathlib import Path
 from eicctl import files, settings
 from eicctl.aws.images import describe_images
 from eicctl.aws.session import Session
+from eicctl.documents import parse_json
 from eicctl.errors import EicctlError, LocalError
 from eicctl.model import Target
 from eicctl.ssh.users import DEFAULT, user_of
@@ -93,7 +94,7 @@ def _file() -> Path:
 
 def _load() -> dict[str, str]:
     try:
-        found = json.loads(files.read_text(_file()) or "{}")
+        found = parse_json(files.read_text(_file()) or "{}")
     except (ValueError, LocalError):
         return {}  # what can be asked again needs no repair
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eicctl import files, settings
+from eicctl.documents import parse_json
 from eicctl.errors import DeniedError, EicctlError, LocalError
 
 if TYPE_CHECKING:
@@ -90,10 +91,8 @@ def memory_file() -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import json
-
     try:
-        found = json.loads(files.read_text(path) or "{}")
+        found = parse_json(files.read_text(path) or "{}")
     except (ValueError, LocalError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -6,11 +6,11 @@ tolerantly, and what the service said is always shown.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 
 from eicctl import clock
+from eicctl.documents import parse_json
 from eicctl.errors import (
     CredentialsError,
     DeniedError,
@@ -63,8 +63,8 @@ def _parse(body: bytes) -> tuple[str, str]:
     """Return the error code and the message of a body, or an empty code and the raw text."""
     text = body.decode(errors="replace").strip()
     try:
-        fields = {str(name).lower(): value for name, value in json.loads(text).items()}
-    except (ValueError, AttributeError, RecursionError):
+        fields = {str(name).lower(): value for name, value in parse_json(text).items()}
+    except (ValueError, AttributeError):
         return "", text[:_SHOWN]
     code = fields.get("errorcode") or fields.get("code") or fields.get("__type") or ""
     message = fields.get("message") or ("" if code else text)

@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from eicctl.documents import parse_json
+
 PIECE = 256 * 1024
 """Bytes that are read at a time."""
 
@@ -61,8 +63,8 @@ def _unpacked(item: Any) -> Any:
     if not isinstance(inner, str):
         return item
     try:
-        return json.loads(inner)
-    except (ValueError, RecursionError):
+        return parse_json(inner)
+    except ValueError:
         return None
 
 

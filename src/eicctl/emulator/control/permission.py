@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
+from eicctl.documents import parse_json
 from eicctl.emulator.control.backends import ACCOUNT, LOCK, ec2
 from eicctl.emulator.control.credentials import Known
 from eicctl.emulator.control.policy_language import Context, evaluate
@@ -132,10 +131,11 @@ def _request(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, st
     """The action of a request, and its parameters, in the JSON or the query protocol."""
     if target := headers.get("x-amz-target"):
         try:
-            fields: dict[str, Any] = json.loads(body or b"{}")
+            fields = parse_json(body or b"{}")
         except ValueError:
-            fields = {}
-        return target.rpartition(".")[2], {key: str(value) for key, value in fields.items()}
+            fields = None
+        named = fields if isinstance(fields, dict) else {}
+        return target.rpartition(".")[2], {key: str(value) for key, value in named.items()}
     parameters = dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
     return parameters.get("Action", ""), parameters
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
+from eicctl.documents import parse_json
 from eicctl.emulator.control.backends import LOCK, iam
 from eicctl.emulator.control.policy_language import Source
 
@@ -62,5 +62,5 @@ def _managed(policies: Iterable[Any]) -> list[Source]:
 
 
 def _read(document: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(document)
+    found: dict[str, Any] = parse_json(document)
     return found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eicctl.documents import parse_json
 from eicctl.emulator.control import principals
 from eicctl.emulator.control.backends import ApiError
 from eicctl.emulator.control.policy_language import Source, Verdict, evaluate
@@ -39,7 +39,7 @@ def simulate(
     sources = principals.policies_of(principal)
     if sources is None and principal != OWN_ARN and not principals.exists(principal):
         raise ApiError("NoSuchEntity", f"The entity {principal} cannot be found.")
-    more = [Source(f"PolicyInputList.{number}", "user", json.loads(text)) for number, text in enumerate(extra, 1)]
+    more = [Source(f"PolicyInputList.{number}", "user", parse_json(text)) for number, text in enumerate(extra, 1)]
     if sources is None and not more:
         verdicts = [(action, resource, Verdict("allowed")) for action in actions for resource in resources]
     else:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from eicctl.documents import read_toml
 from eicctl.emulator.control import backends
 from eicctl.emulator.control.schema import WorldReader
 from eicctl.emulator.control.seed import Seeder, check_places
@@ -29,11 +27,10 @@ def load_world(state: State, path: Path | None = None, dns_name: str = "localhos
     """
     name = str(path) if path else "the default world"
     try:
-        text = (_shipped(path) or path or _SHIPPED / "default.toml").read_text(encoding="utf-8")
-        content: Mapping[str, Any] = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
+        _, content = read_toml(_shipped(path) or path or _SHIPPED / "default.toml")
+    except OSError as error:
         raise UsageError(f"cannot read the world file {name}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UsageError(f"{name} is not TOML: {error}") from error
     world = WorldReader(name).read(content)
     check_places(world, name)

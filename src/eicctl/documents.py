@@ -1,0 +1,83 @@
+"""TOML and JSON that others wrote: whatever it says, reading takes a time that grows with its size, and ends in a
+`ValueError` where it makes no sense."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # each import costs a warm start some milliseconds
+    from pathlib import Path
+    from typing import Any
+
+LARGEST = 2**20
+"""Most bytes of a TOML file; a larger one is none that somebody has written."""
+
+MOST_PARTS = 16
+"""Most parts of a dotted TOML key. `tomllib` takes a time that grows with the square of their number."""
+
+_STRING_OR_COMMENT = r"""
+    \"""(?:[^"\\]|\\.|"(?!""))*(?:\"""|\Z)
+  | '''.*?(?:'''|\Z)
+  | "(?:[^"\\\n]|\\.)*(?:"|$)
+  | '[^'\n]*(?:'|$)
+  | \#[^\n]*
+"""
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return a TOML file's text and what it says.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is too large, too deep, or not TOML.
+    """
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError(f"it has more than {LARGEST:,} bytes")
+    try:
+        text = data.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
+    return text, parse_toml(text)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what a TOML document says.
+
+    Raises:
+        ValueError: It is too deep, or not TOML.
+    """
+    import re
+    import tomllib
+
+    plain = re.sub(_STRING_OR_COMMENT, "_", text, flags=re.VERBOSE | re.DOTALL | re.MULTILINE)
+    if any(part.count(".") >= MOST_PARTS for part in re.split(r"[\n=\[\]{},]", plain)):
+        raise ValueError(f"a key has more than {MOST_PARTS} dotted parts")
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    values: list[Any] = [found]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("an integer has more than 64 bits")
+    return found
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what a JSON document says.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    import json
+
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
