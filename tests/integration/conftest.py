@@ -53,6 +53,16 @@ def subnet_id(ec2: Any) -> str:
 
 
 @pytest.fixture
+def dual_stack_subnet_id(ec2: Any, subnet_id: str) -> str:
+    """The subnet of web-1, with an IPv6 range."""
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    ec2.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)
+    given = ec2.describe_vpcs()["Vpcs"][0]["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]
+    ec2.associate_subnet_cidr_block(SubnetId=subnet_id, Ipv6CidrBlock=given.replace("/56", "/64"))
+    return subnet_id
+
+
+@pytest.fixture
 def endpoint(ec2: Any, subnet_id: str) -> dict[str, Any]:
     """An endpoint that serves connections, as EC2 describes it."""
     made = ec2.create_instance_connect_endpoint(SubnetId=subnet_id)["InstanceConnectEndpoint"]

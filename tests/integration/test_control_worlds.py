@@ -179,13 +179,15 @@ def test_by_address_range(far: Any, world: Emulator) -> None:
 
 
 def test_with_the_clients_address_preserved(far: Any, world: Emulator) -> None:
-    made = endpoint(world, far, PreserveClientIp=True)
+    made = endpoint(world, far, PreserveClientIp=True, IpAddressType="ipv4")
     assert "ingress" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
     assert blocked(made, machine(world, "10.9.1.10"), 22, "10.9.200.1") is None
 
 
 def test_by_group_with_both_kinds_of_endpoint(far: Any, world: Emulator) -> None:
-    made = endpoint(world, far, SecurityGroupIds=[group_id(far, "endpoint")], PreserveClientIp=True)
+    made = endpoint(
+        world, far, SecurityGroupIds=[group_id(far, "endpoint")], PreserveClientIp=True, IpAddressType="ipv4"
+    )
     assert blocked(made, machine(world, "10.9.1.50"), 22, "203.0.113.9") is None
     assert "egress" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
 

@@ -105,6 +105,18 @@ def test_unknown_endpoints(ec2: Any, endpoint_id: str, code: str) -> None:
     assert code_of(ec2.describe_instance_connect_endpoints, InstanceConnectEndpointIds=[endpoint_id]) == code
 
 
+def test_the_address_type_is_the_subnets(ec2: Any, dual_stack_subnet_id: str) -> None:
+    """Without one in the request (eice-facts.md, Control plane); client IPs are preserved with ipv4 only."""
+    subnet_id = dual_stack_subnet_id
+    create = ec2.create_instance_connect_endpoint
+    assert code_of(create, SubnetId=subnet_id, PreserveClientIp=True) == "InvalidParameterCombination"
+    made = create(SubnetId=subnet_id)["InstanceConnectEndpoint"]
+    assert made["IpAddressType"] == "dualstack"
+    ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=made["InstanceConnectEndpointId"])
+    made = create(SubnetId=subnet_id, PreserveClientIp=True, IpAddressType="ipv4")["InstanceConnectEndpoint"]
+    assert (made["IpAddressType"], made["PreserveClientIp"]) == ("ipv4", True)
+
+
 def test_modify(ec2: Any, endpoint: dict[str, Any], emulator: Emulator) -> None:
     endpoint_id = endpoint["InstanceConnectEndpointId"]
     group = ec2.create_security_group(GroupName="g", Description="g", VpcId=endpoint["VpcId"])["GroupId"]

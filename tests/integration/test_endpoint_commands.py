@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def test_a_wait_that_is_too_short(eicctl: Eicctl, emulator: Emulator) -> None:
         (["--subnet-id", "subnet-00000000"], 3, "subnet-00000000"),
         (["--tag", "novalue"], 2, "--tag KEY=VALUE"),
         (["--allow-to", "sg-1"], 2, "--create-security-group"),
-        (["--preserve-client-ip", "--ip-address-type", "dualstack"], 2, "ipv4 only"),
+        (["--preserve-client-ip", "--ip-address-type", "dualstack"], 2, "requires --ip-address-type ipv4"),
         (["--security-group-id", "sg-00000000"], 3, "sg-00000000"),
     ],
 )
@@ -260,6 +261,53 @@ def test_modify(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
     done = eicctl("modify-endpoint", endpoint_id, "--preserve-client-ip", "--wait", "--output", "json")
     assert json.loads(done.out)["PreserveClientIp"] is True
     assert eicctl("modify-endpoint", endpoint_id).code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ((), "dualstack", "IP address type: dualstack (the subnet's; override with --ip-address-type)"),
+        (
+            ("--preserve-client-ip",),
+            "ipv4",
+            "IP address type: ipv4 (required by --preserve-client-ip; the subnet is dualstack)",
+        ),
+        (("--ip-address-type", "ipv4"), "ipv4", ""),
+        (("--ip-address-type", "ipv4", "--preserve-client-ip"), "ipv4", ""),
+    ],
+)
+def test_in_a_dual_stack_subnet(
+    eicctl: Eicctl, dual_stack_subnet_id: str, options: tuple[str, ...], kind: str, said: str
+) -> None:
+    words = ["create-endpoint", "--subnet-id", dual_stack_subnet_id, *options]
+    dry = eicctl(*words, "--dry-run")
+    assert dry.code == 0, dry.err
+    done = eicctl(*words, "--output", "json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["IpAddressType"] == kind
+    assert json.loads(done.out)["PreserveClientIp"] is ("--preserve-client-ip" in options)
+    assert done.err.strip() == dry.err.strip() == said
+
+
+def test_client_ips_are_preserved_by_ipv4_endpoints_only(eicctl: Eicctl, dual_stack_subnet_id: str) -> None:
+    created(eicctl, "--name", "office", "--subnet-id", dual_stack_subnet_id)
+    both = eicctl("modify-endpoint", "office", "--preserve-client-ip", "--ip-address-type", "dualstack")
+    assert (both.code, both.err.splitlines()[0]) == (2, "error: --preserve-client-ip requires --ip-address-type ipv4")
+    pasted = paste(eicctl, eicctl("modify-endpoint", "office", "--preserve-client-ip"), "only ipv4 endpoints preserve")
+    assert (pasted["IpAddressType"], pasted["PreserveClientIp"]) == ("ipv4", True)
+    pasted = paste(eicctl, eicctl("modify-endpoint", "office", "--ip-address-type", "ipv6"), "preserves client IPs")
+    assert (pasted["IpAddressType"], pasted["PreserveClientIp"]) == ("ipv6", False)
+
+
+def paste(eicctl: Eicctl, done: Ran, message: str) -> dict[str, Any]:
+    """Do what the hint of a refused command says, and return the endpoint that it shows."""
+    assert done.code == 2, done.err
+    assert message in done.err
+    (hint,) = [line.removeprefix("hint: eicctl ") for line in done.err.splitlines() if line.startswith("hint: ")]
+    again = eicctl(*shlex.split(hint), "--wait", "--output", "json")
+    assert again.code == 0, again.err
+    row: dict[str, Any] = json.loads(again.out)
+    return row
 
 
 def test_delete_asks_first(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ def test_they_are_read() -> None:
         AclEntrySpec(100, True, None, None, "::/0"),
     )
     assert acl.egress == (AclEntrySpec(100, True, 1024, 65535, "0.0.0.0/0"),)
-    assert vpc.endpoints == (EndpointSpec("", "one", ("eice",), True, "ipv4"),)
+    assert vpc.endpoints == (EndpointSpec("", "one", ("eice",), True, ""),)
 
 
 @pytest.mark.parametrize(

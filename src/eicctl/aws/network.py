@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,12 @@ from eicctl.model import DIRECT_PORTS, Endpoint
 
 @dataclass(frozen=True, slots=True)
 class ChosenSubnet:
-    """A subnet for an endpoint, with the reason in words."""
+    """A subnet for an endpoint, with the reason in words; `ip_address_type` is what an endpoint in it is by default."""
 
     subnet_id: str
     vpc_id: str
     reason: str
+    ip_address_type: str
 
 
 def describe_subnet(session: Session, subnet_id: str) -> ChosenSubnet:
@@ -37,7 +38,7 @@ def describe_subnet(session: Session, subnet_id: str) -> ChosenSubnet:
     """
     with translated(f"look up {subnet_id}"):
         rows = session.client("ec2").describe_subnets(SubnetIds=[subnet_id])["Subnets"]
-    return ChosenSubnet(subnet_id, rows[0]["VpcId"], "as given")
+    return ChosenSubnet(subnet_id, rows[0]["VpcId"], "as given", _type_of(rows[0]))
 
 
 def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
@@ -67,7 +68,12 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
     best = max(subnets, key=lambda row: (running[row["SubnetId"]], row["AvailableIpAddressCount"], row["SubnetId"]))
     count = running[best["SubnetId"]]
     why = f"{count} running instances, most in {vpc}" if count else f"most free addresses in {vpc}"
-    return ChosenSubnet(best["SubnetId"], vpc, f"{best['AvailabilityZone']}, {why}")
+    return ChosenSubnet(best["SubnetId"], vpc, f"{best['AvailabilityZone']}, {why}", _type_of(best))
+
+
+def _type_of(subnet: Mapping[str, Any]) -> str:
+    families = {ipaddress.ip_network(cidr).version for cidr in cidrs_of(subnet)}
+    return "dualstack" if len(families) > 1 else "ipv6" if families == {6} else "ipv4"
 
 
 def why_no_endpoint(

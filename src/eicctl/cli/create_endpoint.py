@@ -36,10 +36,14 @@ if TYPE_CHECKING:
     help="With --create-security-group: admit the endpoint in this group of the targets; repeatable.",
 )
 @click.option(
-    "--preserve-client-ip/--no-preserve-client-ip", default=False, help="Targets see the client's address; default: no."
+    "--preserve-client-ip/--no-preserve-client-ip",
+    default=False,
+    help="Targets see the client's address; default: no. Makes the endpoint ipv4.",
 )
 @click.option(
-    "--ip-address-type", type=click.Choice(["ipv4", "dualstack", "ipv6"]), help="Default: the service's, ipv4."
+    "--ip-address-type",
+    type=click.Choice(["ipv4", "dualstack", "ipv6"]),
+    help="Default: the subnet's; ipv4 with --preserve-client-ip.",
 )
 @click.option("--name", metavar="NAME", help="The Name tag.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Another tag; repeatable.")
@@ -81,9 +85,7 @@ def command(
     if allow_to and not create_security_group:
         raise UsageError("--allow-to goes with --create-security-group")
     if preserve_client_ip and ip_address_type not in (None, "ipv4"):
-        raise UsageError(
-            "--preserve-client-ip works with --ip-address-type ipv4 only", hint="leave one of the two options away"
-        )
+        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="omit one of the two options")
     all_tags = parse_tags(tags) | ({"Name": name} if name else {})
 
     from eicctl.aws.endpoints import NewEndpoint, wait_usable
@@ -91,7 +93,7 @@ def command(
 
     subnet = describe_subnet(session, subnet_id) if subnet_id else choose_subnet(session, vpc_id)
     if not subnet_id:
-        report.line(f"using {subnet.subnet_id} ({subnet.reason})")
+        report.line(f"Using subnet {subnet.subnet_id} ({subnet.reason})")
     existing = _existing(session, subnet)
     if existing and not if_not_exists:
         raise ConflictError(
@@ -102,13 +104,19 @@ def command(
         subnet_id=subnet.subnet_id,
         security_group_ids=group_ids,
         preserve_client_ip=preserve_client_ip,
-        ip_address_type=ip_address_type or "",
+        ip_address_type=ip_address_type or ("ipv4" if preserve_client_ip else ""),
         tags=all_tags,
     )
     maker = None
     if create_security_group and not existing:
         plan = GroupPlan(subnet.vpc_id, f"{name or 'eice'}-{subnet.subnet_id}", allow_to)
         maker = GroupMaker(session, plan)
+    if not ip_address_type and not existing and subnet.ip_address_type != "ipv4":
+        report.line(
+            f"IP address type: ipv4 (required by --preserve-client-ip; the subnet is {subnet.ip_address_type})"
+            if preserve_client_ip
+            else f"IP address type: {subnet.ip_address_type} (the subnet's; override with --ip-address-type)"
+        )
     if dry_run:
         _try(session, new, maker, existing)
         return

@@ -12,6 +12,7 @@ from eicctl.errors import UsageError
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.model import Endpoint
 
 
 @click.command
@@ -58,13 +59,17 @@ def command(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not changes:
         raise UsageError(
-            "there is nothing to change", hint="--security-group-id, --ip-address-type, --preserve-client-ip"
+            "Specify at least one of: --security-group-id, --ip-address-type, --[no-]preserve-client-ip",
+            hint="eicctl modify-endpoint --help",
         )
+    if preserve_client_ip and ip_address_type not in (None, "ipv4"):
+        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="omit one of the two options")
 
     from eicctl.aws.endpoints import get_endpoint, modify_endpoint, wait_usable
     from eicctl.cli.progress import Waiting
 
     found = get_endpoint(session, endpoint)
+    _check_type(session, found, endpoint, ip_address_type, preserve_client_ip)
     modify_endpoint(session, found.id, dry_run=dry_run, **changes)
     if dry_run:
         words = " ".join(f"{key}={value}" for key, value in changes.items())
@@ -76,3 +81,21 @@ def command(
                 session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
             )
     render.show(row_of(get_endpoint(session, found.id)), output=output, query=query, columns={})
+
+
+def _check_type(session: Session, found: Endpoint, name: str, kind: str | None, preserve: bool | None) -> None:
+    """Refuse what EC2 would: only ipv4 endpoints preserve client IPs (eice-facts.md, Client-IP preservation)."""
+    if preserve and not kind and found.ip_address_type != "ipv4":
+        raise UsageError(
+            f"Endpoint {found.id} is {found.ip_address_type}; only ipv4 endpoints preserve client IPs",
+            hint=session.command(
+                "eicctl", "modify-endpoint", name, "--preserve-client-ip", "--ip-address-type", "ipv4"
+            ),
+        )
+    if kind not in (None, "ipv4") and preserve is None and found.preserve_client_ip:
+        raise UsageError(
+            f"Endpoint {found.id} preserves client IPs; only ipv4 endpoints can",
+            hint=session.command(
+                "eicctl", "modify-endpoint", name, "--ip-address-type", str(kind), "--no-preserve-client-ip"
+            ),
+        )

@@ -99,7 +99,7 @@ class Actions:
                 subnet_id=response._get_param("SubnetId"),
                 security_group_ids=tuple(response._get_param("SecurityGroupIds", [])),
                 preserve_client_ip=bool(response._get_param("PreserveClientIp", False)),
-                ip_address_type=response._get_param("IpAddressType", "ipv4"),
+                ip_address_type=response._get_param("IpAddressType", ""),
                 client_token=token,
                 tags=tags.get("instance-connect-endpoint", {}),
             ),

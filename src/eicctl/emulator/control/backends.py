@@ -15,6 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, filter_dict_attribute_mapping
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
@@ -82,6 +83,18 @@ def reset() -> None:
         BackendDict.reset()
 
 
+def _ipv6_ranges(subnet: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "ipv6CidrBlock": row["ipv6CidrBlock"],
+            "associationId": row["associationId"],
+            "ipv6CidrBlockState": {"state": row["ipv6CidrBlockState"]["State"]},
+        }
+        for row in subnet.ipv6_cidr_block_associations.values()
+        if row["ipv6CidrBlockState"]["State"] == "associated"
+    ]
+
+
 _moto: dict[tuple[type, str], Action] = {}
 
 
@@ -108,6 +121,8 @@ def install(
     for name in ("ipv6-address", "network-interface.ipv6-addresses.ipv6-address"):
         filter_dict_attribute_mapping[name] = "ipv6_address"
     filters.install()
+    # DescribeSubnets: moto writes the state of an IPv6 range as Python writes a dict.
+    setattr(Subnet, "ipv6_cidr_block_association_set", property(_ipv6_ranges))  # noqa: B010 - not to be assigned to
     # Tags are made for IDs with a prefix that moto knows.
     EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
     EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"

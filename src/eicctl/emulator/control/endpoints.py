@@ -25,12 +25,12 @@ _ID = re.compile(r"eice-[0-9a-f]{17}|eice-[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """The parameters of CreateInstanceConnectEndpoint."""
+    """The parameters of CreateInstanceConnectEndpoint. Without an `ip_address_type` it is that of the subnet."""
 
     subnet_id: str
     security_group_ids: tuple[str, ...] = ()
     preserve_client_ip: bool = False
-    ip_address_type: str = "ipv4"
+    ip_address_type: str = ""
     client_token: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,13 +55,14 @@ class EndpointService:
         subnet = self._ec2.get_subnet(request.subnet_id)
         vpc_id = str(subnet.vpc_id)
         groups = self._groups(request.security_group_ids, vpc_id)
-        _check_modes(request.ip_address_type, request.preserve_client_ip)
+        ip_address_type = request.ip_address_type or type_of(subnet)
+        _check_modes(ip_address_type, request.preserve_client_ip)
         if not dry_run and (replayed := self._replayed(request)):
             return replayed
         self._check_limit(vpc_id, request.subnet_id)
         if dry_run:
             raise dry_run_succeeds()
-        return self._make(request, subnet, groups)
+        return self._make(request, subnet, groups, ip_address_type)
 
     def describe(
         self, ids: Sequence[str], filters: Mapping[str, Sequence[str]]
@@ -169,7 +170,9 @@ class EndpointService:
                     f"The limit of one endpoint per VPC is reached: {endpoint.id} is in {vpc_id}.",
                 )
 
-    def _make(self, request: CreateRequest, subnet: Any, groups: tuple[str, ...]) -> EndpointRecord:
+    def _make(
+        self, request: CreateRequest, subnet: Any, groups: tuple[str, ...], ip_address_type: str
+    ) -> EndpointRecord:
         endpoint_id = f"eice-{secrets.token_hex(9)[:17]}"
         interface = interfaces.make(
             self._ec2,
@@ -177,7 +180,7 @@ class EndpointService:
             groups,
             f"EC2 Instance Connect Endpoint {endpoint_id}",
             kind="ec2_instance_connect_endpoint",
-            ipv6=request.ip_address_type != "ipv4",
+            ipv6=ip_address_type != "ipv4",
         )
         making = EndpointRecord(
             id=endpoint_id,
@@ -194,7 +197,7 @@ class EndpointService:
             security_group_ids=groups,
             network_interface_ids=(interface.id,),
             created_at=self._state.now(),
-            ip_address_type=request.ip_address_type,
+            ip_address_type=ip_address_type,
             preserve_client_ip=request.preserve_client_ip,
             client_token=request.client_token,
         )
@@ -226,6 +229,13 @@ def settle(state: State) -> None:
                 interfaces.release(backend, interface_id)
         if new is None:
             backend.tags.pop(old.id, None)
+
+
+def type_of(subnet: Any) -> str:
+    """The address type of a subnet of moto's, which an endpoint in it takes (eice-facts.md, Control plane)."""
+    if subnet.ipv6_native:
+        return "ipv6"
+    return "dualstack" if subnet.ipv6_cidr_block_association_set else "ipv4"
 
 
 def dry_run_succeeds() -> ApiError:

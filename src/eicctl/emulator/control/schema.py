@@ -204,9 +204,9 @@ class _VpcReader:
             subnet=table.choice("subnet", names),
             groups=self._known(table),
             preserve_client_ip=table.get("preserve_client_ip", bool, False),
-            ip_address_type=table.choice("ip_address_type", ("ipv4", "dualstack", "ipv6"), "ipv4"),
+            ip_address_type=table.choice("ip_address_type", ("ipv4", "dualstack", "ipv6"), ""),
         )
-        if endpoint.preserve_client_ip and endpoint.ip_address_type != "ipv4":
+        if endpoint.preserve_client_ip and endpoint.ip_address_type not in ("", "ipv4"):
             raise table.wrong("preserve_client_ip", "is for the ip_address_type ipv4 only")
         table.done()
         return endpoint

@@ -45,7 +45,7 @@ def make_endpoint(
         subnet_id=subnet_id,
         security_group_ids=tuple(groups),
         preserve_client_ip=spec.preserve_client_ip,
-        ip_address_type=spec.ip_address_type,
+        ip_address_type=spec.ip_address_type or ("ipv4" if spec.preserve_client_ip else ""),
         tags={"Name": spec.name} if spec.name else {},
     )
     made = service.create(request, dry_run=False)

@@ -105,7 +105,7 @@ class AclSpec:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """An endpoint, ready for connections."""
+    """An endpoint, ready for connections; an empty `ip_address_type` is the subnet's."""
 
     name: str
     subnet: str

@@ -77,9 +77,9 @@ class Table:
         return [Table(self._source, f"{places}[{i}]", row) for i, row in enumerate(self.get(key, list, []))]
 
     def choice(self, key: str, of: Sequence[str], default: str | None = None) -> str:
-        """Take one of some words."""
+        """Take one of some words, or the default."""
         value = self.get(key, str, default)
-        if value not in of:
+        if value not in of and value != default:
             raise self.wrong(key, f"must be one of {', '.join(of)}, not {value!r}" if of else "names nothing")
         return value
 
