@@ -57,6 +57,7 @@ class Config:
         agent: Whether commands may start a background process that makes the next ones faster.
         log_file: The file to which every command logs; empty for none.
         allow_other_users: Whether other users of this machine may connect to listeners.
+        keepalive: Seconds without traffic after which an open tunnel is pinged; 0 for never, None for the usual.
     """
 
     os_user: str = ""
@@ -66,6 +67,7 @@ class Config:
     agent: bool = True
     log_file: str = ""
     allow_other_users: bool = False
+    keepalive: float | None = None
 
     def user_for(self, *names: str) -> str:
         """Return the OS user for an instance of these names, or an empty string."""
@@ -106,6 +108,9 @@ def _check(path: Path, key: str, value: Any) -> None:
         wanted = 'a table of names: "web-*" = "deploy"'
     elif key in ("diagnose", "agent", "allow_other_users"):
         good, wanted = isinstance(value, bool), "true or false"
+    elif key == "keepalive":
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
+        wanted = "seconds, 0 to 3600"
     elif key == "log_file":
         # Commands run in many folders, and the background process in none of them.
         good = isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute())

@@ -11,17 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.frames import Opcode
 
 from eicctl import errors
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel import connect as connecting
+from eicctl.tunnel import keepalive
 from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.dial import Dialer
 from tests.conftest import find_program
 from tests.integration.listening import connect, listening, read_all, wait_for
+from tests.integration.scripted_endpoint import Peer, Script, ScriptedEndpoint
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service
@@ -183,7 +187,7 @@ def test_what_was_stopped_for_a_while_goes_on(serve: Serve) -> None:
 
 
 def test_links_ask_whether_the_other_side_is_there(serve: Serve) -> None:
-    """A silent drop is noticed within some two minutes, also when nobody sends anything."""
+    """A silent drop is noticed within a minute, also when nobody sends anything."""
     link = serve(echo).dialer.open()
     try:
         with socket.socket(fileno=socket.dup(link.stream.fileno())) as sock:
@@ -191,7 +195,7 @@ def test_links_ask_whether_the_other_side_is_there(serve: Serve) -> None:
             if hasattr(socket, "TCP_KEEPIDLE"):
                 names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
                 idle, interval, count = (sock.getsockopt(socket.IPPROTO_TCP, name) for name in names)
-                assert idle + interval * count <= 120
+                assert idle + interval * count <= 60
     finally:
         link.close()
 
@@ -230,4 +234,141 @@ def test_a_network_that_is_gone_without_a_word() -> None:
 
 
 def test_the_keep_alive_is_what_the_page_says() -> None:
-    assert (connecting.KEEP_ALIVE_IDLE, connecting.KEEP_ALIVE_INTERVAL, connecting.KEEP_ALIVE_PROBES) == (60, 15, 4)
+    assert (connecting.KEEP_ALIVE_IDLE, connecting.KEEP_ALIVE_INTERVAL, connecting.KEEP_ALIVE_PROBES) == (30, 8, 3)
+    assert (keepalive.INTERVAL, keepalive.SILENCE, keepalive.PATIENCE) == (30, 50, 15)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that is gone is noticed within a second or two."""
+    monkeypatch.setattr(keepalive, "SILENCE", 1.0)
+    monkeypatch.setattr(keepalive, "PATIENCE", 0.5)
+
+
+def counting(pings: list[int], greeting: bytes = b"") -> Script:
+    """A script that counts pings."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        if greeting:
+            peer.protocol.send_binary(greeting)
+        peer.flush()
+        while frames := peer.receive():
+            pings.append(sum(frame.opcode is Opcode.PING for frame in frames))
+
+    return script
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0])
+def test_an_idle_tunnel_is_pinged(tmp_path: Path, seconds: float) -> None:
+    pings: list[int] = []
+    with ScriptedEndpoint(tmp_path, counting(pings)) as endpoint:
+        dialer = dataclasses.replace(endpoint.dialer(), keepalive=seconds)
+        with listening(dialer) as (port, told), connect(port) as client:
+            for _ in range(15):  # traffic, and so no ping
+                client.sendall(b"x")
+                time.sleep(0.1)
+            assert sum(pings) == 0
+            if seconds:
+                wait_for(lambda: sum(pings) >= 2)
+            else:
+                time.sleep(1)
+                assert sum(pings) == 0
+            assert not told.endings
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_peer_that_answered_pings_and_does_not_any_more_is_gone(serve: Serve) -> None:
+    """As behind a proxy, whose kernel acknowledges what goes nowhere."""
+    with relayed(serve(echo)) as (dialer, relay):
+        dialer.keepalive = 0.2
+        with listening(dialer) as (port, told), connect(port) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            time.sleep(1.5)
+            assert not told.endings
+            relay.freeze()
+            assert read_all(client) == b""
+            error = told.ending().error
+            assert isinstance(error, errors.NetworkError)
+            assert "nothing was heard of it" in error.message
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("idle_first", [False, True])
+def test_a_target_that_stops_reading_for_a_while_is_not_gone(serve: Serve, idle_first: bool) -> None:
+    go_on = threading.Event()
+    size = 20_000_000
+
+    def handler(client: socket.socket) -> None:
+        go_on.wait(20)
+        got = 0
+        while got < size:
+            got += len(client.recv(65536))
+        client.sendall(b"all")
+
+    dialer = dataclasses.replace(serve(handler).dialer, keepalive=0.2)
+    with listening(dialer) as (port, told), connect(port) as client:
+        if idle_first:
+            time.sleep(1)  # the endpoint answers a ping
+        sender = threading.Thread(target=client.sendall, args=(bytes(size),))
+        sender.start()
+        time.sleep(4)
+        assert not told.endings
+        go_on.set()
+        assert client.recv(3) == b"all"
+        sender.join()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_client_that_stops_reading_for_a_while_keeps_its_tunnel(serve: Serve) -> None:
+    data = bytes(20_000_000)
+    dialer = dataclasses.replace(serve(lambda client: client.sendall(data)).dialer, keepalive=0.2)
+    with listening(dialer) as (port, _), connect(port) as client:
+        time.sleep(3)
+        assert read_all(client) == data
+
+
+GONE = """
+import dataclasses, os, subprocess, sys, threading, time
+from pathlib import Path
+from eicctl.tunnel import keepalive
+from eicctl.tunnel.stdio import StdioTunnel
+from tests.integration.scripted_endpoint import ScriptedEndpoint
+keepalive.SILENCE, keepalive.PATIENCE = 2.0, 0.5
+ip, folder, sending = sys.argv[1:]
+subprocess.run([ip, "link", "set", "lo", "up"], check=True)
+def script(peer):
+    peer.accept()
+    peer.protocol.send_binary(b"hello")
+    peer.flush()
+    peer.wait_for_end()
+with ScriptedEndpoint(Path(folder), script) as endpoint:
+    dialer = dataclasses.replace(endpoint.dialer(), keepalive=0.5)
+    ours, theirs = os.pipe(), os.pipe()
+    def client():
+        assert os.read(theirs[0], 5) == b"hello"
+        time.sleep(1)
+        subprocess.run([ip, "link", "set", "lo", "down"], check=True)
+        while sending == "True":
+            os.write(ours[1], bytes(1000))
+            time.sleep(0.1)
+    threading.Thread(target=client, daemon=True).start()
+    started = time.monotonic()
+    ending = StdioTunnel(dialer.open(), ours[0], theirs[1]).run()
+    print(type(ending.error).__name__, ending.error.message, f"({time.monotonic() - started:.0f} s)", flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("sending", [False, True])
+def test_a_peer_that_is_gone_without_a_word(tmp_path: Path, sending: bool) -> None:
+    """In a network namespace, whose only device goes down: while nothing is sent but pings, and while something is."""
+    unshare, ip = find_program("unshare"), find_program("ip")
+    if not (unshare and ip) or subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace can be made here")
+    root = Path(__file__).parents[2]
+    words = [unshare, "-rn", sys.executable, "-c", GONE, ip, str(tmp_path), str(sending)]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=root)
+    assert ran.stdout.startswith("NetworkError the connection to the endpoint broke"), ran.stderr
+    assert "nothing was heard of it for" in ran.stdout

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.frames import Opcode
 
 import eicctl
 from eicctl.agent import start
@@ -220,6 +221,37 @@ def test_ssh_in_this_process(emulator: Emulator, endpoint: dict[str, Any], tmp_p
                 asyncio.run(asyncio.wait_for(log_in(), 20))
         else:
             asyncio.run(asyncio.wait_for(log_in(), 20))
+
+
+# Options that reach the channel
+
+
+@pytest.mark.parametrize("way", ["option", "background", "config.toml"])
+def test_an_idle_proxy_command_pings_as_often_as_it_is_told(
+    aws: None, request: pytest.FixtureRequest, tmp_path: Path, way: str
+) -> None:
+    if way == "background":
+        request.getfixturevalue("warm")
+    options = ["--keepalive", "1"]
+    if way == "config.toml":
+        options = []
+        config = Path(os.environ["EICCTL_HOME"]) / "config" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text("keepalive = 1\n")
+    pinged = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.flush()
+        while frames := peer.receive():
+            if frames[0].opcode is Opcode.PING:
+                pinged.set()
+
+    with (
+        ScriptedEndpoint(tmp_path, script) as endpoint,
+        running("proxy", *options, *endpoint.words(), stdin=subprocess.PIPE),
+    ):
+        assert pinged.wait(20)
 
 
 # Without end

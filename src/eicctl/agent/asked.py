@@ -38,4 +38,5 @@ def wanted(words: Words, session: Session) -> Wanted:
         cast("Check", words["host_key_check"]),
         words["session_folder"],
         not words["no_cache"],
+        words["keepalive"],
     )

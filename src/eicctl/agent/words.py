@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Words(TypedDict):
     """What was said; empty, 0 or None where nothing was.
 
-    `max_tunnel_duration`, `linger` and `announce_end` are in seconds, `host_key_check` is one of
+    `max_tunnel_duration`, `linger`, `keepalive` and `announce_end` are in seconds, `host_key_check` is one of
     `ssh.host_keys.CHECKS`, and `session_folder` is that of the eicctl command that runs OpenSSH.
     """
 
@@ -25,6 +25,7 @@ class Words(TypedDict):
     allow_any_port: bool
     max_tunnel_duration: int | None
     linger: float | None
+    keepalive: float | None
     ssh_login: str
     host_key_check: str
     session_folder: str
@@ -51,6 +52,8 @@ def words_of(
     no_agent: bool = False,
 ) -> Words:
     """Return the words that say what session and request do; the rest as in `ssh.opening.Wanted`."""
+    from eicctl.tunnel.keepalive import given_interval
+
     return {
         "words": request.words,
         "instance_id": request.instance_id,
@@ -61,6 +64,7 @@ def words_of(
         "allow_any_port": request.allow_any_port,
         "max_tunnel_duration": max_tunnel_duration,
         "linger": linger,
+        "keepalive": given_interval(),
         "ssh_login": login,
         "host_key_check": check,
         "session_folder": session_folder,

@@ -247,6 +247,7 @@ def login_options(function: Command) -> Command:
             options.agent_option,
             options.endpoint_settings,
             options.tunnel_options,
+            options.keepalive_option,
             options.with_session,
         )
     ):

@@ -153,6 +153,24 @@ linger_option = click.option(
 )
 """How long to wait for an answer. The command takes `linger`."""
 
+
+def _keepalive(_ctx: click.Context, _param: click.Parameter, value: float | None) -> None:
+    if value is not None:
+        from eicctl.tunnel.keepalive import set_interval
+
+        set_interval(value)
+
+
+keepalive_option = click.option(
+    "--keepalive",
+    type=click.FloatRange(0, MAX_TUNNEL_DURATION),
+    metavar="SECONDS",
+    expose_value=False,
+    callback=_keepalive,
+    help="Ping an open tunnel after so long without traffic; 0: never. Default: 30, or what config.toml says.",
+)
+"""How to keep idle tunnels alive. The command takes nothing."""
+
 agent_option = click.option(
     "--no-agent", is_flag=True, help="Do it in this process: neither use nor start the background process."
 )

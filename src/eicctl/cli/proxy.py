@@ -67,6 +67,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
 @_file_option("--aws-config-file")
 @_file_option("--aws-shared-credentials-file")
 @options.linger_option
+@options.keepalive_option
 @options.agent_option
 @options.with_session
 def command(

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 )
 @options.others_option
 @options.queue_option
+@options.keepalive_option
 @options.wait_option
 @options.with_session
 def command(

@@ -53,6 +53,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     options.endpoint_settings,
     options.duration_option,
     options.queue_option,
+    options.keepalive_option,
     options.wait_option,
     options.bind_option,
     click.option("--verbose", "-v", is_flag=True, help="Print a line for each connection too."),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 )
 @options.queue_option
 @options.linger_option
+@options.keepalive_option
 @options.wait_option
 @click.option(
     "--check/--no-check",

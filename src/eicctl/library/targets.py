@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
         queue_timeout: Seconds to wait for one of the endpoint's 20 places; default: 30.
         linger: Seconds to wait for a silent target after a client's EOF; default: 60 where the client is still there,
             and 5 where that cannot be known. A client that has closed its connection is not waited for.
+        keepalive: Seconds without traffic after which an open connection is pinged, 0 for never; default: 30.
         wait: Seconds to wait for a machine that is not up yet; default: not at all.
     """
 
@@ -43,6 +44,7 @@ class Options(TypedDict, total=False):
     max_tunnel_duration: int | None
     queue_timeout: float
     linger: float | None
+    keepalive: float | None
     wait: float | None
 
 
@@ -86,7 +88,10 @@ def dialer_for(target: str | TargetRequest | Target, options: Options) -> Dialer
     else:
         ready = wait_until_ready(session, find, seconds=wait, label=label, max_tunnel_duration=duration)
     queue_timeout = options.get("queue_timeout", QUEUE_TIMEOUT)
-    return Dialer(ready, session.credentials, session.ca_bundle, duration, queue_timeout, look_up=find)
+    keepalive = options.get("keepalive")
+    return Dialer(
+        ready, session.credentials, session.ca_bundle, duration, queue_timeout, look_up=find, keepalive=keepalive
+    )
 
 
 def _session(options: Options) -> Session:

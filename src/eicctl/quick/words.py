@@ -26,11 +26,13 @@ TEXTS = {
     "--ca-bundle": "ca_bundle",
 }
 NUMBERS = {
-    "--remote-port": ("remote_port", 65535),
-    "--max-tunnel-duration": ("max_tunnel_duration", 3600),
-    "--linger": ("linger", 3600),
-    "--announce-end": ("announce_end", 3599),
+    "--remote-port": ("remote_port", 1, 65535),
+    "--max-tunnel-duration": ("max_tunnel_duration", 1, 3600),
+    "--linger": ("linger", 0, 3600),
+    "--keepalive": ("keepalive", 0, 3600),
+    "--announce-end": ("announce_end", 1, 3599),
 }
+"""The options, with the least and the most that each may be."""
 ENVIRONMENT = {
     "--aws-config-file": "AWS_CONFIG_FILE",
     "--aws-shared-credentials-file": "AWS_SHARED_CREDENTIALS_FILE",
@@ -58,6 +60,7 @@ def nothing_said() -> Words:
         "allow_any_port": False,
         "max_tunnel_duration": None,
         "linger": None,
+        "keepalive": None,
         "ssh_login": "",
         "host_key_check": "console",
         "session_folder": "",
@@ -98,8 +101,8 @@ def read(arguments: Sequence[str]) -> Words | None:
         elif option in ENVIRONMENT:
             environment[ENVIRONMENT[option]] = value
         elif option in NUMBERS:
-            name, most = NUMBERS[option]
-            if not (value.isascii() and value.isdigit() and 1 <= int(value) <= most):
+            name, least, most = NUMBERS[option]
+            if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
                 return None
             found[name] = int(value)
         elif option == CHECK and value in CHECKS:

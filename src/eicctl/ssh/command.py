@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.errors import UsageError
 from eicctl.model import Target
+from eicctl.tunnel.keepalive import given_interval
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -56,6 +57,7 @@ class Access:
             ("--profile", self.profile),
             ("--ca-bundle", self.ca_bundle),
             ("--max-tunnel-duration", self.max_tunnel_duration),
+            ("--keepalive", None if (seconds := given_interval()) is None else f"{seconds:g}"),
             ("--aws-config-file", self.config_file),
             ("--aws-shared-credentials-file", self.credentials_file),
         ):

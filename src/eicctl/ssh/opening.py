@@ -30,6 +30,7 @@ class Wanted:
         check: With a login: how host keys are checked.
         folder: With a login: the folder of the eicctl command that runs OpenSSH, or empty.
         cache: Whether a target may be taken from the cache.
+        keepalive: See `tunnel.dial.Dialer`.
     """
 
     session: Session
@@ -39,6 +40,7 @@ class Wanted:
     check: Check = "console"
     folder: str = ""
     cache: bool = True
+    keepalive: float | None = None
 
 
 class Opening:
@@ -114,7 +116,14 @@ class Opening:
 
         wanted = self._wanted
         budget = RETRY_BUDGET if retry_budget is None else retry_budget
-        dialer = Dialer(target, self.session.credentials, self.session.ca_bundle, wanted.max_tunnel_duration)
+        session = self.session
+        dialer = Dialer(
+            target,
+            session.credentials,
+            session.ca_bundle,
+            wanted.max_tunnel_duration,
+            keepalive=wanted.keepalive,
+        )
         if not wanted.login:
             yield dialer.open(retry_budget=budget)
             return

@@ -21,6 +21,7 @@ from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import LocalEnd
 from eicctl.tunnel.frames import Part
+from eicctl.tunnel.keepalive import Keepalive
 from eicctl.tunnel.reactor import Reactor, Timer
 
 FRAME = 65000
@@ -132,6 +133,7 @@ class Channel:
         self._answered = True  # the last bytes came from the target
         self._quiet_since = 0.0  # after the local EOF
         self._look_after = FIRST_LOOK
+        self._keepalive = Keepalive(reactor, link, self)
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -148,6 +150,7 @@ class Channel:
         """
         self._reactor.add_reader(self._link_fd, self._read_link)
         self._reactor.add_reader(self._local.read_fd, self._read_local)
+        self._keepalive.start()
         early, self._link.early = self._link.early, b""
         if early:
             self._take(memoryview(early))
@@ -176,6 +179,25 @@ class Channel:
         self._close_link()
         self._close_local()
 
+    # For `Keepalive`
+
+    @property
+    def reads(self) -> bool:
+        """Whether what the service sends is read at the moment."""
+        return self._link_open and not self._to_local and not self._choked
+
+    def ping(self) -> bool:
+        """Send a ping, unless something else waits to be sent; return whether it was."""
+        if self._sending or self._closing or self._protocol.state is not OPEN:
+            return False
+        self._protocol.send_ping(b"")
+        self._flush_protocol()
+        return True
+
+    def gone(self, seconds: float) -> None:
+        """The service has not answered for so long."""
+        self._lost(TimeoutError(f"{failures.SILENT} for {seconds:.0f} s"))
+
     # From the service to the local end
 
     def _read_link(self) -> None:
@@ -194,7 +216,7 @@ class Channel:
             self._flush_protocol()
 
     def _watch_link(self) -> None:
-        if self._link_open and not self._to_local and not self._choked:
+        if self.reads:
             self._reactor.add_reader(self._link_fd, self._read_link)
 
     def _take(self, data: memoryview) -> None:
@@ -402,6 +424,7 @@ class Channel:
             return
         self._link_open = False
         self._set_timer(0, None)
+        self._keepalive.stop()
         self._reactor.remove_reader(self._link_fd)
         self._reactor.remove_writer(self._link_fd)
         self._link.close()

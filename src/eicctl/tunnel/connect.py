@@ -21,7 +21,7 @@ CONNECT_TIMEOUT = 10.0
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one under way (RFC 8305, section 5)."""
 
-KEEP_ALIVE_IDLE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_PROBES = 60, 15, 4
+KEEP_ALIVE_IDLE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_PROBES = 30, 8, 3
 """Seconds of silence before the kernel asks the other side whether it is there, seconds until it asks again, and how
 often it asks in vain."""
 
@@ -141,7 +141,7 @@ def _socket_of(key: selectors.SelectorKey) -> socket.socket:
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Let the kernel notice within some two minutes that the other side is gone, also when nothing is sent."""
+    """Let the kernel notice within a minute that the other side is gone, also when nothing is sent."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     values = {
         "TCP_KEEPIDLE": KEEP_ALIVE_IDLE,

@@ -21,7 +21,7 @@ from websockets.uri import parse_uri
 
 from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
-from eicctl.tunnel import early, failures, tls
+from eicctl.tunnel import early, failures, keepalive, tls
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.tunnel.deadline import seconds_left
 from eicctl.tunnel.descriptors import out_of_descriptors
@@ -58,8 +58,8 @@ class Times:
 class Link:
     """An open websocket to the service. The stream does not block.
 
-    `frames` reads what the service sends, and `early` is what came of it together with the handshake's answer; `place`
-    is the endpoint's place that it takes.
+    `frames` reads what the service sends, and `early` is what came of it together with the handshake's answer;
+    `keepalive` is the seconds without traffic after which to ping, or 0; `place` is the endpoint's place that it takes.
     """
 
     stream: SecureSocket
@@ -69,6 +69,7 @@ class Link:
     request_id: str
     max_duration: int
     opened: float
+    keepalive: float = 0.0
     early: bytes = b""
     place: Place | None = None
     times: Times = field(default_factory=Times)
@@ -92,6 +93,7 @@ class Dialer:
             where the caller's policy wants one, it is found and remembered.
         queue_timeout: Seconds for which a place at the endpoint is waited for.
         durations: How a duration that the policy wants is found; by default it is remembered in a file.
+        keepalive: Seconds without traffic after which an open link is pinged; 0 for never, None for what is configured.
         look_up: Finds the target again where its endpoint is not there any more, or None for a target that cannot be.
             Blocks.
     """
@@ -103,6 +105,7 @@ class Dialer:
     queue_timeout: float = QUEUE_TIMEOUT
     durations: Durations | None = field(default=None, repr=False)
     look_up: Callable[[], Target] | None = field(default=None, repr=False)
+    keepalive: float | None = None
     _looked_up: float = field(default=-math.inf, repr=False, init=False)
     _look_up_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, init=False)
     _trust: tls.Trust | None = field(default=None, repr=False, init=False)
@@ -110,6 +113,8 @@ class Dialer:
     def __post_init__(self) -> None:
         if self.durations is None:
             self.durations = Durations(FileMemory(self._caller, lambda: self.target.endpoint_id))
+        if self.keepalive is None:
+            self.keepalive = keepalive.interval()
 
     def claim(self) -> Place:
         """Return a place at the target's endpoint, which may have to be waited for.
@@ -283,6 +288,7 @@ class Dialer:
             request_id=headers.get("x-amzn-requestid", ""),
             max_duration=duration or MAX_TUNNEL_DURATION,
             opened=time.monotonic(),
+            keepalive=self.keepalive or 0.0,
             early=early,
         )
 

@@ -34,6 +34,9 @@ DURATION_REACHED = "the tunnel reached its longest duration"
 BROKE = "the connection to the endpoint broke"
 """How the messages of these two ends begin, for who has only the text."""
 
+SILENT = "nothing was heard of it"
+"""How the reason begins where the connection was given up without an end."""
+
 _SHOWN = 500
 _RENEW = (
     "renew the session: aws sso login for SSO, a new code for an MFA session, or new keys in the profile; "
@@ -135,6 +138,8 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
             hint="connect again; the service lets no connection live longer than 3600 s",
         )
     if code == 1006:
+        if reason.startswith(SILENT):
+            return NetworkError(f"{BROKE} after {lived:.0f} s: {reason}", transient=True)
         return NetworkError(f"{BROKE} after {lived:.0f} s", transient=True)
     if code in (1000, 1005):
         return None

@@ -30,6 +30,7 @@ class IncomingFrames:
     Attributes:
         closed: The service's close frame, once it has come. What comes after it is ignored.
         text: The payload of a text frame, once one has come. What comes after it is ignored.
+        pongs: How many pings were answered.
         broken: Why what has come is no valid websocket data. What comes after it is ignored.
     """
 
@@ -41,6 +42,7 @@ class IncomingFrames:
         self._fragmented = False
         self._over = False
         self._pings = 0
+        self.pongs = 0
         self.closed: Close | None = None
         self.text: bytes | None = None
         self.broken: Exception | None = None
@@ -99,6 +101,8 @@ class IncomingFrames:
                 continue
             if event.opcode is Opcode.PING:
                 self._pings += 1
+            elif event.opcode is Opcode.PONG:
+                self.pongs += 1
             elif event.opcode is Opcode.TEXT:
                 self.text = bytes(event.data)
             elif event.opcode in (Opcode.BINARY, Opcode.CONT):

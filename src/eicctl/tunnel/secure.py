@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
+import sys
 import time
 from typing import cast
 
@@ -15,6 +17,9 @@ from eicctl.tunnel.deadline import seconds_left
 from eicctl.tunnel.scratch import SCRATCH
 
 _RECORD = 16384
+_TCP_INFO = struct.Struct("=2xBB40xI8xI")
+"""Of struct tcp_info (<linux/tcp.h>): retransmits and probes without an answer, and milliseconds since data were sent
+and since the last acknowledgement came."""
 
 
 class SecureSocket:
@@ -145,6 +150,16 @@ class SecureSocket:
     def unsent(self) -> int:
         """How many encrypted bytes wait for the kernel."""
         return len(self._unsent) + self._outgoing.pending
+
+    def unacknowledged(self) -> tuple[bool, float]:
+        """Return whether something that was sent waits for an acknowledgement for longer than is usual, and the seconds
+        since the last one. Only Linux tells; elsewhere nothing waits."""
+        if sys.platform != "linux":
+            return False, 0.0
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        retransmits, probes, sent, acknowledged = _TCP_INFO.unpack(info)
+        # Who has no room acknowledges probes and retransmissions, but not two that follow each other closely.
+        return bool(probes > 1 or (retransmits and acknowledged > sent)), acknowledged / 1000
 
     def close(self) -> None:
         """Close the connection; what is unsent is lost."""
