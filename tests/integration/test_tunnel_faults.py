@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import socket
 import threading
 import time
@@ -11,9 +12,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
-from eicctl import errors
+from eicctl import __version__, errors
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel import tls
@@ -195,6 +197,14 @@ def test_the_next_dial_resumes_the_tls_session(serve: Serve, monkeypatch: pytest
         resumed.append(stream.resumed)
         stream.close()
     assert resumed == [False, True, True]
+
+
+def test_cloudtrail_shows_the_user_agent(serve: Serve) -> None:
+    serve(echo).dialer.open().close()
+    found = boto3.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "OpenTunnel"}]
+    )["Events"]
+    assert json.loads(found[0]["CloudTrailEvent"])["userAgent"].startswith(f"eicctl/{__version__} ua/2.1 os/")
 
 
 def test_another_ca_is_not_trusted(serve: Serve) -> None:

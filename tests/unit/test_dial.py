@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import platform
 
+import pytest
+from botocore.config import Config
+from botocore.useragent import UserAgentString
+
+from eicctl import __version__
 from eicctl.errors import UsageError
 from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.proxies import proxy_for
+from eicctl.tunnel.user_agent import user_agent
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,40 @@ def test_host_and_port(name: str, host: str, port: int) -> None:
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UsageError):
         split_host(name)
+
+
+@pytest.mark.parametrize(
+    ("system", "environment"),
+    [
+        ("Linux", {}),
+        ("Darwin", {"AWS_EXECUTION_ENV": "CloudShell", "AWS_SDK_UA_APP_ID": "my app#1"}),
+        ("Windows", {}),
+        ("FreeBSD (x)", {"AWS_EXECUTION_ENV": "a/b c#d"}),
+    ],
+)
+def test_the_user_agent_is_formed_as_botocore_forms_it(
+    monkeypatch: pytest.MonkeyPatch, system: str, environment: dict[str, str]
+) -> None:
+    for name in ("AWS_EXECUTION_ENV", "AWS_SDK_UA_APP_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "release", lambda: "6.1 (odd)#1")
+    user_agent.cache_clear()
+    try:
+        ours = user_agent()
+    finally:
+        user_agent.cache_clear()
+    config = Config(user_agent_appid=environment.get("AWS_SDK_UA_APP_ID"))  # type: ignore[call-arg]
+    theirs = UserAgentString.from_environment().set_session_config("eicctl", __version__, "")
+    # Without what botocore says of itself.
+    words = [
+        word
+        for word in theirs.with_client_config(config).to_string().split(" ")
+        if not word.startswith(("md/Botocore#", "md/awscrt#", "m/"))
+    ]
+    assert ours == " ".join(words)
 
 
 @pytest.fixture

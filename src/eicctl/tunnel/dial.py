@@ -30,6 +30,7 @@ from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
+from eicctl.tunnel.user_agent import user_agent
 
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
@@ -266,7 +267,9 @@ class Dialer:
         url = presign(self.target, self.credentials(), max_tunnel_duration=duration)
         _log.debug("signed for %s in %.1f ms", self.target.endpoint_id, 1000 * (time.monotonic() - started))
         protocol = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE, logger=_silent)
-        protocol.send_request(protocol.connect())
+        request = protocol.connect()
+        request.headers["User-Agent"] = user_agent()
+        protocol.send_request(request)
         try:
             stream.send(b"".join(protocol.data_to_send()))
             response, early = _answer(stream, protocol, CONNECT_TIMEOUT)
