@@ -92,17 +92,19 @@ def _background() -> list[dict[str, Any]]:
     """The background processes that run."""
     if sys.platform == "win32":  # there are none
         return []
-    from eicctl.agent.client import GoneError, ask
-    from eicctl.agent.place import places
+    from eicctl.agent.client import GoneError, ask, in_every_place
+    from eicctl.agent.place import Place
 
-    found: list[dict[str, Any]] = []
+    def look(place: Place) -> dict[str, Any] | None:
+        try:
+            answer = ask(place, "status")
+        except GoneError:
+            return None
+        except EicctlError as error:  # of another version, or it does not answer
+            return {"Problem": error.message}
+        return {"Pid": answer["Pid"], "Version": answer["Version"], "Tunnels": len(answer.get("Statuses", []))}
+
     try:
-        for place in places():
-            with contextlib.suppress(GoneError):
-                answer = ask(place, "status")
-                found.append(
-                    {"Pid": answer["Pid"], "Version": answer["Version"], "Tunnels": len(answer.get("Statuses", []))}
-                )
-    except EicctlError as error:  # of another version, or it does not answer
-        found.append({"Problem": error.message})
-    return found
+        return [found for found in in_every_place(look) if found]
+    except EicctlError as error:  # its folder cannot be read
+        return [{"Problem": error.message}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -303,3 +304,62 @@ def test_in_the_foreground_lines_tell_where_to_connect(project: Project) -> None
     assert process.returncode == 130
     with pytest.raises(ConnectionRefusedError):
         banner(row)
+
+
+def test_one_stopped_process_is_named_and_the_others_are_listed_and_ended(project: Project) -> None:
+    other = {"EICCTL_AGENT_IDLE": "500"}  # another environment, and so another process
+    stuck = project.up("web")
+    pid = project.ps()["web"]["Pid"]
+    project.up("desk", **other)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        told = project.run("ps", "--output", "json")
+        assert time.monotonic() - started < 4  # nobody waits for what is stopped
+        assert told.returncode == 0
+        rows = {row["Name"]: row for row in json.loads(told.stdout)}
+        assert (rows["desk"]["State"], rows["web"]["State"], rows["web"]["Pid"]) == ("open", "unknown", pid)
+        assert f"The background process (PID {pid}) is stopped\nhint: kill -CONT {pid}\n" in told.stderr
+        assert f"PID {pid}" in project.run("version").stdout
+        for words in (["up", "--detach", "web"], ["down", "web"]):
+            refused = project.run(*words)
+            assert refused.returncode == 1
+            assert f"(PID {pid}) is stopped" in refused.stderr
+            assert f"hint: kill -CONT {pid}" in refused.stderr
+        ended = project.run("down", "--all")
+        assert ended.returncode == 1
+        assert "ended: desk" in ended.stderr
+        assert f"(PID {pid}) is stopped\nhint: eicctl down --all --force" in ended.stderr
+        assert list(project.ps()) == ["web"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert banner(stuck["web"]).startswith(b"SSH-2.0-")
+    os.kill(pid, signal.SIGSTOP)
+    forced = project.run("down", "--all", "--force")
+    assert (forced.returncode, forced.stderr) == (0, "ended: web\n")
+    eventually(lambda: gone(pid))
+    assert project.ps() == {}
+    assert project.run("down", "--force").returncode == 2
+
+
+def test_a_process_that_takes_no_connections_any_more_is_not_taken_for_a_killed_one(project: Project) -> None:
+    """Its queue is full of commands that have given up."""
+    project.up("web")
+    pid = project.ps()["web"]["Pid"]
+    (path,) = project.files("agent-*.sock")
+    os.kill(pid, signal.SIGSTOP)
+    clients = []
+    try:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                clients.append(socket.socket(socket.AF_UNIX))
+                clients[-1].setblocking(False)
+                clients[-1].connect(str(path))
+        told = project.run("ps", "--output", "json")
+        assert json.loads(told.stdout)[0]["State"] == "unknown"
+        assert f"(PID {pid}) is stopped" in told.stderr
+        assert project.run("down", "--all", "--force").stderr == "ended: web\n"
+        eventually(lambda: gone(pid))
+    finally:
+        for client in clients:
+            client.close()

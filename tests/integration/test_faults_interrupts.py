@@ -218,7 +218,7 @@ def test_a_background_process_that_is_stopped_is_not_waited_for(home: Path) -> N
     place = Place("silent")
     sock = bind_unix(place.socket)
     try:
-        with pytest.raises(LocalError, match="does not answer") as told:
+        with pytest.raises(LocalError, match="does not respond") as told:
             ask(place, "status", timeout=0.3)
         assert told.value.hint
     finally:

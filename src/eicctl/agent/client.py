@@ -5,38 +5,64 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 from eicctl import __version__
 from eicctl.agent import wire
-from eicctl.agent.peer import user_of
-from eicctl.agent.place import Place
+from eicctl.agent.peer import pid_of, user_of
+from eicctl.agent.place import Place, places
 from eicctl.errors import ConflictError, EicctlError, LocalError
 
-TIMEOUT = 10.0
+TIMEOUT = 5.0
 """Seconds to wait for an answer that needs nothing of AWS."""
+
+T = TypeVar("T")
 
 
 class GoneError(Exception):
     """No process listens there, or it ended before it answered."""
 
 
+class UnresponsiveError(LocalError):
+    """A background process that is there and does not answer. `pid` is its process ID, or 0 where that is not known."""
+
+    def __init__(self, place: Place, pid: int) -> None:
+        stopped = _is_stopped(pid)
+        what = "is stopped" if stopped else f"does not respond; its log: {place.log}"
+        hint = f"kill -CONT {pid}" if stopped else "eicctl down --all --force"
+        super().__init__(f"The background process{f' (PID {pid})' if pid else ''} {what}", hint=hint)
+        self.pid = pid
+
+
+def in_every_place(call: Callable[[Place], T]) -> list[T]:
+    """Call something for each place in which a background process is, or was; none waits for another one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    found = places()
+    with ThreadPoolExecutor(max(1, len(found))) as pool:
+        return list(pool.map(call, found))
+
+
 def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> wire.Message:
     """Send a request and return the answer.
 
     Raises:
-        GoneError: Nobody answers.
+        GoneError: Nobody is there.
+        UnresponsiveError: It does not answer in time.
         ConflictError: The process is of another version of eicctl and holds tunnels.
         EicctlError: The request failed.
     """
     with _connected(place) as sock:
-        sock.settimeout(timeout)
+        pid = pid_of(sock)
+        sock.settimeout(0 if _is_stopped(pid) else timeout)
         request = {"Do": verb, "Version": __version__, "Protocol": wire.PROTOCOL, **fields}
         try:
             sock.sendall(wire.encode(request))
             answer = wire.receive(sock)
-        except TimeoutError as error:
-            raise LocalError("the background process does not answer", hint=f"its log: {place.log}") from error
+        except (TimeoutError, BlockingIOError) as error:
+            raise UnresponsiveError(place, pid) from error
         except (OSError, wire.WireError) as error:
             raise GoneError(str(error)) from error
     if answer is None:
@@ -62,6 +88,9 @@ def _connected(place: Place) -> socket.socket:
         sock.connect(str(place.socket))
         if user_of(sock) not in (None, os.getuid()):
             raise LocalError(f"a process of another user listens at {place.socket}")
+    except (BlockingIOError, TimeoutError) as error:  # it has taken no connections for long
+        sock.close()
+        raise UnresponsiveError(place, _recorded_pid(place)) from error
     except OSError as error:
         sock.close()
         raise GoneError(str(error)) from error
@@ -69,6 +98,23 @@ def _connected(place: Place) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _recorded_pid(place: Place) -> int:
+    """Return the process ID that a place's process has written down; 0 where it may be another one's by now."""
+    pid = (place.read_record() or {}).get("Pid")
+    with contextlib.suppress(OSError):
+        if place.name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            return int(str(pid))
+    return 0
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, as by SIGSTOP (proc(5)); False where that cannot be known."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
 
 
 def _other_version(answer: wire.Message) -> EicctlError:

@@ -29,7 +29,8 @@ class Hold:
         while not self._taken():
             if time.monotonic() > deadline:
                 os.close(self._descriptor)
-                raise ConflictError("another background process runs, and does not answer")
+                pid = (place.read_record() or {}).get("Pid")
+                raise ConflictError(f"another background process (PID {pid}) does not respond")
             time.sleep(0.05)
 
     def _taken(self) -> bool:

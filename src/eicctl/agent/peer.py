@@ -8,7 +8,7 @@ import sys
 
 _UCRED = struct.Struct("3i")
 _XUCRED = struct.Struct("IIh16I")  # of <sys/ucred.h>: version, uid, number of groups, groups
-_LOCAL_PEERCRED = 1  # of <sys/un.h>, at the level SOL_LOCAL, which is 0
+_LOCAL_PEERCRED, _LOCAL_PEERPID = 1, 2  # of <sys/un.h>, at the level SOL_LOCAL, which is 0
 
 
 def user_of(sock: socket.socket) -> int | None:
@@ -24,3 +24,17 @@ def user_of(sock: socket.socket) -> int | None:
         found = sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size)
         return int(struct.unpack_from("II", found)[1])
     return None
+
+
+def pid_of(sock: socket.socket) -> int:
+    """Return the process ID of the other end: of a socket that was accepted, who listens; 0 where nothing tells.
+
+    Raises:
+        OSError: The other end is gone.
+    """
+    if sys.platform == "linux":
+        pid, _, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return int(pid)
+    if sys.platform == "darwin":
+        return sock.getsockopt(0, _LOCAL_PEERPID)
+    return 0

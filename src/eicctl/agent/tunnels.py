@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eicctl.agent.client import GoneError, ask
-from eicctl.agent.place import Place, places
+from eicctl.agent.client import GoneError, UnresponsiveError, ask, in_every_place
+from eicctl.agent.place import Place
 from eicctl.agent.start import here, start
-from eicctl.errors import ConflictError, LocalError
+from eicctl.errors import ConflictError, EicctlError, LocalError
 from eicctl.named.definition import Definition
-from eicctl.named.status import Status
+from eicctl.named.status import State, Status
 
 OPEN_TIMEOUT = 60.0
 """Seconds to wait for tunnels' first attempts; the process itself waits a little less."""
+
+GRACE = 2.0
+"""Seconds for a process that is to be killed to end properly."""
 
 TRIES = 5
 """How often a request is sent to a process that ends at that moment."""
@@ -22,16 +28,29 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one background process holds. `pid` is 0 where it was killed, and its tunnels are `lost` then."""
+    """What one background process holds.
+
+    Attributes:
+        place: Its files.
+        pid: Its process ID; 0 where it was killed, and its tunnels are `lost` then.
+        statuses: Its tunnels; those of its record where it cannot be asked.
+        trouble: Why it cannot be asked: it does not respond, or is of another version. None where it can.
+    """
 
     place: Place
     pid: int
     statuses: tuple[Status, ...]
+    trouble: EicctlError | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its tunnels."""
+        return [status.name for status in self.statuses]
 
 
 def held() -> list[Held]:
     """Return what the background processes hold, and what those held that were killed."""
-    return [found for place in places() if (found := _held(place))]
+    return [found for found in in_every_place(_held) if found]
 
 
 def detach(definitions: Sequence[Definition]) -> list[Status]:
@@ -44,7 +63,9 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
     place = here()
     names = {definition.name for definition in definitions}
     for other in held():
-        clash = names & {status.name for status in other.statuses}
+        clash = names & set(other.names)
+        if other.trouble and other.place == place:
+            raise other.trouble
         if clash and other.place != place and other.pid:
             name = min(clash)
             raise ConflictError(
@@ -61,58 +82,112 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
     raise LocalError("the background process ends again and again", hint=f"its log: {place.log}")
 
 
-def close(names: Sequence[str] | None) -> list[str]:
-    """End tunnels, or all where None is given; return the names of those that there were.
+def close(names: Sequence[str]) -> list[str]:
+    """End tunnels; return the names of those that there were. What killed processes held is forgotten.
 
-    What processes held that were killed is forgotten.
+    Raises:
+        EicctlError: A process that holds one of them does not respond; the others are ended.
     """
     closed: list[str] = []
+    troubles: list[EicctlError] = []
     for found in held():
-        known = [status.name for status in found.statuses]
-        chosen = known if names is None else [name for name in known if name in names]
-        if not chosen:
-            continue
-        if found.pid:
-            with contextlib.suppress(GoneError):
-                chosen = ask(found.place, "close", Names=chosen)["Names"]
-        else:
-            record = found.place.read_record() or {"Pid": 0, "Tunnels": []}
-            rest = [row for row in record["Tunnels"] if row.get("name") not in chosen]
-            found.place.write_record(rest, record.get("Pid", 0)) if rest else found.place.forget()
-        closed += chosen
+        chosen = [name for name in found.names if name in names]
+        if chosen and found.trouble:
+            troubles.append(found.trouble)
+        elif chosen:
+            closed += _close(found, chosen)
+    if troubles:
+        raise troubles[0]
     return closed
 
 
-def end() -> int:
-    """End every background process, with what it holds; return how many there were."""
-    count = 0
-    for place in places():
+def _close(found: Held, names: list[str]) -> list[str]:
+    if found.pid:
         with contextlib.suppress(GoneError):
-            ask(place, "end")
-            count += 1
-    return count
+            return list(ask(found.place, "close", Names=names)["Names"])
+        return names
+    record = found.place.read_record() or {"Pid": 0, "Tunnels": []}
+    rest = [row for row in record["Tunnels"] if row.get("name") not in names]
+    found.place.write_record(rest, record.get("Pid", 0)) if rest else found.place.forget()
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a background process was ended: the names of its tunnels, and why it could not be."""
+
+    names: list[str]
+    trouble: UnresponsiveError | None = None
+
+
+def end(*, force: bool) -> list[Ended]:
+    """End every background process, with what it holds; forget what killed ones held.
+
+    Args:
+        force: Whether to kill those that do not respond.
+    """
+    return [ended for ended in in_every_place(lambda place: _end(place, force=force)) if ended]
+
+
+def _end(place: Place, *, force: bool) -> Ended | None:
+    found = _held(place)
+    if not found:
+        return None
+    if isinstance(found.trouble, UnresponsiveError):
+        if not force or not found.trouble.pid:
+            return Ended(found.names, found.trouble)
+        _kill(found.trouble.pid)
+        place.forget()
+        return Ended(found.names)
+    try:
+        if found.names and not found.trouble:
+            _close(found, found.names)
+        ask(place, "end")  # the one request that every version understands
+    except GoneError:
+        pass
+    except UnresponsiveError as error:
+        return Ended(found.names, error)
+    return Ended(found.names)
+
+
+def _kill(pid: int) -> None:
+    """End a process of this user: properly where it still can, or by force."""
+    with contextlib.suppress(ProcessLookupError):
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            os.kill(pid, number)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            time.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
 
 
 def _held(place: Place) -> Held | None:
     try:
         answer = ask(place, "status")
     except GoneError:
-        return _lost(place)
+        return _recorded(place, None)
+    except EicctlError as error:
+        return _recorded(place, error)
     return Held(place, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
 
 
-def _lost(place: Place) -> Held | None:
-    """What a process held that was killed."""
-    record = place.read_record()
-    if not record or not record["Tunnels"]:
-        return None
-    definitions = [Definition.from_json(row) for row in record["Tunnels"]]
-    error = f"the background process (PID {record.get('Pid')}) was killed"
-    hint = "eicctl up --detach opens it again; eicctl down forgets it"
-    return Held(
-        place,
-        0,
-        tuple(
-            Status(name=d.name, kind=d.kind, source=d.source, state="lost", error=error, hint=hint) for d in definitions
-        ),
+def _recorded(place: Place, trouble: EicctlError | None) -> Held | None:
+    """What a process holds that cannot be asked, or held before it was killed; None where that is nothing."""
+    record = place.read_record() or {"Pid": 0, "Tunnels": []}
+    state: State
+    if trouble:
+        state, error, hint = "unknown", trouble.message, trouble.hint or ""
+    else:
+        state, error = "lost", f"the background process (PID {record.get('Pid')}) was killed"
+        hint = "eicctl up --detach opens it again; eicctl down forgets it"
+    try:
+        definitions = [Definition.from_json(row) for row in record["Tunnels"]]
+    except TypeError:
+        definitions = []  # of another version
+    statuses = tuple(
+        Status(name=d.name, kind=d.kind, source=d.source, state=state, error=error, hint=hint) for d in definitions
     )
+    if trouble:
+        return Held(place, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
+    return Held(place, 0, statuses) if statuses else None

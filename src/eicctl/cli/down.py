@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from eicctl.cli import report
-from eicctl.errors import NotFoundError, UsageError
+from eicctl.errors import LocalError, NotFoundError, UsageError
 
 
 @click.command
@@ -20,7 +20,8 @@ from eicctl.errors import NotFoundError, UsageError
     help="End those that this file defines; default: as for eicctl up.",
 )
 @click.option("--all", "everything", is_flag=True, help="End all of them, and the background process.")
-def command(*, names: tuple[str, ...], file: Path | None, everything: bool) -> int:
+@click.option("--force", is_flag=True, help="With --all: kill a background process that does not respond.")
+def command(*, names: tuple[str, ...], file: Path | None, everything: bool, force: bool) -> int:
     """End tunnels that are open in the background.
 
     The connections that they carry end with them. Without a NAME it ends those that are defined here, as `eicctl up`
@@ -31,33 +32,37 @@ def command(*, names: tuple[str, ...], file: Path | None, everything: bool) -> i
       eicctl down
       eicctl down db
       eicctl down --all
+      eicctl down --all --force
     """
     from eicctl.agent import tunnels
 
     if everything:
         if names or file:
             raise UsageError("--all goes with neither names nor --file")
-        closed = _end_all()
-    else:
-        wanted = list(names) or _defined(file)
-        closed = tunnels.close(wanted)
-        missing = [name for name in names if name not in closed]
-        if missing:
-            raise NotFoundError(f"not open in the background: {', '.join(missing)}", hint="eicctl ps lists what is")
+        return _end_all(force)
+    if force:
+        raise UsageError("--force needs --all", hint="eicctl down --all --force")
+    closed = tunnels.close(list(names) or _defined(file))
+    missing = [name for name in names if name not in closed]
+    if missing:
+        raise NotFoundError(f"not open in the background: {', '.join(missing)}", hint="eicctl ps lists what is")
     report.line(f"ended: {', '.join(closed)}" if closed else "nothing was open in the background")
     return 0
 
 
-def _end_all() -> list[str]:
+def _end_all(force: bool) -> int:
     from eicctl.agent import tunnels
-    from eicctl.errors import EicctlError
 
-    try:
-        closed = tunnels.close(None)
-    except EicctlError:  # a process of another version understands only that it shall end
-        closed = []
-    count = tunnels.end()
-    return closed or ([f"{count} background process{'es' if count > 1 else ''}"] if count else [])
+    ended = tunnels.end(force=force)
+    done = [one for one in ended if not one.trouble]
+    names = [name for one in done for name in one.names]
+    count = f"{len(done)} background process{'es' if len(done) > 1 else ''}"
+    if done or not ended:
+        report.line(f"ended: {', '.join(names) or count}" if done else "nothing was open in the background")
+    troubles = [one.trouble.message for one in ended if one.trouble]
+    if troubles:
+        raise LocalError("; ".join(troubles), hint="eicctl down --all --force")
+    return 0
 
 
 def _defined(file: Path | None) -> list[str]:

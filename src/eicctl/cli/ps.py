@@ -21,7 +21,12 @@ def command(*, output: str, query: str | None) -> int:
     from eicctl.cli import render
     from eicctl.cli.tunnel_rows import COLUMNS, row, shown, troubles
 
-    found = [(status, held.pid) for held in tunnels.held() for status in held.statuses]
+    processes = tunnels.held()
+    found = [(status, held.pid) for held in processes for status in held.statuses]
+    for held in processes:
+        if held.trouble:
+            report.line(held.trouble.message)
+            report.line(f"hint: {held.trouble.hint}")
     if output != "table" or query:
         render.show([row(status, pid) for status, pid in found], output=output, query=query, columns={})
         return 0
@@ -29,6 +34,6 @@ def command(*, output: str, query: str | None) -> int:
         report.line("no tunnel is open in the background; eicctl up --detach opens those of eicctl.toml")
         return 0
     render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS)
-    for line in troubles([status for status, _ in found]):
+    for line in troubles([status for status, _ in found if status.state != "unknown"]):
         report.line(line)
     return 0

@@ -42,6 +42,7 @@ _STYLES = {
     "retrying": "yellow",
     "closed": "dim",
     "lost": "red",
+    "unknown": "red",
 }
 
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from eicctl.named.definition import Kind
 
-State = Literal["opening", "open", "failing", "retrying", "closed", "lost"]
+State = Literal["opening", "open", "failing", "retrying", "closed", "lost", "unknown"]
 """`opening`; `open`; `failing` (it listens, but the last connection failed, or the SSH connection is being made again);
 `retrying` (it could not be opened and will be tried again); `closed`; `lost` (the background process that had it was
-killed)."""
+killed); `unknown` (the background process that has it cannot be asked)."""
 
 
 @dataclass(frozen=True, slots=True)
