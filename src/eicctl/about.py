@@ -76,7 +76,15 @@ def _version_of(package: str) -> str | None:
 def _openssh() -> str | None:
     """The first line of `ssh -V`, which it writes to stderr."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        run = subprocess.run(["ssh", "-V"], capture_output=True, text=True, errors="replace", timeout=5, check=False)
+        run = subprocess.run(
+            ["ssh", "-V"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5,
+            check=False,
+        )
         return next(iter((run.stderr or run.stdout).splitlines()), None)
     return None
 

@@ -43,9 +43,13 @@ class EicctlError(Exception):
         exit_code: The process's exit code; the class's own where None.
         transient: Whether the same call may succeed in a moment.
         request_id: AWS's request ID, where one is known.
+
+    Attributes:
+        needs_terminal: Whether it may succeed in a process that has a terminal, and this one has none.
     """
 
     default_exit_code: ClassVar[int] = 1
+    needs_terminal = False
 
     def __init__(
         self,

@@ -1,9 +1,14 @@
-"""Stdin, stdout and stderr, where who has started this process has closed them."""
+"""Stdin, stdout and stderr, where who has started this process has closed them; and the terminal, whatever they are."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def open_closed() -> None:
@@ -28,3 +33,28 @@ def open_closed() -> None:
 def on_terminal() -> bool:
     """Whether stdin and stdout are a terminal."""
     return os.isatty(0) and os.isatty(1)
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[int | None]:
+    """Open the terminal for a program that may ask something: stdin and stdout may be a tunnel's data.
+
+    None where there is none, or where this process is not in its foreground and would be stopped if it read from it.
+    """
+    descriptor = None
+    try:
+        if os.name == "posix":
+            descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            if os.tcgetpgrp(descriptor) != os.getpgrp():
+                raise BlockingIOError
+        elif sys.stdin and sys.stdin.isatty():
+            descriptor = os.dup(sys.stdin.fileno())
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        descriptor = None
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

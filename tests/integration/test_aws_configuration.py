@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +191,101 @@ def test_mfa_login_spends_no_code_where_it_cannot_write(
     else:
         (home / "config").chmod(0o600)
     assert eicctl("mfa", "login", "--token-code", code).code == 0
+
+
+@contextlib.contextmanager
+def metadata_service(answers: dict[str, str], asked: list[str], delay: float = 0) -> Iterator[str]:
+    """An instance's metadata service (IMDSv2); gives its URL."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            time.sleep(delay)
+            self.answer("token" if self.path == "/latest/api/token" else "")
+
+        def do_GET(self) -> None:
+            good = self.headers["X-aws-ec2-metadata-token"] == "token"
+            self.answer(answers.get(self.path, "") if good else "")
+
+        def answer(self, text: str) -> None:
+            asked.append(self.path)
+            self.send_response(200 if text else 404)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+ZONE = "/latest/meta-data/placement/availability-zone/"
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "answer", "said"),
+    [
+        ({}, "", "us-west-2b", "in us-west-2;"),
+        ({}, "[default]\noutput = json\n", "us-west-2b", "in us-west-2;"),
+        ({"AWS_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1;"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1;"),
+        ({}, "[default]\nregion = eu-west-1\n", "us-west-2b", "in eu-west-1;"),
+        ({"AWS_EC2_METADATA_DISABLED": "true"}, "", "us-west-2b", "no AWS region"),
+        ({}, "", "<html>sign in</html>", "no AWS region"),
+        ({}, "", "", "no AWS region"),
+    ],
+)
+def test_the_region_of_the_instance_that_this_is(
+    emulator: Emulator,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    config: str,
+    answer: str,
+    said: str,
+) -> None:
+    asked: list[str] = []
+    with metadata_service({ZONE: answer}, asked) as url:
+        keys_in_files(emulator, home, config)
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        ran = run("list-endpoints")
+    assert said in ran.stderr.decode()
+    assert ran.returncode == (2 if said.startswith("no") else 0)
+    assert bool(asked) == (not environment and "region" not in config)
+
+
+def test_a_metadata_service_that_says_nothing_is_not_waited_for(
+    emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with metadata_service({ZONE: "us-west-2b"}, [], delay=30) as url:
+        keys_in_files(emulator, home)
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
+        started = time.monotonic()
+        ran = run("list-endpoints")
+        assert ran.returncode == 2, ran.stderr
+        assert time.monotonic() - started < 15
+
+
+def test_a_profile_of_aws_login_says_what_it_needs(
+    emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "awscrt.py").write_text("raise ImportError\n")  # also where it is installed
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    keys_in_files(emulator, home, "[profile l]\nlogin_session = arn:aws:iam::123456789012:user/u\nregion = us-east-1\n")
+    for words in (["list-endpoints"], ["proxy", "web-1"]):
+        ran = run(*words, "--profile", "l")
+        assert ran.returncode == 4
+        assert b"error: a profile of aws login (login_session) needs awscrt" in ran.stderr
+        assert b"hint: pip install 'eicctl[crt]'" in ran.stderr
 
 
 def code_of(emulator: Emulator) -> str:

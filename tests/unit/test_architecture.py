@@ -27,10 +27,10 @@ ALLOWED = {
     "settings": {"documents", "errors", "files"},
     "files": {"errors"},
     "logs": {"shown", "errors", "settings"},
-    "aws": {"documents", "pins", "errors", "clock", "model", "facts", "settings", "files", "logs"},
+    "aws": {"documents", "pins", "streams", "errors", "clock", "model", "facts", "settings", "files", "logs"},
     "tunnel": {"documents", "errors", "clock", "model", "settings", "files", "logs"},
     "ssh": {"documents", "pins", "aws", "tunnel", "errors", "model", "settings", "files"},
-    "rdp": {"errors", "logs"},
+    "rdp": {"streams", "errors", "logs"},
     "library": {"aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"documents", "pins", "shown", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
     "doctor": {
@@ -126,3 +126,21 @@ def test_an_answer_to_a_shell_loads_little() -> None:
     loaded = loaded_by("--complete", "instance")
     assert "eicctl.completion.answer" in loaded
     assert not loaded & {"click", "botocore", "platformdirs", "dataclasses", "tomllib"}
+
+
+HAVE_OUR_STDIN = {"ssh/run.py", "manual/place.py"}
+"""OpenSSH, which the command stands for, and a pager."""
+
+
+def test_no_other_child_process_gets_our_stdin() -> None:
+    starts = {"Popen", "run", "call", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}
+    for path in sorted(ROOT.rglob("*.py")):
+        if str(path.relative_to(ROOT)) in HAVE_OUR_STDIN:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr in starts and ast.unparse(node.func.value) in ("subprocess", "asyncio"):
+                given = {keyword.arg for keyword in node.keywords}
+                asyncio_run = ast.unparse(node.func) == "asyncio.run"
+                assert asyncio_run or "stdin" in given, f"{path}:{node.lineno}"

@@ -15,6 +15,7 @@ from eicctl.agent.hold import Hold
 from eicctl.agent.place import Place
 from eicctl.agent.server import Server
 from eicctl.agent.start import IDLE, READY
+from eicctl.aws import credential_process
 from eicctl.aws.session import preload
 from eicctl.errors import EicctlError
 from eicctl.logs.start import background
@@ -27,6 +28,7 @@ def main() -> None:
     """Run until the end."""
     place, ready = Place(sys.argv[1]), int(sys.argv[2])
     allow_many()
+    credential_process.in_background()
     os.chdir("/")  # so that no folder is held that somebody wants to unmount
     try:
         hold = Hold(place)

@@ -58,7 +58,10 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
         await errand.told("go")
         await errand.carry(link, ended, Linger.of(words["linger"], PIPES))
     except EicctlError as error:
-        await tell_end(error)
+        if error.needs_terminal:  # the client may have one
+            await errand.tell(DECLINED)
+        else:
+            await tell_end(error)
     except ClientGoneError:
         return
     finally:

@@ -16,6 +16,7 @@ from eicctl.agent.carry import carry
 from eicctl.agent.connection import Connection
 from eicctl.agent.peer import user_of
 from eicctl.agent.place import Place
+from eicctl.aws import credential_process
 from eicctl.aws.sessions import Sessions
 from eicctl.errors import EicctlError
 from eicctl.named.definition import Definition
@@ -32,6 +33,9 @@ SETTLE_TIMEOUT = 45.0
 
 CHECKED_EVERY = 30.0
 """Seconds between two looks whether the process is still of any use."""
+
+ASKED_AGAIN = 60.0
+"""Seconds after which a client's request has a failed `credential_process` run again."""
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +139,7 @@ class Server:
         """Do what a client waits for; its connection is over then."""
         try:
             words = message["Words"]
+            credential_process.ask_again(older_than=ASKED_AGAIN)
             session = session_for(words, self._sessions)
             await carry(connection, words, session)
         except (wire.WireError, OSError):
@@ -145,6 +150,7 @@ class Server:
 
     async def _open(self, message: wire.Message) -> wire.Message:
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
+        credential_process.ask_again()
         await self._keeper.open(definitions)
         self._record()
         names = {definition.name for definition in definitions}

@@ -21,10 +21,12 @@ def ask(prompt: str) -> str:
         try:
             os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         except OSError as error:
-            raise UsageError(
+            failure = UsageError(
                 "an MFA code is needed, and there is no terminal to ask for it",
                 hint="eicctl mfa login --token-code - reads it from stdin; then use the session's --profile",
-            ) from error
+            )
+            failure.needs_terminal = True
+            raise failure from error
     try:
         return getpass.getpass(prompt)
     except EOFError as error:

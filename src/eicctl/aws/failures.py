@@ -192,11 +192,7 @@ def _denied_action(error: Any, message: str) -> str:
 
 
 def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[[Any, str], EicctlError]]]:
-    sso = tuple(
-        getattr(boto, name)
-        for name in ("UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError")
-        if hasattr(boto, name)
-    )
+    sso = _known_kinds(boto, "UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError")
     return [
         (sso, _sso),
         ((boto.ProfileNotFound,), _profile),
@@ -204,11 +200,31 @@ def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[
         ((boto.ParamValidationError, boto.InvalidRegionError), lambda e, a: UsageError(f"cannot {a}: {e}")),
         ((boto.NoRegionError,), _region),
         ((boto.RefreshWithMFAUnsupportedError,), _mfa_again),
+        (_known_kinds(boto, "MissingDependencyException"), _missing),
+        (_known_kinds(boto, "LoginError"), _login),
         ((boto.ConfigParseError, boto.ConfigNotFound), lambda e, a: LocalError(f"cannot {a}: {e}")),
         ((boto.SSLError,), _tls),
         ((boto.ProxyConnectionError,), _proxy),
         ((boto.HTTPClientError, boto.ConnectionError), _network),
     ]
+
+
+def _known_kinds(boto: Any, *names: str) -> tuple[type[Exception], ...]:
+    """Those of the exceptions that this version of botocore has."""
+    return tuple(getattr(boto, name) for name in names if hasattr(boto, name))
+
+
+def _missing(error: Any, action: str) -> EicctlError:
+    if "botocore[crt]" in str(error):
+        return CredentialsError(
+            "a profile of aws login (login_session) needs awscrt, which is not installed",
+            hint="pip install 'eicctl[crt]'",
+        )
+    return LocalError(f"cannot {action}: {error}")
+
+
+def _login(error: Any, _action: str) -> EicctlError:
+    return CredentialsError(f"the session of aws login cannot be used: {error}", hint="aws login")
 
 
 def _region(_error: Any, _action: str) -> EicctlError:

@@ -288,6 +288,8 @@ class Session:
     def _load_keys(self) -> botocore.credentials.Credentials | None:
         import botocore.session
 
+        from eicctl.aws.credential_process import adopt
+
         # A session of its own each time: one keeps what it has once read.
         core = botocore.session.Session(profile=self.profile)
         # Roles are asked for in the region, and by the endpoints, that are in force; botocore knows no AWS_REGION.
@@ -295,6 +297,7 @@ class Session:
             core.set_config_variable("region", region)
         if self.given_fips:
             core.set_config_variable("use_fips_endpoint", True)
+        adopt(core, configuration_signature())
         if "role_arn" in core.get_scoped_config():
             _share_roles(core)
         keys = core.get_credentials()

@@ -153,6 +153,7 @@ class Stage:
             subprocess.run(
                 self.command(["local", "down"]),
                 env=self.env,
+                stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 timeout=_STEP_TIMEOUT,
                 check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -53,6 +54,7 @@ class Kept:
         self._error: EicctlError | None = None
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._task = asyncio.create_task(self._keep())
 
     # What `opened` tells
@@ -111,6 +113,12 @@ class Kept:
         """Wait until its first attempt has succeeded or failed."""
         await self._settled.wait()
 
+    def try_now(self) -> None:
+        """Try again at once, if it waits for its next attempt."""
+        if self._state == "retrying":
+            self._settled.clear()
+        self._hurry.set()
+
     async def close(self) -> None:
         """End it and every connection that it carries."""
         self._stop.set()
@@ -157,7 +165,9 @@ class Kept:
         self._again = time.monotonic() + wait
         self._enter("retrying")
         self.say(f"error: {error.message}" + (f"; hint: {error.hint}" if error.hint else ""))
-        await asyncio.sleep(wait)
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), wait)
         self._again = None
 
     async def _serve(self, opened: Opened) -> None:
@@ -218,6 +228,7 @@ class Keeper:
         for definition in wanted:
             known = self._kept.get(definition.name)
             if known and known.definition == definition:
+                known.try_now()
                 continue
             if known:
                 self._say(definition.name, "its definition has changed")

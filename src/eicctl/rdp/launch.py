@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
+from eicctl import streams
 from eicctl.errors import LocalError
 
 END_TIMEOUT = 3.0
@@ -22,14 +23,17 @@ class Serves(Protocol):
 
 
 def start(command: Sequence[str], password: str | None) -> subprocess.Popen[bytes]:
-    """Start a client; the password is a line of its stdin.
+    """Start a client; the password is a line of its stdin. Otherwise it may ask on the terminal.
+
+    This process's stdin and stdout are not a client's: they may be pipes that somebody reads and writes.
 
     Raises:
         LocalError: It cannot be started.
     """
-    source = None if password is None else subprocess.PIPE
     try:
-        process = subprocess.Popen(list(command), stdin=source)
+        with streams.terminal() as terminal:
+            source = subprocess.PIPE if password is not None else subprocess.DEVNULL if terminal is None else terminal
+            process = subprocess.Popen(list(command), stdin=source, stdout=2)
     except OSError as error:
         raise LocalError(f"cannot start {command[0]}: {error.strerror}") from error
     if password is not None and process.stdin:

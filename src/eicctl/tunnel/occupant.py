@@ -50,6 +50,7 @@ def _by_lsof(port: int) -> str | None:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         answer = subprocess.run(
             ["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=2,
