@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eicctl.tunnel.bind import bind_tcp
+from eicctl.errors import LocalError
+from eicctl.tunnel import bind
+from eicctl.tunnel.bind import bind_tcp, local_addresses
 from eicctl.tunnel.channel import Linger
 from eicctl.tunnel.listener import Listener
 from tests.integration.listening import Told, connect, wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service
+
+GONE = ("192.0.2.1", "2001:db8::1")
+"""Addresses of no machine (RFC 5737, RFC 3849)."""
 
 Serve = Callable[["Handler"], "Service"]
 
@@ -102,3 +107,20 @@ def test_no_local_aws_is_told() -> None:
     done = run("raise SystemExit(eicctl.cli.main(['local', 'up', '--port', '0']))")
     assert done.returncode == 2
     assert "the local AWS runs on Linux and macOS only" in done.stderr
+
+
+@pytest.mark.parametrize("there", ["127.0.0.1", "::1"])
+def test_one_loopback_address_will_do(there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [
+        (family, host if host == there else gone) for (family, host), gone in zip(bind._LOOPBACK, GONE, strict=True)
+    ]
+    monkeypatch.setattr(bind, "_LOOPBACK", tuple(pairs))
+    (sock,) = bind_tcp(0)
+    with sock:
+        assert sock.getsockname()[0] == there
+        assert local_addresses([sock])[0].startswith("[::1]:" if there == "::1" else "127.0.0.1:")
+        with pytest.raises(LocalError, match="is in use"):
+            bind_tcp(sock.getsockname()[1])
+    monkeypatch.setattr(bind, "_LOOPBACK", tuple(zip((family for family, _ in bind._LOOPBACK), GONE, strict=True)))
+    with pytest.raises(LocalError, match="neither"):
+        bind_tcp(0)

@@ -64,4 +64,5 @@ def test_kinds(engine: str, port: int, url: str, first: str) -> None:
 
 
 def test_an_ipv6_address() -> None:
+    assert "@//[::1]:15432/app" in replace(POSTGRES, engine="oracle-se2", address="::1").command
     assert replace(POSTGRES, address="::1").url == "postgresql://demo@[::1]:15432/app"

@@ -83,6 +83,12 @@ def test_no_key_at_all(tmp_path: Path) -> None:
         decrypt(DATA, path, asked_nothing)
 
 
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    place = Connection(40000, "me", "win-1", "::1")
+    assert file_text(place).startswith("full address:s:[::1]:40000\r\n")
+    assert "/v:[::1]:40000" in Client("xfreerdp", "xfreerdp").command(place, None, with_password=False)
+
+
 def test_the_file_has_one_setting_a_line() -> None:
     lines = file_text(PLACE).split("\r\n")
     assert "full address:s:127.0.0.1:40000" in lines

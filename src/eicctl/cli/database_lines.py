@@ -62,9 +62,12 @@ class LocalDatabase:
     def url(self) -> str:
         """The connection URL without a password; with the scheme `tcp` where the protocol is not known."""
         user = f"{quote(self.user, safe='')}@" if self.user else ""
-        host = f"[{self.address}]" if ":" in self.address else self.address
         name = f"/{quote(self.name, safe='')}" if self.name else ""
-        return f"{self.kind or 'tcp'}://{user}{host}:{self.port}{name}"
+        return f"{self.kind or 'tcp'}://{user}{self._bracketed}:{self.port}{name}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.address}]" if ":" in self.address else self.address
 
     @property
     def command(self) -> str:
@@ -75,7 +78,7 @@ class LocalDatabase:
             return self._mysql()
         words = {
             SQLSERVER: ["sqlcmd", "-S", f"tcp:{self.address},{self.port}", *(["-U", self.user] if self.user else [])],
-            ORACLE: ["sqlplus", f"{self.user}@//{self.address}:{self.port}/{self.name}"],
+            ORACLE: ["sqlplus", f"{self.user}@//{self._bracketed}:{self.port}/{self.name}"],
             MONGO: ["mongosh", self.url, "--tls", "--tlsAllowInvalidHostnames", "--retryWrites=false"],
             REDIS: ["redis-cli", "-h", self.address, "-p", str(self.port)],
         }

@@ -44,8 +44,8 @@ class Stage:
             "EICCTL_AGENT": "off",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "NO_PROXY": "localhost,127.0.0.1",
-            "no_proxy": "localhost,127.0.0.1",
+            "NO_PROXY": "localhost,127.0.0.1,::1",
+            "no_proxy": "localhost,127.0.0.1,::1",
         }
         if width := report.columns(sys.stdout):  # what is shown on a terminal looks as it does there
             self.env |= {"FORCE_COLOR": "1", "COLUMNS": str(width)}

@@ -74,7 +74,8 @@ def greet_windows(stage: Stage) -> None:
     ) as tunnel:
         listening = stage.event(tunnel, "listening")
         report.out(f"  listening on {' and '.join(listening['LocalAddresses'])}")
-        with socket.create_connection(("127.0.0.1", listening["LocalPort"]), timeout=10) as client:
+        host = listening["LocalAddresses"][0].rpartition(":")[0].strip("[]")
+        with socket.create_connection((host, listening["LocalPort"]), timeout=10) as client:
             client.sendall(_CONNECTION_REQUEST)
             greeting = client.recv(64)
     report.out(f"  the answer to an X.224 connection request: {greeting.hex(' ')}")

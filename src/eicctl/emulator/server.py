@@ -28,7 +28,7 @@ from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.gateway import Gateway
 from eicctl.emulator.machines import Machines
 from eicctl.emulator.signature import Verifier
-from eicctl.emulator.sockets import data_sockets, listen
+from eicctl.emulator.sockets import loopback_sockets
 from eicctl.emulator.state import Fault, State
 from eicctl.emulator.tls import make_context
 
@@ -85,7 +85,7 @@ class Emulator:
     @property
     def url(self) -> str:
         """The control plane's URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -117,14 +117,17 @@ class Emulator:
             context, self.ca_file = make_context(self.folder, self._options.data_host)
             verifier = Verifier(self.state, lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
-            sockets = data_sockets(self.state, self._options.data_port)
-            fips_sockets = data_sockets(self.state, 0)
+            sockets = loopback_sockets(self._options.data_port, self.state)
+            fips_sockets = loopback_sockets(0, self.state)
             for sock in (*sockets, *fips_sockets):
                 undo.callback(sock.close)
             self.data_port = int(sockets[0].getsockname()[1])
             self.state.fips_port = int(fips_sockets[0].getsockname()[1])
-            if self._options.data_host == "localhost":
-                self.state.dualstack_host = "[::1]" if len(sockets) > 1 else "127.0.0.1"
+            self._data_host = self._options.data_host
+            if self._data_host == "localhost":
+                if sockets[0].family == socket.AF_INET6:  # the name may have no such address
+                    self._data_host = "[::1]"
+                self.state.dualstack_host = "[::1]" if sockets[-1].family == socket.AF_INET6 else "127.0.0.1"
             self._reset_world()
             self._start_control(verifier, undo)
             self._start_loop(undo)
@@ -160,7 +163,7 @@ class Emulator:
 
     def dns_name(self) -> str:
         """The DNS name of every endpoint, with the port of the data plane where that is not 443."""
-        host = self._options.data_host
+        host = self._data_host
         return host if self.data_port == 443 else f"{host}:{self.data_port}"
 
     def _start_control(self, verifier: Verifier, undo: contextlib.ExitStack) -> None:
@@ -172,13 +175,14 @@ class Emulator:
             self._gateway.open_tunnels,
             create_app(self.state, verifier, self.dns_name),
         )
-        sock = listen(socket.AF_INET, "127.0.0.1", self._options.port)
+        (sock,) = loopback_sockets(self._options.port, most=1)
         undo.callback(sock.close)
         handler = _handler_by_the_clock_of(self.state)
         server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, app, threaded=True, fd=sock.fileno(), request_handler=handler
+            str(sock.getsockname()[0]), 0, app, threaded=True, fd=sock.fileno(), request_handler=handler
         )
         self.port = int(sock.getsockname()[1])
+        self._host = "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         undo.callback(server.server_close)

@@ -69,29 +69,33 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def data_sockets(state: State, port: int) -> list[Doorway]:
-    """Return sockets on both loopback addresses, or on IPv4's where there is no IPv6.
+def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) -> list[Doorway]:
+    """Return sockets on the same port of the loopback addresses that this machine has: 127.0.0.1, ::1, or both.
+
+    Args:
+        port: The port, or 0 for a free one.
+        state: Has the faults of connections.
+        most: How many there should be at most.
 
     Raises:
         LocalError: The port is not to be had.
     """
-    first = listen(socket.AF_INET, "127.0.0.1", port, state)
-    try:
-        return [first, listen(socket.AF_INET6, "::1", int(first.getsockname()[1]), state)]
-    except (OSError, LocalError):
-        if port and _has_loopback6():
-            first.close()
-            raise
-    return [first]
-
-
-def _has_loopback6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
+    found: list[Doorway] = []
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        if len(found) == most:
+            break
+        try:
+            found.append(listen(family, host, int(found[0].getsockname()[1]) if found else port, state))
+        except LocalError:
+            if port or not found:
+                for sock in found:
+                    sock.close()
+                raise
+        except OSError:  # not an address of this machine
+            continue
+    if not found:
+        raise LocalError("This machine has neither 127.0.0.1 nor ::1")
+    return found
 
 
 def listen(family: int, host: str, port: int, state: State | None = None) -> Doorway:

@@ -56,7 +56,7 @@ class Client:
         if file is None or not self.reads_file:
             words = [
                 self.program,
-                f"/v:{connection.address}:{connection.port}",
+                f"/v:{connection.where}",
                 f"/u:{connection.user}",
                 f"/t:{title(connection.label)}",
                 "/cert:ignore",

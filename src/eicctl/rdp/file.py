@@ -17,6 +17,11 @@ class Connection:
     label: str
     address: str = "127.0.0.1"
 
+    @property
+    def where(self) -> str:
+        """Address and port in one word."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
 
 def file_text(connection: Connection) -> str:
     """Return the file's text, with CRLF line ends. It holds no password.
@@ -26,10 +31,10 @@ def file_text(connection: Connection) -> str:
     """
     check_user(connection.user)
     rows = [
-        f"full address:s:{connection.address}:{connection.port}",
+        f"full address:s:{connection.where}",
         f"username:s:{connection.user}",
         "prompt for credentials:i:0",
-        # The certificate is the machine's own, for a name that is not 127.0.0.1.
+        # The certificate is the machine's own, for another name.
         "authentication level:i:0",
         "enablecredsspsupport:i:1",
         "redirectclipboard:i:1",

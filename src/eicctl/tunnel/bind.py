@@ -19,10 +19,15 @@ _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _TRIES = 20
 
 
+class _NotHereError(UsageError):
+    """An address that this machine does not have."""
+
+
 def bind_tcp(port: int, address: str | None = None) -> list[socket.socket]:
     """Return listening sockets: on both loopback addresses, or on the one address or host name given.
 
-    Port 0 lets the system choose one, the same for all sockets. Where the machine has no IPv6, IPv4 alone will do.
+    Port 0 lets the system choose one, the same for all sockets. Where the machine has one loopback address only, that
+    will do.
 
     Raises:
         LocalError: The port is busy (the message names the process where that can be known) or not permitted.
@@ -31,16 +36,20 @@ def bind_tcp(port: int, address: str | None = None) -> list[socket.socket]:
     if address is not None:
         return [_listen(family, host, port) for family, host in _resolve(address, port)[:1]]
     for _ in range(_TRIES):
-        first = _listen(*_LOOPBACK[0], port)
-        number = first.getsockname()[1]
+        found: list[socket.socket] = []
         try:
-            return [first, _listen(*_LOOPBACK[1], number)]
-        except UsageError:
-            return [first]  # no IPv6 here
+            for family, host in _LOOPBACK:
+                with contextlib.suppress(_NotHereError):
+                    found.append(_listen(family, host, found[0].getsockname()[1] if found else port))
         except LocalError:
-            first.close()
+            for sock in found:
+                sock.close()
             if port:
                 raise
+        else:
+            if found:
+                return found
+            raise LocalError("This machine has neither 127.0.0.1 nor ::1")
     raise LocalError("no local port is free on both 127.0.0.1 and ::1", hint="specify a local port")
 
 
@@ -140,7 +149,9 @@ def _listen(family: int, host: str, port: int) -> socket.socket:
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise UsageError(f"this machine cannot listen on {host}: {error.strerror}") from error
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            raise LocalError(f"cannot listen on {host}: {error.strerror}") from error
+        raise _NotHereError(f"this machine cannot listen on {host}: {error.strerror}") from error
     try:
         if sys.platform == "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -167,5 +178,5 @@ def _refused(error: OSError, host: str, port: int) -> LocalError | UsageError:
     if error.errno == errno.EACCES:
         return LocalError(f"not permitted to listen on port {port}", hint="use a port above 1023, or 0 for a free one")
     if error.errno == errno.EADDRNOTAVAIL:
-        return UsageError(f"{host} is not an address of this machine", hint="127.0.0.1, ::1, or one of its own")
+        return _NotHereError(f"{host} is not an address of this machine", hint="127.0.0.1, ::1, or one of its own")
     return LocalError(f"cannot listen on {host} port {port}: {error.strerror}")
