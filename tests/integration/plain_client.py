@@ -77,10 +77,17 @@ class PlainClient:
         self._loop = Loop()
         self._tunnels: list[PlainTunnel] = []
 
-    def open(self, url: str) -> PlainTunnel:
+    def open(self, url: str, user_agent: str | None = None) -> PlainTunnel:
         async def dial() -> ClientConnection:
             return await connect(
-                url, ssl=self._context, compression=None, max_size=None, proxy=None, ping_interval=None, close_timeout=1
+                url,
+                ssl=self._context,
+                compression=None,
+                max_size=None,
+                proxy=None,
+                ping_interval=None,
+                close_timeout=1,
+                user_agent_header=user_agent,
             )
 
         tunnel = PlainTunnel(self._loop, self._loop.run(dial()))

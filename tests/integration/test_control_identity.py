@@ -72,7 +72,8 @@ def test_a_session_ends(emulator: Emulator) -> None:
     emulator.state.behave(clock_offset=-800.0)
     session = session_of(boto3.client("sts"), DurationSeconds=900)
     emulator.state.behave(clock_offset=200.0)
-    assert code_of(client("ec2", session).describe_vpcs) == "ExpiredToken"
+    assert code_of(client("ec2", session).describe_vpcs) == "RequestExpired"  # in EC2's words
+    assert code_of(client("sts", session).get_caller_identity) == "ExpiredToken"
     push = client("ec2-instance-connect", session).send_ssh_public_key
     parameters = {"InstanceId": "i-0123456789abcdef0", "InstanceOSUser": "a", "SSHPublicKey": "k" * 80}
     assert code_of(push, **parameters) == "ExpiredTokenException"
@@ -80,7 +81,7 @@ def test_a_session_ends(emulator: Emulator) -> None:
 
 def test_a_session_without_its_token(emulator: Emulator) -> None:
     session = session_of(boto3.client("sts"))
-    assert code_of(client("ec2", {**session, "SessionToken": None}).describe_vpcs) == "InvalidClientTokenId"
+    assert code_of(client("ec2", {**session, "SessionToken": None}).describe_vpcs) == "AuthFailure"
 
 
 def test_a_session_opens_no_session(emulator: Emulator) -> None:
@@ -105,4 +106,4 @@ def test_an_assumed_role(emulator: Emulator) -> None:
 def test_a_reset_forgets_sessions(emulator: Emulator) -> None:
     session = session_of(boto3.client("sts"))
     emulator.reset()
-    assert code_of(client("ec2", session).describe_vpcs) == "InvalidClientTokenId"
+    assert code_of(client("ec2", session).describe_vpcs) == "AuthFailure"

@@ -51,7 +51,7 @@ def test_the_interface_is_the_services_own(ec2: Any, endpoint: dict[str, Any]) -
 def test_interfaces_take_no_address_of_an_instance(ec2: Any, subnet_id: str, emulator: Emulator) -> None:
     for _ in range(8):
         made = ec2.create_instance_connect_endpoint(SubnetId=subnet_id)["InstanceConnectEndpoint"]
-        ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1, SubnetId=subnet_id)
+        ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=subnet_id)
         address = the_interface(ec2, made)["PrivateIpAddress"]
         assert address not in {machine.address for machine in emulator.state.machines()}
         ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=made["InstanceConnectEndpointId"])
@@ -60,7 +60,7 @@ def test_interfaces_take_no_address_of_an_instance(ec2: Any, subnet_id: str, emu
 def test_a_full_subnet(ec2: Any) -> None:
     vpc_id = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
     subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.77.1.0/28")["Subnet"]["SubnetId"]
-    ec2.run_instances(ImageId="ami-1", MinCount=11, MaxCount=11, SubnetId=subnet_id)
+    ec2.run_instances(ImageId="ami-12345678", MinCount=11, MaxCount=11, SubnetId=subnet_id)
     code = code_of(ec2.create_instance_connect_endpoint, SubnetId=subnet_id)
     assert code == "InsufficientFreeAddressesInSubnet"
 

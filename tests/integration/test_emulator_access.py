@@ -34,7 +34,19 @@ def test_an_unsigned_request_is_refused(emulator: Emulator) -> None:
 def test_a_wrong_secret_is_refused(emulator: Emulator) -> None:
     key = emulator.env["AWS_ACCESS_KEY_ID"]
     client = boto3.client("ec2", aws_access_key_id=key, aws_secret_access_key="wrong")
-    assert code_of(client.describe_vpcs) == "SignatureDoesNotMatch"
+    with pytest.raises(ClientError) as refused:
+        client.describe_vpcs()
+    assert refused.value.response["Error"]["Code"] == "AuthFailure"  # EC2 has one code for all bad keys
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
+    other = boto3.client("sts", aws_access_key_id=key, aws_secret_access_key="wrong")
+    assert code_of(other.get_caller_identity) == "SignatureDoesNotMatch"
+
+
+def test_ec2_says_authfailure_of_unknown_keys_and_of_a_wrong_clock(emulator: Emulator) -> None:
+    client = boto3.client("ec2", aws_access_key_id="AKIAUNKNOWN", aws_secret_access_key="x")
+    assert code_of(client.describe_vpcs) == "AuthFailure"
+    emulator.state.behave(clock_offset=7200.0)
+    assert code_of(boto3.client("ec2").describe_vpcs) == "AuthFailure"
 
 
 def test_an_unknown_key_is_refused(emulator: Emulator) -> None:
@@ -82,6 +94,100 @@ def test_a_pushed_key_is_accepted_for_a_minute(emulator: Emulator, instance_ids:
 def test_bad_keys(emulator: Emulator, instance_ids: dict[str, str], changes: dict[str, str], code: str) -> None:
     good = {"InstanceId": instance_ids["web-1"], "InstanceOSUser": "ec2-user", "SSHPublicKey": KEY}
     assert code_of(boto3.client("ec2-instance-connect").send_ssh_public_key, **{**good, **changes}) == code
+
+
+def test_serial_consoles_are_switched_off(emulator: Emulator, instance_ids: dict[str, str]) -> None:
+    push = boto3.client("ec2-instance-connect").send_serial_console_ssh_public_key
+    good = {"InstanceId": instance_ids["web-1"], "SerialPort": 0, "SSHPublicKey": KEY}
+    assert code_of(push, **good) == "SerialConsoleAccessDisabledException"
+    assert code_of(push, **{**good, "InstanceId": "i-0123456789abcdef0"}) == "EC2InstanceNotFoundException"
+    assert code_of(push, **{**good, "SSHPublicKey": "x" * 100}) == "InvalidArgsException"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "code"),
+    [
+        ("ec2", "describe_local_gateways", {}, "InvalidAction"),
+        ("sts", "decode_authorization_message", {"EncodedMessage": "x"}, "InvalidAction"),
+        ("rds", "describe_integrations", {}, "InvalidAction"),
+        ("cloudtrail", "list_queries", {"EventDataStore": "abc"}, "UnknownOperationException"),
+    ],
+)
+def test_what_the_emulator_does_not_have_is_refused_in_the_services_form(
+    emulator: Emulator, service: Any, operation: str, parameters: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(boto3.client(service), operation)(**parameters)
+    assert refused.value.response["Error"]["Code"] == code
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "code"),
+    [
+        ("describe_instances", {"InstanceIds": ["web-1"]}, "InvalidInstanceID.Malformed"),
+        ("describe_instances", {"InstanceIds": ["i-0123456789abcdef0", "i-01234"]}, "InvalidInstanceID.Malformed"),
+        ("describe_instances", {"InstanceIds": ["i-0123456789ABCDEF0"]}, "InvalidInstanceID.Malformed"),
+        ("describe_instances", {"InstanceIds": ["i-0123456789abcdef0"]}, "InvalidInstanceID.NotFound"),
+        ("get_console_output", {"InstanceId": "sg-0123456789abcdef0"}, "InvalidInstanceID.Malformed"),
+        ("start_instances", {"InstanceIds": ["x"]}, "InvalidInstanceID.Malformed"),
+        ("describe_subnets", {"SubnetIds": ["subnet-x"]}, "InvalidSubnetID.Malformed"),
+        ("create_instance_connect_endpoint", {"SubnetId": "a"}, "InvalidSubnetID.Malformed"),
+        ("describe_vpcs", {"VpcIds": ["vpc-"]}, "InvalidVpcID.Malformed"),
+        ("describe_security_groups", {"GroupIds": ["default"]}, "InvalidGroupId.Malformed"),
+        (
+            "modify_instance_connect_endpoint",
+            {"InstanceConnectEndpointId": "eice-0123456789abcdef0", "SecurityGroupIds": ["sg-1"]},
+            "InvalidGroupId.Malformed",
+        ),
+        (
+            "delete_instance_connect_endpoint",
+            {"InstanceConnectEndpointId": "office"},
+            "InvalidInstanceConnectEndpointId.Malformed",
+        ),
+        (
+            "describe_instance_connect_endpoints",
+            {"InstanceConnectEndpointIds": ["eice-0123456789abcdefg"]},
+            "InvalidInstanceConnectEndpointId.Malformed",
+        ),
+    ],
+)
+def test_malformed_ids(ec2: Any, operation: str, parameters: dict[str, Any], code: str) -> None:
+    assert code_of(getattr(ec2, operation), **parameters) == code
+
+
+@pytest.mark.parametrize(
+    ("resource", "code"),
+    [
+        ("eice-0123456789abcdef0", "InvalidInstanceConnectEndpointId.NotFound"),
+        ("eice-zz", "InvalidInstanceConnectEndpointId.Malformed"),
+        ("i-0123456789abcdef0", "InvalidInstanceID.NotFound"),
+        ("vpc-0123456789abcdef0", "InvalidVpcID.NotFound"),
+        ("sg-zz", "InvalidGroupId.Malformed"),
+        ("zz", "InvalidID"),
+    ],
+)
+def test_only_what_is_there_can_be_tagged(ec2: Any, endpoint: dict[str, Any], resource: str, code: str) -> None:
+    good = endpoint["InstanceConnectEndpointId"]
+    tags = [{"Key": "a", "Value": "b"}]
+    assert code_of(ec2.create_tags, Resources=[good, resource], Tags=tags) == code
+    assert not any(tag["ResourceId"] in (good, resource) for tag in ec2.describe_tags()["Tags"] if tag["Key"] == "a")
+    ec2.create_tags(Resources=[good], Tags=tags)
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x0bb", "\x1b[2J", "\x7f\x01", "\ufffe"])
+def test_text_that_xml_cannot_hold_is_refused(ec2: Any, instance_ids: dict[str, str], text: str) -> None:
+    """One such tag broke the answers to all that came later."""
+    web = instance_ids["web-1"]
+    for tag in ({"Key": "a", "Value": text}, {"Key": text, "Value": "a"}):
+        assert code_of(ec2.create_tags, Resources=[web], Tags=[tag]) == "InvalidParameterValue"
+    assert code_of(ec2.create_security_group, GroupName="g", Description=text) == "InvalidParameterValue"
+    assert (
+        code_of(boto3.client("iam").create_user, UserName="u", Tags=[{"Key": "a", "Value": text}]) == "ValidationError"
+    )
+    ec2.create_tags(Resources=[web], Tags=[{"Key": "ok", "Value": "tab\tline\nünïcödé \U0001f600 <&>"}])
+    tags = ec2.describe_instances(InstanceIds=[web])["Reservations"][0]["Instances"][0]["Tags"]
+    assert {"Key": "ok", "Value": "tab\tline\nünïcödé \U0001f600 <&>"} in tags
 
 
 def test_a_stopped_instance_takes_no_key(ec2: Any, instance_ids: dict[str, str]) -> None:
@@ -139,6 +245,24 @@ def test_one_attribute_a_lookup(emulator: Emulator) -> None:
     assert code == "InvalidLookupAttributesException"
 
 
+@pytest.mark.parametrize(
+    "attribute", [{"AttributeKey": "Foo", "AttributeValue": "x"}, {"AttributeKey": "EventName", "AttributeValue": ""}]
+)
+def test_an_unknown_lookup_attribute(emulator: Emulator, attribute: dict[str, str]) -> None:
+    client = boto3.client("cloudtrail", config=Config(parameter_validation=False))
+    assert code_of(client.lookup_events, LookupAttributes=[attribute]) == "InvalidLookupAttributesException"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId"],
+)
+def test_all_lookup_attributes_of_the_service(emulator: Emulator, key: Any) -> None:
+    emulator.state.behave(lookup_rate=0.0)
+    attribute = {"AttributeKey": key, "AttributeValue": "x"}
+    assert boto3.client("cloudtrail").lookup_events(LookupAttributes=[attribute])["Events"] == []  # type: ignore[list-item]
+
+
 def lookups(*regions: str) -> list[str]:
     """Call LookupEvents once for each region, without retries; return the error codes, empty where it went well."""
     codes = []
@@ -172,7 +296,7 @@ def test_the_event_history_has_ninety_days_of_one_region(emulator: Emulator) -> 
 
 
 def test_calls_leave_records(emulator: Emulator, endpoint: dict[str, Any], ec2: Any, subnet_id: str) -> None:
-    assert code_of(ec2.create_instance_connect_endpoint, SubnetId="subnet-0123") == "InvalidSubnetID.NotFound"
+    assert code_of(ec2.create_instance_connect_endpoint, SubnetId="subnet-01234567") == "InvalidSubnetID.NotFound"
     made, refused = emulator.state.events()
     answer = made["responseElements"]["CreateInstanceConnectEndpointResponse"]["instanceConnectEndpoint"]
     assert answer["instanceConnectEndpointId"] == endpoint["InstanceConnectEndpointId"]

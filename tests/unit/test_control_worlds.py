@@ -157,3 +157,17 @@ def test_instances_need_an_image() -> None:
 def test_a_vpc_that_is_no_table() -> None:
     with pytest.raises(UsageError, match=r"^world\.toml: vpc\[0\] must be a table$"):
         read("vpc = [1]")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'name = "a\\u001b"',
+        'name = "a"\ntags = { Team = "\\u0000" }',
+        'name = "a"\ntags = { "\\u000b" = "x" }',
+        'name = "a"\nusers = ["\\u0001"]',
+    ],
+)
+def test_text_that_no_answer_could_hold(line: str) -> None:
+    with pytest.raises(UsageError, match="characters that no answer"):
+        read(f'{GOOD}\n[[vpc.instance]]\naddress = "10.0.1.40"\n{line}\n')

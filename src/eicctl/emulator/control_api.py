@@ -14,6 +14,7 @@ from typing import Any
 from eicctl.documents import parse_json
 from eicctl.emulator import faults
 from eicctl.emulator.control import mfa, trail
+from eicctl.emulator.control.validation import UNWRITABLE
 from eicctl.emulator.state import Behaviour, State
 from eicctl.errors import UsageError
 
@@ -106,6 +107,8 @@ class ControlApi:
             wanted = known[name]
             if not isinstance(value, (int, float) if wanted is float else wanted) or isinstance(value, bool):
                 raise ValueError(f"{name} must be of type {wanted.__name__}")
+            if isinstance(value, str) and UNWRITABLE.search(value):
+                raise ValueError(f"{name} has characters that no answer could hold")
         return dataclasses.asdict(self._state.behave(**content))
 
 

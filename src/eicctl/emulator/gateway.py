@@ -27,7 +27,7 @@ from eicctl.emulator.carry import Carried, Carrier
 from eicctl.emulator.control import trail
 from eicctl.emulator.control.credentials import Known
 from eicctl.emulator.control.network import blocked, machine_at
-from eicctl.emulator.control.permission import Permission
+from eicctl.emulator.control.permission import Origin, Permission
 from eicctl.emulator.machines import Machines, Streams
 from eicctl.emulator.mischief import Mischief
 from eicctl.emulator.signature import Verifier
@@ -152,7 +152,7 @@ class Gateway:
             if tunnel.fault and tunnel.fault.kind == "refuse":
                 raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
             caller = authenticate(self._verifier, request)
-            await self._authorize(caller, request, self._client_ip(tunnel))
+            await self._authorize(caller, request, Origin(self._client_ip(tunnel), _user_agent(http_request)))
             tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
         except Refused as refusal:
             self._record(tunnel, http_request, request, caller, refusal)
@@ -161,10 +161,10 @@ class Gateway:
         self._count(tunnel)
         return None
 
-    async def _authorize(self, caller: Known, request: Request, client_ip: str) -> None:
+    async def _authorize(self, caller: Known, request: Request, origin: Origin) -> None:
         """Refuse what the caller's policies do not allow (eice-facts.md, IAM)."""
         ask = self._permission.tunnel_denial
-        if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, client_ip):
+        if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, origin):
             raise Refused(403, "AccessDeniedException", why)
 
     def _count(self, tunnel: Tunnel) -> None:
@@ -198,7 +198,7 @@ class Gateway:
             access_key_id=request.access_key_id,
             parameters=request.parameters,
             source_ip=self._client_ip(tunnel),
-            user_agent=http_request.headers.get("User-Agent", ""),
+            user_agent=_user_agent(http_request),
             request_id=tunnel.request_id,
             error=(refusal.code, refusal.message) if refusal else None,
         )
@@ -245,6 +245,10 @@ class Gateway:
         if streams is None:
             _log.info("%s: nothing answers at port %d", admitted.address, admitted.port)
         return streams
+
+
+def _user_agent(request: HttpRequest) -> str:
+    return request.headers.get("User-Agent", "")
 
 
 def _response(refusal: Refused, tunnel: Tunnel) -> Response:

@@ -14,6 +14,7 @@ from eicctl.emulator.control import (
     keys,
     mfa,
     passwords,
+    principals,
     sessions,
     simulation,
     trail,
@@ -21,7 +22,8 @@ from eicctl.emulator.control import (
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
-from eicctl.emulator.control.recorded import endpoint_parameters, key_parameters, recorded
+from eicctl.emulator.control.permission import Permission
+from eicctl.emulator.control.recorded import ORIGIN, endpoint_parameters, key_parameters, recorded
 from eicctl.emulator.state import EndpointRecord, State
 
 _PAGE = 50
@@ -39,6 +41,7 @@ class Actions:
     def __init__(self, state: State, dns_name: Callable[[], str]) -> None:
         self._state = state
         self._dns_name = dns_name
+        self._permission = Permission(state)
 
     def install(self) -> None:
         """Make moto answer with these operations."""
@@ -54,7 +57,8 @@ class Actions:
             instance_connect={
                 "send_ssh_public_key": self._bound(
                     recorded(self._state, "SendSSHPublicKey", trail.SOURCE, self.send_key, key_parameters)
-                )
+                ),
+                "send_serial_console_ssh_public_key": self._bound(self.send_serial_key),
             },
             cloudtrail={"lookup_events": self._bound(self.lookup_events)},
             sts={
@@ -66,6 +70,7 @@ class Actions:
                 "run_instances": self.run_instances,
                 "start_instances": self.start_instances,
                 "describe_instances": self.describe_instances,
+                "create_tags": self.create_tags,
                 "delete_security_group": self.delete_group,
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
@@ -181,6 +186,18 @@ class Actions:
         )
         return ActionResult({"RequestId": trail.new_id(), "Success": True})
 
+    @staticmethod
+    def send_serial_key(response: Any) -> ActionResult:
+        """SendSerialConsoleSSHPublicKey. Accounts have no access to serial consoles unless they switch it on."""
+        keys.check(
+            backends.ec2(response.region),
+            instance_id=response._get_param("InstanceId", ""),
+            public_key=response._get_param("SSHPublicKey", ""),
+        )
+        raise ApiError(
+            "SerialConsoleAccessDisabledException", "Your account is not authorized to use the EC2 serial console."
+        )
+
     def lookup_events(self, response: Any) -> ActionResult:
         """CloudTrail's LookupEvents."""
         return ActionResult(
@@ -203,10 +220,15 @@ class Actions:
         return ActionResult({"Credentials": session})
 
     def assume_role(self, moto: Action, response: Any) -> Any:
-        """STS's AssumeRole, which checks a code that is given."""
+        """STS's AssumeRole, which checks a code that is given, and whether the role trusts the caller."""
         proved = self._proved(response)
+        context = self._permission.context(CALLER.get(), ORIGIN.get())
+        if proved:
+            context |= {"aws:multifactorauthpresent": ["true"], "aws:multifactorauthage": ["0"]}
+        principals.check_trust(response._get_param("RoleArn", ""), CALLER.get().arn, context)
         result = moto(response)
-        result.result["Credentials"].mfa = proved
+        if proved:
+            result.result["Credentials"].mfa_at = self._state.now().replace(tzinfo=None)
         return result
 
     def _proved(self, response: Any) -> bool:
@@ -260,6 +282,16 @@ class Actions:
     def describe_instances(self, moto: Action, response: Any) -> Any:
         """DescribeInstances: what boots is pending."""
         instances.show_boots(self._state, response.ec2_backend)
+        return moto(response)
+
+    def create_tags(self, moto: Action, response: Any) -> Any:
+        """CreateTags, of what is there: moto does not ask for endpoints and instances."""
+        service = self._service(response)
+        for resource_id in response._get_param("Resources", []):
+            if resource_id.startswith("eice-"):
+                service.get(resource_id)
+            elif resource_id.startswith("i-"):
+                response.ec2_backend.get_instance(resource_id)
         return moto(response)
 
     @staticmethod

@@ -30,7 +30,14 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(state, _orderly(state, DomainDispatcherApplication(create_backend_app)), verifier, Permission(state))
+    return Guard(state, _orderly(state, DomainDispatcherApplication(_backend_app)), verifier, Permission(state))
+
+
+def _backend_app(service: Any) -> Any:
+    """moto's application for a service. What goes wrong in it comes out as an exception, and not as a page of HTML."""
+    app = create_backend_app(service)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    return app
 
 
 def _orderly(state: State, app: Wsgi) -> Wsgi:

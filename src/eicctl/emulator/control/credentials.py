@@ -14,7 +14,7 @@ from eicctl.emulator.control.backends import LOCK, iam, sts
 class Known:
     """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one.
 
-    `mfa` is whether a temporary one was made with MFA.
+    `mfa_at` is when MFA was proved for a temporary one (UTC, without a zone); None where it was not.
     """
 
     access_key_id: str
@@ -24,7 +24,12 @@ class Known:
     session_token: str = field(default="", repr=False)
     expires: datetime | None = None
     user_id: str = ""
-    mfa: bool = False
+    mfa_at: datetime | None = None
+
+    @property
+    def mfa(self) -> bool:
+        """Whether it was made with MFA."""
+        return self.mfa_at is not None
 
 
 CALLER: ContextVar[Known] = ContextVar("caller")
@@ -65,5 +70,5 @@ def _temporary(access_key_id: str) -> Known | None:
         session.session_token,
         session.expiration,
         session.user_id,
-        getattr(session, "mfa", False),
+        getattr(session, "mfa_at", None),
     )

@@ -5,7 +5,6 @@ Codes that eice-facts.md does not give are inferred from EC2's usual ones and ma
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,6 @@ MAX_GROUPS = 16
 """The service model's limit."""
 
 ADDRESS_TYPES = ("ipv4", "dualstack", "ipv6")
-_ID = re.compile(r"eice-[0-9a-f]{17}|eice-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +107,6 @@ class EndpointService:
 
     def get(self, endpoint_id: str) -> EndpointRecord:
         """Return an endpoint of this region by its ID."""
-        if not _ID.fullmatch(endpoint_id):
-            raise ApiError(
-                "InvalidInstanceConnectEndpointId.Malformed",
-                f'Invalid id: "{endpoint_id}" (expecting "eice-...")',
-            )
         for endpoint in self._mine():
             if endpoint.id == endpoint_id:
                 return endpoint

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from eicctl.emulator.control.backends import zones
 from eicctl.emulator.control.credentials import CALLER
-from eicctl.emulator.control.permission import Permission, asked_of
-from eicctl.emulator.control.recorded import ORIGIN, Origin, record_denial
+from eicctl.emulator.control.permission import Origin, Permission, asked_of, service_of
+from eicctl.emulator.control.recorded import ORIGIN, record_denial
+from eicctl.emulator.control.validation import invalid
 from eicctl.emulator.signature import Rejected, Verifier
 from eicctl.emulator.state import State
+
+_log = logging.getLogger(__name__)
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -51,25 +56,37 @@ class Guard:
         # WSGI has the path unquoted, each byte as a character of Latin-1 (PEP 3333).
         path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
         query = environ.get("QUERY_STRING", "")
-        protocol = _protocol(headers)
-        source_ip = str(environ.get("REMOTE_ADDR", ""))
+        protocol, service = _protocol(headers), service_of(headers)
         try:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
+            if service == "ec2":
+                return _refuse(start_response, _as_ec2(why), protocol, 401)
             return _refuse(start_response, why, protocol)
-        origin = Origin(source_ip, headers.get("user-agent", ""))
+        origin = Origin(str(environ.get("REMOTE_ADDR", "")), headers.get("user-agent", ""))
         asked = asked_of(headers, body)
         if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
             # AWS has no such host; here all regions are one host, and moto would fail on it.
             return _refuse(
                 start_response, Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."), protocol
             )
-        if asked and (denial := self._permission.denial(caller, asked, source_ip)):
+        if asked and (denial := self._permission.denial(caller, asked, origin)):
             record_denial(self._state, asked, caller, origin, denial)
             return _refuse(start_response, denial, protocol)
+        if asked and protocol == "xml" and (wrong := invalid(asked.service, asked.parameters)):
+            return _refuse(start_response, wrong, protocol, 400)
         caller_token, origin_token = CALLER.set(caller), ORIGIN.set(origin)
         try:
             return self._app(environ, start_response)
+        except NotImplementedError:  # moto has no such operation
+            name = asked.name if asked else ""
+            code = "UnknownOperationException" if protocol == "json" else "InvalidAction"
+            unknown = Rejected(code, f"The action {name} is not one that the local AWS has.")
+            return _refuse(start_response, unknown, protocol, 400)
+        except Exception:
+            _log.exception("%s failed", asked.name if asked else path)
+            failed = Rejected("InternalFailure", "The local AWS failed; its log says how.")
+            return _refuse(start_response, failed, protocol, 500)
         finally:
             ORIGIN.reset(origin_token)
             CALLER.reset(caller_token)
@@ -88,7 +105,16 @@ def _protocol(headers: Mapping[str, str]) -> str:
     return "s3" if "/s3/" in headers.get("authorization", "") else "xml"
 
 
-def _refuse(start_response: StartResponse, why: Rejected, protocol: str) -> Iterable[bytes]:
+def _as_ec2(why: Rejected) -> Rejected:
+    """EC2's own words for credentials that are not good: AuthFailure for all but expired ones."""
+    if why.code == "MissingAuthenticationToken":
+        return why
+    if why.code == "ExpiredTokenException":
+        return Rejected("RequestExpired", "Request has expired.")
+    return Rejected("AuthFailure", "AWS was not able to validate the provided access credentials")
+
+
+def _refuse(start_response: StartResponse, why: Rejected, protocol: str, status: int = 403) -> Iterable[bytes]:
     """Answer in the error form of the service's protocol; of the others, the query protocol's serves."""
     if protocol == "json":
         kind = "application/x-amz-json-1.1"
@@ -99,5 +125,5 @@ def _refuse(start_response: StartResponse, why: Rejected, protocol: str) -> Iter
         body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
         if protocol == "xml":
             body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
-    start_response("403 Forbidden", [("Content-Type", kind)])
+    start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind)])
     return [body.encode()]

@@ -22,13 +22,9 @@ _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp
 
 def send(state: State, ec2: Any, *, instance_id: str, os_user: str, public_key: str, zone: str) -> None:
     """Accept a key for 60 s, or raise the service's error."""
-    if not _INSTANCE.fullmatch(instance_id) or len(os_user) > 32 or not _USER.match(os_user):
-        raise ApiError("InvalidArgsException", "The instance ID or the OS user is not valid.")
-    if len(public_key) not in _KEY_SIZES or not _well_formed(public_key.strip()):
-        raise ApiError("InvalidArgsException", "The SSH public key is not valid.")
-    instance = next((found for found in ec2.all_instances() if found.id == instance_id), None)
-    if instance is None:
-        raise ApiError("EC2InstanceNotFoundException", "Could not find an instance with that ID.")
+    if len(os_user) > 32 or not _USER.match(os_user):
+        raise ApiError("InvalidArgsException", "The OS user is not valid.")
+    instance = check(ec2, instance_id=instance_id, public_key=public_key)
     if zone and instance._placement.zone != zone:
         raise ApiError("EC2InstanceNotFoundException", "The instance is not in that Availability Zone.")
     if instance.state != "running":
@@ -36,6 +32,18 @@ def send(state: State, ec2: Any, *, instance_id: str, os_user: str, public_key: 
     machine = state.machine_of(instance_id)
     if machine and machine.ec2_instance_connect:
         state.push_key(instance_id, os_user, public_key.strip())
+
+
+def check(ec2: Any, *, instance_id: str, public_key: str) -> Any:
+    """Return the instance that a key is for, or raise the service's error."""
+    if not _INSTANCE.fullmatch(instance_id):
+        raise ApiError("InvalidArgsException", "The instance ID is not valid.")
+    if len(public_key) not in _KEY_SIZES or not _well_formed(public_key.strip()):
+        raise ApiError("InvalidArgsException", "The SSH public key is not valid.")
+    instance = next((found for found in ec2.all_instances() if found.id == instance_id), None)
+    if instance is None:
+        raise ApiError("EC2InstanceNotFoundException", "Could not find an instance with that ID.")
+    return instance
 
 
 def _well_formed(line: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from urllib.parse import parse_qsl
 
 from eicctl.documents import parse_json
@@ -12,16 +13,36 @@ from eicctl.emulator.control.backends import ACCOUNT, LOCK, ec2
 from eicctl.emulator.control.credentials import Known
 from eicctl.emulator.control.policy_language import Context, evaluate
 from eicctl.emulator.control.principals import policies_of
+from eicctl.emulator.control.validation import prefix_of
 from eicctl.emulator.signature import Rejected
 from eicctl.emulator.state import State
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/([\w-]+)/")
-_RESOURCES = {"SubnetId": "subnet", "InstanceConnectEndpointId": "instance-connect-endpoint", "InstanceId": "instance"}
+_KINDS = {
+    "i": "instance",
+    "subnet": "subnet",
+    "vpc": "vpc",
+    "sg": "security-group",
+    "eice": "instance-connect-endpoint",
+    "eni": "network-interface",
+    "rtb": "route-table",
+    "ami": "image",
+    "pcx": "vpc-peering-connection",
+}
+"""The kinds of resources in ARNs, by the prefixes of their IDs."""
 _WITHOUT = ("Describe", "List", "Lookup")
 """How the names of actions begin that have no resource."""
 
 _ALWAYS = ("sts:GetCallerIdentity",)
 """What IAM allows whatever the policies say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from."""
+
+    address: str
+    user_agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +65,13 @@ class Permission:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def denial(self, caller: Known, asked: Asked, source_ip: str) -> Rejected | None:
+    def denial(self, caller: Known, asked: Asked, origin: Origin) -> Rejected | None:
         """Return the error of a call of the control plane that the caller's policies do not allow, else None."""
         policies = policies_of(caller.arn)
         action = f"{asked.service}:{asked.name}"
         if policies is None or not asked.name or action in _ALWAYS:
             return None
-        context = self._context(caller, source_ip)
+        context = self.context(caller, origin)
         for resource in self._resources(asked.service, asked.name, asked.parameters, asked.region):
             of_call = self._of_call(action, asked.parameters, resource, asked.region)
             verdict = evaluate(policies, action, resource, {**context, **of_call})
@@ -59,7 +80,7 @@ class Permission:
                 return Rejected(code, _message(caller, action, resource, verdict.decision))
         return None
 
-    def tunnel_denial(self, caller: Known, region: str, parameters: Mapping[str, str], source_ip: str) -> str | None:
+    def tunnel_denial(self, caller: Known, region: str, parameters: Mapping[str, str], origin: Origin) -> str | None:
         """Return why the caller's policies do not allow OpenTunnel, else None. `parameters` are those of the URL."""
         policies = policies_of(caller.arn)
         if policies is None:
@@ -68,18 +89,29 @@ class Permission:
         names = ("remotePort", "privateIpAddress", "maxTunnelDuration")
         keys = {f"ec2-instance-connect:{name}".lower(): [parameters[name]] for name in names if name in parameters}
         resource = _arn(region, "instance-connect-endpoint", endpoint_id)
-        context = {**self._context(caller, source_ip), **keys, **_tags(region, endpoint_id)}
+        context = {**self.context(caller, origin), **keys, **_tags(region, endpoint_id)}
         verdict = evaluate(policies, action, resource, context)
         return None if verdict.allowed else _message(caller, action, resource, verdict.decision)
 
-    def _context(self, caller: Known, source_ip: str) -> dict[str, list[str]]:
+    def context(self, caller: Known, origin: Origin) -> dict[str, list[str]]:
+        """Return the condition keys that every request has (IAM user guide, global condition keys).
+
+        `aws:MultiFactorAuthPresent` is there for temporary keys only, and `aws:MultiFactorAuthAge` only where MFA was
+        proved: a long-lived key says nothing of MFA.
+        """
         now = self._state.now()
         found = {
-            "aws:sourceip": [self._state.behaviour.client_ip or source_ip],
+            "aws:sourceip": [self._state.behaviour.client_ip or origin.address],
             "aws:principalarn": [caller.arn],
             "aws:currenttime": [now.isoformat()],
             "aws:epochtime": [str(int(now.timestamp()))],
         }
+        if origin.user_agent:
+            found["aws:useragent"] = [origin.user_agent]
+        if caller.session_token:
+            found["aws:multifactorauthpresent"] = [str(caller.mfa).lower()]
+        if caller.mfa_at:
+            found["aws:multifactorauthage"] = [str(int((now - caller.mfa_at.replace(tzinfo=UTC)).total_seconds()))]
         if ":user/" in caller.arn:
             found["aws:username"] = [caller.arn.rpartition("/")[2]]
         return found
@@ -109,16 +141,24 @@ class Permission:
             return [parameters.get("PolicySourceArn", "")]
         if service not in ("ec2", "ec2-instance-connect"):
             return [None]
-        found = [_arn(region, kind, parameters[key]) for key, kind in _RESOURCES.items() if key in parameters]
+        found = [
+            _arn(region, _KINDS[prefix], value)
+            for key, value in parameters.items()
+            if (prefix := prefix_of(key, value))
+        ]
         if name == "CreateInstanceConnectEndpoint":
-            groups = [value for key, value in parameters.items() if key.startswith("SecurityGroupId.")]
-            found += [_arn(region, "security-group", group) for group in groups]
             found.append(_arn(region, "instance-connect-endpoint", "*"))
         return [*found] or [None]
 
 
 _CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"}
 """How services call a denial; the others say AccessDenied."""
+
+
+def service_of(headers: Mapping[str, str]) -> str:
+    """The service that a request is signed for; empty where its signature has no scope."""
+    scope = _SCOPE.search(headers.get("authorization", ""))
+    return scope[2] if scope else ""
 
 
 def asked_of(headers: Mapping[str, str], body: bytes) -> Asked | None:

@@ -71,6 +71,26 @@ def evaluate(sources: Iterable[Source], action: str, resource: str | None, conte
     return Verdict("implicitDeny", (), tuple(missing))
 
 
+def trusts(document: Mapping[str, Any], action: str, caller: str, context: Context) -> bool:
+    """Whether a role's trust policy lets a caller do an action, as `sts:AssumeRole`. `caller` is its ARN."""
+    verdicts = {
+        statement.get("Effect")
+        for statement in _listed(document.get("Statement", []))
+        if _concerns({**statement, "Resource": "*"}, action, "*", deny=False, context=context)
+        and _is_meant(statement.get("Principal", {}), caller)
+        and _conditions_hold(statement.get("Condition", {}), context)[0]
+    }
+    return "Allow" in verdicts and "Deny" not in verdicts
+
+
+def _is_meant(principal: Any, caller: str) -> bool:
+    """Whether a statement's Principal is a caller: by its ARN, as a session of a role, or as one of its account."""
+    account = caller.split(":")[4]
+    role = re.sub(r":sts:(:\d+):assumed-role/([^/]+)/.*", r":iam:\1:role/\2", caller)
+    meant = {"*", account, f"arn:aws:iam::{account}:root", caller, role}
+    return bool(meant & set(map(str, _listed(principal if principal == "*" else principal.get("AWS", [])))))
+
+
 def _concerns(statement: Mapping[str, Any], action: str, resource: str | None, *, deny: bool, context: Context) -> bool:
     names = [name.lower() for name in _listed(statement.get("NotAction", statement.get("Action", [])))]
     if any(_like(action.lower(), name) for name in names) == ("NotAction" in statement):

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from eicctl.documents import parse_json
-from eicctl.emulator.control.backends import LOCK, iam
-from eicctl.emulator.control.policy_language import Source
+from eicctl.emulator.control.backends import LOCK, ApiError, iam
+from eicctl.emulator.control.policy_language import Context, Source, trusts
 
 
 def policies_of(arn: str) -> list[Source] | None:
@@ -32,6 +32,21 @@ def exists(arn: str) -> bool:
     """Whether the ARN is that of a user or a role of IAM."""
     with LOCK:
         return any(one.arn == arn for one in (*iam().users.values(), *iam().roles.values()))
+
+
+def check_trust(role_arn: str, caller_arn: str, context: Context) -> None:
+    """Refuse that a caller assumes a role whose trust policy does not let it. A role that nobody has made trusts all.
+
+    Raises:
+        ApiError: It does not.
+    """
+    with LOCK:
+        role = next((role for role in iam().roles.values() if role.arn == role_arn), None)
+    document = _read(role.assume_role_policy_document) if role else {}
+    if document.get("Statement") and not trusts(document, "sts:AssumeRole", caller_arn, context):
+        raise ApiError(
+            "AccessDenied", f"User: {caller_arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+        )
 
 
 def _user(name: str) -> list[Source]:

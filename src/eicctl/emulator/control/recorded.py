@@ -16,19 +16,11 @@ from moto.core.exceptions import ServiceException
 from eicctl.emulator.control import trail
 from eicctl.emulator.control.backends import Action, ActionResult
 from eicctl.emulator.control.credentials import CALLER, Known
-from eicctl.emulator.control.permission import Asked
+from eicctl.emulator.control.permission import Asked, Origin
 from eicctl.emulator.signature import Rejected
 from eicctl.emulator.state import State
 
 Details = Callable[[Any], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request of the control plane comes from."""
-
-    address: str
-    user_agent: str
 
 
 ORIGIN: ContextVar[Origin] = ContextVar("origin")

@@ -30,7 +30,7 @@ class Session:
     user_id: str
     kind: str = "IAMUser"
     account_id: str = ACCOUNT
-    mfa: bool = False
+    mfa_at: datetime | None = None
 
 
 def check_request(caller: Known, seconds: int) -> None:
@@ -47,14 +47,15 @@ def check_request(caller: Known, seconds: int) -> None:
 
 def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
     """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not."""
+    now = now.replace(tzinfo=None, microsecond=0)
     session = Session(
         access_key_id="ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16)),
         secret_access_key=secrets.token_urlsafe(30),
         session_token=secrets.token_urlsafe(120),
-        expiration=now.replace(tzinfo=None, microsecond=0) + timedelta(seconds=seconds),
+        expiration=now + timedelta(seconds=seconds),
         arn=caller.arn,
         user_id=_user_id(caller),
-        mfa=mfa,
+        mfa_at=now if mfa else None,
     )
     sts().assumed_roles.append(session)
     return session

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from eicctl.emulator.control.validation import UNWRITABLE
 from eicctl.errors import UsageError
 
 T = TypeVar("T")
@@ -39,6 +40,8 @@ class Table:
     def get(self, key: str, kind: type[T], default: T | None = None) -> T:
         """Take a key; without a default it must be there."""
         value = self._left.pop(key, default)
+        if any(UNWRITABLE.search(text) for text in _texts(value)):
+            raise self.wrong(key, "has characters that no answer of the AWS API could hold")
         if value is None:
             raise self.wrong(key, "is missing")
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -139,6 +142,15 @@ class Table:
         """Refuse what has not been taken."""
         if self._left:
             raise self.wrong(next(iter(self._left)), "is not a key of world files")
+
+
+def _texts(value: object) -> list[str]:
+    """The strings in a value; tables in lists are read by themselves."""
+    if isinstance(value, dict):
+        return [*map(str, value), *(text for item in value.values() for text in _texts(item))]
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, str)]
+    return [value] if isinstance(value, str) else []
 
 
 def _is_host_port(text: str) -> bool:

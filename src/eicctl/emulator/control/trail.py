@@ -19,6 +19,18 @@ EC2 = "ec2.amazonaws.com"
 KEPT = timedelta(days=90)
 """How far back LookupEvents sees (eice-facts.md, CloudTrail)."""
 
+LOOKUP_KEYS = (
+    "EventId",
+    "EventName",
+    "ReadOnly",
+    "Username",
+    "ResourceType",
+    "ResourceName",
+    "EventSource",
+    "AccessKeyId",
+)
+"""What LookupEvents can look for (the service's model, LookupAttributeKey)."""
+
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -174,6 +186,9 @@ def lookup(
         raise ApiError("ThrottlingException", "Rate exceeded")
     if len(attributes) > 1:
         raise ApiError("InvalidLookupAttributesException", "Only one lookup attribute is allowed.")
+    for attribute in attributes:
+        if attribute.get("AttributeKey") not in LOOKUP_KEYS or not attribute.get("AttributeValue"):
+            raise ApiError("InvalidLookupAttributesException", "The lookup attribute is not valid.")
     if not 1 <= size <= 50:
         raise ApiError("InvalidMaxResultsException", "MaxResults must be between 1 and 50.")
     if start is not None and end is not None and float(start) > float(end):
