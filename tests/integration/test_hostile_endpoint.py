@@ -254,6 +254,34 @@ def test_an_idle_proxy_command_pings_as_often_as_it_is_told(
         assert pinged.wait(20)
 
 
+@pytest.mark.parametrize("way", ["here", "background", "quiet"])
+def test_a_proxy_command_says_why_it_waits(aws: None, request: pytest.FixtureRequest, tmp_path: Path, way: str) -> None:
+    if way == "background":
+        request.getfixturevalue("warm")
+    asked = threading.Semaphore(0)
+    body = b'{"ErrorCode":"ThrottlingException","Message":"Rate exceeded"}'
+
+    def script(peer: Peer) -> None:
+        peer.sock.recv(65536)
+        peer.sock.sendall(b"HTTP/1.1 429 No\r\n\r\n" + body)
+        asked.release()
+
+    with (
+        ScriptedEndpoint(tmp_path, script) as endpoint,
+        running("proxy", *(["-q"] if way == "quiet" else []), *endpoint.words(), stdin=subprocess.PIPE) as process,
+    ):
+        assert process.stderr
+        if way != "quiet":
+            line = process.stderr.readline().decode()
+            assert line.startswith("waiting up to 30 s: ")
+            assert "ThrottlingException: Rate exceeded" in line
+            return
+        for _ in range(6):  # some 5 s
+            assert asked.acquire(timeout=30)
+        process.kill()
+        assert process.stderr.read() == b""
+
+
 # Without end
 
 

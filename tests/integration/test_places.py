@@ -8,14 +8,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eicctl.emulator.server import Emulator
 from eicctl.errors import ThrottledError
+from eicctl.ssh.transport import Remote
 from eicctl.tunnel.slots import slots_of
 from tests.integration.conftest import Ran
+from tests.integration.forwarding import forwarding
 from tests.integration.listening import connect, listening, wait_for
 
 if TYPE_CHECKING:
@@ -134,13 +136,51 @@ def test_an_endpoint_that_refuses_is_told_with_our_count(serve: Serve, emulator:
     service.dialer.queue_timeout = 0.5
     link = service.dialer.open()
     try:
-        with pytest.raises(ThrottledError, match="refuses more connections; 1 of them are of this process") as no:
+        with pytest.raises(
+            ThrottledError, match=r"also after 0\.5 s; this process \(eicctl, PID \d+\) has 1: 1 to"
+        ) as no:
             service.dialer.open()
         assert no.value.exit_code == 6
         assert no.value.request_id
     finally:
         link.close()
     assert slots_of(service.target.endpoint_id).used == 0
+
+
+RATE = {"ErrorCode": "ThrottlingException", "Message": "Rate exceeded"}
+
+
+def test_a_rate_is_told_in_the_services_words(serve: Serve, emulator: Emulator) -> None:
+    """While it is waited, and at the end; of the 20 connections nothing is said."""
+    service = serve(echo)
+    emulator.add_fault("refuse", status=429, body=RATE, times=-1)
+    service.dialer.queue_timeout = 1.5
+    said = "the endpoint refuses the connection for now: ThrottlingException: Rate exceeded"
+    notes: list[str] = []
+    with pytest.raises(ThrottledError, match=f"{said}, also after 1.5 s") as no:
+        service.dialer.open(waits=notes.append)
+    assert "20" not in f"{no.value.hint}"
+    assert notes == [f"waiting up to 1.5 s: {said}"]
+    with listening(service.dialer) as (port, told), connect(port) as client:
+        assert client.recv(1) == b""
+        wait_for(lambda: told.failures)
+        assert [error.message for error in told.retries] == [said]
+
+
+def test_forward_tells_that_it_waits(emulator: Emulator, endpoint: dict[str, Any]) -> None:
+    emulator.add_fault("refuse", status=429, body=RATE, times=1)
+    with forwarding(Remote("localhost", 1)) as running:
+        assert any("ThrottlingException: Rate exceeded" in note for note in running.record.notes)
+
+
+def test_places_that_this_process_holds_are_told_while_it_waits(serve: Serve) -> None:
+    service = serve(echo)
+    slots_of(service.target.endpoint_id).limit = 1
+    service.dialer.queue_timeout = 1.5
+    notes: list[str] = []
+    with contextlib.closing(service.dialer.open()), pytest.raises(ThrottledError):
+        service.dialer.open(waits=notes.append)
+    assert "this process has 1 connections to eice-" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -160,5 +200,5 @@ def test_a_login_waits_no_longer_than_it_is_told(
         begun = time.monotonic()
         ran = eicctl(*words, "--host-key-check", "off", "--queue-timeout", "0.2")
     assert ran.code == 6
-    assert "refuses more connections" in ran.err
+    assert "carries as many connections as it can" in ran.err
     assert time.monotonic() - begun < 15  # untold, it is half a minute

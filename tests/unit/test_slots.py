@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eicctl.errors import ThrottledError
-from eicctl.tunnel.slots import QUEUE, Place, Slots, slots_of
+from eicctl.tunnel.slots import LIMIT, QUEUE, Place, Slots, slots_of
 
 
 def ready(places: list[Place]) -> list[bool]:
@@ -88,11 +88,16 @@ def test_errors_say_whose_the_places_are() -> None:
         slots.claim(label).opened()
     last = slots.claim("web-2:22")
     last.refused()
-    error = last.timed_out(30, ThrottledError("the endpoint takes no more", request_id="r-1"))
-    assert error.message.startswith("the endpoint eice-1 refuses more connections; 3 of them are of this process")
+    error = last.timed_out(30, ThrottledError("the endpoint takes no more", hint="wait", request_id="r-1"))
+    assert error.message.startswith("the endpoint takes no more, also after 30 s; this process")
     assert error.message.endswith("2 to web-1:22, 1 to win-1:3389")
     assert error.request_id == "r-1"
-    assert "others hold the rest" in (error.hint or "")
+    assert error.hint == "wait"
+    full = Slots("eice-1")
+    for _ in range(LIMIT):
+        full.claim("web-1:22").opened()
+    error = full.claim("web-2:22").timed_out(30, ThrottledError("the endpoint takes no more", hint="wait"))
+    assert "carries 20 connections" in (error.hint or "")
 
 
 def test_all_of_a_process_share_an_endpoints_places() -> None:

@@ -32,7 +32,7 @@ def refusal(status: int, code: str = "", message: str = "", **headers: str) -> e
         (403, "SignatureDoesNotMatch", "…", errors.CredentialsError, 4, "secret access key"),
         (403, "UnrecognizedClientException", "invalid", errors.CredentialsError, 4, "secret access key"),
         (429, "", "", errors.ThrottledError, 6, "20 connections"),
-        (400, "ThrottlingException", "Rate exceeded", errors.ThrottledError, 6, "20 connections"),
+        (400, "ThrottlingException", "Rate exceeded", errors.ThrottledError, 6, "try again in a moment"),
         (400, "LimitExceededException", "", errors.ThrottledError, 6, "20 connections"),
         (404, "ResourceNotFoundException", "gone", errors.NotFoundError, 3, "list-endpoints"),
         (400, "InvalidState", "deleting", errors.UnavailableError, 5, "list-endpoints"),

@@ -30,6 +30,7 @@ class Words(TypedDict):
     host_key_check: str
     session_folder: str
     announce_end: int
+    quiet: bool
     no_cache: bool
     no_agent: bool
     profile: str | None
@@ -48,6 +49,7 @@ def words_of(
     check: str = "console",
     session_folder: str = "",
     announce_end: int = 0,
+    quiet: bool = False,
     no_cache: bool = False,
     no_agent: bool = False,
 ) -> Words:
@@ -69,6 +71,7 @@ def words_of(
         "host_key_check": check,
         "session_folder": session_folder,
         "announce_end": announce_end,
+        "quiet": quiet,
         "no_cache": no_cache,
         "no_agent": no_agent,
         "profile": session.profile,

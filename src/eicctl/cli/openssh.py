@@ -296,6 +296,7 @@ def run_or_print(
 
     more = ["--announce-end", str(announce)] if announce else []
     more += ["--debug"] if logs.debugging() else []
+    more += ["--quiet"] if wish.words.quiet else []
     key = next((login.key.file for login in logins if login.key), wish.private_key_file)
     strict = strictness(logins, report.line)
     settings = replace(standing, words=(*standing.words, *more)).in_session(folder, strict, key)

@@ -63,6 +63,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
 @click.option(
     "--announce-end", type=click.IntRange(1, 3599), metavar="SECONDS", help="Say when this much time is left."
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
 @_file_option("--aws-config-file")
 @_file_option("--aws-shared-credentials-file")
@@ -81,6 +82,7 @@ def command(
     force: bool,
     session_folder: str | None,
     announce_end: int | None,
+    quiet: bool,
     no_cache: bool,
     no_agent: bool,
 ) -> int:
@@ -113,6 +115,7 @@ def command(
         check=host_key_check,
         session_folder=session_folder or "",
         announce_end=announce_end or 0,
+        quiet=quiet,
         no_cache=no_cache,
         # What happens in another process is not in the log of this one.
         no_agent=no_agent or logs.on(),

@@ -109,7 +109,7 @@ def command(
             # A program reads JSON: its events are the same whether somebody watches stderr or not.
             check = output != "json" and sys.stderr.isatty()
         if check:
-            events.checked(probe(dialer))
+            events.checked(probe(dialer, waits=report.line))
         if bind and not loopback_only(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
         events.listening(sockets)

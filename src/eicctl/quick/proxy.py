@@ -45,7 +45,8 @@ class Teller:
 
     def line(self, text: str) -> None:
         """Tell what the user should know."""
-        self._printer.line(text)
+        if not self._words["quiet"]:
+            self._printer.line(text)
 
     def opened(self, max_duration: float) -> None:
         """The tunnel is open, for so many seconds at most; its end is announced where that is wanted."""

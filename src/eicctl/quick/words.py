@@ -39,6 +39,8 @@ ENVIRONMENT = {
 }
 """Options that say what a variable would: each is that variable from then on."""
 FLAGS = {
+    "-q": "quiet",
+    "--quiet": "quiet",
     "--allow-any-port": "allow_any_port",
     "--no-cache": "no_cache",
     "--no-agent": "no_agent",
@@ -65,6 +67,7 @@ def nothing_said() -> Words:
         "host_key_check": "console",
         "session_folder": "",
         "announce_end": 0,
+        "quiet": False,
         "no_cache": False,
         "no_agent": False,
         "profile": None,

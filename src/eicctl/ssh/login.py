@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,14 +85,14 @@ class Login:
                 availability_zone=self.target.availability_zone,
             )
 
-    def open(self, dialer: Dialer, *, retry_budget: float) -> Link:
+    def open(self, dialer: Dialer, *, retry_budget: float, waits: Callable[[str], object] | None = None) -> Link:
         """Return an open tunnel to a host that accepts the key; both are begun at the same time.
 
         Raises:
             EicctlError: The push's failure, or the dial's.
         """
         self.check_key()
-        dialling = begin(lambda: dialer.open(retry_budget=retry_budget))
+        dialling = begin(lambda: dialer.open(retry_budget=retry_budget, waits=waits))
         try:
             self.push()
         except BaseException:

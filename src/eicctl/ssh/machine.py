@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
+from eicctl.errors import EicctlError
 from eicctl.model import Target, TargetRequest
 from eicctl.ssh.in_process import LoginRequest, prepare
 from eicctl.ssh.rotation import PATIENCE, Rotation, Watcher
@@ -58,6 +59,9 @@ def rotation_to(
     )
 
     async def open_one(retry_budget: float) -> SshConnection:
-        return await connect(dialer, login, retry_budget=retry_budget)
+        def waiting(error: EicctlError) -> None:
+            watcher.noted(target.label, f"trying again: {error.message}")
+
+        return await connect(dialer, login, retry_budget=retry_budget, waiting=waiting)
 
     return Rotation(target.label, open_one, watcher, patience=patience)

@@ -125,7 +125,7 @@ class Opening:
             keepalive=wanted.keepalive,
         )
         if not wanted.login:
-            yield dialer.open(retry_budget=budget)
+            yield dialer.open(retry_budget=budget, waits=self._say)
             return
         from eicctl.ssh.proxied import logged_in
 

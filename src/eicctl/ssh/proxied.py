@@ -54,7 +54,7 @@ def logged_in(
     with contextlib.nullcontext(key_in(Path(folder))) if folder else _shared_key(who) as key:
         login = Login(session, target, OsUser(user, "said"), key, check)
         checking = None if folder else begin(lambda: _follow(login, host, say))
-        link = login.open(dialer, retry_budget=retry_budget)
+        link = login.open(dialer, retry_budget=retry_budget, waits=say)
         if checking:
             try:
                 checking.result()

@@ -29,7 +29,7 @@ from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.presign import presign
 from eicctl.tunnel.secure import SecureSocket
-from eicctl.tunnel.slots import QUEUE_TIMEOUT, Place, slots_of
+from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, Place, slots_of
 from eicctl.tunnel.user_agent import user_agent
 
 RETRY_BUDGET = 15.0
@@ -125,27 +125,33 @@ class Dialer:
         """
         return slots_of(self.target.endpoint_id).claim(f"{self.target.label}:{self.target.remote_port}")
 
-    def open(self, *, retry_budget: float = RETRY_BUDGET, waiting: Callable[[EicctlError], None] | None = None) -> Link:
+    def open(self, *, retry_budget: float = RETRY_BUDGET, waits: Callable[[str], object] | None = None) -> Link:
         """Return an open link. Waits for a place at the endpoint; `queue.open_link` does so without a thread.
 
         Args:
             retry_budget: See `dial`.
-            waiting: See `dial`.
+            waits: Called with what the user should know, once, when there has been no place for `NOTICE` seconds.
 
         Raises:
             EicctlError: The last attempt's failure, which says where it went wrong.
         """
         place = self.claim()
-        deadline = time.monotonic() + self.queue_timeout
+        started = time.monotonic()
+        deadline = started + self.queue_timeout
         refusal: ThrottledError | None = None
         try:
             while True:
+                until = min(deadline, started + NOTICE) if waits else deadline
                 try:
-                    place.turn.result(max(0.0, deadline - time.monotonic()))
+                    place.turn.result(max(0.0, until - time.monotonic()))
                 except TimeoutError:
-                    raise place.timed_out(self.queue_timeout, refusal) from refusal
+                    if not waits or until == deadline:
+                        raise place.timed_out(self.queue_timeout, refusal) from refusal
+                    waits(place.note(self.queue_timeout, refusal))
+                    waits = None
+                    continue
                 try:
-                    return self.dial(place, retry_budget=retry_budget, waiting=waiting)
+                    return self.dial(place, retry_budget=retry_budget)
                 except ThrottledError as error:
                     refusal = error
                     place.refused()

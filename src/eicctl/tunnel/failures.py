@@ -6,6 +6,7 @@ tolerantly, and what the service said is always shown.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 
@@ -33,6 +34,9 @@ BEHIND = EXPIRES - 5
 DURATION_REACHED = "the tunnel reached its longest duration"
 BROKE = "the connection to the endpoint broke"
 """How the messages of these two ends begin, for who has only the text."""
+
+TOO_MANY = "a likely cause: an endpoint carries 20 connections at once, whoever opens them; close some, or try later"
+"""The hint where there may be too many connections."""
 
 SILENT = "nothing was heard of it"
 """How the reason begins where the connection was given up without an end."""
@@ -97,11 +101,9 @@ def _access_error(
 
 def _other_error(status: int, code: str, said: str) -> EicctlError:
     if status == 429 or any(word in code for word in ("throttl", "limit", "toomany")):
-        return ThrottledError(
-            f"the endpoint takes no more connections at the moment ({said})",
-            hint="an endpoint carries 20 connections at once; close some, or try again in a moment",
-            transient=True,
-        )
+        # What the answer to the 21st connection says is not known (eice-facts.md).
+        hint = "try again in a moment" if re.search(r"\brate\b", said, re.IGNORECASE) else TOO_MANY
+        return ThrottledError(f"the endpoint refuses the connection for now: {said}", hint=hint, transient=True)
     if status == 404 or "notfound" in code:
         return NotFoundError(
             f"the endpoint is not there: {said}", hint="eicctl list-endpoints shows what is; the DNS name may be stale"

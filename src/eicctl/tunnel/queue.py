@@ -23,7 +23,7 @@ async def open_link(
     Args:
         dialer: Opens the link.
         retry_budget: See `Dialer.dial`.
-        retrying: Called on the loop with the error of a dial that is tried again.
+        retrying: Called on the loop with the error of a dial that is tried again, and with the first refusal.
         queued: Called once, if there is no place at once, with the number of connections that are served before.
 
     Raises:
@@ -52,6 +52,8 @@ async def open_link(
             try:
                 return await in_thread(dial, Link.close)
             except ThrottledError as error:
+                if retrying and not refusal:
+                    retrying(error)
                 refusal = error
                 place.refused()
     except BaseException:

@@ -21,6 +21,7 @@ from collections import Counter
 from concurrent.futures import Future
 
 from eicctl.errors import ThrottledError
+from eicctl.tunnel.failures import TOO_MANY
 
 LIMIT = 20
 """Connections that an endpoint carries at once (eice-facts.md, Limits)."""
@@ -31,6 +32,9 @@ Windows takes 512 at most."""
 
 QUEUE_TIMEOUT = 30.0
 """Seconds for which a place is waited for."""
+
+NOTICE = 1.0
+"""Seconds after which the user is told of the wait."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds after a refusal in which the endpoint is not asked again, unless a place of this process becomes free."""
@@ -79,6 +83,13 @@ class Place:
             refusal: The endpoint's last refusal, or None if it was not asked.
         """
         return self._slots.timed_out(seconds, refusal)
+
+    def note(self, seconds: float, refusal: ThrottledError | None) -> str:
+        """Return what the user should know of a wait; the arguments are those of `timed_out`."""
+        if refusal:
+            return f"waiting up to {seconds:g} s: {refusal.message}"
+        limit, endpoint = self._slots.limit, self._slots.endpoint_id
+        return f"waiting up to {seconds:g} s: this process has {limit} connections to {endpoint}, its limit"
 
 
 class Slots:
@@ -195,7 +206,7 @@ class Slots:
         with self._lock:
             if refusal is None:
                 return self._error(f"no place at the endpoint {self.endpoint_id} became free within {seconds:g} s")
-            return self._error(f"the endpoint {self.endpoint_id} refuses more connections", refusal)
+            return self._error(f"{refusal.message}, also after {seconds:g} s", refusal)
 
     # With the lock held
 
@@ -223,14 +234,11 @@ class Slots:
         mine = ", ".join(f"{count} to {label}" for label, count in counts.most_common(5))
         mine = f": {mine}{', …' if len(counts) > 5 else ''}" if mine else ""
         process = f"this process (eicctl, PID {os.getpid()})"
-        if refusal:
-            message = f"{what}; {self.used} of them are of {process}{mine}"
-        else:
-            message = f"{what}; {process} has {self.used}, and its limit is {self._limit}{mine}"
-        others = "others hold the rest; " if refusal and self.used < LIMIT else ""
+        limit = "" if refusal else f", and its limit is {self._limit}"
+        message = f"{what}; {process} has {self.used}{limit}{mine}"
         return ThrottledError(
             message,
-            hint=f"an endpoint carries {LIMIT} connections at once; {others}close some, or wait longer",
+            hint=refusal.hint if refusal and self.used < LIMIT else TOO_MANY,
             transient=True,
             request_id=refusal.request_id if refusal else None,
         )
