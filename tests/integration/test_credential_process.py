@@ -80,6 +80,21 @@ def test_it_runs_once_a_command(endpoint: dict[str, Any], program: Program, word
     assert count(runs) == 1
 
 
+@pytest.mark.needs("ssh")
+@pytest.mark.parametrize(
+    "words",
+    [["ssh", "web-1", "--", "true"], ["scp", "FILE", "web-1:/tmp/x"], ["run", "--target", "web-1", "--", "true"]],
+)
+def test_it_runs_once_where_openssh_has_a_proxy(
+    endpoint: dict[str, Any], program: Program, home: Path, words: list[str]
+) -> None:
+    (home / "file").write_text("x")
+    runs = program()
+    ran = run(*[str(home / "file") if word == "FILE" else word for word in words])
+    assert ran.returncode == 0, ran.stderr
+    assert count(runs) == 1
+
+
 @pytest.mark.parametrize("asks", ["printf 'Code: ' >&2; read code", "printf 'Code: ' > /dev/tty; read code < /dev/tty"])
 def test_a_question_is_seen_and_answered_on_the_terminal(
     endpoint: dict[str, Any], program: Program, asks: str, home: Path

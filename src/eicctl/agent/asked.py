@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, cast
 
+from eicctl.aws.config_files import LEFT_KEYS
 from eicctl.aws.session import Session
 from eicctl.aws.sessions import Sessions
 from eicctl.model import TargetRequest
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 def session_for(words: Words, sessions: Sessions) -> Session:
     """Return the access to AWS that the words ask for."""
+    folder = words["session_folder"]
+    if folder and os.path.exists(f"{folder}/{LEFT_KEYS}"):  # noqa: PTH110
+        from eicctl.aws.credential_process import take
+
+        take(folder)
     return sessions.of(words["profile"], words["region"], words["ca_bundle"], fips=words["fips"])
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 
 CONFIG, CREDENTIALS = "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"
+LEFT_KEYS = "credential-process.json"
+"""A file in the folder of a command: what `credential_process` has answered there."""
 _USUAL = {CONFIG: "~/.aws/config", CREDENTIALS: "~/.aws/credentials"}
 
 

@@ -21,10 +21,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eicctl import streams
+from eicctl.aws.config_files import LEFT_KEYS
 from eicctl.errors import CredentialsError
+from eicctl.files import write_whole
 from eicctl.logs.redact import register
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import botocore.session
 
 QUIET = 1.0
@@ -55,7 +59,7 @@ class _Memory:
     again: float = -math.inf
 
 
-_memories: dict[tuple[str, str, object], _Memory] = {}
+_memories: dict[tuple[str, str, str], _Memory] = {}
 _background = False
 
 
@@ -76,7 +80,7 @@ def ask_again(older_than: float = 0.0) -> None:
             memory.failures, memory.again, memory.error = 0, -math.inf, None
 
 
-def adopt(core: botocore.session.Session, version: object) -> None:
+def adopt(core: botocore.session.Session, version: str) -> None:
     """Have the programs of a session's profiles, and of the sources of their roles, run by `fetch`.
 
     Args:
@@ -98,7 +102,7 @@ def adopt(core: botocore.session.Session, version: object) -> None:
     builder._create_process_provider = lambda profile_name: ours(make(profile_name))
 
 
-def fetch(command: str, *, profile: str, version: object = None) -> dict[str, Any]:
+def fetch(command: str, *, profile: str, version: str = "") -> dict[str, Any]:
     """Return the keys that a program answers with, in botocore's form; of all that ask at once, one runs it.
 
     Raises:
@@ -125,6 +129,32 @@ def fetch(command: str, *, profile: str, version: object = None) -> dict[str, An
             raise copy(error) from None
         memory.got, memory.failures, memory.error = time.monotonic(), 0, None
         return memory.keys
+
+
+def leave(folder: Path) -> None:
+    """Leave what programs have answered for the other processes of this command, which would run them again.
+
+    Args:
+        folder: A folder of this user alone, for this command alone.
+    """
+    known = [[*key, memory.keys] for key, memory in _memories.items() if memory.keys]
+    if known:
+        write_whole(folder / LEFT_KEYS, json.dumps(known))
+
+
+def take(folder: str) -> None:
+    """Take what another process of this command has left in its folder, if anything."""
+    try:
+        with open(os.path.join(folder, LEFT_KEYS), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+            known = json.load(file)
+    except (OSError, ValueError):
+        return
+    for command, profile, version, keys in known:
+        memory = _memories.setdefault((command, profile, version), _Memory())
+        register(keys["secret_key"], keys["token"])
+        with memory.lock:
+            if not (memory.keys and _lasts(memory.keys)):
+                memory.keys, memory.got, memory.failures, memory.error = keys, time.monotonic(), 0, None
 
 
 class _RefusedError(CredentialsError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from eicctl.logs.redact import register
 from eicctl.model import Credentials
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import boto3
     import botocore.credentials
     import botocore.session
@@ -297,7 +300,7 @@ class Session:
             core.set_config_variable("region", region)
         if self.given_fips:
             core.set_config_variable("use_fips_endpoint", True)
-        adopt(core, configuration_signature())
+        adopt(core, repr(configuration_signature()))
         if "role_arn" in core.get_scoped_config():
             _share_roles(core)
         keys = core.get_credentials()
@@ -357,6 +360,14 @@ def configuration_signature() -> tuple[object, ...]:
         else:
             seen.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(seen)
+
+
+def leave_keys(folder: Path) -> None:
+    """Leave keys that others of this command's processes would run a program for (see `credential_process.leave`)."""
+    if "eicctl.aws.credential_process" in sys.modules:
+        from eicctl.aws.credential_process import leave
+
+        leave(folder)
 
 
 def preload() -> None:

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eicctl.aws.session import leave_keys
 from eicctl.model import Target
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
@@ -63,6 +64,7 @@ class Standing:
             strict: The value of StrictHostKeyChecking.
             key: The private key to use and no other; None leaves the choice to OpenSSH.
         """
+        leave_keys(folder)
         words = (*self.words, "--session-folder", str(folder))
         found = replace(self, words=words, check="console").settings(by_instance())
         found["StrictHostKeyChecking"] = strict
