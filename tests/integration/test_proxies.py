@@ -7,13 +7,17 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from eicctl import errors
+from tests.integration.processes import run
 
 if TYPE_CHECKING:
+    from eicctl.emulator.server import Emulator
     from tests.integration.conftest import Handler, Service
 
 Serve = Callable[["Handler"], "Service"]
@@ -49,7 +53,14 @@ def connect_proxy(password: str | None, seen: list[str]) -> Callable[[socket.soc
         if password and f"Proxy-Authorization: Basic {expected}" not in lines:
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             return
-        host, _, port = lines[0].split(" ")[1].rpartition(":")
+        method, where, _ = lines[0].split(" ")
+        if method != "CONNECT":  # for a URL without TLS
+            url = urlsplit(where)
+            with socket.create_connection((url.hostname, url.port)) as target:
+                target.sendall(head)
+                relay(client, target)
+            return
+        host, _, port = where.rpartition(":")
         with socket.create_connection((host, int(port))) as target:
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             relay(client, target)
@@ -76,7 +87,12 @@ def socks_proxy(seen: list[str]) -> Callable[[socket.socket], None]:
 
 @contextlib.contextmanager
 def running(handler: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve one connection after the other; give the port."""
+    """Serve connections, each in a thread; give the port."""
+
+    def serve(client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError, ValueError, IndexError):
+            handler(client)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -85,8 +101,7 @@ def running(handler: Callable[[socket.socket], None]) -> Iterator[int]:
                     client, _ = listener.accept()
                 except OSError:
                     return
-                with client, contextlib.suppress(OSError):
-                    handler(client)
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
 
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
@@ -147,3 +162,57 @@ def test_a_proxy_that_is_not_there(serve: Serve, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(errors.NetworkError, match=r"proxy 127\.0\.0\.1:9 cannot be used"):
         service.dialer.open(retry_budget=0)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ALL_PROXY", "socks5h"), ("ALL_PROXY", "http"), ("both", "socks5")])
+def test_both_planes_use_the_same_proxy(
+    emulator: Emulator, endpoint: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    seen: list[str] = []
+    api = emulator.url.removeprefix("http://")
+    with running(connect_proxy(None, seen) if kind == "http" else socks_proxy(seen)) as port:
+        for variable in ("HTTP_PROXY", "HTTPS_PROXY") if name == "both" else (name,):
+            monkeypatch.setenv(variable, f"{kind}://127.0.0.1:{port}")
+        ran = run("doctor", "web-1")
+    assert ran.returncode in (0, 5), ran.stdout
+    assert any(api in one for one in seen)
+    data = endpoint["DnsName"] if kind != "socks5" else f"127.0.0.1:{emulator.data_port}"
+    assert any(data in one for one in seen)
+
+
+def test_no_proxy_excludes_the_api_too(
+    emulator: Emulator, endpoint: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    assert run("list-endpoints").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("socks5h://127.0.0.1:9", 5, "error: proxy 127.0.0.1:9 cannot be used: Connection refused"),
+        ("ftp://127.0.0.1:9", 2, "error: the proxy in the environment is not a URL that eicctl can use"),
+        ("socks5h://[", 2, "error: the proxy in the environment is not a URL that eicctl can use"),
+    ],
+)
+def test_the_api_s_errors_are_those_of_tunnels(
+    emulator: Emulator, endpoint: dict[str, Any], monkeypatch: pytest.MonkeyPatch, url: str, code: int, said: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", url)
+    for words in (["list-endpoints"], ["proxy", "web-1"]):
+        ran = run(*words)
+        assert ran.returncode == code
+        assert said in ran.stderr.decode()
+
+
+def test_without_python_socks_the_api_says_what_is_missing(
+    emulator: Emulator, endpoint: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "python_socks.py").write_text("raise ImportError\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with running(socks_proxy([])) as port:
+        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{port}")
+        ran = run("list-endpoints")
+    assert ran.returncode == 2
+    assert "pip install 'eicctl[socks]'" in ran.stderr.decode()

@@ -81,6 +81,8 @@ def translate(error: Exception, action: str) -> EicctlError:
     """Return our error for one of botocore's."""
     import botocore.exceptions as boto
 
+    if isinstance(ours := getattr(error, "kwargs", {}).get("error"), EicctlError):  # of `api_proxies`
+        return ours
     if isinstance(error, boto.ClientError):
         return _from_service(error, action)
     for kinds, make in _local_kinds(boto):

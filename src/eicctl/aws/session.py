@@ -228,9 +228,7 @@ class Session:
         """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
         with self._lock:
             if self._core is None:
-                import botocore.session
-
-                self._core = botocore.session.Session(profile=self.profile)
+                self._core = self._new_core()
             return self._core
 
     def _setting(self, name: str) -> str | None:
@@ -288,13 +286,20 @@ class Session:
                 self._keys_files = files
             return self._keys
 
-    def _load_keys(self) -> botocore.credentials.Credentials | None:
+    def _new_core(self) -> botocore.session.Session:
         import botocore.session
 
+        from eicctl.aws.api_proxies import use_proxies
+
+        core = botocore.session.Session(profile=self.profile)
+        use_proxies(core)
+        return core
+
+    def _load_keys(self) -> botocore.credentials.Credentials | None:
         from eicctl.aws.credential_process import adopt
 
         # A session of its own each time: one keeps what it has once read.
-        core = botocore.session.Session(profile=self.profile)
+        core = self._new_core()
         # Roles are asked for in the region, and by the endpoints, that are in force; botocore knows no AWS_REGION.
         if region := self._configured_region():
             core.set_config_variable("region", region)

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from eicctl.errors import NetworkError, UsageError
-from eicctl.tunnel.proxies import Proxy, connect_through, proxy_for, unusable
+from eicctl.proxies import Proxy, connect_through, proxy_for, unusable
 
 _log = logging.getLogger(__name__)
 

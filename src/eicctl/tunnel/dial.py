@@ -19,11 +19,11 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
+from eicctl.deadline import seconds_left
 from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.tunnel import early, failures, keepalive, tls
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
-from eicctl.tunnel.deadline import seconds_left
 from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames

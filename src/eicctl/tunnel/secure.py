@@ -13,7 +13,7 @@ import sys
 import time
 from typing import cast
 
-from eicctl.tunnel.deadline import seconds_left
+from eicctl.deadline import seconds_left
 from eicctl.tunnel.scratch import SCRATCH
 
 _RECORD = 16384

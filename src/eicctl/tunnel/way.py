@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from eicctl.errors import EicctlError
+from eicctl.proxies import Proxy, proxy_for
 from eicctl.tunnel import tls
 from eicctl.tunnel.certificate import Certificate, read_certificate
 from eicctl.tunnel.connect import connect_by, first_to_answer, resolve, split_host
-from eicctl.tunnel.proxies import Proxy, proxy_for
 from eicctl.tunnel.tls import secured
 
 TIMEOUT = 5.0

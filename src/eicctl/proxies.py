@@ -1,4 +1,4 @@
-"""Proxies between here and the endpoint: HTTP CONNECT, and SOCKS by python-socks.
+"""Proxies between here and AWS: HTTP CONNECT, and SOCKS by python-socks.
 
 Not by http.client: it waits for each line anew, and takes as many header lines as come.
 """
@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from eicctl.deadline import DeadlineSocket
 from eicctl.errors import NetworkError, UsageError
 from eicctl.logs.redact import register
-from eicctl.tunnel.deadline import DeadlineSocket
 
 _PORTS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 _HINT = "the proxy comes from HTTPS_PROXY or ALL_PROXY; NO_PROXY lists hosts to reach without it"
@@ -41,27 +41,38 @@ class Proxy:
         return f"proxy {self.host}:{self.port}"
 
 
-def proxy_for(host: str, port: int) -> Proxy | None:
-    """Return the proxy for `host`, or None.
-
-    `HTTPS_PROXY`, else `ALL_PROXY`, in lower or upper case, and `NO_PROXY` by the rules of urllib; on macOS and
-    Windows the system's settings too.
+def proxy_for(host: str, port: int, scheme: str = "https") -> Proxy | None:
+    """Return the proxy for `host`, or None: see `proxy_url`.
 
     Raises:
         UsageError: The proxy's URL is not one that eicctl can use.
+    """
+    url = proxy_url(host, port, scheme)
+    return parse_proxy(url) if url else None
+
+
+def proxy_url(host: str, port: int, scheme: str = "https") -> str | None:
+    """Return the URL of the proxy for `host`, as the user has written it, or None.
+
+    `HTTPS_PROXY` (by the scheme), else `ALL_PROXY`, in lower or upper case, and `NO_PROXY` by the rules of urllib; on
+    macOS and Windows the system's settings too.
     """
     if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
-    url = proxies.get("https") or proxies.get("all")
-    if not url or proxy_bypass(f"{host}:{port}"):
-        return None
-    return _parse(url if "://" in url else f"http://{url}")
+    url = proxies.get(scheme) or proxies.get("all")
+    return None if not url or proxy_bypass(f"{host}:{port}") else url
 
 
-def _parse(url: str) -> Proxy:
+def parse_proxy(url: str) -> Proxy:
+    """Return what a proxy's URL says; without a scheme it is an HTTP proxy.
+
+    Raises:
+        UsageError: It is not one that eicctl can use.
+    """
+    url = url if "://" in url else f"http://{url}"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
