@@ -80,6 +80,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("EICCTL_HOME", str(tmp_path / "eicctl"))
     monkeypatch.setenv("EICCTL_AGENT", "off")
+    monkeypatch.setenv("EICCTL_SPARE", "off")  # connections that nobody opened would take the emulator's faults
     monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "credentials"))
     return folder

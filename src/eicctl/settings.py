@@ -57,6 +57,7 @@ class Config:
         agent: Whether commands may start a background process that makes the next ones faster.
         log_file: The file to which every command logs; empty for none.
         allow_other_users: Whether other users of this machine may connect to listeners.
+        spare: Whether processes that open many tunnels keep a TLS connection ready for the next one.
         keepalive: Seconds without traffic after which an open tunnel is pinged; 0 for never, None for the usual.
     """
 
@@ -67,6 +68,7 @@ class Config:
     agent: bool = True
     log_file: str = ""
     allow_other_users: bool = False
+    spare: bool = True
     keepalive: float | None = None
 
     def user_for(self, *names: str) -> str:
@@ -106,7 +108,7 @@ def _check(path: Path, key: str, value: Any) -> None:
     if key == "os_users":
         good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
         wanted = 'a table of names: "web-*" = "deploy"'
-    elif key in ("diagnose", "agent", "allow_other_users"):
+    elif key in ("diagnose", "agent", "allow_other_users", "spare"):
         good, wanted = isinstance(value, bool), "true or false"
     elif key == "keepalive":
         good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600

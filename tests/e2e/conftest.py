@@ -35,6 +35,7 @@ def clean_env(folder: Path) -> Env:
         "HOME": str(folder),
         "EICCTL_HOME": str(folder / "eicctl"),
         "EICCTL_AGENT": "off",
+        "EICCTL_SPARE": "off",
         "AWS_CONFIG_FILE": str(folder / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
         "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}",

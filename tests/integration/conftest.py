@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import shutil
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,9 +22,12 @@ import botocore.session
 import pytest
 
 from eicctl import cli
+from eicctl.agent import start
+from eicctl.agent.client import GoneError, ask
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.state import Machine
+from eicctl.errors import EicctlError
 from eicctl.model import Target
 from eicctl.tunnel.dial import Dialer
 
@@ -150,3 +160,31 @@ def eicctl(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> Callable[.
         return Ran(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def aws(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials, and nobody who would look at them."""
+    for name, value in (("ACCESS_KEY_ID", "AKIAEXAMPLE"), ("SECRET_ACCESS_KEY", "secret"), ("REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def warm(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A background process."""
+    folder = Path(tempfile.mkdtemp(prefix="e-"))  # a short path: those of sockets end at 107 bytes
+    monkeypatch.setenv("EICCTL_HOME", str(folder))
+    monkeypatch.setenv("EICCTL_AGENT", "on")
+    monkeypatch.delenv("CI", raising=False)
+    place = start.here()
+    subprocess.run(
+        [sys.executable, "-c", "from eicctl.agent import start; start.start(start.here())"], check=True, timeout=60
+    )
+    pid = int(ask(place, "status")["Pid"])
+    yield
+    try:
+        ask(place, "end")
+    except (GoneError, EicctlError):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +20,6 @@ import pytest
 from websockets.frames import Opcode
 
 import eicctl
-from eicctl.agent import start
-from eicctl.agent.client import GoneError, ask
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.emulator.server import Emulator
@@ -83,34 +79,6 @@ EARLY = pytest.mark.parametrize(
         (with_data_and_close, HELLO, "gone (code 1011)"),
     ],
 )
-
-
-@pytest.fixture
-def aws(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials, and nobody who would look at them."""
-    for name, value in (("ACCESS_KEY_ID", "AKIAEXAMPLE"), ("SECRET_ACCESS_KEY", "secret"), ("REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-
-
-@pytest.fixture
-def warm(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A background process."""
-    folder = Path(tempfile.mkdtemp(prefix="e-"))  # a short path: those of sockets end at 107 bytes
-    monkeypatch.setenv("EICCTL_HOME", str(folder))
-    monkeypatch.setenv("EICCTL_AGENT", "on")
-    monkeypatch.delenv("CI", raising=False)
-    place = start.here()
-    subprocess.run(
-        [sys.executable, "-c", "from eicctl.agent import start; start.start(start.here())"], check=True, timeout=60
-    )
-    pid = int(ask(place, "status")["Pid"])
-    yield
-    try:
-        ask(place, "end")
-    except (GoneError, EicctlError):
-        os.kill(pid, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_proxy(endpoint: ScriptedEndpoint, got: bytes, words: str) -> None:

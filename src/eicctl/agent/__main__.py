@@ -19,6 +19,7 @@ from eicctl.aws import credential_process
 from eicctl.aws.session import preload
 from eicctl.errors import EicctlError
 from eicctl.logs.start import background
+from eicctl.tunnel import spare
 from eicctl.tunnel.bind import bind_unix
 from eicctl.tunnel.descriptors import allow_many
 from eicctl.tunnel.loops import new_loop
@@ -40,6 +41,7 @@ def main() -> None:
         raise SystemExit(1) from error
 
     async def serve() -> None:
+        spare.enable()
         server = Server(place, listening, idle=float(os.environ.get("EICCTL_AGENT_IDLE") or IDLE))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)

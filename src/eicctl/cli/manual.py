@@ -26,6 +26,7 @@ _ENVIRONMENT = (
     ("HTTPS_PROXY, ALL_PROXY, NO_PROXY", "The proxy to use, and for whom not."),
     ("EICCTL_HOME", "A folder for all files of eicctl."),
     ("EICCTL_AGENT", "off: neither use nor start the background process."),
+    ("EICCTL_SPARE", "off: keep no connection ready for the next tunnel."),
     ("NO_COLOR", "No colours."),
 )
 _FILES = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 from eicctl.library.background import BACKGROUND
 from eicctl.library.targets import Options, dialer_for
 from eicctl.model import Target, TargetRequest
+from eicctl.tunnel import spare
 from eicctl.tunnel.channel import Channel, Linger
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import SocketEnd
@@ -99,6 +100,7 @@ def connect(target: str | TargetRequest | Target, **options: Unpack[Options]) ->
     Raises:
         EicctlError: By what went wrong.
     """
+    spare.enable()
     dialer = dialer_for(target, options)
     linger = Linger.of(options.get("linger"))
     link = dialer.open()

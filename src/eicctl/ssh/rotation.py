@@ -16,6 +16,7 @@ from typing import Protocol
 
 from eicctl.errors import EicctlError, UnreachableError
 from eicctl.ssh.transport import Remote, SshConnection, Streams
+from eicctl.tunnel import spare
 from eicctl.tunnel.dial import RETRY_BUDGET
 
 PATIENCE = 30.0
@@ -106,6 +107,7 @@ class Rotation:
         Raises:
             EicctlError: It cannot be opened.
         """
+        spare.enable()
         self._current = await self._connect(RETRY_BUDGET)
         self._keeper = asyncio.create_task(self._keep())
 

@@ -5,13 +5,14 @@ Dialling blocks, and is done in a thread where other connections must go on mean
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -22,7 +23,7 @@ from websockets.uri import parse_uri
 from eicctl.deadline import seconds_left
 from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
-from eicctl.tunnel import early, failures, keepalive, tls
+from eicctl.tunnel import early, failures, keepalive, spare, tls
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
@@ -209,6 +210,7 @@ class Dialer:
         except (OSError, EicctlError) as error:
             if not out_of_descriptors(error):
                 raise
+            spare.drop()
             raise LocalError(
                 "this process has no file descriptors left", hint="ulimit -n says how many it may have", transient=True
             ) from error
@@ -238,29 +240,38 @@ class Dialer:
         return credentials.profile or credentials.access_key_id
 
     def _open_once(self, duration: int | None) -> Link:
-        started = time.monotonic()
         host, port = split_host(self.target.endpoint_dns_name)
         if self._trust is None:
             self._trust = tls.trust(self.ca_bundle)
+        if stream := spare.take(host, port, self._trust):
+            with contextlib.suppress(NetworkError):  # it was closed in this moment, and is as good as none
+                return self._upgraded(stream, duration, Times())
+        started = time.monotonic()
         stream, connected = early.taken(host, port, self._trust), started
         if stream is None:
             sock = connect(host, port, CONNECT_TIMEOUT)
             connected = time.monotonic()
             stream = self._trust.secured(sock, host, port)
-        encrypted = time.monotonic()
+        return self._upgraded(stream, duration, Times(connected - started, time.monotonic() - connected))
+
+    def _upgraded(self, stream: SecureSocket, duration: int | None, times: Times) -> Link:
+        """Return the link that a TLS connection becomes, which is closed if that fails; `times` are those before."""
+        started = time.monotonic()
+        host, port = split_host(self.target.endpoint_dns_name)
+        assert self._trust  # noqa: S101 - the connection has come of it
         try:
             link = self._handshake(stream, duration)
             self._trust.keep_session(stream, host, port)
         except BaseException:
             stream.close()
             raise
-        link.times = Times(connected - started, encrypted - connected, link.opened - encrypted)
+        link.times = replace(times, handshake=link.opened - started)
+        spare.used(host, port, self._trust)
         _log.debug(
-            "opened %s in %.0f ms (TCP %.0f, TLS %.0f%s, handshake %.0f), request ID %s",
+            "opened %s (TCP %.0f ms, TLS %.0f%s, handshake %.0f), request ID %s",
             self.target.label,
-            1000 * (link.opened - started),
-            1000 * link.times.tcp,
-            1000 * link.times.tls,
+            1000 * times.tcp,
+            1000 * times.tls,
             " resumed" if stream.resumed else "",
             1000 * link.times.handshake,
             link.request_id or "none",
@@ -284,6 +295,8 @@ class Dialer:
         except OSError as error:
             raise NetworkError(f"the connection broke in the handshake: {error}", transient=True) from error
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
+        if response.status_code == 408:  # the service has given up the connection, and not yet closed it
+            raise NetworkError("the endpoint did not wait for the websocket handshake", transient=True)
         if isinstance(protocol.handshake_exc, InvalidStatus):
             raise failures.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
         if protocol.handshake_exc:

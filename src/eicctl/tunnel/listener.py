@@ -12,6 +12,7 @@ from typing import Protocol
 
 from eicctl.errors import EicctlError, LocalError
 from eicctl.model import Traffic
+from eicctl.tunnel import spare
 from eicctl.tunnel.accept import Acceptor
 from eicctl.tunnel.channel import SOCKETS, Channel, Linger
 from eicctl.tunnel.dial import Dialer, Link
@@ -94,6 +95,7 @@ class Listener:
     async def serve(self, stop: asyncio.Event) -> None:
         """Accept connections until `stop` is set, then close every tunnel properly and the sockets."""
         self._loop = asyncio.get_running_loop()
+        spare.enable()
         self._acceptor.start()
         try:
             await stop.wait()

@@ -82,6 +82,23 @@ class SecureSocket:
         """Whether the server has taken the session of an earlier connection."""
         return bool(self._tls.session_reused)
 
+    def idle(self) -> bool:
+        """Whether the connection is open, and nothing has come but what TLS itself has sent. It does not block then."""
+        self._sock.settimeout(0)
+        try:
+            while not self.receive():
+                continue
+        except BlockingIOError:
+            try:
+                self._tls.read(1)
+            except ssl.SSLWantReadError:
+                return True
+            except ssl.SSLError:  # it was closed by TLS, and TCP is open
+                return False
+        except (OSError, EOFError):
+            return False
+        return False
+
     def settimeout(self, timeout: float) -> None:
         """Block for at most so many seconds; 0 for never."""
         self._sock.settimeout(timeout)
