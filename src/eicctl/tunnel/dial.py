@@ -296,7 +296,7 @@ class Dialer:
             raise NetworkError(f"the connection broke in the handshake: {error}", transient=True) from error
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         if response.status_code == 408:  # the service has given up the connection, and not yet closed it
-            raise NetworkError("the endpoint did not wait for the websocket handshake", transient=True)
+            raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if isinstance(protocol.handshake_exc, InvalidStatus):
             raise failures.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
         if protocol.handshake_exc:
