@@ -14,8 +14,8 @@ import time
 
 from eicctl import settings
 from eicctl.errors import EicctlError
+from eicctl.proxies import Proxy, proxy_for
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect
-from eicctl.tunnel.proxies import Proxy, proxy_for
 from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.tls import Trust
 
