@@ -56,16 +56,16 @@ def command_line(words: Sequence[str], *, profile: str | None = None, region: st
     """Return a command that does the same in another shell: with the profile and region that are given or in force.
 
     Args:
-        words: The command, of eicctl or of the AWS CLI, without these two options.
-        profile: The profile that an option names.
-        region: The region that an option names.
+        words: The command, of eicctl or of the AWS CLI.
+        profile: The profile that an option names; None for the environment's, empty for none.
+        region: The region that an option names; None for the environment's, empty for none.
     """
     import shlex
 
     pinned = [*words]
     for option, value in (
-        ("--profile", profile or environment_profile()),
-        ("--region", region or environment_region()),
+        ("--profile", environment_profile() if profile is None else profile),
+        ("--region", environment_region() if region is None else region),
     ):
         pinned += [option, value] if value else []
     return shlex.join(pinned)

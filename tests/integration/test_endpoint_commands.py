@@ -61,14 +61,17 @@ def test_an_endpoint_that_is_there(eicctl: Eicctl) -> None:
     first = created(eicctl)
     done = eicctl("create-endpoint")
     assert done.code == 6
-    assert first["InstanceConnectEndpointId"] in done.err
+    assert f"already has endpoint {first['InstanceConnectEndpointId']} (create-complete)" in done.err
+    assert "hint: eicctl create-endpoint --if-not-exists --region us-east-1" in done.err
     again = created(eicctl, "--if-not-exists")
     assert again["InstanceConnectEndpointId"] == first["InstanceConnectEndpointId"]
 
 
-def test_the_same_again_after_a_deletion(eicctl: Eicctl) -> None:
+def test_the_same_again_after_a_deletion(eicctl: Eicctl, emulator: Emulator) -> None:
     """EC2 repeats its old answer for a ClientToken; the deleted endpoint is not taken for the new one."""
+    emulator.state.behave(clock_offset=-60.0)
     first = created(eicctl)["InstanceConnectEndpointId"]
+    emulator.state.behave(clock_offset=0.0)
     assert eicctl("delete-endpoint", first, "--yes", "--wait").code == 0
     second = created(eicctl)["InstanceConnectEndpointId"]
     assert second != first
@@ -100,11 +103,147 @@ def test_egress_is_to_the_ranges_that_the_vpc_has(eicctl: Eicctl, ec2: Any) -> N
     assert not any(rule["Ipv6Ranges"] for rule in group["IpPermissionsEgress"])
 
 
-def test_what_was_made_is_taken_back(eicctl: Eicctl, ec2: Any) -> None:
+def groups_of(ec2: Any, **filters: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = ec2.describe_security_groups(
+        Filters=[{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
+    )["SecurityGroups"]
+    return rows
+
+
+CREATE = ("--create-security-group", "--name", "office", "--subnet-id")
+
+
+def test_create_delete_create(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:
+    targets = groups_of(ec2, group_name="targets")[0]
+    allow = ("--allow-to", targets["GroupId"])
+    for _ in range(2):
+        row = created(eicctl, *CREATE, subnet_id, *allow, "--wait")
+        (group,) = groups_of(ec2, group_name=f"office-{subnet_id}")
+        assert row["SecurityGroupIds"] == [group["GroupId"]]
+        assert {"Key": "eicctl:managed", "Value": "true"} in group["Tags"]
+        done = eicctl("delete-endpoint", "office", "--yes")
+        assert done.code == 0, done.err
+        assert f"Deleted security group {group['GroupId']} (office-{subnet_id})" in done.err
+        assert groups_of(ec2, group_name=f"office-{subnet_id}") == []
+        assert groups_of(ec2, group_name="targets")[0]["IpPermissions"] == targets["IpPermissions"]
+
+
+@pytest.mark.parametrize("keep", ["--keep-security-group", "--no-wait"])
+def test_a_group_that_was_kept_is_reused(eicctl: Eicctl, ec2: Any, subnet_id: str, keep: str) -> None:
+    targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
+    first = created(eicctl, *CREATE, subnet_id, "--allow-to", targets)
+    (group_id,) = first["SecurityGroupIds"]
+    done = eicctl("delete-endpoint", "office", "--yes", keep)
+    assert done.code == 0
+    assert f"Kept security group {group_id} (office-{subnet_id}), created by eicctl" in done.err
+    assert f"hint: aws ec2 delete-security-group --group-id {group_id} --region us-east-1" in done.err
+    before = ec2.describe_security_groups(GroupIds=[group_id, targets])["SecurityGroups"]
+    assert f"Would reuse security group {group_id}" in eicctl("create-endpoint", *CREATE, subnet_id, "--dry-run").out
+    again = eicctl("create-endpoint", *CREATE, subnet_id, "--allow-to", targets, "--output", "json")
+    assert again.code == 0, again.err
+    assert f"Reusing security group {group_id}" in again.err
+    assert json.loads(again.out)["SecurityGroupIds"] == [group_id]
+    assert ec2.describe_security_groups(GroupIds=[group_id, targets])["SecurityGroups"] == before
+
+
+def test_a_group_of_somebody_else_with_that_name(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = ec2.create_security_group(GroupName=f"office-{subnet_id}", Description="theirs", VpcId=vpc)["GroupId"]
+    for more in ((), ("--dry-run",)):
+        done = eicctl("create-endpoint", *CREATE, subnet_id, *more)
+        assert done.code == 6
+        assert "was not created by eicctl" in done.err
+        hint = f"eicctl create-endpoint --subnet-id {subnet_id} --security-group-id {group} --region us-east-1"
+        assert f"hint: {hint}" in done.err
+    row = created(eicctl, "--subnet-id", subnet_id, "--security-group-id", group)
+    assert "ecurity group" not in eicctl("delete-endpoint", row["InstanceConnectEndpointId"], "--yes").err
+    assert groups_of(ec2, group_id=group)
+
+
+def test_a_group_that_something_else_uses_is_kept(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:
+    (group_id,) = created(eicctl, *CREATE, subnet_id)["SecurityGroupIds"]
+    targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": group_id}]}
+    ec2.authorize_security_group_ingress(GroupId=targets, IpPermissions=[rule])
+    interface = ec2.create_network_interface(SubnetId=subnet_id, Groups=[group_id])["NetworkInterface"]
+    done = eicctl("delete-endpoint", "office", "--yes", "--wait")
+    assert done.code == 0, done.err
+    used = f"used by {interface['NetworkInterfaceId']}, a rule of {targets}"
+    assert f"Kept security group {group_id} (office-{subnet_id}), created by eicctl; {used}" in done.err
+    assert groups_of(ec2, group_id=group_id)
+
+
+def test_what_a_deletion_would_do(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:
+    targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
+    row = created(eicctl, *CREATE, subnet_id, "--allow-to", targets)
+    (group_id,) = row["SecurityGroupIds"]
+    done = eicctl("delete-endpoint", "office", "--dry-run")
+    assert done.out.splitlines() == [
+        f"Would call DeleteInstanceConnectEndpoint {row['InstanceConnectEndpointId']}",
+        f"Would call RevokeSecurityGroupIngress of the rules from {group_id} in {targets}",
+        f"Would call DeleteSecurityGroup {group_id} (office-{subnet_id})",
+    ]
+    assert eicctl("show-endpoint", "office").code == 0
+
+
+def test_a_caller_who_may_not_look_at_groups(eicctl: Eicctl, emulator: Emulator, subnet_id: str) -> None:
+    created(eicctl, *CREATE, subnet_id)
+    emulator.state.behave(denied="DescribeSecurityGroups")
+    done = eicctl("delete-endpoint", "office", "--yes")
+    assert done.code == 0, done.err
+    assert "Security groups are kept" in done.err
+
+
+def test_reads_that_lag_behind(eicctl: Eicctl, emulator: Emulator, ec2: Any, subnet_id: str) -> None:
+    """EC2 is eventually consistent: what was just created is not seen at once, and an interface stays for a while."""
+    targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
+    emulator.state.behave(lag=3.0)
+    row = created(eicctl, *CREATE, subnet_id, "--allow-to", targets, "--wait")
+    assert row["State"] == "create-complete"
+    assert len(emulator.state.endpoints()) == 1
+    done = eicctl("delete-endpoint", "office", "--yes")
+    assert done.code == 0, done.err
+    assert "Deleted security group" in done.err
+    assert groups_of(ec2, group_name=f"office-{subnet_id}") == []
+
+
+def test_a_group_that_stays_in_use(eicctl: Eicctl, emulator: Emulator, subnet_id: str) -> None:
+    (group_id,) = created(eicctl, *CREATE, subnet_id)["SecurityGroupIds"]
+    emulator.state.behave(lag=3600.0)
+    emulator.state._created.clear()
+    done = eicctl("delete-endpoint", "office", "--yes", "--timeout", "1")
+    assert done.code == 6
+    assert f"cannot delete the security group {group_id}" in done.err
+    assert f"hint: aws ec2 delete-security-group --group-id {group_id}" in done.err
+
+
+def test_one_is_still_being_deleted(eicctl: Eicctl, emulator: Emulator, subnet_id: str) -> None:
+    first = created(eicctl, "--subnet-id", subnet_id, "--name", "office")["InstanceConnectEndpointId"]
+    emulator.state.behave(transition=4.0)
+    assert eicctl("delete-endpoint", "office", "--yes").code == 0
+    done = eicctl("create-endpoint", "--subnet-id", subnet_id, "--name", "office")
+    assert done.code == 6
+    assert f"Endpoint {first} of the VPC is still being deleted" in done.err
+    assert f"hint: eicctl create-endpoint --subnet-id {subnet_id} --name office --wait --region us-east-1" in done.err
+    again = created(eicctl, "--subnet-id", subnet_id, "--name", "office", "--wait")
+    assert (again["State"], again["InstanceConnectEndpointId"] == first) == ("create-complete", False)
+
+
+def test_a_group_that_is_replaced(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:
+    (group_id,) = created(eicctl, *CREATE, subnet_id)["SecurityGroupIds"]
+    other = groups_of(ec2, group_name="default")[0]["GroupId"]
+    done = eicctl("modify-endpoint", "office", "--security-group-id", other, "--wait")
+    assert done.code == 0, done.err
+    assert f"no longer uses security group {group_id} (office-{subnet_id}), created by eicctl" in done.err
+
+
+def test_what_was_made_is_taken_back(eicctl: Eicctl, emulator: Emulator, ec2: Any) -> None:
     before = {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]}
-    done = eicctl("create-endpoint", "--create-security-group", "--allow-to", "sg-00000000")
-    assert done.code == 3
-    assert "removed again: sg-" in done.err
+    targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
+    emulator.state.behave(denied="AuthorizeSecurityGroupIngress")
+    done = eicctl("create-endpoint", "--create-security-group", "--allow-to", targets)
+    assert done.code == 4
+    assert "Removed again: sg-" in done.err
     assert {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]} == before
     assert ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"] == []
 
@@ -128,7 +267,7 @@ def test_a_wait_that_is_too_short(eicctl: Eicctl, emulator: Emulator) -> None:
     emulator.state.behave(transition=3600.0)
     done = eicctl("create-endpoint", "--wait", "--timeout", "1")
     assert done.code == 5
-    assert "still in state create-in-progress after 1 s" in done.err
+    assert "is still in state create-in-progress after 1 s" in done.err
     assert "create-in-progress" in done.err
 
 
@@ -314,7 +453,8 @@ def test_delete_asks_first(eicctl: Eicctl, endpoint: dict[str, Any]) -> None:
     endpoint_id = endpoint["InstanceConnectEndpointId"]
     done = eicctl("delete-endpoint", endpoint_id)
     assert done.code == 2
-    assert "--yes" in done.err
+    assert "Refusing to delete without confirmation (no TTY)" in done.err
+    assert f"hint: eicctl delete-endpoint {endpoint_id} --yes --region us-east-1" in done.err
     assert eicctl("delete-endpoint", endpoint_id, "--dry-run").code == 0
     assert eicctl("show-endpoint", endpoint_id).code == 0
     assert eicctl("delete-endpoint", endpoint_id, "--yes", "--wait").code == 0

@@ -15,7 +15,21 @@ from eicctl.cli import eicctl as group
 SOURCES = Path(__file__).parents[2] / "src" / "eicctl"
 
 _PROSE = frozenset(
-    ("reads", "sends", "fetches", "knows", "has", "writes", "begins", "is", "ends", "section", "can", "tunnels")
+    (
+        "created",
+        "reads",
+        "sends",
+        "fetches",
+        "knows",
+        "has",
+        "writes",
+        "begins",
+        "is",
+        "ends",
+        "section",
+        "can",
+        "tunnels",
+    )
 )
 """Words after `eicctl` in a sentence about the program."""
 

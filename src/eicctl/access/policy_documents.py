@@ -43,7 +43,10 @@ def notes(scope: Scope) -> list[str]:
         if not scope.endpoints:
             found.append("no --endpoint: tunnels through all endpoints of the account are allowed")
     if scope.kind == "admin":
-        found.append("security groups are not included: ec2:CreateSecurityGroup and ec2:AuthorizeSecurityGroup…")
+        found.append(
+            "security groups are not included: ec2:CreateSecurityGroup, ec2:AuthorizeSecurityGroup…, "
+            "ec2:RevokeSecurityGroup…, ec2:DeleteSecurityGroup, ec2:DescribeNetworkInterfaces"
+        )
         if scope.endpoints:
             found.append("--endpoint limits changing and deleting; what is created has no ID yet")
     return found

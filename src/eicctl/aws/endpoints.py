@@ -7,6 +7,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from eicctl.aws import filters as ec2_filters
@@ -20,6 +22,9 @@ from eicctl.model import Endpoint
 
 TIMEOUT = 600.0
 """Seconds to wait for a state by default; making an endpoint takes minutes (eice-facts.md, Control plane)."""
+
+VISIBLE = 30.0
+"""Seconds for which EC2 may not see what was just created."""
 
 _TOKENS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
@@ -115,13 +120,16 @@ def create_endpoint(session: Session, new: NewEndpoint) -> Endpoint:
     """
     answer: Endpoint | None = None
     for generation in range(_TOKENS):
+        started = time.monotonic()
         with translated("create the endpoint"):
             row = session.client("ec2").create_instance_connect_endpoint(**request_of(new, generation))
         answer = endpoint_of(row["InstanceConnectEndpoint"], session.region)
-        if not answer.state.startswith("delete") and _exists(session, answer.id):
+        new_one = _created_within(answer, row, time.monotonic() - started)
+        if not answer.state.startswith("delete") and (new_one or _exists(session, answer.id)):
             return answer
     raise ConflictError(
-        f"EC2 keeps answering with an endpoint that is gone ({answer and answer.id})", hint="try again in some minutes"
+        f"EC2 keeps returning an endpoint that no longer exists ({answer and answer.id})",
+        hint="try again in some minutes",
     )
 
 
@@ -189,25 +197,60 @@ def check_dry_run(action: str, call: Callable[..., Any], **request: Any) -> None
             raise
 
 
-def wait_usable(session: Session, endpoint_id: str, *, timeout: float = TIMEOUT, progress: Progress) -> Endpoint:
-    """Wait until an endpoint is made or changed, and return it.
+def wait_usable(
+    session: Session,
+    endpoint_id: str,
+    *,
+    timeout: float = TIMEOUT,
+    progress: Progress,
+    changes: Mapping[str, Any] | None = None,
+) -> Endpoint:
+    """Wait until an endpoint is created or changed, and return it.
+
+    EC2's reads lag behind its writes: an endpoint that was just created need not be there yet, and one that was just
+    modified may look as before.
+
+    Args:
+        session: Access to AWS.
+        endpoint_id: The endpoint.
+        timeout: Seconds to wait.
+        progress: Takes each state.
+        changes: What was modified, as for `modify_endpoint`.
 
     Raises:
+        NotFoundError: It does not exist any more.
         UnavailableError: It failed (with EC2's StateMessage), or is not ready in time.
     """
+    found: Endpoint | None = None
+    missing_until = time.monotonic() + min(VISIBLE, timeout)
 
     def ready(endpoint: Endpoint | None) -> bool:
+        nonlocal found
         if endpoint is None:
-            raise NotFoundError(f"the endpoint {endpoint_id} is gone")
+            if time.monotonic() < missing_until and not found:
+                return False
+            raise NotFoundError(f"Endpoint {endpoint_id} no longer exists", hint=_all_regions(session))
+        found = endpoint
         if endpoint.state.endswith("-failed"):
-            why = endpoint.state_message or "EC2 does not say why"
-            raise UnavailableError(f"the endpoint {endpoint_id} is in state {endpoint.state}: {why}", hint=_FAILED)
-        return endpoint.state in ("create-complete", "update-complete")
+            raise UnavailableError(
+                f"Endpoint {endpoint_id} is in state {endpoint.state}: {endpoint.state_message or 'no reason given'}",
+                hint=session.command("eicctl", "show-endpoint" if endpoint.usable else "delete-endpoint", endpoint_id),
+            )
+        return endpoint.state in ("create-complete", "update-complete") and _shows(endpoint, changes or {})
 
-    endpoint = _wait(session, endpoint_id, ready, timeout, progress)
-    if endpoint is None:  # `ready` has raised
-        raise NotFoundError(f"the endpoint {endpoint_id} is gone")
-    return endpoint
+    _wait(session, endpoint_id, ready, timeout, progress)
+    assert found  # noqa: S101 - it is ready
+    return found
+
+
+def _shows(endpoint: Endpoint, changes: Mapping[str, Any]) -> bool:
+    """Whether an endpoint is as it was to be modified."""
+    has = {
+        "IpAddressType": endpoint.ip_address_type,
+        "PreserveClientIp": endpoint.preserve_client_ip,
+        "SecurityGroupIds": set(endpoint.security_group_ids),
+    }
+    return all(has[name] == (set(value) if isinstance(value, list) else value) for name, value in changes.items())
 
 
 def wait_deleted(session: Session, endpoint_id: str, *, timeout: float = TIMEOUT, progress: Progress) -> None:
@@ -215,13 +258,13 @@ def wait_deleted(session: Session, endpoint_id: str, *, timeout: float = TIMEOUT
 
     def gone(endpoint: Endpoint | None) -> bool:
         if endpoint and endpoint.state == "delete-failed":
-            raise UnavailableError(f"the endpoint {endpoint_id} could not be deleted: {endpoint.state_message}")
+            raise UnavailableError(
+                f"Endpoint {endpoint_id} could not be deleted: {endpoint.state_message}",
+                hint=session.command("eicctl", "show-endpoint", endpoint_id),
+            )
         return endpoint is None or endpoint.state == "delete-complete"
 
     _wait(session, endpoint_id, gone, timeout, progress)
-
-
-_FAILED = "correct the cause, delete the endpoint (eicctl delete-endpoint) and make it again"
 
 
 def _wait(
@@ -236,10 +279,10 @@ def _wait(
             return endpoint
         left = deadline - time.monotonic()
         if left <= 0:
-            state = endpoint.state if endpoint else "gone"
+            state = endpoint.state if endpoint else "not found"
             raise UnavailableError(
-                f"the endpoint {endpoint_id} is still in state {state} after {timeout:.0f} s",
-                hint=f"EC2 goes on with it: eicctl show-endpoint {endpoint_id}; --timeout waits longer",
+                f"Endpoint {endpoint_id} is still in state {state} after {timeout:.0f} s; EC2 continues",
+                hint=session.command("eicctl", "show-endpoint", endpoint_id),
             )
         time.sleep(min(pause, left))
         pause = min(pause * 1.3, _LONGEST_PAUSE)
@@ -250,6 +293,17 @@ def _look(session: Session, endpoint_id: str) -> Endpoint | None:
         return get_endpoint(session, endpoint_id)
     except NotFoundError:
         return None
+
+
+def _created_within(endpoint: Endpoint, answer: Mapping[str, Any], seconds: float) -> bool:
+    """Whether a call that has taken so long has created the endpoint: then EC2's reads need not see it yet."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        answered = parsedate_to_datetime(date)
+    except ValueError:
+        return False
+    # The date has whole seconds.
+    return bool(endpoint.created_at and endpoint.created_at >= answered - timedelta(seconds=seconds + 1))
 
 
 def _exists(session: Session, endpoint_id: str) -> bool:

@@ -1,15 +1,14 @@
-"""VPCs, subnets and security groups, as far as endpoints need them."""
+"""VPCs and subnets, as far as endpoints need them."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eicctl.aws.choice import NoEndpointError, Place, serves
-from eicctl.aws.endpoints import check_dry_run
 from eicctl.aws.failures import translated
 from eicctl.aws.filters import exact
 from eicctl.aws.identity import who_am_i
@@ -17,7 +16,7 @@ from eicctl.aws.network_facts import cidrs_of
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, EicctlError, NotFoundError
-from eicctl.model import DIRECT_PORTS, Endpoint
+from eicctl.model import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,120 +142,3 @@ def _only_vpc(session: Session) -> str:
             hint=session.command("eicctl", "create-endpoint", "--vpc-id", str(vpcs[0]["VpcId"]), "--wait"),
         )
     return str(vpcs[0]["VpcId"])
-
-
-@dataclass
-class GroupPlan:
-    """A security group for an endpoint: egress to ports 22 and 3389 of the VPC, and ingress rules in target groups.
-
-    Attributes:
-        vpc_id: The VPC.
-        name: The group's name.
-        allow_to: Groups of targets that get an ingress rule from the new group.
-    """
-
-    vpc_id: str
-    name: str
-    allow_to: tuple[str, ...] = ()
-
-    def lines(self) -> list[str]:
-        """What would be called, for a dry run."""
-        ports = " and ".join(map(str, DIRECT_PORTS))
-        return [
-            f"CreateSecurityGroup {self.name} in {self.vpc_id}",
-            "RevokeSecurityGroupEgress of the default rule that allows everything",
-            f"AuthorizeSecurityGroupEgress TCP {ports} to the ranges of {self.vpc_id}",
-            *(f"AuthorizeSecurityGroupIngress TCP {ports} in {group} from {self.name}" for group in self.allow_to),
-        ]
-
-
-class GroupMaker:
-    """Makes a group by its plan, and takes back what was made if something fails later.
-
-    Attributes:
-        plan: What to make.
-        group_id: The new group's ID; empty until it exists.
-    """
-
-    def __init__(self, session: Session, plan: GroupPlan) -> None:
-        self._client = session.client("ec2")
-        self.plan = plan
-        self._undo: list[tuple[str, Callable[[], Any]]] = []
-        self.group_id = ""
-
-    def check(self) -> None:
-        """Ask EC2 whether it would make the group (DryRun)."""
-        check_dry_run("create the security group", self._client.create_security_group, **self._group_request())
-
-    def make(self) -> str:
-        """Make the group and the rules; return the group's ID. Whatever fails, `undo` takes back what was made."""
-        plan = self.plan
-        with translated("create the security group"):
-            ranges = self._vpc_ranges()
-            self.group_id = self._client.create_security_group(**self._group_request())["GroupId"]
-            self._undo.append((self.group_id, lambda: self._client.delete_security_group(GroupId=self.group_id)))
-            rows = self._client.describe_security_groups(GroupIds=[self.group_id])["SecurityGroups"]
-            if default := rows[0].get("IpPermissionsEgress"):
-                self._client.revoke_security_group_egress(GroupId=self.group_id, IpPermissions=default)
-            self._client.authorize_security_group_egress(
-                GroupId=self.group_id, IpPermissions=[_to_ranges(port, ranges) for port in DIRECT_PORTS]
-            )
-        for target in plan.allow_to:
-            with translated(f"allow the endpoint in {target}"):
-                self._allow_to(target)
-        return self.group_id
-
-    def undo(self) -> str:
-        """Take back what was made, last first; return in words what was removed, and what could not be."""
-        removed, left = [], []
-        for name, call in reversed(self._undo):
-            try:
-                with translated(f"remove {name}"):
-                    call()
-                removed.append(name)
-            except EicctlError as error:
-                left.append(f"{name} ({error.message})")
-        self._undo.clear()
-        told = []
-        if removed:
-            told.append(f"removed again: {', '.join(removed)}")
-        if left:
-            told.append(f"still there: {', '.join(left)}")
-        return "; ".join(told)
-
-    def _group_request(self) -> dict[str, Any]:
-        plan = self.plan
-        return {
-            "GroupName": plan.name,
-            "Description": "EC2 Instance Connect Endpoint, made by eicctl",
-            "VpcId": plan.vpc_id,
-            "TagSpecifications": [{"ResourceType": "security-group", "Tags": [{"Key": "Name", "Value": plan.name}]}],
-        }
-
-    def _vpc_ranges(self) -> list[str]:
-        return list(cidrs_of(self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0]))
-
-    def _allow_to(self, target: str) -> None:
-        rules = [
-            {
-                "IpProtocol": "tcp",
-                "FromPort": port,
-                "ToPort": port,
-                "UserIdGroupPairs": [{"GroupId": self.group_id, "Description": "EC2 Instance Connect Endpoint"}],
-            }
-            for port in DIRECT_PORTS
-        ]
-        self._client.authorize_security_group_ingress(GroupId=target, IpPermissions=rules)
-        self._undo.append(
-            (
-                f"the rules in {target}",
-                lambda: self._client.revoke_security_group_ingress(GroupId=target, IpPermissions=rules),
-            )
-        )
-
-
-def _to_ranges(port: int, ranges: list[str]) -> dict[str, Any]:
-    rule: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
-    ipv4 = [{"CidrIp": cidr} for cidr in ranges if ipaddress.ip_network(cidr).version == 4]
-    ipv6 = [{"CidrIpv6": cidr} for cidr in ranges if ipaddress.ip_network(cidr).version == 6]
-    return rule | ({"IpRanges": ipv4} if ipv4 else {}) | ({"Ipv6Ranges": ipv6} if ipv6 else {})

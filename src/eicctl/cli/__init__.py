@@ -94,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
+    report.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
     except BaseException as error:

@@ -8,18 +8,20 @@ import click
 
 from eicctl.cli import options, render, report
 from eicctl.cli.endpoint_rows import row_of
+from eicctl.cli.progress import Waiting
 from eicctl.cli.tags import parse_tags
 from eicctl.errors import ConflictError, EicctlError, UsageError
 
 if TYPE_CHECKING:
     from eicctl.aws.endpoints import NewEndpoint
-    from eicctl.aws.network import ChosenSubnet, GroupMaker
+    from eicctl.aws.network import ChosenSubnet
+    from eicctl.aws.security_groups import GroupMaker
     from eicctl.aws.session import Session
     from eicctl.model import Endpoint
 
 
 @click.command
-@click.option("--subnet-id", metavar="ID", help="Subnet of the endpoint; default: chosen, and the reason is said.")
+@click.option("--subnet-id", metavar="ID", help="Subnet of the endpoint; default: the one with most running instances.")
 @click.option("--vpc-id", metavar="ID", help="VPC in which to choose a subnet; default: the only one.")
 @click.option(
     "--security-group-id", "group_ids", metavar="ID", multiple=True, help="Group of the endpoint; repeatable."
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
 @click.option(
     "--create-security-group",
     is_flag=True,
-    help="Make a group for the endpoint, with egress to ports 22 and 3389 of the VPC and nothing else.",
+    help="Create a group for the endpoint, with egress to ports 22 and 3389 of the VPC and nothing else, or reuse the"
+    " one that it created for this name and subnet before.",
 )
 @click.option(
     "--allow-to",
     metavar="ID",
     multiple=True,
-    help="With --create-security-group: admit the endpoint in this group of the targets; repeatable.",
+    help="With --create-security-group: allow the endpoint in this group of the targets; repeatable.",
 )
 @click.option(
     "--preserve-client-ip/--no-preserve-client-ip",
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Another tag; repeatable.")
 @click.option("--wait/--no-wait", default=False, help="Wait until it serves connections, which takes minutes.")
 @options.timeout_option
-@click.option("--if-not-exists", is_flag=True, help="An endpoint that the VPC has already is good enough.")
+@click.option("--if-not-exists", is_flag=True, help="Reuse the endpoint that the VPC already has.")
 @options.dry_run_option
 @options.output_options
 @options.with_session
@@ -83,22 +86,24 @@ def command(
       eicctl create-endpoint --vpc-id vpc-0123456789abcdef0 --dry-run
     """
     if allow_to and not create_security_group:
-        raise UsageError("--allow-to goes with --create-security-group")
+        raise UsageError("--allow-to requires --create-security-group", hint=report.again("--create-security-group"))
     if preserve_client_ip and ip_address_type not in (None, "ipv4"):
         raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="omit one of the two options")
     all_tags = parse_tags(tags) | ({"Name": name} if name else {})
 
-    from eicctl.aws.endpoints import NewEndpoint, wait_usable
-    from eicctl.aws.network import GroupMaker, GroupPlan, choose_subnet, describe_subnet
+    from eicctl.aws.endpoints import NewEndpoint
+    from eicctl.aws.network import choose_subnet, describe_subnet
+    from eicctl.aws.security_groups import GroupMaker, GroupPlan
 
     subnet = describe_subnet(session, subnet_id) if subnet_id else choose_subnet(session, vpc_id)
     if not subnet_id:
         report.line(f"Using subnet {subnet.subnet_id} ({subnet.reason})")
-    existing = _existing(session, subnet)
+    existing, deleting = _present(session, subnet)
     if existing and not if_not_exists:
         raise ConflictError(
-            f"{subnet.vpc_id} has an endpoint already: {existing.id} ({existing.state})",
-            hint=f"use it, or: eicctl delete-endpoint {existing.id}; --if-not-exists takes it for good",
+            f"VPC {subnet.vpc_id} already has endpoint {existing.id} ({existing.state}); "
+            "add --if-not-exists to reuse it",
+            hint=report.again("--if-not-exists"),
         )
     new = NewEndpoint(
         subnet_id=subnet.subnet_id,
@@ -109,7 +114,7 @@ def command(
     )
     maker = None
     if create_security_group and not existing:
-        plan = GroupPlan(subnet.vpc_id, f"{name or 'eice'}-{subnet.subnet_id}", allow_to)
+        plan = GroupPlan(subnet.subnet_id, subnet.vpc_id, f"{name or 'eice'}-{subnet.subnet_id}", allow_to)
         maker = GroupMaker(session, plan)
     if not ip_address_type and not existing and subnet.ip_address_type != "ipv4":
         report.line(
@@ -120,28 +125,35 @@ def command(
     if dry_run:
         _try(session, new, maker, existing)
         return
-    endpoint = existing or _create(session, new, maker)
     if existing:
-        report.line(f"{existing.id} is there already")
-    if wait and endpoint.state != "create-complete":
-        progress = _Shown(endpoint)
-        with progress.waiting:
-            endpoint = wait_usable(session, endpoint.id, timeout=timeout, progress=progress)
+        report.line(f"Endpoint {existing.id} already exists")
+    elif deleting and wait:
+        _await_deletion(session, deleting, timeout)
+    try:
+        endpoint = existing or _create(session, new, maker)
+    except ConflictError as error:
+        if deleting and not wait:
+            error.message += f"\nEndpoint {deleting.id} of the VPC is still being deleted"
+            error.hint = report.again("--wait")
+        raise
+    if wait and not endpoint.usable:
+        endpoint = _await_creation(session, endpoint, timeout)
     render.show(row_of(endpoint), output=output, query=query, columns={})
 
 
-def _existing(session: Session, subnet: ChosenSubnet) -> Endpoint | None:
-    """The endpoint that stands in the way of another one, if there is one."""
+def _present(session: Session, subnet: ChosenSubnet) -> tuple[Endpoint | None, Endpoint | None]:
+    """The endpoint of the VPC, and one that is being deleted."""
     from eicctl.aws.endpoints import list_endpoints
 
-    for endpoint in list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]}):
-        if endpoint.state not in ("create-failed", "delete-in-progress", "delete-complete"):
-            return endpoint
-    return None
+    found = list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]})
+    existing = [each for each in found if each.state != "create-failed" and not each.state.startswith("delete-")]
+    deleting = [each for each in found if each.state == "delete-in-progress"]
+    failed = [each for each in found if each.state == "delete-failed"]
+    return next(iter(existing + failed), None), next(iter(deleting), None)
 
 
 def _create(session: Session, new: NewEndpoint, maker: GroupMaker | None) -> Endpoint:
-    """Create the group, then the endpoint; a failure takes back what was made and says so."""
+    """Create the group, then the endpoint; a failure undoes what was done and says so."""
     from dataclasses import replace
 
     from eicctl.aws.endpoints import create_endpoint
@@ -150,7 +162,8 @@ def _create(session: Session, new: NewEndpoint, maker: GroupMaker | None) -> End
         return create_endpoint(session, new)
     try:
         group_id = maker.make()
-        endpoint = create_endpoint(session, replace(new, security_group_ids=(*new.security_group_ids, group_id)))
+        with_group = replace(new, security_group_ids=(*new.security_group_ids, group_id))
+        endpoint = maker.once_visible("create the endpoint", lambda: create_endpoint(session, with_group))
     except EicctlError as error:
         if undone := maker.undo():
             error.message = f"{error.message}\n{undone}"
@@ -159,7 +172,7 @@ def _create(session: Session, new: NewEndpoint, maker: GroupMaker | None) -> End
         if undone := maker.undo():
             report.line(undone)
         raise
-    report.line(f"created the security group {group_id}")
+    report.line(f"{'Reusing' if maker.reused else 'Created'} security group {group_id} ({maker.plan.name})")
     return endpoint
 
 
@@ -168,26 +181,32 @@ def _try(session: Session, new: NewEndpoint, maker: GroupMaker | None, existing:
     from eicctl.aws.endpoints import check_create, request_of
 
     if existing:
-        report.out(f"Nothing would be called: {existing.id} is there already.")
+        click.echo(f"Nothing would be called: {existing.id} already exists.")
         return
     if maker:
-        maker.check()
-        for line in maker.plan.lines():
-            report.out(f"Would call {line}")
+        for line in maker.check():
+            click.echo(report.printable(line))
     check_create(session, new)
     words = " ".join(f"{key}={value}" for key, value in request_of(new).items())
-    report.out(f"Would call CreateInstanceConnectEndpoint {words}")
+    click.echo(report.printable(f"Would call CreateInstanceConnectEndpoint {words}"))
 
 
-class _Shown:
-    """Shows the states that an endpoint goes through, and what to do when the wait is interrupted."""
+def _await_deletion(session: Session, deleting: Endpoint, timeout: float) -> None:
+    """Wait until the VPC's last endpoint is gone: a VPC has one at most."""
+    from eicctl.aws.endpoints import wait_deleted
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        from eicctl.cli.progress import Waiting
-
-        self.waiting = Waiting(
-            endpoint.id, interrupted=f"{endpoint.id} is still being made: eicctl show-endpoint {endpoint.id}"
+    with Waiting(deleting.id) as waiting:
+        wait_deleted(
+            session, deleting.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
         )
 
-    def __call__(self, endpoint: Endpoint | None) -> None:
-        self.waiting.show(endpoint.state if endpoint else "gone")
+
+def _await_creation(session: Session, endpoint: Endpoint, timeout: float) -> Endpoint:
+    """Wait until the endpoint serves connections."""
+    from eicctl.aws.endpoints import wait_usable
+
+    look = session.command("eicctl", "show-endpoint", endpoint.id)
+    with Waiting(endpoint.id, interrupted=f"{endpoint.id} is still being created: {look}") as waiting:
+        return wait_usable(
+            session, endpoint.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "not found")
+        )

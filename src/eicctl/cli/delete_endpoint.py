@@ -3,54 +3,113 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from eicctl.cli import options, report
-from eicctl.errors import UsageError
+from eicctl.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
+    from eicctl.aws.security_groups import ManagedGroup
     from eicctl.aws.session import Session
+    from eicctl.model import Endpoint
 
 
 @click.command
 @click.argument("endpoint")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--wait/--no-wait", default=False, help="Wait until it is gone.")
+@click.option("--yes", "-y", is_flag=True, help="Skip confirmation, also that of the security group's deletion.")
+@click.option("--keep-security-group", is_flag=True, help="Keep the security group that was created for it.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Wait until it is gone; default: if a security group is deleted after it. --no-wait keeps the group.",
+)
 @options.timeout_option
 @options.dry_run_option
 @options.with_session
-def command(*, session: Session, endpoint: str, yes: bool, wait: bool, timeout: float, dry_run: bool) -> int:
-    """Delete an endpoint.
+def command(
+    *,
+    session: Session,
+    endpoint: str,
+    yes: bool,
+    keep_security_group: bool,
+    wait: bool | None,
+    timeout: float,
+    dry_run: bool,
+) -> int:
+    """Delete an endpoint, and the security group that was created with it.
 
-    ENDPOINT is its ID or its Name tag. Its open connections end with it.
+    ENDPOINT is its ID or its Name tag. Its open connections end with it. A security group that `create-endpoint
+    --create-security-group` has created is deleted once the endpoint is gone, with the rules in the targets' groups
+    that were added for it; one that something else uses is kept.
 
     \b
     Examples:
       eicctl delete-endpoint eice-0123456789abcdef0
       eicctl delete-endpoint office --yes --wait
+      eicctl delete-endpoint office --keep-security-group
     """
     from eicctl.aws.endpoints import delete_endpoint, get_endpoint, wait_deleted
+    from eicctl.aws.security_groups import delete_group
     from eicctl.cli.progress import Waiting
 
     found = get_endpoint(session, endpoint)
+    groups = _groups(session, found)
+    keep = keep_security_group or wait is False
+    doomed = [] if keep else [group for group in groups if not group.used_by]
     if dry_run:
         delete_endpoint(session, found.id, dry_run=True)
         click.echo(f"Would call DeleteInstanceConnectEndpoint {found.id}")
+        for group in doomed:
+            for target in group.rules:
+                click.echo(f"Would call RevokeSecurityGroupIngress of the rules from {group.id} in {target}")
+            click.echo(report.printable(f"Would call DeleteSecurityGroup {group.id} ({group.name})"))
+        _tell_kept(session, groups, doomed)
         return 0
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("deleting needs a yes, and there is no terminal to ask on", hint="--yes")
+            raise UsageError("Refusing to delete without confirmation (no TTY)", hint=report.again("--yes"))
         name = f"{found.name} ({found.id})" if found.name else found.id
-        if not click.confirm(report.printable(f"Delete the endpoint {name} of {found.vpc_id}?"), err=True):
-            report.line("nothing was deleted")
+        if not click.confirm(report.printable(f"Delete endpoint {name} in VPC {found.vpc_id}?"), err=True):
+            report.line("Canceled")
             return 1
+        doomed = [group for group in doomed if click.confirm(report.printable(_question(group)), True, err=True)]
     delete_endpoint(session, found.id)
-    if wait:
-        with Waiting(found.id, interrupted=f"EC2 goes on deleting {found.id}") as waiting:
+    if wait or doomed:
+        interrupted = f"EC2 continues to delete {found.id}" + "; its security group is kept" * bool(doomed)
+        with Waiting(found.id, interrupted=interrupted) as waiting:
             wait_deleted(
                 session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
             )
-    report.line(f"{found.id} is deleted" if wait else f"{found.id} is being deleted")
+    report.line(f"Deleted {found.id}" if wait or doomed else f"Deleting {found.id}, which takes minutes")
+    for group in doomed:
+        delete_group(session, group, timeout=timeout)
+        report.line(f"Deleted security group {group.id} ({group.name})")
+    _tell_kept(session, groups, doomed)
     return 0
+
+
+def _groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
+    """The groups that eicctl has created for it; none where the caller may not look."""
+    from eicctl.aws.security_groups import managed_groups
+
+    try:
+        return managed_groups(session, endpoint)
+    except DeniedError as error:
+        report.line(f"Security groups are kept: {error.message}")
+        return []
+
+
+def _question(group: ManagedGroup) -> str:
+    rules = f", and the rules in {', '.join(group.rules)} that refer to it" if group.rules else ""
+    return f"Also delete security group {group.id} ({group.name}), created by eicctl{rules}?"
+
+
+def _tell_kept(session: Session, groups: Sequence[ManagedGroup], doomed: Sequence[ManagedGroup]) -> None:
+    for group in groups:
+        if group not in doomed:
+            used = f"; used by {', '.join(group.used_by)}" if group.used_by else ""
+            report.line(f"Kept security group {group.id} ({group.name}), created by eicctl{used}")
+            report.line(f"hint: {session.command('aws', 'ec2', 'delete-security-group', '--group-id', group.id)}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from eicctl.cli import options, render, report
 from eicctl.cli.endpoint_rows import row_of
-from eicctl.errors import UsageError
+from eicctl.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
+    from eicctl.aws.security_groups import ManagedGroup
     from eicctl.aws.session import Session
     from eicctl.model import Endpoint
 
@@ -70,17 +73,37 @@ def command(
 
     found = get_endpoint(session, endpoint)
     _check_type(session, found, endpoint, ip_address_type, preserve_client_ip)
+    replaced = _replaced(session, found, group_ids)
     modify_endpoint(session, found.id, dry_run=dry_run, **changes)
     if dry_run:
         words = " ".join(f"{key}={value}" for key, value in changes.items())
         report.out(f"Would call ModifyInstanceConnectEndpoint {found.id} {words}")
         return
     if wait:
-        with Waiting(found.id, interrupted=f"the change goes on: eicctl show-endpoint {found.id}") as waiting:
+        look = session.command("eicctl", "show-endpoint", found.id)
+        with Waiting(found.id, interrupted=f"EC2 continues to modify {found.id}: {look}") as waiting:
             wait_usable(
-                session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
+                session,
+                found.id,
+                timeout=timeout,
+                progress=lambda now: waiting.show(now.state if now else "gone"),
+                changes=changes,
             )
+    for group in replaced:
+        report.line(f"{found.id} no longer uses security group {group.id} ({group.name}), created by eicctl")
+        report.line(f"hint: {session.command('aws', 'ec2', 'delete-security-group', '--group-id', group.id)}")
     render.show(row_of(get_endpoint(session, found.id)), output=output, query=query, columns={})
+
+
+def _replaced(session: Session, found: Endpoint, group_ids: Sequence[str]) -> list[ManagedGroup]:
+    """The groups that eicctl has created for the endpoint, and that it is about to lose."""
+    from eicctl.aws.security_groups import managed_groups
+
+    if not group_ids:
+        return []
+    with contextlib.suppress(DeniedError):
+        return [group for group in managed_groups(session, found) if group.id not in group_ids]
+    return []
 
 
 def _check_type(session: Session, found: Endpoint, name: str, kind: str | None, preserve: bool | None) -> None:

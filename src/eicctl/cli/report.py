@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from eicctl import errors, logs, shown
+from eicctl import errors, logs, pins, shown
 from eicctl.shown import printable as printable  # noqa: PLC0414 - commands have it from here
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ _PROSE = re.compile(r"[;,?] ")
 _CLEAR = "\r\x1b[K"
 
 _quiet = False
+
+arguments: list[str] = []
+"""The command line of this process, without the program."""
 
 
 @contextlib.contextmanager
@@ -152,6 +155,16 @@ def failure(error: errors.EicctlError) -> int:
     if hint := likely.mend if likely and likely.mend else error.hint:
         _line(f"hint: {hint}")
     return error.exit_code
+
+
+def again(*more: str) -> str:
+    """Return this process's own command line with more options, as a hint that works in another shell, too."""
+    given = {word.partition("=")[0] for word in arguments}
+    return pins.command_line(
+        ["eicctl", *arguments, *more],
+        profile="" if "--profile" in given else None,
+        region="" if "--region" in given else None,
+    )
 
 
 def _error(text: str) -> None:

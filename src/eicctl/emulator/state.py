@@ -96,6 +96,8 @@ class Behaviour:
         max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
         boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
+        lag: Seconds for which calls do not see a security group or an endpoint that was just created (EC2 is eventually
+            consistent), and for which a deleted endpoint's network interface stays.
         denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
         lookup_rate: Calls of LookupEvents that a region takes a second (eice-facts.md, CloudTrail: 2); 0 for any.
     """
@@ -107,6 +109,7 @@ class Behaviour:
     max_connections: int = 20
     clock_offset: float = 0.0
     boot: float = 0.0
+    lag: float = 0.0
     denied: str = ""
     lookup_rate: float = 2.0
 
@@ -143,7 +146,8 @@ class State:
         """Forget everything but the behaviour."""
         with self._lock:
             self._endpoints: dict[str, _Kept] = {}
-            self._settled: list[tuple[EndpointRecord, EndpointRecord | None]] = []
+            self._settled: list[tuple[float, EndpointRecord, EndpointRecord | None]] = []
+            self._created: dict[str, float] = {}
             self._by_token: dict[tuple[str, str], tuple[object, EndpointRecord]] = {}
             self._machines: dict[tuple[str, str], Machine] = {}
             self._users: dict[str, tuple[str, ...]] = {}
@@ -197,7 +201,8 @@ class State:
             for key, kept in list(self._endpoints.items()):
                 if kept.due is None or kept.due > now:
                     continue
-                self._settled.append((kept.now, kept.then))
+                known_at = kept.due + (self._behaviour.lag if kept.then is None else 0.0)
+                self._settled.append((known_at, kept.now, kept.then))
                 if kept.then is None:
                     del self._endpoints[key]
                 else:
@@ -208,8 +213,20 @@ class State:
         """What has become of endpoints since the last call: each as it was, and as it is now (None: gone)."""
         with self._lock:
             self.endpoints()
-            settled, self._settled = self._settled, []
+            now = self._clock()
+            settled = [(old, new) for at, old, new in self._settled if at <= now]
+            self._settled = [row for row in self._settled if row[0] > now]
             return settled
+
+    def note_created(self, resource_id: str) -> None:
+        """Note that a resource was created now."""
+        with self._lock:
+            self._created[resource_id] = self._clock()
+
+    def seen(self, resource_id: str) -> bool:
+        """Whether calls see a resource: not yet, just after it was created."""
+        with self._lock:
+            return self._clock() >= self._created.get(resource_id, 0.0) + self._behaviour.lag
 
     def remember_request(self, client_token: str, request: object, endpoint: EndpointRecord) -> None:
         """Note which request with a ClientToken has made an endpoint."""

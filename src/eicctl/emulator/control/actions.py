@@ -30,6 +30,16 @@ _PAGE = 50
 """The most endpoints that a page can have: the service model's limit."""
 
 
+_NAMING_GROUPS = (
+    "describe_security_groups",
+    "authorize_security_group_egress",
+    "authorize_security_group_ingress",
+    "revoke_security_group_egress",
+    "revoke_security_group_ingress",
+)
+"""Operations that do not see a security group at once."""
+
+
 class Actions:
     """Operations over one state.
 
@@ -71,6 +81,8 @@ class Actions:
                 "start_instances": self.start_instances,
                 "describe_instances": self.describe_instances,
                 "create_tags": self.create_tags,
+                "create_security_group": self.create_group,
+                **dict.fromkeys(_NAMING_GROUPS, self.name_groups),
                 "delete_security_group": self.delete_group,
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
@@ -292,6 +304,20 @@ class Actions:
                 service.get(resource_id)
             elif resource_id.startswith("i-"):
                 response.ec2_backend.get_instance(resource_id)
+        return moto(response)
+
+    def create_group(self, moto: Action, response: Any) -> Any:
+        """CreateSecurityGroup: it takes a moment until the other calls see the group."""
+        result = moto(response)
+        self._state.note_created(result.result["GroupId"])
+        return result
+
+    def name_groups(self, moto: Action, response: Any) -> Any:
+        """A call that names security groups, in any of its parameters."""
+        for value in response.data.values():
+            group_id = str(value[0] if isinstance(value, list) else value)
+            if group_id.startswith("sg-") and not self._state.seen(group_id):
+                raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
         return moto(response)
 
     @staticmethod

@@ -68,7 +68,7 @@ class EndpointService:
         """Return the endpoints that match, each with its tags."""
         for endpoint_id in ids:
             self.get(endpoint_id)
-        found = [(endpoint, self.tags(endpoint.id)) for endpoint in self._mine()]
+        found = [(endpoint, self.tags(endpoint.id)) for endpoint in self._mine() if self._state.seen(endpoint.id)]
         return [
             (endpoint, tags)
             for endpoint, tags in found
@@ -108,7 +108,7 @@ class EndpointService:
     def get(self, endpoint_id: str) -> EndpointRecord:
         """Return an endpoint of this region by its ID."""
         for endpoint in self._mine():
-            if endpoint.id == endpoint_id:
+            if endpoint.id == endpoint_id and self._state.seen(endpoint_id):
                 return endpoint
         raise ApiError(
             "InvalidInstanceConnectEndpointId.NotFound",
@@ -131,9 +131,9 @@ class EndpointService:
         if not ids:
             return tuple(group.id for group in of_vpc.values() if group.name == "default")
         for group_id in ids:
-            if group_id in of_vpc:
+            if group_id in of_vpc and self._state.seen(group_id):
                 continue
-            if any(group_id in groups for groups in self._ec2.groups.values()):
+            if group_id not in of_vpc and any(group_id in groups for groups in self._ec2.groups.values()):
                 raise ApiError(  # the code is inferred
                     "InvalidParameter", f"The security group '{group_id}' does not belong to VPC '{vpc_id}'"
                 )
@@ -200,6 +200,7 @@ class EndpointService:
             made = replace(making, state="create-failed", state_message=failure, network_interface_ids=())
         if request.tags:
             self._ec2.create_tags([endpoint_id], dict(request.tags))
+        self._state.note_created(endpoint_id)
         self._state.change_endpoint(making, made)
         if request.client_token:
             self._state.remember_request(request.client_token, request, making)
