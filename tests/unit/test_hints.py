@@ -180,6 +180,19 @@ def test_a_bare_option_in_a_hint_is_one_of_all_commands_that_print_it(module: st
         assert option in options_of(command), f"{module} names {option}, which `eicctl {name}` does not have"
 
 
+def help_texts() -> Iterator[tuple[str, str]]:
+    """The docstrings that are help texts."""
+    for path in sorted((SOURCES / "cli").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.decorator_list:
+                yield path.relative_to(SOURCES).as_posix(), ast.get_docstring(node) or ""
+
+
+def test_no_message_names_a_file_that_an_installed_package_does_not_have() -> None:
+    named = [(module, text) for module, text in (*hints(), *help_texts()) if re.search(r"\bdocs/|\w\.md\b", text)]
+    assert not named
+
+
 LOCAL = [
     (module, option)
     for module, text in hints()

@@ -39,7 +39,7 @@ def command(
     timeout: float,
     dry_run: bool,
 ) -> int:
-    """Delete an endpoint, and the security group that was created with it.
+    """Delete an endpoint.
 
     ENDPOINT is its ID or its Name tag. Its open connections end with it. A security group that `create-endpoint
     --create-security-group` has created is deleted once the endpoint is gone, with the rules in the targets' groups

@@ -239,6 +239,24 @@ def status(*, output: str) -> None:
     render.show(told["machines"], output="table", query=None, columns=columns)
 
 
+@command.command()
+@click.argument("name", type=click.Choice(["default", "broken"]), default="default")
+def world(*, name: str) -> None:
+    """Print a world file, to begin one of your own with: the demo's, or `broken`.
+
+    `eicctl local up --world FILE` takes it.
+
+    \b
+    Examples:
+      eicctl local world > world.toml
+      eicctl local world broken
+    """
+    from importlib.resources import files
+
+    text = files("eicctl.emulator").joinpath("worlds", f"{name}.toml").read_text(encoding="utf-8")
+    click.echo(text, nl=False)
+
+
 @command.command("mfa-code")
 def mfa_code() -> None:
     """Print a code of the local user's MFA device, as a phone would show it.

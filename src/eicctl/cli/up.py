@@ -52,8 +52,9 @@ def command(
 ) -> int:
     """Open named tunnels, and keep them open.
 
-    They are defined in eicctl.toml (or in your config.toml) as [tunnel.NAME]; without a NAME all are opened. One that
-    cannot be opened is tried again, and the others run. Ctrl-C ends them all; --detach leaves them in the background.
+    They are defined in eicctl.toml (or in your config.toml) as tables [tunnel.NAME], with target = "web-1" and
+    remote_port = 22, say; without a NAME all are opened. One that cannot be opened is tried again, and the others run.
+    Ctrl-C ends them all; --detach leaves them in the background.
 
     \b
     Examples:

@@ -45,8 +45,7 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
     if not everything:
         raise NotFoundError(
             f"no tunnel is defined: there is no {PROJECT_FILE} here or above, and none in {users}",
-            hint='[tunnel.NAME] with target = "web-1" and remote_port = 22 defines one;'
-            " see docs/how-to/named-tunnels.md",
+            hint="eicctl up --help",
         )
     return everything
 

@@ -35,7 +35,7 @@ class Table:
     def wrong(self, key: str, why: str) -> UsageError:
         """An error about one of the keys."""
         place = ".".join(part for part in (self._where, key) if part) or "it"
-        return UsageError(f"{self._source}: {place} {why}", hint="docs/reference/local-aws.md describes world files")
+        return UsageError(f"{self._source}: {place} {why}", hint="eicctl local world")
 
     def get(self, key: str, kind: type[T], default: T | None = None) -> T:
         """Take a key; without a default it must be there."""
