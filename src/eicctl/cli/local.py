@@ -116,7 +116,9 @@ def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
     """Tell where it is, and wait until it shall end."""
     from eicctl.emulator import daemon
 
-    record = daemon.Running(os.getpid(), running.url, running.data_port, running.token, running.env)
+    record = daemon.Running(
+        os.getpid(), running.url, running.data_port, running.token, running.env, running.aws_cli_env
+    )
     daemon.write_record(record)
     try:
         _tell(record, sshd=sshd)
@@ -185,16 +187,19 @@ def _required() -> Running:
     show_default=True,
     help="Whose syntax to print.",
 )
-def env(*, shell: str) -> None:
+@click.option("--aws-cli", is_flag=True, help="Also what the AWS CLI v2 needs for its tunnels: a proxy and a CA file.")
+def env(*, shell: str, aws_cli: bool) -> None:
     """Print the commands that point AWS clients to the local AWS.
 
     \b
     Examples:
       eval "$(eicctl local env)"
+      eval "$(eicctl local env --aws-cli)"
       eicctl local env --shell fish | source
       eicctl local env --shell powershell | Out-String | Invoke-Expression
     """
-    for name, value in _required().env.items():
+    found = _required()
+    for name, value in (found.env | (found.aws_cli_env if aws_cli else {})).items():
         click.echo(_export(shell, name, value))
 
 

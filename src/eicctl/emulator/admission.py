@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,6 +16,7 @@ PORTS = ("22", "3389")
 USABLE = ("create-complete", "update-in-progress", "update-complete", "update-failed")
 LONGEST = 3600
 
+_PORT = re.compile(r":\d+$")
 _BAD_PORT = "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your request."
 
 
@@ -75,14 +77,25 @@ def parse(path_and_query: str, host: str) -> Request:
     return Request(dict(parse_qsl(parts.query, keep_blank_values=True)), host, parts.path, parts.query)
 
 
-def authenticate(verifier: Verifier, request: Request) -> Known:
-    """Return who asks, or refuse."""
+def authenticate(verifier: Verifier, request: Request, ports: Sequence[int] = ()) -> Known:
+    """Return who asks, or refuse.
+
+    Args:
+        verifier: Checks the signature.
+        request: What is asked for.
+        ports: Ports of the data plane: the AWS CLI signs for the DNS name with its port and sends its host alone.
+    """
     if request.path != "/openTunnel":
         raise Refused(404, "NotFound", "There is nothing at this path.")
-    try:
-        return verifier.verify_query(request.host, request.path, request.query)
-    except Rejected as why:
-        raise Refused(403, why.code, why.message) from why
+    hosts = [request.host, *(f"{request.host}:{port}" for port in ports if not _PORT.search(request.host))]
+    for host in hosts:
+        try:
+            return verifier.verify_query(host, request.path, request.query)
+        except Rejected as why:
+            rejected = why
+            if why.code != "SignatureDoesNotMatch":
+                break
+    raise Refused(403, rejected.code, rejected.message) from rejected
 
 
 def admit(state: State, request: Request, open_connections: int) -> Admitted:

@@ -39,6 +39,7 @@ class Running:
         data_port: Port of the data plane.
         token: Bearer token of the control API.
         env: Environment for AWS clients; an empty value stands for an unset variable.
+        aws_cli_env: What the AWS CLI needs besides that for its tunnels.
     """
 
     pid: int
@@ -46,6 +47,7 @@ class Running:
     data_port: int
     token: str = field(repr=False)
     env: dict[str, str] = field(repr=False)
+    aws_cli_env: dict[str, str] = field(repr=False, default_factory=dict)
 
     def call(self, method: str, resource: str, content: Any = None) -> Any:
         """Call the control API (docs/reference/local-aws.md) and return its answer.

@@ -85,10 +85,12 @@ class Gateway:
         self._carrying: set[asyncio.Task[Any]] = set()
         self._servers: list[Server] = []
         self._doorways: Sequence[Doorway] = ()
+        self._ports: Sequence[int] = ()
 
     async def start(self, sockets: Sequence[Doorway], context: ssl.SSLContext) -> None:
         """Serve on listening sockets."""
         self._doorways = sockets
+        self._ports = sorted({int(sock.getsockname()[1]) for sock in sockets})
         for sock in sockets:
             # create_connection says of which class the connections are, which serve()'s types cannot express.
             server = await serve(
@@ -151,7 +153,7 @@ class Gateway:
         try:
             if tunnel.fault and tunnel.fault.kind == "refuse":
                 raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
-            caller = authenticate(self._verifier, request)
+            caller = authenticate(self._verifier, request, self._ports)
             await self._authorize(caller, request, Origin(self._client_ip(tunnel), _user_agent(http_request)))
             tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
         except Refused as refusal:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from eicctl.emulator.connect_proxy import ConnectProxy
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import Known, lookup
@@ -30,7 +31,7 @@ from eicctl.emulator.machines import Machines
 from eicctl.emulator.signature import Verifier
 from eicctl.emulator.sockets import loopback_sockets
 from eicctl.emulator.state import Fault, State
-from eicctl.emulator.tls import make_context
+from eicctl.emulator.tls import make_context, with_system_cas
 
 REGION = "us-east-1"
 
@@ -103,6 +104,19 @@ class Emulator:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    @property
+    def aws_cli_env(self) -> dict[str, str]:
+        """What the AWS CLI v2 needs besides `env` for its tunnels; an empty value stands for an unset variable.
+
+        It always dials port 443, and so is given a proxy; and it trusts what SSL_CERT_FILE says, and not AWS_CA_BUNDLE.
+        """
+        found = {"SSL_CERT_FILE": str(self._trusted_file)}
+        if self.data_port == 443:
+            return found
+        unset = ("HTTP_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy", "no_proxy")
+        own = str(self.url).partition("//")[2].rpartition(":")[0]
+        return found | dict.fromkeys(unset, "") | {"HTTPS_PROXY": self._proxy_url, "NO_PROXY": own}
+
     def start(self) -> None:
         """Bind, load the world, and serve.
 
@@ -115,6 +129,7 @@ class Emulator:
             undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
             machines = Machines(self.state, self.folder, sshd=self._options.sshd)
             context, self.ca_file = make_context(self.folder, self._options.data_host)
+            self._trusted_file = with_system_cas(self.ca_file)
             verifier = Verifier(self.state, lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
             sockets = loopback_sockets(self._options.data_port, self.state)
@@ -133,6 +148,7 @@ class Emulator:
             self._start_loop(undo)
             self._call(self._gateway.start([*sockets, *fips_sockets], context))
             undo.callback(lambda: self._call(self._gateway.stop()))
+            self._start_proxy(sockets[0], undo)
             self._cleanup = undo.pop_all()
 
     def stop(self) -> None:
@@ -197,6 +213,16 @@ class Emulator:
         undo.callback(thread.join)
         undo.callback(self._loop.call_soon_threadsafe, self._loop.stop)
         undo.callback(lambda: self._call(self._loop.shutdown_default_executor()))
+
+    def _start_proxy(self, data_socket: socket.socket, undo: contextlib.ExitStack) -> None:
+        (sock,) = loopback_sockets(0, most=1)
+        undo.callback(sock.close)
+        address = str(data_socket.getsockname()[0])
+        proxy = ConnectProxy(self._data_host, (address, self.data_port), (self.data_port, self.state.fips_port))
+        self._call(proxy.start(sock))
+        undo.callback(lambda: self._call(proxy.stop()))
+        host = "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
+        self._proxy_url = f"http://{host}:{sock.getsockname()[1]}"
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

@@ -56,6 +56,23 @@ def make_context(folder: Path, host: str) -> tuple[ssl.SSLContext, Path]:
     return context, ca_file
 
 
+def with_system_cas(ca_file: Path) -> Path:
+    """Return a file beside the CA's that has the system's CAs too, for programs that take one file for all."""
+    import botocore
+
+    places = (
+        ssl.get_default_verify_paths().cafile,  # of SSL_CERT_FILE, if that is set
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/cert.pem",
+        str(Path(botocore.__file__).with_name("cacert.pem")),
+    )
+    system = next((Path(place).read_bytes() for place in places if place and Path(place).is_file()), b"")
+    path = ca_file.with_name("trusted.pem")
+    path.write_bytes(ca_file.read_bytes() + system)
+    return path
+
+
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
