@@ -60,15 +60,7 @@ def command_line(words: Sequence[str], *, profile: str | None = None, region: st
         profile: The profile that an option names; None for the environment's, empty for none.
         region: The region that an option names; None for the environment's, empty for none.
     """
-    import shlex
-
-    pinned = [*words]
-    for option, value in (
-        ("--profile", environment_profile() if profile is None else profile),
-        ("--region", environment_region() if region is None else region),
-    ):
-        pinned += [option, value] if value else []
-    return shlex.join(pinned)
+    return pinned(command(*words), profile, region)
 
 
 def location(region: str, profile: str | None = None) -> str:
@@ -81,3 +73,83 @@ def has_keys(environ: Mapping[str, str] | None = None) -> bool:
     """Whether the environment itself says who calls: by an access key, or by a web identity."""
     found = os.environ if environ is None else environ
     return any(found.get(name) for name in _IDENTITY_VARIABLES)
+
+
+def command(*words: object) -> str:
+    """Return a command line for people to paste, with its words as the platform's shell takes them."""
+    texts = [str(word) for word in words]
+    if os.name == "posix":
+        import shlex
+
+        return shlex.join(texts)
+    import subprocess
+
+    return subprocess.list2cmdline(texts)
+
+
+BOTH = ("--profile", "--region")
+TAKES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            *("create-endpoint", "list-endpoints", "show-endpoint", "modify-endpoint", "delete-endpoint"),
+            *("instances", "coverage", "doctor", "audit", "policy check", "mfa login"),
+            *("ssh", "scp", "sftp", "ssh-config", "run", "proxy", "tunnel", "forward", "db", "rdp", "up"),
+        ),
+        BOTH,
+    ),
+    **dict.fromkeys(("policy admin", "policy auditor", "policy connect"), ("--region",)),
+}
+"""eicctl's commands that take a profile or a region."""
+
+_REGIONAL = ("ec2", "rds")
+"""Services of the AWS CLI in hints whose resources belong to a region."""
+
+_COMMAND = (
+    r"\b(?:eicctl (?P<eicctl>" + "|".join(TAKES) + r")(?![\w-])"
+    r"|aws (?P<aws>configure(?: set \S+ \S+)?|login(?! cannot)|(?:account|ec2|rds|sso) [a-z][a-z0-9-]+))"
+    r"""(?P<words>(?: (?!--(?: |$))(?:'[^']*'|"[^"]*"|[^\s;,.()'"]|[,.](?=\S))+)*)"""
+)
+"""A command with the words that belong to it: up to the end of the sentence, or to a `--`."""
+
+_given: tuple[str, str] = ("", "")
+
+
+def use(profile: str | None, region: str | None) -> None:
+    """Let these be in force in this process, in the place of what the environment names; None leaves that."""
+    global _given  # noqa: PLW0603 - a command has one profile and region, and errors come from everywhere
+    _given = (profile or "", region or "")
+
+
+def pinned(text: str, profile: str | None = None, region: str | None = None) -> str:
+    """Return a text with the profile and region in force in its command lines: of eicctl, and of the AWS CLI.
+
+    What a command line says itself stays.
+
+    Args:
+        text: A hint, or a command line.
+        profile: The profile; None for that of the process (`use`), else the environment's; empty for none.
+        region: The region, likewise.
+    """
+    values = (
+        _given[0] or environment_profile() if profile is None else profile,
+        _given[1] or environment_region() if region is None else region,
+    )
+    if not any(values) or ("eicctl " not in text and "aws " not in text):
+        return text
+    import re
+
+    def add(match: re.Match[str]) -> str:
+        said = match["words"]
+        takes = TAKES.get(match["eicctl"]) or (BOTH if match["aws"].startswith(_REGIONAL) else BOTH[:1])
+        if " --help" in said:
+            return match[0]
+        new = [
+            word
+            for option, value in zip(BOTH, values, strict=True)
+            if value and option in takes and f" {option}" not in said.replace("=", " ")
+            for word in (option, value)
+            if not (option == "--region" and match["eicctl"] == "coverage" and " --all-regions" in said)
+        ]
+        return " ".join(filter(None, (match[0], command(*new))))
+
+    return re.sub(_COMMAND, add, text)

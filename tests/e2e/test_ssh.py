@@ -93,10 +93,10 @@ def test_an_unreachable_port_has_its_hint(eicctl: Eicctl) -> None:
     assert "security group" in done.stderr.decode()
 
 
-def test_windows_is_sent_to_the_tunnel(eicctl: Eicctl) -> None:
+def test_windows_is_sent_to_rdp(eicctl: Eicctl) -> None:
     done = eicctl("ssh", "win-1")
     assert done.returncode == 2
-    assert "--remote-port 3389" in done.stderr.decode()
+    assert "hint: eicctl rdp win-1 --region us-east-1;" in done.stderr.decode()
 
 
 def test_an_own_key_is_used_and_none_is_pushed(eicctl: Eicctl, tmp_path: Path) -> None:

@@ -367,7 +367,10 @@ def test_a_key_of_the_users_own(echo_port: int, emulator: Emulator, instance_ids
 
 
 def test_windows_has_no_ssh(echo_port: int) -> None:
-    with pytest.raises(errors.UsageError, match="win-1 runs Windows"), forwarding(Remote("localhost", 1), via="win-1"):
+    with (
+        pytest.raises(errors.UsageError, match="win-1 is a Windows instance"),
+        forwarding(Remote("localhost", 1), via="win-1"),
+    ):
         pass
 
 

@@ -49,7 +49,7 @@ def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) ->
     assert "error: the endpoint cannot reach 10.0.1.10 port 22" in said
     assert "likely cause: the security groups of web-1 do not let the endpoint in: no ingress rule of sg-" in said
     assert world.target_group in said
-    assert "hint: eicctl doctor web-1 --fix offers the rule that mends it" in said
+    assert "hint: eicctl doctor web-1 --fix --region us-east-1\n" in said
 
 
 def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,10 +42,10 @@ ALLOWED = {
         "files",
         "logs",
     },
-    "tunnel": {"documents", "deadline", "proxies", "errors", "clock", "model", "settings", "files", "logs"},
+    "tunnel": {"documents", "pins", "deadline", "proxies", "errors", "clock", "model", "settings", "files", "logs"},
     "ssh": {"documents", "pins", "aws", "tunnel", "errors", "model", "settings", "files"},
     "rdp": {"streams", "errors", "logs"},
-    "library": {"aws", "tunnel", "errors", "model", "settings", "files"},
+    "library": {"pins", "aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"documents", "pins", "shown", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
     "doctor": {
         "documents",

@@ -124,7 +124,7 @@ def test_an_endpoint_of_the_other_family() -> None:
     target = Target("10.0.0.1", 22, "eice-1", "host", "us-east-1")
     found = look_at_endpoint(endpoint(ip_address_type="ipv6"), target, None)
     assert found.status is Status.FAILED
-    assert found.mend == "eicctl modify-endpoint eice-1 --ip-address-type dualstack"
+    assert found.mend == "eicctl modify-endpoint eice-1 --ip-address-type dualstack --wait"
     assert look_at_endpoint(endpoint(), target, None).status is Status.OK
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from eicctl import pins
 from eicctl.model import Endpoint
 
 
@@ -251,8 +251,9 @@ Change = GroupRule | AclAllow | PeeringRoute | EndpointSetting | NewEndpoint
 
 def command_line(change: Change, *, region: str = "", profile: str | None = None) -> str:
     """Return a change as a line for a shell, with the region and the profile that it is for."""
+    profile = profile or pins.environment_profile()
     where = (("--region", region) if region else ()) + (("--profile", profile) if profile else ())
-    return shlex.join((*change.words, *where))
+    return pins.command(*change.words, *where)
 
 
 def port_words(ports: tuple[int, int]) -> str:

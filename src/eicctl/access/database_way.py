@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eicctl import pins
 from eicctl.access.boxes import box
 from eicctl.access.groups import Peer, covers, judge, peers_of
 from eicctl.errors import NotFoundError
@@ -56,7 +57,7 @@ def choose_instance(
     if not any(endpoint.vpc_id == vpc_id and endpoint.usable for endpoint in endpoints):
         raise NotFoundError(
             f"there is no usable endpoint in {vpc_id}, where {label} is",
-            hint=f"make one: eicctl create-endpoint --vpc-id {vpc_id}",
+            hint=pins.command("eicctl", "create-endpoint", "--vpc-id", vpc_id),
         )
     ways: list[tuple[tuple[bool, bool, str, str], Way]] = []
     for instance in running:

@@ -100,19 +100,19 @@ def _check_kind(scope: Scope) -> None:
         raise UsageError(
             f"{wrong[0]} has no effect in a policy for administration: it limits connections, not the management of "
             "endpoints",
-            hint="eicctl policy connect limits connections; attach both policies to who shall do both",
+            hint="eicctl policy connect; attach both policies to who shall do both",
         )
     raise UsageError(
         f"{wrong[0]} has no effect in a policy for auditors: they open nothing, and what they read (Describe…, "
         "LookupEvents) cannot be limited to a resource",
-        hint="eicctl policy auditor takes --source-ip only",
+        hint="--source-ip is the only limit that auditor takes",
     )
 
 
 def _check_endpoint(text: str) -> None:
     if _ENDPOINT_ID.fullmatch(text) or _ENDPOINT_ARN.fullmatch(text):
         return
-    hint = "eicctl list-endpoints shows them"
+    hint = "eicctl list-endpoints"
     if text.startswith("i-") or ":instance/" in text:
         hint = "a tunnel is opened to an address, and AWS is not told the instance: limit it with --cidr ADDRESS/32"
     raise UsageError(f"--endpoint {text!r}: neither the ID (eice-…) nor the ARN of an endpoint", hint=hint)

@@ -123,5 +123,5 @@ def _other_version(answer: wire.Message) -> EicctlError:
     return ConflictError(
         f"the background process (PID {answer.get('Pid')}) is of eicctl {answer.get('Version')}, and this is "
         f"{__version__}",
-        hint=f"eicctl down --all ends it with its {answer.get('Tunnels')} tunnels; then open them again",
+        hint=f"eicctl down --all; that ends its {answer.get('Tunnels')} tunnels",
     )

@@ -28,9 +28,7 @@ def here() -> Place:
         LocalError: This platform has none.
     """
     if sys.platform == "win32":
-        raise LocalError(
-            "there is no background process on Windows", hint="run eicctl up without --detach, in a window of its own"
-        )
+        raise LocalError("there is no background process on Windows", hint="eicctl up; in a window of its own")
     return Place(surroundings.fingerprint())
 
 

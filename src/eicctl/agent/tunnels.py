@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eicctl import pins
 from eicctl.agent.client import GoneError, UnresponsiveError, ask, in_every_place
 from eicctl.agent.place import Place
 from eicctl.agent.start import here, start
@@ -70,7 +71,7 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
             name = min(clash)
             raise ConflictError(
                 f"a tunnel named {name!r} is open with another AWS environment (PID {other.pid})",
-                hint=f"eicctl down {name} ends it",
+                hint=pins.command("eicctl", "down", name),
             )
     for _ in range(TRIES):
         start(place)
@@ -175,19 +176,29 @@ def _held(place: Place) -> Held | None:
 def _recorded(place: Place, trouble: EicctlError | None) -> Held | None:
     """What a process holds that cannot be asked, or held before it was killed; None where that is nothing."""
     record = place.read_record() or {"Pid": 0, "Tunnels": []}
-    state: State
-    if trouble:
-        state, error, hint = "unknown", trouble.message, trouble.hint or ""
-    else:
-        state, error = "lost", f"the background process (PID {record.get('Pid')}) was killed"
-        hint = "eicctl up --detach opens it again; eicctl down forgets it"
+    state: State = "unknown" if trouble else "lost"
+    error = trouble.message if trouble else f"the background process (PID {record.get('Pid')}) was killed"
     try:
         definitions = [Definition.from_json(row) for row in record["Tunnels"]]
     except TypeError:
         definitions = []  # of another version
     statuses = tuple(
-        Status(name=d.name, kind=d.kind, source=d.source, state=state, error=error, hint=hint) for d in definitions
+        Status(
+            name=d.name,
+            kind=d.kind,
+            source=d.source,
+            state=state,
+            error=error,
+            hint=trouble.hint or "" if trouble else _again(d),
+        )
+        for d in definitions
     )
     if trouble:
         return Held(place, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
     return Held(place, 0, statuses) if statuses else None
+
+
+def _again(lost: Definition) -> str:
+    """The command that opens a tunnel as it was opened before."""
+    line = pins.command("eicctl", "up", "--detach", *(("--file", lost.source) if lost.source else ()), lost.name)
+    return pins.pinned(line, lost.profile, lost.region)

@@ -135,6 +135,6 @@ def usable_name(endpoint: Endpoint, *, fips: bool, dualstack: bool = False) -> s
     if name:
         return name
     words = [*(["dual-stack"] if dualstack else []), *(["FIPS"] if fips else []), "DNS name"]
-    hints = [f"eicctl modify-endpoint {endpoint.id} --ip-address-type dualstack"] if dualstack else []
+    hints = [pins.command(*dual_stack(endpoint))] if dualstack else []
     hints += ["export AWS_USE_FIPS_ENDPOINT=false, without --fips"] if fips else []
     raise UnavailableError(f"endpoint {endpoint.id} has no {' '.join(words)}", hint="; ".join(hints) or None)

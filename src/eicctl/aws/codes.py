@@ -23,7 +23,7 @@ def ask(prompt: str) -> str:
         except OSError as error:
             failure = UsageError(
                 "an MFA code is needed, and there is no terminal to ask for it",
-                hint="eicctl mfa login --token-code - reads it from stdin; then use the session's --profile",
+                hint="eicctl mfa login --token-code -; it reads the code from stdin. Then use the session's --profile",
             )
             failure.needs_terminal = True
             raise failure from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eicctl import pins
 from eicctl.aws import filters as ec2_filters
 from eicctl.aws import known
 from eicctl.aws.choice import Place, choose_endpoint, usable_name
@@ -100,7 +101,7 @@ def check_usable(database: Database) -> None:
     if not database.host:
         raise UnavailableError(f"{database.id} has no endpoint yet: it is {database.status}")
     if database.status in _DOWN:
-        start = f"aws rds start-{option} --{option}-identifier {database.id}"
+        start = pins.command("aws", "rds", f"start-{option}", f"--{option}-identifier", database.id)
         raise UnavailableError(
             f"the {kind} {database.id} is {database.status}", hint=start if database.status == "stopped" else None
         )
@@ -281,9 +282,10 @@ def _interface_address(session: Session, database: Database, vpc_id: str, error:
     ]
     if len(fitting) != 1:
         listed = ", ".join(fitting) or "none"
+        line = pins.command("eicctl", "tunnel", "--private-ip-address", "ADDRESS", "--remote-port", database.port)
         raise NotFoundError(
             error.message,
             hint=f"is a router here dropping private addresses from DNS answers? Addresses of RDS that it could be: "
-            f"{listed}. eicctl tunnel --private-ip-address ADDRESS --remote-port {database.port}, or --via INSTANCE",
+            f"{listed}; {line}",
         ) from error
     return str(fitting[0])

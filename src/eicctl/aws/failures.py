@@ -234,9 +234,7 @@ def _region(_error: Any, _action: str) -> EicctlError:
 
 
 def _sso(error: Any, _action: str) -> EicctlError:
-    return CredentialsError(
-        f"the SSO session cannot be used: {error}", hint="aws sso login, with --profile if you use one"
-    )
+    return CredentialsError(f"the SSO session cannot be used: {error}", hint="aws sso login")
 
 
 def _profile(error: Any, _action: str) -> EicctlError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from eicctl import pins
 from eicctl.aws.failures import code_of, translated
 from eicctl.aws.session import Session
 from eicctl.errors import DeniedError, EicctlError, NotFoundError, UnavailableError, UsageError
@@ -43,8 +44,11 @@ def _explained(error: EicctlError, code: str, instance_id: str, os_user: str) ->
             f"the policy must allow ec2-instance-connect:SendSSHPublicKey on {instance_id} "
             f"with ec2:osuser = {os_user}; or use a key of your own: eicctl ssh --private-key-file FILE",
         ),
-        "EC2InstanceNotFoundException": (NotFoundError, "eicctl instances lists what there is"),
-        "EC2InstanceStateInvalidException": (UnavailableError, f"aws ec2 start-instances --instance-ids {instance_id}"),
+        "EC2InstanceNotFoundException": (NotFoundError, "eicctl instances"),
+        "EC2InstanceStateInvalidException": (
+            UnavailableError,
+            pins.command("aws", "ec2", "start-instances", "--instance-ids", instance_id),
+        ),
         "InvalidArgsException": (UsageError, f"is {os_user!r} an OS user of the instance? Specify another one"),
     }
     code = "AuthException" if isinstance(error, DeniedError) else code

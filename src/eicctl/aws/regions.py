@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from eicctl import pins
 from eicctl.aws import filters as ec2_filters
 from eicctl.aws.failures import translated
 from eicctl.aws.instances import list_instances
@@ -53,7 +54,8 @@ def check_region(session: Session) -> str:
     status = str(rows[0].get("OptInStatus", ""))
     if status == "not-opted-in":
         raise UnavailableError(
-            f"the account has not opted in to {region}", hint=f"aws account enable-region --region-name {region}"
+            f"the account has not opted in to {region}",
+            hint=pins.command("aws", "account", "enable-region", "--region-name", region),
         )
     return status
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eicctl import pins
 from eicctl.aws.choice import NoEndpointError, Place, choose_endpoint, not_usable, serves, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.failures import translated
@@ -233,7 +234,7 @@ def _of_instance(instance: Instance) -> Found:
         label = f"{instance.name} ({instance.id})" if instance.name else instance.id
         hint = None
         if instance.state in ("stopped", "stopping"):
-            hint = f"aws ec2 start-instances --instance-ids {instance.id}"
+            hint = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
         raise InstanceStateError(f"the instance {label} is {instance.state}", hint=hint)
     return Found(place_of(instance), instance.private_ip or instance.ipv6, instance)
 
@@ -268,7 +269,7 @@ def _by_address(session: Session, address: str) -> Found:
         listed = ", ".join(row["VpcId"] for row in holding)
         raise AmbiguousError(
             f"several VPCs hold the address {address}: {listed}",
-            hint="name the endpoint: --instance-connect-endpoint-id; eicctl list-endpoints lists them",
+            hint="name the endpoint: --instance-connect-endpoint-id ID; eicctl list-endpoints",
         )
     vpc_id = holding[0]["VpcId"]
     for row in subnets:

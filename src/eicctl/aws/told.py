@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
+from eicctl import pins
 from eicctl.aws.session import Session
 from eicctl.errors import NotFoundError, UsageError
 from eicctl.model import DIRECT_PORTS, Target, TargetRequest, usual_port
@@ -56,7 +57,7 @@ def address_of(name: str, resolver: Resolver = addresses_of) -> str:
         raise NotFoundError(
             f"the name {name!r} does not resolve from here",
             hint="names of a VPC's own DNS resolve only inside it: give the address, or go through an instance, "
-            f"which resolves it there: eicctl forward --via INSTANCE {name}:PORT",
+            f"which resolves it there: {pins.command('eicctl', 'forward', '--via', 'INSTANCE', f'{name}:PORT')}",
         )
     return str(min(found, key=lambda address: (not address.is_private, address.version)))
 
@@ -92,7 +93,7 @@ def check_port(request: TargetRequest) -> None:
         return
     raise UsageError(
         f"an endpoint reaches ports 22 and 3389 only, not {port}",
-        hint=f"go through SSH on an instance: eicctl forward --via INSTANCE HOST:{port}; eicctl db for databases",
+        hint=f"{pins.command('eicctl', 'forward', '--via', 'INSTANCE', f'HOST:{port}')}; for databases: eicctl db",
     )
 
 

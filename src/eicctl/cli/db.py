@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import pins
 from eicctl.cli import options, report
 from eicctl.cli.through import bind_port, through_options, warn_of
 from eicctl.errors import UsageError
@@ -124,7 +125,10 @@ def _check_iam(found: Database | None, user: str) -> None:
         kind = "db-cluster" if found.cluster else "db-instance"
         raise UsageError(
             f"IAM authentication is off for {found.id}",
-            hint=f"aws rds modify-{kind} --{kind}-identifier {found.id} --enable-iam-database-authentication",
+            hint=pins.command(
+                *("aws", "rds", f"modify-{kind}", f"--{kind}-identifier", found.id),
+                "--enable-iam-database-authentication",
+            ),
         )
     if not user:
         raise UsageError("--iam-auth needs a database user", hint="--user NAME")

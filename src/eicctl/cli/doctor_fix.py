@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import pins
 from eicctl.cli import report
 from eicctl.errors import UsageError
 
@@ -77,7 +78,9 @@ def _make(patient: Patient, change: GroupRule) -> None:
     account = patient.identity.account if patient.identity else ""
     made = fix.make(patient.session, change, account=account, target=patient.names)
     name = f" ({', '.join(made.rule_ids)})" if made.rule_ids else ""
-    report.line(f"made{name}; eicctl doctor {patient.label} --undo takes it back. Checking again:\n")
+    undo = pins.command("eicctl", "doctor", patient.label, "--undo")
+    report.line(f"Added{name}. Undo: {undo}")
+    report.line("Checking again:\n")
 
 
 def take_back(session: Session, words: str, *, yes: bool, dry_run: bool) -> int:
@@ -94,7 +97,7 @@ def take_back(session: Session, words: str, *, yes: bool, dry_run: bool) -> int:
 
     known = fix.remembered(words)
     if not known:
-        report.line(f"eicctl doctor --fix has made no rule{f' for {words}' if words else ''} that is still remembered")
+        report.line(f"doctor --fix has made no rule{f' for {words}' if words else ''} that is still remembered")
         return 0
     account = who_am_i(session).account
     ours = [made for made in known if made.account == account]

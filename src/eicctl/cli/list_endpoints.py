@@ -59,7 +59,7 @@ def command(
     rows = [row_of(endpoint) for endpoint in found]
     if not rows and output == "table" and not query:
         where = "any region" if all_regions else session.region
-        report.line(f"there is no such endpoint in {where}; eicctl create-endpoint makes one")
+        report.line(f"there is no such endpoint in {where}; to create one: eicctl create-endpoint")
     else:
         render.show(rows, output=output, query=query, columns=columns)
     for region, error in failures.items():

@@ -167,7 +167,7 @@ def _tell(found: Running, *, sshd: bool) -> None:
     report.line(f"the local AWS is up: {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
     if sshd and not accounts.find_wrapper():
         report.line(f"the only OS user is {accounts.own()}: sshd knows real accounts (apt install libnss-wrapper)")
-    report.line('next: eval "$(eicctl local env)" and eicctl instances')
+    report.line('next: eval "$(eicctl local env)" and eicctl instances', pin=False)
 
 
 def _required() -> Running:

@@ -92,7 +92,7 @@ def status(*, output: str, query: str | None) -> None:
         for one in stored()
     ]
     if not rows and output == "table" and not query:
-        report.line("there is no MFA session; eicctl mfa login opens one")
+        report.line("there is no MFA session; to open one: eicctl mfa login")
         return
     columns = {"Profile": "Profile", "Base": "BaseProfile", "Until": "Expiration", "Left": "Left"}
     render.show(rows, output=output, query=query, columns=columns)

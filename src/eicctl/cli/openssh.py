@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from eicctl import logs
+from eicctl import logs, pins
 from eicctl.cli import options, report
-from eicctl.errors import NotFoundError, RefusedError, UnavailableError, UnreachableError, UsageError
+from eicctl.errors import NotFoundError, RefusedError, UnavailableError, UnreachableError
 from eicctl.model import TargetRequest
 from eicctl.ssh.arguments import Arguments, Grammar, split
 
@@ -161,9 +161,7 @@ class Wish:
         target = self._target(request)
         who = choose(self.session, target, self.words.user or self.os_user or user)
         self._look_at(target, who)
-        login = Login(self.session, target, who, key() if key else None, self.host_key_check)
-        login.check_key()
-        return login
+        return Login(self.session, target, who, key() if key else None, self.host_key_check)
 
     def _target(self, request: TargetRequest) -> Target:
         """Return the target of a request, from the cache where it was found some minutes ago."""
@@ -186,11 +184,10 @@ class Wish:
         return target
 
     def _look_at(self, target: Target, who: OsUser) -> None:
-        if target.platform == "windows":
-            raise UsageError(
-                f"{target.label} runs Windows",
-                hint=f"eicctl tunnel {target.label} --remote-port 3389, and an RDP client",
-            )
+        if self.pushes:
+            from eicctl.ssh.keys import check_pushable
+
+            check_pushable(target)
         if who.note:
             report.line(who.note)
 
@@ -322,7 +319,8 @@ def run_or_print(
     for cause in outcome.errors:
         report.failure(cause)
         if isinstance(cause, DurationReachedError) and not keep:
-            report.line("hint: eicctl ssh --keep runs the shell in tmux on the instance, and attaches to it again")
+            line = pins.command("eicctl", "ssh", "--keep", logins[0].target.label)
+            report.line(f"hint: {line}; it runs the shell in tmux on the instance, and attaches to it again")
     for login in logins:
         if hint := explain(outcome.code, outcome.stderr, login):
             report.line(f"hint: {hint}")

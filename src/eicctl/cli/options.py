@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from eicctl import logs
+from eicctl import logs, pins
 from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
 
 if TYPE_CHECKING:
@@ -287,6 +287,7 @@ def with_session(function: Command) -> Command:
     def wrapper(
         *args: Any, profile: str | None, region: str | None, ca_bundle: str | None, fips: bool, **rest: Any
     ) -> Any:
+        pins.use(profile, region)
         return function(*args, session=session(profile, region, ca_bundle, fips), **rest)
 
     return aws_options(cast("Command", wrapper))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from eicctl import logs
+from eicctl import logs, pins
 from eicctl.cli import options, report
 from eicctl.cli.options import Command
 from eicctl.errors import UsageError
@@ -127,8 +126,8 @@ def _for_people(request: TargetRequest) -> str:
     """Return the command that does the same for a person."""
     target = request.said or "TARGET"
     if request.remote_port == 22:
-        return shlex.join(["eicctl", "ssh", target])
-    return shlex.join(["eicctl", "tunnel", target, "--remote-port", str(request.remote_port)])
+        return pins.command("eicctl", "ssh", target)
+    return pins.command("eicctl", "tunnel", target, "--remote-port", request.remote_port)
 
 
 class Printer:
@@ -147,8 +146,10 @@ class Printer:
         """Write an error, and return its exit code."""
         from eicctl.cli.diagnosis import remember
 
-        if session and target:
-            remember(session, target)
+        if session:
+            pins.use(session.profile, session.given_region)
+            if target:
+                remember(session, target)
         return report.failure(error)
 
 

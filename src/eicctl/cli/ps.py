@@ -31,9 +31,9 @@ def command(*, output: str, query: str | None) -> int:
         render.show([row(status, pid) for status, pid in found], output=output, query=query, columns={})
         return 0
     if not found:
-        report.line("no tunnel is open in the background; eicctl up --detach opens those of eicctl.toml")
+        report.line("no tunnel is open in the background; to open those of eicctl.toml: eicctl up --detach")
         return 0
     render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS)
     for line in troubles([status for status, _ in found if status.state != "unknown"]):
-        report.line(line)
+        report.line(line, pin=False)
     return 0

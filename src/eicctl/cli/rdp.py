@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import pins
 from eicctl.cli import options, report
 from eicctl.errors import INTERRUPTED, LocalError, UsageError
 
@@ -109,7 +110,8 @@ def command(
 def _password_for(client: Client, session: Session, target: Target, key_file: Path | None) -> str | None:
     """Return the password for a client, or None where it is to ask for one. None is fetched that it would not take."""
     if key_file and not client.takes_password:
-        report.line(f"{client.name} asks for the password: eicctl rdp --print-password shows it")
+        shown = pins.command("eicctl", "rdp", "--print-password", "--key-file", key_file, target.label)
+        report.line(f"{client.name} asks for the password. To see it: {shown}")
         return None
     return _password(session, target, key_file)
 

@@ -60,10 +60,15 @@ def quietly(quiet: bool) -> Iterator[None]:
         _quiet = before
 
 
-def line(text: str) -> None:
-    """Write one line for people, unless only errors are wanted."""
+def line(text: str, *, pin: bool = True) -> None:
+    """Write one line for people, unless only errors are wanted.
+
+    Args:
+        text: The line. The command lines in it are made to work in any shell.
+        pin: Without, they stay as they are, because they are for another profile or region than this process's.
+    """
     if not _quiet:
-        _line(text)
+        _line(pins.pinned(text) if pin else text)
 
 
 def live(text: str) -> None:
@@ -140,7 +145,9 @@ def _told(text: str) -> None:
 
 
 def event(name: str, **fields: object) -> None:
-    """Write an event as a JSON object on stdout."""
+    """Write an event as a JSON object on stdout. The command lines of its `Hint` are made to work in any shell."""
+    if isinstance(hint := fields.get("Hint"), str):
+        fields["Hint"] = pins.pinned(hint)
     json_line({"Event": name, **fields})
 
 
@@ -153,7 +160,7 @@ def failure(error: errors.EicctlError) -> int:
     if likely := _likely_cause(error):
         _line(f"likely cause: {likely.sentence}")
     if hint := likely.mend if likely and likely.mend else error.hint:
-        _line(f"hint: {hint}")
+        _line(f"hint: {pins.pinned(hint)}")
     return error.exit_code
 
 

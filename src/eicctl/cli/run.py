@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import pins
 from eicctl.cli import options, render, report
 from eicctl.cli.tags import parse_tags
 from eicctl.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
@@ -95,8 +95,8 @@ def command(
     hosts = choose_hosts(session, choice, os_user)
     if not private_key_file and (windows := [host for host in hosts if host.instance.platform == "windows"]):
         raise UsageError(
-            f"{windows[0].label} is a Windows instance, and no key can be pushed to it",
-            hint=f"eicctl rdp {shlex.quote(windows[0].label)}",
+            f"{windows[0].label} is a Windows instance, which accepts no pushed key",
+            hint=pins.command("eicctl", "rdp", windows[0].label),
         )
     if dry_run:
         render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
@@ -170,9 +170,9 @@ def _diagnose(unreachable: Sequence[tuple[str, EicctlError]]) -> None:
     for label, error in unreachable[:_DIAGNOSED]:
         if likely := likely_cause(error):
             report.line(f"likely cause at {label}: {likely.sentence}")
-            report.line(f"hint: {likely.mend}" if likely.mend else f"hint: eicctl doctor {label}")
+            report.line(f"hint: {likely.mend or pins.command('eicctl', 'doctor', label)}")
     if len(unreachable) > _DIAGNOSED:
-        report.line("hint: eicctl coverage tells for all hosts whether they can be reached, and why not")
+        report.line("hint: eicctl coverage")
 
 
 def _row(host: FleetHost) -> dict[str, str]:

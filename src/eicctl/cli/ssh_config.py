@@ -85,7 +85,9 @@ def command(
     standing = Standing(access, not private_key_file, host_key_check, endpoint)
     mux = config_files.make_mux_folder() if multiplex and not dry_run else config_files.mux_folder()
     layout = blocks_of.Layout(standing, os_user, private_key_file, mux if multiplex else None)
-    instances = blocks_of.running(session) if everything else blocks_of.named(session, targets)
+    instances = (
+        blocks_of.running(session) if everything else blocks_of.named(session, targets, own_key=bool(private_key_file))
+    )
     blocks: list[Block] = blocks_of.for_instances(session, instances, layout)
     if pattern:
         blocks.append(blocks_of.for_pattern(layout))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eicctl import pins
 from eicctl.cli import options, report
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def command(
       eicctl up db proxy
       eicctl up --detach && eicctl ps
     """
+    pins.use(profile, region)
     from eicctl.named.reading import choose, find_definitions
 
     chosen = choose(find_definitions(file), names)
@@ -75,8 +77,6 @@ def command(
 
 def _completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
     """Say in the definition what else the environment would say."""
-    from eicctl import pins
-
     own_profile = definition.profile or profile or pins.environment_profile()
     # A profile that the definition names has a region of its own, which the environment's would hide.
     own_region = definition.region or region or ("" if definition.profile else pins.environment_region())
@@ -95,7 +95,7 @@ def _detached(definitions: Sequence[Definition], output: str) -> int:
     else:
         render.show([shown(status) for status in statuses], output=output, query=None, columns=COLUMNS)
         for line in troubles(statuses):
-            report.line(line)
+            report.line(line, pin=False)
     waiting = [status.name for status in statuses if status.state != "open"]
     if waiting:
         report.line(f"not open yet, and tried again in the background: {', '.join(waiting)} (eicctl ps, eicctl logs)")

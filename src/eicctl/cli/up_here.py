@@ -21,7 +21,7 @@ from eicctl.tunnel.loops import new_loop
 DRAWN_EVERY = 0.5
 """Seconds between two drawings of the table."""
 
-_FOOTER = "Ctrl-C ends them; eicctl up --detach leaves them in the background"
+_FOOTER = "Ctrl-C ends them; to open them in the background: eicctl up --detach"
 
 
 def run(definitions: Sequence[Definition], output: str) -> int:
@@ -40,7 +40,7 @@ async def _run(definitions: Sequence[Definition], output: str) -> None:
     def say(name: str, text: str) -> None:
         journal.write(name, text)
         if not on_terminal:
-            report.line(f"{name}: {text}")
+            report.line(f"{name}: {text}", pin=False)
 
     keeper = Keeper(say, changed.set)
     try:

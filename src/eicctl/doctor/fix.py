@@ -97,7 +97,7 @@ def make(session: Session, change: GroupRule, *, account: str, target: Sequence[
     except EicctlError as error:
         _forget(made)
         if is_there(error):
-            raise ConflictError("the rule is there already", hint="run eicctl doctor again") from error
+            raise ConflictError("the rule is there already", hint="run doctor again") from error
         raise
     finished = replace(made, rule_ids=tuple(ids))
     _update(lambda known: [finished if one == made else one for one in known])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from eicctl import pins
 from eicctl.access.checks import Outcome, Status
 from eicctl.access.policy_check import Check as Answer
 from eicctl.errors import DeniedError
@@ -47,6 +48,6 @@ def permission_outcome(action: str, answers: Sequence[Answer], *, caller: str, t
 def _mend(denied: Answer, target: Target) -> str:
     if shorter := re.search(r"--max-tunnel-duration \d+", denied.why):
         return shorter[0]
-    user = " --os-user NAME" if target.remote_port == SSH_PORT and target.platform != "windows" else ""
-    options = f"--endpoint {target.endpoint_id} --port {target.remote_port}{user}"
-    return f"eicctl policy connect {options} writes a policy that allows it"
+    user = ("--os-user", "NAME") if target.remote_port == SSH_PORT and target.platform != "windows" else ()
+    options = ("--endpoint", target.endpoint_id, "--port", target.remote_port, *user)
+    return pins.command("eicctl", "policy", "connect", *options)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 
+from eicctl import pins
 from eicctl.access.checks import Outcome, Status
 from eicctl.aws.choice import dual_stack, serves
 from eicctl.aws.instances import instance_status
@@ -29,7 +29,8 @@ def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Fou
     except SeveralInstancesError as error:
         ids = ", ".join(f"{one.id} ({one.state})" for one in error.candidates)
         said = f"Multiple instances match: {ids}"
-        return Outcome(Status.FAILED, said, f"eicctl doctor {error.candidates[0].id}", exit_code=error.exit_code)
+        first = pins.command("eicctl", "doctor", error.candidates[0].id)
+        return Outcome(Status.FAILED, said, first, exit_code=error.exit_code)
     except UnavailableError as error:
         return failed(error)
     except NotFoundError as error:
@@ -74,7 +75,7 @@ def status_outcome(seen: str, instance_id: str, checks: tuple[str, str] | None, 
             return Outcome(
                 Status.FAILED,
                 f"{seen}, but EC2's {kind} status check fails",
-                f"aws ec2 get-console-output --latest --instance-id {instance_id}; then reboot it",
+                pins.command("aws", "ec2", "get-console-output", "--latest", "--instance-id", instance_id),
                 exit_code=UnavailableError.default_exit_code,
                 details=details,
             )
@@ -99,7 +100,7 @@ def _elsewhere(session: Session, request: TargetRequest, error: NotFoundError) -
         return failed(error)
     regions = list(dict.fromkeys(instance.region for instance in found))
     said = f"{name} is not in {session.region}, but in {' and '.join(regions)}"
-    mend = f"eicctl doctor {name} --region {regions[0]}"
+    mend = pins.command("eicctl", "doctor", name, "--region", regions[0])
     return Outcome(Status.FAILED, said, mend, exit_code=error.exit_code, details={"Regions": regions})
 
 
@@ -126,7 +127,7 @@ def look_at_endpoint(endpoint: Endpoint, target: Target, found: Found | None) ->
         return Outcome(
             Status.FAILED,
             f"{name} is of type {endpoint.ip_address_type} and cannot reach {target.address}",
-            shlex.join(dual_stack(endpoint)),
+            pins.command(*dual_stack(endpoint)),
             exit_code=UnavailableError.default_exit_code,
             details=details,
         )
@@ -161,7 +162,7 @@ def look_at_endpoints(endpoints: Sequence[Endpoint], region: str) -> Outcome:
         return Outcome(
             Status.FAILED,
             f"no endpoint in {region} serves connections now: {said}",
-            f"eicctl show-endpoint {bad[0].id}",
+            pins.command("eicctl", "show-endpoint", bad[0].id),
             exit_code=UnavailableError.default_exit_code,
             details=details,
         )

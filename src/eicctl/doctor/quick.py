@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eicctl import pins
 from eicctl.access import checks
 from eicctl.access.cause import find_cause
 from eicctl.access.changes import GroupRule
@@ -46,7 +47,10 @@ def likely_cause(session: Session, target: Target) -> Likely | None:
     endpoint, found = both(lambda: get_endpoint(session, target.endpoint_id), instances)
     instance = next((one for one in found if target.instance_id or one.vpc_id == endpoint.vpc_id), None)
     if instance and instance.state != "running":
-        return Likely(f"{target.label} is {instance.state}", f"aws ec2 start-instances --instance-ids {instance.id}")
+        return Likely(
+            f"{target.label} is {instance.state}",
+            pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id),
+        )
     place = Found(place_of(instance), target.address, instance) if instance else None
     findings = look_at_network(session, endpoint, target, place, None)
     made = [Check(step.key, step.title, outcome_of(step.key, findings, target, session)) for step in checks.NETWORK]
@@ -63,6 +67,4 @@ def likely_cause(session: Session, target: Target) -> Likely | None:
 
 
 def _offer(target: Target) -> str:
-    import shlex
-
-    return f"eicctl doctor {shlex.quote(target.label)}{target.port_option} --fix offers the rule that mends it"
+    return pins.command("eicctl", "doctor", target.label, *target.port_option, "--fix")

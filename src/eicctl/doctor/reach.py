@@ -65,7 +65,7 @@ def _lost(way: Way, error: EicctlError, ca_bundle: str | None, details: dict[str
         mend = "give the CA that issued it, if you trust it: --ca-bundle FILE, or AWS_CA_BUNDLE"
     elif way.failed == "TCP" and not way.proxy and (family := _only_missing_family(way)):
         seen += f". The endpoint's name has {family} addresses only, and this machine has no route for {family}"
-        mend = "a network with that address family, or an endpoint with the other: eicctl modify-endpoint"
+        mend = "use a network with that address family, or eicctl modify-endpoint ID --ip-address-type dualstack"
     return Outcome(Status.FAILED, seen, mend, cause=error.message, exit_code=error.exit_code, details=details)
 
 

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from eicctl import pins
 from eicctl.access.checks import Check, Outcome, Status, Step
 from eicctl.aws.parallel import begin
 from eicctl.errors import DeniedError, EicctlError
@@ -45,6 +46,7 @@ def _make(step: Step, look: Look, needed: Sequence[Future[Check]]) -> Check:
         outcome = look()
     except EicctlError as error:
         outcome = failed(error)
+    outcome = replace(outcome, mend=pins.pinned(outcome.mend))
     return Check(step.key, step.title, outcome, seconds=time.monotonic() - started)
 
 

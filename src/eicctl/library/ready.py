@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 
+from eicctl import pins
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import InstanceStateError
@@ -96,7 +97,11 @@ def _state_of(session: Session, target: Target) -> str:
         return ""
     if state == "pending":
         return "the instance is pending"
-    hint = f"aws ec2 start-instances --instance-ids {target.instance_id}" if state.startswith("stop") else None
+    hint = (
+        pins.command("aws", "ec2", "start-instances", "--instance-ids", target.instance_id)
+        if state.startswith("stop")
+        else None
+    )
     raise InstanceStateError(f"the instance {target.label} is {state}", hint=hint)
 
 

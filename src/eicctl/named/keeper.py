@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from eicctl import pins
 from eicctl.aws.sessions import Sessions
 from eicctl.errors import ConflictError, EicctlError
 from eicctl.model import Traffic
@@ -106,7 +107,7 @@ class Kept:
             since=self._since,
             again_in=None if self._again is None else max(0.0, self._again - time.monotonic()),
             error=error.message if error else "",
-            hint=(error.hint or "") if error else "",
+            hint=self._hint(error) if error else "",
         )
 
     async def settled(self) -> None:
@@ -164,11 +165,15 @@ class Kept:
         self._error = error
         self._again = time.monotonic() + wait
         self._enter("retrying")
-        self.say(f"error: {error.message}" + (f"; hint: {error.hint}" if error.hint else ""))
+        self.say(f"error: {error.message}" + (f"; hint: {self._hint(error)}" if error.hint else ""))
         self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), wait)
         self._again = None
+
+    def _hint(self, error: EicctlError) -> str:
+        """What to do, in any shell."""
+        return pins.pinned(error.hint or "", self.definition.profile, self.definition.region)
 
     async def _serve(self, opened: Opened) -> None:
         self._opened = opened
@@ -223,7 +228,7 @@ class Keeper:
             if known and known.definition.source != definition.source:
                 raise ConflictError(
                     f"a tunnel named {definition.name!r} of {known.definition.source} is open already",
-                    hint=f"eicctl down {definition.name} ends that one; or rename one of them",
+                    hint=pins.command("eicctl", "down", definition.name),
                 )
         for definition in wanted:
             known = self._kept.get(definition.name)

@@ -58,7 +58,7 @@ KEYS = {
     "private_ip_address": Key(_STRAIGHT, _text, "an address or a DNS name"),
     "remote_port": Key(frozenset({"direct"}), lambda value: value in DIRECT_PORTS, "22 or 3389"),
     "via": Key(_LOGIN, _text, "an instance: its ID, Name tag, address or DNS name"),
-    "forward": Key(frozenset({"via"}), _forwards, 'words of eicctl forward: "15432:db.internal:5432", or a list'),
+    "forward": Key(frozenset({"via"}), _forwards, 'words of the command forward: "15432:db.internal:5432", or a list'),
     "database": Key(frozenset({"db"}), _text, "a database's identifier or host name"),
     "reader": Key(frozenset({"db"}), lambda value: isinstance(value, bool), "true or false"),
     "local_port": Key(_STRAIGHT | {"socks", "db"}, _number(0, 65535), "a port, or 0 for a free one"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
+from eicctl import pins
 from eicctl.errors import UsageError
 
 
@@ -197,7 +198,7 @@ def _short(word: str, left: list[str], grammar: Grammar) -> list[tuple[str, str 
         else:
             raise UsageError(
                 f"-{flag} is not an option of {grammar.name}",
-                hint=f"eicctl's own options are long: eicctl {grammar.name} --help",
+                hint=pins.command("eicctl", grammar.name, "--help"),
             )
     return found
 

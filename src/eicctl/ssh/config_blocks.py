@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eicctl import pins
 from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
 from eicctl.errors import UsageError
@@ -90,17 +91,21 @@ def running(session: Session) -> list[Instance]:
     return [instance for instance in found if instance.platform != "windows"]
 
 
-def named(session: Session, words: Sequence[str]) -> list[Instance]:
-    """Return the instances that names or IDs mean.
+def named(session: Session, words: Sequence[str], *, own_key: bool) -> list[Instance]:
+    """Return the instances that names or IDs mean; Windows ones only for a key of the user's own.
 
     Raises:
         NotFoundError: One means none.
-        UsageError: One means a Windows instance.
+        UsageError: One means a Windows instance, which a key would be pushed to.
     """
     found = instances_named(session, words, states=["running", "stopped"])
     for instance in found:
-        if instance.platform == "windows":
-            raise UsageError(f"{instance.name or instance.id} runs Windows")
+        if instance.platform == "windows" and not own_key:
+            label = instance.name or instance.id
+            raise UsageError(
+                f"{label} is a Windows instance, which accepts no pushed key",
+                hint=pins.command("eicctl", "ssh-config", "--private-key-file", "FILE", label),
+            )
     return found
 
 

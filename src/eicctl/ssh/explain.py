@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 
+from eicctl import pins
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError
 from eicctl.model import Target
@@ -54,7 +54,7 @@ def changed_key(session: Session, target: Target, offered: str | None) -> str:
         with contextlib.suppress(EicctlError):
             on_console = read_console(session, target.instance_id)
     known, name = by_instance(), host_of(target)
-    accept = shlex.join(["ssh-keygen", "-R", name, "-f", str(known.path)])
+    accept = pins.command("ssh-keygen", "-R", name, "-f", known.path)
     if not on_console:
         return (
             f"the host key of {name} is not the pinned one, and its console output does not tell why. If its "

@@ -66,9 +66,7 @@ def choose_hosts(session: Session, choice: Choice, os_user: str | None) -> list[
     """
     instances, endpoints = both(lambda: _instances(session, choice), lambda: list_endpoints(session))
     if not instances:
-        raise NotFoundError(
-            f"no running instance in {session.region} fits", hint="eicctl instances lists what there is"
-        )
+        raise NotFoundError(f"no running instance in {session.region} fits", hint="eicctl instances")
     users = {} if os_user else choose_all(session, [_host(instance) for instance in instances])
     return [
         FleetHost(instance, endpoint, OsUser(os_user, "said") if os_user else users[_host(instance)])

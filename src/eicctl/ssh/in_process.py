@@ -10,11 +10,12 @@ import asyncssh
 
 from eicctl.aws.keys import send_ssh_public_key
 from eicctl.aws.session import Session
-from eicctl.errors import AccessError, LocalError, UsageError
+from eicctl.errors import AccessError, LocalError
 from eicctl.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.explain import changed_key, refused
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
+from eicctl.ssh.keys import check_pushable
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.os_user import OsUser, choose
 
@@ -152,14 +153,9 @@ def prepare(session: Session, target: Target, request: LoginRequest, say: Callab
         UsageError: The target is not one to log in to, or no key can be pushed to it.
         LocalError: The key file cannot be used.
     """
-    if target.platform == "windows":
-        raise UsageError(f"{target.label} runs Windows, which has no SSH server to go through")
+    if request.push and not request.key_file:
+        check_pushable(target)
     own = read_key(request.key_file, request.passphrase) if request.key_file else None
-    if request.push and not own and not target.instance_id:
-        raise UsageError(
-            f"no key can be pushed to {target.address}: it belongs to no known instance",
-            hint="name the instance; or log in with a key of your own: --private-key-file, --no-send-key",
-        )
     user = choose(session, target, request.user)
     if user.note:
         say(user.note)

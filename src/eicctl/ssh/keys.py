@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl import settings
-from eicctl.errors import LocalError
+from eicctl import pins, settings
+from eicctl.errors import LocalError, UsageError
+from eicctl.model import Target
 from eicctl.ssh import acl
 
 _PREFIX = "ssh-"
@@ -66,6 +67,25 @@ class Key:
 
     file: Path
     public: str
+
+
+def check_pushable(target: Target) -> None:
+    """Refuse to push a key to what takes none.
+
+    Raises:
+        UsageError: The target is no known instance, or a Windows one.
+    """
+    own_key = pins.command("eicctl", "ssh", "--no-send-key", target.label)
+    if target.platform == "windows":
+        raise UsageError(
+            f"{target.label} is a Windows instance, which accepts no pushed key",
+            hint=f"{pins.command('eicctl', 'rdp', target.label)}; where it has an SSH server: {own_key}",
+        )
+    if not target.instance_id:
+        raise UsageError(
+            f"{target.address} matches no EC2 instance, so no key can be pushed to it",
+            hint=f"specify the instance by its ID; or use a key of your own: {own_key}",
+        )
 
 
 def make_key(path: Path) -> Key:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
-from eicctl.errors import UsageError
 from eicctl.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
-from eicctl.ssh.keys import Key
+from eicctl.ssh.keys import Key, check_pushable
 from eicctl.ssh.os_user import OsUser
 
 if TYPE_CHECKING:
@@ -46,16 +45,13 @@ class Login:
         return host_of(self.target)
 
     def check_key(self) -> None:
-        """Refuse to push a key to what is no instance.
+        """Refuse to push a key to what takes none.
 
         Raises:
-            UsageError: It is none.
+            UsageError: See `check_pushable`.
         """
-        if self.key and not self.target.instance_id:
-            raise UsageError(
-                f"no key can be pushed to {self.target.address}: it belongs to no known instance",
-                hint="specify the instance by its ID, or use a key of your own: --private-key-file, --no-send-key",
-            )
+        if self.key:
+            check_pushable(self.target)
 
     def verdict(self) -> Verdict:
         """What OpenSSH is told of the host's keys. AWS is asked once, where they are not known yet.

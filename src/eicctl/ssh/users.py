@@ -8,6 +8,7 @@ DEFAULT = "ec2-user"
 """The user of Amazon Linux, and of most images that are made for EC2."""
 
 _BY_NAME = (
+    (r"^windows", "Administrator"),
     (r"^(al20|amzn)", "ec2-user"),
     (r"ubuntu", "ubuntu"),
     (r"^debian|debian-1", "admin"),
@@ -34,7 +35,7 @@ _BY_OWNER = {
 }
 """Publishers' accounts. Marketplace images have other owners, so the name is asked first."""
 
-_BY_PLATFORM = ((r"ubuntu", "ubuntu"), (r"red hat|suse|amazon linux", "ec2-user"))
+_BY_PLATFORM = ((r"windows", "Administrator"), (r"ubuntu", "ubuntu"), (r"red hat|suse|amazon linux", "ec2-user"))
 
 
 def user_of(name: str, owner: str = "", platform: str = "") -> str | None:

@@ -7,10 +7,9 @@ tolerantly, and what the service said is always shown.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 
-from eicctl import clock
+from eicctl import clock, pins
 from eicctl.documents import parse_json
 from eicctl.errors import (
     CredentialsError,
@@ -43,7 +42,7 @@ SILENT = "nothing was heard of it"
 
 _SHOWN = 500
 _RENEW = (
-    "renew the session: aws sso login for SSO, a new code for an MFA session, or new keys in the profile; "
+    "renew the session: aws sso login; a new code for an MFA session, or new keys in the profile; "
     "eicctl reads them anew for each connection"
 )
 
@@ -105,11 +104,9 @@ def _other_error(status: int, code: str, said: str) -> EicctlError:
         hint = "try again in a moment" if re.search(r"\brate\b", said, re.IGNORECASE) else TOO_MANY
         return ThrottledError(f"the endpoint refuses the connection for now: {said}", hint=hint, transient=True)
     if status == 404 or "notfound" in code:
-        return NotFoundError(
-            f"the endpoint is not there: {said}", hint="eicctl list-endpoints shows what is; the DNS name may be stale"
-        )
+        return NotFoundError(f"the endpoint is not there: {said}", hint="eicctl list-endpoints")
     if "state" in code:
-        return UnavailableError(f"the endpoint serves no connections: {said}", hint="see eicctl list-endpoints")
+        return UnavailableError(f"the endpoint serves no connections: {said}", hint="eicctl list-endpoints")
     if status >= 500:
         return RefusedError(f"the service failed: {said} (HTTP {status})", transient=True)
     return RefusedError(f"the service refused the connection: {said} (HTTP {status})")
@@ -156,7 +153,7 @@ def _unreachable(message: str, target: Target) -> TargetUnreachableError:
         hint=f"likely causes: the target's security group has no ingress rule for port {target.remote_port} from "
         "the endpoint's group; the endpoint's group has no egress rule to it; nothing listens on that port; "
         "a network ACL or a route between the subnets. Which one it is: "
-        f"eicctl doctor {shlex.quote(target.label)}{target.port_option}",
+        f"{pins.command('eicctl', 'doctor', target.label, *target.port_option)}",
     )
     error.address = target.address
     return error
