@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from itertools import pairwise
 
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
+from eicctl.tunnel.frames import JOINED, MAX_MESSAGE, IncomingFrames, plain_frame
 
 
 def protocol() -> ClientProtocol:
@@ -128,3 +130,17 @@ def test_payload_is_passed_on_before_its_frame_is_whole() -> None:
     frames = IncomingFrames(protocol())
     assert b"".join(frames.receive(memoryview(frame(0x82, b"0123456789")[:6]))) == b"0123"
     assert b"".join(frames.receive(memoryview(b"456"))) == b"456"
+
+
+@pytest.mark.parametrize("size", [1, 125, 126, 127, JOINED, JOINED + 1, 65_000, 65_535])
+def test_what_is_sent_is_what_websockets_reads(size: int) -> None:
+    payload = os.urandom(size)
+    server = ServerProtocol()
+    server.state = OPEN
+    server.parser = super(ServerProtocol, server).parse()
+    next(server.parser)
+    sent = [b"".join(plain_frame(memoryview(payload))) for _ in range(3)]
+    server.receive_data(b"".join(sent))
+    assert server.events_received() == [Frame(Opcode.BINARY, payload)] * 3
+    assert not server.parser_exc
+    assert len(set(sent)) == 3, "the masking keys are the same"

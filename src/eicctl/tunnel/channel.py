@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from websockets.frames import Close
@@ -20,7 +20,7 @@ from eicctl.tunnel import failures
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.ends import LocalEnd
-from eicctl.tunnel.frames import Part
+from eicctl.tunnel.frames import Part, plain_frame
 from eicctl.tunnel.keepalive import Keepalive
 from eicctl.tunnel.reactor import Reactor, Timer
 
@@ -297,8 +297,7 @@ class Channel:
         self._answered = False
         # Frame by frame: joined, they would be copied once more, and into memory that is fresh each time.
         for start in range(0, len(data), FRAME):
-            self._protocol.send_binary(data[start : start + FRAME])
-            self._flush_protocol()
+            self._transmit(plain_frame(data[start : start + FRAME]))
 
     def _end_of_local(self) -> None:
         """The local side has sent everything."""
@@ -342,13 +341,17 @@ class Channel:
         self.close("closed by the client")
 
     def _flush_protocol(self) -> None:
-        """Send what the protocol has to send; stop reading the local end while the kernel does not take it."""
-        pieces = self._protocol.data_to_send()
-        # TLS may have something to send by itself, too.
-        if not self._link_open or not (any(pieces) or (self._stream.unsent and not self._sending)):
+        """Send what the protocol has to send, and TLS by itself."""
+        data = b"".join(self._protocol.data_to_send())
+        if data or (self._stream.unsent and not self._sending):
+            self._transmit((data,))
+
+    def _transmit(self, pieces: Sequence[bytes]) -> None:
+        """Send; stop reading the local end while the kernel does not take it."""
+        if not self._link_open:
             return
         try:
-            done = self._stream.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            done = self._stream.send(*pieces)
         except OSError as error:
             self._lost(error)
             return

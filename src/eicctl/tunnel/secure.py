@@ -32,7 +32,7 @@ class SecureSocket:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
-        self._unsent = memoryview(b"")
+        self._unsent: bytes | memoryview = b""
 
     def handshake(self) -> None:
         """Do the TLS handshake, blocking; the socket's time-out is for all of it.
@@ -142,23 +142,24 @@ class SecureSocket:
             pass
         return size
 
-    def send(self, data: bytes) -> bool:
-        """Encrypt `data` and send as much as the kernel takes; return whether that was all.
+    def send(self, *pieces: bytes) -> bool:
+        """Encrypt the pieces and send as much as the kernel takes; return whether that was all.
 
         Raises:
             OSError: The connection broke.
         """
-        if data:
-            self._tls.write(data)
+        for piece in pieces:
+            if piece:
+                self._tls.write(piece)
         return self.flush()
 
     def flush(self) -> bool:
         """Send what `send` has left over; return whether nothing is left now."""
         try:
-            while self._unsent or self._outgoing.pending:
-                encrypted = self._unsent or memoryview(self._outgoing.read())
+            while encrypted := self._unsent or self._outgoing.read():
                 self._unsent = encrypted  # in case that the kernel takes nothing
-                self._unsent = encrypted[self._sock.send(encrypted) :]
+                sent = self._sock.send(encrypted)
+                self._unsent = memoryview(encrypted)[sent:] if sent < len(encrypted) else b""
         except BlockingIOError:
             return False
         return True
