@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator import accounts
+from eicctl.emulator import accounts, daemon
+from eicctl.errors import LocalError
 from tests.e2e.conftest import PROGRAM, Eicctl, clean_env, run_eicctl, start_local
 
 
@@ -66,6 +67,80 @@ def test_a_killed_one_does_not_block_the_next(tmp_path: Path) -> None:
     assert not list(record(tmp_path).parent.glob("files-*"))
 
 
+def endpoints(env: dict[str, str]) -> bytes:
+    return run_eicctl(env, "list-endpoints", "--query", "[].Name", "--output", "text").stdout
+
+
+def test_one_that_is_stopped_keeps_its_state(tmp_path: Path) -> None:
+    """It answers nobody for as long as it is stopped: no second one starts, and it goes on where it was."""
+    env = clean_env(tmp_path)
+    found = start_local(env)
+    try:
+        assert run_eicctl(found, "create-endpoint", "--name", "office", "--wait").returncode == 0
+        pid = json.loads(record(tmp_path).read_text())["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        told = run_eicctl(env, "local", "status")
+        assert (told.returncode, f"hint: kill -CONT {pid}" in told.stderr.decode()) == (5, True)
+        for words in (["--detach"], []):
+            again = run_eicctl(env, "local", "up", *words)
+            assert (again.returncode, b"is up already" in again.stderr) == (6, True)
+        os.kill(pid, signal.SIGCONT)
+        assert endpoints(found) == b"office\n"
+        os.kill(pid, signal.SIGSTOP)
+    finally:
+        assert run_eicctl(env, "local", "down").returncode == 0
+    assert not record(tmp_path).exists()
+    assert not list(record(tmp_path).parent.glob("files-*"))
+
+
+def test_one_that_cannot_be_reached_from_here_keeps_its_state(tmp_path: Path) -> None:
+    """As from another network namespace: nothing is at its address."""
+    env = clean_env(tmp_path)
+    found = start_local(env)
+    try:
+        assert run_eicctl(found, "create-endpoint", "--name", "office", "--wait").returncode == 0
+        text = record(tmp_path).read_text()
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            nowhere = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        record(tmp_path).write_text(json.dumps(json.loads(text) | {"url": nowhere}))
+        told = run_eicctl(env, "local", "status")
+        assert (told.returncode, f"does not answer at {nowhere}" in told.stderr.decode()) == (5, True)
+        again = run_eicctl(env, "local", "up", "--detach")
+        assert (again.returncode, b"is up already" in again.stderr) == (6, True)
+        record(tmp_path).write_text(text)
+        assert endpoints(found) == b"office\n"
+    finally:
+        assert run_eicctl(env, "local", "down").returncode == 0
+
+
+def test_two_that_start_at_the_same_time(tmp_path: Path) -> None:
+    env = clean_env(tmp_path)
+    words = [PROGRAM, "local", "up", "--detach"]
+    both = [subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    try:
+        said = [process.communicate(timeout=60)[1] for process in both]
+        assert sorted(process.returncode != 0 for process in both) == [False, True], said
+        assert any(b"is up already" in text or b"did not start" in text for text in said)
+        assert run_eicctl(env, "local", "status").returncode == 0
+    finally:
+        assert run_eicctl(env, "local", "down").returncode == 0
+
+
+def test_down_ends_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ID in the record may be another process's here: the emulator is in another PID namespace."""
+    monkeypatch.setenv("EICCTL_HOME", str(tmp_path))
+    with daemon.only_one(), subprocess.Popen(["sleep", "60"]) as other:
+        monkeypatch.setattr(daemon, "STOP_TIMEOUT", 0.2)
+        daemon.write_record(daemon.Running(other.pid, "http://127.0.0.1:9", 9, "", {}))
+        found = daemon.running()
+        assert found
+        with pytest.raises(LocalError, match="does not end"):
+            daemon.stop(found)
+        assert other.poll() is None
+        assert not daemon.record_path().exists()  # which the emulator would notice
+        other.kill()
+
+
 def test_the_log_tells_of_tunnels(local_aws: dict[str, str], eicctl: Eicctl) -> None:
     assert eicctl("ssh", "web-1", "--", "true").returncode == 0
     log = Path(local_aws["EICCTL_HOME"], "state", "local", "log.txt")
@@ -93,7 +168,7 @@ def test_a_foreground_one_ends_by_ctrl_c(tmp_path: Path) -> None:
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 9
     process.stderr.close()
     assert not record(tmp_path).exists()
 

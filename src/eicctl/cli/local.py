@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -105,7 +105,7 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _show_log()
-    with daemon.files_folder() as files:
+    with daemon.only_one(), daemon.files_folder() as files:
         chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
         with emulator(chosen, transition=transition, max_connections=max_connections) as running:
             _serve(running, stop, sshd=sshd)
@@ -179,6 +179,21 @@ def _required() -> Running:
     return found
 
 
+def _asked(found: Running, resource: str) -> Any:
+    """Return what the local AWS answers to a GET of its control API."""
+    from eicctl.emulator import daemon
+
+    hint = "eicctl local down ends it, with all that it has"
+    if daemon.is_stopped(found):
+        raise UnavailableError(f"the local AWS (PID {found.pid}) is stopped", hint=f"kill -CONT {found.pid}")
+    try:
+        return found.call("GET", resource)
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"the local AWS (PID {found.pid}) does not answer at {found.url}: {error}", hint=hint
+        ) from error
+
+
 @command.command()
 @click.option(
     "--shell",
@@ -228,8 +243,8 @@ def status(*, output: str) -> None:
     from eicctl.cli import render
 
     found = _required()
-    told = found.call("GET", "status")
-    open_connections = found.call("GET", "connections")
+    told = _asked(found, "status")
+    open_connections = _asked(found, "connections")
     if output == "json":
         row = {"Url": found.url, "DataPort": found.data_port, "Pid": found.pid, "Connections": open_connections}
         render.show(
@@ -273,7 +288,7 @@ def mfa_code() -> None:
       eicctl local mfa-code
       eicctl local mfa-code | eicctl mfa login --token-code -
     """
-    code = _required().call("GET", "mfa")["Code"]
+    code = _asked(_required(), "mfa")["Code"]
     if not code:
         raise UnavailableError("every code that is good now has been used", hint="try again in half a minute")
     click.echo(code)

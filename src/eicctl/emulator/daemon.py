@@ -13,20 +13,23 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
 from eicctl import settings
 from eicctl.documents import parse_json
-from eicctl.errors import LocalError
+from eicctl.errors import ConflictError, LocalError
 
 _FILES = "files-"
 _LOCK = "lock"
+_UP = "up.lock"
+_LOOKS_TAKE = 1.0
+"""Seconds for which the lock may be in the hands of somebody who only looks."""
 
 START_TIMEOUT = 30.0
-STOP_TIMEOUT = 5.0
+STOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +92,42 @@ def record_path() -> Path:
 
 
 def running() -> Running | None:
-    """Return the emulator that runs, or None. The record of one that was killed is removed."""
+    """Return the emulator that runs, or None; whether it answers is another question.
+
+    The record of one that was killed is removed. One that is stopped, or in another network namespace, does not answer,
+    and has its state still.
+    """
     try:
-        found = Running(**parse_json(record_path().read_text()))
+        content = parse_json(record_path().read_text())
+        found = Running(**{one.name: content[one.name] for one in fields(Running) if one.name in content})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError):
-        record_path().unlink(missing_ok=True)
-        return None
-    if _answers(found):
+        found = None
+    if found and _is_alive(found):
         return found
     record_path().unlink(missing_ok=True)
     return None
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Be the one emulator of this user as long as the block lasts.
+
+    Raises:
+        ConflictError: There is one already.
+    """
+    with (folder() / _UP).open("wb") as lock:
+        deadline = time.monotonic() + _LOOKS_TAKE
+        while True:
+            try:
+                _lock(lock, wait=False)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise ConflictError("the local AWS is up already", hint="eicctl local down ends it") from error
+                time.sleep(0.05)
+        yield
 
 
 def write_record(record: Running) -> None:
@@ -169,7 +196,7 @@ def start(arguments: list[str]) -> Running:
         )
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
-        if record_path().exists() and (found := running()) and found.pid == process.pid:
+        if record_path().exists() and (found := running()) and found.pid == process.pid and _answers(found):
             return found
         if process.poll() is not None:
             said = _last_said(log)
@@ -192,14 +219,54 @@ def stop(found: Running) -> None:
     Raises:
         LocalError: It does not end.
     """
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(found.pid, signal.SIGTERM)
+    if _is_process(found):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found.pid, signal.SIGTERM)
+            os.kill(found.pid, signal.SIGCONT)  # one that is stopped takes no signal before
+    else:  # in another PID namespace: it ends when it finds its record gone
+        record_path().unlink(missing_ok=True)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while _answers(found):
+    while _is_alive(found):
         if time.monotonic() > deadline:
             raise LocalError(f"the local AWS (PID {found.pid}) does not end", hint=f"kill -9 {found.pid}")
         time.sleep(0.05)
     record_path().unlink(missing_ok=True)
+
+
+def is_stopped(found: Running) -> bool:
+    """Whether its process is stopped, as by Ctrl-Z, where the system tells."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{found.pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    return False
+
+
+def _is_alive(found: Running) -> bool:
+    """Whether the process is there that has written the record: it has a lock, which ends with it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where none can have been started
+        return _answers(found)
+    try:
+        with (folder() / _UP).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _is_process(found: Running) -> bool:
+    """Whether the process of the record's ID is the emulator: it has the lock's file open, where the system tells."""
+    descriptors = Path(f"/proc/{found.pid}/fd")
+    if not Path("/proc/self/fd").exists():
+        return True
+    with contextlib.suppress(OSError):
+        for descriptor in descriptors.iterdir():
+            with contextlib.suppress(OSError):
+                if descriptor.samefile(folder() / _UP):
+                    return True
+    return False
 
 
 def _answers(found: Running) -> bool:
