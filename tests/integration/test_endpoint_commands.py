@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from eicctl.emulator.server import Emulator
@@ -227,6 +230,68 @@ def test_one_is_still_being_deleted(eicctl: Eicctl, emulator: Emulator, subnet_i
     assert f"hint: eicctl create-endpoint --subnet-id {subnet_id} --name office --wait --region us-east-1" in done.err
     again = created(eicctl, "--subnet-id", subnet_id, "--name", "office", "--wait")
     assert (again["State"], again["InstanceConnectEndpointId"] == first) == ("create-complete", False)
+
+
+def on_terminal(width: int, *words: str, answers: Sequence[str] = ()) -> tuple[int | None, list[str]]:
+    """Run a command in a pseudo-terminal, answer its questions, and return its exit code and what stands there."""
+    session = pexpect.spawn(
+        sys.executable, ["-m", "eicctl", *words], encoding="utf-8", timeout=60, dimensions=(40, width)
+    )
+    screen = ""
+    for answer in answers:
+        session.expect(r"\[[yY]/[nN]\]: ")
+        screen += str(session.before) + str(session.after)
+        session.sendline(answer)
+    session.expect(pexpect.EOF)
+    session.close()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", screen + str(session.before))
+    return session.exitstatus, [line.rpartition("\r\x1b[K")[2].strip() for line in plain.split("\r\n")]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_deletion_on_a_terminal(eicctl: Eicctl, ec2: Any, subnet_id: str, width: int) -> None:
+    row = created(eicctl, *CREATE, subnet_id)
+    (group_id,), endpoint_id = row["SecurityGroupIds"], row["InstanceConnectEndpointId"]
+    code, screen = on_terminal(width, "delete-endpoint", "office", answers="n")
+    question = f"Delete endpoint office ({endpoint_id}) in VPC {row['VpcId']}? [y/N]: n"
+    assert (code, [line for line in screen if line]) == (1, [question, "Canceled"])
+    code, screen = on_terminal(width, "delete-endpoint", "office", answers="yn")
+    assert code == 0
+    assert f"Also delete security group {group_id} (office-{subnet_id}), created by eicctl? [Y/n]: n" in screen
+    assert f"Deleting {endpoint_id}, which takes minutes" in screen
+    kept = f"Kept security group {group_id} (office-{subnet_id}), created by eicctl"
+    hint = f"hint: aws ec2 delete-security-group --group-id {group_id} --region us-east-1"
+    assert f"{kept} {hint}" in " ".join(screen)
+    again = created(eicctl, *CREATE, subnet_id)
+    code, screen = on_terminal(width, "delete-endpoint", "office", answers=["y", ""])
+    assert code == 0
+    assert screen[-3:] == [
+        f"Deleted {again['InstanceConnectEndpointId']}",
+        f"Deleted security group {group_id} (office-{subnet_id})",
+        "",
+    ]
+    assert groups_of(ec2, group_id=group_id) == []
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_endpoint_commands_on_a_terminal(eicctl: Eicctl, subnet_id: str, width: int) -> None:
+    assert on_terminal(width, "list-endpoints") == (
+        0,
+        ["No EC2 Instance Connect Endpoint in us-east-1", "hint: eicctl create-endpoint --wait --region us-east-1", ""],
+    )
+    for words, expected in (
+        (["create-endpoint", *CREATE, subnet_id, "--wait"], "create-complete"),
+        (["show-endpoint", "office"], "create-complete"),
+        (["modify-endpoint", "office", "--preserve-client-ip", "--wait"], "update-complete"),
+        (["list-endpoints"], "update-complete"),
+    ):
+        code, screen = on_terminal(width, *words)
+        assert code == 0, screen
+        assert any(expected in line for line in screen)
+        assert "" not in screen[:-1]
+        assert max(map(len, screen)) <= max(
+            width, len("arn:aws:ec2:us-east-1:123456789012:instance-connect-endpoint/") + 22
+        )
 
 
 def test_a_group_that_is_replaced(eicctl: Eicctl, ec2: Any, subnet_id: str) -> None:

@@ -291,7 +291,7 @@ def test_an_instance_of_another_vpc(
     through = Reach(target, 22, "ok", found.endpoints[0])
     assert dial(session, through) == (not check)
     if not check:
-        assert reach.reason.startswith("reached from another VPC: --instance-connect-endpoint-id eice-")
+        assert reach.reason.startswith("reached from another VPC: eicctl ssh i-")
         ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peers["peering"])
         gone = surveyed(session)
         assert assess(target, gone.endpoints, gone.facts).check == "no-endpoint"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -187,7 +188,9 @@ def _try(session: Session, new: NewEndpoint, maker: GroupMaker | None, existing:
         for line in maker.check():
             click.echo(report.printable(line))
     check_create(session, new)
-    words = " ".join(f"{key}={value}" for key, value in request_of(new).items())
+    words = " ".join(
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in request_of(new).items()
+    )
     click.echo(report.printable(f"Would call CreateInstanceConnectEndpoint {words}"))
 
 

@@ -14,7 +14,7 @@ COLUMNS = {
     "Subnet": "SubnetId",
     "AZ": "AvailabilityZone",
     "Type": "IpAddressType",
-    "Client IP kept": "PreserveClientIp",
+    "Preserves client IP": "PreserveClientIp",
 }
 
 

@@ -75,6 +75,6 @@ def command(
             }
         )
     if not rows and output == "table" and not query:
-        report.line(f"there is no such instance in {session.region}")
+        report.line(f"No {'matching ' if filters else ''}instance in {session.location}")
     else:
         render.show(rows, output=output, query=query, columns=_COLUMNS)

@@ -58,8 +58,10 @@ def command(
         found, failures = list_endpoints(session, filters=filters), {}
     rows = [row_of(endpoint) for endpoint in found]
     if not rows and output == "table" and not query:
-        where = "any region" if all_regions else session.region
-        report.line(f"there is no such endpoint in {where}; to create one: eicctl create-endpoint")
+        what = "No matching endpoint" if filters else "No EC2 Instance Connect Endpoint"
+        report.line(f"{what} in {'any region' if all_regions else session.location}")
+        if not filters:
+            report.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")
     else:
         render.show(rows, output=output, query=query, columns=columns)
     for region, error in failures.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,9 @@ def command(
     replaced = _replaced(session, found, group_ids)
     modify_endpoint(session, found.id, dry_run=dry_run, **changes)
     if dry_run:
-        words = " ".join(f"{key}={value}" for key, value in changes.items())
+        words = " ".join(
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()
+        )
         report.out(f"Would call ModifyInstanceConnectEndpoint {found.id} {words}")
         return
     if wait:
