@@ -1,4 +1,4 @@
-"""A policy that wants a duration below 3600 s: one is found, sent, remembered, and forgotten when it is bad."""
+"""A policy that wants a duration: one is found, sent, remembered, and forgotten when it is bad."""
 
 from __future__ import annotations
 

@@ -83,9 +83,17 @@ def test_a_good_request_reaches_the_ssh_server(open_tunnel: Open) -> None:
         assert bytes(tunnel.recv(timeout=5)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["ip-10-0-1-10.ec2.internal", "IP-10-0-1-10.EC2.INTERNAL"])
+def test_a_dns_name_of_the_vpc_as_the_address(open_tunnel: Open, name: str) -> None:
+    """A blog post of AWS's has one; that the service resolves it is a guess (docs/explanation/protocol.md)."""
+    with open_tunnel(privateIpAddress=name) as tunnel:
+        assert bytes(tunnel.recv(timeout=5)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
+        ({"privateIpAddress": "db.example.com"}, 400, "InvalidParameter"),
         ({"secret": "wrong"}, 403, "SignatureDoesNotMatch"),
         ({"service": "ec2"}, 403, "SignatureDoesNotMatch"),
         ({"instanceConnectEndpointId": "eice-0123456789abcdef0"}, 404, "ResourceNotFoundException"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 
-from eicctl.access.policy_documents import FORMATS, ROLE_NAMES, document
+from eicctl.access.policy_documents import FORMATS, ROLE_NAMES, document, notes
 from eicctl.access.policy_lint import lint
 from eicctl.access.policy_scope import Scope, checked
 from eicctl.emulator.control.policy_language import Source, evaluate
@@ -195,6 +195,12 @@ def test_the_examination_finds(text: str, problem: str) -> None:
     found = lint(text)
     assert any(problem in finding.problem for finding in found), found
     assert all(finding.change for finding in found)
+
+
+@pytest.mark.parametrize("most", [1, 3599, 3600])
+def test_any_maximum_demands_a_duration(most: int) -> None:
+    assert any("requests without a duration are refused" in note for note in notes(Scope("connect", max_duration=most)))
+    assert not any("duration" in note for note in notes(Scope("connect")))
 
 
 def test_a_finding_names_its_statement() -> None:

@@ -36,7 +36,7 @@ def notes(scope: Scope) -> list[str]:
                 "the tags limit which instances take pushed keys; a tunnel is opened to an address, and its "
                 "condition keys have no tags of the target: --cidr limits where tunnels go"
             )
-        if scope.max_duration is not None and scope.max_duration < 3600:
+        if scope.max_duration is not None:
             found.append(
                 "requests without a duration are refused; a duration is chosen and sent without being asked for"
             )

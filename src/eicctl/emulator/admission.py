@@ -111,8 +111,11 @@ def admit(state: State, request: Request, open_connections: int) -> Admitted:
         raise Refused(404, "ResourceNotFoundException", f"The endpoint {request.endpoint_id} does not exist.")
     if endpoint.state not in USABLE:
         raise Refused(400, "InvalidStateException", f"The endpoint {endpoint.id} is in state {endpoint.state}.")
+    text = request.address
+    if named := state.machine_called(endpoint.vpc_id, text):  # the VPC's own resolver is asked, as far as is guessed
+        text = named.address
     try:
-        address = ipaddress.ip_address(request.address)
+        address = ipaddress.ip_address(text)
     except ValueError:
         raise Refused(400, "InvalidParameter", "The specified PrivateIpAddress is not valid.") from None
     if (address.version == 6) != (endpoint.ip_address_type == "ipv6") and endpoint.ip_address_type != "dualstack":
