@@ -216,6 +216,11 @@ class Session:
                 "" if keys.method == "env" else self.profile_name,
             )
 
+    @property
+    def plain(self) -> bool:
+        """Whether the keys and the settings are read without botocore."""
+        return self._plain() is not None
+
     def _plain(self) -> PlainProfile | None:
         """The keys and settings in force, if they can be read without botocore."""
         with self._lock:

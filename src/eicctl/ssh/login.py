@@ -71,15 +71,10 @@ class Login:
         """
         self.check_key()
         if self.key:
-            from eicctl.aws.keys import send_ssh_public_key
+            from eicctl.ssh.push import push_key
 
-            send_ssh_public_key(
-                self.session,
-                instance_id=self.target.instance_id,
-                os_user=self.user.name,
-                public_key=self.key.public,
-                availability_zone=self.target.availability_zone,
-            )
+            target = self.target
+            push_key(self.session, target.instance_id, self.user.name, self.key.public, target.availability_zone)
 
     def open(self, dialer: Dialer, *, retry_budget: float, waits: Callable[[str], object] | None = None) -> Link:
         """Return an open tunnel to a host that accepts the key; both are begun at the same time.

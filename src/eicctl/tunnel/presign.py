@@ -18,7 +18,7 @@ EXPIRES = 60
 """Seconds for which a URL is good (eice-facts.md, Data plane)."""
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-_ALGORITHM = "AWS4-HMAC-SHA256"
+ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 def presign(
@@ -46,7 +46,7 @@ def presign(
         "instanceConnectEndpointId": target.endpoint_id,
         "remotePort": str(target.remote_port),
         "privateIpAddress": target.address,
-        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Algorithm": ALGORITHM,
         "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
         "X-Amz-Date": moment,
         "X-Amz-Expires": str(EXPIRES),
@@ -58,12 +58,23 @@ def presign(
         parameters["X-Amz-Security-Token"] = credentials.session_token
     query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(parameters.items()))
     canonical = "\n".join(("GET", "/openTunnel", query, f"host:{host}", "", "host", _EMPTY_SHA256))
-    to_sign = "\n".join((_ALGORITHM, moment, scope, hashlib.sha256(canonical.encode()).hexdigest()))
+    return f"wss://{host}/openTunnel?{query}&X-Amz-Signature={signature(credentials, moment, scope, canonical)}"
+
+
+def signature(credentials: Credentials, moment: str, scope: str, canonical: str) -> str:
+    """Return SigV4's signature of a canonical request.
+
+    Args:
+        credentials: Who signs.
+        moment: The time of signing: `20260101T000000Z`.
+        scope: `DATE/REGION/SERVICE/aws4_request`.
+        canonical: The canonical request.
+    """
+    to_sign = "\n".join((ALGORITHM, moment, scope, hashlib.sha256(canonical.encode()).hexdigest()))
     key = f"AWS4{credentials.secret_access_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    return f"wss://{host}/openTunnel?{query}&X-Amz-Signature={signature}"
+    return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
 
 def authority(dns_name: str) -> str:
