@@ -19,14 +19,13 @@ from eicctl.agent.place import Place
 from eicctl.aws import credential_process
 from eicctl.aws.sessions import Sessions
 from eicctl.errors import EicctlError
-from eicctl.named.definition import Definition
-from eicctl.named.journal import Journal
-from eicctl.named.keeper import Keeper
-from eicctl.named.meter import SHORTEST, Meter
 from eicctl.tunnel.accept import Acceptor
+from eicctl.tunnel.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from eicctl.named.keeper import Keeper
 
 SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
@@ -56,8 +55,7 @@ class Server:
         self._listening = listening
         self._idle = idle
         self._loop = asyncio.get_running_loop()
-        self._journal = Journal()
-        self._keeper = Keeper(self._journal.write)
+        self._keeper: Keeper | None = None  # most processes never hold a tunnel, and SSH for those weighs 17 MiB
         self._started = time.time()
         self._last_use = time.monotonic()
         self._clients: set[asyncio.Task[None]] = set()
@@ -78,10 +76,10 @@ class Server:
         finally:
             acceptor.stop()
             watching.cancel()
-            await self._keeper.close()
+            if self._keeper:
+                await self._keeper.close()
             if self._clients:
                 await asyncio.wait(self._clients, timeout=1.0)
-            self._journal.close()
 
     def stop(self) -> None:
         """End."""
@@ -99,12 +97,12 @@ class Server:
                 _log.warning("a process of another user has connected; it is not answered")
                 return
             while (message := await connection.receive()) is not None:
-                self._last_use = time.monotonic()
+                if message.get("Do") != "status":  # which is asked for by who looks only
+                    self._last_use = time.monotonic()
                 if message.get("Do") == "carry" and _same_version(message):
                     await self._run_errand(connection, message)
                     return
                 await connection.send(await self._handled(message))
-                self._last_use = time.monotonic()
         except (wire.WireError, OSError) as error:
             _log.debug("a client is gone: %s", error)
         finally:
@@ -120,9 +118,9 @@ class Server:
             self._loop.call_later(0.05, self.stop)
             return {**about, "Ok": True}
         if not _same_version(message):
-            if not len(self._keeper):
+            if not self._keeper:
                 self._loop.call_later(0.05, self.stop)  # nothing is lost, and the client's own version can take over
-            return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._keeper)}
+            return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._keeper or ())}
         handler = self._handlers.get(str(verb))
         if handler is None:
             return {**about, "Ok": False, "Error": f"no such request: {verb!r}", "Hint": None, "ExitCode": 1}
@@ -149,6 +147,10 @@ class Server:
         self._last_use = time.monotonic()
 
     async def _open(self, message: wire.Message) -> wire.Message:
+        from eicctl.named.definition import Definition
+
+        if self._keeper is None:
+            self._keeper = await in_thread(_new_keeper)
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
         credential_process.ask_again()
         await self._keeper.open(definitions)
@@ -162,32 +164,47 @@ class Server:
         return {"Statuses": [status.to_json() for status in self._keeper.statuses() if status.name in names]}
 
     async def _status(self, _message: wire.Message) -> wire.Message:
+        unused = time.monotonic() - self._last_use
+        about = {"Started": self._started, "Unused": unused, "Clients": len(self._clients) - 1}
+        if not self._keeper:
+            return {**about, "Statuses": []}
+        from eicctl.named.meter import SHORTEST, Meter
+
         meter = Meter()
         statuses = meter.with_rates(self._keeper.statuses())
         if any(status.connections for status in statuses):
             await asyncio.sleep(SHORTEST * 1.5)
             statuses = meter.with_rates(self._keeper.statuses())
-        return {"Started": self._started, "Statuses": [status.to_json() for status in statuses]}
+        return {**about, "Statuses": [status.to_json() for status in statuses]}
 
     async def _close(self, message: wire.Message) -> wire.Message:
-        closed = await self._keeper.close(message["Names"])
+        closed = await self._keeper.close(message["Names"]) if self._keeper else []
         self._record()
         return {"Names": closed}
 
     def _record(self) -> None:
-        self._place.write_record([definition.to_json() for definition in self._keeper.definitions()], os.getpid())
+        definitions = self._keeper.definitions() if self._keeper else []
+        self._place.write_record([definition.to_json() for definition in definitions], os.getpid())
 
     async def _watch(self) -> None:
         """End when idle, or when the socket is gone and nobody can reach this process any more."""
         while True:
             await asyncio.sleep(min(CHECKED_EVERY, self._idle / 2))
-            busy = len(self._keeper) or self._clients
+            busy = self._keeper or self._clients
             if not busy and time.monotonic() - self._last_use > self._idle:
                 _log.info("idle for %.0f s", self._idle)
                 self.stop()
             elif _inode(self._place) != self._inode:
                 _log.warning("%s is gone or another's; ending", self._place.socket)
                 self.stop()
+
+
+def _new_keeper() -> Keeper:
+    """Return a keeper of no tunnels; importing it takes long enough that connections would notice."""
+    from eicctl.named.journal import Journal
+    from eicctl.named.keeper import Keeper
+
+    return Keeper(Journal().write)
 
 
 def _same_version(message: wire.Message) -> bool:

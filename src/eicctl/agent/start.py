@@ -1,24 +1,29 @@
-"""Starting the background process, once, whoever else starts it at the same time."""
+"""Starting the background process, once, whoever else starts it at the same time; it outlives the starter."""
 
 from __future__ import annotations
 
 import os
-import select
-import subprocess
+import signal
 import sys
-from pathlib import Path
+import time
 
-from eicctl import files
 from eicctl.agent import surroundings
 from eicctl.agent.place import Place
-from eicctl.errors import LocalError
+from eicctl.agent.where import switched
+from eicctl.errors import EicctlError, LocalError
 
 READY = b"ready"
 
 IDLE = 600.0
 """Seconds without tunnels and requests after which a background process ends; `EICCTL_AGENT_IDLE` sets another time."""
 
+DELAY = 0.2
+"""Seconds that it waits where no command waits for it: the first bytes of that command's connection go first."""
+
 START_TIMEOUT = 20.0
+
+_DESCRIPTOR = 3
+"""The new process's number of the lock file. The lock is on the open file, so it ends with whoever has that last."""
 
 
 def here() -> Place:
@@ -32,50 +37,105 @@ def here() -> Place:
     return Place(surroundings.fingerprint())
 
 
+def start_soon() -> None:
+    """Start the background process for the next command, if none listens; what goes wrong is told by its log.
+
+    It is not started where the user does not want it (`agent = false` in config.toml, `EICCTL_AGENT=off`), nor in
+    CI (the variable `CI`), where nobody connects again, unless `EICCTL_AGENT=on` asks for it.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        if _wanted():
+            start(here(), wait=False)
+    except (EicctlError, OSError):
+        return
+
+
+def _wanted() -> bool:
+    asked = switched(os.environ)
+    if asked is None:
+        from eicctl import settings
+
+        return not os.environ.get("CI") and settings.config().agent
+    return asked
+
+
 def start(place: Place, *, wait: bool = True) -> None:
-    """Start the process of a place and return when it listens; if one listens already, nothing is done.
+    """Start the process of a place; if one listens already, nothing is done.
 
     Args:
         place: Its files.
-        wait: Whether to wait for another command that is starting it now, rather than leave it to that.
+        wait: Whether to return only when it listens. Otherwise it goes on by itself, also if this process ends at once.
 
     Raises:
         LocalError: It does not start.
     """
     from eicctl.agent.client import answers
 
-    with files.locked(place.lock.with_suffix(".start"), wait=wait) as taken:
-        if taken and not answers(place):
-            _spawn(place)
-
-
-def _spawn(place: Place) -> None:
-    reading, writing = os.pipe()
+    deadline = time.monotonic() + START_TIMEOUT
+    lock = _opened(place)
     try:
-        with Path(os.devnull).open("r+b") as nothing:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "eicctl.agent", place.name, str(writing)],
-                stdin=nothing,
-                stdout=nothing,
-                stderr=nothing,
-                env=surroundings.for_process(),
-                pass_fds=(writing,),
-                start_new_session=True,
-            )
-        os.close(writing)
-        writing = -1
-        told = _first_word(reading)
+        if not _locked(lock, deadline if wait else 0.0) or answers(place):
+            return
+        os.ftruncate(lock, 0)
+        _spawn(place, lock, DELAY if not wait else 0.0)
     finally:
-        os.close(reading)
-        if writing >= 0:
-            os.close(writing)
+        os.close(lock)
+    if not wait:
+        return
+    lock = _opened(place)
+    try:
+        # The new process has the lock until it listens, or ends.
+        told = os.read(lock, 4096) if _locked(lock, deadline) else b""
+    finally:
+        os.close(lock)
     if told != READY:
-        process.kill() if process.poll() is None else None
-        why = told.decode(errors="replace") or f"exit code {process.poll()}"
-        raise LocalError(f"the background process did not start: {why}", hint=f"its log: {place.log}")
+        why = f": {told.decode(errors='replace')}" if told else ""
+        raise LocalError(f"the background process did not start{why}", hint=f"its log: {place.log}")
 
 
-def _first_word(descriptor: int) -> bytes:
-    """Return what a process writes before it closes its end, or nothing within the time."""
-    ready, _, _ = select.select([descriptor], [], [], START_TIMEOUT)
-    return os.read(descriptor, 4096) if ready else b""
+def _opened(place: Place) -> int:
+    path = place.lock.with_suffix(".start")
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise LocalError(f"cannot open {path}: {error.strerror}") from error
+
+
+def _locked(descriptor: int, deadline: float) -> bool:
+    """Lock a file, waiting for others that hold the lock until the deadline; return whether that was done."""
+    import fcntl
+
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _spawn(place: Place, lock: int, delay: float) -> None:
+    """Start the process with the lock, without anything else of this one's; it makes a session of its own."""
+    import fcntl
+
+    passed = fcntl.fcntl(lock, fcntl.F_DUPFD_CLOEXEC, _DESCRIPTOR + 1)
+    try:
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", "eicctl.agent", place.name, str(_DESCRIPTOR), str(delay)],
+            surroundings.for_process(),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_OPEN, 2, str(place.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, passed, _DESCRIPTOR),
+            ],
+            setsigmask=[signal.SIGHUP, signal.SIGINT],  # until it has that session
+            setsigdef=[signal.SIGPIPE],
+        )
+    finally:
+        os.close(passed)

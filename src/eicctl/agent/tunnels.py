@@ -23,6 +23,9 @@ OPEN_TIMEOUT = 60.0
 GRACE = 2.0
 """Seconds for a process that is to be killed to end properly."""
 
+MOST = 3
+"""Background processes that a user has beside those that hold tunnels or carry connections."""
+
 TRIES = 5
 """How often a request is sent to a process that ends at that moment."""
 
@@ -149,6 +152,27 @@ def _end(place: Place, *, force: bool) -> Ended | None:
     except UnresponsiveError as error:
         return Ended(found.names, error)
     return Ended(found.names)
+
+
+def make_room(place: Place) -> None:
+    """End the least used background processes beyond `MOST`, but none that holds or carries anything.
+
+    Args:
+        place: That of the process that asks, which stays.
+    """
+
+    def unused(other: Place) -> tuple[float, Place] | None:
+        with contextlib.suppress(GoneError, EicctlError):
+            answer = ask(other, "status") if other != place else {}
+            if answer:
+                return (0.0 if answer["Statuses"] or answer["Clients"] else float(answer["Unused"])), other
+        return None
+
+    others = sorted((found for found in in_every_place(unused) if found), key=lambda pair: -pair[0])
+    for seconds, other in others[: max(0, len(others) + 1 - MOST)]:
+        if seconds:
+            with contextlib.suppress(GoneError, EicctlError):
+                ask(other, "end")
 
 
 def _kill(pid: int) -> None:

@@ -378,8 +378,3 @@ def leave_keys(folder: Path) -> None:
         from eicctl.aws.credential_process import leave
 
         leave(folder)
-
-
-def preload() -> None:
-    """Load what the first call of AWS will need, before somebody waits for it."""
-    import boto3  # noqa: F401

@@ -37,7 +37,7 @@ def carry(words: Words, tell: Teller) -> int:
     try:
         with opening.opened() as link:
             if not words["no_agent"]:
-                from eicctl.agent.soon import start_soon
+                from eicctl.agent.start import start_soon
 
                 start_soon()
             tell.opened(link.max_duration)
