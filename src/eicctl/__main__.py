@@ -38,6 +38,17 @@ def _run() -> int:
         from eicctl.completion.answer import main as answer
 
         return answer(sys.argv[2:])
+    if sys.argv[1:2] == ["ssh"]:
+        from eicctl.quick.ssh import run as log_in
+
+        try:
+            code = log_in(sys.argv[2:])
+        except Exception as error:
+            from eicctl.cli import explained
+
+            code = explained(error)
+        if code is not None:
+            return code
     from eicctl.cli import main as run
 
     return run()

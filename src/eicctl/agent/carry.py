@@ -4,24 +4,138 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from functools import partial
+from typing import Any, cast
 
+from eicctl.agent import wire
 from eicctl.agent.asked import wanted
 from eicctl.agent.connection import Connection
-from eicctl.agent.errand import ClientGoneError, Errand, failure_fields, in_own_thread, lending
+from eicctl.agent.errand import GO_TIMEOUT, ClientGoneError, Errand, failure_fields, in_own_thread, lending
 from eicctl.agent.lend import DECLINED, ENDED, READY
 from eicctl.agent.words import Words
+from eicctl.aws import recent
+from eicctl.aws.remembered import RememberedTargets
 from eicctl.aws.session import Session
+from eicctl.aws.targets import resolve
 from eicctl.errors import EicctlError, TargetUnreachableError
+from eicctl.ssh.command import Access
+from eicctl.ssh.host_keys import Check, configured_check
+from eicctl.ssh.login import Login, by_host
 from eicctl.ssh.opening import Opening
+from eicctl.ssh.os_user import choose
+from eicctl.ssh.standing import Standing, login_settings, proxy_words
 from eicctl.tunnel.channel import PIPES, Linger
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.threads import in_thread
 
 
-async def carry(client: Connection, words: Words, session: Session) -> None:
+class Attempt:
+    """A tunnel that is being opened, in a thread.
+
+    Args:
+        words: What is to be opened.
+        session: Access to AWS.
+        note: Called with what the user should know.
+
+    Attributes:
+        work: Is done when the tunnel is open.
+        opening: What opens it; None before that.
+    """
+
+    def __init__(
+        self,
+        words: Words,
+        session: Session,
+        note: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.opening: Opening | None = None
+        self._stack = contextlib.ExitStack()
+
+        def open_() -> Link:
+            self.opening = Opening(wanted(words, session), note)
+            return self._stack.enter_context(self.opening.opened())
+
+        self.work = asyncio.ensure_future(in_thread(open_, lambda link: in_own_thread(partial(self._close, link))))
+
+    async def end(self) -> None:
+        """Give the tunnel up, or close it."""
+        self.work.cancel()
+        if self.work.done() and not self.work.cancelled() and not self.work.exception():
+            await in_thread(partial(self._close, self.work.result()))
+
+    def _close(self, link: Link) -> None:
+        """Close what the connection has had; closing it again does nothing."""
+        link.close()
+        self._stack.close()
+
+
+async def log_in(client: Connection, message: wire.Message, session: Session, begun: dict[str, Attempt]) -> None:
+    """Say what OpenSSH is told for a login, and open the tunnel for which its ProxyCommand will ask.
+
+    Args:
+        client: The command that runs OpenSSH. When it goes, an attempt that was not asked for is given up.
+        message: Its request.
+        session: Access to AWS.
+        begun: Has the attempt by the session's folder until it is asked for.
+
+    Raises:
+        wire.WireError, OSError: The client is gone.
+    """
+    words, folder = message["Words"], str(message["Words"]["session_folder"])
+    try:
+        if not lending():
+            raise EicctlError("not wanted")
+        found = await in_thread(partial(_login_settings, words, message, session))
+    except EicctlError:  # the command finds out by itself, and can ask its user
+        await client.send({"Ok": False})
+        return
+    login = f"{found['User']['name']}@{found['Host']}"
+    asked = {**words, "words": found["Host"], "instance_id": "", "ssh_login": login}
+    attempt = Attempt(cast("Words", asked), session)
+    begun[folder] = attempt
+    try:
+        await client.send({"Ok": True, "Login": found})
+        in_own_thread(partial(recent.note, str(message["Key"]), found))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GO_TIMEOUT):
+                await client.receive()
+    finally:
+        if begun.get(folder) is attempt:
+            del begun[folder]
+            await attempt.end()
+
+
+def _login_settings(words: Words, message: wire.Message, session: Session) -> dict[str, Any]:
+    """Return what OpenSSH is told; see `ssh.standing.login_settings`.
+
+    Raises:
+        EicctlError: The target is not found, or not one to log in to.
+    """
+    request = wanted(words, session).request
+    cache = RememberedTargets(session)
+    target = cache.get(request)
+    if not target:
+        target = resolve(session, request)
+        cache.put(target, request, by_host(request, target))
+    if target.platform == "windows" or not target.instance_id:
+        raise EicctlError("not to log in to with a pushed key")
+    user = choose(session, target, str(message.get("OsUser") or "") or None)
+    check = cast("Check", message.get("Check") or configured_check())
+    login = Login(session, target, user, None, check)
+    access = Access(session.region, session.profile, words["ca_bundle"], words["max_tunnel_duration"], words["fips"])
+    return login_settings(login, Standing(access, words=proxy_words(by_host(request, target))))
+
+
+async def carry(client: Connection, words: Words, session: Session, begun: dict[str, Attempt]) -> None:
     """Open a tunnel, carry the client's stdin and stdout until one side ends, and tell it how that was.
+
+    Args:
+        client: The client.
+        words: What is to be opened.
+        session: Access to AWS.
+        begun: Attempts that were begun for sessions; the one of this client's is used.
 
     Raises:
         wire.WireError: The client sends what is no message.
@@ -31,29 +145,20 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
     if len(client.descriptors) != 2 or not lending():
         await errand.tell(DECLINED)
         return
-    opening: Opening | None = None
-    stack = contextlib.ExitStack()
-
-    def open_() -> Link:
-        nonlocal opening
-        opening = Opening(wanted(words, session), errand.note)
-        return stack.enter_context(opening.opened())
+    attempt = begun.pop(words["session_folder"], None) or Attempt(words, session, errand.note)
 
     async def ended(ending: Ending) -> None:
-        if opening and isinstance(ending.error, TargetUnreachableError):
-            await in_thread(opening.forget)
+        if attempt.opening and isinstance(ending.error, TargetUnreachableError):
+            await in_thread(attempt.opening.forget)
         await tell_end(ending.error, ending.request_id, ending.duration)
 
     async def tell_end(error: EicctlError | None, request_id: str = "", lived: float = 0.0) -> None:
+        opening = attempt.opening
         session_used, target = (opening.session, opening.target) if opening else (session, None)
         await errand.tell(ENDED, Lived=lived, **failure_fields(error, request_id, session_used, target))
 
-    def discard(link: Link) -> None:
-        in_own_thread(partial(_close, link, stack))
-
-    work = asyncio.ensure_future(in_thread(open_, discard))
     try:
-        link = await errand.attended(work)
+        link = await errand.attended(attempt.work)
         await errand.tell(READY, Left=link.max_duration)
         await errand.told("go")
         await errand.carry(link, ended, Linger.of(words["linger"], PIPES))
@@ -65,12 +170,4 @@ async def carry(client: Connection, words: Words, session: Session) -> None:
     except ClientGoneError:
         return
     finally:
-        work.cancel()
-        if work.done() and not work.cancelled() and not work.exception():
-            await in_thread(partial(_close, work.result(), stack))
-
-
-def _close(link: Link, stack: contextlib.ExitStack) -> None:
-    """Close what a connection has had; closing it again does nothing."""
-    link.close()
-    stack.close()
+        await attempt.end()

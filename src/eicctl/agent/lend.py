@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
+    from typing import Any
 
     from eicctl.agent.words import Words
 
@@ -71,6 +72,36 @@ def carried(words: Words, say: Callable[[str], None], opened: Callable[[float], 
             opened(float(message["Left"]))
             return _end(sock)
         return message if message.get("Stage") == ENDED else None
+
+
+_asked: list[socket.socket] = []
+"""The connections of `login`: the process gives up what it has begun for one when that ends."""
+
+
+def login(words: Words, os_user: str, check: str, key: str) -> dict[str, Any] | None:
+    """Have the background process say what OpenSSH is told for a login, and begin with its tunnel and key.
+
+    Args:
+        words: The target, and the session's folder.
+        os_user: The OS user that was said, or an empty text.
+        check: How host keys are checked, or an empty text for what is configured.
+        key: What the login is remembered by.
+
+    Returns:
+        See `ssh.standing.login_settings`. None where no background process listens, or leaves it to this one.
+    """
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    _asked.append(sock)
+    try:
+        asked = {**request("login", words), "OsUser": os_user, "Check": check, "Key": key}
+        sock.sendall(wire.encode(asked))
+        answer = wire.receive(sock)
+    except (OSError, wire.WireError):
+        return None
+    found: dict[str, Any] | None = answer.get("Login") if answer and answer.get("Ok") else None
+    return found
 
 
 def request(verb: str, words: Words) -> wire.Message:

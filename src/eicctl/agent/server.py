@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eicctl import __version__
 from eicctl.agent import wire
 from eicctl.agent.asked import session_for
-from eicctl.agent.carry import carry
+from eicctl.agent.carry import Attempt, carry, log_in
 from eicctl.agent.connection import Connection
 from eicctl.agent.peer import user_of
 from eicctl.agent.place import Place
@@ -62,6 +62,7 @@ class Server:
         self._stop = asyncio.Event()
         self._inode = _inode(place)
         self._sessions = Sessions()
+        self._begun: dict[str, Attempt] = {}
         self._handlers: dict[str, Handler] = {"open": self._open, "status": self._status, "close": self._close}
 
     async def serve(self) -> None:
@@ -99,7 +100,7 @@ class Server:
             while (message := await connection.receive()) is not None:
                 if message.get("Do") != "status":  # which is asked for by who looks only
                     self._last_use = time.monotonic()
-                if message.get("Do") == "carry" and _same_version(message):
+                if message.get("Do") in ("carry", "login") and _same_version(message):
                     await self._run_errand(connection, message)
                     return
                 await connection.send(await self._handled(message))
@@ -139,7 +140,10 @@ class Server:
             words = message["Words"]
             credential_process.ask_again(older_than=ASKED_AGAIN)
             session = session_for(words, self._sessions)
-            await carry(connection, words, session)
+            if message["Do"] == "carry":
+                await carry(connection, words, session, self._begun)
+            else:
+                await log_in(connection, message, session, self._begun)
         except (wire.WireError, OSError):
             raise
         except Exception:  # the client sees the end of its connection, and does what is left to do
@@ -150,7 +154,8 @@ class Server:
         from eicctl.named.definition import Definition
 
         if self._keeper is None:
-            self._keeper = await in_thread(_new_keeper)
+            loaded = await in_thread(_new_keeper)
+            self._keeper = loaded if self._keeper is None else self._keeper  # another request may have been quicker
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
         credential_process.ask_again()
         await self._keeper.open(definitions)

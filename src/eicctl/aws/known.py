@@ -134,6 +134,11 @@ def _who(profile: str | None) -> list[object]:
     return trail
 
 
+def identity(profile: str | None, region: str | None) -> list[object]:
+    """Return what tells who asks, and where: options, environment and the profile's lines, without secrets."""
+    return [_who(profile), region_of(profile, region), [os.environ.get(name) for name in _ENDPOINTS]]
+
+
 def _path(profile: str | None, region: str) -> str | None:
     folder = _folder()
     if not folder:

@@ -12,11 +12,12 @@ import click
 
 from eicctl import logs, pins
 from eicctl.cli import options, report
-from eicctl.errors import NotFoundError, RefusedError, UnavailableError, UnreachableError
+from eicctl.errors import DurationReachedError, NotFoundError, RefusedError, UnavailableError, UnreachableError
 from eicctl.model import TargetRequest
 from eicctl.ssh.arguments import Arguments, Grammar, split
 
 if TYPE_CHECKING:
+    from eicctl.agent.words import Words
     from eicctl.aws.session import Session
     from eicctl.model import Target
     from eicctl.ssh.command import Access
@@ -127,25 +128,19 @@ class Wish:
 
         return begin(lambda: make_key(folder / "key")).result if self.pushes and not self.print_command else None
 
-    def standing(self, *words: str) -> Standing:
+    def standing(self, address: str = "") -> Standing:
         """Return how OpenSSH gets to the hosts.
 
         Args:
-            words: More words of the ProxyCommand.
+            address: The address to connect to, where the user has named one.
         """
         from eicctl.ssh.command import Access
-        from eicctl.ssh.standing import Standing
+        from eicctl.ssh.standing import Standing, proxy_words
 
-        said = [*words]
-        for option, value in (
-            ("--instance-connect-endpoint-id", self.endpoint_id),
-            ("--instance-connect-endpoint-dns-name", self.endpoint_dns_name),
-        ):
-            said += [option, value] if value else []
-        for option, flag in (("--allow-any-port", self.allow_any_port), ("--no-agent", self.no_agent)):
-            said += [option] if flag else []
+        words = proxy_words(self.request("", address=address))
         access = Access.pinned(self.session, self.max_tunnel_duration) if self.print_command else self.access
-        return Standing(access, self.pushes, self.host_key_check, tuple(said))
+        words = (*words, "--no-agent") if self.no_agent else words
+        return Standing(access, self.pushes, self.host_key_check, words)
 
     def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:
         """Resolve a request, choose the OS user, and return the login.
@@ -173,14 +168,12 @@ class Wish:
             remember(self.session, target)
             return target
         from eicctl.cli.target import resolve_target
-        from eicctl.ssh.command import host_of
+        from eicctl.ssh.login import by_host
 
         wait = None if self.print_command else self.wait
         target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
-        # OpenSSH's ProxyCommand will ask for it by the name that OpenSSH has for the host.
-        address = target.address if request.private_ip_address else ""
-        by_host = replace(request, words=host_of(target), instance_id="", private_ip_address=address)
-        cache.put(target, *([request, by_host] if request.said else [by_host]))
+        own = by_host(request, target)
+        cache.put(target, *([request, own] if request.said else [own]))
         return target
 
     def _look_at(self, target: Target, who: OsUser) -> None:
@@ -280,16 +273,14 @@ def run_or_print(
     from eicctl.ssh.known_hosts import by_instance
     from eicctl.ssh.openssh import run_program, strictness
 
-    standing = wish.standing(*(["--private-ip-address", logins[0].target.address] if address else []))
+    standing = wish.standing(logins[0].target.address if address else "")
     if wish.print_command:
         settings = standing.settings(by_instance())
         if wish.private_key_file:
             settings |= {"IdentityFile": quoted(wish.private_key_file.absolute()), "IdentitiesOnly": "yes"}
         click.echo(joined(build(_as_options(settings))))
         return 0
-    from eicctl.errors import DurationReachedError
     from eicctl.ssh import keep as keeping
-    from eicctl.ssh.explain import explain
 
     more = ["--announce-end", str(announce)] if announce else []
     more += ["--debug"] if logs.debugging() else []
@@ -307,10 +298,40 @@ def run_or_print(
                 login.push()
         return run_program(command, folder)
 
+    _remember_login(wish, logins, standing, plain=not (address or keep or more))
+    kept = (lambda: keeping.keep(connect, logins[0].target.label, report.line)) if keep else connect
+    return _told(kept, logins, keep=keep, cached=wish.cache)
+
+
+def _remember_login(wish: Wish, logins: Sequence[Login], standing: Standing, *, plain: bool) -> None:
+    """Remember a login of the usual form, for the next one's `quick.ssh`."""
+    from eicctl.quick import ssh as quick
+
+    if quick.not_remembered and plain and wish.pushes and len(logins) == 1:
+        from eicctl.aws import recent
+        from eicctl.ssh.standing import login_settings
+
+        recent.note(recent.key(*quick.not_remembered[0]), login_settings(logins[0], standing))
+
+
+def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
+    """Connect, and tell what went wrong; return the exit code.
+
+    Args:
+        connect: Runs the program.
+        logins: One for each host and user.
+        keep: Whether it has been run again whenever its connection was lost.
+        cached: Whether the targets may be those of some minutes ago.
+
+    Raises:
+        _TargetGoneError: One of them is no more.
+    """
+    from eicctl.ssh.explain import explain
+
     try:
-        outcome = keeping.keep(connect, logins[0].target.label, report.line) if keep else connect()
+        outcome = connect()
     except (NotFoundError, UnavailableError) as error:
-        if wish.cache:
+        if cached:
             raise _TargetGoneError from error
         raise
     except (UnreachableError, RefusedError) as error:
@@ -326,6 +347,48 @@ def run_or_print(
             report.line(f"hint: {hint}")
             break
     return outcome.code
+
+
+def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, folder: str) -> int | None:
+    """Tell how a login of `quick.ssh` has failed; return the exit code, or None where its target is no more.
+
+    Args:
+        known: What OpenSSH was told.
+        words: What was said.
+        code: OpenSSH's exit code.
+        stderr: The end of what it wrote.
+        folder: The session's folder.
+    """
+    from eicctl.cli.diagnosis import remember
+    from eicctl.model import Target
+    from eicctl.ssh import reports
+    from eicctl.ssh.keys import Key
+    from eicctl.ssh.login import Login
+    from eicctl.ssh.openssh import outcome
+    from eicctl.ssh.os_user import OsUser
+
+    session = options.session(words["profile"], words["region"], words["ca_bundle"], words["fips"])
+    target = Target(**known["Target"])
+    remember(session, target)
+    login = Login(session, target, OsUser(**known["User"]), Key(Path(folder, "key"), ""))
+    failures = reports.take(Path(folder))
+    try:
+        return _told(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
+    except _TargetGoneError:
+        from eicctl.aws.remembered import RememberedTargets
+
+        RememberedTargets(session).forget(
+            TargetRequest(
+                22,
+                words["words"],
+                words["instance_id"],
+                words["private_ip_address"],
+                words["endpoint_id"],
+                words["endpoint_dns_name"],
+                words["allow_any_port"],
+            )
+        )
+        return None
 
 
 def _as_options(settings: Mapping[str, str]) -> list[str]:

@@ -105,17 +105,17 @@ def make_key(path: Path) -> Key:
     return Key(path, Path(f"{path}.pub").read_text().strip())
 
 
-def key_in(folder: Path) -> Key:
-    """Return the key that a command has made in its `private_folder`.
+def session_key(folder: Path) -> Key:
+    """Return the key in a command's `private_folder`, which is made here where the command has left that to others.
 
     Raises:
-        LocalError: It is not there.
+        LocalError: It cannot be made.
     """
     path = folder / "key"
     try:
         return Key(path, path.with_suffix(".pub").read_text().strip())
-    except OSError as error:
-        raise LocalError(f"cannot read {path}: {error.strerror}") from error
+    except FileNotFoundError:
+        return make_key(path)
 
 
 def _sweep(base: Path) -> None:

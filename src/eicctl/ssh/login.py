@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
-from eicctl.model import Target
+from eicctl.model import Target, TargetRequest
 from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
 from eicctl.ssh.keys import Key, check_pushable
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from eicctl.tunnel.dial import Dialer, Link
+
+
+def by_host(request: TargetRequest, target: Target) -> TargetRequest:
+    """Return the request by which a ProxyCommand asks for a target: by the name that OpenSSH has for the host."""
+    address = target.address if request.private_ip_address else ""
+    return replace(request, words=host_of(target), instance_id="", private_ip_address=address)
 
 
 @dataclass

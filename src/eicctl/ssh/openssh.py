@@ -42,6 +42,15 @@ def run_program(command: Sequence[str], folder: Path) -> Outcome:
         return bool(failures)
 
     code, stderr = run(command, told)
+    return outcome(code, stderr, failures)
+
+
+def outcome(code: int, stderr: str, failures: Sequence[reports.Failure]) -> Outcome:
+    """Return how a program has ended whose ProxyCommands have failed so.
+
+    Raises:
+        EicctlError: Why no tunnel was opened; the program has connected nowhere.
+    """
     errors = tuple(failure.error for failure in failures)
     lived = max((failure.lived for failure in failures), default=0.0)
     if code and errors and not lived:

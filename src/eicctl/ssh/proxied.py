@@ -11,7 +11,7 @@ from eicctl.aws.session import Session
 from eicctl.errors import UsageError
 from eicctl.model import Target
 from eicctl.ssh.host_keys import Check
-from eicctl.ssh.keys import Key, key_in
+from eicctl.ssh.keys import Key, session_key
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
@@ -51,7 +51,7 @@ def logged_in(
     user, at, host = who.rpartition("@")
     if not (user and at and host) or "/" in who or not who.isprintable():  # it is the name of a file
         raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
-    with contextlib.nullcontext(key_in(Path(folder))) if folder else _shared_key(who) as key:
+    with contextlib.nullcontext(session_key(Path(folder))) if folder else _shared_key(who) as key:
         login = Login(session, target, OsUser(user, "said"), key, check)
         checking = None if folder else begin(lambda: _follow(login, host, say))
         link = login.open(dialer, retry_budget=retry_budget, waits=say)

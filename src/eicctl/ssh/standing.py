@@ -7,14 +7,18 @@ keys, it does that, too.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.session import leave_keys
-from eicctl.model import Target
+from eicctl.model import Target, TargetRequest
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
+
+if TYPE_CHECKING:
+    from eicctl.ssh.login import Login
 
 STRICT = {"console": "accept-new", "accept-new": "accept-new", "strict": "yes", "off": "no"}
 """StrictHostKeyChecking by check. The ProxyCommand has pinned what the console has before OpenSSH looks."""
@@ -67,20 +71,68 @@ class Standing:
         leave_keys(folder)
         words = (*self.words, "--session-folder", str(folder))
         found = replace(self, words=words, check="console").settings(by_instance())
-        found["StrictHostKeyChecking"] = strict
-        if strict == "no":
-            found["UserKnownHostsFile"] = os.devnull
+        found |= _of_verdict(strict)
         if key:
             found |= {"IdentityFile": quoted(key), "IdentitiesOnly": "yes"}
         return found
 
+    def for_login(self, host: str, strict: str) -> tuple[str, dict[str, str]]:
+        """Return the settings for later runs of OpenSSH by eicctl: the ProxyCommand, from its options on, and others.
+
+        Args:
+            host: What OpenSSH calls the host.
+            strict: The value of StrictHostKeyChecking.
+        """
+        standing = replace(self, check="console")
+        found = standing.settings(by_instance()) | _of_verdict(strict) | {"HostKeyAlias": host}
+        del found["ProxyCommand"], found["IdentityFile"]
+        return standing._proxy_options("%n"), found
+
     def _proxy_command(self, target: str) -> str:
-        words = [*eicctl_words(), "proxy", *self.words, *self.access.words()]
+        return f"{proxy_line([*eicctl_words(), 'proxy'])} {self._proxy_options(target)}"
+
+    def _proxy_options(self, target: str) -> str:
+        words = [*self.words, *self.access.words()]
         if self.check != "console":
             words += ["--host-key-check", self.check]
-        login = f" --ssh-login {token('%r@%n')}" if self.pushes else ""
+        login = f"--ssh-login {token('%r@%n')} " if self.pushes else ""
         word = token(target) if target == "%n" else proxy_line([target])
-        return f"{proxy_line(words)}{login} --remote-port %p {word}"
+        return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
+
+
+def _of_verdict(strict: str) -> dict[str, str]:
+    found = {"StrictHostKeyChecking": strict}
+    return {**found, "UserKnownHostsFile": os.devnull} if strict == "no" else found
+
+
+def login_settings(login: Login, standing: Standing) -> dict[str, Any]:
+    """Return what OpenSSH is told for a login, in a form that JSON can carry. AWS may be asked for the host's keys.
+
+    `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings; those that name the session's
+    folder are not among them.
+    """
+    verdict = login.verdict()
+    proxy, settings = standing.for_login(login.name, verdict.strict)
+    return {
+        "Host": login.name,
+        "User": asdict(login.user),
+        "Target": asdict(login.target),
+        "Proxy": proxy,
+        "Settings": settings,
+        "Notes": [note for note in (login.user.note, verdict.note) if note],
+    }
+
+
+def proxy_words(request: TargetRequest) -> tuple[str, ...]:
+    """Return words of a ProxyCommand that say what a request does beside the host's name and the port."""
+    said: list[str] = []
+    for option, value in (
+        ("--private-ip-address", request.private_ip_address),
+        ("--instance-connect-endpoint-id", request.endpoint_id),
+        ("--instance-connect-endpoint-dns-name", request.endpoint_dns_name),
+    ):
+        said += [option, value] if value else []
+    return (*said, "--allow-any-port") if request.allow_any_port else tuple(said)
 
 
 def in_full(target: Target) -> tuple[str, ...]:
