@@ -6,7 +6,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from eicctl.agent.words import Words
     from eicctl.aws.session import Session
@@ -42,7 +42,7 @@ def _run() -> int:
         from eicctl.quick.ssh import run as log_in
 
         try:
-            code = log_in(sys.argv[2:])
+            code = log_in(sys.argv[2:], _explained)
         except Exception as error:
             from eicctl.cli import explained
 
@@ -52,6 +52,12 @@ def _run() -> int:
     from eicctl.cli import main as run
 
     return run()
+
+
+def _explained(*how: Any) -> int | None:
+    from eicctl.cli.openssh import explained
+
+    return explained(*how)
 
 
 def _proxy(words: Words) -> int:

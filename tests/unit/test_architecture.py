@@ -63,7 +63,7 @@ ALLOWED = {
     },
     "named": {"documents", "pins", "access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
     "agent": {"documents", "pins", "named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
-    "quick": {"agent", "ssh", "aws", "tunnel", "errors", "model", "logs"},
+    "quick": {"shown", "agent", "ssh", "aws", "tunnel", "errors", "model", "logs"},
     "completion": {"documents", "agent", "aws", "errors", "settings", "files"},
     "manual": {"errors", "files"},
     "emulator": {"documents", "errors", "settings", "files"},

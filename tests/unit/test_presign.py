@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl.model import Credentials, Target
+from eicctl.ssh import push
 from eicctl.tunnel.presign import presign
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -73,6 +74,28 @@ def test_parameters_are_those_of_the_service() -> None:
         "X-Amz-SignedHeaders": "host",
         "X-Amz-Security-Token": "token",
     }
+
+
+@pytest.mark.parametrize("token", [None, "a/token+with=signs"])
+def test_a_pushed_key_is_signed_as_by_botocore(token: str | None) -> None:
+    keys = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG", token)
+    body = b'{"InstanceId": "i-0123456789abcdef0"}'
+    head, _, sent = push.request("localhost:4566", "eu-west-1", keys, body, NOW).partition(b"\r\n\r\n")
+    assert sent == body
+    first, *lines = head.decode().split("\r\n")
+    assert first == "POST / HTTP/1.1"
+    headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    request = botocore.awsrequest.AWSRequest(
+        "POST",
+        "http://localhost:4566/",
+        data=body,
+        headers={name: headers[name] for name in signed if not name.startswith("x-amz-date") and name != "host"},
+    )
+    theirs = botocore.credentials.Credentials(keys.access_key_id, keys.secret_access_key, token)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
+        botocore.auth.SigV4Auth(theirs, "ec2-instance-connect", "eu-west-1").add_auth(request)
+    assert headers["authorization"] == request.headers["Authorization"]
 
 
 @pytest.mark.parametrize("name", ["maxTunnelDuration", "X-Amz-Security-Token"])

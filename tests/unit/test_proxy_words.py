@@ -14,7 +14,8 @@ import pytest
 from eicctl.agent.place import Place
 from eicctl.agent.where import usual_path
 from eicctl.cli.proxy import command
-from eicctl.quick import proxy, words
+from eicctl.quick import proxy, ssh, words
+from eicctl.ssh.arguments import SSH, parse_destination, split
 from eicctl.ssh.host_keys import CHECKS
 
 GOOD = [
@@ -104,6 +105,62 @@ def test_what_is_in_peoples_files_stays_good(line: str, monkeypatch: pytest.Monk
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "before")
     assert words.read(line.split()) == read_by_click(line, monkeypatch) is not None
+
+
+@pytest.mark.parametrize(
+    ("line", "user", "options", "command"),
+    [
+        ("web-1", "", [], []),
+        ("ann@web-1 -L 8080:localhost:80 -- df -h", "ann", ["-L", "8080:localhost:80"], ["df", "-h"]),
+        ("-tv -D1080 --region eu-west-1 web-1 ls -i x", "", ["-tv", "-D1080"], ["ls", "-i", "x"]),
+        ("--os-user bob -o ServerAliveInterval=5 web-1", "bob", ["-o", "ServerAliveInterval=5"], []),
+        ("-- web-1 ls", "", [], ["ls"]),
+    ],
+)
+def test_a_usual_login_is_read_as_by_click(line: str, user: str, options: list[str], command: list[str]) -> None:
+    said = ssh.parse(line.split())
+    assert said
+    assert (said.os_user, said.options, said.command) == (user, options, command)
+    own = {name: name not in words.FLAGS for name in (*words.TEXTS, *words.NUMBERS, *words.FLAGS, "--os-user")}
+    _, click_s = split(line.split(), own, SSH)
+    place = parse_destination(click_s.operands[0])
+    assert place.host == said.words["words"] == "web-1"
+    assert click_s.passed_on() == list(_parted(options))
+    assert list(click_s.operands[1:]) == command
+
+
+def _parted(options: list[str]) -> list[str]:
+    """Options as `passed_on` writes them: one a word."""
+    found = []
+    for word in options:
+        if word.startswith("-") and word[1] not in SSH.with_argument:
+            found += [f"-{flag}" for flag in word[1:]]
+        elif word.startswith("-") and len(word) > 2:
+            found += [word[:2], word[2:]]
+        else:
+            found.append(word)
+    return found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "--help", "-V", "-q web-1", "-i key web-1", "-l ann web-1", "-p 22 web-1", "-J x web-1", "-Z web-1"),
+        *("-o User=ann web-1", "-o proxycommand=x web-1", "-oIdentityFile=x web-1", "-L", "-o", "web-1 --keep"),
+        "-O exit web-1",
+        *("--wait web-1", "--print-command web-1", "--debug web-1", "--no-send-key web-1", "--region"),
+        "--no-agent web-1",
+        *("ssh://web-1", "[fd00::1]", "web-1:22", "-- -x", "@", "ann@", "--host-key-check maybe web-1", "- web-1"),
+        *("--private-key-file k web-1", "--session-folder /x web-1", "--instance-id i-1 -- ls"),
+    ],
+)  # fmt: skip
+def test_any_other_login_is_left_to_click(line: str) -> None:
+    assert ssh.parse(line.split()) is None
+
+
+def test_openssh_s_options_are_openssh_s() -> None:
+    assert SSH.with_argument >= ssh.WITH_ARGUMENT
+    assert SSH.without_argument >= ssh.WITHOUT_ARGUMENT
 
 
 @pytest.fixture

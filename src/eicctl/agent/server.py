@@ -150,23 +150,30 @@ class Server:
             _log.exception("a connection failed")
         self._last_use = time.monotonic()
 
+    def _made_keeper(self) -> Keeper:
+        from eicctl.named.journal import Journal
+        from eicctl.named.keeper import Keeper
+
+        if self._keeper is None:
+            self._keeper = Keeper(Journal().write)
+        return self._keeper
+
     async def _open(self, message: wire.Message) -> wire.Message:
         from eicctl.named.definition import Definition
 
-        if self._keeper is None:
-            loaded = await in_thread(_new_keeper)
-            self._keeper = loaded if self._keeper is None else self._keeper  # another request may have been quicker
+        await in_thread(_load_keeper)
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
         credential_process.ask_again()
-        await self._keeper.open(definitions)
+        keeper = self._made_keeper()
+        await keeper.open(definitions)
         self._record()
         names = {definition.name for definition in definitions}
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT):
-                await self._keeper.settled(names)
+                await keeper.settled(names)
         except TimeoutError:
             _log.info("some tunnels take their time: %s", ", ".join(sorted(names)))
-        return {"Statuses": [status.to_json() for status in self._keeper.statuses() if status.name in names]}
+        return {"Statuses": [status.to_json() for status in keeper.statuses() if status.name in names]}
 
     async def _status(self, _message: wire.Message) -> wire.Message:
         unused = time.monotonic() - self._last_use
@@ -204,12 +211,10 @@ class Server:
                 self.stop()
 
 
-def _new_keeper() -> Keeper:
-    """Return a keeper of no tunnels; importing it takes long enough that connections would notice."""
-    from eicctl.named.journal import Journal
-    from eicctl.named.keeper import Keeper
-
-    return Keeper(Journal().write)
+def _load_keeper() -> None:
+    """Import what keeps tunnels: that takes long enough that connections would notice."""
+    import eicctl.named.journal
+    import eicctl.named.keeper  # noqa: F401
 
 
 def _same_version(message: wire.Message) -> bool:

@@ -16,7 +16,7 @@ from eicctl.quick.words import CHECK, CHECKS, NUMBERS, TEXTS, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
     from typing import Any, NoReturn
 
@@ -63,9 +63,13 @@ def parse(arguments: Sequence[str]) -> Said | None:
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        if word == "--" and target:
-            break
-        if word.startswith("--") and word != "--":
+        if word == "--":
+            if target:
+                break
+            if any(said.startswith(("--instance-id", "--private-ip-address")) for said in ours):
+                return None  # the target is named, and the command follows
+            continue
+        if word.startswith("--"):
             name, equals, value = word.partition("=")
             if word in _FLAGS:
                 ours.append(word)
@@ -115,8 +119,13 @@ def _short(word: str, rest: list[str]) -> list[str]:
     return [word] if len(word) > 1 else []
 
 
-def run(arguments: Sequence[str]) -> int | None:
-    """Log in; return the exit code, or None where Click is to do it all: nothing has been done then."""
+def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | None:
+    """Log in; return the exit code, or None where Click is to do it all: nothing has been done then.
+
+    Args:
+        arguments: The words after `ssh`.
+        explain: `cli.openssh.explained`.
+    """
     program, base = sys.argv[0], usual_folder(os.environ)
     usual = base and _PLAIN.issuperset(base + program) and program.endswith("/eicctl") and _is_ours(base)
     if sys.platform == "win32" or not usual or os.environ.get(logs.VARIABLE) or not (said := parse(arguments)):
@@ -141,7 +150,7 @@ def run(arguments: Sequence[str]) -> int | None:
         if known is None:
             not_remembered.append(about)
             return None
-        return _connect(said, known, program, folder, key)
+        return _connect(said, known, program, folder, key, explain)
     finally:
         for name in os.listdir(folder):  # noqa: PTH208
             os.unlink(f"{folder}/{name}")  # noqa: PTH108
@@ -161,7 +170,9 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _connect(said: Said, known: dict[str, Any], program: str, folder: str, key: str) -> int | None:
+def _connect(
+    said: Said, known: dict[str, Any], program: str, folder: str, key: str, explain: Callable[..., int | None]
+) -> int | None:
     from eicctl.ssh.run import run as run_openssh
 
     settings = {
@@ -180,9 +191,7 @@ def _connect(said: Said, known: dict[str, Any], program: str, folder: str, key: 
     code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/failures"))  # noqa: PTH110
     if code != 255 and not os.path.exists(f"{folder}/failures"):  # noqa: PTH110
         return code
-    from eicctl.cli.openssh import explained
-
-    ended = explained(known, said.words, code, stderr, folder)
+    ended = explain(known, said.words, code, stderr, folder)
     if ended is None:
         from eicctl.aws import recent
 

@@ -78,8 +78,8 @@ def _sent(session: Session, url: str, body: bytes) -> bool:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
             return False
-        request = _request(parts.netloc.lower(), session.region, session.credentials(), body)
-        status, request_id = _answered((url, session.ca_bundle), request)
+        signed = request(parts.netloc.lower(), session.region, session.credentials(), body)
+        status, request_id = _answered((url, session.ca_bundle), signed)
     except (EicctlError, OSError, EOFError, ValueError) as error:
         _log.debug("%s SendSSHPublicKey: %s; boto3 tries again", SERVICE, error)
         return False
@@ -89,9 +89,9 @@ def _sent(session: Session, url: str, body: bytes) -> bool:
     return status == 200
 
 
-def _request(host: str, region: str, credentials: Credentials, body: bytes) -> bytes:
+def request(host: str, region: str, credentials: Credentials, body: bytes, now: datetime | None = None) -> bytes:
     """Return the HTTP request, signed by SigV4 with an `Authorization` header."""
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     headers = {"content-type": _TYPE, "host": host, "x-amz-date": moment}
     if credentials.session_token:
         headers["x-amz-security-token"] = credentials.session_token
@@ -111,7 +111,7 @@ def _request(host: str, region: str, credentials: Credentials, body: bytes) -> b
     return f"POST / HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-def _answered(where: tuple[str, str | None], request: bytes) -> tuple[int, str]:
+def _answered(where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
     """Return the status and the request ID of the answer, on an idle connection where there is one that still serves.
 
     Raises:
@@ -121,21 +121,21 @@ def _answered(where: tuple[str, str | None], request: bytes) -> tuple[int, str]:
         connection, since = _idle.pop(where, (None, 0.0))
     if connection and time.monotonic() - since < IDLE:
         try:
-            return _asked(connection, where, request)
+            return _asked(connection, where, signed)
         except (OSError, EOFError):  # the service has closed it; pushing a key twice does no harm
             connection.close()
     elif connection:
         connection.close()
     connection = _Connection(*where)
     try:
-        return _asked(connection, where, request)
+        return _asked(connection, where, signed)
     except BaseException:
         connection.close()
         raise
 
 
-def _asked(connection: _Connection, where: tuple[str, str | None], request: bytes) -> tuple[int, str]:
-    status, headers = connection.ask(request)
+def _asked(connection: _Connection, where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
+    status, headers = connection.ask(signed)
     if headers.get("connection", "").lower() == "close":
         connection.close()
     else:
