@@ -150,7 +150,10 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
         if known is None:
             not_remembered.append(about)
             return None
-        return _connect(said, known, program, folder, key, explain)
+        ended = _connect(said, known, program, folder, explain)
+        if ended is None:
+            recent.forget(key)
+        return ended
     finally:
         for name in os.listdir(folder):  # noqa: PTH208
             os.unlink(f"{folder}/{name}")  # noqa: PTH108
@@ -171,7 +174,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _connect(
-    said: Said, known: dict[str, Any], program: str, folder: str, key: str, explain: Callable[..., int | None]
+    said: Said, known: dict[str, Any], program: str, folder: str, explain: Callable[..., int | None]
 ) -> int | None:
     from eicctl.ssh.run import run as run_openssh
 
@@ -191,9 +194,4 @@ def _connect(
     code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/failures"))  # noqa: PTH110
     if code != 255 and not os.path.exists(f"{folder}/failures"):  # noqa: PTH110
         return code
-    ended = explain(known, said.words, code, stderr, folder)
-    if ended is None:
-        from eicctl.aws import recent
-
-        recent.forget(key)
-    return ended
+    return explain(known, said.words, code, stderr, folder)
