@@ -18,7 +18,7 @@ STAGES = (
     r"eicctl\.aws\.targets: resolved web-1 in \d+ ms: i-[0-9a-f]+, 10\.0\.1\.10 port 22, through eice-",
     r"eicctl\.tunnel\.connect: resolved \S+ in \d+ ms \(addresses: \d+\), TCP to \S+ in \d+ ms",
     r"eicctl\.tunnel\.dial: signed for eice-\w+ in [\d.]+ ms",
-    r"eicctl\.tunnel\.dial: opened web-1 in \d+ ms \(TCP \d+, TLS \d+, handshake \d+\), request ID \S+",
+    r"eicctl\.tunnel\.dial: opened web-1 \(TCP \d+ ms, TLS \d+, handshake \d+\), request ID \S+",
     r"eicctl\.tunnel\.channel: web-1: first byte after \d+ ms",
     r"eicctl\.tunnel\.channel: web-1: ended after [\d.]+ s: .*; \d\d+ bytes in, \d+ out, request ID \S+",
     r"INFO eicctl: ends with exit code 0 after [\d.]+ s",
