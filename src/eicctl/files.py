@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from eicctl.errors import LocalError
@@ -21,6 +21,41 @@ def make_private(folder: Path) -> None:
     for path in (*reversed(folder.parents), folder):  # `mkdir(parents=True)` makes those above 0755
         if not path.is_dir():
             path.mkdir(mode=0o700, exist_ok=True)
+
+
+def expanded(path: str) -> Path:
+    """Return a path whose `~` is the user's home: `HOME`, or what the password database says where that is no folder's
+    path.
+
+    Raises:
+        LocalError: The user has none.
+    """
+    if not path.startswith("~"):
+        return Path(path)
+    first, slash, rest = path.partition("/")
+    if os.name == "posix" and first == "~" and not os.environ.get("HOME", "").startswith("/"):
+        import pwd
+
+        with contextlib.suppress(KeyError):
+            first = pwd.getpwuid(os.getuid()).pw_dir
+    else:
+        first = os.path.expanduser(first)  # noqa: PTH111 - whom nobody knows stays
+    if first.startswith("~"):
+        raise LocalError(f"cannot expand {path}: no home folder is known", hint="export HOME=FOLDER")
+    return Path(first + slash + rest)
+
+
+def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return a base folder of the user: what a variable says, if that is an absolute path, or one below the home.
+
+    Raises:
+        LocalError: The user has no home.
+    """
+    said = Path(environ.get(variable, ""))
+    if said.is_absolute():
+        return said
+    home = Path(environ.get("HOME", ""))
+    return (home if home.is_absolute() else expanded("~")) / usual
 
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:

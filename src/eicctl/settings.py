@@ -19,30 +19,27 @@ from eicctl import files
 from eicctl.documents import read_toml
 from eicctl.errors import LocalError, UsageError
 
+_ELSEWHERE = "export EICCTL_HOME=FOLDER"
+
 
 def state_dir() -> Path:
     """The folder for what must outlive a process (known hosts, the emulator's state). Made 0700."""
-    return private(_home("state") or platformdirs.user_state_path("eicctl"))
+    return private(_folder("state"))
 
 
 def cache_dir() -> Path:
     """The folder for what can be found again (targets). Made 0700."""
-    return private(_home("cache") or platformdirs.user_cache_path("eicctl"))
+    return private(_folder("cache"))
 
 
 def runtime_dir() -> Path:
     """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
-    import warnings
-
-    with warnings.catch_warnings():
-        # Without XDG_RUNTIME_DIR it is below /tmp, which `private` makes safe; users need no warning of that.
-        warnings.simplefilter("ignore")
-        return private(_home("run") or platformdirs.user_runtime_path("eicctl"))
+    return private(_folder("runtime"))
 
 
 def config_file() -> Path:
     """The user's own settings; the file need not exist."""
-    return (_home("config") or platformdirs.user_config_path("eicctl")) / "config.toml"
+    return _folder("config") / "config.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +121,32 @@ def _check(path: Path, key: str, value: Any) -> None:
         raise UsageError(f"{path}: {key} must be {wanted}", hint=hint)
 
 
-def _home(kind: str) -> Path | None:
-    home = os.environ.get("EICCTL_HOME")
-    return Path(home).expanduser() / kind if home else None
+def _folder(kind: str) -> Path:
+    """Return the folder for files of a kind, which need not be there. A user who has no home has it below /tmp.
+
+    Raises:
+        LocalError: There is none that nobody else could write to.
+    """
+    if home := os.environ.get("EICCTL_HOME"):
+        return files.expanded(home) / {"runtime": "run"}.get(kind, kind)
+    import warnings
+
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it is below /tmp, which `private` makes safe; users need no warning of that.
+        warnings.simplefilter("ignore")
+        try:
+            found: Path = getattr(platformdirs, f"user_{kind}_path")("eicctl")
+        except RuntimeError:
+            found = Path("~")
+        except OSError as error:
+            raise LocalError(f"no folder for {kind} files: {error}", hint=_ELSEWHERE) from error
+    if found.is_absolute():
+        return found
+    if kind == "config":
+        return Path(os.devnull)  # below which nothing is, that somebody else could have put there
+    import tempfile
+
+    return private(Path(tempfile.gettempdir()) / f"eicctl-{os.getuid()}") / kind
 
 
 def private(folder: Path) -> Path:
@@ -139,14 +159,10 @@ def private(folder: Path) -> Path:
         files.make_private(folder)
         status, above = folder.lstat(), folder.parent.stat()
     except OSError as error:
-        raise LocalError(
-            f"cannot make the folder {folder}: {error.strerror}", hint="EICCTL_HOME puts eicctl's files elsewhere"
-        ) from error
+        raise LocalError(f"cannot make the folder {folder}: {error.strerror}", hint=_ELSEWHERE) from error
     # The runtime folder may be below /tmp, where another user could have made it, or the one above it, first.
     if os.name == "posix" and not (_of_this_user(status) and _keeps(above)):
-        raise LocalError(
-            f"{folder} is not a folder of this user alone", hint="EICCTL_HOME puts eicctl's files elsewhere"
-        )
+        raise LocalError(f"{folder} is not a folder of this user alone", hint=_ELSEWHERE)
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from eicctl.emulator import accounts
 from eicctl.emulator.control.mfa import own_code
 from eicctl.emulator.server import Emulator
 from tests.integration.processes import Before, bound_by_permissions, no_room, read_only, run, running
@@ -173,7 +175,7 @@ def test_where_host_keys_cannot_be_kept_no_login_is_made() -> None:
     ran = run("ssh", "web-1", "--", "true", before=bound_by_permissions)
     assert ran.returncode == 1
     assert b"Permission denied" in ran.stderr
-    assert b"hint: EICCTL_HOME puts eicctl's files elsewhere" in ran.stderr
+    assert b"hint: export EICCTL_HOME=FOLDER" in ran.stderr
 
 
 @pytest.mark.usefixtures("locked_home")
@@ -182,7 +184,7 @@ def test_where_the_background_cannot_have_its_files_it_says_so(home: Path) -> No
     ran = run("up", "--detach", before=bound_by_permissions, cwd=home)
     assert ran.returncode == 1
     assert b"Permission denied" in ran.stderr
-    assert b"hint: EICCTL_HOME puts eicctl's files elsewhere" in ran.stderr
+    assert b"hint: export EICCTL_HOME=FOLDER" in ran.stderr
 
 
 def test_an_mfa_code_is_not_spent_on_a_session_that_cannot_be_kept(
@@ -225,3 +227,133 @@ def test_a_home_that_is_not_there(home_is: str | None, tmp_path: Path) -> None:
         ran = run(*words, env=env)
         assert ran.returncode == 0, ran.stderr
         assert b"Warning" not in ran.stderr
+
+
+def homeless(tmp_path: Path, **more: str) -> dict[str, str]:
+    """An environment whose user has a number only, as in a container: no HOME, and no name in passwd(5)."""
+    wrapper = accounts.find_wrapper()
+    if not wrapper:
+        pytest.skip("libnss-wrapper is not installed")
+    (tmp_path / "passwd").write_text("")
+    (tmp_path / "tmp").mkdir(mode=0o700)
+    places = ("HOME", "EICCTL_HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "LOGNAME", "USER")
+    kept = {name: value for name, value in os.environ.items() if name not in places and not name.startswith("XDG_")}
+    names = {
+        "LD_PRELOAD": str(wrapper),
+        "NSS_WRAPPER_PASSWD": str(tmp_path / "passwd"),
+        "NSS_WRAPPER_GROUP": "/etc/group",
+    }
+    return kept | names | {"TMPDIR": str(tmp_path / "tmp")} | more
+
+
+@pytest.mark.parametrize("more", [{}, {"HOME": ""}, {"HOME": "relative"}], ids=["unset", "empty", "relative"])
+def test_a_user_without_a_home_has_temporary_folders(more: dict[str, str], tmp_path: Path) -> None:
+    env: dict[str, Any] = homeless(tmp_path, **more)
+    for words in (["instances"], ["proxy", "web-1"], ["ps"], ["down", "--all"], ["mfa", "status"], ["version"]):
+        ran = run(*words, env=env, cwd=tmp_path)
+        assert b"defect" not in ran.stderr, ran.stderr
+        assert ran.returncode == 0 or b"hint: export HOME=FOLDER" in ran.stderr, ran.stderr
+    for words in (["ssh-config", "web-1"], ["completion", "bash", "--install"], ["man", "--install"]):
+        ran = run(*words, env=env, cwd=tmp_path)
+        assert (ran.returncode, ran.stdout) == (1, b"")
+        assert b"hint: export HOME=FOLDER" in ran.stderr
+    with running("forward", "0:web-1:22", "--output", "json", env=env, cwd=tmp_path) as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["Event"] == "listening"
+    kept = tmp_path / "tmp" / f"eicctl-{os.getuid()}"
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert (kept / "state" / "known_hosts").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "passwd", "tmp"]  # nothing beside it
+
+
+def test_the_local_aws_of_a_user_without_a_home(tmp_path: Path) -> None:
+    env: dict[str, Any] = {name: value for name, value in homeless(tmp_path).items() if not name.startswith("AWS_")}
+    assert run("local", "up", "--detach", "--transition", "0", env=env).returncode == 0
+    try:
+        for line in run("local", "env", env=env).stdout.decode().splitlines():
+            name, equals, value = line.removeprefix("export ").partition("=")
+            env |= {name: shlex.split(value)[0]} if equals else {}
+        assert run("create-endpoint", "--wait", env=env).returncode == 0
+        with running("proxy", "web-1", stdin=subprocess.PIPE, env=env) as process:
+            assert process.stdout
+            assert process.stdout.read(4) == b"SSH-"
+    finally:
+        assert run("local", "down", env=env).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["a link", "another one's"])
+def test_a_neighbours_folder_for_who_has_no_home_is_not_used(kind: str, tmp_path: Path) -> None:
+    env: dict[str, Any] = homeless(tmp_path)
+    base = tmp_path / "tmp" / f"eicctl-{os.getuid()}"
+    if kind == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        base.symlink_to(tmp_path / "elsewhere")
+    else:
+        base.mkdir(mode=0o777)
+        base.chmod(0o777)
+    ran = run("logs", "x", env=env, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert b"is not a folder of this user alone\nhint: export EICCTL_HOME=FOLDER\n" in ran.stderr
+    assert run("proxy", "web-1", env=env, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["a link", "another one's", "a file"])
+def test_a_neighbours_runtime_folder_ends_only_what_needs_it(kind: str, tmp_path: Path, home: Path) -> None:
+    """Without XDG_RUNTIME_DIR it is `runtime-UID` below /tmp, where everybody can make it first."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir(mode=0o700)
+    runtime = temporary / f"runtime-{os.getuid()}"
+    if kind == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        runtime.symlink_to(tmp_path / "elsewhere")
+    elif kind == "a file":
+        runtime.write_text("")
+    else:
+        runtime.mkdir()
+        runtime.chmod(0o777)
+    if Path(f"/run/user/{os.getuid()}").exists():
+        pytest.skip("this user has a runtime folder")
+    own = ("EICCTL_HOME", "XDG_RUNTIME_DIR")
+    env: dict[str, Any] = {name: value for name, value in os.environ.items() if name not in own}
+    env |= {"TMPDIR": str(temporary), "EICCTL_AGENT": ""}
+    for words in (["proxy", "web-1"], ["instances"], ["version"]):
+        ran = run(*words, env=env)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == b""
+    ran = run("ps", env=env)
+    assert ran.returncode == 1
+    assert b"hint: export EICCTL_HOME=FOLDER\n" in ran.stderr
+    assert not list((tmp_path / "elsewhere").glob("*")) if kind == "a link" else True
+
+
+@pytest.mark.parametrize("value", ["relative", "/proc/no-such-folder"])
+def test_base_folders_that_are_no_good(value: str, tmp_path: Path, home: Path) -> None:
+    """Relative ones count for nothing (XDG Base Directory Specification); what cannot be kept there is not."""
+    names = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+    env: dict[str, Any] = {name: text for name, text in os.environ.items() if name != "EICCTL_HOME"}
+    env |= dict.fromkeys(names, value) | {"TMPDIR": str(tmp_path)}
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for words in (["proxy", "web-1"], ["instances"], ["logs", "x"], ["completion", "bash", "--install"]):
+        ran = run(*words, env=env, cwd=folder)
+        assert b"defect" not in ran.stderr, ran.stderr
+        assert ran.returncode == 0 or b"no log of" in ran.stderr or b"cannot make" in ran.stderr, ran.stderr
+    assert not list(folder.iterdir())
+
+
+def test_a_home_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    env: dict[str, Any] = {name: value for name, value in os.environ.items() if name != "EICCTL_HOME"}
+    env |= {"HOME": str(tmp_path / "file"), "XDG_RUNTIME_DIR": str(tmp_path / "none"), "TMPDIR": str(tmp_path)}
+    assert run("proxy", "web-1", env=env).returncode == 0
+    ran = run("logs", "x", env=env)
+    assert ran.returncode == 1
+    assert b"hint: export EICCTL_HOME=FOLDER\n" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["EICCTL_HOME", "EICCTL_LOG_FILE"])
+def test_a_home_of_somebody_who_is_not_there(name: str) -> None:
+    ran = run("ps", env=os.environ | {name: "~no-such-user/x"})
+    assert ran.returncode == 1
+    assert b"cannot expand ~no-such-user/x" in ran.stderr
+    assert b"defect" not in ran.stderr

@@ -28,7 +28,7 @@ ALLOWED = {
     "proxies": {"deadline", "errors", "logs"},
     "settings": {"documents", "errors", "files"},
     "files": {"errors"},
-    "logs": {"shown", "errors", "settings"},
+    "logs": {"shown", "errors", "settings", "files"},
     "aws": {
         "documents",
         "pins",

@@ -157,8 +157,10 @@ def _folder() -> str | None:
     home, base = os.environ.get("EICCTL_HOME"), os.environ.get("XDG_CACHE_HOME", "").strip()
     if home and not home.startswith("~"):
         return f"{home}/cache/known"
-    if not home and sys.platform == "linux":
-        return f"{base or os.path.expanduser('~/.cache')}/eicctl/known"  # noqa: PTH111
+    if not base.startswith("/"):  # which counts for nothing (XDG Base Directory Specification)
+        base = os.path.expanduser("~/.cache")  # noqa: PTH111
+    if not home and sys.platform == "linux" and base.startswith("/"):
+        return f"{base}/eicctl/known"
     from eicctl import settings
     from eicctl.errors import LocalError
 

@@ -130,9 +130,12 @@ def _file(variable: str, path: str) -> Path:
 
     Raises:
         UsageError: The variable names none, or what it names cannot be expanded.
+        LocalError: The user has no home.
     """
     if path and (os.path.exists(path) or not ("$" in path or path.startswith("~"))):  # noqa: PTH110
         return Path(path)
+    if variable not in os.environ:
+        raise LocalError(f"cannot expand {path}: no home folder is known", hint="export HOME=FOLDER")
     raise UsageError(f"{variable} does not name a file: {os.environ.get(variable, path)!r}", hint=f"unset {variable}")
 
 

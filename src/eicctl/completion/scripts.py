@@ -11,7 +11,7 @@ from pathlib import Path
 from eicctl.completion import bash, fish, powershell, zsh
 from eicctl.completion.tree import Tree
 from eicctl.errors import LocalError
-from eicctl.files import locked, read_text, write_whole
+from eicctl.files import locked, read_text, user_folder, write_whole
 
 _SCRIPTS = {"bash": bash.script, "zsh": zsh.script, "fish": fish.script, "powershell": powershell.script}
 
@@ -35,14 +35,14 @@ def install_script(shell: str, text: str, environ: Mapping[str, str] = os.enviro
     Raises:
         LocalError: A file cannot be written.
     """
-    home = Path(environ.get("HOME") or Path.home())
-    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
+    home = user_folder("HOME", "", environ)
+    data = user_folder("XDG_DATA_HOME", ".local/share", environ)
     if shell == "bash":
         folder = Path(environ.get("BASH_COMPLETION_USER_DIR") or data / "bash-completion") / "completions"
         lines = [_put(folder / "eicctl", text), "bash finds it there by the package bash-completion, in a new shell"]
         return [*lines, f"to undo it: rm {shlex.quote(str(folder / 'eicctl'))}"]
     if shell == "fish":
-        path = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "fish/completions/eicctl.fish"
+        path = user_folder("XDG_CONFIG_HOME", ".config", environ) / "fish/completions/eicctl.fish"
         return [_put(path, text), "fish finds it there at once", f"to undo it: rm {shlex.quote(str(path))}"]
     if shell == "zsh":
         folder, rc = data / "zsh/site-functions", Path(environ.get("ZDOTDIR") or home) / ".zshrc"
@@ -60,7 +60,7 @@ def _powershell_profile(home: Path, environ: Mapping[str, str]) -> Path:
     """`$PROFILE.CurrentUserAllHosts`."""
     if sys.platform == "win32":
         return home / "Documents/PowerShell/profile.ps1"
-    return Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "powershell/profile.ps1"
+    return user_folder("XDG_CONFIG_HOME", ".config", environ) / "powershell/profile.ps1"
 
 
 def _put(path: Path, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class SshMachine:
     async def serve(self, sock: socket.socket) -> None:
         """Serve one connection on a connected socket until it ends."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.path.expanduser("~") == "~":  # noqa: PTH111 - without any home asyncssh serves nobody
+            os.environ["HOME"] = os.devnull
         with contextlib.suppress(OSError, asyncssh.Error, TimeoutError):
             connection = await asyncssh.run_server(
                 sock,

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from eicctl import __version__
+from eicctl import __version__, files
 from eicctl.logs import VARIABLE
 from eicctl.logs.file import LogFile
 from eicctl.logs.lines import Lines, plain
@@ -64,7 +64,7 @@ def begin(*, debug: bool, path: str, command: str) -> None:
         # Without any handler, logging would write warnings there; with the file's alone it would not.
         _to_stderr(logging.WARNING, _Words())
     if path:
-        _to_file(Path(os.path.abspath(Path(path).expanduser())))  # noqa: PTH100 - its links are to stay
+        _to_file(Path(os.path.abspath(files.expanded(path))))  # noqa: PTH100 - its links are to stay
     _State.started = _State.started or time.monotonic()
     for handler in (_State.stderr, _State.file):
         if handler and handler not in before and command:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eicctl.errors import LocalError
-from eicctl.files import read_text, write_whole
+from eicctl.files import read_text, user_folder, write_whole
 
 Sources = Mapping[str, str]
 """The pages' sources by their names."""
@@ -28,8 +28,8 @@ def install_pages(sources: Sources, environ: Mapping[str, str] = os.environ) -> 
     Raises:
         LocalError: They cannot be written.
     """
-    home = Path(environ.get("HOME") or Path.home())
-    folder = Path(environ.get("XDG_DATA_HOME") or home / ".local/share") / "man/man1"
+    home = user_folder("HOME", "", environ)
+    folder = user_folder("XDG_DATA_HOME", ".local/share", environ) / "man/man1"
     written = write_pages(sources, folder)
     named = f"{shlex.quote(str(folder))}/eicctl*.1"
     return [

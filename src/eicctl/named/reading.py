@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eicctl import settings
+from eicctl import files, settings
 from eicctl.documents import read_toml
 from eicctl.errors import NotFoundError, UsageError
 from eicctl.named.definition import Definition, Kind
@@ -156,7 +156,7 @@ class _File:
         if key == "forward":
             return (value,) if isinstance(value, str) else tuple(value)
         if KEYS[key].path:
-            return str(self._path.parent / Path(value).expanduser())
+            return str(self._path.parent / files.expanded(value))
         return value
 
     def _wrong(self, table: str, key: str | None, problem: str, hint: str | None = None) -> UsageError:

@@ -21,7 +21,7 @@ def own_file() -> Path:
 
 def users_file() -> Path:
     """The user's ssh_config."""
-    return Path.home() / ".ssh" / "config"
+    return files.expanded("~") / ".ssh" / "config"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eicctl import files
 from eicctl.aws.session import leave_keys
 from eicctl.model import Target, TargetRequest
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
@@ -146,7 +147,7 @@ def in_full(target: Target) -> tuple[str, ...]:
 
 def folder() -> Path:
     """Where files for OpenSSH's own use are: `~/.ssh/eicctl`."""
-    return Path.home() / ".ssh" / "eicctl"
+    return files.expanded("~") / ".ssh" / "eicctl"
 
 
 def key_folder() -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import getpass
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -159,6 +161,7 @@ class SshConnection:
         ours.setblocking(False)
         self._channel = Channel(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=END_AT_EOF)
         self._channel.start()
+        _introduce_user(login.user.name)
         own: dict[str, Any] = {"client_keys": list(keys), "agent_path": None} if keys is not None else {}
         try:
             self._connection = await asyncssh.connect(
@@ -212,6 +215,16 @@ class SshConnection:
     def _ended(self, ending: Ending) -> None:
         self.ending = ending
         self._tunnel_ended.set()
+
+
+def _introduce_user(name: str) -> None:
+    """asyncssh wants a name and a home of the user on this machine, who may have a number only, as in a container."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = name
+    if os.path.expanduser("~") == "~":  # noqa: PTH111
+        os.environ["HOME"] = os.devnull  # below which nothing is
 
 
 def _refused(error: asyncssh.ChannelOpenError, target: Target, remote: Remote) -> RefusedByHostError:
