@@ -29,10 +29,13 @@ class UnresponsiveError(LocalError):
     """A background process that is there and does not answer. `pid` is its process ID, or 0 where that is not known."""
 
     def __init__(self, place: Place, pid: int) -> None:
-        stopped = _is_stopped(pid)
-        what = "is stopped" if stopped else f"does not respond; its log: {place.log}"
-        hint = f"kill -CONT {pid}" if stopped else "eicctl down --all --force"
-        super().__init__(f"The background process{f' (PID {pid})' if pid else ''} {what}", hint=hint)
+        if _is_stopped(pid):
+            super().__init__(f"The background process (PID {pid}) is stopped", hint=f"kill -CONT {pid}")
+        else:
+            super().__init__(
+                f"The background process (PID {pid or 'unknown'}) does not respond; its log: {place.log}",
+                hint="eicctl down --all --force",
+            )
         self.pid = pid
 
 
