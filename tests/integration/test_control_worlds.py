@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from eicctl.emulator.control.world import load_world
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.state import EndpointRecord, Machine
 from eicctl.errors import UsageError
+from tests.integration.conftest import Ran
 
 WORLD = """
 [[image]]
@@ -95,6 +96,54 @@ def world(emulator: Emulator, tmp_path: Path) -> Iterator[Emulator]:
     path.write_text(WORLD)
     load_world(emulator.state, path)
     yield emulator
+    emulator.reset()
+
+
+SIX = """
+[[image]]
+key = "debian"
+name = "debian-12-amd64-20260301"
+users = ["admin"]
+
+[[vpc]]
+cidr = "10.9.0.0/16"
+ipv6_cidr = "fd00:9::/56"
+
+[[vpc.subnet]]
+name = "six"
+ipv6_cidr = "fd00:9:0:6::/64"
+
+[[vpc.group]]
+name = "open"
+ingress = ["22 from ::/0"]
+
+[[vpc.instance]]
+name = "six"
+ipv6_address = "fd00:9:0:6::10"
+count = 2
+groups = ["open"]
+"""
+
+
+def test_instances_with_ipv6_only(emulator: Emulator, tmp_path: Path, eicctl: Callable[..., Ran]) -> None:
+    """They have no IPv4 address in any answer, and are reached at their other one."""
+    path = tmp_path / "world.toml"
+    path.write_text(SIX)
+    load_world(emulator.state, path)
+    ec2 = boto3.client("ec2")
+    (subnet,) = ec2.describe_subnets()["Subnets"]
+    assert subnet["Ipv6Native"]
+    assert not subnet.get("CidrBlock")
+    found = instances(ec2)
+    assert [found[name]["Ipv6Address"] for name in ("six-1", "six-2")] == ["fd00:9:0:6::10", "fd00:9:0:6::11"]
+    assert not any(
+        "PrivateIpAddress" in row or "PrivateIpAddress" in row["NetworkInterfaces"][0] for row in found.values()
+    )
+    assert found["six-1"]["PrivateDnsName"] == f"{found['six-1']['InstanceId']}.ec2.internal"
+    assert "fd00:9:0:6::10" in eicctl("instances").out
+    assert eicctl("create-endpoint", "--subnet-id", subnet["SubnetId"], "--wait").code == 0
+    done = eicctl("doctor", "six-1")
+    assert (done.code, "six-1 answers (SSH-2.0" in " ".join(done.out.split())) == (0, True)
     emulator.reset()
 
 

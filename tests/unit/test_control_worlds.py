@@ -171,3 +171,35 @@ def test_a_vpc_that_is_no_table() -> None:
 def test_text_that_no_answer_could_hold(line: str) -> None:
     with pytest.raises(UsageError, match="characters that no answer"):
         read(f'{GOOD}\n[[vpc.instance]]\naddress = "10.0.1.40"\n{line}\n')
+
+
+SIX = """
+[[vpc.subnet]]
+name = "six"
+ipv6_cidr = "fd00:0:0:6::/64"
+
+[[vpc.instance]]
+name = "six"
+ipv6_address = "fd00:0:0:6::10"
+"""
+
+
+def test_a_subnet_and_an_instance_with_ipv6_only() -> None:
+    world = read(f"{GOOD}{SIX}")
+    subnet, instance = world.vpcs[0].subnets[-1], world.vpcs[0].instances[-1]
+    assert (subnet.cidr, instance.subnet, instance.address) == ("", "six", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("fd00:0:0:6::10", "fd00:0:0:1::40", "address is missing: the subnet one has IPv4 addresses"),
+        ("fd00:0:0:6::10", "fd00:0:0:7::10", "ipv6_address is in no subnet"),
+        ("fd00:0:0:6::/64", "fd00:0:0:1::/64", "ipv6_cidr overlaps that of one"),
+        ('ipv6_cidr = "fd00:0:0:6::/64"', "", "cidr is missing"),
+        ('ipv6_address = "fd00:0:0:6::10"', "", "address is missing"),
+    ],
+)
+def test_what_does_not_fit_with_ipv6_only(old: str, new: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        read(GOOD + SIX.replace(old, new))

@@ -77,4 +77,6 @@ def command(
     if not rows and output == "table" and not query:
         report.line(f"No {'matching ' if filters else ''}instance in {session.location}")
     else:
+        if output == "table" and not query:
+            rows = [{**row, "PrivateIpAddress": row["PrivateIpAddress"] or row["Ipv6Address"]} for row in rows]
         render.show(rows, output=output, query=query, columns=_COLUMNS)

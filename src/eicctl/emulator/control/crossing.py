@@ -104,7 +104,8 @@ def _leads_to(route: Any, vpc_id: str) -> str | None:
 
 
 def _ranges(subnet: Any) -> Iterator[str]:
-    yield str(subnet.cidr_block)
+    if subnet.cidr_block:
+        yield str(subnet.cidr_block)
     for row in subnet.ipv6_cidr_block_associations.values():
         if row["ipv6CidrBlockState"]["State"] == "associated":
             yield str(row["ipv6CidrBlock"])

@@ -38,6 +38,18 @@ def machine_of(state: State, instance: Any) -> Machine:
     )
 
 
+def make_ipv6_only(instance: Any) -> None:
+    """Take an instance's private IPv4 address away, which every instance of moto's has, and name it by its ID.
+
+    So are instances in subnets with IPv6 only (EC2 user guide, EC2 instance hostnames: resource names).
+    """
+    nic = instance.nics[0]
+    nic.private_ip_address, nic.private_ip_addresses, nic.private_dns_name = None, [], None
+    suffix = "ec2.internal" if instance.region_name == "us-east-1" else f"{instance.region_name}.compute.internal"
+    kind = type(instance)
+    instance.__class__ = type(kind.__name__, (kind,), {"private_dns_name": f"{instance.id}.{suffix}"})
+
+
 def describe_platform(resource: Any) -> None:
     """Give an instance or an image of moto's the platform fields that moto does not fill."""
     windows = resource.platform == "windows"

@@ -120,10 +120,11 @@ class _VpcReader:
         return vpc
 
     def _subnet(self, table: Table) -> SubnetSpec:
+        ipv6_cidr = table.network("ipv6_cidr", 6, needed=False)
         subnet = SubnetSpec(
             name=table.text("name"),
-            cidr=table.network("cidr", 4),
-            ipv6_cidr=table.network("ipv6_cidr", 6, needed=False),
+            cidr=table.network("cidr", 4, needed=not ipv6_cidr),
+            ipv6_cidr=ipv6_cidr,
             availability_zone=table.text("availability_zone", f"{self._region}a"),
         )
         for key, inner, outer in (("cidr", subnet.cidr, self._cidr), ("ipv6_cidr", subnet.ipv6_cidr, self._ipv6_cidr)):
@@ -132,8 +133,12 @@ class _VpcReader:
         for other in self._subnets:
             if other.name == subnet.name:
                 raise table.wrong("name", f"is that of another subnet: {subnet.name}")
-            if ipaddress.ip_network(other.cidr).overlaps(ipaddress.ip_network(subnet.cidr)):
-                raise table.wrong("cidr", f"overlaps that of {other.name}: {subnet.cidr}")
+            for key, one, another in (
+                ("cidr", subnet.cidr, other.cidr),
+                ("ipv6_cidr", subnet.ipv6_cidr, other.ipv6_cidr),
+            ):
+                if one and another and ipaddress.ip_network(one).overlaps(ipaddress.ip_network(another)):
+                    raise table.wrong(key, f"overlaps that of {other.name}: {one}")
         table.done()
         return subnet
 
@@ -213,11 +218,14 @@ class _VpcReader:
 
     def _instance(self, table: Table) -> InstanceSpec:
         count = table.number("count", _COUNTS, 1)
-        address = table.address("address", 4)
-        subnet = self._subnet_of(table, address)
-        chosen = table.choice("subnet", [subnet.name], subnet.name)
         ipv6_address = table.address("ipv6_address", 6, needed=False)
-        self._take(table, "address", address, count, subnet.cidr)
+        address = table.address("address", 4, needed=not ipv6_address)
+        subnet = self._subnet_of(table, address or ipv6_address)
+        if subnet.cidr and not address:
+            raise table.wrong("address", f"is missing: the subnet {subnet.name} has IPv4 addresses")
+        chosen = table.choice("subnet", [subnet.name], subnet.name)
+        if address:
+            self._take(table, "address", address, count, subnet.cidr)
         if ipv6_address:
             self._take(table, "ipv6_address", ipv6_address, count, subnet.ipv6_cidr)
         if not self._images:
@@ -266,10 +274,12 @@ class _VpcReader:
         return database
 
     def _subnet_of(self, table: Table, address: str) -> SubnetSpec:
+        key = "ipv6_address" if ":" in address else "address"
         for subnet in self._subnets:
-            if ipaddress.ip_address(address) in ipaddress.ip_network(subnet.cidr):
+            cidr = subnet.ipv6_cidr if ":" in address else subnet.cidr
+            if cidr and ipaddress.ip_address(address) in ipaddress.ip_network(cidr):
                 return subnet
-        raise table.wrong("address", f"is in no subnet of the VPC: {address}")
+        raise table.wrong(key, f"is in no subnet of the VPC: {address}")
 
     def _take(self, table: Table, key: str, first: str, count: int, cidr: str) -> None:
         """Take addresses that no other machine has, and that are a subnet's to give."""

@@ -10,7 +10,7 @@ from typing import Any
 from eicctl.emulator.control import interfaces, seed_edges
 from eicctl.emulator.control.backends import ec2, rds, zones
 from eicctl.emulator.control.endpoints import EndpointService
-from eicctl.emulator.control.instances import describe_platform, host_key, machine_of
+from eicctl.emulator.control.instances import describe_platform, host_key, machine_of, make_ipv6_only
 from eicctl.emulator.control.specs import (
     DatabaseSpec,
     GroupSpec,
@@ -114,8 +114,9 @@ class _VpcSeeder:
     def _make_subnet(self, spec: SubnetSpec) -> Any:
         return self._ec2.create_subnet(
             self._vpc.id,
-            spec.cidr,
+            spec.cidr or None,
             ipv6_cidr_block=spec.ipv6_cidr or None,
+            ipv6_native=not spec.cidr,
             availability_zone=spec.availability_zone,
             tags={"subnet": {"Name": spec.name}},
         )
@@ -149,7 +150,7 @@ class _VpcSeeder:
     def _make_instance(self, spec: InstanceSpec, number: int) -> None:
         image = self._images[spec.image]
         name = spec.name if spec.count == 1 else f"{spec.name}-{number + 1}"
-        address = str(ipaddress.ip_address(spec.address) + number)
+        address = str(ipaddress.ip_address(spec.address or spec.ipv6_address) + number)
         subnet = self._subnets[spec.subnet]
         reservation = self._ec2.run_instances(
             self._image(image),
@@ -175,6 +176,8 @@ class _VpcSeeder:
         elif spec.state == "terminated":
             instance.terminate()
         describe_platform(instance)
+        if not spec.address:
+            make_ipv6_only(instance)
         machine = replace(
             machine_of(self._state, instance),
             users=spec.users or image.users,
@@ -182,7 +185,8 @@ class _VpcSeeder:
             ec2_instance_connect=spec.ec2_instance_connect,
             authorized_keys=spec.authorized_keys,
         )
-        self._state.put_machine(machine)
+        if spec.address:
+            self._state.put_machine(machine)
         if spec.ipv6_address:
             ipv6_address = str(ipaddress.ip_address(spec.ipv6_address) + number)
             instance.ipv6_address = ipv6_address

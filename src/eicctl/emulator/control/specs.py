@@ -30,7 +30,7 @@ class GroupSpec:
 
 @dataclass(frozen=True, slots=True)
 class SubnetSpec:
-    """A subnet."""
+    """A subnet; `cidr` is empty where it has IPv6 only."""
 
     name: str
     cidr: str
@@ -40,7 +40,10 @@ class SubnetSpec:
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …)."""
+    """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …).
+
+    `address` is empty where it has IPv6 only, as in a subnet that has it only.
+    """
 
     name: str
     subnet: str
