@@ -283,7 +283,7 @@ def main() -> None:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.login"], stdout=subprocess.PIPE, text=True, check=False
         )
-        lines += ["", "With 50 ms on every call of AWS and on every round trip:", "", done.stdout.strip() or "(failed)"]
+        lines += ["", "Logins:", "", done.stdout.strip() or "(failed)"]
     print("\n".join(lines))
     if chosen.write:
         before, _, rest = RESULTS.read_text().partition(BEGIN)

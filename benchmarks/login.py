@@ -1,6 +1,7 @@
-"""`eicctl ssh HOST -- true` beside plain ssh to the same sshd, with 50 ms on every call of AWS and on every round trip.
+"""`eicctl ssh HOST -- true`: on loopback, beside ssh with other ProxyCommands and the AWS CLI's own login; and with
+50 ms for each call of AWS and each round trip, beside plain ssh.
 
-`python -m benchmarks.login`. Needs sshd and libnss-wrapper.
+`python -m benchmarks.login`. Needs sshd and libnss-wrapper. The AWS CLI v2 is the first `aws` of PATH, or `AWS_CLI`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import socket
 import statistics
 import subprocess
@@ -17,11 +19,15 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.process import resident
+
 ROUND_TRIP = 0.05
-ROUNDS = 15
+ROUNDS = int(os.environ.get("ROUNDS") or 15)
+QUIET = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
 EICCTL = str(Path(sys.executable).with_name("eicctl"))
 
 WORLD = """
@@ -120,12 +126,103 @@ def slow_down(folder: Path) -> None:
     urllib.request.urlopen(request).close()
 
 
+@dataclass(frozen=True)
+class Row:
+    """A command, and what it is compared with.
+
+    Attributes:
+        words: The command line.
+        over: The command that it is a ratio of, by name; empty for none.
+        env: Variables that differ.
+        before: Called before each run.
+    """
+
+    words: list[str]
+    over: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    before: Callable[[], object] = lambda: None
+
+
+def in_turns(rows: dict[str, Row], env: dict[str, str], rounds: int) -> None:
+    """Measure commands in turns, and print a table of them."""
+    taken: dict[str, list[float]] = {name: [] for name in rows}
+    for _ in range(rounds):
+        for name, row in rows.items():
+            row.before()
+            started = time.perf_counter()
+            run(row.words, env | row.env)
+            taken[name].append(time.perf_counter() - started)
+    median = {name: statistics.median(times) for name, times in taken.items()}
+    print("| command | median, ms | best, ms | over | ms | ratio |\n| --- | --- | --- | --- | --- | --- |")
+    for name, row in rows.items():
+        cells = f"{1000 * median[name]:.0f} | {1000 * min(taken[name]):.0f}"
+        base = median.get(row.over)
+        more = f"{row.over} | {1000 * (median[name] - base):+.0f} | {median[name] / base:.2f}" if base else " | | "
+        print(f"| {name} | {cells} | {more} |")
+
+
+def aws_cli() -> str | None:
+    """The AWS CLI v2, or None where it is not installed."""
+    found = os.environ.get("AWS_CLI") or shutil.which("aws")
+    said = subprocess.run([found, "--version"], capture_output=True, check=False).stdout if found else b""
+    return found if b"aws-cli/2" in said else None
+
+
+def on_loopback(env: dict[str, str], folder: Path) -> None:
+    """The rows of logins without any delay."""
+    endpoint_id, dns_name = run(
+        [EICCTL, "list-endpoints", "--query", "[].[InstanceConnectEndpointId, DnsName]", "--output", "text"], env
+    ).split()
+    instance = run([EICCTL, "instances", "--query", "[].InstanceId", "--output", "text"], env).strip()
+    script = [sys.executable, str(Path(__file__).with_name("plain.py")), "stdio", dns_name, endpoint_id, "10.0.1.10"]
+    own = [*QUIET, "-i", str(folder / "key"), "-o", "IdentitiesOnly=yes"]
+
+    def through(words: list[str]) -> list[str]:
+        return ["ssh", *own, "-o", f"ProxyCommand={shlex.join(words)}", "ec2-user@web-1", "true"]
+
+    def forget_targets() -> None:
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+
+    def forget_all() -> None:
+        forget_targets()
+        for name in ("os_users.json", "known_hosts"):
+            (folder / "state" / name).unlink(missing_ok=True)
+
+    command, shell, cold = [EICCTL, "ssh", "web-1", "--", "true"], [EICCTL, "ssh", "web-1"], {"EICCTL_AGENT": "off"}
+    rows = {
+        "ssh, eicctl proxy, warm": Row(through([EICCTL, "proxy", "web-1"])),
+        "eicctl ssh, warm": Row(command, "ssh, eicctl proxy, warm"),
+        "ssh, plain script": Row(through(script)),
+        "ssh, eicctl proxy, cold": Row(through([EICCTL, "proxy", "web-1"]), "ssh, plain script", cold),
+        "eicctl ssh, cold": Row(command, "ssh, eicctl proxy, cold", cold),
+    }
+    if cli := aws_cli():
+        words = [cli, "ec2-instance-connect", "ssh", "--instance-id", instance, "--os-user", "ec2-user"]
+        rows |= {
+            "login, AWS CLI": Row([*words, "--connection-type", "eice"]),
+            "login, warm": Row(shell, "login, AWS CLI"),
+            "login, cold": Row(shell, "login, AWS CLI", cold),
+            "login, no target cached": Row(shell, "login, AWS CLI", cold, forget_targets),
+            "login, nothing cached": Row(shell, "login, AWS CLI", cold, forget_all),
+        }
+    in_turns(rows, env, ROUNDS)
+    for _ in range(100):
+        run(command, env)
+    (record,) = (folder / "run").glob("agent-*.json")
+    weight = resident(int(json.loads(record.read_text())["Pid"])) / 2**20
+    print(f"\nMemory of the background process after 100 more logins: {weight:.0f} MiB.\n")
+
+
 def main() -> None:
     """Measure the commands in turns."""
     with contextlib.ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         env = cleanup.enter_context(world(folder))
-        run([EICCTL, "ssh", "web-1", "--", "true"], env)  # pins the keys, and makes sshd's files
+        for _ in range(3):  # pins the keys, makes sshd's files, and starts the background process
+            run([EICCTL, "ssh", "web-1", "--", "true"], env)
+            time.sleep(1)
+        print("On loopback:\n")
+        on_loopback(env, folder)
         endpoint = run([EICCTL, "list-endpoints", "--query", "[].DnsName", "--output", "text"], env).strip()
         (sshd_folder,) = (folder / "state" / "local").glob("files-*/sshd/*")
         listener = cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -134,35 +231,17 @@ def main() -> None:
         data_plane = cleanup.enter_context(relayed(int(endpoint.rpartition(":")[2])))
         slow_down(folder)
         through = ["--instance-connect-endpoint-dns-name", f"localhost:{data_plane}"]
-        quiet = [
-            "-F",
-            "none",
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ]
         own = ["-i", str(folder / "key"), "-o", "IdentitiesOnly=yes"]
         proxy = shlex.join([EICCTL, "proxy", *through, "web-1"])
-        commands = {
-            "ssh, no tunnel": ["ssh", *quiet, *own, "-p", str(plain), "ec2-user@127.0.0.1", "true"],
-            "eicctl ssh": [EICCTL, "ssh", *through, "web-1", "--", "true"],
-            "ssh with eicctl proxy": ["ssh", *quiet, *own, "-o", f"ProxyCommand={proxy}", "ec2-user@web-1", "true"],
+        print("With 50 ms on every call of AWS and on every round trip:\n")
+        rows = {
+            "ssh, no tunnel": Row(["ssh", *QUIET, *own, "-p", str(plain), "ec2-user@127.0.0.1", "true"]),
+            "eicctl ssh": Row([EICCTL, "ssh", *through, "web-1", "--", "true"], "ssh, no tunnel"),
+            "ssh with eicctl proxy": Row(
+                ["ssh", *QUIET, *own, "-o", f"ProxyCommand={proxy}", "ec2-user@web-1", "true"], "ssh, no tunnel"
+            ),
         }
-        taken: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(ROUNDS):
-            for name, words in commands.items():
-                started = time.perf_counter()
-                run(words, env)
-                taken[name].append(time.perf_counter() - started)
-    base = statistics.median(taken["ssh, no tunnel"])
-    print("| command | median, ms | best, ms | over plain ssh, ms | ratio |\n| --- | --- | --- | --- | --- |")
-    for name, times in taken.items():
-        median = statistics.median(times)
-        cells = [1000 * median, 1000 * min(times), 1000 * (median - base)]
-        print(f"| {name} | {' | '.join(f'{cell:.0f}' for cell in cells)} | {median / base:.2f} |")
+        in_turns(rows, env, ROUNDS)
 
 
 if __name__ == "__main__":

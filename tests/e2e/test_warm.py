@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -213,3 +214,83 @@ def test_bytes_are_the_same_both_ways(warm: Env, tmp_path: Path) -> None:
     while key.exists():
         assert time.monotonic() < deadline, "the key is still there"
         time.sleep(0.05)
+
+
+def connect(env: Env) -> None:
+    """One connection that ends as soon as it has seen its target."""
+    assert run_eicctl(env, "proxy", "web-1", stdin=b"").returncode == 0
+
+
+@needs_proc
+def test_a_script_of_short_commands_gets_warm_also_after_a_kill_and_a_slow_start(
+    short_home: Env, tmp_path: Path
+) -> None:
+    """No command waits for the background process, and none takes it along when it ends."""
+    (tmp_path / "sitecustomize.py").write_text("import sys, time\n'eicctl.agent' in sys.orig_argv and time.sleep(2)\n")
+    slow = short_home | {"PYTHONPATH": str(tmp_path)}
+    for _ in range(2):
+        connect(slow)  # nothing runs any more that has started it
+        wait_for_agent(short_home)
+        assert is_warm(slow)
+        os.kill(agent_pid(short_home), signal.SIGKILL)
+        connect(slow)  # beside the socket and the record that the killed one has left
+        deadline = time.monotonic() + 30
+        while not answers(short_home):
+            assert time.monotonic() < deadline, "no background process listens again"
+            time.sleep(0.1)
+        assert is_warm(slow)
+        os.kill(agent_pid(short_home), signal.SIGKILL)
+        for left in listening(short_home):
+            left.unlink()
+
+
+def is_warm(env: Env) -> bool:
+    proxy = Proxy(env)
+    found = proxy.lent
+    assert proxy.finish() == (0, "")
+    return found
+
+
+def answers(env: Env) -> bool:
+    for path in listening(env):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            if sock.connect_ex(str(path)) == 0:
+                return True
+    return False
+
+
+@needs_proc
+def test_an_idle_one_ends_though_it_is_looked_at(short_home: Env) -> None:
+    env = short_home | {"EICCTL_AGENT_IDLE": "3"}
+    connect(env)
+    wait_for_agent(env)
+    deadline = time.monotonic() + 30
+    while listening(env):
+        assert time.monotonic() < deadline, "looking at it keeps it alive"
+        assert run_eicctl(env, "ps").returncode == 0
+
+
+@needs_proc
+def test_there_are_three_at_most(short_home: Env) -> None:
+    for number in range(5):
+        env = short_home | {"EICCTL_OTHER": str(number)}  # another environment, another process
+        before = set(listening(env))
+        connect(env)
+        deadline = time.monotonic() + 30
+        while not set(listening(env)) - before:
+            assert time.monotonic() < deadline, "none was started"
+            time.sleep(0.05)
+    deadline = time.monotonic() + 30
+    while len(listening(short_home)) > 3:
+        assert time.monotonic() < deadline, "the least used ones stay"
+        time.sleep(0.1)
+    assert is_warm(short_home | {"EICCTL_OTHER": "4"})
+
+
+@needs_proc
+def test_it_weighs_little_after_many_connections(warm: Env) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda _: connect(warm), range(50)))
+    status = Path(f"/proc/{agent_pid(warm)}/status").read_text()
+    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    assert resident < 45 * 1024

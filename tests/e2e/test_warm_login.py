@@ -119,3 +119,32 @@ def test_failures_are_told_as_without_it(warm: Env) -> None:
         assert with_it.returncode == without.returncode != 0
         told = [[line for line in done.stderr.splitlines() if b"request ID" not in line] for done in (with_it, without)]
         assert told[0] == told[1]
+
+
+def test_a_login_of_some_minutes_ago_is_not_believed_when_its_host_is_gone(sshd_env: Env) -> None:
+    env = {name: value for name, value in sshd_env.items() if name != "CI"}
+    for _ in range(2):  # what the first one remembers of OS users makes another key of the second one
+        assert run_eicctl(env, "ssh", "node-1", "--", "true").returncode == 0
+    (file,) = Path(env["EICCTL_HOME"]).glob("cache/logins.json")
+    known = json.loads(file.read_text())
+    (Path(env["EICCTL_HOME"]) / "cache" / "targets.json").unlink()
+    gone = "i-0123456789abcdef0"
+    for row in known.values():
+        row["Target"]["instance_id"] = row["Host"] = row["Settings"]["HostKeyAlias"] = gone
+    file.write_text(json.dumps(known))
+    with Path(env["EICCTL_HOME"], "state", "known_hosts").open("a") as hosts:
+        hosts.write(f"{gone} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtEEV8nMTVpZZWQvo9f3pLxkp1zxsj6oPxHhYtQXn0k\n")
+    done = run_eicctl(env, "ssh", "node-1", "--", "echo there")
+    assert done.stdout == b"there\n", done.stderr
+    assert gone not in done.stderr.decode()
+
+
+def test_what_openssh_says_of_its_proxy_is_left_out_where_the_cause_is_told(warm: Env) -> None:
+    for more in [], ["--no-agent"]:
+        words = ["--private-ip-address", "10.0.1.77", "--no-send-key", *more, "ec2-user@node-1", "true"]
+        done = run_eicctl(warm, "ssh", *words)
+        assert done.returncode == 255
+        said = done.stderr.decode()
+        assert said.count("error: ") == said.count("10.0.1.77 port 22") == 1, said
+        assert "kex_exchange" not in said
+        assert "UNKNOWN port" not in said
