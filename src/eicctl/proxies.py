@@ -6,6 +6,7 @@ Not by http.client: it waits for each line anew, and takes as many header lines 
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import re
 import socket
@@ -57,13 +58,22 @@ def proxy_url(host: str, port: int, scheme: str = "https") -> str | None:
     `HTTPS_PROXY` (by the scheme), else `ALL_PROXY`, in lower or upper case, and `NO_PROXY` by the rules of urllib; on
     macOS and Windows the system's settings too.
     """
-    if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
+    if sys.platform in ("darwin", "win32"):
+        return _looked_up(host, port, scheme, ())
+    # Each tunnel asks, and urllib reads the whole environment several times.
+    said = tuple((name, os.environb[name]) for name in os.environb if name[-6:].lower() == b"_proxy")
+    return _looked_up_once(host, port, scheme, said) if said else None
+
+
+def _looked_up(host: str, port: int, scheme: str, _said: tuple[tuple[bytes, bytes], ...]) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
     url = proxies.get(scheme) or proxies.get("all")
     return None if not url or proxy_bypass(f"{host}:{port}") else url
+
+
+_looked_up_once = functools.lru_cache(64)(_looked_up)
 
 
 def parse_proxy(url: str) -> Proxy:

@@ -54,10 +54,11 @@ class FileMemory:
     def __init__(self, caller: Callable[[], str], endpoint_id: Callable[[], str]) -> None:
         self._caller = caller
         self._endpoint_id = endpoint_id
+        self._file: Path | None = None
 
     def get(self) -> int | None:
         try:
-            path = memory_file()
+            path = self._file = self._file or memory_file()
         except LocalError:  # a home in which nothing can be written
             return None
         if not path.exists():

@@ -7,6 +7,7 @@ nobody tells, and everybody is let in.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import itertools
 import os
@@ -197,15 +198,16 @@ def _question(family: int, theirs: tuple[object, ...], ours: tuple[object, ...])
 
 
 def _packed(address: tuple[object, ...]) -> bytes:
-    return _ip(address).packed.ljust(16, b"\0")
+    return _ip(str(address[0])).packed.ljust(16, b"\0")
 
 
 def _is_loopback(address: tuple[object, ...]) -> bool:
-    return _ip(address).is_loopback
+    return _ip(str(address[0])).is_loopback
 
 
-def _ip(address: tuple[object, ...]) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(str(address[0]).partition("%")[0])
+@functools.lru_cache(64)
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text.partition("%")[0])
 
 
 def _port(address: tuple[object, ...]) -> int:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import queue
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+IDLE = 10.0
+"""Seconds for which a thread waits for the next call."""
+
+MOST_IDLE = 4
+"""Most threads that wait: starting one, with its buffers, takes longer than a signed request."""
 
 T = TypeVar("T")
 
@@ -16,7 +24,7 @@ def _nothing(_: object) -> None:
 
 
 async def in_thread(call: Callable[[], T], discard: Callable[[T], None] = _nothing) -> T:
-    """Make a blocking call in a thread of its own and return its result.
+    """Make a blocking call in a thread that has nothing else to do, and return its result.
 
     The thread is a daemon: unlike with `asyncio.to_thread`, the end of the process does not wait for a slow network.
 
@@ -37,13 +45,60 @@ async def in_thread(call: Callable[[], T], discard: Callable[[T], None] = _nothi
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_Delivery(future, result, failure, discard))
 
-    threading.Thread(target=work, daemon=True).start()
+    _hand_over(work)
     try:
         return await future
     except asyncio.CancelledError:
         if future.done() and not future.cancelled() and future.exception() is None:
             discard(future.result())  # it came in the moment of the cancellation
         raise
+
+
+class _Worker(threading.Thread):
+    """A thread that makes one call after another."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        while True:
+            try:
+                self.calls.get(timeout=IDLE)()
+            except queue.Empty:
+                with _lock:
+                    if self in _idle:
+                        _idle.remove(self)
+                        return
+                continue  # it has just been given one
+            with _lock:
+                if len(_idle) >= MOST_IDLE:
+                    return
+                _idle.append(self)
+
+
+_lock = threading.Lock()
+_idle: list[_Worker] = []
+
+
+def _hand_over(call: Callable[[], None]) -> None:
+    with _lock:
+        worker = _idle.pop() if _idle else None
+    if worker is None:
+        worker = _Worker()
+        worker.start()
+    worker.calls.put(call)
+
+
+def _forget_workers() -> None:
+    """In a child process there are none."""
+    global _lock  # noqa: PLW0603 - it may have been held
+    _lock = threading.Lock()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
 
 
 class _Delivery(Generic[T]):
