@@ -26,7 +26,7 @@ from benchmarks.process import Measures, answered, cpu_seconds, repeat, resident
 from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
-GROUPS = ("stdio", "listen", "trips", "bulk", "short", "crowd", "stall", "help", "stages", "login")
+GROUPS = ("stdio", "listen", "trips", "bulk", "short", "crowd", "stall", "help", "stages", "login", "listing")
 FORKS = 50
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -284,6 +284,11 @@ def main() -> None:
             [sys.executable, "-m", "benchmarks.login"], stdout=subprocess.PIPE, text=True, check=False
         )
         lines += ["", "Logins:", "", done.stdout.strip() or "(failed)"]
+    if "listing" in chosen.only:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.listing"], stdout=subprocess.PIPE, text=True, check=False
+        )
+        lines += ["", "Listing the endpoints:", "", done.stdout.strip() or "(failed)"]
     print("\n".join(lines))
     if chosen.write:
         before, _, rest = RESULTS.read_text().partition(BEGIN)

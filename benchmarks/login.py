@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.process import resident
+from benchmarks.world import aws_cli
 
 ROUND_TRIP = 0.05
 ROUNDS = int(os.environ.get("ROUNDS") or 15)
@@ -159,13 +160,6 @@ def in_turns(rows: dict[str, Row], env: dict[str, str], rounds: int) -> None:
         base = median.get(row.over)
         more = f"{row.over} | {1000 * (median[name] - base):+.0f} | {median[name] / base:.2f}" if base else " | | "
         print(f"| {name} | {cells} | {more} |")
-
-
-def aws_cli() -> str | None:
-    """The AWS CLI v2, or None where it is not installed."""
-    found = os.environ.get("AWS_CLI") or shutil.which("aws")
-    said = subprocess.run([found, "--version"], capture_output=True, check=False).stdout if found else b""
-    return found if b"aws-cli/2" in said else None
 
 
 def on_loopback(env: dict[str, str], folder: Path) -> None:

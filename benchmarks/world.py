@@ -113,11 +113,18 @@ def clients(endpoint: str) -> list[Client]:
             [sys.executable, "-m", "benchmarks.many", endpoint, "{port}", "{count}"],
         ),
     ]
-    aws = shutil.which("aws")
-    if aws and b"aws-cli/2" in subprocess.run([aws, "--version"], capture_output=True, check=False).stdout:
+    if aws := aws_cli():
         base = [aws, "ec2-instance-connect", "open-tunnel", *full, "--remote-port", "22"]
         found.append(Client("AWS CLI v2", [*base, "--local-port", "{port}"], base))
     return found
+
+
+def aws_cli() -> str | None:
+    """The AWS CLI v2: the one that `AWS_CLI` names, or that of the path; None where there is none."""
+    aws = os.environ.get("AWS_CLI") or shutil.which("aws")
+    if aws and b"aws-cli/2" in subprocess.run([aws, "--version"], capture_output=True, check=False).stdout:
+        return aws
+    return None
 
 
 def free_ports(count: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from eicctl import __version__, settings
 from eicctl.errors import EicctlError
 
-PACKAGES = ("boto3", "botocore", "websockets", "click", "asyncssh", "cryptography", "python-socks", "moto")
+PACKAGES = ("botocore", "websockets", "click", "asyncssh", "cryptography", "python-socks", "moto")
 """The packages whose versions matter; the last two are optional."""
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -1,4 +1,4 @@
-"""The values that every room shares. No I/O, and no types of boto3."""
+"""The values that every room shares. No I/O, and no types of botocore."""
 
 from __future__ import annotations
 

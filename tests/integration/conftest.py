@@ -24,6 +24,7 @@ import pytest
 from eicctl import cli
 from eicctl.agent import start
 from eicctl.agent.client import GoneError, ask
+from eicctl.aws import service_data
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.state import Machine
@@ -46,6 +47,7 @@ def service_models_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", common)
+        patch.setattr(service_data, "_loader", common)
         yield
 
 

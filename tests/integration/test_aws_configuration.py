@@ -230,11 +230,11 @@ ZONE = "/latest/meta-data/placement/availability-zone/"
 @pytest.mark.parametrize(
     ("environment", "config", "answer", "said"),
     [
-        ({}, "", "us-west-2b", "in us-west-2;"),
-        ({}, "[default]\noutput = json\n", "us-west-2b", "in us-west-2;"),
-        ({"AWS_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1;"),
-        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1;"),
-        ({}, "[default]\nregion = eu-west-1\n", "us-west-2b", "in eu-west-1;"),
+        ({}, "", "us-west-2b", "in us-west-2\n"),
+        ({}, "[default]\noutput = json\n", "us-west-2b", "in us-west-2\n"),
+        ({"AWS_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1\n"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1\n"),
+        ({}, "[default]\nregion = eu-west-1\n", "us-west-2b", "in eu-west-1\n"),
         ({"AWS_EC2_METADATA_DISABLED": "true"}, "", "us-west-2b", "no AWS region"),
         ({}, "", "<html>sign in</html>", "no AWS region"),
         ({}, "", "", "no AWS region"),

@@ -1,1 +1,1 @@
-"""The control plane: everything that calls boto3, and nothing else does."""
+"""The control plane: everything that calls botocore, and nothing else does."""

@@ -21,7 +21,7 @@ ASKED = "EicctlAsked"
 
 
 def watch(client: Any, region: str, profile: str | None) -> None:
-    """Log the requests of a boto3 client, and note in their answers where they were asked.
+    """Log the requests of a client of botocore, and note in their answers where they were asked.
 
     Args:
         client: The client.

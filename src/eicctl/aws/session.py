@@ -1,4 +1,4 @@
-"""Who we are, where, and clients for the services: one boto3 session, made when it is first needed."""
+"""Who we are, where, and clients for the services: one session of botocore, made when it is first needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from eicctl.model import Credentials
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import boto3
     import botocore.credentials
     import botocore.session
     from botocore.config import Config
@@ -68,7 +67,6 @@ class Session:
         self.given_ca_bundle = ca_bundle or None
         self._lock = threading.RLock()
         self._core: botocore.session.Session | None = None
-        self._boto: boto3.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_files: tuple[object, ...] = configuration_signature()
         self._keys: botocore.credentials.Credentials | None = None
@@ -153,7 +151,7 @@ class Session:
         return self.given_ca_bundle or self._setting("ca_bundle")
 
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return the boto3 client of a service, made once for each region.
+        """Return botocore's client of a service, made once for each region.
 
         Where a file of the AWS configuration has changed, it is made anew: a client keeps the keys that it has read,
         and who runs for hours needs those of a renewed session.
@@ -163,14 +161,14 @@ class Session:
             files = configuration_signature()
             if files != self._clients_files:
                 self._clients_files = files
-                self._core = self._boto = None
+                self._core = None
                 self._clients.clear()
             if (service, where) not in self._clients:
                 self._clients[service, where] = self._make_client(service, where)
             return self._clients[service, where]
 
     def unsigned_client(self, service: str) -> Any:
-        """Return a new boto3 client of a service that signs nothing: for what is asked without credentials."""
+        """Return a new client of a service that signs nothing: for what is asked without credentials."""
         from botocore import UNSIGNED
         from botocore.config import Config
 
@@ -230,7 +228,7 @@ class Session:
             return self._plain_read[1]
 
     def _configuration(self) -> botocore.session.Session:
-        """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
+        """botocore's session, for the configuration and clients; boto3 would add nothing but time."""
         with self._lock:
             if self._core is None:
                 self._core = self._new_core()
@@ -267,15 +265,6 @@ class Session:
             region = IMDSRegionProvider(self._configuration()).provide()
         return region if region and _REGION.fullmatch(region) else None
 
-    def _session(self) -> boto3.Session:
-        with self._lock:
-            if self._boto is None:
-                import boto3
-
-                with reading("the AWS configuration"):
-                    self._boto = boto3.Session(botocore_session=self._configuration())
-            return self._boto
-
     def _known_keys(self) -> botocore.credentials.Credentials:
         """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
         keys = self._keys_or_none()
@@ -295,8 +284,10 @@ class Session:
         import botocore.session
 
         from eicctl.aws.api_proxies import use_proxies
+        from eicctl.aws.service_data import use_service_data
 
         core = botocore.session.Session(profile=self.profile)
+        use_service_data(core)
         use_proxies(core)
         return core
 
@@ -319,7 +310,7 @@ class Session:
             keys.get_frozen_credentials()
         return keys
 
-    def _make_client(self, service: str, region: str, more: Config | None = None, **keys: str) -> Any:
+    def _make_client(self, service: str, region: str, more: Config | None = None, **keys: Any) -> Any:
         from botocore.config import Config
 
         config = Config(
@@ -334,7 +325,9 @@ class Session:
             # The same credentials as for tunnels: no role is assumed and no process run twice.
             self._configuration()._credentials = self._keys_or_none()  # type: ignore[attr-defined]
         with translated(f"use the service {service}"):
-            client = self._session().client(service, region_name=region, config=config, verify=self.ca_bundle, **keys)  # type: ignore[call-overload]
+            client = self._configuration().create_client(
+                service, region_name=region, config=config, verify=self.ca_bundle, **keys
+            )
         watch(client, region, self.profile)
         return client
 

@@ -1,1 +1,1 @@
-"""The data plane: everything that moves bytes. Knows no boto3 client and no Click."""
+"""The data plane: everything that moves bytes. Knows no client of botocore and no Click."""
