@@ -55,7 +55,7 @@ def test_the_events_are_the_same_on_a_terminal_and_in_a_pipe(
             timeout=30,
             dimensions=(30, 1000),
         )
-        found = []
+        found: list[str] = []
         while len(found) < len(events) and (text := session.readline()):
             if text.startswith("{"):
                 found.append(json.loads(text)["Event"])

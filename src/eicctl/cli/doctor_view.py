@@ -16,7 +16,7 @@ from rich.text import Text
 
 from eicctl.access.checks import Check, Status, Step
 from eicctl.access.path import ASCII, UNICODE, Symbols, draw
-from eicctl.cli.report import printable
+from eicctl.cli.report import is_command, printable
 from eicctl.shown import line as one_line
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def summary(found: Diagnosis, console: Console, *, well: str) -> None:
         mark = symbols.marks[Status.FAILED]
         _print(console, _wrapped(_sentence(found.cause.sentence), console, first=f"{mark} ", style="bold red"))
         if found.cause.mend:
-            _print(console, [Text.assemble("  what to do: ", (one_line(found.cause.mend), "bold"))])
+            _print(console, _advice("  what to do: ", one_line(found.cause.mend), console))
     else:
         _print(console, _wrapped(well, console, first=f"{symbols.marks[Status.OK]} ", style="bold green"))
     if found.path:
@@ -122,6 +122,13 @@ def summary(found: Diagnosis, console: Console, *, well: str) -> None:
             for span in spans:
                 line.append(one_line(span.text), style=_STYLES.get(span.style, ""))
             _print(console, [line])
+
+
+def _advice(label: str, text: str, console: Console) -> list[Text]:
+    """A command in one piece, so that it can be copied; prose is broken between words."""
+    width = max(_NARROWEST, console.width - len(label))
+    first, *rest = [text] if is_command(text) else _wrap(text, width)
+    return [Text.assemble(label, (first, "bold")), *(Text(" " * len(label) + line, style="bold") for line in rest)]
 
 
 def symbols_for(console: Console) -> Symbols:

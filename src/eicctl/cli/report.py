@@ -110,7 +110,7 @@ def fitted(text: str, file: TextIO) -> str:
         return text
     # What a word of foreign text could look like does not stand at the start of a line.
     return "\n".join(
-        part if _is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
+        part if is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
     )
 
 
@@ -125,7 +125,8 @@ def columns(file: TextIO) -> int:
         return 0
 
 
-def _is_command(text: str) -> bool:
+def is_command(text: str) -> bool:
+    """Whether a line is a command, perhaps after a label, and not a sentence that begins with one."""
     return bool(_COMMAND.match(text)) and not _PROSE.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
 
 

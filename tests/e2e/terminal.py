@@ -1,0 +1,132 @@
+"""A terminal of some width: a shell in which commands are typed, and what then stands on the screen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pexpect
+
+from tests.e2e.conftest import Env
+
+_PROMPT = r"<<ready (\d+)>>"
+
+_TOKEN = re.compile(
+    r"\x1b\[(?P<given>[?0-9;]*)(?P<control>[A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|(?P<char>.)", re.DOTALL
+)
+
+
+def screen(written: str) -> list[str]:
+    """Return the lines that a terminal shows of what was written, each as long as it was written.
+
+    A terminal breaks those that are longer than it is wide; nobody knows then where.
+    """
+    lines = [""]
+    row = column = 0
+    for token in _TOKEN.finditer(written):
+        char, control = token["char"], token["control"]
+        if char == "\r":
+            column = 0
+        elif char == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif char == "\b":
+            column = max(0, column - 1)
+        elif char and char.isprintable():
+            line = lines[row].ljust(column)
+            lines[row] = line[:column] + char + line[column + 1 :]
+            column += 1
+        elif control == "A":
+            row = max(0, row - int(token["given"] or 1))
+        elif control == "K":
+            lines[row] = "" if token["given"] == "2" else lines[row][:column]
+    return lines
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a command ended, and what it left on the screen, without the command itself."""
+
+    code: int
+    lines: list[str]
+
+
+class Shell:
+    """bash on a terminal. A context manager.
+
+    Args:
+        env: Its environment.
+        folder: Its folder.
+        width: The terminal's, in columns.
+    """
+
+    def __init__(self, env: Env, folder: Path, width: int) -> None:
+        self._bash: pexpect.spawn[str] = pexpect.spawn(
+            "bash",
+            ["--norc", "--noprofile", "--noediting"],
+            env=env | {"PS1": _PROMPT.replace(r"(\d+)", "$?"), "PS2": "", "TERM": "xterm", "PAGER": "cat"},
+            cwd=str(folder),
+            encoding="utf-8",
+            timeout=60,
+            dimensions=(50, width),
+        )
+        self._bash.delaybeforesend = None
+        self._bash.expect(_PROMPT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bash.close(force=True)
+
+    def run(self, command: str, *answers: tuple[str, str], until: str = "") -> Shown:
+        """Type a command and wait until it has ended.
+
+        Args:
+            command: One command line, perhaps with a here-document.
+            answers: What to wait for, as patterns, and what to type then.
+            until: What a command that goes on in the background writes when it is ready, as a pattern.
+        """
+        self._bash.sendline(command)
+        written = ""
+        for pattern, answer in answers:
+            if self._bash.expect([pattern, _PROMPT]):
+                break
+            written += f"{self._bash.before}{self._bash.after}"
+            self._bash.send(answer)
+        else:
+            self._bash.expect(_PROMPT)
+        assert isinstance(self._bash.match, re.Match)
+        code = int(self._bash.match[1])
+        written += str(self._bash.before)
+        if until:
+            self._bash.expect(f"{until}[^\n]*\n")
+            written += f"{self._bash.before}{self._bash.after}"
+        lines = screen(written)[command.count("\n") + 1 :]
+        jobs = re.compile(r"\[\d+\][ +-]")  # what bash tells of its jobs
+        return Shown(code, [line for line in lines if not jobs.match(line)])
+
+
+def faults(lines: Sequence[str], width: int) -> list[str]:
+    """Return what is wrong with what people read on a terminal of some width."""
+    found = [line for line in lines if re.search(r"Traceback|defect of eicctl|unexpected \w+Error", line)]
+    found += [f"too wide: {line}" for line in lines if len(line) > width and not _is_whole(line)]
+    found += [f"broken ID: {line}" for line in lines if re.search(r"\b(i|eice|sg|vpc|subnet)-[0-9a-f]{1,16}$", line)]
+    blank = [not line.strip() for line in lines]
+    for start in range(len(lines) - 5):
+        if blank[start : start + 6] == [False, True] * 3:
+            found.append(f"a blank line after each: {lines[start : start + 6]}")
+    return found
+
+
+def _is_whole(line: str) -> bool:
+    """Whether a line is of one piece: a single word, or a command line that can be copied."""
+    return len(line.split()) == 1 or bool(
+        re.match(r"\s*([\w ]+:\s+)?(\w+=\S+ )*(eicctl|aws|psql|ssh-keygen|rm) |Usage: ", line)
+    )

@@ -1,0 +1,172 @@
+"""What a reader types: every command of README, tutorial and how-to pages on a terminal, at 80 and at 120 columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import pexpect
+import pytest
+
+from tests.e2e.conftest import PROGRAM, Env, clean_env
+from tests.e2e.terminal import Shell, Shown, faults
+from tests.e2e.test_pages import BLOG, DOCS, TUTORIAL, Step, free_port, steps
+from tests.e2e.test_pages import env as env  # noqa: PLC0414 - the fixture
+
+HOW_TO = DOCS / "how-to"
+BROKEN = [HOW_TO / "coverage.md", HOW_TO / "doctor.md"]
+"""The pages about a world in which much cannot be reached."""
+
+FIRST = [TUTORIAL, BLOG, HOW_TO / "first-endpoint.md", DOCS.parent / "README.md"]
+"""The pages that make and delete endpoints, in an order in which that is possible."""
+
+REST = [page for page in sorted(HOW_TO.glob("*.md")) if page not in FIRST + BROKEN]
+
+NOT_RUN = {
+    r"(pipx|uv|pip) |make test": "install eicctl, or run these tests",
+    r"make demo": "is eicctl demo: test_the_demo",
+    r".*\bsudo |eicctl local up .*--data-port 443": "change the machine",
+    r"aws ": "the AWS CLI",
+    r"eicctl create-endpoint --wait$": "is the README's, without the security group; a VPC has one endpoint",
+    r"ansible |rsync |git ": "programs of others, which see no terminal of ours: test_transfer, test_copies",
+    r".*--iam-auth": "needs a database with IAM authentication: test_db",
+    r".*Out-String": "PowerShell: test_completion",
+    r".*systemctl": "asks this machine's systemd",
+    r"ssh (-p 2222|-i my-key.pem|-o ProxyCommand)": "needs a key of the user's own on the instance",
+    r"eicctl rdp .*--key-file": "needs a desktop: test_rdp",
+    r".*s3://": "needs a bucket: integration/test_audit",
+    r"export (HTTPS?_PROXY|NO_PROXY|AWS_CA_BUNDLE)|.*--ca-bundle": "need a proxy: integration/test_proxies",
+    r"eicctl tunnel --private-ip-address legacy": "needs a name that DNS knows: integration/test_targets",
+}
+"""What is not run here, as patterns, and why, or where it is."""
+
+ENDS = {
+    r"eicctl db (?!.*&$)": [("GUI tools: .*\n", "\x03")],
+    r"eicctl (tunnel|forward|rdp) (?!.*(--wait=2|&$))": [("Listening on .*\n", "\x03")],
+    r"eicctl logs .*--follow": [("listening on .*\n", "\x03")],
+    r"eicctl ssh \S+( -L \S+|( --debug| --log-file \S+)?)$|ssh web-1\.eic": [(r"[$#] $", "exit\n")],
+    r"eicctl sftp": [("sftp> ", "bye\n")],
+    r"eicctl doctor .*--(fix|undo)": [(r"\[y/N\]: ", "y\n")],
+}
+"""Commands that go on until somebody types something: what to wait for, and what to type."""
+
+CODES = {
+    r"eicctl (tunnel|forward|db|rdp .*--no-launch|logs .*--follow)(?!.*&$)": 130,
+    r"eicctl doctor no-ingress$": 5,
+    r"eicctl policy connect --port 22 2>/dev/null": 1,
+}
+"""Exit codes other than 0."""
+
+CHANGING = r"eval|kill|.*&$|eicctl (create|modify|delete)-endpoint|eicctl (up|down)"
+"""Commands that are typed again where they stand on another page, too."""
+
+FOR_PROGRAMS = (
+    r".*--(output (json|text)|print-command|debug)|eicctl (sftp|man|completion|policy (admin|connect))|.* --dry-run$"
+)
+"""Commands whose result is a program's, or a file: its lines are as long as they are."""
+
+
+def commands(page: Path) -> Iterator[Step]:
+    """The commands of a page's blocks, whole ones where a line goes on."""
+    text = page.read_text(encoding="utf-8")
+    for step in steps(page):
+        command, shown = step.command, list(step.shown)
+        while command.endswith("\\") and shown:
+            command += "\n" + shown.pop(0)
+        yield Step(re.sub(r"  +# .*", "", command), tuple(shown))
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+        yield from (Step(re.sub(r"  +# .*", "", line), ()) for line in block.replace("\\\n", "").splitlines())
+
+
+T = TypeVar("T")
+
+
+def first(table: Mapping[str, T], command: str, otherwise: T) -> T:
+    return next((value for pattern, value in table.items() if re.match(pattern, command)), otherwise)
+
+
+class Reader:
+    """Follows pages in a shell, and keeps what is wrong."""
+
+    def __init__(self, shell: Shell, folder: Path, width: int) -> None:
+        self.shell = shell
+        self.folder = folder
+        self.width = width
+        self.wrong: list[str] = []
+        self._seen: set[tuple[str, bool]] = set()
+        self._stand_ins = {port: str(free_port()) for port in ("13389", "15432", "1080", "2222", "16379", "8080")}
+        self._stand_ins |= {
+            "orders.abc.us-east-1.rds.amazonaws.com": "localhost",
+            "local up": "local up --transition 0.1",
+            "kill $!": "kill $! && { wait $!; true; }",
+            "db orders": "db demo-db",
+            "i-0123456789abcdef0": "$(eicctl instances --query \"[?Name=='app-1'].InstanceId\" --output text)",
+            "subnet-0123456789abcdef0": "$(eicctl instances --query \"[?Name=='web-1'].SubnetId\" --output text)",
+            "sg-0123456789abcdef0": "$(eicctl list-endpoints --query '[0].SecurityGroupIds[0]' --output text)",
+        }
+
+    def follow(self, page: Path, *, without: str = "$") -> None:
+        """Type a page's commands."""
+        text = page.read_text(encoding="utf-8")
+        if tunnels := re.search(r"```toml\n(# eicctl.toml\n.*?)```", text, re.DOTALL):
+            (self.folder / "eicctl.toml").write_text(self._here(tunnels[1]))
+        for step in commands(page):
+            key = (step.command, step.fails)
+            if re.match(f"{without}|{'|'.join(NOT_RUN)}", step.command) or key in self._seen:
+                continue
+            if not re.match(CHANGING, step.command):
+                self._seen.add(key)
+            self.type(step)
+
+    def type(self, step: Step) -> Shown:
+        """Type a command, and look at the screen."""
+        command = self._here(step.command)
+        answers = first(ENDS, step.command, [])
+        shown = self.shell.run(command, *answers, until="Listening" if command.endswith("&") else "")
+        code = first(CODES, step.command, 0)
+        problems = [] if shown.code == code or (step.fails and shown.code) else [f"exit code {shown.code}"]
+        problems += faults(shown.lines, self.width if not re.match(FOR_PROGRAMS, command) else 10**6)
+        if problems:
+            self.wrong.append("\n".join((f"$ {command}", *shown.lines, *(f"!! {problem}" for problem in problems))))
+        return shown
+
+    def _here(self, text: str) -> str:
+        for old, new in self._stand_ins.items():
+            text = text.replace(old, new)
+        return text
+
+
+@pytest.fixture(params=[80, 120])
+def width(request: pytest.FixtureRequest) -> int:
+    """The terminal's, in columns."""
+    return int(request.param)
+
+
+@pytest.mark.timeout(600)
+def test_every_command_of_the_pages(env: Env, tmp_path: Path, width: int) -> None:
+    for name in ("site/index.html", "policy.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with Shell(env, tmp_path, width) as shell:
+        reader = Reader(shell, tmp_path, width)
+        for page in FIRST[:2]:
+            reader.follow(page, without="eicctl local down")
+        for page in FIRST[2:] + REST:
+            reader.follow(page, without="eicctl local (down|up)")
+        reader.type(Step("eicctl local down", ()))
+        for page in BROKEN:
+            reader.follow(page)
+    assert not reader.wrong, "\n\n".join(reader.wrong)
+
+
+def test_the_demo(tmp_path: Path, width: int) -> None:
+    session = pexpect.spawn(
+        PROGRAM, ["demo"], env=clean_env(tmp_path), encoding="utf-8", timeout=90, dimensions=(30, width)
+    )
+    session.expect(pexpect.EOF)
+    session.close()
+    assert session.exitstatus == 0, session.before
+    assert session.before
+    assert session.before.count("✓") == 9
