@@ -28,7 +28,7 @@ NOT_RUN = {
     r"(pipx|uv|pip) |make test": "install eicctl, or run these tests",
     r"make demo": "is eicctl demo: test_the_demo",
     r".*\bsudo |eicctl local up .*--data-port 443": "change the machine",
-    r"aws ": "the AWS CLI",
+    r"aws |.* --aws-cli": "the AWS CLI, and a proxy for it alone: test_aws_cli",
     r"eicctl create-endpoint --wait$": "is the README's, without the security group; a VPC has one endpoint",
     r"ansible |rsync |git ": "programs of others, which see no terminal of ours: test_transfer, test_copies",
     r".*--iam-auth": "needs a database with IAM authentication: test_db",

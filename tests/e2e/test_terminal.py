@@ -63,6 +63,7 @@ def test_the_events_are_the_same_on_a_terminal_and_in_a_pipe(
         session.sendintr()
         session.expect(pexpect.EOF)
         session.close()
+        assert number or session.exitstatus == 130
 
 
 @pytest.mark.parametrize("words", [["ssh"], ["scp"], ["sftp"], ["db"], ["forward"], ["run"], ["proxy"]], ids=str)
@@ -90,7 +91,7 @@ def test_proxy_is_for_programs(env: Env) -> None:
 
 def test_a_target_is_chosen_before_a_client_is_missed(env: Env) -> None:
     session = terminal(env, "rdp", "--client", "no-such-client")
-    session.expect("Which one")
+    session.expect("Select an instance")
     session.sendline("3")
     session.expect("error: ")
     session.expect(pexpect.EOF)
@@ -100,9 +101,9 @@ def test_a_target_is_chosen_before_a_client_is_missed(env: Env) -> None:
 
 def test_deleting_asks_and_takes_no_for_an_answer(env: Env) -> None:
     session = terminal(env, "delete-endpoint", "office")
-    session.expect(r"Delete the endpoint office \(eice-[0-9a-f]+\) of vpc-[0-9a-f]+\? \[y/N\]")
+    session.expect(r"Delete endpoint office \(eice-[0-9a-f]+\) in VPC vpc-[0-9a-f]+\? \[y/N\]")
     session.sendline("n")
-    session.expect("nothing was deleted")
+    session.expect("Canceled")
     session.expect(pexpect.EOF)
     session.close()
     assert session.exitstatus == 1

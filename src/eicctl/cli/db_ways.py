@@ -13,6 +13,8 @@ from eicctl.errors import INTERRUPTED, EicctlError
 from eicctl.model import DIRECT_DATABASE_PORT
 
 if TYPE_CHECKING:
+    import asyncio
+
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
     from eicctl.model import Target
@@ -52,10 +54,8 @@ class LocalPort:
 
     def serve_directly(self, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
-        import asyncio
-
         from eicctl.cli.target import waited
-        from eicctl.cli.until import interrupted
+        from eicctl.cli.until import run_interruptibly
         from eicctl.tunnel.dial import Dialer
         from eicctl.tunnel.listener import Listener
 
@@ -71,15 +71,12 @@ class LocalPort:
             said.queue_timeout,
             look_up=lambda: self._target(lambda _: None),
         )
-        ready(target.endpoint_id)
 
-        async def main() -> None:
-            await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(interrupted())
+        async def main(stop: asyncio.Event) -> None:
+            ready(target.endpoint_id)
+            await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(stop)
 
-        from eicctl.tunnel.loops import new_loop
-
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(main())
+        run_interruptibly(main)
         return INTERRUPTED
 
     def _target(self, note: Callable[[str], None] = report.line) -> Target:

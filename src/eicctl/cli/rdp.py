@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from socket import socket
 from typing import TYPE_CHECKING
 
 import click
@@ -16,11 +14,12 @@ from eicctl.cli import options, report
 from eicctl.errors import INTERRUPTED, LocalError, UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from eicctl.aws.session import Session
     from eicctl.model import Target, TargetRequest
     from eicctl.rdp.clients import Client
     from eicctl.rdp.file import Connection
-    from eicctl.tunnel.listener import Listener
 
 
 @click.command(cls=options.WaitingCommand)
@@ -77,9 +76,14 @@ def command(
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
     from eicctl.cli.target import named, resolve_target
+    from eicctl.cli.tunnel_events import events_for
+    from eicctl.cli.until import run_interruptibly
     from eicctl.rdp.clients import find_client
     from eicctl.rdp.file import Connection, check_user
+    from eicctl.rdp.launch import serve_client
     from eicctl.tunnel.bind import bind_tcp
+    from eicctl.tunnel.dial import Dialer
+    from eicctl.tunnel.listener import Listener
 
     check_user(user)
     request = named(session, request)
@@ -101,10 +105,24 @@ def command(
         password = _password_for(chosen, session, target, key_file) if chosen else None
         connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
         file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
-        listener = _listener(session, target, sockets, max_tunnel_duration, queue_timeout)
-        if chosen is None:
-            return _serve(listener)
-        return _serve_client(listener, chosen, connection, file, password)
+        events = events_for("text", target)
+        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
+        listener = Listener(dialer, sockets, events)
+
+        async def main(stop: asyncio.Event) -> int | None:
+            events.listening(sockets)
+            if chosen is None:
+                await listener.serve(stop)
+                return None
+            words = chosen.command(connection, file, with_password=password is not None)
+            return await serve_client(listener, stop, words, password)
+
+        code = run_interruptibly(main)
+    if code is None:
+        return INTERRUPTED
+    if chosen and not chosen.ended_well(code):
+        raise LocalError(f"{chosen.name} ended with exit code {code}", hint="what it wrote above tells why")
+    return 0
 
 
 def _password_for(client: Client, session: Session, target: Target, key_file: Path | None) -> str | None:
@@ -152,57 +170,3 @@ def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | N
     path = save or cleanup.enter_context(private_folder()) / "connection.rdp"
     write_whole(path, file_text(connection))
     return path
-
-
-def _listener(
-    session: Session, target: Target, sockets: Sequence[socket], duration: int | None, queue_timeout: float
-) -> Listener:
-    from eicctl.cli.tunnel_events import events_for
-    from eicctl.tunnel.dial import Dialer
-    from eicctl.tunnel.listener import Listener
-
-    events = events_for("text", target)
-    events.listening(sockets)
-    dialer = Dialer(target, session.credentials, session.ca_bundle, duration, queue_timeout)
-    return Listener(dialer, sockets, events)
-
-
-def _serve(listener: Listener) -> int:
-    """Serve until Ctrl-C or SIGTERM."""
-    import asyncio
-
-    from eicctl.cli.until import interrupted
-
-    async def main() -> None:
-        await listener.serve(interrupted())
-
-    from eicctl.tunnel.loops import new_loop
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(main())
-    return INTERRUPTED
-
-
-def _serve_client(
-    listener: Listener, client: Client, connection: Connection, file: Path | None, password: str | None
-) -> int:
-    """Serve until the client ends, or Ctrl-C ends it."""
-    import asyncio
-
-    from eicctl.cli.until import interrupted
-    from eicctl.rdp.launch import serve_client
-
-    words = client.command(connection, file, with_password=password is not None)
-
-    async def main() -> int | None:
-        return await serve_client(listener, interrupted(), words, password)
-
-    from eicctl.tunnel.loops import new_loop
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        code = runner.run(main())
-    if code is None:
-        return INTERRUPTED
-    if not client.ended_well(code):
-        raise LocalError(f"{client.name} ended with exit code {code}", hint="what it wrote above tells why")
-    return 0

@@ -159,11 +159,10 @@ def serve(forwards: Sequence[Forward], observer: Observer, ready: Callable[[], N
     """Connect, call `ready`, and forward until Ctrl-C or SIGTERM."""
     import asyncio
 
-    from eicctl.cli.until import interrupted
+    from eicctl.cli.until import run_interruptibly
     from eicctl.ssh.forwarding import Forwarder
 
-    async def main() -> None:
-        stop = interrupted()
+    async def main(stop: asyncio.Event) -> None:
         starting = asyncio.create_task(_start(forwards))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -175,10 +174,7 @@ def serve(forwards: Sequence[Forward], observer: Observer, ready: Callable[[], N
         ready()
         await Forwarder(forwards, observer).serve(stop)
 
-    from eicctl.tunnel.loops import new_loop
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(main())
+    run_interruptibly(main)
     return INTERRUPTED
 
 

@@ -16,6 +16,8 @@ from eicctl.cli import options, report
 from eicctl.errors import INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from eicctl.aws.session import Session
     from eicctl.cli.tunnel_events import Events
     from eicctl.model import TargetRequest
@@ -112,7 +114,6 @@ def command(
             events.checked(probe(dialer, waits=report.line))
         if bind and not loopback_only(sockets):
             report.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
-        events.listening(sockets)
         return _serve(dialer, sockets, events, linger)
 
 
@@ -131,17 +132,13 @@ def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: P
 
 def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, linger: float | None) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    import asyncio
-
-    from eicctl.cli.until import interrupted
+    from eicctl.cli.until import run_interruptibly
     from eicctl.tunnel.channel import Linger
     from eicctl.tunnel.listener import Listener
 
-    async def main() -> None:
-        await Listener(dialer, sockets, events, linger=Linger.of(linger)).serve(interrupted())
+    async def main(stop: asyncio.Event) -> None:
+        events.listening(sockets)
+        await Listener(dialer, sockets, events, linger=Linger.of(linger)).serve(stop)
 
-    from eicctl.tunnel.loops import new_loop
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(main())
+    run_interruptibly(main)
     return INTERRUPTED

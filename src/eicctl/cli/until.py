@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from eicctl.tunnel.descriptors import allow_many
+
+T = TypeVar("T")
 
 
 def interrupted() -> asyncio.Event:
@@ -29,6 +33,21 @@ def interrupted() -> asyncio.Event:
     signal.signal(signal.SIGBREAK, stop)
     _tick(loop)
     return event
+
+
+def run_interruptibly(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """Run `main` on a new loop with the event of `interrupted`, and return what it returns.
+
+    What tells somebody that clients can connect is for `main` to say: an interrupt before the loop runs may come while
+    a module is imported, where Python can lose it.
+    """
+    from eicctl.tunnel.loops import new_loop
+
+    async def run() -> T:
+        return await main(interrupted())
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(run())
 
 
 def _tick(loop: asyncio.AbstractEventLoop) -> None:

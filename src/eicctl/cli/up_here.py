@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from eicctl import shown
 from eicctl.cli import report
 from eicctl.cli.tunnel_rows import live_table, row
-from eicctl.cli.until import interrupted
+from eicctl.cli.until import run_interruptibly
 from eicctl.errors import INTERRUPTED
 from eicctl.named.definition import Definition
 from eicctl.named.journal import Journal
 from eicctl.named.keeper import Keeper
 from eicctl.named.meter import Meter
 from eicctl.named.status import Status
-from eicctl.tunnel.loops import new_loop
 
 DRAWN_EVERY = 0.5
 """Seconds between two drawings of the table."""
@@ -26,13 +25,11 @@ _FOOTER = "Ctrl-C ends them; to open them in the background: eicctl up --detach"
 
 def run(definitions: Sequence[Definition], output: str) -> int:
     """Keep tunnels open until Ctrl-C."""
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_run(definitions, output))
+    run_interruptibly(lambda stop: _run(definitions, output, stop))
     return INTERRUPTED
 
 
-async def _run(definitions: Sequence[Definition], output: str) -> None:
-    stop = interrupted()
+async def _run(definitions: Sequence[Definition], output: str, stop: asyncio.Event) -> None:
     journal = Journal()
     on_terminal = output == "table" and sys.stdout.isatty()
     changed = asyncio.Event()
