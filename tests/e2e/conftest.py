@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from eicctl.emulator import accounts
-from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU
+from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU, WINDOWS
 
 Env = dict[str, str]
 Eicctl = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -78,6 +78,7 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
 WORLD = (
     AMAZON_LINUX
     + UBUNTU
+    + WINDOWS
     + NETWORK
     + """
 [[vpc.group]]
@@ -102,9 +103,16 @@ name = "bare"
 address = "10.0.1.11"
 groups = ["ssh"]
 ec2_instance_connect = false
+
+[[vpc.instance]]
+name = "win-1"
+address = "10.0.1.12"
+image = "windows"
+groups = ["ssh"]
+authorized_keys = ["{own_key}"]
 """
 )
-"""Ten machines that are alike, one of another image, and one that takes no pushed keys."""
+"""Ten machines that are alike, one of another image, one that takes no pushed keys, and a Windows one with OpenSSH."""
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +123,11 @@ def sshd_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
             pytest.fail("libnss-wrapper is not installed")
         pytest.skip("libnss-wrapper is not installed")
     folder = tmp_path_factory.mktemp("sshd")
-    (folder / "world.toml").write_text(WORLD)
-    env = clean_env(folder)
+    own_key = folder / "own-key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(own_key)], check=True)
+    public = Path(f"{own_key}.pub").read_text().strip()
+    (folder / "world.toml").write_text(WORLD.replace("{own_key}", public))
+    env = clean_env(folder) | {"OWN_KEY": str(own_key)}
     found = start_local(env, "--sshd", "--world", str(folder / "world.toml"))
     made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
     assert made.returncode == 0, made.stderr.decode()

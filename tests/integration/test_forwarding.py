@@ -23,6 +23,7 @@ from eicctl import errors
 from eicctl.emulator.server import Emulator
 from eicctl.ssh import rotation
 from eicctl.ssh.in_process import HostKeyError, LoginRequest
+from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.transport import Remote
 from eicctl.tunnel.bind import bind_unix
@@ -364,6 +365,19 @@ def test_a_key_of_the_users_own(echo_port: int, emulator: Emulator, instance_ids
         forwarding(Remote("localhost", echo_port), login=LoginRequest(key_file=file, passphrase=lambda _: "no")),
     ):
         pass
+
+
+@pytest.mark.parametrize("key_type", ["ed25519", "ecdsa", "rsa"])
+def test_a_key_of_any_type(echo_port: int, key_type: KeyType) -> None:
+    with forwarding(Remote("localhost", echo_port), login=LoginRequest(key_type=key_type)) as running:
+        assert exchange(running.port, b"in") == b"in"
+
+
+def test_a_key_of_the_users_own_can_be_pushed(echo_port: int, home: Path) -> None:
+    file = home / "key"
+    file.write_bytes(asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key())
+    with forwarding(Remote("localhost", echo_port), login=LoginRequest(key_file=file, push=True)) as running:
+        assert exchange(running.port, b"own key") == b"own key"
 
 
 def test_windows_has_no_ssh(echo_port: int) -> None:

@@ -27,6 +27,7 @@ GOOD = [
     "web-1 --profile prod --region eu-west-1 --ca-bundle /ca.pem --fips",
     "--ssh-login ec2-user@web-1.eic --host-key-check strict web-1.eic",
     "--session-folder /run/ssh-1-2 --announce-end 30 web-1",
+    "--ssh-login u@h --private-key-file /k --key-type ecdsa h",
     "--max-tunnel-duration 60 web-1 --no-cache --no-agent --allow-any-port",
     "",
 ]
@@ -69,7 +70,7 @@ def test_anything_else_is_left_to_click(line: str) -> None:
 
 
 def test_every_option_is_known() -> None:
-    known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, *words.ENVIRONMENT, words.CHECK}
+    known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, *words.ENVIRONMENT, words.CHECK, words.KEY_TYPE}
     options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
     assert options - known == {"--debug", "--log-file", "--force"}
     assert known <= options

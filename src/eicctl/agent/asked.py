@@ -14,6 +14,7 @@ from eicctl.ssh.opening import Wanted
 if TYPE_CHECKING:
     from eicctl.agent.words import Words
     from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
 
 
 def session_for(words: Words, sessions: Sessions) -> Session:
@@ -46,4 +47,6 @@ def wanted(words: Words, session: Session) -> Wanted:
         words["session_folder"],
         not words["no_cache"],
         words["keepalive"],
+        words["private_key_file"],
+        cast("KeyType", words["key_type"]),
     )

@@ -28,6 +28,8 @@ class Words(TypedDict):
     keepalive: float | None
     ssh_login: str
     host_key_check: str
+    private_key_file: str
+    key_type: str
     session_folder: str
     announce_end: int
     quiet: bool
@@ -47,6 +49,8 @@ def words_of(
     linger: float | None = None,
     login: str = "",
     check: str = "console",
+    private_key_file: str = "",
+    key_type: str = "auto",
     session_folder: str = "",
     announce_end: int = 0,
     quiet: bool = False,
@@ -69,6 +73,8 @@ def words_of(
         "keepalive": given_interval(),
         "ssh_login": login,
         "host_key_check": check,
+        "private_key_file": private_key_file,
+        "key_type": key_type,
         "session_folder": session_folder,
         "announce_end": announce_end,
         "quiet": quiet,

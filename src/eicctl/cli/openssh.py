@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eicctl.model import Target
     from eicctl.ssh.command import Access
     from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import Key
+    from eicctl.ssh.keys import Key, KeyType
     from eicctl.ssh.login import Login
     from eicctl.ssh.openssh import Outcome
     from eicctl.ssh.os_user import OsUser
@@ -85,7 +85,8 @@ class Wish:
     words: Arguments
     os_user: str | None
     private_key_file: Path | None
-    no_send_key: bool
+    send_key: bool | None
+    key_type: KeyType
     host_key_check: Check
     print_command: bool
     max_tunnel_duration: int | None
@@ -98,8 +99,13 @@ class Wish:
 
     @property
     def pushes(self) -> bool:
-        """Whether a key is made and pushed."""
-        return not (self.private_key_file or self.no_send_key or self.words.has_key)
+        """Whether a key is pushed."""
+        return options.pushes(self.send_key, own_key=bool(self.own_key))
+
+    @property
+    def own_key(self) -> Path | None:
+        """The private key that the user gives, to eicctl or to OpenSSH."""
+        return self.private_key_file or (Path(self.words.key_file).expanduser() if self.words.key_file else None)
 
     @property
     def access(self) -> Access:
@@ -122,11 +128,15 @@ class Wish:
         )
 
     def new_key(self, folder: Path) -> Callable[[], Key] | None:
-        """Begin to make a key; return what waits for it, or None where no key is to be pushed."""
+        """Begin to make the key to push; return what waits for it, or None where none is to be pushed."""
         from eicctl.aws.parallel import begin
-        from eicctl.ssh.keys import make_key
+        from eicctl.ssh.keys import leave_key, make_key
 
-        return begin(lambda: make_key(folder / "key")).result if self.pushes and not self.print_command else None
+        if not self.pushes or self.print_command:
+            return None
+        if own := self.own_key:
+            return lambda: leave_key(own, folder)
+        return begin(lambda: make_key(folder / "key", self.key_type)).result
 
     def standing(self, address: str = "") -> Standing:
         """Return how OpenSSH gets to the hosts.
@@ -140,7 +150,9 @@ class Wish:
         words = proxy_words(self.request("", address=address))
         access = Access.pinned(self.session, self.max_tunnel_duration) if self.print_command else self.access
         words = (*words, "--no-agent") if self.no_agent else words
-        return Standing(access, self.pushes, self.host_key_check, words)
+        # What OpenSSH's own options name is not named again, unless its public half is to be pushed.
+        key_file = self.own_key if self.pushes else self.private_key_file
+        return Standing(access, self.pushes, self.host_key_check, words, key_file, self.key_type)
 
     def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:
         """Resolve a request, choose the OS user, and return the login.
@@ -194,7 +206,8 @@ def login_options(function: Command) -> Command:
         session: Session,
         os_user: str | None,
         private_key_file: Path | None,
-        no_send_key: bool,
+        send_key: bool | None,
+        key_type: KeyType,
         host_key_check: Check,
         print_command: bool,
         max_tunnel_duration: int | None,
@@ -210,7 +223,8 @@ def login_options(function: Command) -> Command:
             click.get_current_context().meta[_WORDS],
             os_user,
             private_key_file,
-            no_send_key,
+            send_key,
+            key_type,
             host_key_check,
             print_command,
             max_tunnel_duration,
@@ -229,7 +243,6 @@ def login_options(function: Command) -> Command:
     for option in reversed(
         (
             options.login_settings,
-            click.option("--no-send-key", is_flag=True, help="Push no key; OpenSSH uses the keys that it has."),
             click.option(
                 "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
             ),
@@ -269,16 +282,13 @@ def run_or_print(
     Returns:
         The program's exit code.
     """
-    from eicctl.ssh.command import joined, quoted
+    from eicctl.ssh.command import joined
     from eicctl.ssh.known_hosts import by_instance
     from eicctl.ssh.openssh import run_program, strictness
 
     standing = wish.standing(logins[0].target.address if address else "")
     if wish.print_command:
-        settings = standing.settings(by_instance())
-        if wish.private_key_file:
-            settings |= {"IdentityFile": quoted(wish.private_key_file.absolute()), "IdentitiesOnly": "yes"}
-        click.echo(joined(build(_as_options(settings))))
+        click.echo(joined(build(_as_options(standing.settings(by_instance())))))
         return 0
     from eicctl.ssh import keep as keeping
 
@@ -287,6 +297,8 @@ def run_or_print(
     more += ["--quiet"] if wish.words.quiet else []
     key = next((login.key.file for login in logins if login.key), wish.private_key_file)
     strict = strictness(logins, report.line)
+    if key and not wish.own_key:
+        _suit(logins, folder, wish.key_type)
     settings = replace(standing, words=(*standing.words, *more)).in_session(folder, strict, key)
     if len(names := {login.name for login in logins}) == 1:
         settings["HostKeyAlias"] = names.pop()
@@ -389,6 +401,17 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
             )
         )
         return None
+
+
+def _suit(logins: Sequence[Login], folder: Path, wanted: KeyType) -> None:
+    """Make the key again where a host, whose host keys are known by now, takes none of its type."""
+    from eicctl.ssh.keys import make_key, suited
+
+    kinds = {suited(wanted, login.name) for login in logins} - {wanted}
+    if kinds:
+        key = make_key(folder / "key", "rsa" if "rsa" in kinds else kinds.pop())
+        for login in logins:
+            login.key = key
 
 
 def _as_options(settings: Mapping[str, str]) -> list[str]:

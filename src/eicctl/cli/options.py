@@ -213,7 +213,19 @@ login_settings = _all(
         "--private-key-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Log in with this key; none is pushed.",
+        help="Log in with this key; with --send-key its public half is pushed.",
+    ),
+    click.option(
+        "--send-key/--no-send-key",
+        default=None,
+        help="Whether to push a key; default: if you give none of your own.",
+    ),
+    click.option(
+        "--key-type",
+        type=click.Choice(["auto", "ed25519", "ecdsa", "rsa"]),
+        default="auto",
+        show_default=True,
+        help="Type of the key that is made; auto: ed25519, or ECDSA P-256 or RSA where that is not possible.",
     ),
     click.option(
         "--host-key-check",
@@ -223,8 +235,14 @@ login_settings = _all(
         " Default: console, or what config.toml says.",
     ),
 )
-"""How to log in. The command takes `os_user`, `private_key_file` and `host_key_check`: the given one, else what
-the user has configured."""
+"""How to log in. The command takes `os_user`, `private_key_file`, `send_key` (or None), `key_type`, and
+`host_key_check`: the given one, else what the user has configured."""
+
+
+def pushes(send_key: bool | None, *, own_key: bool) -> bool:
+    """Return whether a key is pushed, by `--send-key` and whether the user has given a key."""
+    return not own_key if send_key is None else send_key
+
 
 endpoint_settings = _all(
     click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),

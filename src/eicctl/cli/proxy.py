@@ -57,6 +57,16 @@ def _file_option(name: str) -> Callable[[Command], Command]:
     show_default=True,
     help="With --ssh-login: where the keys to pin are from.",
 )
+@click.option(
+    "--private-key-file", metavar="FILE", help="With --ssh-login: push the public half of this key; absolute path."
+)
+@click.option(
+    "--key-type",
+    type=click.Choice(["auto", "ed25519", "ecdsa", "rsa"]),
+    default="auto",
+    show_default=True,
+    help="With --ssh-login: the type of the key that is made.",
+)
 @click.option("--force", is_flag=True, help="Relay bytes even where stdin and stdout are a terminal.")
 @click.option("--session-folder", metavar="FOLDER", help="Written by eicctl ssh: has the key, and takes the result.")
 @click.option(
@@ -78,6 +88,8 @@ def command(
     linger: float | None,
     ssh_login: str | None,
     host_key_check: Check,
+    private_key_file: str | None,
+    key_type: str,
     force: bool,
     session_folder: str | None,
     announce_end: int | None,
@@ -112,6 +124,8 @@ def command(
         linger=linger,
         login=ssh_login or "",
         check=host_key_check,
+        private_key_file=private_key_file or "",
+        key_type=key_type,
         session_folder=session_folder or "",
         announce_end=announce_end or 0,
         quiet=quiet,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eicctl.ssh.fleet import Fleet, Result, Sink
     from eicctl.ssh.fleet_hosts import FleetHost
     from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
     from eicctl.ssh.login import Login
     from eicctl.ssh.standing import Standing
 
@@ -66,6 +67,8 @@ def command(
     output: str,
     os_user: str | None,
     private_key_file: Path | None,
+    send_key: bool | None,
+    key_type: KeyType,
     host_key_check: Check,
     dry_run: bool,
 ) -> int:
@@ -89,11 +92,12 @@ def command(
     from eicctl.cli.diagnosis import remember
     from eicctl.ssh.fleet import Fleet
     from eicctl.ssh.fleet_hosts import Choice, choose_hosts
-    from eicctl.ssh.keys import make_key, private_folder
+    from eicctl.ssh.keys import leave_key, make_key, private_folder
 
     choice = Choice(targets, parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, os_user)
-    if not private_key_file and (windows := [host for host in hosts if host.instance.platform == "windows"]):
+    pushes = options.pushes(send_key, own_key=bool(private_key_file))
+    if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):
         raise UsageError(
             f"{windows[0].label} is a Windows instance, which accepts no pushed key",
             hint=pins.command("eicctl", "rdp", windows[0].label),
@@ -102,11 +106,13 @@ def command(
         render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
         return 0
     with private_folder() as folder:
-        key = None if private_key_file else make_key(folder / "key")
+        key = None
+        if pushes:
+            key = leave_key(private_key_file, folder) if private_key_file else make_key(folder / "key", key_type)
         logins = [login for host in hosts if (login := host.login(session, key, host_key_check))]
         for login in logins:
             remember(session, login.target)
-        standing = _standing(session, pushes=not private_key_file)
+        standing = _standing(session, pushes=pushes)
         fleet = Fleet(logins, words, standing, folder, key_file=private_key_file, timeout=timeout)
         results = _run(fleet, logins, parallel, output)
     results += [_unreached(host) for host in hosts if not host.endpoint]

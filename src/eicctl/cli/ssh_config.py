@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eicctl.ssh.config_files import Change
     from eicctl.ssh.config_text import Block, Section
     from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
 
 
 @click.command
@@ -46,6 +47,8 @@ def command(
     multiplex: bool,
     os_user: str | None,
     private_key_file: Path | None,
+    send_key: bool | None,
+    key_type: KeyType,
     host_key_check: Check,
     instance_connect_endpoint_id: str | None,
     instance_connect_endpoint_dns_name: str | None,
@@ -82,12 +85,11 @@ def command(
 
     access = Access.pinned(session)
     endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
-    standing = Standing(access, not private_key_file, host_key_check, endpoint)
+    pushes = options.pushes(send_key, own_key=bool(private_key_file))
+    standing = Standing(access, pushes, host_key_check, endpoint, private_key_file, key_type)
     mux = config_files.make_mux_folder() if multiplex and not dry_run else config_files.mux_folder()
-    layout = blocks_of.Layout(standing, os_user, private_key_file, mux if multiplex else None)
-    instances = (
-        blocks_of.running(session) if everything else blocks_of.named(session, targets, own_key=bool(private_key_file))
-    )
+    layout = blocks_of.Layout(standing, os_user, mux if multiplex else None)
+    instances = blocks_of.running(session) if everything else blocks_of.named(session, targets, pushes=pushes)
     blocks: list[Block] = blocks_of.for_instances(session, instances, layout)
     if pattern:
         blocks.append(blocks_of.for_pattern(layout))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eicctl.ssh.forwarding import Forward, Observer
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.in_process import LoginRequest
+    from eicctl.ssh.keys import KeyType
     from eicctl.ssh.rotation import Rotation, Watcher
 
 
@@ -49,7 +50,6 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--via", metavar="INSTANCE", help="The instance to go through: its ID, Name tag, address or DNS name."
     ),
     options.login_settings,
-    click.option("--no-send-key", is_flag=True, help="Push no key; use those of the agent and of ~/.ssh."),
     options.endpoint_settings,
     options.duration_option,
     options.queue_option,
@@ -72,7 +72,8 @@ def through_options(function: Command) -> Command:
         *args: Any,
         os_user: str | None,
         private_key_file: Path | None,
-        no_send_key: bool,
+        send_key: bool | None,
+        key_type: KeyType,
         host_key_check: Check,
         instance_connect_endpoint_id: str | None,
         instance_connect_endpoint_dns_name: str | None,
@@ -84,7 +85,8 @@ def through_options(function: Command) -> Command:
         def login() -> LoginRequest:
             from eicctl.ssh.in_process import LoginRequest
 
-            return LoginRequest(os_user or "", private_key_file, not no_send_key, _passphrase, host_key_check)
+            push = options.pushes(send_key, own_key=bool(private_key_file))
+            return LoginRequest(os_user or "", private_key_file, push, _passphrase, host_key_check, key_type)
 
         tunnels = TunnelWish(
             instance_connect_endpoint_id or "",

@@ -39,7 +39,8 @@ class Machines:
         if where := dict(machine.forwards).get(port):
             host, _, number = where.rpartition(":")
             return await _dial(host.strip("[]"), int(number))
-        if machine.kind == "linux" and port == 22:
+        # A Windows machine with keys of its own has OpenSSH's server.
+        if port == 22 and (machine.kind == "linux" or (machine.kind == "windows" and machine.authorized_keys)):
             return await self._hand_over(self._serve_ssh, machine)
         if machine.kind == "windows" and port == 3389:
             return await self._hand_over(self._serve_rdp, machine)

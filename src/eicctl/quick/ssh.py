@@ -27,7 +27,9 @@ WITH_ARGUMENT = frozenset("BbcDeILmRWw")
 """OpenSSH's options that say nothing of user, port, key or way."""
 
 _NOT_SETTINGS = ("user", "port", "identityfile", "proxycommand", "proxyjump", "loglevel", "proxyusefdpass")
-_OURS = frozenset({*TEXTS, *NUMBERS}) - {"--ssh-login", "--session-folder", "--announce-end", "--remote-port"}
+_OURS = frozenset({*TEXTS, *NUMBERS}) - {
+    *("--ssh-login", "--private-key-file", "--session-folder", "--announce-end", "--remote-port")
+}
 _FLAGS = frozenset({"--allow-any-port", "--fips"})
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 """Characters of a path that mean nothing to ssh_config and to a shell."""

@@ -20,6 +20,7 @@ TEXTS = {
     "--instance-connect-endpoint-id": "endpoint_id",
     "--instance-connect-endpoint-dns-name": "endpoint_dns_name",
     "--ssh-login": "ssh_login",
+    "--private-key-file": "private_key_file",
     "--session-folder": "session_folder",
     "--profile": "profile",
     "--region": "region",
@@ -48,6 +49,8 @@ FLAGS = {
 }
 CHECK = "--host-key-check"
 CHECKS = ("console", "accept-new", "strict", "off")
+KEY_TYPE = "--key-type"
+KEY_TYPES = ("auto", "ed25519", "ecdsa", "rsa")
 
 
 def nothing_said() -> Words:
@@ -65,6 +68,8 @@ def nothing_said() -> Words:
         "keepalive": None,
         "ssh_login": "",
         "host_key_check": "console",
+        "private_key_file": "",
+        "key_type": "auto",
         "session_folder": "",
         "announce_end": 0,
         "quiet": False,
@@ -110,6 +115,8 @@ def read(arguments: Sequence[str]) -> Words | None:
             found[name] = int(value)
         elif option == CHECK and value in CHECKS:
             found["host_key_check"] = value
+        elif option == KEY_TYPE and value in KEY_TYPES:
+            found["key_type"] = value
         else:
             return None
     if len(operands) > 1:

@@ -105,9 +105,9 @@ class Arguments:
         return self.grammar is SSH and any(name in ("Q", "V") for name, _ in self.options)
 
     @property
-    def has_key(self) -> bool:
-        """Whether the options give a private key."""
-        return bool(self.last("i") or self.setting("identityfile"))
+    def key_file(self) -> str:
+        """The private key that the options give, as ssh would read its name; empty where they give none."""
+        return self.last("i") or (self.setting("identityfile") or "").strip('"')
 
     @property
     def has_proxy(self) -> bool:

@@ -30,13 +30,11 @@ class Layout:
     Attributes:
         standing: How OpenSSH gets to the hosts; its access has the profile and the region.
         os_user: The OS user of all, or None for each one's own.
-        key_file: The private key, where none is pushed.
         mux: The folder for sockets of shared connections, or None.
     """
 
     standing: Standing
     os_user: str | None = None
-    key_file: Path | None = None
     mux: Path | None = None
 
     @property
@@ -52,8 +50,6 @@ class Layout:
     def settings(self, user: str, target: str) -> dict[str, str]:
         """Return the settings of one block."""
         found = {"User": user, **self.standing.settings(named_hosts(), target)}
-        if self.key_file:
-            found |= {"IdentityFile": quoted(self.key_file.absolute()), "IdentitiesOnly": "yes"}
         if self.mux:
             found |= {"ControlMaster": "auto", "ControlPath": quoted(self.mux, "/%C"), "ControlPersist": PERSIST}
         return found
@@ -91,8 +87,8 @@ def running(session: Session) -> list[Instance]:
     return [instance for instance in found if instance.platform != "windows"]
 
 
-def named(session: Session, words: Sequence[str], *, own_key: bool) -> list[Instance]:
-    """Return the instances that names or IDs mean; Windows ones only for a key of the user's own.
+def named(session: Session, words: Sequence[str], *, pushes: bool) -> list[Instance]:
+    """Return the instances that names or IDs mean; Windows ones only where no key is pushed.
 
     Raises:
         NotFoundError: One means none.
@@ -100,11 +96,11 @@ def named(session: Session, words: Sequence[str], *, own_key: bool) -> list[Inst
     """
     found = instances_named(session, words, states=["running", "stopped"])
     for instance in found:
-        if instance.platform == "windows" and not own_key:
+        if instance.platform == "windows" and pushes:
             label = instance.name or instance.id
             raise UsageError(
                 f"{label} is a Windows instance, which accepts no pushed key",
-                hint=pins.command("eicctl", "ssh-config", "--private-key-file", "FILE", label),
+                hint=pins.command("eicctl", "ssh-config", "--no-send-key", label),
             )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from eicctl.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.explain import changed_key, refused
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
-from eicctl.ssh.keys import check_pushable
+from eicctl.ssh.keys import KEY_TYPES, KeyType, check_pushable, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.os_user import OsUser, choose
 
@@ -30,18 +31,25 @@ class LoginRequest:
 
     Attributes:
         user: The OS user; empty for that of the instance's image.
-        key_file: A private key of the user's own; none is pushed then.
-        push: Whether to push an ephemeral key; without one and without `key_file`, the agent and the usual files of
-            the home folder have the keys.
+        key_file: A private key of the user's own.
+        push: Whether to push a key: the public half of `key_file`, or an ephemeral one; None: without `key_file` only.
+            Without any, the agent and the usual files of the home folder have the keys.
         passphrase: Asked for a key file that is encrypted; takes its name.
         check: How to check the host's keys.
+        key_type: The type of an ephemeral key.
     """
 
     user: str = ""
     key_file: Path | None = None
-    push: bool = True
+    push: bool | None = None
     passphrase: Callable[[str], str] | None = None
     check: Check = "console"
+    key_type: KeyType = "auto"
+
+    @property
+    def pushes(self) -> bool:
+        """Whether a key is pushed for each connection."""
+        return not self.key_file if self.push is None else self.push
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,8 @@ class Login:
 
     @property
     def pushes(self) -> bool:
-        """Whether a key is made and pushed for each connection."""
-        return self.request.push and not self.request.key_file
+        """Whether a key is pushed for each connection."""
+        return self.request.pushes
 
     def keys(self) -> Sequence[asyncssh.SSHKey] | None:
         """Return the private keys to use, with the public ones pushed; None for what agent and home folder have.
@@ -98,11 +106,9 @@ class Login:
         Raises:
             EicctlError: By the service's error.
         """
-        if self._own:
-            return [self._own]
         if not self.pushes:
-            return None
-        key = asyncssh.generate_private_key("ssh-ed25519", "eicctl")
+            return [self._own] if self._own else None
+        key = self._own or _new_key(suited(self.request.key_type, host_of(self.target)))
         send_ssh_public_key(
             self.session,
             instance_id=self.target.instance_id,
@@ -153,13 +159,25 @@ def prepare(session: Session, target: Target, request: LoginRequest, say: Callab
         UsageError: The target is not one to log in to, or no key can be pushed to it.
         LocalError: The key file cannot be used.
     """
-    if request.push and not request.key_file:
+    if request.pushes:
         check_pushable(target)
     own = read_key(request.key_file, request.passphrase) if request.key_file else None
     user = choose(session, target, request.user)
     if user.note:
         say(user.note)
     return Login(session, target, user, request, say, own)
+
+
+def _new_key(key_type: KeyType) -> asyncssh.SSHKey:
+    """Make a key; with `auto` of the first type that the cryptography library can do, which may be in FIPS mode."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    if key_type != "auto":
+        return asyncssh.generate_private_key(KEY_TYPES[key_type].name, "eicctl")
+    for name in ("ed25519", "ecdsa"):
+        with contextlib.suppress(asyncssh.KeyGenerationError, UnsupportedAlgorithm, ValueError):
+            return asyncssh.generate_private_key(KEY_TYPES[name].name, "eicctl")
+    return asyncssh.generate_private_key(KEY_TYPES["rsa"].name, "eicctl", key_size=3072)
 
 
 def read_key(path: Path, passphrase: Callable[[str], str] | None) -> asyncssh.SSHKey:

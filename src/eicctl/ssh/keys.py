@@ -16,8 +16,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from eicctl import pins, settings
+from eicctl import files, pins, settings
 from eicctl.errors import LocalError, UsageError
 from eicctl.model import Target
 from eicctl.ssh import acl
@@ -63,7 +64,7 @@ def _exit_by_signal() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An ephemeral key: the private key's file, and the public key's line."""
+    """A key to push: the private key's file, and the public key's line."""
 
     file: Path
     public: str
@@ -88,24 +89,112 @@ def check_pushable(target: Target) -> None:
         )
 
 
-def make_key(path: Path) -> Key:
-    """Make an ed25519 key in a file that only this user can read.
+KeyType = Literal["auto", "ed25519", "ecdsa", "rsa"]
+"""`--key-type`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of keys: its name in SSH (RFC 4253, 5656, 8709), and ssh-keygen's options for it."""
+
+    name: str
+    options: tuple[str, ...]
+
+
+KEY_TYPES: dict[str, Kind] = {
+    "ed25519": Kind("ssh-ed25519", ("-t", "ed25519")),
+    "ecdsa": Kind("ecdsa-sha2-nistp256", ("-t", "ecdsa", "-b", "256")),
+    "rsa": Kind("ssh-rsa", ("-t", "rsa", "-b", "3072")),
+}
+"""The types, the best first."""
+
+
+def suited(key_type: KeyType, name: str) -> KeyType:
+    """Return the type of key for a host: with `auto` none that its image cannot do, as far as its host keys tell.
+
+    An SSH server in FIPS mode, or an old one, has no ed25519 host key, and accepts no such key either.
+
+    Args:
+        key_type: What the user wants.
+        name: The host's ID or address.
+    """
+    from eicctl.ssh.known_hosts import by_instance
+
+    known = by_instance().keys(name) if key_type == "auto" else ()
+    if not known or any(key.startswith("ssh-ed25519 ") for key in known):
+        return key_type
+    return "ecdsa" if any(key.startswith("ecdsa-") for key in known) else "rsa"
+
+
+def make_key(path: Path, key_type: KeyType = "auto") -> Key:
+    """Make a key in a file that only this user can read; an older one there is replaced.
+
+    Args:
+        path: The private key's file; the public one has `.pub` after its name.
+        key_type: Its type; `auto` for the first that ssh-keygen can make: in FIPS mode it refuses ed25519.
 
     Raises:
         LocalError: There is no ssh-keygen, or it fails.
     """
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "eicctl", "-f", str(path)]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise LocalError("there is no ssh-keygen", hint="install OpenSSH's client") from error
-    if done.returncode:
+    public = Path(f"{path}.pub")
+    for kind in list(KEY_TYPES) if key_type == "auto" else [key_type]:
+        path.unlink(missing_ok=True)
+        public.unlink(missing_ok=True)
+        done = _ssh_keygen("-q", *KEY_TYPES[kind].options, "-N", "", "-C", "eicctl", "-f", str(path))
+        if not done.returncode:
+            break
+    else:
         raise LocalError(f"ssh-keygen failed: {done.stderr.strip() or done.returncode}")
     acl.restrict(path)
-    return Key(path, Path(f"{path}.pub").read_text().strip())
+    return Key(path, public.read_text().strip())
 
 
-def session_key(folder: Path) -> Key:
+def own_key(path: Path) -> Key:
+    """Return a key of the user's own with its public half: that beside it, or what ssh-keygen reads of the private one.
+
+    Raises:
+        LocalError: It cannot be read.
+    """
+    path = path.expanduser().absolute()
+    beside = path if path.suffix == ".pub" else Path(f"{path}.pub")
+    if not beside.exists():
+        done = _ssh_keygen("-y", "-f", str(path))  # which asks for a passphrase on the terminal
+        text, why = done.stdout, done.stderr.strip() if done.returncode else ""
+    else:
+        try:
+            text, why = beside.read_text(encoding="utf-8", errors="replace"), ""
+        except OSError as error:
+            text, why = "", str(error.strerror)
+    words = text.split()
+    if why or len(words) < 2:
+        raise LocalError(
+            f"cannot read the public half of {path}: {why or 'it is no key'}",
+            hint=pins.command("ssh-keygen", "-y", "-f", path),
+        )
+    return Key(path.with_suffix("") if path.suffix == ".pub" else path, " ".join(words[:2]))
+
+
+def leave_key(path: Path, folder: Path) -> Key:
+    """Return a key of the user's own; its public half is left in a session's folder, for `session_key`.
+
+    Raises:
+        LocalError: It cannot be read, or the folder not be written.
+    """
+    key = own_key(path)
+    files.write_whole(folder / "key.pub", f"{key.public}\n")
+    return key
+
+
+def _ssh_keygen(*words: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["ssh-keygen", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise LocalError("there is no ssh-keygen", hint="install OpenSSH's client") from error
+
+
+def session_key(folder: Path, key_type: KeyType = "auto") -> Key:
     """Return the key in a command's `private_folder`, which is made here where the command has left that to others.
 
     Raises:
@@ -115,7 +204,7 @@ def session_key(folder: Path) -> Key:
     try:
         return Key(path, path.with_suffix(".pub").read_text().strip())
     except FileNotFoundError:
-        return make_key(path)
+        return make_key(path, key_type)
 
 
 def _sweep(base: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eicctl.aws.remembered import RememberedTargets
     from eicctl.aws.session import Session
     from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
     from eicctl.tunnel.dial import Link
 
 
@@ -31,6 +32,8 @@ class Wanted:
         folder: With a login: the folder of the eicctl command that runs OpenSSH, or empty.
         cache: Whether a target may be taken from the cache.
         keepalive: See `tunnel.dial.Dialer`.
+        key_file: With a login: a private key whose public half is pushed; empty for one that is made.
+        key_type: With a login: the type of a key that is made.
     """
 
     session: Session
@@ -41,6 +44,8 @@ class Wanted:
     folder: str = ""
     cache: bool = True
     keepalive: float | None = None
+    key_file: str = ""
+    key_type: KeyType = "auto"
 
 
 class Opening:
@@ -137,6 +142,8 @@ class Opening:
             retry_budget=budget,
             check=wanted.check,
             folder=wanted.folder,
+            key_file=wanted.key_file,
+            key_type=wanted.key_type,
             say=self._say,
         ) as link:
             yield link

@@ -10,8 +10,9 @@ from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
 from eicctl.errors import UsageError
 from eicctl.model import Target
+from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check
-from eicctl.ssh.keys import Key, session_key
+from eicctl.ssh.keys import Key, KeyType, own_key, session_key, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
@@ -28,6 +29,8 @@ def logged_in(
     retry_budget: float,
     check: Check,
     folder: str,
+    key_file: str,
+    key_type: KeyType,
     say: Callable[[str], None],
 ) -> Iterator[Link]:
     """Open a tunnel over which OpenSSH can log in; its key stays while the tunnel does.
@@ -42,6 +45,8 @@ def logged_in(
         check: How host keys are checked.
         folder: The folder of the eicctl command that runs OpenSSH, which has made the key and checked the host's keys;
             empty where OpenSSH was started by somebody else.
+        key_file: A private key whose public half is pushed; empty for one that is made.
+        key_type: The type of a key that is made.
         say: Called with what the user should know.
 
     Raises:
@@ -51,7 +56,14 @@ def logged_in(
     user, at, host = who.rpartition("@")
     if not (user and at and host) or "/" in who or not who.isprintable():  # it is the name of a file
         raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
-    with contextlib.nullcontext(session_key(Path(folder))) if folder else _shared_key(who) as key:
+    kind = suited(key_type, host_of(target))
+    with contextlib.ExitStack() as kept:
+        if folder:
+            key = session_key(Path(folder), kind)
+        elif key_file:
+            key = own_key(Path(key_file))
+        else:
+            key = kept.enter_context(_shared_key(who, kind))
         login = Login(session, target, OsUser(user, "said"), key, check)
         checking = None if folder else begin(lambda: _follow(login, host, say))
         link = login.open(dialer, retry_budget=retry_budget, waits=say)
@@ -64,11 +76,11 @@ def logged_in(
         yield link
 
 
-def _shared_key(who: str) -> contextlib.AbstractContextManager[Key]:
+def _shared_key(who: str, key_type: KeyType) -> contextlib.AbstractContextManager[Key]:
     from eicctl.ssh.shared_key import shared_key
     from eicctl.ssh.standing import key_folder
 
-    return shared_key(key_folder(), who)
+    return shared_key(key_folder(), who, key_type)
 
 
 def _follow(login: Login, host: str, say: Callable[[str], None]) -> None:

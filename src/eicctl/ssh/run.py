@@ -5,6 +5,7 @@ Little is imported: who runs OpenSSH waits for its start.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -25,6 +26,19 @@ _LINES_OF_A_LOST_PROXY = re.compile(
     rb"\r?\n"
 )
 """What OpenSSH says where its ProxyCommand has ended before the login: less than eicctl can tell."""
+
+
+@functools.cache
+def version() -> tuple[int, int] | None:
+    """Return the version of ssh, or None where it does not tell."""
+    import subprocess
+
+    try:
+        done = subprocess.run(["ssh", "-V"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    found = re.search(r"OpenSSH\D*(\d+)\.(\d+)", done.stderr + done.stdout)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def run(command: Sequence[str], told: Callable[[], bool] = lambda: False) -> tuple[int, str]:

@@ -17,19 +17,20 @@ from pathlib import Path
 
 from eicctl import files, settings
 from eicctl.errors import UsageError
-from eicctl.ssh.keys import Key, make_key
+from eicctl.ssh.keys import Key, KeyType, make_key
 
 REUSED_FOR = 60
 """Seconds after its last use for which a key is taken back. OpenSSH's start takes much less."""
 
 
 @contextlib.contextmanager
-def shared_key(folder: Path, name: str) -> Iterator[Key]:
+def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[Key]:
     """Have a key while a connection lasts.
 
     Args:
         folder: Where keys are; made 0700.
         name: The key's file: `USER@HOST`.
+        key_type: The type of a new key.
 
     Raises:
         UsageError: The name is no file name.
@@ -41,7 +42,7 @@ def shared_key(folder: Path, name: str) -> Iterator[Key]:
     path = folder / name
     with files.locked(folder / "keys"):
         _sweep(folder)
-        key = _present(path) or _taken_back(path) or _made(path)
+        key = _present(path) or _taken_back(path) or _made(path, key_type)
         users = _Users(folder / f".{name}.users")
     try:
         yield key
@@ -73,9 +74,9 @@ def _taken_back(path: Path) -> Key | None:
     return None
 
 
-def _made(path: Path) -> Key:
+def _made(path: Path, key_type: KeyType) -> Key:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
-        key = make_key(Path(folder) / "key")
+        key = make_key(Path(folder) / "key", key_type)
         files.write_whole(_public(path), key.public)
         key.file.replace(path)
     return Key(path, key.public)

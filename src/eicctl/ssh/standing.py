@@ -16,7 +16,9 @@ from eicctl.aws.session import leave_keys
 from eicctl.model import Target, TargetRequest
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
+from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
+from eicctl.ssh.run import version
 
 if TYPE_CHECKING:
     from eicctl.ssh.login import Login
@@ -34,12 +36,16 @@ class Standing:
         pushes: Whether it pushes a key.
         check: How host keys are checked.
         words: More words of the ProxyCommand: what chooses the endpoint, say.
+        key_file: A private key of the user's own, to use and no other; its public half is pushed, if one is.
+        key_type: The type of a key that is made.
     """
 
     access: Access
     pushes: bool = True
     check: Check = "console"
     words: tuple[str, ...] = ()
+    key_file: Path | None = None
+    key_type: KeyType = "auto"
 
     def settings(self, known: KnownHosts, target: str = "%n") -> dict[str, str]:
         """Return the settings by their names in ssh_config(5).
@@ -51,12 +57,14 @@ class Standing:
         found = {
             "ProxyCommand": self._proxy_command(target),
             "UserKnownHostsFile": os.devnull if self.check == "off" else quoted(known.path),
-            "StrictHostKeyChecking": STRICT[self.check],
+            "StrictHostKeyChecking": first_seen(STRICT[self.check], "ask"),
             "HashKnownHosts": "no",
             "CheckHostIP": "no",
             "ServerAliveInterval": str(KEEP_ALIVE),
         }
-        if self.pushes:
+        if self.key_file:
+            found |= {"IdentityFile": quoted(self.key_file.absolute()), "IdentitiesOnly": "yes"}
+        elif self.pushes:
             # An IdentityFile that is not there as OpenSSH starts is read when it logs in.
             found |= {"IdentityFile": quoted(key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
         return found
@@ -71,8 +79,8 @@ class Standing:
         """
         leave_keys(folder)
         words = (*self.words, "--session-folder", str(folder))
-        found = replace(self, words=words, check="console").settings(by_instance())
-        found |= _of_verdict(strict)
+        found = replace(self, words=words, check="console", key_file=None).settings(by_instance())
+        found |= _of_verdict(strict, "no")  # where it is `accept-new`, no key of the host is known yet
         if key:
             found |= {"IdentityFile": quoted(key), "IdentitiesOnly": "yes"}
         return found
@@ -85,7 +93,7 @@ class Standing:
             strict: The value of StrictHostKeyChecking.
         """
         standing = replace(self, check="console")
-        found = standing.settings(by_instance()) | _of_verdict(strict) | {"HostKeyAlias": host}
+        found = standing.settings(by_instance()) | _of_verdict(strict, "ask") | {"HostKeyAlias": host}
         del found["ProxyCommand"], found["IdentityFile"]
         return standing._proxy_options("%n"), found
 
@@ -96,13 +104,17 @@ class Standing:
         words = [*self.words, *self.access.words()]
         if self.check != "console":
             words += ["--host-key-check", self.check]
+        if self.pushes and self.key_file:
+            words += ["--private-key-file", str(self.key_file.absolute())]
+        elif self.pushes and self.key_type != "auto":
+            words += ["--key-type", self.key_type]
         login = f"--ssh-login {token('%r@%n')} " if self.pushes else ""
         word = token(target) if target == "%n" else proxy_line([target])
         return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
 
 
-def _of_verdict(strict: str) -> dict[str, str]:
-    found = {"StrictHostKeyChecking": strict}
+def _of_verdict(strict: str, before: str) -> dict[str, str]:
+    found = {"StrictHostKeyChecking": first_seen(strict, before)}
     return {**found, "UserKnownHostsFile": os.devnull} if strict == "no" else found
 
 
@@ -134,6 +146,16 @@ def proxy_words(request: TargetRequest) -> tuple[str, ...]:
     ):
         said += [option, value] if value else []
     return (*said, "--allow-any-port") if request.allow_any_port else tuple(said)
+
+
+def first_seen(strict: str, before: str) -> str:
+    """Return a value of StrictHostKeyChecking for the OpenSSH that is here.
+
+    Args:
+        strict: The value.
+        before: What stands for `accept-new` before OpenSSH 7.6, which does not know it.
+    """
+    return before if strict == "accept-new" and (version() or (8, 0)) < (7, 6) else strict
 
 
 def in_full(target: Target) -> tuple[str, ...]:

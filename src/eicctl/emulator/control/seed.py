@@ -185,6 +185,9 @@ class _VpcSeeder:
             ec2_instance_connect=spec.ec2_instance_connect,
             authorized_keys=spec.authorized_keys,
         )
+        if machine.authorized_keys and not machine.host_key:
+            private, public = host_key()
+            machine = replace(machine, host_key=private, host_public_key=public, ec2_instance_connect=False)
         if spec.address:
             self._state.put_machine(machine)
         if spec.ipv6_address:
