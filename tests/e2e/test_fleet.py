@@ -75,7 +75,7 @@ def test_a_dry_run_lists(at_sshd: Eicctl) -> None:
         (["--", "true"], 2, "no hosts are chosen"),
         (["--all"], 2, "no command is given"),
         (["--tag", "Role=none", "--", "true"], 3, "no running instance"),
-        (["--target", "nobody", "--", "true"], 3, "no running instance nobody"),
+        (["--target", "nobody", "--", "true"], 3, 'No running instance named "nobody"'),
     ],
 )
 def test_bad_words(at_sshd: Eicctl, words: list[str], code: int, said: str) -> None:

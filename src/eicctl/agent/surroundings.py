@@ -7,10 +7,14 @@ variables have background processes of their own: no command gets a tunnel with 
 from __future__ import annotations
 
 import os
-from hashlib import blake2b
 
 from eicctl import logs
 from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES, environment_profile, environment_region
+
+try:
+    from _blake2 import blake2b  # hashlib loads OpenSSL, which takes some milliseconds
+except ImportError:  # a Python that was built without it
+    from hashlib import blake2b
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

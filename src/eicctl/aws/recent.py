@@ -25,7 +25,10 @@ _MOST = 100
 
 def key(profile: str | None, region: str | None, words: str) -> str:
     """Return what a login is remembered by: who asks, by which files, and for what."""
-    from hashlib import blake2b
+    try:
+        from _blake2 import blake2b  # hashlib loads OpenSSL, which takes some milliseconds
+    except ImportError:  # a Python that was built without it
+        from hashlib import blake2b
 
     config = f"{_folder('config', 'XDG_CONFIG_HOME', '~/.config')}/config.toml"
     seen = [_seen(path) for path in (config_file(), credentials_file(), config, _own_files()[1])]

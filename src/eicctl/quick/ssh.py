@@ -186,11 +186,8 @@ def _connect(
         **known["Settings"],
     }
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-    if known["Notes"]:
-        from eicctl.shown import message
-
-        sys.stderr.write("".join(f"{message(note)}\n" for note in known["Notes"]))
-        sys.stderr.flush()
+    for note in known["Notes"]:
+        print(note if note.isprintable() else ascii(note)[1:-1], file=sys.stderr, flush=True)  # noqa: T201
     user, port, host = known["User"]["name"], str(known["Target"]["remote_port"]), known["Host"]
     command = ["ssh", *said.options, *options, "-l", user, "-p", port, "--", host, *said.command]
     code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/failures"))  # noqa: PTH110
