@@ -14,7 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from eicctl import errors
+from eicctl.aws.instances import list_instances
+from eicctl.aws.session import Session
+from eicctl.ssh.push import push_key
 from tests.integration.processes import run
+from tests.unit.test_host_key_files import ED
 
 if TYPE_CHECKING:
     from eicctl.emulator.server import Emulator
@@ -164,6 +168,11 @@ def test_a_proxy_that_is_not_there(serve: Serve, monkeypatch: pytest.MonkeyPatch
         service.dialer.open(retry_budget=0)
 
 
+def web_1() -> str:
+    (found,) = list_instances(Session(), filters={"tag:Name": ["web-1"]})
+    return found.id
+
+
 @pytest.mark.parametrize(("name", "kind"), [("ALL_PROXY", "socks5h"), ("ALL_PROXY", "http"), ("both", "socks5")])
 def test_both_planes_use_the_same_proxy(
     emulator: Emulator, endpoint: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str, kind: str
@@ -174,8 +183,12 @@ def test_both_planes_use_the_same_proxy(
         for variable in ("HTTP_PROXY", "HTTPS_PROXY") if name == "both" else (name,):
             monkeypatch.setenv(variable, f"{kind}://127.0.0.1:{port}")
         ran = run("doctor", "web-1")
+        instance_id = web_1()
+        before = len(seen)
+        push_key(Session(), instance_id, "ec2-user", ED, "us-east-1a")
     assert ran.returncode in (0, 5), ran.stdout
     assert any(api in one for one in seen)
+    assert any(api in one for one in seen[before:])
     data = endpoint["DnsName"] if kind != "socks5" else f"127.0.0.1:{emulator.data_port}"
     assert any(data in one for one in seen)
 

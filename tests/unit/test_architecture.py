@@ -43,7 +43,7 @@ ALLOWED = {
         "logs",
     },
     "tunnel": {"documents", "pins", "deadline", "proxies", "errors", "clock", "model", "settings", "files", "logs"},
-    "ssh": {"documents", "pins", "aws", "tunnel", "errors", "model", "settings", "files"},
+    "ssh": {"documents", "proxies", "pins", "aws", "tunnel", "errors", "model", "settings", "files"},
     "rdp": {"streams", "errors", "logs"},
     "library": {"pins", "aws", "tunnel", "errors", "model", "settings", "files"},
     "access": {"documents", "pins", "shown", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},

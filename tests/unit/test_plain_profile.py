@@ -67,3 +67,16 @@ def test_no_botocore_is_loaded_for_them(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["AKIA1", "us-east-1", "None", "False"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["endpoint_url = http://127.0.0.1:9", "services = s", "metadata_service_timeout = x"]
+)
+def test_keys_of_the_environment_with_a_profile_that_leads_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    assert read(None)
+    (folder / "config").write_text(f"[default]\n{setting}\n")
+    assert read(None) is None

@@ -31,6 +31,8 @@ _ELSEWHERE = frozenset(
 )
 """Variables that lead elsewhere, or that botocore refuses to read when they are wrong."""
 _METADATA = ("metadata_service_timeout", "metadata_service_num_attempts", "ec2_metadata_service_endpoint_mode")
+_ENDPOINTS = ("endpoint_url", "services", "ignore_configured_endpoint_urls")
+"""Settings of the profile that lead elsewhere, whoever has the keys."""
 
 Section = dict[str, str]
 
@@ -80,7 +82,7 @@ def read(option: str | None) -> PlainProfile | None:
     if environ.get("AWS_ACCESS_KEY_ID") and not option:
         # They come first, unless an option names a profile; which profile gives the settings is another question.
         secret = environ.get("AWS_SECRET_ACCESS_KEY")
-        if not secret or any(key in merged for key in _METADATA):
+        if not secret or any(key in merged for key in _METADATA + _ENDPOINTS):
             return None
         token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or None
         return PlainProfile("", environ["AWS_ACCESS_KEY_ID"], secret, token, settings)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from eicctl import __version__
 from eicctl.errors import EicctlError
+from eicctl.proxies import proxy_url
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect
 from eicctl.tunnel.presign import ALGORITHM, SERVICE, signature
 from eicctl.tunnel.tls import trust
@@ -77,6 +78,8 @@ def _sent(session: Session, url: str, body: bytes) -> bool:
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+            return False
+        if parts.scheme == "http" and proxy_url(parts.hostname, parts.port or 80, "http"):
             return False
         signed = request(parts.netloc.lower(), session.region, session.credentials(), body)
         status, request_id = _answered((url, session.ca_bundle), signed)
