@@ -146,7 +146,8 @@ class Stage:
             return
         if self._up and self._keep:
             self._up = False
-            report.line(f'the local AWS stays up: export EICCTL_HOME={self.folder}; eval "$(eicctl local env)"')
+            home = f"EICCTL_HOME={shlex.quote(str(self.folder))}"
+            report.line(f'the local AWS stays up: export {home}; eval "$(eicctl local env)"')
             return
         if self._up:
             self._up = False
