@@ -1,4 +1,4 @@
-"""Who we are, where, and clients for the services: one session of botocore, made when it is first needed."""
+"""Who we are, where, and clients for the services: one boto3 session, made when it is first needed."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Session:
         return self.given_ca_bundle or self._setting("ca_bundle")
 
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return botocore's client of a service, made once for each region.
+        """Return the boto3 client of a service, made once for each region.
 
         Where a file of the AWS configuration has changed, it is made anew: a client keeps the keys that it has read,
         and who runs for hours needs those of a renewed session.
@@ -228,7 +228,7 @@ class Session:
             return self._plain_read[1]
 
     def _configuration(self) -> botocore.session.Session:
-        """botocore's session, for the configuration and clients; boto3 would add nothing but time."""
+        """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
         with self._lock:
             if self._core is None:
                 self._core = self._new_core()
@@ -311,6 +311,7 @@ class Session:
         return keys
 
     def _make_client(self, service: str, region: str, more: Config | None = None, **keys: Any) -> Any:
+        import boto3
         from botocore.config import Config
 
         config = Config(
@@ -325,8 +326,12 @@ class Session:
             # The same credentials as for tunnels: no role is assumed and no process run twice.
             self._configuration()._credentials = self._keys_or_none()  # type: ignore[attr-defined]
         with translated(f"use the service {service}"):
-            client = self._configuration().create_client(
-                service, region_name=region, config=config, verify=self.ca_bundle, **keys
+            client: Any = boto3.Session(botocore_session=self._configuration()).client(
+                service,  # type: ignore[call-overload]
+                region_name=region,
+                config=config,
+                verify=self.ca_bundle,
+                **keys,
             )
         watch(client, region, self.profile)
         return client
