@@ -93,6 +93,12 @@ def serve_sshd(listener: socket.socket, folder: Path) -> None:
             subprocess.Popen(words, env=env, stdin=client.fileno(), stdout=client.fileno(), stderr=subprocess.DEVNULL)
 
 
+def exported(script: str) -> dict[str, str]:
+    """The variables that a script of `eicctl local env` exports."""
+    pairs = [line.removeprefix("export ").partition("=") for line in script.splitlines() if line.startswith("export ")]
+    return {name: shlex.split(value)[0] for name, _, value in pairs}
+
+
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[dict[str, str]]:
     """A local AWS with one machine and an endpoint; gives the environment for it."""
@@ -105,10 +111,7 @@ def world(folder: Path) -> Iterator[dict[str, str]]:
     env["EICCTL_AGENT"] = "on"
     up = [EICCTL, "local", "up", "--detach", "--sshd", "--transition", "0", "--world", str(folder / "world.toml")]
     run(up, env)
-    for line in run([EICCTL, "local", "env"], env).splitlines():
-        if line.startswith("export "):
-            name, _, value = line.removeprefix("export ").partition("=")
-            env[name] = shlex.split(value)[0]
+    env |= exported(run([EICCTL, "local", "env"], env))
     try:
         run([EICCTL, "create-endpoint", "--create-security-group", "--wait"], env)
         yield env
@@ -191,9 +194,16 @@ def on_loopback(env: dict[str, str], folder: Path) -> None:
         "eicctl ssh, cold": Row(command, "ssh, eicctl proxy, cold", cold),
     }
     if cli := aws_cli():
+        # It leaves host keys to OpenSSH, which would ask; a shell's start is some 2 ms.
+        shim = folder / "bin" / "ssh"
+        shim.parent.mkdir()
+        shim.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} {shlex.join(QUIET)} "$@"\n')
+        shim.chmod(0o755)
+        for_aws = exported(run([EICCTL, "local", "env", "--aws-cli"], env))
+        for_aws["PATH"] = f"{shim.parent}:{env['PATH']}"
         words = [cli, "ec2-instance-connect", "ssh", "--instance-id", instance, "--os-user", "ec2-user"]
         rows |= {
-            "login, AWS CLI": Row([*words, "--connection-type", "eice"]),
+            "login, AWS CLI": Row([*words, "--connection-type", "eice"], "", for_aws),
             "login, warm": Row(shell, "login, AWS CLI"),
             "login, cold": Row(shell, "login, AWS CLI", cold),
             "login, no target cached": Row(shell, "login, AWS CLI", cold, forget_targets),
