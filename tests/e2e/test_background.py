@@ -283,7 +283,8 @@ def test_without_definitions_it_is_told_what_to_write(env: Env, tmp_path: Path) 
     empty.mkdir()
     found = subprocess.run([PROGRAM, "up"], env=env, cwd=empty, capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 3
-    assert "[tunnel.NAME]" in found.stderr
+    assert "hint: eicctl up --help" in found.stderr
+    assert b"[tunnel.NAME]" in run_eicctl(env, "up", "--help").stdout
 
 
 def test_in_the_foreground_lines_tell_where_to_connect(project: Project) -> None:

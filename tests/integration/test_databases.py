@@ -59,7 +59,7 @@ def test_a_cluster_and_its_endpoints(cluster: dict[str, Any]) -> None:
 def test_what_is_not_there(emulator: Emulator) -> None:
     with pytest.raises(errors.NotFoundError) as caught:
         find_database(Session(), "nothing")
-    assert "demo-db" in str(caught.value.hint)
+    assert caught.value.message == 'No database named "nothing" in us-east-1 (known: demo-db)'
     assert find_database(Session(), "db.example.com") is None
 
 

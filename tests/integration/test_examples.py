@@ -23,7 +23,7 @@ NOT_RUN = {
     "eicctl mfa log": "need a code or a session: e2e/test_mfa",
     "eicctl audit": "CloudTrail answers two requests a second: test_audit, e2e/test_audit",
     "eicctl doctor .* --(fix|undo)": "change rules: test_doctor_fix",
-    "eicctl delete-endpoint eice-": "asks on a terminal: e2e/test_terminal",
+    "eicctl delete-endpoint (eice-|office --keep)": "asks on a terminal: e2e/test_terminal",
     ".* --all-regions": "asks all regions, which takes seconds: test_coverage, test_endpoint_commands",
 }
 """What is not run here, as patterns, and where it is."""

@@ -69,7 +69,7 @@ def test_one_that_cannot_open_is_tried_again_while_others_run(ec2: Any, subnet_i
     with keeping() as kept:
         kept.open(WEB)
         failing = kept.wait_for("web", lambda s: s.state == "retrying")
-        assert "endpoint" in failing.error
+        assert "no EC2 Instance Connect Endpoint" in failing.error
         assert failing.hint
         assert not failing.local
         ec2.create_instance_connect_endpoint(SubnetId=subnet_id)

@@ -6,6 +6,7 @@ method takes the one lock and returns copies or immutable values.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -201,7 +202,8 @@ class State:
             for key, kept in list(self._endpoints.items()):
                 if kept.due is None or kept.due > now:
                     continue
-                known_at = kept.due + (self._behaviour.lag if kept.then is None else 0.0)
+                lag = self._behaviour.lag if kept.then is None else 0.0
+                known_at = kept.due + lag if lag else -math.inf
                 self._settled.append((known_at, kept.now, kept.then))
                 if kept.then is None:
                     del self._endpoints[key]

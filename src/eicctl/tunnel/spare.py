@@ -121,7 +121,8 @@ class _Keeper:
                 continue
             with self._lock:
                 self._stream = stream
-            self._taken.wait(KEPT_FOR)
+            if self.last_use != -math.inf:  # dropped while it was made
+                self._taken.wait(KEPT_FOR)
             with self._lock:
                 old, self._stream = self._stream, None
             if old is not None:
