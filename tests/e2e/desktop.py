@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.conftest import find_program
+from tests.ports import free_port
 
 LEFT, RIGHT = "#1a7f37", "#8250df"
 """The colours of the desktop's halves."""
@@ -67,11 +68,6 @@ def running(words: list[str], **options: object) -> Iterator[subprocess.Popen[by
     finally:
         process.terminate()
         process.communicate(timeout=20)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def answers(port: int) -> bool:

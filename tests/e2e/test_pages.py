@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from eicctl.emulator import accounts
 from tests.e2e.conftest import Env, clean_env, run_eicctl
+from tests.ports import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 TUTORIAL = DOCS / "tutorial.md"
@@ -48,12 +48,6 @@ def steps(page: Path) -> list[Step]:
             else:
                 found[-1] = Step(found[-1].command, (*found[-1].shown, line))
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def plain(line: str, home: str = "") -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e.conftest import PROGRAM, Env, clean_env
 from tests.e2e.terminal import Shell, Shown, faults
-from tests.e2e.test_pages import BLOG, DOCS, TUTORIAL, Step, free_port, steps
+from tests.e2e.test_pages import BLOG, DOCS, TUTORIAL, Step, steps
 from tests.e2e.test_pages import env as env  # noqa: PLC0414 - the fixture
+from tests.ports import free_port
 
 HOW_TO = DOCS / "how-to"
 BROKEN = [HOW_TO / "coverage.md", HOW_TO / "doctor.md"]
