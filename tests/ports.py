@@ -11,7 +11,7 @@ _BELOW_EPHEMERAL = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Return a port that nobody has on the loopback addresses, and that no outgoing connection takes before it is used."""
+    """Return a port that nobody has on loopback addresses, and that no outgoing connection takes meanwhile."""
     return next(port for port in random.sample(_BELOW_EPHEMERAL, k=1000) if not any(map(_taken, _addresses(port))))
 
 
