@@ -50,12 +50,16 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
             host,
             1000 * (resolved - started),
             len(addresses),
-            sock.getpeername()[0],
+            peer_address(sock),
             1000 * (time.monotonic() - resolved),
         )
-    sock.settimeout(timeout)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    _keep_alive(sock)
+    try:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _keep_alive(sock)
+    except OSError as error:  # the other side has reset the connection already; macOS says EINVAL
+        sock.close()
+        raise _failed(host, port, errno.ECONNRESET) from error
     return sock
 
 
@@ -122,8 +126,12 @@ def first_to_answer(addresses: list[Address], host: str, port: int, timeout: flo
         finally:
             for sock in trying:
                 sock.close()
-    raise NetworkError(
-        f"cannot connect to {host}:{port}: {os.strerror(failure)}",
+    raise _failed(host, port, failure)
+
+
+def _failed(host: str, port: int, code: int) -> NetworkError:
+    return NetworkError(
+        f"cannot connect to {host}:{port}: {os.strerror(code)}",
         hint="check that this network lets TCP to that port out; behind a proxy, set HTTPS_PROXY",
         transient=True,
     )
@@ -138,6 +146,14 @@ def _begin(address: Address) -> tuple[socket.socket, int]:
 def _socket_of(key: selectors.SelectorKey) -> socket.socket:
     sock: socket.socket = key.data
     return sock
+
+
+def peer_address(sock: socket.socket) -> str:
+    """Return the address at the other end, or "?" when that end has reset the connection already."""
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return "?"
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -13,7 +13,7 @@ from eicctl.errors import EicctlError
 from eicctl.proxies import Proxy, proxy_for
 from eicctl.tunnel import tls
 from eicctl.tunnel.certificate import Certificate, read_certificate
-from eicctl.tunnel.connect import connect_by, first_to_answer, resolve, split_host
+from eicctl.tunnel.connect import connect_by, first_to_answer, peer_address, resolve, split_host
 from eicctl.tunnel.tls import secured
 
 TIMEOUT = 5.0
@@ -91,11 +91,7 @@ def _connected(way: Way) -> socket.socket:
     addresses = way.passed(
         "DNS", lambda: resolve(host, port), lambda found: ", ".join(str(address[0]) for _, address in found)
     )
-    return way.passed("TCP", lambda: first_to_answer(addresses, host, port, TIMEOUT), _peer)
-
-
-def _peer(sock: socket.socket) -> str:
-    return str(sock.getpeername()[0])
+    return way.passed("TCP", lambda: first_to_answer(addresses, host, port, TIMEOUT), peer_address)
 
 
 def _secure(way: Way, sock: socket.socket, ca_bundle: str | None) -> None:
