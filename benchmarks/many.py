@@ -12,7 +12,7 @@ import threading
 from eicctl import Target, open_tunnel
 
 PLACES = 20
-"""Connections of an endpoint (eice-facts.md, Limits)."""
+"""Connections of an endpoint (docs/explanation/protocol.md#limits)."""
 
 
 def main() -> None:

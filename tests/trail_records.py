@@ -1,4 +1,4 @@
-"""CloudTrail records, made up: the forms are those of eice-facts.md, and of the emulator."""
+"""CloudTrail records, made up: the forms are those of docs/explanation/protocol.md#cloudtrail, and of the emulator."""
 
 from __future__ import annotations
 

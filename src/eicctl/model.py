@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 DIRECT_PORTS = (22, 3389)
-"""The remote ports that the service accepts (eice-facts.md, Limits)."""
+"""The remote ports that the service accepts (docs/explanation/protocol.md#limits)."""
 
 SSH_PORT = 22
 RDP_PORT = 3389
@@ -16,7 +16,7 @@ DIRECT_DATABASE_PORT = 3389
 """The port on which a database is reached without SSH: of the service's two ports, no database listens on 22."""
 
 MAX_TUNNEL_DURATION = 3600
-"""The longest life of a tunnel, in seconds (eice-facts.md, Limits)."""
+"""The longest life of a tunnel, in seconds (docs/explanation/protocol.md#limits)."""
 
 
 def usual_port(platform: str) -> int:
@@ -25,7 +25,7 @@ def usual_port(platform: str) -> int:
 
 
 USABLE_STATES = frozenset({"create-complete", "update-in-progress", "update-complete", "update-failed"})
-"""Endpoint states that serve connections (eice-facts.md, Control plane)."""
+"""Endpoint states that serve connections (docs/explanation/protocol.md#control-plane)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def test_unknown_endpoints(ec2: Any, endpoint_id: str, code: str) -> None:
 
 
 def test_the_address_type_is_the_subnets(ec2: Any, dual_stack_subnet_id: str) -> None:
-    """Without one in the request (eice-facts.md, Control plane); client IPs are preserved with ipv4 only."""
+    """Without one in the request (docs/explanation/protocol.md#control-plane); only ipv4 preserves client IPs."""
     subnet_id = dual_stack_subnet_id
     create = ec2.create_instance_connect_endpoint
     assert code_of(create, SubnetId=subnet_id, PreserveClientIp=True) == "InvalidParameterCombination"

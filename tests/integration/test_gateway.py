@@ -85,7 +85,7 @@ def test_a_good_request_reaches_the_ssh_server(open_tunnel: Open) -> None:
 
 @pytest.mark.parametrize("name", ["ip-10-0-1-10.ec2.internal", "IP-10-0-1-10.EC2.INTERNAL"])
 def test_a_dns_name_of_the_vpc_as_the_address(open_tunnel: Open, name: str) -> None:
-    """A blog post of AWS's has one; that the service resolves it is a guess (docs/explanation/protocol.md)."""
+    """An AWS blog post has one; that the service resolves it is a guess (docs/explanation/protocol.md#data-plane)."""
     with open_tunnel(privateIpAddress=name) as tunnel:
         assert bytes(tunnel.recv(timeout=5)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
 

@@ -83,7 +83,7 @@ def test_states_that_serve_nobody(state: str, message: str, hint: str) -> None:
 
 
 def test_endpoints_of_a_vpcs_owner() -> None:
-    """A participant of a shared VPC cannot use them (eice-facts.md, Shared VPCs)."""
+    """A participant of a shared VPC cannot use them (docs/explanation/protocol.md#shared-vpcs)."""
     place = Place("web-1", "vpc-1", "subnet-1", account="111122223333")
     theirs, ours = endpoint("theirs", owner_id="999988887777"), endpoint("ours", owner_id="111122223333")
     assert choose_endpoint([theirs, ours], place, "10.0.0.1").id == "ours"
@@ -93,7 +93,7 @@ def test_endpoints_of_a_vpcs_owner() -> None:
 
 @pytest.mark.parametrize(("preserving", "also"), [(False, ""), (True, "--no-preserve-client-ip ")])
 def test_another_family_is_offered_as_ec2_takes_it(preserving: bool, also: str) -> None:
-    """Only ipv4 endpoints preserve client IPs (eice-facts.md), so both have to change."""
+    """Only ipv4 endpoints preserve client IPs (docs/explanation/protocol.md#client-ip-preservation)."""
     with pytest.raises(UnavailableError) as told:
         choose_endpoint([endpoint("e", preserve_client_ip=preserving)], PLACE, "fd00::1")
     assert told.value.hint == f"eicctl modify-endpoint e --ip-address-type dualstack {also}--wait"

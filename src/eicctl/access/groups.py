@@ -1,4 +1,4 @@
-"""Security groups: does one of their rules let a connection through? (eice-facts.md, Security groups)"""
+"""Security groups: does one of their rules let a connection through? (docs/explanation/protocol.md#security-groups)"""
 
 from __future__ import annotations
 

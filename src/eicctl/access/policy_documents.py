@@ -1,4 +1,4 @@
-"""Policy documents of least privilege, by eice-facts.md, IAM. The control plane and the data plane are apart."""
+"""Policy documents of least privilege, by docs/explanation/protocol.md#iam; control and data plane are separate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a policy document, too wide in it, or missing, as far as EICE goes (eice-facts.md, IAM)."""
+"""What is wrong in a policy document, too wide, or missing, as far as EICE goes (docs/explanation/protocol.md#iam)."""
 
 from __future__ import annotations
 

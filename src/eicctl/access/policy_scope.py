@@ -1,4 +1,4 @@
-"""What a policy shall allow, in the user's words, and which of them do not go together (eice-facts.md, IAM)."""
+"""What a policy shall allow, in the user's words, and which of them conflict (docs/explanation/protocol.md#iam)."""
 
 from __future__ import annotations
 

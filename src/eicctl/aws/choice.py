@@ -104,7 +104,7 @@ def not_usable(endpoints: Sequence[Endpoint], again: Sequence[str], command: Com
 
 
 def _own(endpoint: Endpoint, place: Place) -> bool:
-    """Whether the caller may use an endpoint: not one of the owner of a VPC that is shared (eice-facts.md)."""
+    """Whether the caller may use it: not one of a shared VPC's owner (docs/explanation/protocol.md#shared-vpcs)."""
     return not place.account or not endpoint.owner_id or endpoint.owner_id == place.account
 
 

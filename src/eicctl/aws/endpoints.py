@@ -21,7 +21,7 @@ from eicctl.errors import AmbiguousError, ConflictError, EicctlError, NotFoundEr
 from eicctl.model import Endpoint
 
 TIMEOUT = 600.0
-"""Seconds to wait for a state by default; making an endpoint takes minutes (eice-facts.md, Control plane)."""
+"""Seconds to wait for a state by default; creation takes minutes (docs/explanation/protocol.md#control-plane)."""
 
 VISIBLE = 30.0
 """Seconds for which EC2 may not see what was just created."""
@@ -137,7 +137,8 @@ def request_of(new: NewEndpoint, generation: int = 0) -> dict[str, Any]:
     """Return the parameters of CreateInstanceConnectEndpoint."""
     request: dict[str, Any] = {
         "SubnetId": new.subnet_id,
-        # AWS's pages differ about the default, so it is always sent (eice-facts.md, Client-IP preservation).
+        # AWS's pages differ about the default, so it is always sent.
+        # docs/explanation/protocol.md#client-ip-preservation
         "PreserveClientIp": new.preserve_client_ip,
         "ClientToken": _token(new, generation),
     }

@@ -10,7 +10,7 @@ from eicctl.aws.session import Session
 from eicctl.errors import DeniedError, EicctlError, NotFoundError, UnavailableError, UsageError
 
 KEY_LIFETIME = 60
-"""Seconds for which the instance accepts the key (eice-facts.md, Keys)."""
+"""Seconds for which the instance accepts the key (docs/explanation/protocol.md#keys)."""
 
 
 def send_ssh_public_key(

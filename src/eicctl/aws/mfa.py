@@ -15,7 +15,7 @@ from eicctl.errors import AmbiguousError, CredentialsError, DeniedError, NotFoun
 from eicctl.logs.redact import register
 
 DURATIONS = range(900, 129_601)
-"""Seconds that a session may last (eice-facts.md, MFA sessions)."""
+"""Seconds that a session may last (docs/explanation/protocol.md#mfa-sessions)."""
 ROOT_DURATIONS = range(900, 3_601)
 """The same for the root user."""
 

@@ -79,7 +79,7 @@ def simulate(session: Session, principal: str, action: str, resource: str, conte
 
 
 def tunnel_context(endpoint: Endpoint, target: Target, duration: int | None) -> Context:
-    """Return the condition keys of OpenTunnel (eice-facts.md, IAM); that of the duration is absent without one."""
+    """Return the condition keys of OpenTunnel (docs/explanation/protocol.md#iam); the duration's may be absent."""
     context = {
         "ec2-instance-connect:remotePort": ("numeric", str(target.remote_port)),
         "ec2-instance-connect:privateIpAddress": ("ip", target.address),

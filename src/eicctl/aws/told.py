@@ -87,7 +87,7 @@ def check_named(request: TargetRequest) -> None:
 
 
 def check_port(request: TargetRequest) -> None:
-    """Refuse a port that the service does not have (eice-facts.md, Limits)."""
+    """Refuse a port that the service does not have (docs/explanation/protocol.md#limits)."""
     port = request.remote_port
     if port is None or port in DIRECT_PORTS or request.allow_any_port:
         return

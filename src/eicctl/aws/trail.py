@@ -16,7 +16,7 @@ from eicctl.documents import parse_json
 from eicctl.errors import ThrottledError
 
 INTERVAL = 0.52
-"""Seconds between two requests of a region (eice-facts.md, CloudTrail: two a second)."""
+"""Seconds between two requests of a region (docs/explanation/protocol.md#cloudtrail: two a second)."""
 
 PAGE = 50
 """Events of a page, the most that the service gives."""

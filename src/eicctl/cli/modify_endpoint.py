@@ -110,7 +110,7 @@ def _replaced(session: Session, found: Endpoint, group_ids: Sequence[str]) -> li
 
 
 def _check_type(session: Session, found: Endpoint, name: str, kind: str | None, preserve: bool | None) -> None:
-    """Refuse what EC2 would: only ipv4 endpoints preserve client IPs (eice-facts.md, Client-IP preservation)."""
+    """Refuse what EC2 would: only ipv4 preserves client IPs (docs/explanation/protocol.md#client-ip-preservation)."""
     if preserve and not kind and found.ip_address_type != "ipv4":
         raise UsageError(
             f"Endpoint {found.id} is {found.ip_address_type}; only ipv4 endpoints preserve client IPs",

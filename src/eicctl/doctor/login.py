@@ -13,7 +13,7 @@ from eicctl.model import Target
 from eicctl.ssh.os_user import choose, image_user
 
 _WITH = (r"^(al2023-ami|amzn2-ami)(?!.*minimal)", r"ubuntu.*-(2[0-9]|[3-9][0-9])\.(04|10)-")
-"""Names of AMIs that come with EC2 Instance Connect (eice-facts.md, Keys)."""
+"""Names of AMIs that come with EC2 Instance Connect (docs/explanation/protocol.md#keys)."""
 
 _OLD_UBUNTU = r"ubuntu.*-1[0-9]\.(04|10)-"
 

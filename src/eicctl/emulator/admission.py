@@ -21,8 +21,8 @@ _BAD_PORT = "The specified RemotePort is not valid. Specify either 22 or 3389 as
 
 
 class Refused(Exception):
-    """The handshake is answered with an HTTP error. Of the bodies, eice-facts.md knows only that of a bad port;
-    the statuses and the other codes are inferred."""
+    """The handshake is answered with an HTTP error. Of the bodies, only that of a bad port is known
+    (docs/explanation/protocol.md#data-plane); the statuses and the other codes are inferred."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)

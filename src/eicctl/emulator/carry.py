@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from eicctl.emulator.mischief import Mischief
 
 CHUNK = 65000
-"""Bytes in a frame at most, as the AWS CLI has it (eice-facts.md, Data plane)."""
+"""Bytes in a frame at most, as the AWS CLI has it (docs/explanation/protocol.md#data-plane)."""
 
 LINGER = 5.0
 """Seconds for a target to take what a client that is gone has sent."""

@@ -164,7 +164,7 @@ class Gateway:
         return None
 
     async def _authorize(self, caller: Known, request: Request, origin: Origin) -> None:
-        """Refuse what the caller's policies do not allow (eice-facts.md, IAM)."""
+        """Refuse what the caller's policies do not allow (docs/explanation/protocol.md#iam)."""
         ask = self._permission.tunnel_denial
         if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, origin):
             raise Refused(403, "AccessDeniedException", why)

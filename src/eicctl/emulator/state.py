@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 KEY_LIFETIME = 60.0
-"""Seconds for which a pushed key is accepted (eice-facts.md, Keys)."""
+"""Seconds for which a pushed key is accepted (docs/explanation/protocol.md#keys)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,14 @@ class Behaviour:
         fail_create: Why the next endpoint fails to be made; empty where it does not. Good for one endpoint.
         latency: Seconds that each call of the control plane takes.
         client_ip: The address that connections seem to come from; empty for the real one.
-        max_connections: Connections that an endpoint carries at once (eice-facts.md, Limits: 20).
+        max_connections: Connections that an endpoint carries at once (docs/explanation/protocol.md#limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
         boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
         lag: Seconds for which calls do not see a security group or an endpoint that was just created (EC2 is eventually
             consistent), and for which a deleted endpoint's network interface stays.
         denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
-        lookup_rate: Calls of LookupEvents that a region takes a second (eice-facts.md, CloudTrail: 2); 0 for any.
+        lookup_rate: LookupEvents calls that a region answers in a second (docs/explanation/protocol.md#cloudtrail: 2);
+            0 for any number.
     """
 
     transition: float = 2.0

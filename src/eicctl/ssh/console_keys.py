@@ -1,4 +1,4 @@
-"""Host keys as cloud-init prints them to the console at an instance's first boot (eice-facts.md, Keys)."""
+"""Host keys as cloud-init prints them to the console at first boot (docs/explanation/protocol.md#keys)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from eicctl.ssh.login import Login
 from eicctl.ssh.standing import Standing, in_full
 
 SLOTS = 20
-"""Connections that an endpoint carries at once (eice-facts.md, Limits)."""
+"""Connections that an endpoint carries at once (docs/explanation/protocol.md#limits)."""
 
 TIMED_OUT = 124
 """Exit code for a command that took too long, as timeout(1) gives it."""

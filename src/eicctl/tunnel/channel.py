@@ -25,7 +25,7 @@ from eicctl.tunnel.keepalive import Keepalive
 from eicctl.tunnel.reactor import Reactor, Timer
 
 FRAME = 65000
-"""Most bytes in a frame that is sent, as in the AWS CLI (eice-facts.md, Data plane)."""
+"""Most bytes in a frame that is sent, as in the AWS CLI (docs/explanation/protocol.md#data-plane)."""
 
 BATCH = 4 * FRAME
 """Most bytes that one event reads: large enough to be cheap, small enough not to hold up the loop's others."""

@@ -1,8 +1,8 @@
 """The duration that a policy wants: found when the service refuses a tunnel without one, and remembered.
 
-A policy with a condition on the duration, whatever its value, refuses a request that gives none (eice-facts.md, IAM).
-The answer does not say which maximum it has, so a few are tried, once: the file `durations.json` has what was let
-through.
+A policy with a condition on the duration, whatever its value, refuses a request that gives none
+(docs/explanation/protocol.md#iam). The answer does not say which maximum it has, so a few are tried, once: the
+file `durations.json` has what was let through.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a refusal or a close means: the boundary between the websocket and `EicctlError`.
 
-The service documents neither most of its error bodies nor its close reasons (eice-facts.md), so everything is parsed
-tolerantly, and what the service said is always shown.
+The service documents neither most of its error bodies nor its close reasons (docs/explanation/protocol.md#data-plane),
+so everything is parsed tolerantly, and what the service said is always shown.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _access_error(
 
 def _other_error(status: int, code: str, said: str) -> EicctlError:
     if status == 429 or any(word in code for word in ("throttl", "limit", "toomany")):
-        # What the answer to the 21st connection says is not known (eice-facts.md).
+        # What the answer to the 21st connection says is not known (docs/explanation/protocol.md#data-plane).
         hint = "try again in a moment" if re.search(r"\brate\b", said, re.IGNORECASE) else TOO_MANY
         return ThrottledError(f"the endpoint refuses the connection for now: {said}", hint=hint, transient=True)
     if status == 404 or "notfound" in code:
@@ -120,7 +120,8 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
     """Return the error for a tunnel that the service closed, or None for an ordinary end.
 
     Args:
-        code: The close code: 1000 is normal (eice-facts.md), 1006 stands for a connection that broke without one.
+        code: The close code: 1000 is normal (docs/explanation/protocol.md#data-plane), 1006 stands for a connection
+            that broke without one.
         reason: The close reason.
         lived: Seconds since the handshake.
         limit: The longest duration that was asked for, in seconds.

@@ -15,7 +15,7 @@ from eicctl.model import Credentials, Target
 
 SERVICE = "ec2-instance-connect"
 EXPIRES = 60
-"""Seconds for which a URL is good (eice-facts.md, Data plane)."""
+"""Seconds for which a URL is good (docs/explanation/protocol.md#data-plane)."""
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -36,8 +36,8 @@ def presign(
         max_tunnel_duration: Longest life of the connection in seconds, or None to leave it to the service.
         now: The time of signing; the clock's where None.
 
-    The parameters and the signing are those of eice-facts.md, Data plane; the algorithm is AWS's SigV4 for
-    query strings, with `host` as the only signed header.
+    The parameters and the signing are those of docs/explanation/protocol.md#data-plane; the algorithm is AWS's SigV4
+    for query strings, with `host` as the only signed header.
     """
     host = authority(target.endpoint_dns_name)
     moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")

@@ -32,7 +32,7 @@ class Probe:
 
     Attributes:
         banner: The target's first bytes. Empty where it has not spoken: only the endpoint has accepted us then
-            (eice-facts.md: an upgraded websocket does not prove that the target answers).
+            (docs/explanation/protocol.md#data-plane: an upgraded websocket does not prove that the target answers).
         request_id: The service's request ID, or an empty string.
         times: How long the dial's stages took.
         banner_time: Seconds from the handshake to the first bytes; 0 where none came.

@@ -1,10 +1,10 @@
 """An endpoint's places for connections, and the queue for them.
 
-An endpoint carries 20 connections at once (eice-facts.md, Limits), whoever opens them. All that a process opens to one
-endpoint comes by the same `Slots`: so it knows how many are its own, and those for which there is no place wait, in
-the order in which they came. A process cannot see what others hold; that the endpoint is full it learns from a refusal.
-From then on the first in the queue asks again when a place of this process becomes free, and after growing pauses. As
-long as the endpoint takes what is asked, the number that asks at the same time doubles.
+An endpoint carries 20 connections at once (docs/explanation/protocol.md#limits), whoever opens them. All that a process
+opens to one endpoint comes by the same `Slots`: so it knows how many are its own, and those for which there is no
+place wait, in the order in which they came. A process cannot see what others hold; that the endpoint is full it learns
+from a refusal. From then on the first in the queue asks again when a place of this process becomes free, and after
+growing pauses. As long as the endpoint takes what is asked, the number that asks at the same time doubles.
 
 Nothing here blocks: a `Place` says by a future when it is its turn, which threads and event loops can both wait for.
 """
@@ -24,7 +24,7 @@ from eicctl.errors import ThrottledError
 from eicctl.tunnel.failures import TOO_MANY
 
 LIMIT = 20
-"""Connections that an endpoint carries at once (eice-facts.md, Limits)."""
+"""Connections that an endpoint carries at once (docs/explanation/protocol.md#limits)."""
 
 QUEUE = 200
 """Places that may be waited for at an endpoint. Each costs a descriptor of a local client, of which an event loop on

@@ -1,7 +1,7 @@
 """Who had which address at a time. Pure; no I/O.
 
-An OpenTunnel record has an address and no instance (eice-facts.md, CloudTrail), and addresses are used again. So an
-instance counts only from the time on at which it got the address, and where two could be meant, none is named.
+An OpenTunnel record has an address and no instance (docs/explanation/protocol.md#cloudtrail), and addresses are reused.
+An instance counts only from the time at which it got the address, and where two could be meant, none is named.
 """
 
 from __future__ import annotations

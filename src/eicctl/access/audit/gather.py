@@ -34,7 +34,7 @@ LOOKUPS: tuple[trail.Attribute, ...] = (
 )
 
 KEPT = timedelta(days=90)
-"""How far back the event history goes (eice-facts.md, CloudTrail)."""
+"""How far back the event history goes (docs/explanation/protocol.md#cloudtrail)."""
 
 LATE = timedelta(minutes=15)
 """How late an event may be delivered; a look-up is not complete for the time after."""

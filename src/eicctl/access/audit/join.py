@@ -17,7 +17,7 @@ from eicctl.access.audit.records import KEY, TUNNEL, Event
 from eicctl.access.audit.rows import Row
 
 BEFORE = timedelta(seconds=60)
-"""How long before a tunnel its key may have been pushed (eice-facts.md, Keys)."""
+"""How long before a tunnel its key may have been pushed (docs/explanation/protocol.md#keys)."""
 
 AFTER = timedelta(seconds=10)
 """How long after."""

@@ -1,8 +1,8 @@
 """CloudTrail's records of tunnels, pushed keys and endpoint changes, as values. Pure; no I/O.
 
-The forms are those of eice-facts.md, CloudTrail. Fields may be absent, empty or of another type than usual: what cannot
-be read is empty or None, and nothing here raises. The form of endpoint changes is not documented: the endpoint's ID is
-taken from wherever in the parameters or the answer it is.
+The forms are those of docs/explanation/protocol.md#cloudtrail. Fields may be absent, empty or of another type than
+usual: what cannot be read is empty or None, and nothing here raises. The form of endpoint changes is not documented:
+the endpoint's ID is taken from wherever in the parameters or the answer it is.
 """
 
 from __future__ import annotations

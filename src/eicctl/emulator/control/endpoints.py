@@ -1,6 +1,6 @@
 """Create, describe, modify and delete EC2 Instance Connect Endpoints, as EC2 does.
 
-Codes that eice-facts.md does not give are inferred from EC2's usual ones and marked so.
+Codes that docs/explanation/protocol.md#control-plane does not give are inferred from EC2's usual ones and marked so.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class EndpointService:
         )
 
     def _check_limit(self, vpc_id: str, subnet_id: str) -> None:
-        """One endpoint per VPC and one per subnet (eice-facts.md, Limits); the code is inferred."""
+        """One endpoint per VPC and one per subnet (docs/explanation/protocol.md#limits); the code is inferred."""
         for endpoint in self._mine():
             if endpoint.state == "create-failed":
                 continue
@@ -226,7 +226,7 @@ def settle(state: State) -> None:
 
 
 def type_of(subnet: Any) -> str:
-    """The address type of a subnet of moto's, which an endpoint in it takes (eice-facts.md, Control plane)."""
+    """The address type of moto's subnet, which an endpoint in it gets (docs/explanation/protocol.md#control-plane)."""
     if subnet.ipv6_native:
         return "ipv6"
     return "dualstack" if subnet.ipv6_cidr_block_association_set else "ipv4"

@@ -28,8 +28,8 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
     """Return why the connection does not get through, for the emulator's log, or None.
 
     The target sees the endpoint's address, or the client's where its IP is preserved; the membership in the
-    endpoint's groups counts in both cases (eice-facts.md, Security groups). What network ACLs see of a client whose IP
-    is preserved is not documented; here it is the client's address.
+    endpoint's groups counts in both cases (docs/explanation/protocol.md#security-groups). What network ACLs see of
+    a client whose IP is preserved is not documented; here it is the client's address.
     """
     with LOCK:
         groups = _groups_of(machine)
@@ -51,7 +51,7 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
 
 
 def _unpreserved(endpoint: EndpointRecord, machine: Machine) -> str | None:
-    """What client-IP preservation does not work with (eice-facts.md, Client-IP preservation)."""
+    """What client-IP preservation does not work with (docs/explanation/protocol.md#client-ip-preservation)."""
     if not endpoint.preserve_client_ip:
         return None
     if machine.vpc_id != endpoint.vpc_id:

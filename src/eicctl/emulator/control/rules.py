@@ -81,7 +81,7 @@ class Peer:
 def why_blocked(
     *, port: int, source: Peer, target: Peer, egress: Iterable[Rule], ingress: Iterable[Rule] | None
 ) -> str | None:
-    """Return what keeps the endpoint's connection from the target, or None (eice-facts.md, Security groups).
+    """Return what keeps the connection from the target, or None (docs/explanation/protocol.md#security-groups).
 
     Args:
         port: The target's port.

@@ -11,7 +11,7 @@ from eicctl.emulator.control.backends import ACCOUNT, ApiError, sts
 from eicctl.emulator.control.credentials import Known
 
 DURATIONS = range(900, 129_601)
-"""Seconds for which a session may last (eice-facts.md, MFA sessions)."""
+"""Seconds for which a session may last (docs/explanation/protocol.md#mfa-sessions)."""
 DEFAULT_DURATION = 43_200
 OWN_ARN = f"arn:aws:iam::{ACCOUNT}:user/local"
 """The user whose keys `eicctl local env` prints; it is not among IAM's users and may do everything."""

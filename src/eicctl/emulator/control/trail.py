@@ -17,7 +17,7 @@ from eicctl.emulator.state import State
 SOURCE = "ec2-instance-connect.amazonaws.com"
 EC2 = "ec2.amazonaws.com"
 KEPT = timedelta(days=90)
-"""How far back LookupEvents sees (eice-facts.md, CloudTrail)."""
+"""How far back LookupEvents sees (docs/explanation/protocol.md#cloudtrail)."""
 
 LOOKUP_KEYS = (
     "EventId",
@@ -69,7 +69,7 @@ def record_tunnel(
     request_id: str,
     error: tuple[str, str] | None,
 ) -> None:
-    """Record an OpenTunnel attempt in the form of eice-facts.md, CloudTrail. `error` is its code and message."""
+    """Record an OpenTunnel attempt (docs/explanation/protocol.md#cloudtrail). `error` is its code and message."""
     names = ("instanceConnectEndpointId", "remotePort", "privateIpAddress", "maxTunnelDuration")
     call = Call(
         name="OpenTunnel",
