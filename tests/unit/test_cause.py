@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from eicctl.access.cause import find_cause, reconciled
-from eicctl.access.checks import Check, Outcome, Status, steps_for_target
+from eicctl.doctor.cause import find_cause, reconciled
+from eicctl.doctor.check import Check, Outcome, Status, steps_for_target
 
 OK, FAILED, UNKNOWN = Status.OK, Status.FAILED, Status.UNKNOWN
 ORDER = steps_for_target(ssh=True)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eicctl.access.checks import Outcome, Status, Step
 from eicctl.aws.images import Image
 from eicctl.aws.session import Session
 from eicctl.doctor import account
+from eicctl.doctor.check import Outcome, Status, Step
 from eicctl.doctor.login import of_image
 from eicctl.doctor.place import look_at_endpoint, look_at_endpoints, status_outcome
 from eicctl.doctor.run import Once, run

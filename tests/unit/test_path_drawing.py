@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from eicctl.access.cause import Cause
-from eicctl.access.checks import Check, Outcome, Status, steps_for_target
-from eicctl.access.path import ASCII, UNICODE, Gate, Symbols, draw, trace
+from eicctl.doctor.cause import Cause
+from eicctl.doctor.check import Check, Outcome, Status, steps_for_target
+from eicctl.doctor.path import ASCII, UNICODE, Gate, Symbols, draw, trace
 
 DETAILS: dict[str, dict[str, Any]] = {
     "credentials": {"Arn": "arn:aws:iam::1:user/me"},

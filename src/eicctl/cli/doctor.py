@@ -13,8 +13,8 @@ from eicctl.model import TargetRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.doctor.context import Context
     from eicctl.doctor.diagnosis import Diagnosis
-    from eicctl.doctor.patient import Patient
 
 
 @click.command
@@ -81,28 +81,28 @@ def command(
 
     from eicctl.aws.told import check_port
     from eicctl.cli.doctor_fix import mend
-    from eicctl.doctor.patient import Patient
+    from eicctl.doctor.context import Context
 
     check_port(request)
     live = output == "table" and not query
 
-    def examine() -> tuple[Patient, Diagnosis]:
-        patient = Patient(
+    def examine() -> tuple[Context, Diagnosis]:
+        context = Context(
             session,
             request if request.said else None,
             os_user=os_user or "",
             max_tunnel_duration=max_tunnel_duration,
             client_address=client_address,
         )
-        return patient, _shown(patient) if live else _quiet(patient)
+        return context, _shown(context) if live else _quiet(context)
 
-    patient, found = mend(examine, yes=yes, dry_run=dry_run) if fix else examine()
+    context, found = mend(examine, yes=yes, dry_run=dry_run) if fix else examine()
     if not live:
-        _show(patient, found, output, query)
+        _show(context, found, output, query)
     return found.exit_code
 
 
-def _shown(patient: Patient) -> Diagnosis:
+def _shown(context: Context) -> Diagnosis:
     """Make the checks and show them as they are made; then the cause and the path."""
     from rich.console import Console
 
@@ -111,37 +111,37 @@ def _shown(patient: Patient) -> Diagnosis:
 
     console = Console(highlight=False)
     made = []
-    with rows(lambda: patient.steps, console) as shown:
-        for check in patient.examine():
+    with rows(lambda: context.steps, console) as shown:
+        for check in context.examine():
             made.append(check)
             shown.add(check)
-        found = diagnose(patient, made)
+        found = diagnose(context, made)
         shown.finish(found.checks)
-    what = f"{patient.label} can be reached" if patient.request else "all that can be checked without a target is well"
+    what = f"{context.label} can be reached" if context.request else "all that can be checked without a target is well"
     summary(found, console, well=f"Nothing is wrong: {what}.")
     return found
 
 
-def _quiet(patient: Patient) -> Diagnosis:
+def _quiet(context: Context) -> Diagnosis:
     """Make the checks, with progress on a terminal."""
     from eicctl.cli.progress import Waiting
     from eicctl.doctor.diagnosis import diagnose
 
     if not sys.stderr.isatty():
-        return diagnose(patient, list(patient.examine()))
+        return diagnose(context, list(context.examine()))
     made = []
     with Waiting("examining") as waiting:
-        for check in patient.examine():
+        for check in context.examine():
             made.append(check)
-            waiting.show(f"{len(made)} of {len(patient.steps)} checks")
-    return diagnose(patient, made)
+            waiting.show(f"{len(made)} of {len(context.steps)} checks")
+    return diagnose(context, made)
 
 
-def _show(patient: Patient, found: Diagnosis, output: str, query: str | None) -> None:
+def _show(context: Context, found: Diagnosis, output: str, query: str | None) -> None:
     """Write the result for machines."""
     from eicctl.doctor.diagnosis import as_json
 
-    result: Any = as_json(found, patient)
+    result: Any = as_json(found, context)
     if output == "text" and not query:
         result = [{key: row[key] for key in ("Key", "Status", "Evidence", "Mend")} for row in result["Checks"]]
     render.show(result, output=output, query=query, columns={})

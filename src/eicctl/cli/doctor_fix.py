@@ -16,10 +16,10 @@ from eicctl.errors import UsageError
 if TYPE_CHECKING:
     from eicctl.access.changes import GroupRule
     from eicctl.aws.session import Session
+    from eicctl.doctor.context import Context
     from eicctl.doctor.diagnosis import Diagnosis
-    from eicctl.doctor.patient import Patient
 
-    Examination = tuple[Patient, Diagnosis]
+    Examination = tuple[Context, Diagnosis]
 
 MOST = 3
 """Rules that one run offers; each is followed by a new examination."""
@@ -36,21 +36,21 @@ def mend(examine: Callable[[], Examination], *, yes: bool, dry_run: bool) -> Exa
         yes: Do not ask.
         dry_run: Only ask EC2 whether it would make the rule.
     """
-    patient, found = examine()
+    context, found = examine()
     if not found.cause:
         report.line("there is nothing to mend")
     for _ in range(MOST):
-        if not found.cause or not _mended(patient, found, yes, dry_run):
+        if not found.cause or not _mended(context, found, yes, dry_run):
             break
-        patient, found = examine()
+        context, found = examine()
         if found.cause and found.cause.key == "tunnel":
             report.line("\na new rule may take some seconds to count: once more\n")
             time.sleep(SETTLING)
-            patient, found = examine()
-    return patient, found
+            context, found = examine()
+    return context, found
 
 
-def _mended(patient: Patient, found: Diagnosis, yes: bool, dry_run: bool) -> bool:
+def _mended(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool:
     """Offer the rule that mends the cause, and make it; return whether it was made."""
     from eicctl.doctor import fix
 
@@ -61,24 +61,24 @@ def _mended(patient: Patient, found: Diagnosis, yes: bool, dry_run: bool) -> boo
         report.line(f"no single security-group rule mends this{instead}")
         return False
     report.line(f"\nThis rule mends it: {change.summary}")
-    report.line(f"  {fix.line_of(patient.session, change)}")
+    report.line(f"  {fix.line_of(context.session, change)}")
     if dry_run:
-        fix.check(patient.session, change)
+        fix.check(context.session, change)
         report.line("EC2 would make it (DryRun); nothing was changed")
         return False
     if not _agreed("Make this rule?", yes):
         return False
-    _make(patient, change)
+    _make(context, change)
     return True
 
 
-def _make(patient: Patient, change: GroupRule) -> None:
+def _make(context: Context, change: GroupRule) -> None:
     from eicctl.doctor import fix
 
-    account = patient.identity.account if patient.identity else ""
-    made = fix.make(patient.session, change, account=account, target=patient.names)
+    account = context.identity.account if context.identity else ""
+    made = fix.make(context.session, change, account=account, target=context.names)
     name = f" ({', '.join(made.rule_ids)})" if made.rule_ids else ""
-    undo = pins.command("eicctl", "doctor", patient.label, "--undo")
+    undo = pins.command("eicctl", "doctor", context.label, "--undo")
     report.line(f"Added{name}. Undo: {undo}")
     report.line("Checking again:\n")
 

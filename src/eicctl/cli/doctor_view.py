@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from eicctl.access.checks import Check, Status, Step
-from eicctl.access.path import ASCII, UNICODE, Symbols, draw
 from eicctl.cli.report import is_command, printable
+from eicctl.doctor.check import Check, Status, Step
+from eicctl.doctor.path import ASCII, UNICODE, Symbols, draw
 from eicctl.shown import line as one_line
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from eicctl import clock
-from eicctl.access.checks import Outcome, Status
 from eicctl.aws.identity import Identity, clock_offset, who_am_i
 from eicctl.aws.regions import check_region, no_such_region
 from eicctl.aws.session import Session
+from eicctl.doctor.check import Outcome, Status
 from eicctl.doctor.run import failed, not_seen
 from eicctl.doctor.words import duration
 from eicctl.errors import DeniedError, EicctlError, NetworkError

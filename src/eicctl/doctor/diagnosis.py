@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eicctl.access.cause import Cause, find_cause, reconciled
 from eicctl.access.changes import command_line
-from eicctl.access.checks import Check
-from eicctl.access.path import Gate, Node, trace
-from eicctl.doctor.patient import Patient
+from eicctl.doctor.cause import Cause, find_cause, reconciled
+from eicctl.doctor.check import Check
+from eicctl.doctor.context import Context
+from eicctl.doctor.path import Gate, Node, trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +27,27 @@ class Diagnosis:
         return self.cause.exit_code if self.cause else 0
 
 
-def diagnose(patient: Patient, made: Sequence[Check]) -> Diagnosis:
-    """Return what the checks of a patient say, in the order in which they are told."""
-    order = [step.key for step in patient.steps]
+def diagnose(context: Context, made: Sequence[Check]) -> Diagnosis:
+    """Return what the checks of a context say, in the order in which they are told."""
+    order = [step.key for step in context.steps]
     checks = reconciled(sorted(made, key=lambda check: order.index(check.key)))
     cause = find_cause(checks)
-    path = trace(checks, cause, port=patient.port) if patient.request else []
+    path = trace(checks, cause, port=context.port) if context.request else []
     return Diagnosis(checks, cause, path)
 
 
-def as_json(found: Diagnosis, patient: Patient) -> dict[str, Any]:
+def as_json(found: Diagnosis, context: Context) -> dict[str, Any]:
     """Return a diagnosis with AWS's spelling; docs/how-to/doctor.md describes it."""
     cause = found.cause
     return {
-        "Target": _target(patient),
+        "Target": _target(context),
         "Healthy": cause is None,
         "Cause": {
             "Check": cause.key,
             "Sentence": cause.sentence,
             "Mend": cause.mend,
             "ExitCode": cause.exit_code,
-            "Change": _change(patient, cause),
+            "Change": _change(context, cause),
         }
         if cause
         else None,
@@ -68,12 +68,12 @@ def as_json(found: Diagnosis, patient: Patient) -> dict[str, Any]:
     }
 
 
-def _target(patient: Patient) -> dict[str, Any] | None:
-    if patient.request is None:
+def _target(context: Context) -> dict[str, Any] | None:
+    if context.request is None:
         return None
-    target = patient.target
+    target = context.target
     if target is None:
-        return {"Name": patient.request.said, "RemotePort": patient.port}
+        return {"Name": context.request.said, "RemotePort": context.port}
     return {
         "Name": target.instance_name,
         "InstanceId": target.instance_id,
@@ -84,11 +84,11 @@ def _target(patient: Patient) -> dict[str, Any] | None:
     }
 
 
-def _change(patient: Patient, cause: Cause) -> dict[str, Any] | None:
+def _change(context: Context, cause: Cause) -> dict[str, Any] | None:
     if not cause.change:
         return None
     call = cause.change.call
-    line = command_line(cause.change, region=patient.session.region, profile=patient.session.profile)
+    line = command_line(cause.change, region=context.session.region, profile=context.session.profile)
     return {
         "Summary": cause.change.summary,
         "Line": line,

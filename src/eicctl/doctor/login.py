@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from eicctl.access.checks import Outcome, Status
 from eicctl.aws.images import Image, describe_images
 from eicctl.aws.session import Session
+from eicctl.doctor.check import Outcome, Status
 from eicctl.doctor.run import not_seen
 from eicctl.errors import EicctlError
 from eicctl.model import Target

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from eicctl.access import checks
 from eicctl.access.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
 from eicctl.access.changes import command_line
-from eicctl.access.checks import Outcome, Status
 from eicctl.access.connection import Connection, Finding, instance_at, listed, of_verdicts, plain_address
 from eicctl.access.groups import ENDPOINT_EGRESS, TARGET_INGRESS
 from eicctl.access.reachability import CLIENT_IP, evaluate
@@ -16,6 +14,8 @@ from eicctl.access.routes import ROUTE_BACK, ROUTE_OUT
 from eicctl.aws.network_facts import read_network
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found
+from eicctl.doctor import check as checks
+from eicctl.doctor.check import Outcome, Status
 from eicctl.errors import TargetUnreachableError
 from eicctl.model import Endpoint, Target
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from eicctl import pins
-from eicctl.access.checks import Outcome, Status
 from eicctl.access.policy_check import Check as Answer
+from eicctl.doctor.check import Outcome, Status
 from eicctl.errors import DeniedError
 from eicctl.model import SSH_PORT, Target
 

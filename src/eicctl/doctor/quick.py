@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eicctl import pins
-from eicctl.access import checks
-from eicctl.access.cause import find_cause
 from eicctl.access.changes import GroupRule
-from eicctl.access.checks import Check, Outcome, Status
 from eicctl.aws.endpoints import get_endpoint
 from eicctl.aws.instances import list_instances
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, place_of
+from eicctl.doctor import check as checks
+from eicctl.doctor.cause import find_cause
+from eicctl.doctor.check import Check, Outcome, Status
 from eicctl.doctor.network import look_at_network, outcome_of
 from eicctl.errors import UnavailableError
 from eicctl.model import Instance, Target

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from eicctl.access import checks
-from eicctl.access.checks import Outcome, Status
+from eicctl.doctor import check as checks
+from eicctl.doctor.check import Outcome, Status
 from eicctl.doctor.run import failed
 from eicctl.doctor.words import duration
 from eicctl.errors import (

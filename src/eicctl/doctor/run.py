@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from eicctl import pins
-from eicctl.access.checks import Check, Outcome, Status, Step
 from eicctl.aws.parallel import begin
+from eicctl.doctor.check import Check, Outcome, Status, Step
 from eicctl.errors import DeniedError, EicctlError
 
 T = TypeVar("T")

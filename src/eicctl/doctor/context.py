@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
-from eicctl.access import checks
-from eicctl.access.checks import Check, Outcome, Status, Step
 from eicctl.access.connection import Finding
 from eicctl.access.policy_check import Check as Answer
 from eicctl.access.policy_check import check_connection
@@ -19,6 +17,8 @@ from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for, joined
 from eicctl.aws.told import told_in_full, with_address
 from eicctl.doctor import account, login, place, reach
+from eicctl.doctor import check as checks
+from eicctl.doctor.check import Check, Outcome, Status, Step
 from eicctl.doctor.network import look_at_network, outcome_of
 from eicctl.doctor.permission import permission_outcome
 from eicctl.doctor.run import Look, Once, not_seen, run
@@ -29,7 +29,7 @@ from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.here import public_address
 
 
-class Patient:
+class Context:
     """What is examined, and what is known of it so far. A check may use what those that it needs have found.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eicctl.access.changes import Change
-from eicctl.access.checks import NETWORK, Check, Outcome, Status
+from eicctl.doctor.check import NETWORK, Check, Outcome, Status
 
 _BEFORE = ("clock", "credentials")
 """A clock that is wrong makes good credentials look bad, so it is named before them."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eicctl.access import checks
-from eicctl.access.cause import Cause
-from eicctl.access.checks import Check, Status, Step
+from eicctl.doctor import check as checks
+from eicctl.doctor.cause import Cause
+from eicctl.doctor.check import Check, Status, Step
 
 
 @dataclass(frozen=True, slots=True)
