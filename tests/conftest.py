@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 
@@ -26,6 +27,7 @@ _keep_bytecode()  # before the imports that are worth it
 import pytest  # noqa: E402
 
 from eicctl.emulator.server import Emulator  # noqa: E402
+from eicctl.emulator.state import Behaviour  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,7 +91,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """A fresh world, with the environment that leads to it."""
-    running_emulator.state.restore_behaviour(transition=0.0)
+    running_emulator.state.behave(**asdict(Behaviour(transition=0.0)))
     running_emulator.reset()
     for name, value in running_emulator.env.items():
         if value:

@@ -118,14 +118,10 @@ def read_text(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other processes of eicctl wait for: that of `path`, in a file beside it.
 
     It ends with the process, however that ends. Where the platform has no flock(2), there is none.
-
-    Args:
-        path: The file.
-        wait: Whether to wait for who holds the lock. Without, the context gives False where somebody does.
 
     Raises:
         LocalError: The file of the lock cannot be opened.
@@ -133,7 +129,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     try:
         import fcntl
     except ImportError:  # Windows
-        yield True
+        yield
         return
     try:
         descriptor = os.open(
@@ -142,11 +138,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     except OSError as error:
         raise LocalError(f"cannot lock {path}: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)

@@ -42,13 +42,13 @@ class Proxy:
         return f"proxy {self.host}:{self.port}"
 
 
-def proxy_for(host: str, port: int, scheme: str = "https") -> Proxy | None:
+def proxy_for(host: str, port: int) -> Proxy | None:
     """Return the proxy for `host`, or None: see `proxy_url`.
 
     Raises:
         UsageError: The proxy's URL is not one that eicctl can use.
     """
-    url = proxy_url(host, port, scheme)
+    url = proxy_url(host, port)
     return parse_proxy(url) if url else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,11 +26,10 @@ __all__ = ["world"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_known() -> Iterator[None]:
+def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process remembers lasts as long as it does; each test stands for one."""
-    diagnosis.forget()
-    yield
-    diagnosis.forget()
+    monkeypatch.setattr(diagnosis, "_known", {})
+    monkeypatch.setattr(diagnosis, "_told", {})
 
 
 def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:

@@ -26,7 +26,7 @@ def test_timers_run_in_order_and_can_be_cancelled(reactor: SelectorReactor) -> N
     reactor.call_later(0.02, lambda: seen.append("second"))
     reactor.call_later(0.01, lambda: seen.append("first"))
     reactor.call_later(0.005, lambda: seen.append("never")).cancel()
-    reactor.call_soon(lambda: seen.append("soon"))
+    reactor.call_soon_threadsafe(lambda: seen.append("soon"))
     reactor.run()
     assert seen == ["soon", "first", "second"]
 
@@ -61,7 +61,7 @@ def test_a_callback_that_was_removed_in_the_same_round_is_not_called(reactor: Se
         seen.append(own.fileno())
         reactor.remove_reader(own.fileno())
         reactor.remove_reader(other.fileno())
-        reactor.call_soon(reactor.stop)
+        reactor.call_soon_threadsafe(reactor.stop)
 
     with first, first_peer, second, second_peer:
         reactor.add_reader(first.fileno(), lambda: called(first, second))
@@ -75,7 +75,7 @@ def test_a_callback_that_was_removed_in_the_same_round_is_not_called(reactor: Se
 def test_stopped_before_it_runs(reactor: SelectorReactor) -> None:
     reactor.stop()
     reactor.run()
-    reactor.call_soon(reactor.stop)  # and it can be run again
+    reactor.call_soon_threadsafe(reactor.stop)  # and it can be run again
     reactor.run()
 
 

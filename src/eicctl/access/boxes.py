@@ -83,9 +83,9 @@ PRIVATE = (
 """IPv4 ranges that no client of a public service has for an address (RFC 6890)."""
 
 
-def public(ports: tuple[int, int] = ANY_PORT) -> tuple[Box, ...]:
+def public() -> tuple[Box, ...]:
     """All addresses that a client of unknown address may have; IPv4, as client addresses are kept for no others."""
-    left = [box("0.0.0.0/0", ports)]
+    left = [box("0.0.0.0/0")]
     for cidr in (*PRIVATE, "224.0.0.0/3"):
         left = [rest for whole in left for rest in _minus(whole, box(cidr))]
     return tuple(left)

@@ -9,9 +9,6 @@ from eicctl.aws.failures import code_of, translated
 from eicctl.aws.session import Session
 from eicctl.errors import DeniedError, EicctlError, NotFoundError, UnavailableError, UsageError
 
-KEY_LIFETIME = 60
-"""Seconds for which the instance accepts the key (docs/explanation/protocol.md#keys)."""
-
 
 def send_ssh_public_key(
     session: Session, *, instance_id: str, os_user: str, public_key: str, availability_zone: str = ""

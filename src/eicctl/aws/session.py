@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import botocore.session
     from botocore.config import Config
 
-_log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30

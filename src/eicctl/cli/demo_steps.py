@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import platform
 import secrets
 import socket
-from collections.abc import Iterator
 
 from eicctl.cli import report
 from eicctl.cli.demo_stage import Stage, Unverified
@@ -145,15 +142,3 @@ STEPS = (
 def _require(good: object, otherwise: str) -> None:
     if not good:
         raise Unverified(otherwise)
-
-
-@contextlib.contextmanager
-def _environment(env: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

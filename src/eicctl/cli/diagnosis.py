@@ -33,12 +33,6 @@ def remember(session: Session, target: Target) -> None:
     _known[target.address] = (session, target)
 
 
-def forget() -> None:
-    """Forget all targets."""
-    _known.clear()
-    _told.clear()
-
-
 def likely_cause(error: EicctlError) -> Likely | None:
     """Return the likely cause of an error, or None where it is not known within `LIMIT` seconds. Never raises.
 

@@ -174,12 +174,6 @@ class State:
         """The emulator's time."""
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def restore_behaviour(self, **changes: Any) -> Behaviour:
-        """Behave as at the start, but for the changes."""
-        with self._lock:
-            self._behaviour = Behaviour(**changes)
-            return self._behaviour
-
     # Endpoints
 
     def put_endpoint(self, endpoint: EndpointRecord) -> None:

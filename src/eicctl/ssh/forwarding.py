@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -24,8 +23,6 @@ from eicctl.tunnel.accept import Acceptor
 
 SOCKS_TIMEOUT = 10.0
 """Seconds for a client to say where it wants to go."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

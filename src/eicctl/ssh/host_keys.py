@@ -10,7 +10,7 @@ from eicctl.aws.console import console_output
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError, UsageError
 from eicctl.ssh.console_keys import host_keys
-from eicctl.ssh.known_hosts import KnownHosts, by_instance
+from eicctl.ssh.known_hosts import by_instance
 
 Check = Literal["console", "accept-new", "strict", "off"]
 """How to check: by the console's keys and else the first seen; the first seen; only keys known already; not at all."""
@@ -103,8 +103,3 @@ def read_console(session: Session, instance_id: str) -> tuple[str, ...]:
         return host_keys(console_output(session, instance_id, latest=True))
     except EicctlError:  # not every instance type has it
         return ()
-
-
-def known(verdict: Verdict) -> KnownHosts | None:
-    """Return the file for OpenSSH's UserKnownHostsFile, or None where nothing is to be kept."""
-    return None if verdict.strict == "no" else by_instance()

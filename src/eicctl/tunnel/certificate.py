@@ -20,7 +20,6 @@ class Certificate:
     subject: str
     issuer: str
     names: tuple[str, ...]
-    not_before: datetime
     not_after: datetime
     fingerprint: str
 
@@ -41,7 +40,6 @@ def read_certificate(der: bytes) -> Certificate:
         subject=_name(found.subject) or ", ".join(names),
         issuer=_name(found.issuer),
         names=names,
-        not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
         fingerprint=found.fingerprint(SHA256()).hex(),
     )

@@ -39,9 +39,6 @@ class Reactor(Protocol):
     def remove_writer(self, fd: int, /) -> Any:
         """Stop that."""
 
-    def call_soon(self, callback: Callable[..., Any], /) -> Any:
-        """Call `callback` in the next round."""
-
     def call_later(self, delay: float, callback: Callable[..., Any], /) -> Timer:
         """Call `callback` after `delay` seconds."""
 
@@ -82,11 +79,6 @@ class SelectorReactor:
 
     def remove_writer(self, fd: int) -> None:
         self._watch(fd, selectors.EVENT_WRITE, None)
-
-    def call_soon(self, callback: Callable[[], Any]) -> Timer:
-        call = _Call(callback)
-        self._soon.append(call)
-        return call
 
     def call_soon_threadsafe(self, callback: Callable[[], Any]) -> None:
         """Call `callback` in the next round, from another thread or from a signal handler."""

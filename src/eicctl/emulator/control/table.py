@@ -55,11 +55,9 @@ class Table:
             raise self.wrong(key, f"must be {form}, not {value!r}")
         return value
 
-    def strings(
-        self, key: str, default: Sequence[str] = (), *, pattern: str = r".*", form: str = ""
-    ) -> tuple[str, ...]:
+    def strings(self, key: str, *, pattern: str = r".*", form: str = "") -> tuple[str, ...]:
         """Take a list of strings, all of which have a form."""
-        values = self.get(key, list, list(default))
+        values = self.get(key, list, [])
         for value in values:
             if not isinstance(value, str):
                 raise self.wrong(key, "must be a list of strings")
