@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import eicctl
 from eicctl.cli import COMMANDS
-
-ROOT = Path(eicctl.__file__).parent
+from tests.sources import FILES, name_of, nodes
 
 ALLOWED = {
     "errors": set(),
@@ -83,13 +81,12 @@ MAY_USE_BOTO = {"aws", "emulator"}
 
 
 def room_of(path: Path) -> str:
-    first = path.relative_to(ROOT).parts[0]
-    return first.removesuffix(".py")
+    return name_of(path).partition("/")[0].removesuffix(".py")
 
 
 def imported(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -98,32 +95,33 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-FILES = sorted(ROOT.rglob("*.py"))
+def test_arrows_go_down() -> None:
+    wrong = {}
+    for path in FILES:
+        room = room_of(path)
+        rooms = {name.split(".")[1] for name in imported(path) if name.startswith("eicctl.")} - {"__version__"}
+        if upward := rooms - {room} - ALLOWED[room]:
+            wrong[name_of(path)] = upward
+    assert not wrong
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_arrows_go_down(path: Path) -> None:
-    room = room_of(path)
-    rooms = {name.split(".")[1] for name in imported(path) if name.startswith("eicctl.")} - {"__version__"}
-    assert rooms - {room} <= ALLOWED[room]
+def test_only_aws_calls_boto3() -> None:
+    users = [path for path in FILES if {name.split(".")[0] for name in imported(path)} & BOTO]
+    assert users
+    assert not [name_of(path) for path in users if room_of(path) not in MAY_USE_BOTO]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_aws_calls_boto3(path: Path) -> None:
-    used = {name.split(".")[0] for name in imported(path)} & BOTO
-    assert not used or room_of(path) in MAY_USE_BOTO
+def python(*args: str) -> str:
+    """What a run of Python writes to stderr."""
+    command = [sys.executable, *args]
+    environment = os.environ | {"NO_COLOR": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stderr
 
 
 def loaded_by(*args: str) -> set[str]:
     """The modules that a run of eicctl has imported."""
-    run = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "eicctl", *args],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"NO_COLOR": "1"},
-    )
-    return {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if line.startswith("import time:")}
+    told = python("-X", "importtime", "-m", "eicctl", *args)
+    return {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"]])
@@ -131,9 +129,24 @@ def test_help_loads_little(args: list[str]) -> None:
     assert not loaded_by(*args) & {"boto3", "botocore", "websockets", "rich", "asyncio", "ssl"}
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_a_commands_help_asks_for_no_aws_library(command: str) -> None:
-    assert not loaded_by(command, "--help") & {"boto3", "botocore", "moto", "asyncssh"}
+ALL_HELP = """
+import sys
+from eicctl.__main__ import main
+
+for command in sys.argv[1:]:
+    sys.argv[1:] = [command, "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, command
+    print(command, *{"boto3", "botocore", "moto", "asyncssh"} & set(sys.modules), file=sys.stderr)
+"""
+"""Each command's help in turn, in one process, and what is loaded then."""
+
+
+def test_a_commands_help_asks_for_no_aws_library() -> None:
+    commands = sorted(COMMANDS)
+    assert python("-c", ALL_HELP, *commands).splitlines() == commands
 
 
 def test_an_answer_to_a_shell_loads_little() -> None:
@@ -148,10 +161,10 @@ HAVE_OUR_STDIN = {"ssh/run.py", "manual/place.py"}
 
 def test_no_other_child_process_gets_our_stdin() -> None:
     starts = {"Popen", "run", "call", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}
-    for path in sorted(ROOT.rglob("*.py")):
-        if str(path.relative_to(ROOT)) in HAVE_OUR_STDIN:
+    for path in FILES:
+        if name_of(path) in HAVE_OUR_STDIN:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             if node.func.attr in starts and ast.unparse(node.func.value) in ("subprocess", "asyncio"):

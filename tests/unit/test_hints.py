@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
-import pytest
 
 from eicctl.cli import eicctl as group
-
-SOURCES = Path(__file__).parents[2] / "src" / "eicctl"
+from tests.sources import FILES, name_of, nodes
 
 _PROSE = frozenset(
     (
@@ -98,26 +96,23 @@ def words_of(node: ast.Call | ast.Tuple) -> str:
     return " ".join(word or "X" for word in words) if words[:1] == ["eicctl"] else ""
 
 
-def hints() -> Iterator[tuple[str, str]]:
+@functools.cache
+def hints() -> list[tuple[str, str]]:
     """Every string of the source that may be a hint, with its module: all but docstrings."""
-    for path in sorted(SOURCES.rglob("*.py")):
-        module = path.relative_to(SOURCES).as_posix()
-        if module.startswith(NO_HINTS):
-            continue
-        tree = ast.parse(path.read_text())
-        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        parts = {
-            id(part)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.JoinedStr | ast.BinOp)
-            for part in ast.walk(node)
-            if part is not node
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call | ast.Tuple) and (words := words_of(node)):
-                yield module, words
-            if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in docs | parts:
-                yield module, text_of(node)
+    modules = [(name_of(path), nodes(path)) for path in FILES if not name_of(path).startswith(NO_HINTS)]
+    return [(module, text) for module, found in modules for text in strings(found)]
+
+
+def strings(found: tuple[ast.AST, ...]) -> Iterator[str]:
+    """The strings of a module but docstrings, and command lines that are given word by word."""
+    docs = {id(node.value) for node in found if isinstance(node, ast.Expr)}
+    joined = [node for node in found if isinstance(node, ast.JoinedStr | ast.BinOp)]
+    ignored = docs | {id(part) for node in joined for part in ast.walk(node) if part is not node}
+    for node in found:
+        if isinstance(node, ast.Call | ast.Tuple) and (words := words_of(node)):
+            yield words
+        if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in ignored:
+            yield text_of(node)
 
 
 def lines_of(text: str) -> Iterator[list[str]]:
@@ -148,44 +143,48 @@ def options_of(command: click.Command) -> set[str]:
     return names | {"--help", "-h"}
 
 
-COMMANDS = [(module, words) for module, text in hints() for words in lines_of(text)]
+def test_a_command_in_a_hint_is_one() -> None:
+    commands = [(module, words) for module, text in hints() for words in lines_of(text)]
+    assert len(commands) > 50
+    wrong = []
+    for module, words in commands:
+        command, rest = command_of(words)
+        given = {word.partition("=")[0] for word in rest if word.startswith("--")} - {"--"}
+        if not command or given - options_of(command):
+            wrong.append(f"{module}: eicctl {' '.join(words)}")
+    assert not wrong
 
 
-def test_there_are_hints() -> None:
-    assert len(COMMANDS) > 50
+def bare_options(text: str) -> list[str]:
+    """The options in a hint that are in no command line."""
+    return re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"\beicctl [^;]*", "", text))
 
 
-@pytest.mark.parametrize(("module", "words"), COMMANDS, ids=[f"{m} {' '.join(w)}"[:90] for m, w in COMMANDS])
-def test_a_command_in_a_hint_is_one(module: str, words: list[str]) -> None:
-    command, rest = command_of(words)
-    assert command, f"{module}: eicctl {' '.join(words)}"
-    unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - options_of(command) - {"--"}
-    assert not unknown, f"{module}: eicctl {' '.join(words)}"
-
-
-BARE = [
-    (module, option)
-    for module, text in hints()
-    if "/" in module and not module.startswith(("cli/", "quick/", "emulator/", "agent/", *NO_BARE_HINTS))
-    if not re.fullmatch(r" ?--[a-zA-Z-]+=?X?", text) and not re.search(r"\b(aws|ssh|sudo|docker) ", text)
-    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"\beicctl [^;]*", "", text))
-]
-
-
-@pytest.mark.parametrize(("module", "option"), sorted(set(BARE)))
-def test_a_bare_option_in_a_hint_is_one_of_all_commands_that_print_it(module: str, option: str) -> None:
-    for name in SPOKEN_BY[module]:
-        command, _ = command_of(name.split())
-        assert command
-        assert option in options_of(command), f"{module} names {option}, which `eicctl {name}` does not have"
+def test_a_bare_option_in_a_hint_is_one_of_all_commands_that_print_it() -> None:
+    bare = {
+        (module, option)
+        for module, text in hints()
+        if "/" in module and not module.startswith(("cli/", "quick/", "emulator/", "agent/", *NO_BARE_HINTS))
+        if not re.fullmatch(r" ?--[a-zA-Z-]+=?X?", text) and not re.search(r"\b(aws|ssh|sudo|docker) ", text)
+        for option in bare_options(text)
+    }
+    assert bare
+    wrong = []
+    for module, option in sorted(bare):
+        for name in SPOKEN_BY[module]:
+            command, _ = command_of(name.split())
+            assert command
+            if option not in options_of(command):
+                wrong.append(f"{module} names {option}, which `eicctl {name}` does not have")
+    assert not wrong
 
 
 def help_texts() -> Iterator[tuple[str, str]]:
     """The docstrings that are help texts."""
-    for path in sorted((SOURCES / "cli").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path in FILES:
+        for node in nodes(path) if name_of(path).startswith("cli/") else ():
             if isinstance(node, ast.FunctionDef) and node.decorator_list:
-                yield path.relative_to(SOURCES).as_posix(), ast.get_docstring(node) or ""
+                yield name_of(path), ast.get_docstring(node) or ""
 
 
 def test_no_message_names_a_file_that_an_installed_package_does_not_have() -> None:
@@ -193,22 +192,23 @@ def test_no_message_names_a_file_that_an_installed_package_does_not_have() -> No
     assert not named
 
 
-LOCAL = [
-    (module, option)
-    for module, text in hints()
-    if re.fullmatch(r"cli/[a-z_]+\.py", module) and " " in text and not re.search(r"\b(aws|docker) ", text)
-    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"\beicctl [^;]*", "", text))
-]
-
-
-@pytest.mark.parametrize(("module", "option"), sorted(set(LOCAL)))
-def test_a_message_of_a_command_names_its_own_options(module: str, option: str) -> None:
-    command, rest = command_of([Path(module).stem.replace("_", "-")])
-    if not command or rest:
-        pytest.skip("shared by several commands")
-    own = options_of(command)
-    if isinstance(command, click.Group):
-        for name in command.list_commands(click.Context(command)):
-            found = command.get_command(click.Context(command), name)
-            own |= options_of(found) if found else set()
-    assert option in own
+def test_a_message_of_a_command_names_its_own_options() -> None:
+    local = {
+        (module, option)
+        for module, text in hints()
+        if re.fullmatch(r"cli/[a-z_]+\.py", module) and " " in text and not re.search(r"\b(aws|docker) ", text)
+        for option in bare_options(text)
+    }
+    wrong = []
+    for module, option in sorted(local):
+        command, rest = command_of([module.removeprefix("cli/").removesuffix(".py").replace("_", "-")])
+        if not command or rest:
+            continue  # shared by several commands
+        own = options_of(command)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(click.Context(command)):
+                found = command.get_command(click.Context(command), name)
+                own |= options_of(found) if found else set()
+        if option not in own:
+            wrong.append((module, option))
+    assert not wrong

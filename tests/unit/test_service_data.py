@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import json
 import os
@@ -16,12 +17,11 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError
 from botocore.regions import EndpointResolver
 
-import eicctl
 from eicctl.aws import service_data
 from eicctl.aws.service_data import _ENDPOINT_PREFIXES, OPERATIONS, _endpoints, _folder, _plain, _shapes_of
 from eicctl.aws.session import Session
+from tests.sources import FILES, name_of, nodes
 
-ROOT = Path(eicctl.__file__).parent
 LOADER = service_data._loader
 WHOLE = botocore.session.Session()
 
@@ -33,13 +33,14 @@ def region(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"AWS_{name}", value)
 
 
+@functools.cache
 def words_in_the_code() -> set[str]:
     """Names and texts, of which some are operations."""
     found: set[str] = set()
-    for path in ROOT.rglob("*.py"):
-        if "emulator" in path.parts or path.name == "service_data.py":
+    for path in FILES:
+        if name_of(path).startswith("emulator/") or path.name == "service_data.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
