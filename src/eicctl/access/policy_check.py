@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eicctl.aws.endpoints import get_endpoint
-from eicctl.aws.failures import translated
+from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import list_instances
 from eicctl.aws.permissions import OPEN_TUNNEL, SEND_KEY, Context, Decision, principal_of, simulate, tunnel_context
 from eicctl.aws.session import Session
@@ -40,19 +40,13 @@ def check_target(session: Session, request: TargetRequest, *, duration: int | No
     instances = list_instances(session, ids=[target.instance_id]) if target.instance_id else []
     return check_connection(
         session,
-        caller_arn(session),
+        caller_identity(session).arn,
         target,
         get_endpoint(session, target.endpoint_id),
         instances[0] if instances else None,
         duration=duration,
         os_user=os_user,
     )
-
-
-def caller_arn(session: Session) -> str:
-    """Return the ARN of whose credentials they are (GetCallerIdentity, which every policy allows)."""
-    with translated("ask whose credentials these are"):
-        return str(session.client("sts").get_caller_identity()["Arn"])
 
 
 def check_connection(

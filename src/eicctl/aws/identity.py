@@ -32,8 +32,12 @@ class Identity:
         return (self.expires - datetime.now(UTC)).total_seconds() if self.expires else None
 
 
-def who_am_i(session: Session) -> Identity:
+def caller_identity(session: Session, region: str | None = None) -> Identity:
     """Ask AWS whose the credentials are (STS GetCallerIdentity, which no policy can forbid).
+
+    Args:
+        session: Access to AWS.
+        region: Whose STS to ask: it answers where that of the session's region is out of reach; None for the session's.
 
     Raises:
         CredentialsError: There are none, or AWS does not accept them.
@@ -41,7 +45,7 @@ def who_am_i(session: Session) -> Identity:
     """
     keys = session.credentials()
     with translated("ask AWS whose the credentials are"):
-        answer = session.client("sts").get_caller_identity()
+        answer = session.client("sts", region).get_caller_identity()
     return Identity(answer["Arn"], answer["Account"], keys.access_key_id, session.source, keys.expires)
 
 

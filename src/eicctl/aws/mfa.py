@@ -9,6 +9,7 @@ from typing import Any
 
 from eicctl.aws.codes import checked_code
 from eicctl.aws.failures import translated
+from eicctl.aws.identity import caller_identity
 from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_writable, store
 from eicctl.aws.session import Session
 from eicctl.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
@@ -60,25 +61,20 @@ def login(
             f"not an MFA device: {device!r}", hint="eicctl mfa login --serial arn:aws:iam::ACCOUNT:mfa/NAME"
         )
     _check_keys(session, base, settings)
-    sts = session.client("sts")
-    with translated("tell whose the credentials are"):
-        arn = str(sts.get_caller_identity()["Arn"])
-    if arn.endswith(":root"):
+    if caller_identity(session).arn.endswith(":root"):
         check_duration(duration, ROOT_DURATIONS, " for the root user")
     check_writable()
     device = device or _device(session)
     digits = checked_code(code(device))
     register(digits)
-    made = _open(sts, device, digits, duration)
+    made = _open(session.client("sts"), device, digits, duration)
     kept = {name: str(settings[name]) for name in SETTINGS if isinstance(settings.get(name), str)}
     kept.setdefault("region", session.region)
     if session.given_ca_bundle:
         kept["ca_bundle"] = session.given_ca_bundle
     store(profile, base, made, kept)
     fresh = Session(profile=profile, fips=session.given_fips)
-    with translated("try the new session"):
-        arn = str(fresh.client("sts").get_caller_identity()["Arn"])
-    return Done(profile, arn, made)
+    return Done(profile, caller_identity(fresh).arn, made)
 
 
 def check_duration(seconds: int | None, allowed: range, whom: str) -> None:

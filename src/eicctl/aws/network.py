@@ -11,7 +11,7 @@ from typing import Any
 from eicctl.aws.choice import NoEndpointError, Place, serves
 from eicctl.aws.failures import translated
 from eicctl.aws.filters import exact
-from eicctl.aws.identity import who_am_i
+from eicctl.aws.identity import caller_identity
 from eicctl.aws.network_facts import cidrs_of
 from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
@@ -112,7 +112,7 @@ def _other_owner(session: Session, vpc_id: str) -> str:
     """Return the account that shares a VPC with the caller's; empty where it is the caller's own."""
     with translated(f"look up {vpc_id}"):
         owner = str(session.client("ec2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0].get("OwnerId", ""))
-    return owner if owner and owner != who_am_i(session).account else ""
+    return owner if owner and owner != caller_identity(session).account else ""
 
 
 def _peers(session: Session, vpc_id: str) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from eicctl.aws.endpoints import list_endpoints
-from eicctl.aws.failures import translated
+from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import list_instances
 from eicctl.aws.network_facts import read_network
 from eicctl.aws.parallel import Pool, both
@@ -79,9 +79,7 @@ def account_of(session: Session, regions: Sequence[str], *, all_regions: bool) -
     Raises:
         EicctlError: The credentials are not accepted, or the regions cannot be listed.
     """
-    with translated("ask whose credentials these are"):
-        # The region's own STS answers where the global one is out of reach.
-        account_id = str(session.client("sts", regions[0] if regions else None).get_caller_identity()["Account"])
+    account_id = caller_identity(session, regions[0] if regions else None).account
     if all_regions:
         return Account(session, account_id, tuple(used_regions(session, ask=regions[0] if regions else None)))
     return Account(session, account_id, tuple(dict.fromkeys(regions or [session.region])))

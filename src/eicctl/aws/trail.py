@@ -43,12 +43,6 @@ class Page:
     oldest: datetime | None
 
 
-def account_of(session: Session) -> str:
-    """Return the ID of the caller's account. No policy is needed for that."""
-    with translated("ask who the credentials belong to"):
-        return str(session.client("sts").get_caller_identity()["Account"])
-
-
 def look_up(
     session: Session,
     region: str,

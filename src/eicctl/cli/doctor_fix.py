@@ -92,14 +92,14 @@ def take_back(session: Session, words: str, *, yes: bool, dry_run: bool) -> int:
         yes: Do not ask.
         dry_run: Only say what would be done.
     """
-    from eicctl.aws.identity import who_am_i
+    from eicctl.aws.identity import caller_identity
     from eicctl.doctor import fix
 
     known = fix.remembered(words)
     if not known:
         report.line(f"doctor --fix has made no rule{f' for {words}' if words else ''} that is still remembered")
         return 0
-    account = who_am_i(session).account
+    account = caller_identity(session).account
     ours = [made for made in known if made.account == account]
     for made in known:
         if made.account != account:

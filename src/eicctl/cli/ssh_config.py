@@ -96,10 +96,10 @@ def command(
     if not install:
         click.echo(foreign.printable("\n".join(block.text() for block in blocks)), nl=False)
         return
-    from eicctl.aws.identity import who_am_i
+    from eicctl.aws.identity import caller_identity
     from eicctl.ssh.config_text import Section
 
-    section = Section(who_am_i(session).account, access.region, access.profile or "")
+    section = Section(caller_identity(session).account, access.region, access.profile or "")
     changes, merged = config_files.installation(section, blocks, whole=everything)
     _change(changes, dry_run)
     if not dry_run:

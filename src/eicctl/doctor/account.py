@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eicctl import clock
-from eicctl.aws.identity import Identity, clock_offset, who_am_i
+from eicctl.aws.identity import Identity, caller_identity, clock_offset
 from eicctl.aws.regions import check_region, no_such_region
 from eicctl.aws.session import Session
 from eicctl.doctor.check import Outcome, Status
@@ -33,7 +33,7 @@ def look_at_credentials(session: Session) -> tuple[Outcome, Identity]:
         EicctlError: AWS does not take them, or does not answer.
     """
     try:
-        identity = who_am_i(session)
+        identity = caller_identity(session)
     except NetworkError as error:
         raise no_such_region(session) or error from error  # a region that there is not has no host to connect to
     return identity_outcome(identity), identity

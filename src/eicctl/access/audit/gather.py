@@ -23,6 +23,7 @@ from eicctl.access.audit.store import EventStore, Span
 from eicctl.aws import trail
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.held import held_addresses
+from eicctl.aws.identity import caller_identity
 from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
 from eicctl.errors import EicctlError, LocalError
@@ -73,7 +74,7 @@ class Stopped(Exception):
 
 def checkpoint(session: Session) -> EventStore:
     """Open the store that an interrupted look-up of this account has left, or a new one."""
-    account = trail.account_of(session)
+    account = caller_identity(session).account
     # Another AWS, such as the local one, may have the same account.
     elsewhere = os.environ.get("AWS_ENDPOINT_URL_CLOUDTRAIL") or os.environ.get("AWS_ENDPOINT_URL", "")
     place = f"{account}-{hashlib.sha256(elsewhere.encode()).hexdigest()[:8]}" if elsewhere else account
