@@ -16,17 +16,17 @@ ROUNDS = 25
 
 COLD = {
     "Python": "pass",
-    "the words": "import eicctl.quick.words, eicctl.quick.proxy",
-    "session, model, request": "import eicctl.quick.words, eicctl.quick.carried_here",
+    "the words": "import eicctl.fastpath.args, eicctl.fastpath.proxy",
+    "session, model, request": "import eicctl.fastpath.args, eicctl.fastpath.direct",
     "websockets, ssl and the channel": (
-        "import eicctl.quick.words, eicctl.quick.carried_here; from eicctl.quick.lean import load_websockets; "
+        "import eicctl.fastpath.args, eicctl.fastpath.direct; from eicctl.fastpath.import_shim import load_websockets; "
         "load_websockets(); import eicctl.tunnel.dial, eicctl.tunnel.stdio"
     ),
 }
 WARM = {
     "Python": "pass",
-    "the words": "import eicctl.quick.words, eicctl.quick.proxy",
-    "what lends the pipes": "import eicctl.quick.words, eicctl.quick.proxy, eicctl.agent.lend",
+    "the words": "import eicctl.fastpath.args, eicctl.fastpath.proxy",
+    "what lends the pipes": "import eicctl.fastpath.args, eicctl.fastpath.proxy, eicctl.agent.delegate",
 }
 
 

@@ -9,10 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from eicctl.access.changes import AclAllow, Change, EndpointSetting, GroupRule, PeeringRoute
-from eicctl.access.connection import Connection, Destination, Finding
-from eicctl.access.reachability import evaluate
-from eicctl.facts import (
+from eicctl.core.model import Endpoint
+from eicctl.core.network import (
     AclEntry,
     GroupReference,
     Interface,
@@ -26,7 +24,9 @@ from eicctl.facts import (
     Subnet,
     Vpc,
 )
-from eicctl.model import Endpoint
+from eicctl.reachability.connection import Connection, Destination, Finding
+from eicctl.reachability.evaluate import evaluate
+from eicctl.reachability.remedies import AclAllow, Change, EndpointSetting, GroupRule, PeeringRoute
 
 SSH = (22, 22)
 ANYWHERE = Rule("-1", cidrs=("0.0.0.0/0", "::/0"))

@@ -10,8 +10,11 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
+    from eicctl.api.sockets import TunnelSocket, connect, connect_async
+    from eicctl.api.targets import push_key
+    from eicctl.api.tunnels import Tunnel, open_tunnel, open_tunnel_async
     from eicctl.aws.session import Session
-    from eicctl.errors import (
+    from eicctl.core.errors import (
         AccessError,
         AmbiguousError,
         ConflictError,
@@ -30,10 +33,7 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
         UnreachableError,
         UsageError,
     )
-    from eicctl.library.sockets import TunnelSocket, connect, connect_async
-    from eicctl.library.targets import push_key
-    from eicctl.library.tunnels import Tunnel, open_tunnel, open_tunnel_async
-    from eicctl.model import Target, TargetRequest
+    from eicctl.core.model import Target, TargetRequest
 
 __all__ = [
     "AccessError",
@@ -67,17 +67,17 @@ __all__ = [
 
 _HOMES = {
     "Session": "eicctl.aws.session",
-    "Target": "eicctl.model",
-    "TargetRequest": "eicctl.model",
-    "Tunnel": "eicctl.library.tunnels",
-    "TunnelSocket": "eicctl.library.sockets",
-    "connect": "eicctl.library.sockets",
-    "connect_async": "eicctl.library.sockets",
-    "open_tunnel": "eicctl.library.tunnels",
-    "open_tunnel_async": "eicctl.library.tunnels",
-    "push_key": "eicctl.library.targets",
+    "Target": "eicctl.core.model",
+    "TargetRequest": "eicctl.core.model",
+    "Tunnel": "eicctl.api.tunnels",
+    "TunnelSocket": "eicctl.api.sockets",
+    "connect": "eicctl.api.sockets",
+    "connect_async": "eicctl.api.sockets",
+    "open_tunnel": "eicctl.api.tunnels",
+    "open_tunnel_async": "eicctl.api.tunnels",
+    "push_key": "eicctl.api.targets",
 }
-"""Where each name is; the errors, which are the rest, are in `eicctl.errors`."""
+"""Where each name is; the errors, which are the rest, are in `eicctl.core.errors`."""
 
 
 if not TYPE_CHECKING:  # or a type checker would take any name for one that is there
@@ -87,7 +87,7 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one that is t
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        found: object = getattr(import_module(_HOMES.get(name, "eicctl.errors")), name)
+        found: object = getattr(import_module(_HOMES.get(name, "eicctl.core.errors")), name)
         globals()[name] = found
         return found
 

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from eicctl.agent.words import Words
     from eicctl.aws.session import Session
-    from eicctl.errors import EicctlError
-    from eicctl.model import Target
+    from eicctl.core.errors import EicctlError
+    from eicctl.core.model import Target
 
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from eicctl.streams import open_closed
+    from eicctl.support.streams import open_closed
 
     open_closed()
     try:
@@ -27,10 +27,10 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    from eicctl.streams import on_terminal
+    from eicctl.support.streams import on_terminal
 
     if sys.argv[1:2] == ["proxy"] and not on_terminal():
-        from eicctl.quick.words import read
+        from eicctl.fastpath.args import read
 
         if words := read(sys.argv[2:]):
             return _proxy(words)
@@ -39,7 +39,7 @@ def _run() -> int:
 
         return answer(sys.argv[2:])
     if sys.argv[1:2] == ["ssh"]:
-        from eicctl.quick.ssh import run as log_in
+        from eicctl.fastpath.ssh import run as log_in
 
         try:
             code = log_in(sys.argv[2:], _explained)
@@ -55,15 +55,15 @@ def _run() -> int:
 
 
 def _explained(*how: Any) -> int | None:
-    from eicctl.cli.openssh import explained
+    from eicctl.cli.openssh_command import explained
 
     return explained(*how)
 
 
 def _proxy(words: Words) -> int:
     """`eicctl proxy` without Click."""
-    from eicctl import logs
-    from eicctl.quick.proxy import run
+    from eicctl.fastpath.proxy import run
+    from eicctl.support import log
 
     try:
         code = run(words, _Printer())
@@ -71,7 +71,7 @@ def _proxy(words: Words) -> int:
         from eicctl.cli import explained
 
         code = explained(error)
-    logs.ended(code)
+    log.ended(code)
     return code
 
 
@@ -79,17 +79,17 @@ class _Printer:
     """Loads the command line when there is something to print."""
 
     def line(self, text: str) -> None:
-        from eicctl.cli.proxy import PRINTER
+        from eicctl.cli.commands.proxy import PRINTER
 
         PRINTER.line(text)
 
     def announcement(self, text: str) -> None:
-        from eicctl.cli.proxy import PRINTER
+        from eicctl.cli.commands.proxy import PRINTER
 
         PRINTER.announcement(text)
 
     def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
-        from eicctl.cli.proxy import PRINTER
+        from eicctl.cli.commands.proxy import PRINTER
 
         return PRINTER.failure(error, session, target)
 

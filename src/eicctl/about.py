@@ -12,8 +12,9 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from eicctl import __version__, settings
-from eicctl.errors import EicctlError
+from eicctl import __version__
+from eicctl.core.errors import EicctlError
+from eicctl.support import settings
 
 PACKAGES = ("botocore", "websockets", "click", "asyncssh", "cryptography", "python-socks", "moto")
 """The packages whose versions matter; the last two are optional."""
@@ -101,7 +102,7 @@ def _background() -> list[dict[str, Any]]:
     if sys.platform == "win32":  # there are none
         return []
     from eicctl.agent.client import GoneError, ask, in_every_place
-    from eicctl.agent.place import Place
+    from eicctl.agent.paths import Place
 
     def look(place: Place) -> dict[str, Any] | None:
         try:

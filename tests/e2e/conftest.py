@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator import accounts
+from eicctl.emulator.machines import accounts
 from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU, WINDOWS
 
 Env = dict[str, str]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.aws import known
+from eicctl.aws import completion_cache
 from eicctl.aws.session import Session
 from eicctl.cli import eicctl
 from eicctl.cli.tree import tree_of
@@ -51,11 +51,13 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "policy.json").write_text("{}")
     names = ["web-1", *HOSTILE, *UNPRINTABLE]
     rows = {f"i-{number:017x}": name for number, name in enumerate(names)}
-    known.note(Session(), known.INSTANCES, rows, region="eu-west-1")
-    known.note(Session(), known.INSTANCES, {"i-0dev": "dev-1"}, region="us-east-1")
-    known.note(Session(profile="dev"), known.INSTANCES, {"i-0far": "far-1"}, region="eu-north-1")
-    known.note(Session(), known.ENDPOINTS, {"eice-0123456789abcdef0": "office"}, region="eu-west-1")
-    known.note(Session(), known.DATABASES, {"demo-db": ""}, region="eu-west-1")
+    completion_cache.note(Session(), completion_cache.INSTANCES, rows, region="eu-west-1")
+    completion_cache.note(Session(), completion_cache.INSTANCES, {"i-0dev": "dev-1"}, region="us-east-1")
+    completion_cache.note(Session(profile="dev"), completion_cache.INSTANCES, {"i-0far": "far-1"}, region="eu-north-1")
+    completion_cache.note(
+        Session(), completion_cache.ENDPOINTS, {"eice-0123456789abcdef0": "office"}, region="eu-west-1"
+    )
+    completion_cache.note(Session(), completion_cache.DATABASES, {"demo-db": ""}, region="eu-west-1")
     return tmp_path
 
 

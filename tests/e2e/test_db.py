@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator import accounts
+from eicctl.emulator.machines import accounts
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
 from tests.postgres import PASSWORD, Postgres, postgres
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator import accounts, daemon
-from eicctl.errors import LocalError
+from eicctl.core.errors import LocalError
+from eicctl.emulator import daemon
+from eicctl.emulator.machines import accounts
 from tests.e2e.conftest import PROGRAM, Eicctl, clean_env, run_eicctl, start_local
 
 

@@ -92,7 +92,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     names = set(zipfile.ZipFile(built.wheel).namelist())
     info = f"eicctl-{eicctl.__version__}.dist-info/"
     assert {name for name in names if not name.startswith(info)} == sources()
-    assert {"eicctl/py.typed", "eicctl/emulator/worlds/default.toml"} <= names
+    assert {"eicctl/py.typed", "eicctl/emulator/world/default.toml"} <= names
     assert f"{info}licenses/LICENSE" in names
 
 

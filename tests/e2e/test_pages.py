@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator import accounts
+from eicctl.emulator.machines import accounts
 from tests.e2e.conftest import Env, clean_env, run_eicctl
 from tests.ports import free_port
 

@@ -24,12 +24,12 @@ import pytest
 from eicctl import cli
 from eicctl.agent import start
 from eicctl.agent.client import GoneError, ask
-from eicctl.aws import service_data
+from eicctl.aws import service_models
 from eicctl.aws.session import Session
+from eicctl.core.errors import EicctlError
+from eicctl.core.model import Target
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.state import Machine
-from eicctl.errors import EicctlError
-from eicctl.model import Target
 from eicctl.tunnel.dial import Dialer
 
 Handler = Callable[[socket.socket], None]
@@ -47,7 +47,7 @@ def service_models_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", common)
-        patch.setattr(service_data, "_loader", common)
+        patch.setattr(service_models, "_loader", common)
         yield
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
-from eicctl.errors import EicctlError
-from eicctl.model import TargetRequest
-from eicctl.ssh.forwarding import Finished, Forward, Forwarder
-from eicctl.ssh.in_process import LoginRequest
-from eicctl.ssh.machine import rotation_to
-from eicctl.ssh.rotation import Rotation
-from eicctl.ssh.transport import Remote
+from eicctl.core.errors import EicctlError
+from eicctl.core.model import TargetRequest
+from eicctl.ssh.forward.connection import Remote
+from eicctl.ssh.forward.forwarder import Finished, Forward, Forwarder
+from eicctl.ssh.forward.login import LoginRequest
+from eicctl.ssh.forward.merge import rotation_to
+from eicctl.ssh.forward.renewal import Rotation
 from eicctl.tunnel.bind import bind_tcp
 
 

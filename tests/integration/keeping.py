@@ -10,9 +10,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from eicctl.named.definition import Definition
-from eicctl.named.keeper import Keeper
-from eicctl.named.status import Status
+from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.status import Status
+from eicctl.named_tunnels.supervisor import Keeper
 
 T = TypeVar("T")
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from eicctl.errors import EicctlError
+from eicctl.core.errors import EicctlError
 from eicctl.tunnel.bind import bind_tcp
-from eicctl.tunnel.channel import Linger
+from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Dialer
-from eicctl.tunnel.ending import Ending
 from eicctl.tunnel.listener import Listener
+from eicctl.tunnel.relay import Linger
 from eicctl.tunnel.slots import LIMIT, slots_of
 
 

@@ -16,8 +16,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from eicctl.emulator.tls import make_context
-from eicctl.model import Credentials, Target
+from eicctl.core.model import Credentials, Target
+from eicctl.emulator.data.tls import make_context
 from eicctl.tunnel.dial import Dialer
 
 Script = Callable[["Peer"], object]

@@ -14,17 +14,17 @@ from typing import Any
 import boto3
 import pytest
 
-from eicctl.access.audit.choice import Choice
-from eicctl.access.audit.directory import Directory
-from eicctl.access.audit.follow import Follower
-from eicctl.access.audit.gather import LOOKUPS, Scope, Stopped, look_up, rows_of
-from eicctl.access.audit.store import EventStore
+from eicctl.audit.addresses import Directory
+from eicctl.audit.fetch import LOOKUPS, Scope, Stopped, look_up, rows_of
+from eicctl.audit.filters import Choice
+from eicctl.audit.follow import Follower
+from eicctl.audit.store import EventStore
+from eicctl.aws import cloudtrail
 from eicctl.aws import session as session_module
-from eicctl.aws import trail
 from eicctl.aws.session import Session
+from eicctl.core.model import Target
 from eicctl.emulator.control import backends, mfa
 from eicctl.emulator.server import Emulator
-from eicctl.model import Target
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran
 from tests.integration.test_emulator_access import code_of
@@ -45,15 +45,15 @@ def now() -> datetime:
 @pytest.fixture(autouse=True)
 def fresh_paces(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for the look-ups of another one."""
-    monkeypatch.setattr(trail, "_paces", {})
+    monkeypatch.setattr(cloudtrail, "_paces", {})
 
 
 @pytest.fixture
 def unpaced(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service without a limit, and no pauses."""
     emulator.state.behave(lookup_rate=0.0)
-    monkeypatch.setattr(trail, "INTERVAL", 0.0)
-    monkeypatch.setattr(trail, "_paces", {})  # of earlier tests
+    monkeypatch.setattr(cloudtrail, "INTERVAL", 0.0)
+    monkeypatch.setattr(cloudtrail, "_paces", {})  # of earlier tests
 
 
 def put(emulator: Emulator, *records: Record) -> None:
@@ -206,7 +206,7 @@ def test_it_keeps_to_the_services_pace(emulator: Emulator, eicctl: Eicctl, now: 
 
 def test_throttling_is_waited_out(emulator: Emulator, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program uses the two requests up."""
-    monkeypatch.setattr(trail, "INTERVAL", 0.0)
+    monkeypatch.setattr(cloudtrail, "INTERVAL", 0.0)
     monkeypatch.setattr(session_module, "ATTEMPTS", 1)
     emulator.state.behave(lookup_rate=0.0001)
     emulator.state.may_look_up("us-east-1")

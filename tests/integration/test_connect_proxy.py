@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from eicctl.core.model import Credentials, Target
 from eicctl.emulator.server import Emulator
-from eicctl.model import Credentials, Target
-from eicctl.tunnel.presign import presign
+from eicctl.tunnel.sign import presign
 
 
 def asked(emulator: Emulator, head: bytes) -> tuple[socket.socket, bytes]:

@@ -9,11 +9,11 @@ from typing import Any
 import boto3
 import pytest
 
+from eicctl.core.errors import UsageError
 from eicctl.emulator.control.network import blocked
-from eicctl.emulator.control.world import load_world
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.state import EndpointRecord, Machine
-from eicctl.errors import UsageError
+from eicctl.emulator.world.load import load_world
 from tests.integration.conftest import Ran
 
 WORLD = """

@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
-from eicctl.emulator.control.world import load_world
 from eicctl.emulator.server import Emulator
+from eicctl.emulator.world.load import load_world
 from tests.integration.conftest import Ran
 
 Run = Callable[..., Ran]

@@ -17,8 +17,8 @@ import pytest
 from eicctl.aws import credential_process
 from eicctl.aws.credential_process import fetch
 from eicctl.aws.session import Session
+from eicctl.core.errors import CredentialsError
 from eicctl.emulator.server import Emulator
-from eicctl.errors import CredentialsError
 from tests.integration.conftest import Ran, Service
 from tests.integration.processes import PROGRAM, run, running
 from tests.integration.test_aws_configuration import keys_in_files

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-from eicctl import errors
 from eicctl.aws.databases import check_usable, direct_target, find_database, reader_of
 from eicctl.aws.session import Session
+from eicctl.core import errors
 from eicctl.emulator.server import Emulator
 
 DEMO_HOST = "demo-db.aaaaaaaaaa.us-east-1.rds.amazonaws.com"

@@ -13,8 +13,8 @@ import boto3
 import pytest
 
 from eicctl.emulator.control.backends import sts
+from eicctl.emulator.data.tls import make_context
 from eicctl.emulator.server import Emulator
-from eicctl.emulator.tls import make_context
 from tests.integration.conftest import Ran
 
 Eicctl = Callable[..., Ran]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from eicctl import settings
-from eicctl.cli import doctor_fix
+from eicctl.cli.view import doctor_fix
+from eicctl.support import settings
 from tests.integration.conftest import Ran
 from tests.integration.test_doctor import World, no_egress, no_endpoint, no_ingress, nothing_listens, world
 

@@ -8,9 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
+from eicctl.core.errors import DeniedError
+from eicctl.core.model import Credentials, Target
 from eicctl.emulator.server import Emulator
-from eicctl.errors import DeniedError
-from eicctl.model import Credentials, Target
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.durations import memory_file
 from tests.integration.test_emulator_policies import OPEN, allow, user_with

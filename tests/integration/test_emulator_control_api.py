@@ -14,9 +14,9 @@ from typing import Any
 import boto3
 import pytest
 
+from eicctl.core.errors import LocalError
+from eicctl.emulator.data.sockets import listen
 from eicctl.emulator.server import Emulator
-from eicctl.emulator.sockets import listen
-from eicctl.errors import LocalError
 
 
 def call(emulator: Emulator, method: str, resource: str, content: Any = None, token: str = "") -> tuple[int, Any]:
@@ -134,7 +134,7 @@ def test_nothing_is_left_of_a_start_that_fails(tmp_path: Path, monkeypatch: pyte
     program = """
 import socket, threading
 from eicctl.emulator.server import Emulator, Options
-from eicctl.errors import LocalError
+from eicctl.core.errors import LocalError
 with socket.create_server(("127.0.0.1", 0)) as busy:
     for options in (Options(data_port=busy.getsockname()[1]), Options(port=busy.getsockname()[1])):
         try:

@@ -13,11 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from websockets.exceptions import InvalidStatus
 
+from eicctl.core.errors import DeniedError
+from eicctl.core.model import Credentials, Target
 from eicctl.emulator.server import Emulator
-from eicctl.errors import DeniedError
-from eicctl.model import Credentials, Target
 from eicctl.tunnel.dial import Dialer
-from eicctl.tunnel.presign import presign
+from eicctl.tunnel.sign import presign
 from tests.integration.plain_client import plain_client
 from tests.integration.test_emulator_access import KEY, code_of
 

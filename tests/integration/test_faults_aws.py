@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from eicctl import errors
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
+from eicctl.core import errors
+from eicctl.core.model import TargetRequest
 from eicctl.emulator.control.backends import sts
 from eicctl.emulator.server import Emulator
-from eicctl.model import TargetRequest
-from eicctl.named.definition import Definition
-from eicctl.ssh.transport import Remote
+from eicctl.named_tunnels.definition import Definition
+from eicctl.ssh.forward.connection import Remote
 from eicctl.tunnel.dial import Dialer
 from tests.integration.forwarding import echo, forwarding, target
 from tests.integration.keeping import keeping

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator import accounts
 from eicctl.emulator.control.mfa import own_code
+from eicctl.emulator.machines import accounts
 from eicctl.emulator.server import Emulator
 from tests.integration.processes import Before, bound_by_permissions, no_room, read_only, run, running
 

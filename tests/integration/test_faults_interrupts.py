@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eicctl.agent.client import ask
-from eicctl.agent.place import Place
+from eicctl.agent.paths import Place
+from eicctl.core.errors import LocalError
 from eicctl.emulator.server import Emulator
-from eicctl.errors import LocalError
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.forwarding import echo, target
 from tests.integration.listening import wait_for

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from eicctl.emulator.server import Emulator
-from eicctl.tunnel import neighbours
+from eicctl.tunnel import peer_uid
 from tests.integration.forwarding import target
 from tests.integration.listening import read_all, wait_for
 from tests.integration.processes import few_descriptors, running
@@ -173,7 +173,7 @@ def test_questions_to_the_kernel_are_not_kept() -> None:
     try:
         before, _ = tracemalloc.get_traced_memory()
         for _ in range(20_000):
-            neighbours._question(socket.AF_INET, *asked)
+            peer_uid._question(socket.AF_INET, *asked)
         assert tracemalloc.get_traced_memory()[0] - before < 100_000
     finally:
         tracemalloc.stop()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.frames import Opcode
 
-from eicctl import errors
+from eicctl.core import errors
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel import connect as connecting
 from eicctl.tunnel import keepalive

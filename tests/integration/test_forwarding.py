@@ -19,13 +19,13 @@ from typing import Any
 import asyncssh
 import pytest
 
-from eicctl import errors
+from eicctl.core import errors
 from eicctl.emulator.server import Emulator
-from eicctl.ssh import rotation
-from eicctl.ssh.in_process import HostKeyError, LoginRequest
+from eicctl.ssh.forward import renewal as rotation
+from eicctl.ssh.forward.connection import Remote
+from eicctl.ssh.forward.login import HostKeyError, LoginRequest
 from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.ssh.transport import Remote
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.forwarding import Running, echo, forwarding, target
 from tests.integration.listening import connect, read_all, wait_for
@@ -286,7 +286,7 @@ def test_a_server_that_says_nothing_is_left(echo_port: int, emulator: Emulator) 
     emulator.add_fault("stall", direction="in", times=1)
     with contextlib.ExitStack() as stack:
         stack.enter_context(pytest.raises(errors.UnreachableError))
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("eicctl.ssh.transport.LOGIN_TIMEOUT", 1)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("eicctl.ssh.forward.connection.LOGIN_TIMEOUT", 1)
         stack.enter_context(forwarding(Remote("localhost", echo_port)))
 
 

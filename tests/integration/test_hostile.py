@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eicctl.cli import report
+from eicctl.cli.view import messages
+from eicctl.core.errors import EicctlError
 from eicctl.emulator.server import Emulator
-from eicctl.errors import EicctlError
 from tests.integration.listening import connect, listening, read_all, wait_for
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_a_refusal(serve: Serve, emulator: Emulator, capsys: pytest.CaptureFixtu
     emulator.add_fault("refuse", status=403, times=-1, body=body, headers={"x-amzn-requestid": "r-1"})
     with pytest.raises(EicctlError) as told:
         service.dialer.open(retry_budget=0)
-    report.failure(told.value)
+    messages.failure(told.value)
     err = capsys.readouterr().err
     assert harmless(err)
     assert len(err) < 3000
@@ -120,7 +120,7 @@ def test_a_close_reason(serve: Serve, emulator: Emulator, capsys: pytest.Capture
         wait_for(lambda: told.endings)
     error = told.ending().error
     assert error
-    report.failure(error)
+    messages.failure(error)
     err = capsys.readouterr().err
     assert harmless(err)
     assert "bye" in err

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl import __version__
-from eicctl.agent import start, wire
+from eicctl.agent import protocol, start
 from eicctl.agent.client import GoneError, ask
-from eicctl.agent.place import Place
-from eicctl.errors import EicctlError
+from eicctl.agent.paths import Place
+from eicctl.core.errors import EicctlError
 from tests.fuzzing import any_text, fuzz
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are counted in /proc")
@@ -93,11 +93,11 @@ json_values = st.recursive(
     max_leaves=6,
 )
 requests = st.builds(
-    lambda verb, more: {"Do": verb, "Version": __version__, "Protocol": wire.PROTOCOL} | more,
+    lambda verb, more: {"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL} | more,
     st.sampled_from(["open", "close", "status", "carry", "login", "nothing"]) | json_values,
     st.dictionaries(st.sampled_from(["Definitions", "Names", "Words", "OsUser", "X"]), json_values, max_size=3),
 ).filter(lambda request: request["Do"] != "end")
-encoded = requests.map(wire.encode)
+encoded = requests.map(protocol.encode)
 streams = st.lists(
     encoded
     | st.binary(max_size=50)
@@ -122,17 +122,19 @@ def test_any_bytes(agent: Agent, data: bytes) -> None:
     "data",
     [
         b"\xff\xff\xff\xff",
-        struct.pack(">I", wire.LONGEST + 1),
-        struct.pack(">I", wire.LONGEST) + b"[" * wire.LONGEST,
+        struct.pack(">I", protocol.LONGEST + 1),
+        struct.pack(">I", protocol.LONGEST) + b"[" * protocol.LONGEST,
         struct.pack(">I", 5) + b"[1,2]",
         struct.pack(">I", 4) + b"\xff\xfe\x00\x00",
         struct.pack(">I", 0),
         b"\x00\x00",
-        wire.encode({"Do": "open", "Version": __version__, "Protocol": wire.PROTOCOL}),
-        wire.encode(
-            {"Do": ["open"], "Version": __version__, "Protocol": wire.PROTOCOL, "Definitions": [{"name": "\ud800"}]}
+        protocol.encode({"Do": "open", "Version": __version__, "Protocol": protocol.PROTOCOL}),
+        protocol.encode(
+            {"Do": ["open"], "Version": __version__, "Protocol": protocol.PROTOCOL, "Definitions": [{"name": "\ud800"}]}
         ),
-        wire.encode({"Do": "carry", "Version": __version__, "Protocol": wire.PROTOCOL, "Words": {"Profile": "\x00"}}),
+        protocol.encode(
+            {"Do": "carry", "Version": __version__, "Protocol": protocol.PROTOCOL, "Words": {"Profile": "\x00"}}
+        ),
     ],
     ids=["4 GB", "too long", "deep", "list", "not UTF-8", "empty", "partial", "no fields", "surrogate", "no words"],
 )
@@ -183,7 +185,7 @@ def test_descriptors_with_a_request_that_wants_none_are_closed(agent: Agent) -> 
     reading, writing = os.pipe()
     try:
         for verb in ("status", "carry", "login", "nothing"):
-            request = wire.encode({"Do": verb, "Version": __version__, "Protocol": wire.PROTOCOL, "Words": 1})
+            request = protocol.encode({"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL, "Words": 1})
             with agent.connect() as sock:
                 socket.send_fds(sock, [request], [reading, writing, reading])
                 sock.shutdown(socket.SHUT_WR)

@@ -22,11 +22,11 @@ from websockets.frames import Opcode
 import eicctl
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
+from eicctl.core.errors import EicctlError, NetworkError
+from eicctl.core.model import Target, TargetRequest
 from eicctl.emulator.server import Emulator
-from eicctl.errors import EicctlError, NetworkError
-from eicctl.model import Target, TargetRequest
-from eicctl.ssh.in_process import LoginRequest
-from eicctl.ssh.machine import rotation_to
+from eicctl.ssh.forward.login import LoginRequest
+from eicctl.ssh.forward.merge import rotation_to
 from tests.integration.forwarding import Record
 from tests.integration.listening import connect, listening, read_all
 from tests.integration.processes import running

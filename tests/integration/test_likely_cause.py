@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from eicctl import errors, settings
 from eicctl.aws.session import Session
-from eicctl.cli import diagnosis, report
-from eicctl.cli.target import resolve_target
+from eicctl.cli import diagnosis
+from eicctl.cli.target_prompt import resolve_target
+from eicctl.cli.view import messages
+from eicctl.core import errors
+from eicctl.core.model import TargetRequest
 from eicctl.emulator.server import Emulator
-from eicctl.model import TargetRequest
+from eicctl.support import settings
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 from tests.integration.conftest import Ran
@@ -43,7 +45,7 @@ def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
 
 def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     no_ingress(world)
-    assert report.failure(unreachable()) == 5
+    assert messages.failure(unreachable()) == 5
     said = capsys.readouterr().err
     assert "error: the endpoint cannot reach 10.0.1.10 port 22" in said
     assert "likely cause: the security groups of web-1 do not let the endpoint in: no ingress rule of sg-" in said
@@ -53,7 +55,7 @@ def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) ->
 
 def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     nothing_listens(world)
-    report.failure(unreachable())
+    messages.failure(unreachable())
     said = capsys.readouterr().err
     assert "likely cause: AWS's rules let the endpoint through to web-1, but nothing answers at port 22" in said
     assert "hint: likely causes" in said
@@ -65,7 +67,7 @@ def test_a_stopped_instance_is_named(world: World, capsys: pytest.CaptureFixture
     world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
     with pytest.raises(errors.TargetUnreachableError) as told:
         probe(Dialer(target, session.credentials, session.ca_bundle))
-    report.failure(told.value)
+    messages.failure(told.value)
     assert "likely cause: web-1 is stopped" in capsys.readouterr().err
 
 
@@ -82,7 +84,7 @@ def test_it_can_be_switched_off(world: World, capsys: pytest.CaptureFixture[str]
     error = unreachable()
     settings.config_file().parent.mkdir(parents=True, exist_ok=True)
     settings.config_file().write_text(f"{off}\n")
-    assert report.failure(error) == 5
+    assert messages.failure(error) == 5
     said = capsys.readouterr().err
     assert "likely cause" not in said.replace("likely causes", "")
     assert "hint: likely causes" in said

@@ -20,9 +20,9 @@ import pytest
 import eicctl
 from eicctl.agent.client import ask
 from eicctl.agent.start import here
+from eicctl.core.errors import SilentTargetError
 from eicctl.emulator.server import Emulator
-from eicctl.errors import SilentTargetError
-from eicctl.tunnel.channel import Linger
+from eicctl.tunnel.relay import Linger
 from eicctl.tunnel.slots import slots_of
 from tests.integration.listening import connect, listening, read_all, wait_for
 from tests.integration.processes import running

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from eicctl.aws.session import Session
 from eicctl.emulator.control.mfa import own_code
 from eicctl.emulator.server import Emulator
-from eicctl.logs.lines import Lines
+from eicctl.support.log_lines import Lines
 from tests.secrecy import found_in
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eicctl import files, settings
-from eicctl.agent.lend import reached
-from eicctl.agent.surroundings import fingerprint
+from eicctl.agent.delegate import reached
+from eicctl.agent.environment import fingerprint
 from eicctl.agent.where import usual_path
-from eicctl.errors import LocalError
-from eicctl.named.definition import Definition
+from eicctl.core.errors import LocalError
+from eicctl.named_tunnels.definition import Definition
 from eicctl.ssh.shared_key import shared_key
-from eicctl.tunnel import neighbours
+from eicctl.support import files, settings
+from eicctl.tunnel import peer_uid
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.keeping import keeping
 from tests.integration.listening import connect, listening, wait_for
@@ -77,7 +77,7 @@ def asks(port: int) -> bytes:
 @pytest.fixture
 def kernel() -> Iterator[socket.socket]:
     """Where the kernel is asked."""
-    asked = neighbours.kernel()
+    asked = peer_uid.kernel()
     assert asked
     with asked:
         yield asked
@@ -105,8 +105,8 @@ def test_a_neighbour_that_has_gone_already_is_no_root(kernel: socket.socket) -> 
         port = door.getsockname()[1]
         as_neighbour(leaves)
         client, _ = door.accept()
-        with client, pytest.raises(neighbours.LeftError):
-            neighbours.owner_of_peer(client, kernel)
+        with client, pytest.raises(peer_uid.LeftError):
+            peer_uid.owner_of_peer(client, kernel)
 
 
 def test_a_neighbour_that_has_reset_the_connection_is_not_let_in(kernel: socket.socket) -> None:
@@ -123,7 +123,7 @@ def test_a_neighbour_that_has_reset_the_connection_is_not_let_in(kernel: socket.
         as_neighbour(leaves)
         client, _ = door.accept()
         with client:
-            assert neighbours.refusal(client, kernel) is not None
+            assert peer_uid.refusal(client, kernel) is not None
 
 
 def test_a_neighbour_that_is_bound_to_the_interface_is_not_let_in(serve: Serve) -> None:
@@ -162,16 +162,16 @@ def test_a_neighbour_that_knocks_does_not_make_a_named_tunnel_count_as_broken(
 
 
 def test_a_neighbour_is_let_in_where_the_user_wants_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "_everybody", True)
+    monkeypatch.setattr(peer_uid, "_everybody", True)
     with listening(serve(echo).dialer) as (port, _):
         assert as_neighbour(lambda: asks(port)) == b"hello"
 
 
 def test_the_settings_let_everybody_in(home: Path) -> None:
-    assert not neighbours.everybody_is_let_in()
+    assert not peer_uid.everybody_is_let_in()
     settings.config_file().parent.mkdir(parents=True)
     settings.config_file().write_text("allow_other_users = true\n")
-    assert neighbours.everybody_is_let_in()
+    assert peer_uid.everybody_is_let_in()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -180,8 +180,8 @@ def test_the_kernel_tells_whose_a_connection_is(kernel: socket.socket, address: 
     with socket.create_server((address, 0), family=family) as door:
         port = door.getsockname()[1]
         with socket.create_connection((address, port)), door.accept()[0] as client:
-            assert neighbours.owner_of_peer(client, kernel) == os.getuid()
-            assert neighbours.refusal(client, kernel) is None
+            assert peer_uid.owner_of_peer(client, kernel) == os.getuid()
+            assert peer_uid.refusal(client, kernel) is None
 
 
 def test_a_mapped_address_is_no_way_around(kernel: socket.socket) -> None:
@@ -201,7 +201,7 @@ def test_a_mapped_address_is_no_way_around(kernel: socket.socket) -> None:
             os._exit(0)
         client, _ = door.accept()
         with client:
-            assert neighbours.owner_of_peer(client, kernel) == NEIGHBOUR
+            assert peer_uid.owner_of_peer(client, kernel) == NEIGHBOUR
         os.waitpid(child, 0)
         os.close(reading)
         os.close(writing)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eicctl.core.errors import ThrottledError
 from eicctl.emulator.server import Emulator
-from eicctl.errors import ThrottledError
-from eicctl.ssh.transport import Remote
+from eicctl.ssh.forward.connection import Remote
 from eicctl.tunnel.slots import slots_of
 from tests.integration.conftest import Ran
 from tests.integration.forwarding import forwarding

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eicctl.errors import LocalError
+from eicctl.core.errors import LocalError
 from eicctl.tunnel import bind
 from eicctl.tunnel.bind import bind_tcp, local_addresses
-from eicctl.tunnel.channel import Linger
 from eicctl.tunnel.listener import Listener
+from eicctl.tunnel.relay import Linger
 from tests.integration.listening import Told, connect, wait_for
 
 if TYPE_CHECKING:

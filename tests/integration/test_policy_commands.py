@@ -51,7 +51,7 @@ def ann(eicctl: Eicctl, endpoint: dict[str, Any], ec2: Any, instance_ids: dict[s
 def test_a_connect_policy_lets_in_to_what_was_named(
     emulator: Emulator, ann: Any, endpoint: dict[str, Any], changes: dict[str, Any], good: bool
 ) -> None:
-    from eicctl.errors import DeniedError
+    from eicctl.core.errors import DeniedError
 
     if good:
         dial(ann, endpoint, emulator, **changes)
@@ -77,7 +77,7 @@ def test_a_connect_policy_manages_nothing(ann: Any, endpoint: dict[str, Any]) ->
 def test_an_admin_makes_and_deletes_and_does_not_connect(
     eicctl: Eicctl, emulator: Emulator, subnet_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eicctl.errors import DeniedError
+    from eicctl.core.errors import DeniedError
 
     keys = user_by(eicctl, "adm", "admin", "--account", "123456789012", "--region", "us-east-1")
     become(monkeypatch, keys)

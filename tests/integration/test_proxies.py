@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from eicctl import errors
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
-from eicctl.ssh.push import push_key
+from eicctl.core import errors
+from eicctl.ssh.push_key import push_key
 from tests.integration.processes import run
 from tests.unit.test_host_key_files import ED
 

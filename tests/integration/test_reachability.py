@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from eicctl.access.coverage import Reach, assess, assess_all
+from eicctl.aws.inventory import Place, Survey, survey
 from eicctl.aws.session import Session
-from eicctl.aws.survey import Place, Survey, survey
 from eicctl.aws.targets import target_of
-from eicctl.emulator.control.world import load_world
+from eicctl.core.errors import TargetUnreachableError
 from eicctl.emulator.server import Emulator
-from eicctl.errors import TargetUnreachableError
+from eicctl.emulator.world.load import load_world
+from eicctl.reachability.coverage import Reach, assess, assess_all
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 

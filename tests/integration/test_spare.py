@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eicctl import errors
+from eicctl.core import errors
+from eicctl.core.model import Credentials
 from eicctl.emulator.server import Emulator
-from eicctl.model import Credentials
-from eicctl.tunnel import spare
+from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import Dialer
 from tests.integration.listening import connect, listening, wait_for
 from tests.integration.processes import running
@@ -34,17 +34,17 @@ Serve = Callable[["Handler"], "Service"]
 @pytest.fixture(autouse=True)
 def spares(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Spare connections are kept; those of the test end with it."""
-    monkeypatch.setenv(spare.VARIABLE, "on")
-    spare.enable()
+    monkeypatch.setenv(preconnect.VARIABLE, "on")
+    preconnect.enable()
     yield
-    spare.drop()
-    monkeypatch.setattr(spare, "_enabled", False)
-    wait_for(lambda: not spare._keepers)
+    preconnect.drop()
+    monkeypatch.setattr(preconnect, "_enabled", False)
+    wait_for(lambda: not preconnect._keepers)
 
 
 def ready() -> bool:
     """Whether a spare connection waits."""
-    return any(keeper._stream is not None for keeper in spare._keepers.values())
+    return any(keeper._stream is not None for keeper in preconnect._keepers.values())
 
 
 def greeting(peer: Peer) -> None:
@@ -69,7 +69,7 @@ def test_the_next_tunnel_takes_it(tmp_path: Path) -> None:
         opened(dialer)
         wait_for(ready)
         assert endpoint.accepted == 2
-        (waiting,) = spare._keepers.values()
+        (waiting,) = preconnect._keepers.values()
         stream = waiting._stream
         link = dialer.open(retry_budget=0)
         assert link.stream is stream
@@ -90,8 +90,8 @@ def test_it_takes_no_place_and_leaves_no_record(serve: Serve, emulator: Emulator
 def test_it_is_dropped_after_a_while_and_kept_no_longer_than_the_endpoint_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spare, "KEPT_FOR", 0.3)
-    monkeypatch.setattr(spare, "WHILE_USED", 0.5)
+    monkeypatch.setattr(preconnect, "KEPT_FOR", 0.3)
+    monkeypatch.setattr(preconnect, "WHILE_USED", 0.5)
     ended: list[float] = []
 
     def script(peer: Peer) -> None:
@@ -103,24 +103,24 @@ def test_it_is_dropped_after_a_while_and_kept_no_longer_than_the_endpoint_is_use
     with ScriptedEndpoint(tmp_path, script) as endpoint:
         opened(endpoint.dialer())
         wait_for(lambda: len(ended) == 2)
-        wait_for(lambda: not spare._keepers)
+        wait_for(lambda: not preconnect._keepers)
         assert endpoint.accepted == 3
 
 
 @pytest.mark.parametrize("said", ["off", "config.toml"])
 def test_a_setting_turns_it_off(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    monkeypatch.setenv(spare.VARIABLE, "off" if said == "off" else "")
+    monkeypatch.setenv(preconnect.VARIABLE, "off" if said == "off" else "")
     if said != "off":
         config = tmp_path / "eicctl" / "config" / "config.toml"
         config.parent.mkdir(parents=True)
         config.write_text("spare = false\n")
-    spare.enable()
+    preconnect.enable()
     with ScriptedEndpoint(tmp_path, greeting) as endpoint:
         opened(endpoint.dialer())
         time.sleep(0.3)
         opened(endpoint.dialer())
         assert endpoint.accepted == 2
-        assert not spare._keepers
+        assert not preconnect._keepers
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no background process")
@@ -205,7 +205,7 @@ def test_one_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
         endpoint._serve = lambda client: client.close() if next(numbers) == 1 else serve(client)  # type: ignore[method-assign]
         dialer = endpoint.dialer()
         opened(dialer)
-        wait_for(lambda: not spare._keepers)
+        wait_for(lambda: not preconnect._keepers)
         opened(dialer)
         wait_for(ready)
 
@@ -264,7 +264,7 @@ def test_many_clients_at_once(tmp_path: Path) -> None:
             clients = [connect(port) for _ in range(10)]
             for client in clients:
                 assert client.recv(5) == b"hello"
-            assert len(spare._keepers) == 1
+            assert len(preconnect._keepers) == 1
             for client in clients:
                 client.close()
         wait_for(lambda: len(told.endings) == 50)
@@ -279,6 +279,6 @@ def test_the_threads_end(tmp_path: Path) -> None:
     with ScriptedEndpoint(tmp_path, greeting) as endpoint:
         opened(endpoint.dialer())
         wait_for(ready)
-        spare.drop()
-        wait_for(lambda: not spare._keepers)
+        preconnect.drop()
+        wait_for(lambda: not preconnect._keepers)
     wait_for(lambda: threading.active_count() <= before)

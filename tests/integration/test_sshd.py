@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator import accounts
-from eicctl.emulator.sshd import Sshd
+from eicctl.emulator.machines import accounts
+from eicctl.emulator.machines.sshd import Sshd
 from eicctl.emulator.state import Machine, State
 from tests.integration.machine_door import OpenSsh, door, linux_machine, openssh, pushed
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from eicctl import errors
 from eicctl.aws.session import Session
 from eicctl.aws.targets import SeveralInstancesError, resolve
+from eicctl.core import errors
+from eicctl.core.model import Target, TargetRequest
 from eicctl.emulator.server import Emulator
-from eicctl.model import Target, TargetRequest
 
 
 def found(words: str = "", **request: Any) -> Target:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from eicctl import __version__, errors
+from eicctl import __version__
 from eicctl.aws.session import Session
+from eicctl.core import errors
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel import tls
 from eicctl.tunnel.dial import Dialer

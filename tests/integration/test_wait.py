@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from eicctl.api.wait import wait_until_ready
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
+from eicctl.core.errors import NotFoundError, UnavailableError, UnreachableError
+from eicctl.core.model import Target, TargetRequest
 from eicctl.emulator.server import Emulator
-from eicctl.errors import NotFoundError, UnavailableError, UnreachableError
-from eicctl.library.ready import wait_until_ready
-from eicctl.model import Target, TargetRequest
 from tests.integration.conftest import Ran
 
 

@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl import pins
-from eicctl.agent import surroundings, wire
-from eicctl.named.meter import Meter
-from eicctl.named.status import Status
+from eicctl.agent import environment, protocol
+from eicctl.named_tunnels.rates import Meter
+from eicctl.named_tunnels.status import Status
+from eicctl.support import pins
 
 MESSAGES = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
 
 
 @given(MESSAGES)
-def test_messages_survive(message: wire.Message) -> None:
+def test_messages_survive(message: protocol.Message) -> None:
     left, right = socket.socketpair()
     with left, right:
-        left.sendall(wire.encode(message) * 2)
+        left.sendall(protocol.encode(message) * 2)
         left.shutdown(socket.SHUT_WR)
-        assert wire.receive(right) == message
-        assert wire.receive(right) == message
-        assert wire.receive(right) is None
+        assert protocol.receive(right) == message
+        assert protocol.receive(right) == message
+        assert protocol.receive(right) is None
 
 
 @given(st.binary(max_size=300))
@@ -37,15 +37,15 @@ def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
         left.sendall(data)
         left.shutdown(socket.SHUT_WR)
         try:
-            found = wire.receive(right)
-        except wire.WireError:
+            found = protocol.receive(right)
+        except protocol.WireError:
             return
         assert found is None or isinstance(found, dict)
 
 
 def test_a_message_that_comes_in_pieces_is_put_together() -> None:
     left, right = socket.socketpair()
-    data = wire.encode({"Do": "status", "Text": "x" * 5000})
+    data = protocol.encode({"Do": "status", "Text": "x" * 5000})
 
     def send() -> None:
         for start in range(0, len(data), 7):
@@ -53,43 +53,41 @@ def test_a_message_that_comes_in_pieces_is_put_together() -> None:
 
     with left, right:
         threading.Thread(target=send, daemon=True).start()
-        assert wire.receive(right) == {"Do": "status", "Text": "x" * 5000}
+        assert protocol.receive(right) == {"Do": "status", "Text": "x" * 5000}
 
 
 def test_a_length_beyond_the_limit_is_refused_before_it_is_read() -> None:
-    with pytest.raises(wire.WireError):
-        wire.body_length(b"\xff\xff\xff\xff")
-    with pytest.raises(wire.WireError):
-        wire.encode({"Text": "x" * wire.LONGEST})
+    with pytest.raises(protocol.WireError):
+        protocol.body_length(b"\xff\xff\xff\xff")
+    with pytest.raises(protocol.WireError):
+        protocol.encode({"Text": "x" * protocol.LONGEST})
 
 
 def test_environments_with_other_credentials_or_proxies_differ() -> None:
     base = {"HOME": "/home/me", "PATH": "/bin", "AWS_CONFIG_FILE": "/c"}
-    name = surroundings.fingerprint(base)
-    assert surroundings.fingerprint(base | {"PATH": "/usr/bin", "TERM": "xterm"}) == name
+    name = environment.fingerprint(base)
+    assert environment.fingerprint(base | {"PATH": "/usr/bin", "TERM": "xterm"}) == name
     for change in (
         {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"},
         {"https_proxy": "http://proxy:3128"},
         {"AWS_CA_BUNDLE": "/ca.pem"},
         {"HOME": "/home/other"},
     ):
-        assert surroundings.fingerprint(base | change) != name
+        assert environment.fingerprint(base | change) != name
 
 
 def test_profiles_and_regions_share_an_environment() -> None:
     base = {"HOME": "/home/me"}
-    assert surroundings.fingerprint(base | {"AWS_PROFILE": "a", "AWS_REGION": "x"}) == surroundings.fingerprint(base)
+    assert environment.fingerprint(base | {"AWS_PROFILE": "a", "AWS_REGION": "x"}) == environment.fingerprint(base)
     assert pins.environment_profile({"AWS_PROFILE": "a"}) == "a"
     assert pins.environment_region({"AWS_DEFAULT_REGION": "y"}) == "y"
-    assert "AWS_PROFILE" not in surroundings.for_process({"AWS_PROFILE": "a"})
+    assert "AWS_PROFILE" not in environment.for_process({"AWS_PROFILE": "a"})
 
 
 def test_a_profile_beside_keys_belongs_to_the_environment() -> None:
     keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s"}
     assert pins.environment_profile(keys | {"AWS_PROFILE": "a"}) == ""
-    assert surroundings.fingerprint(keys | {"AWS_PROFILE": "a"}) != surroundings.fingerprint(
-        keys | {"AWS_PROFILE": "b"}
-    )
+    assert environment.fingerprint(keys | {"AWS_PROFILE": "a"}) != environment.fingerprint(keys | {"AWS_PROFILE": "b"})
 
 
 def test_rates_are_what_was_added_since_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:

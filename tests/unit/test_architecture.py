@@ -13,66 +13,35 @@ import pytest
 from eicctl.cli import COMMANDS
 from tests.sources import FILES, name_of, nodes
 
+_BASE = {"core", "support"}
+
 ALLOWED = {
-    "errors": set(),
-    "documents": set(),
-    "model": set(),
-    "facts": set(),
-    "shown": set(),
-    "clock": set(),
-    "pins": set(),
-    "streams": set(),
-    "deadline": {"errors"},
-    "proxies": {"deadline", "errors", "logs"},
-    "settings": {"documents", "errors", "files"},
-    "files": {"errors"},
-    "logs": {"shown", "errors", "settings", "files"},
-    "aws": {
-        "documents",
-        "pins",
-        "streams",
-        "proxies",
-        "errors",
-        "clock",
-        "model",
-        "facts",
-        "settings",
-        "files",
-        "logs",
-    },
-    "tunnel": {"documents", "pins", "deadline", "proxies", "errors", "clock", "model", "settings", "files", "logs"},
-    "ssh": {"documents", "proxies", "pins", "aws", "tunnel", "errors", "model", "settings", "files"},
-    "rdp": {"streams", "errors", "logs"},
-    "library": {"pins", "aws", "tunnel", "errors", "model", "settings", "files"},
-    "access": {"documents", "pins", "shown", "aws", "tunnel", "errors", "model", "facts", "settings", "files"},
-    "doctor": {
-        "documents",
-        "pins",
-        "access",
-        "ssh",
-        "aws",
-        "tunnel",
-        "errors",
-        "clock",
-        "model",
-        "facts",
-        "settings",
-        "files",
-    },
-    "named": {"documents", "pins", "access", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
-    "agent": {"documents", "pins", "named", "ssh", "aws", "tunnel", "errors", "model", "settings", "files", "logs"},
-    "quick": {"shown", "agent", "ssh", "aws", "tunnel", "errors", "model", "logs"},
-    "completion": {"documents", "agent", "aws", "errors", "settings", "files"},
-    "manual": {"errors", "files"},
-    "emulator": {"documents", "errors", "settings", "files"},
-    "about": {"agent", "errors", "settings"},
+    "core": set(),
+    "support": {"core"},
+    "aws": _BASE,
+    "tunnel": _BASE,
+    "ssh": {*_BASE, "aws", "tunnel"},
+    "rdp": _BASE,
+    "reachability": {*_BASE, "aws"},
+    "policy": {*_BASE, "aws", "tunnel"},
+    "audit": {*_BASE, "aws"},
+    "access": {*_BASE, "reachability"},
+    "api": {*_BASE, "aws", "tunnel"},
+    "doctor": {*_BASE, "access", "policy", "reachability", "ssh", "aws", "tunnel"},
+    "named_tunnels": {*_BASE, "reachability", "ssh", "aws", "tunnel"},
+    "agent": {*_BASE, "named_tunnels", "ssh", "aws", "tunnel"},
+    "fastpath": {*_BASE, "agent", "ssh", "aws", "tunnel"},
+    "completion": {*_BASE, "agent", "aws"},
+    "manual": _BASE,
+    "emulator": _BASE,
+    "about": {*_BASE, "agent"},
     "cli": {
-        *("completion", "manual"),
-        *("about", "quick", "agent", "named", "doctor", "library", "access", "rdp", "ssh", "aws", "tunnel", "emulator"),
-        *("shown", "streams", "errors", "model", "facts", "settings", "files", "logs", "pins"),
+        *_BASE,
+        *("completion", "manual", "about", "fastpath", "agent", "named_tunnels", "doctor", "api", "access", "policy"),
+        *("reachability", "audit", "rdp", "ssh", "aws", "tunnel", "emulator"),
     },
-    "__main__": {"streams", "logs", "cli", "completion", "quick", "agent", "aws", "errors", "model"},
-    "__init__": {"library", "aws", "errors", "model"},  # when a name is first used
+    "__main__": {*_BASE, "cli", "completion", "fastpath", "agent", "aws"},
+    "__init__": {"core", "api", "aws"},  # when a name is first used
 }
 """What each room may import."""
 
@@ -155,7 +124,7 @@ def test_an_answer_to_a_shell_loads_little() -> None:
     assert not loaded & {"click", "botocore", "platformdirs", "dataclasses", "tomllib"}
 
 
-HAVE_OUR_STDIN = {"ssh/run.py", "manual/place.py"}
+HAVE_OUR_STDIN = {"ssh/process.py", "manual/place.py"}
 """OpenSSH, which the command stands for, and a pager."""
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from eicctl.access.audit.choice import Choice, moment
-from eicctl.access.audit.records import event_of
-from eicctl.access.audit.rows import Row
-from eicctl.errors import UsageError
+from eicctl.audit.filters import Choice, moment
+from eicctl.audit.records import event_of
+from eicctl.audit.rows import Row
+from eicctl.core.errors import UsageError
 from tests.trail_records import ENDPOINT, START, tunnel
 
 NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.access.audit.directory import Directory, Door, Holder
-from eicctl.access.audit.join import joined
-from eicctl.access.audit.records import Event, ends_of, event_of, launches_of
-from eicctl.access.audit.rows import Row
+from eicctl.audit.addresses import Directory, Door, Holder
+from eicctl.audit.correlation import joined
+from eicctl.audit.records import Event, ends_of, event_of, launches_of
+from eicctl.audit.rows import Row
 from tests.trail_records import ENDPOINT, START, Record, end, key, launch, record, tunnel
 
 

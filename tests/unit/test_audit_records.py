@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.access.audit.records import EVENT_NAMES, ends_of, event_of, launches_of, time_of
-from eicctl.access.audit.rows import Row
-from eicctl.access.audit.store import EventStore
+from eicctl.audit.records import EVENT_NAMES, ends_of, event_of, launches_of, time_of
+from eicctl.audit.rows import Row
+from eicctl.audit.store import EventStore
 from tests.trail_records import ENDPOINT, START, end, identity, key, launch, record, tunnel
 
 

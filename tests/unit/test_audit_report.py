@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.access.audit import summary as limits
-from eicctl.access.audit.directory import Directory
-from eicctl.access.audit.findings import findings
-from eicctl.access.audit.join import joined
-from eicctl.access.audit.markup import Markup, element
-from eicctl.access.audit.page import Heading, page
-from eicctl.access.audit.records import CHANGES, event_of
-from eicctl.access.audit.summary import OfficeHours, Summary
+from eicctl.audit import summary as limits
+from eicctl.audit.addresses import Directory
+from eicctl.audit.correlation import joined
+from eicctl.audit.findings import findings
+from eicctl.audit.markup import Markup, element
+from eicctl.audit.page import Heading, page
+from eicctl.audit.records import CHANGES, event_of
+from eicctl.audit.summary import OfficeHours, Summary
 from tests.trail_records import START, Record, record, tunnel
 
 WEEK = timedelta(days=7)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.access.audit.records import End, event_of, launches_of
-from eicctl.access.audit.store import EventStore
-from eicctl.errors import LocalError
+from eicctl.audit.records import End, event_of, launches_of
+from eicctl.audit.store import EventStore
+from eicctl.core.errors import LocalError
 from tests.trail_records import START, key, launch, tunnel
 
 

@@ -9,7 +9,15 @@ import botocore.session
 import pytest
 from botocore.validate import validate_parameters
 
-from eicctl.access.changes import AclAllow, Change, EndpointSetting, GroupRule, NewEndpoint, PeeringRoute, command_line
+from eicctl.reachability.remedies import (
+    AclAllow,
+    Change,
+    EndpointSetting,
+    GroupRule,
+    NewEndpoint,
+    PeeringRoute,
+    command_line,
+)
 from tests.network import ENDPOINT
 
 KEEPING = replace(ENDPOINT, preserve_client_ip=True)

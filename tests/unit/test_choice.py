@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.aws.choice import NoEndpointError, Place, choose_endpoint, usable_name
-from eicctl.errors import NotFoundError, UnavailableError
-from eicctl.model import Endpoint
-from eicctl.pins import PROFILE_VARIABLES, REGION_VARIABLES
+from eicctl.aws.endpoint_selection import NoEndpointError, Place, choose_endpoint, usable_name
+from eicctl.core.errors import NotFoundError, UnavailableError
+from eicctl.core.model import Endpoint
+from eicctl.support.pins import PROFILE_VARIABLES, REGION_VARIABLES
 
 
 @pytest.fixture(autouse=True)

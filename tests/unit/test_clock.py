@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from eicctl import clock, errors
-from eicctl.aws.failures import translate
+from eicctl.aws.errors import translate
+from eicctl.core import errors
+from eicctl.support import clock
 
 
 def date(seconds_ahead: float) -> str:

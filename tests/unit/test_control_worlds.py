@@ -6,9 +6,9 @@ import tomllib
 
 import pytest
 
-from eicctl.emulator.control.schema import WorldReader
-from eicctl.emulator.control.specs import RuleSpec, WorldSpec
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
+from eicctl.emulator.world.schema import WorldReader
+from eicctl.emulator.world.specs import RuleSpec, WorldSpec
 
 GOOD = """
 [[image]]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from eicctl.access.coverage import Reach, assess, summary
-from eicctl.facts import NetworkFacts, Route, RouteTable, Rule
-from eicctl.model import Endpoint, Instance
+from eicctl.core.model import Endpoint, Instance
+from eicctl.core.network import NetworkFacts, Route, RouteTable, Rule
+from eicctl.reachability.coverage import Reach, assess, summary
 from tests.network import ENDPOINT, FACTS, by_id, peered, with_group
 
 WEB = Instance(

@@ -11,7 +11,7 @@ import pytest
 
 from eicctl.aws import database_tokens
 from eicctl.aws.database_tokens import kept_fresh, my_cnf, pgpass
-from eicctl.errors import CredentialsError, EicctlError
+from eicctl.core.errors import CredentialsError, EicctlError
 
 
 def test_pgpass_escapes_what_separates() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from eicctl.access.database_way import choose_instance
-from eicctl.errors import NotFoundError
-from eicctl.facts import GroupReference, Rule, SecurityGroup
-from eicctl.model import Endpoint, Instance
+from eicctl.core.errors import NotFoundError
+from eicctl.core.model import Endpoint, Instance
+from eicctl.core.network import GroupReference, Rule, SecurityGroup
+from eicctl.reachability.database_route import choose_instance
 
 ENDPOINT = Endpoint("eice-1", "create-complete", "vpc-1", "subnet-1", "us-east-1a", "e.example.com", "us-east-1")
 WEB = Instance(

@@ -9,8 +9,8 @@ from botocore.config import Config
 from botocore.useragent import UserAgentString
 
 from eicctl import __version__
-from eicctl.errors import UsageError
-from eicctl.proxies import proxy_for
+from eicctl.core.errors import UsageError
+from eicctl.support.proxies import proxy_for
 from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.user_agent import user_agent
 

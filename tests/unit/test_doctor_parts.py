@@ -9,14 +9,14 @@ import pytest
 
 from eicctl.aws.images import Image
 from eicctl.aws.session import Session
+from eicctl.core.errors import DeniedError, NotFoundError
+from eicctl.core.model import Endpoint, Target
 from eicctl.doctor import account
 from eicctl.doctor.check import Outcome, Status, Step
 from eicctl.doctor.login import of_image
 from eicctl.doctor.place import look_at_endpoint, look_at_endpoints, status_outcome
 from eicctl.doctor.run import Once, run
 from eicctl.doctor.words import duration
-from eicctl.errors import DeniedError, NotFoundError
-from eicctl.model import Endpoint, Target
 
 OK = Outcome(Status.OK, "")
 

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from eicctl import settings
-from eicctl.access.policy_lint import lint
-from eicctl.agent.place import Place
-from eicctl.agent.wire import WireError, decode
-from eicctl.aws.known import _content
-from eicctl.aws.remembered import RememberedTargets
+from eicctl.agent.paths import Place
+from eicctl.agent.protocol import WireError, decode
+from eicctl.aws.completion_cache import _content
 from eicctl.aws.session import Session
+from eicctl.aws.target_cache import RememberedTargets
 from eicctl.completion import answer
+from eicctl.core.errors import LocalError, UsageError
 from eicctl.doctor import fix
-from eicctl.documents import LARGEST, MOST_PARTS, parse_json, parse_toml
 from eicctl.emulator import daemon
-from eicctl.emulator.control.world import load_world
 from eicctl.emulator.state import State
-from eicctl.errors import LocalError, UsageError
-from eicctl.named.lines import line_of
-from eicctl.named.reading import read_file
+from eicctl.emulator.world.load import load_world
+from eicctl.named_tunnels.config_file import read_file
+from eicctl.named_tunnels.lines import line_of
+from eicctl.policy.lint import lint
 from eicctl.ssh import os_user
+from eicctl.support import settings
+from eicctl.support.documents import LARGEST, MOST_PARTS, parse_json, parse_toml
 from eicctl.tunnel import durations
 
 PARTS = ".".join("a" * 20_000)

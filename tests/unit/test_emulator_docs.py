@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from eicctl.emulator import control_api, faults
-from eicctl.emulator.control import schema
 from eicctl.emulator.state import Behaviour
+from eicctl.emulator.world import schema
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "reference", "local-aws.md").read_text(encoding="utf-8")
 

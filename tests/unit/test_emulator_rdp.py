@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.emulator import rdp
+from eicctl.emulator.machines import rdp
 
 
 @pytest.mark.parametrize("negotiates", [True, False])

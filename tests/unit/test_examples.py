@@ -8,7 +8,7 @@ import click
 import pytest
 
 from eicctl.cli import eicctl
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
 from tests.examples import EXAMPLES, LINES, calls, make_files
 
 

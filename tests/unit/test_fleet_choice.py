@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl.aws.spread import spread
-from eicctl.model import Endpoint, Instance
+from eicctl.core.model import Endpoint, Instance
 
 
 def instance(number: int, subnet: str = "s-1", vpc: str = "v") -> Instance:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.errors import UsageError
-from eicctl.ssh.specs import ForwardSpec, parse_forward
+from eicctl.core.errors import UsageError
+from eicctl.ssh.forward.spec import ForwardSpec, parse_forward
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from botocore.utils import ensure_boolean
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from eicctl import pins
-from eicctl.agent import surroundings
+from eicctl.agent import environment as surroundings
 from eicctl.aws.plain_profile import read
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError, UsageError
+from eicctl.core.errors import EicctlError, UsageError
+from eicctl.support import pins
 from tests.fuzzing import fuzz
 
 KEYS = "aws_access_key_id = AKIA1\naws_secret_access_key = s1"

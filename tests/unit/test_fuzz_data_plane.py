@@ -14,12 +14,12 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
-from eicctl.errors import EicctlError, NetworkError, UsageError
-from eicctl.model import Credentials, Target
-from eicctl.tunnel import dial, failures
+from eicctl.core.errors import EicctlError, NetworkError, UsageError
+from eicctl.core.model import Credentials, Target
+from eicctl.tunnel import dial, errors
 from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.frames import MAX_MESSAGE
-from eicctl.tunnel.presign import presign
+from eicctl.tunnel.sign import presign
 from tests.fuzzing import any_text, fuzz
 from tests.unit.test_frames import by_us, by_websockets, frame
 from tests.unit.test_presign import NOW, signed_by_botocore
@@ -130,7 +130,7 @@ def test_any_answer_to_the_handshake(data: bytes, cuts: list[int]) -> None:
     except NetworkError:
         return
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
-    told = failures.refusal(response.status_code, headers, bytes(response.body or b""), TARGET)
+    told = errors.refusal(response.status_code, headers, bytes(response.body or b""), TARGET)
     assert len(told.message) < 2000
 
 
@@ -169,7 +169,7 @@ def test_a_big_answer_is_refused_before_it_is_read_whole(data: bytes) -> None:
 @example(403, {}, b"[" * 200_000)
 @example(403, {}, b'{"Message": ' + b"9" * 5000 + b"}")
 def test_any_refusal_is_an_error_with_bounds(status: int, headers: dict[str, str], body: bytes) -> None:
-    told = failures.refusal(status, headers, body, TARGET)
+    told = errors.refusal(status, headers, body, TARGET)
     assert isinstance(told, EicctlError)
     assert len(told.message) < 2000
 
@@ -177,7 +177,7 @@ def test_any_refusal_is_an_error_with_bounds(status: int, headers: dict[str, str
 @fuzz
 @given(st.integers(0, 2**16), any_text, st.floats(0, 1e6), st.integers(1, 3600), st.booleans())
 def test_any_close(code: int, reason: str, lived: float, limit: int, answered: bool) -> None:
-    told = failures.closing(code, reason, lived=lived, limit=limit, answered=answered, target=TARGET)
+    told = errors.closing(code, reason, lived=lived, limit=limit, answered=answered, target=TARGET)
     assert told is None or len(told.message) < 1000
 
 
@@ -214,6 +214,6 @@ def test_any_frames_in_any_pieces_mean_what_they_mean_to_websockets(frames: list
 def test_the_clock_is_compared_with_a_zone_that_is_not_told() -> None:
     """RFC 5322, 3.3: `-0000` is UTC from a system that knows no zone; Python's parser gives a naive time for it."""
     headers = {"date": "Mon, 01 Jan 2024 00:00:00 -0000"}
-    told = failures.refusal(403, headers, b"", TARGET)
+    told = errors.refusal(403, headers, b"", TARGET)
     assert told.hint
     assert "clock" in told.hint

@@ -34,44 +34,50 @@ _PROSE = frozenset(
 _END = re.compile(r"[;,:)]( |$)|\)|\.( |$)| \(|`|<| \| |$|\beicctl |\baws ")
 """Where a command line in a hint ends, if the hint goes on."""
 
-NO_HINTS = ("about.py", "access/audit/style.py", "completion/", "ssh/config_text.py")
+NO_HINTS = ("about.py", "audit/style.py", "completion/", "ssh/config_file.py")
 """Modules whose strings are no messages."""
 
-NO_BARE_HINTS = ("access/changes.py", "doctor/permission.py", "ssh/command.py", "ssh/proxied.py", "ssh/standing.py")
+NO_BARE_HINTS = (
+    "reachability/remedies.py",
+    "doctor/permission.py",
+    "ssh/command.py",
+    "ssh/proxy_login.py",
+    "ssh/openssh_options.py",
+)
 """Modules that make command lines, in which options stand alone."""
 
 SPOKEN_BY = {
-    "access/database_choice.py": ("db",),
-    "access/database_way.py": ("db",),
-    "access/policy_check.py": ("doctor", "tunnel", "ssh"),
-    "access/policy_documents.py": ("policy connect", "policy admin"),
-    "access/policy_scope.py": ("policy connect",),
-    "aws/choice.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
-    "aws/codes.py": ("mfa login",),
+    "reachability/jump_host.py": ("db",),
+    "reachability/database_route.py": ("db",),
+    "policy/check.py": ("doctor", "tunnel", "ssh"),
+    "policy/documents.py": ("policy connect", "policy admin"),
+    "policy/scope.py": ("policy connect",),
+    "aws/endpoint_selection.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
+    "aws/mfa_prompt.py": ("mfa login",),
     "aws/databases.py": ("db",),
     "aws/endpoints.py": ("create-endpoint", "modify-endpoint", "delete-endpoint"),
-    "aws/failures.py": ("instances", "ssh", "doctor", "mfa login", "run", "coverage"),
-    "aws/keys.py": ("ssh", "scp", "sftp", "run", "forward", "db", "proxy"),
+    "aws/errors.py": ("instances", "ssh", "doctor", "mfa login", "run", "coverage"),
+    "aws/instance_connect.py": ("ssh", "scp", "sftp", "run", "forward", "db", "proxy"),
     "aws/mfa.py": ("mfa login",),
-    "aws/network.py": ("create-endpoint",),
+    "aws/subnets.py": ("create-endpoint",),
     "aws/profile_files.py": ("mfa login",),
     "aws/regions.py": ("doctor", "instances", "coverage"),
     "aws/session.py": ("ssh", "instances", "mfa login", "coverage", "up"),
     "aws/targets.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "rdp"),
-    "aws/told.py": ("tunnel", "doctor", "ssh", "proxy"),
+    "aws/explicit_target.py": ("tunnel", "doctor", "ssh", "proxy"),
     "doctor/login.py": ("doctor",),
     "doctor/place.py": ("doctor",),
     "doctor/reach.py": ("doctor",),
     "rdp/clients.py": ("rdp",),
     "ssh/explain.py": ("ssh", "scp", "sftp"),
     "ssh/host_keys.py": ("ssh", "run", "forward", "db"),
-    "ssh/in_process.py": ("forward", "db"),
+    "ssh/forward/login.py": ("forward", "db"),
     "ssh/login.py": ("ssh", "scp", "sftp"),
     "ssh/os_user.py": ("ssh", "scp", "sftp", "forward", "db"),
-    "ssh/specs.py": ("forward",),
-    "tunnel/channel.py": ("tunnel", "proxy"),
-    "tunnel/failures.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
-    "tunnel/neighbours.py": ("tunnel", "forward", "db", "rdp"),
+    "ssh/forward/spec.py": ("forward",),
+    "tunnel/relay.py": ("tunnel", "proxy"),
+    "tunnel/errors.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
+    "tunnel/peer_uid.py": ("tunnel", "forward", "db", "rdp"),
     "tunnel/tls.py": ("ssh", "tunnel", "run", "forward", "up"),
 }
 """The commands that a module's bare hints (`--option …`) are printed by."""
@@ -164,7 +170,7 @@ def test_a_bare_option_in_a_hint_is_one_of_all_commands_that_print_it() -> None:
     bare = {
         (module, option)
         for module, text in hints()
-        if "/" in module and not module.startswith(("cli/", "quick/", "emulator/", "agent/", *NO_BARE_HINTS))
+        if "/" in module and not module.startswith(("cli/", "fastpath/", "emulator/", "agent/", *NO_BARE_HINTS))
         if not re.fullmatch(r" ?--[a-zA-Z-]+=?X?", text) and not re.search(r"\b(aws|ssh|sudo|docker) ", text)
         for option in bare_options(text)
     }
@@ -196,7 +202,7 @@ def test_a_message_of_a_command_names_its_own_options() -> None:
     local = {
         (module, option)
         for module, text in hints()
-        if re.fullmatch(r"cli/[a-z_]+\.py", module) and " " in text and not re.search(r"\b(aws|docker) ", text)
+        if re.fullmatch(r"cli/commands/[a-z_]+\.py", module) and " " in text and not re.search(r"\b(aws|docker) ", text)
         for option in bare_options(text)
     }
     wrong = []

@@ -16,17 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from eicctl import cli, shown
-from eicctl.access.audit.markup import element
-from eicctl.access.audit.records import event_of
-from eicctl.access.audit.rows import Row
-from eicctl.cli import audit_output, render, report
-from eicctl.cli.database_lines import LocalDatabase
-from eicctl.cli.progress import Waiting
-from eicctl.cli.tunnel_rows import live_table
-from eicctl.errors import EicctlError
-from eicctl.logs.lines import Lines
-from eicctl.named.status import Status
+from eicctl import cli
+from eicctl.audit.markup import element
+from eicctl.audit.records import event_of
+from eicctl.audit.rows import Row
+from eicctl.cli.view import audit, messages, render
+from eicctl.cli.view.database import LocalDatabase
+from eicctl.cli.view.named_tunnels import live_table
+from eicctl.cli.view.progress import Waiting
+from eicctl.core import sanitize
+from eicctl.core.errors import EicctlError
+from eicctl.named_tunnels.status import Status
+from eicctl.support.log_lines import Lines
 
 HOSTILE = {
     "colour": "a\x1b[31mred",
@@ -54,7 +55,7 @@ def harmless(text: str, *, layout: str = "\n") -> bool:
 
 @cases
 def test_an_error_and_its_hint(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    report.failure(EicctlError(f"it said: {text}", hint=f"see {text}", request_id=text))
+    messages.failure(EicctlError(f"it said: {text}", hint=f"see {text}", request_id=text))
     err = capsys.readouterr().err
     assert harmless(err, layout="\n\t")
     begins = [line.split(":")[0] for line in err.splitlines() if not line.startswith("  ")]
@@ -102,13 +103,13 @@ def test_an_audit_row(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert event
     row = Row(event, instance_name=text)
     for output in ("table", "text", "json", "csv"):
-        audit_output.show_rows(iter([row]), output=output, query=None)
+        audit.show_rows(iter([row]), output=output, query=None)
         out = capsys.readouterr().out
         assert harmless(out, layout="\n" if output in ("table", "json") else "\n\t")
         if output != "json":
             found = list(csv.reader(io.StringIO(out))) if output == "csv" else out.splitlines()
             assert len(found) == (1 if output == "text" else 2)
-    audit_output.printer("table")(row)
+    audit.printer("table")(row)
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -142,12 +143,12 @@ def test_no_cell_is_a_formula(formula: str, separator: str, capsys: pytest.Captu
     cell = f"{separator}{formula}"
     event = event_of({"eventName": "OpenTunnel", "eventTime": "2026-01-01T00:00:00Z", "userAgent": cell})
     assert event
-    audit_output.show_rows(iter([Row(event)]), output="csv", query=None)
+    audit.show_rows(iter([Row(event)]), output="csv", query=None)
     out = capsys.readouterr().out
     assert out.count("\n") == 2
     heading, values = csv.reader(io.StringIO(out))
-    shown = dict(zip(heading, values, strict=True))["UserAgent"]
-    assert "\n" not in shown
+    sanitize = dict(zip(heading, values, strict=True))["UserAgent"]
+    assert "\n" not in sanitize
     for delimiter in ",;\t| ":
         for row in csv.reader(io.StringIO(out), delimiter=delimiter):
             assert not any(part.strip().strip('"').startswith(tuple("=+-@\uff1d\ufe66")) for part in row)
@@ -157,7 +158,7 @@ def test_other_cells_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> Non
     agent = "aws-cli/2.36.7 md/awscrt#0.36.0 cfg/retry-mode#standard a=1 x-y 10.0.1.10"
     event = event_of({"eventName": "OpenTunnel", "eventTime": "2026-01-01T00:00:00Z", "userAgent": agent})
     assert event
-    audit_output.show_rows(iter([Row(event)]), output="csv", query=None)
+    audit.show_rows(iter([Row(event)]), output="csv", query=None)
     assert agent in capsys.readouterr().out
 
 
@@ -199,9 +200,9 @@ def test_log_records_and_tracebacks(text: str) -> None:
 
 
 def test_a_megabyte_is_cut_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    report.failure(EicctlError("x" * 2**20, hint="do this"))
+    messages.failure(EicctlError("x" * 2**20, hint="do this"))
     err = capsys.readouterr().err
-    assert len(err) < 2 * shown.LONGEST
+    assert len(err) < 2 * sanitize.LONGEST
     assert "more characters" in err
     assert err.endswith("hint: do this\n")
 
@@ -218,20 +219,20 @@ def test_lines_to_copy_hold_names_as_single_words(engine: str, text: str) -> Non
 
 
 def test_layout_of_our_own_stays() -> None:
-    assert shown.message("\nmade; again:\n") == "\nmade; again:\n"
-    assert shown.message("several:\n  i-1\n  i-2") == "several:\n  i-1\n  i-2"
+    assert sanitize.message("\nmade; again:\n") == "\nmade; again:\n"
+    assert sanitize.message("several:\n  i-1\n  i-2") == "several:\n  i-1\n  i-2"
 
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_whatever_the_text(text: str) -> None:
-    assert harmless(shown.printable(text), layout="\n\t")
-    assert harmless(shown.line(text), layout="")
-    assert harmless(shown.json_text([text], indent=1))
-    assert not any(line and not line.startswith(" ") for line in shown.message(f"x{text}y").splitlines()[1:])
+    assert harmless(sanitize.printable(text), layout="\n\t")
+    assert harmless(sanitize.line(text), layout="")
+    assert harmless(sanitize.json_text([text], indent=1))
+    assert not any(line and not line.startswith(" ") for line in sanitize.message(f"x{text}y").splitlines()[1:])
 
 
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=())), st.lists)
 )
 def test_json_is_exact(value: object) -> None:
-    assert json.loads(shown.json_text(value)) == json.loads(json.dumps(value))
+    assert json.loads(sanitize.json_text(value)) == json.loads(json.dumps(value))

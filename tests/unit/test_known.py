@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from eicctl import settings
-from eicctl.aws import known
+from eicctl.aws import completion_cache
 from eicctl.aws.session import Session
 from eicctl.completion import answer
+from eicctl.support import settings
 
 REGION = "eu-west-1"
 
@@ -35,11 +35,11 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def note(names: dict[str, str], profile: str | None = None, *, region: str = REGION, whole: bool = False) -> None:
-    known.note(Session(profile=profile), known.INSTANCES, names, region=region, whole=whole)
+    completion_cache.note(Session(profile=profile), completion_cache.INSTANCES, names, region=region, whole=whole)
 
 
 def recall(profile: str | None = None, region: str = REGION) -> dict[str, str]:
-    return known.recall(known.INSTANCES, profile, region)
+    return completion_cache.recall(completion_cache.INSTANCES, profile, region)
 
 
 def files() -> list[Path]:
@@ -112,14 +112,14 @@ def test_a_secret_that_was_renewed_is_the_same_caller(home: Path) -> None:
 
 def test_old_names_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     note({"i-1": "web-1"})
-    later = time.time() + known.LIFETIME + 1
+    later = time.time() + completion_cache.LIFETIME + 1
     monkeypatch.setattr("time.time", lambda: later)
     assert recall() == {}
 
 
 def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known, "MOST", 3)
-    monkeypatch.setattr(known, "FILES", 2)
+    monkeypatch.setattr(completion_cache, "MOST", 3)
+    monkeypatch.setattr(completion_cache, "FILES", 2)
     for number in range(5):
         note({f"i-{number}": ""})
     assert list(recall()) == ["i-4", "i-3", "i-2"]
@@ -147,19 +147,19 @@ def test_the_region_is_the_options_the_environments_or_the_profiles(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "config").write_text("[default]\nregion = eu-south-1\n[profile dev]\nregion=eu-north-1\n")
-    assert known.region_of("dev", "us-east-1") == "us-east-1"
-    assert known.region_of("dev") == REGION
+    assert completion_cache.region_of("dev", "us-east-1") == "us-east-1"
+    assert completion_cache.region_of("dev") == REGION
     monkeypatch.delenv("AWS_REGION")
-    assert known.region_of("dev") == "eu-north-1"
-    assert known.region_of(None) == "eu-south-1"
-    assert known.region_of("other") == ""
+    assert completion_cache.region_of("dev") == "eu-north-1"
+    assert completion_cache.region_of(None) == "eu-south-1"
+    assert completion_cache.region_of("other") == ""
 
 
 def test_values_by_their_kind(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     session = Session()
     note({"i-1": "web-1", "i-2": "", "i-3": "web-1"})
-    known.note(session, known.ENDPOINTS, {"eice-1": "office"}, region=REGION)
-    known.note(session, known.DATABASES, {"demo-db": ""}, region=REGION)
+    completion_cache.note(session, completion_cache.ENDPOINTS, {"eice-1": "office"}, region=REGION)
+    completion_cache.note(session, completion_cache.DATABASES, {"demo-db": ""}, region=REGION)
     assert offered(capfdbinary, "instance") == ["web-1", "i-3", "i-2", "i-1"]
     assert offered(capfdbinary, "instance-id", "", "", "i-2") == ["i-2"]
     assert offered(capfdbinary, "login", "", "", "me@we") == ["me@web-1"]
@@ -188,7 +188,7 @@ def test_profiles_are_those_of_both_files(home: Path, capfdbinary: pytest.Captur
 def test_tunnels_are_the_projects_and_those_open(
     home: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    from eicctl.agent.place import Place
+    from eicctl.agent.paths import Place
 
     (home / "eicctl.toml").write_text('[tunnel.db]\ntarget = "db-1"\n[tunnel]\nweb = {target = "web-1"}\n')
     (home / "below").mkdir()

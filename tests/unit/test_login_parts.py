@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from eicctl import files, settings
-from eicctl.errors import DurationReachedError, LocalError, NetworkError, UsageError
+from eicctl.core.errors import DurationReachedError, LocalError, NetworkError, UsageError
 from eicctl.ssh.acl import icacls
-from eicctl.ssh.keep import keep, lost, remote_command
 from eicctl.ssh.openssh import Outcome
+from eicctl.ssh.reconnect import keep, lost, remote_command
+from eicctl.support import files, settings
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a.b", "$(x)", "-"])

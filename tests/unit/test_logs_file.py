@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.logs.file import LogFile
-from eicctl.logs.lines import LONGEST, Lines
+from eicctl.support.log_file import LogFile
+from eicctl.support.log_lines import LONGEST, Lines
 
 Log = Callable[..., logging.Logger]
 
@@ -102,8 +102,8 @@ def test_older_files_are_kept_and_the_oldest_go(tmp_path: Path, logger_to: Log) 
 WRITER = """
 import logging, sys
 from pathlib import Path
-from eicctl.logs.file import LogFile
-from eicctl.logs.lines import Lines
+from eicctl.support.log_file import LogFile
+from eicctl.support.log_lines import Lines
 handler = LogFile(Path(sys.argv[1]), largest=20_000, kept=30)
 handler.setFormatter(Lines())
 log = logging.getLogger("w")

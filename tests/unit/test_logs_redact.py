@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.logs.redact import redact, register, register_url
-from eicctl.model import Credentials, Target
-from eicctl.tunnel.presign import presign
+from eicctl.core.model import Credentials, Target
+from eicctl.support.redact import redact, register, register_url
+from eicctl.tunnel.sign import presign
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 TOKEN = "IQoJb3JpZ2luX2VjE" + "aB3/+=" * 20
@@ -22,7 +22,7 @@ PEM = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}\n{SECRET}\n-----END OPENSS
 
 @pytest.fixture(autouse=True)
 def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eicctl.logs.redact._known", {})
+    monkeypatch.setattr("eicctl.support.redact._known", {})
 
 
 BY_FORM = {

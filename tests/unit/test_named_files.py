@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.errors import NotFoundError, UsageError
-from eicctl.named.definition import Definition
-from eicctl.named.lines import line_of
-from eicctl.named.reading import choose, find_definitions, read_file
+from eicctl.core.errors import NotFoundError, UsageError
+from eicctl.named_tunnels.config_file import choose, find_definitions, read_file
+from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.lines import line_of
 
 ONE = """
 profile = "work"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from eicctl.cli.narrow import pairs, rows, wrap
+from eicctl.cli.view.wrapped_table import pairs, rows, wrap
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
 

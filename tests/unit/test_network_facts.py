@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.aws.network_facts import cidrs_of
+from eicctl.aws.network import cidrs_of
 
 
 def ipv4(cidr: str, state: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from eicctl import cli
-from eicctl.cli import render, report
-from eicctl.errors import EicctlError, UsageError
+from eicctl.cli.view import messages, render
+from eicctl.core.errors import EicctlError, UsageError
 
 ROWS = [
     {"Name": "web-1", "Id": "i-0123456789abcdef0", "Ok": True, "Tags": [{"Key": "a", "Value": "b"}]},
@@ -66,12 +66,12 @@ def test_a_bad_query_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_what_others_wrote_cannot_steer_the_terminal(text: str, safe: str) -> None:
-    assert report.printable(text) == safe
+    assert messages.printable(text) == safe
 
 
 def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
     error = EicctlError("it failed", hint="do this", exit_code=5, request_id="r-1")
-    assert report.failure(error) == 5
+    assert messages.failure(error) == 5
     assert capsys.readouterr().err == "error: it failed\nrequest ID: r-1\nhint: do this\n"
 
 
@@ -140,22 +140,22 @@ def test_prose_is_broken_between_words_and_a_command_can_be_copied(
     text: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    assert report.fitted(text, Terminal()).splitlines() == lines
-    assert report.fitted(text, io.StringIO()) == text
+    assert messages.fitted(text, Terminal()).splitlines() == lines
+    assert messages.fitted(text, io.StringIO()) == text
 
 
 def test_a_live_line_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr("sys.stderr", terminal)
-    report.live("waiting for " + "x" * 40)
+    messages.live("waiting for " + "x" * 40)
     assert terminal.getvalue() == "\r\x1b[Kwaiting for " + "x" * 27
 
 
 def test_only_errors_are_written_where_notes_are_not_wanted(capsys: pytest.CaptureFixture[str]) -> None:
-    with report.quietly(True):
-        report.line("a note")
-        report.live("a state")
-        report.failure(UsageError("wrong"))
-    report.line("another note")
+    with messages.quietly(True):
+        messages.line("a note")
+        messages.live("a state")
+        messages.failure(UsageError("wrong"))
+    messages.line("another note")
     assert capsys.readouterr().err == "error: wrong\nanother note\n"

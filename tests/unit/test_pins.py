@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from eicctl import pins
-from eicctl.cli import COMMANDS, report
+from eicctl.cli import COMMANDS
 from eicctl.cli import eicctl as program
 from eicctl.cli.tree import contexts, path_of
-from eicctl.errors import EicctlError
+from eicctl.cli.view import messages
+from eicctl.core.errors import EicctlError
+from eicctl.support import pins
 from tests.sources import FILES, name_of, nodes
 
 BOTH = "--profile 'my prof' --region eu-west-1"
@@ -74,7 +75,7 @@ def test_what_is_in_force_is_in_the_command_line(
     else:
         monkeypatch.setenv("AWS_PROFILE", "my prof")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    report.failure(EicctlError("failed", hint=hint))
+    messages.failure(EicctlError("failed", hint=hint))
     assert capsys.readouterr().err == f"error: failed\nhint: {expected}\n"
     assert pins.pinned(expected) == expected
 
@@ -121,7 +122,7 @@ def test_no_prose_follows_a_command_line() -> None:
     found = [
         (place, word)
         for place, text in command_lines()
-        if not place.startswith(("pins.py", "cli/proxy.py"))  # the message of `proxy` is no hint
+        if not place.startswith(("support/pins.py", "cli/commands/proxy.py"))  # the message of `proxy` is no hint
         for match in prose.finditer(text)
         for before, word in itertools.pairwise(["", *match["words"].split(" ")])
         if word.isalpha() and word.islower() and not before.startswith("-")

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.model import Credentials, Target
-from eicctl.ssh import push
-from eicctl.tunnel.presign import presign
+from eicctl.core.model import Credentials, Target
+from eicctl.ssh import push_key
+from eicctl.tunnel.sign import presign
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
@@ -80,7 +80,7 @@ def test_parameters_are_those_of_the_service() -> None:
 def test_a_pushed_key_is_signed_as_by_botocore(token: str | None) -> None:
     keys = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG", token)
     body = b'{"InstanceId": "i-0123456789abcdef0"}'
-    head, _, sent = push.request("localhost:4566", "eu-west-1", keys, body, NOW).partition(b"\r\n\r\n")
+    head, _, sent = push_key.request("localhost:4566", "eu-west-1", keys, body, NOW).partition(b"\r\n\r\n")
     assert sent == body
     first, *lines = head.decode().split("\r\n")
     assert first == "POST / HTTP/1.1"

@@ -11,10 +11,11 @@ from typing import Any
 import click
 import pytest
 
-from eicctl.agent.place import Place
+from eicctl.agent.paths import Place
 from eicctl.agent.where import usual_path
-from eicctl.cli.proxy import command
-from eicctl.quick import proxy, ssh, words
+from eicctl.cli.commands.proxy import command
+from eicctl.fastpath import args as words
+from eicctl.fastpath import proxy, ssh
 from eicctl.ssh.arguments import SSH, parse_destination, split
 from eicctl.ssh.host_keys import CHECKS
 

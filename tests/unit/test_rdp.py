@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from eicctl.errors import LocalError, UsageError
+from eicctl.core.errors import LocalError, UsageError
 from eicctl.rdp.clients import CLIENTS, Client, find_client
 from eicctl.rdp.file import Connection, file_text
 from eicctl.rdp.password import decrypt

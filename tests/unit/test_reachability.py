@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from eicctl.access.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
-from eicctl.access.connection import plain_address
-from eicctl.access.groups import ENDPOINT_EGRESS, TARGET_INGRESS
-from eicctl.access.reachability import ADDRESS_FAMILY, CHECKS, CLIENT_IP, ENDPOINT_STATE, first_cause
-from eicctl.access.routes import ROUTE_BACK, ROUTE_OUT
-from eicctl.facts import AclEntry, GroupReference, PrefixList, Route, RouteTable, Rule
+from eicctl.core.network import AclEntry, GroupReference, PrefixList, Route, RouteTable, Rule
+from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
+from eicctl.reachability.connection import plain_address
+from eicctl.reachability.evaluate import ADDRESS_FAMILY, CHECKS, CLIENT_IP, ENDPOINT_STATE, first_cause
+from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS
+from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT
 from tests.network import (
     ENDPOINT,
     FACTS,

@@ -9,11 +9,11 @@ from dataclasses import replace
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from eicctl.access.boxes import Box, box, decide
-from eicctl.access.changes import NewEndpoint, command_line
-from eicctl.access.connection import Destination
-from eicctl.facts import AclEntry, GroupReference, NetworkFacts, Peering, PrefixList, Route, RouteTable, Rule
-from eicctl.model import Endpoint
+from eicctl.core.model import Endpoint
+from eicctl.core.network import AclEntry, GroupReference, NetworkFacts, Peering, PrefixList, Route, RouteTable, Rule
+from eicctl.reachability.connection import Destination
+from eicctl.reachability.ranges import Box, box, decide
+from eicctl.reachability.remedies import NewEndpoint, command_line
 from tests.network import ENDPOINT, FACTS, FAR, TARGET, applied, findings, with_acl, with_group
 
 RANK = {"failed": 0, "unknown": 1, "ok": 2}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eicctl.tunnel.reactor import SelectorReactor
+from eicctl.tunnel.selector_loop import SelectorReactor
 
 
 @pytest.fixture

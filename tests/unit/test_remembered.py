@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from eicctl import settings
-from eicctl.aws.remembered import LIFETIME, RememberedTargets
 from eicctl.aws.session import Session
-from eicctl.model import Target, TargetRequest
+from eicctl.aws.target_cache import LIFETIME, RememberedTargets
+from eicctl.core.model import Target, TargetRequest
+from eicctl.support import settings
 
 REQUEST = TargetRequest(words="web-1")
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example.com", "eu-west-1", "i-1", "web-1")

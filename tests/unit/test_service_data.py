@@ -17,18 +17,18 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError
 from botocore.regions import EndpointResolver
 
-from eicctl.aws import service_data
-from eicctl.aws.service_data import _ENDPOINT_PREFIXES, OPERATIONS, _endpoints, _folder, _plain, _shapes_of
+from eicctl.aws import service_models
+from eicctl.aws.service_models import _ENDPOINT_PREFIXES, OPERATIONS, _endpoints, _folder, _plain, _shapes_of
 from eicctl.aws.session import Session
 from tests.sources import FILES, name_of, nodes
 
-LOADER = service_data._loader
+LOADER = service_models._loader
 WHOLE = botocore.session.Session()
 
 
 @pytest.fixture(autouse=True)
 def region(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_data, "_loader", LOADER)  # tests/integration has one for all tests of a process
+    monkeypatch.setattr(service_models, "_loader", LOADER)  # tests/integration has one for all tests of a process
     for name, value in (("REGION", "us-east-1"), ("ACCESS_KEY_ID", "AKIA"), ("SECRET_ACCESS_KEY", "s")):
         monkeypatch.setenv(f"AWS_{name}", value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.errors import ThrottledError
+from eicctl.core.errors import ThrottledError
 from eicctl.tunnel.slots import LIMIT, QUEUE, Place, Slots, slots_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
 from eicctl.ssh.arguments import SCP, SFTP, SSH, Destination, Grammar, parse_destination, parse_place, split
 
 OWN = {"--os-user": True, "--no-send-key": False, "--instance-id": True, "--private-ip-address": True}

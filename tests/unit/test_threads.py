@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from eicctl.tunnel import threads
-from eicctl.tunnel.threads import in_thread
+from eicctl.support import threads
+from eicctl.support.threads import in_thread
 
 
 def test_a_result_that_nobody_waits_for_any_more_is_discarded() -> None:

@@ -7,7 +7,7 @@ import functools
 import re
 from pathlib import Path
 
-from eicctl import errors
+from eicctl.core import errors
 from tests.sources import FILES, nodes
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "troubleshooting.md"

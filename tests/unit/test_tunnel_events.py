@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from eicctl.cli.tunnel_events import events_for
-from eicctl.model import Target
+from eicctl.cli.view.tunnel_events import events_for
+from eicctl.core.model import Target
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example", "us-east-1", instance_name="web-1")
 

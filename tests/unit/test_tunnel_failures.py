@@ -10,16 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl import errors
-from eicctl.model import Target
-from eicctl.tunnel import failures
+from eicctl.core import errors
+from eicctl.core.model import Target
+from eicctl.tunnel import errors as tunnel_errors
 
 TARGET = Target("10.0.1.10", 22, "eice-0123456789abcdef0", "eice-1.example.com", "us-east-1")
 
 
 def refusal(status: int, code: str = "", message: str = "", **headers: str) -> errors.EicctlError:
     body = json.dumps({"ErrorCode": code, "Message": message}).encode() if code or message else b""
-    return failures.refusal(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, TARGET)
+    return tunnel_errors.refusal(
+        status, {name.replace("_", "-"): value for name, value in headers.items()}, body, TARGET
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,22 +78,22 @@ def test_a_right_clock_is_not_named() -> None:
 
 @given(status=st.integers(200, 599), body=st.binary(max_size=300), date=st.text(max_size=40))
 def test_any_answer_gives_an_error(status: int, body: bytes, date: str) -> None:
-    error = failures.refusal(status, {"date": date}, body, TARGET)
+    error = tunnel_errors.refusal(status, {"date": date}, body, TARGET)
     assert error.message
     assert error.exit_code in (3, 4, 5, 6)
 
 
 def test_a_body_that_is_no_json_is_shown() -> None:
-    error = failures.refusal(403, {}, b"<html>Blocked by the company</html>", TARGET)
+    error = tunnel_errors.refusal(403, {}, b"<html>Blocked by the company</html>", TARGET)
     assert "Blocked by the company" in error.message
 
 
 def test_a_long_body_is_cut() -> None:
-    assert len(failures.refusal(500, {}, b"x" * 2**20, TARGET).message) < 700
+    assert len(tunnel_errors.refusal(500, {}, b"x" * 2**20, TARGET).message) < 700
 
 
 def closing(code: int, reason: str = "", lived: float = 5, answered: bool = True) -> errors.EicctlError | None:
-    return failures.closing(code, reason, lived=lived, limit=3600, answered=answered, target=TARGET)
+    return tunnel_errors.closing(code, reason, lived=lived, limit=3600, answered=answered, target=TARGET)
 
 
 def test_a_normal_close_is_no_error() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.cli.tunnel_rows import fitting, row, shown, troubles
-from eicctl.named.status import Status
+from eicctl.cli.view.named_tunnels import fitting, row, shown, troubles
+from eicctl.named_tunnels.status import Status
 
 LONG = Status(
     "orders",

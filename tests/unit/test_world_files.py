@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eicctl.core.errors import UsageError
 from eicctl.emulator.control.network import Rule
-from eicctl.emulator.control.schema import WorldReader
-from eicctl.errors import UsageError
+from eicctl.emulator.world.schema import WorldReader
 
 GOOD = """
 [[image]]

@@ -26,15 +26,15 @@ def _serve(name: str, lock: int) -> None:
     import asyncio
     import threading
 
-    from eicctl.agent.hold import Hold
-    from eicctl.agent.place import Place
+    from eicctl.agent.lockfile import Hold
+    from eicctl.agent.paths import Place
     from eicctl.agent.server import Server
     from eicctl.agent.start import IDLE, READY
     from eicctl.agent.tunnels import make_room
     from eicctl.aws import credential_process
-    from eicctl.errors import EicctlError
-    from eicctl.logs.start import background
-    from eicctl.tunnel import spare
+    from eicctl.core.errors import EicctlError
+    from eicctl.support.logging_setup import background
+    from eicctl.tunnel import preconnect
     from eicctl.tunnel.bind import bind_unix
     from eicctl.tunnel.descriptors import allow_many
     from eicctl.tunnel.loops import new_loop
@@ -52,7 +52,7 @@ def _serve(name: str, lock: int) -> None:
         raise SystemExit(1) from error
 
     async def serve() -> None:
-        spare.enable()
+        preconnect.enable()
         server = Server(place, listening, idle=float(os.environ.get("EICCTL_AGENT_IDLE") or IDLE))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)

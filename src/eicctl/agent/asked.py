@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 from eicctl.aws.config_files import LEFT_KEYS
 from eicctl.aws.session import Session
 from eicctl.aws.sessions import Sessions
-from eicctl.model import TargetRequest
-from eicctl.ssh.opening import Wanted
+from eicctl.core.model import TargetRequest
+from eicctl.ssh.proxy_tunnel import Wanted
 
 if TYPE_CHECKING:
     from eicctl.agent.words import Words

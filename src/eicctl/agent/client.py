@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eicctl import __version__
-from eicctl.agent import wire
-from eicctl.agent.peer import pid_of, user_of
-from eicctl.agent.place import Place, places
-from eicctl.errors import ConflictError, EicctlError, LocalError
+from eicctl.agent import protocol
+from eicctl.agent.paths import Place, places
+from eicctl.agent.peer_credentials import pid_of, user_of
+from eicctl.core.errors import ConflictError, EicctlError, LocalError
 
 TIMEOUT = 5.0
 """Seconds to wait for an answer that needs nothing of AWS."""
@@ -48,7 +48,7 @@ def in_every_place(call: Callable[[Place], T]) -> list[T]:
         return list(pool.map(call, found))
 
 
-def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> wire.Message:
+def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> protocol.Message:
     """Send a request and return the answer.
 
     Raises:
@@ -60,13 +60,13 @@ def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> 
     with _connected(place) as sock:
         pid = pid_of(sock)
         sock.settimeout(0 if _is_stopped(pid) else timeout)
-        request = {"Do": verb, "Version": __version__, "Protocol": wire.PROTOCOL, **fields}
+        request = {"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL, **fields}
         try:
-            sock.sendall(wire.encode(request))
-            answer = wire.receive(sock)
+            sock.sendall(protocol.encode(request))
+            answer = protocol.receive(sock)
         except (TimeoutError, BlockingIOError) as error:
             raise UnresponsiveError(place, pid) from error
-        except (OSError, wire.WireError) as error:
+        except (OSError, protocol.WireError) as error:
             raise GoneError(str(error)) from error
     if answer is None:
         raise GoneError
@@ -120,7 +120,7 @@ def _is_stopped(pid: int) -> bool:
         return False
 
 
-def _other_version(answer: wire.Message) -> EicctlError:
+def _other_version(answer: protocol.Message) -> EicctlError:
     if not answer.get("Tunnels"):
         raise GoneError  # it makes way
     return ConflictError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from eicctl.agent import wire
+from eicctl.agent import protocol
 
 MOST_DESCRIPTORS = 3
 """File descriptors that a client may hand over with its first message: its stdin, stdout and stderr."""
@@ -26,23 +26,23 @@ class Connection:
         self._sending = asyncio.Lock()
         self.descriptors: list[int] = []
 
-    async def receive(self) -> wire.Message | None:
+    async def receive(self) -> protocol.Message | None:
         """Return the next message, or None at the end.
 
         Raises:
             wire.WireError: What came is no message.
             OSError: The connection broke.
         """
-        head = await self._exactly(wire.HEAD_SIZE)
+        head = await self._exactly(protocol.HEAD_SIZE)
         if not head:
             return None
-        body = await self._exactly(wire.body_length(head))
-        return wire.decode(body)
+        body = await self._exactly(protocol.body_length(head))
+        return protocol.decode(body)
 
-    async def send(self, message: wire.Message) -> None:
+    async def send(self, message: protocol.Message) -> None:
         """Send a message."""
         async with self._sending:
-            await self._loop.sock_sendall(self._sock, wire.encode(message))
+            await self._loop.sock_sendall(self._sock, protocol.encode(message))
 
     def close(self) -> None:
         """Close the connection."""
@@ -55,10 +55,10 @@ class Connection:
             data, descriptors, _, _ = socket.recv_fds(self._sock, 65536, MOST_DESCRIPTORS)
             self.descriptors += descriptors
             if len(self.descriptors) > MOST_DESCRIPTORS:
-                raise wire.WireError("too many file descriptors")
+                raise protocol.WireError("too many file descriptors")
             if not data:
                 if self._buffer:
-                    raise wire.WireError("the end came within a message")
+                    raise protocol.WireError("the end came within a message")
                 return b""
             self._buffer += data
         found = bytes(self._buffer[:size])

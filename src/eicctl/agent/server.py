@@ -10,22 +10,22 @@ import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from eicctl import __version__
-from eicctl.agent import wire
+from eicctl.agent import protocol
 from eicctl.agent.asked import session_for
-from eicctl.agent.carry import Attempt, carry, log_in
 from eicctl.agent.connection import Connection
-from eicctl.agent.peer import user_of
-from eicctl.agent.place import Place
+from eicctl.agent.paths import Place
+from eicctl.agent.peer_credentials import user_of
+from eicctl.agent.serve_proxy import Attempt, carry, log_in
 from eicctl.aws import credential_process
 from eicctl.aws.sessions import Sessions
-from eicctl.errors import EicctlError
+from eicctl.core.errors import EicctlError
+from eicctl.support.threads import in_thread
 from eicctl.tunnel.accept import Acceptor
-from eicctl.tunnel.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eicctl.named.keeper import Keeper
+    from eicctl.named_tunnels.supervisor import Keeper
 
 SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
@@ -38,7 +38,7 @@ ASKED_AGAIN = 60.0
 
 _log = logging.getLogger(__name__)
 
-Handler: TypeAlias = "Callable[[wire.Message], Awaitable[wire.Message]]"
+Handler: TypeAlias = "Callable[[protocol.Message], Awaitable[protocol.Message]]"
 
 
 class Server:
@@ -104,16 +104,16 @@ class Server:
                     await self._run_errand(connection, message)
                     return
                 await connection.send(await self._handled(message))
-        except (wire.WireError, OSError) as error:
+        except (protocol.WireError, OSError) as error:
             _log.debug("a client is gone: %s", error)
         finally:
             for descriptor in connection.descriptors:
                 os.close(descriptor)
             connection.close()
 
-    async def _handled(self, message: wire.Message) -> wire.Message:
+    async def _handled(self, message: protocol.Message) -> protocol.Message:
         """Return the answer to a request."""
-        about = {"Version": __version__, "Protocol": wire.PROTOCOL, "Pid": os.getpid()}
+        about = {"Version": __version__, "Protocol": protocol.PROTOCOL, "Pid": os.getpid()}
         verb = message.get("Do")
         if verb == "end":
             self._loop.call_later(0.05, self.stop)
@@ -134,7 +134,7 @@ class Server:
             failure = {"Error": f"unexpected {type(error).__name__}: {error}", "Hint": None, "ExitCode": 1}
         return {**about, "Ok": False, **failure}
 
-    async def _run_errand(self, connection: Connection, message: wire.Message) -> None:
+    async def _run_errand(self, connection: Connection, message: protocol.Message) -> None:
         """Do what a client waits for; its connection is over then."""
         try:
             words = message["Words"]
@@ -144,22 +144,22 @@ class Server:
                 await carry(connection, words, session, self._begun)
             else:
                 await log_in(connection, message, session, self._begun)
-        except (wire.WireError, OSError):
+        except (protocol.WireError, OSError):
             raise
         except Exception:  # the client sees the end of its connection, and does what is left to do
             _log.exception("a connection failed")
         self._last_use = time.monotonic()
 
     def _made_keeper(self) -> Keeper:
-        from eicctl.named.journal import Journal
-        from eicctl.named.keeper import Keeper
+        from eicctl.named_tunnels.log import Journal
+        from eicctl.named_tunnels.supervisor import Keeper
 
         if self._keeper is None:
             self._keeper = Keeper(Journal().write)
         return self._keeper
 
-    async def _open(self, message: wire.Message) -> wire.Message:
-        from eicctl.named.definition import Definition
+    async def _open(self, message: protocol.Message) -> protocol.Message:
+        from eicctl.named_tunnels.definition import Definition
 
         await in_thread(_load_keeper)
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
@@ -175,12 +175,12 @@ class Server:
             _log.info("some tunnels take their time: %s", ", ".join(sorted(names)))
         return {"Statuses": [status.to_json() for status in keeper.statuses() if status.name in names]}
 
-    async def _status(self, _message: wire.Message) -> wire.Message:
+    async def _status(self, _message: protocol.Message) -> protocol.Message:
         unused = time.monotonic() - self._last_use
         about = {"Started": self._started, "Unused": unused, "Clients": len(self._clients) - 1}
         if not self._keeper:
             return {**about, "Statuses": []}
-        from eicctl.named.meter import SHORTEST, Meter
+        from eicctl.named_tunnels.rates import SHORTEST, Meter
 
         meter = Meter()
         statuses = meter.with_rates(self._keeper.statuses())
@@ -189,7 +189,7 @@ class Server:
             statuses = meter.with_rates(self._keeper.statuses())
         return {**about, "Statuses": [status.to_json() for status in statuses]}
 
-    async def _close(self, message: wire.Message) -> wire.Message:
+    async def _close(self, message: protocol.Message) -> protocol.Message:
         closed = await self._keeper.close(message["Names"]) if self._keeper else []
         self._record()
         return {"Names": closed}
@@ -213,12 +213,12 @@ class Server:
 
 def _load_keeper() -> None:
     """Import what keeps tunnels: that takes long enough that connections would notice."""
-    import eicctl.named.journal
-    import eicctl.named.keeper  # noqa: F401
+    import eicctl.named_tunnels.log
+    import eicctl.named_tunnels.supervisor  # noqa: F401
 
 
-def _same_version(message: wire.Message) -> bool:
-    return message.get("Version") == __version__ and message.get("Protocol") == wire.PROTOCOL
+def _same_version(message: protocol.Message) -> bool:
+    return message.get("Version") == __version__ and message.get("Protocol") == protocol.PROTOCOL
 
 
 def _inode(place: Place) -> int | None:

@@ -7,10 +7,10 @@ import signal
 import sys
 import time
 
-from eicctl.agent import surroundings
-from eicctl.agent.place import Place
+from eicctl.agent import environment as surroundings
+from eicctl.agent.paths import Place
 from eicctl.agent.where import switched
-from eicctl.errors import EicctlError, LocalError
+from eicctl.core.errors import EicctlError, LocalError
 
 READY = b"ready"
 
@@ -55,7 +55,7 @@ def start_soon() -> None:
 def _wanted() -> bool:
     asked = switched(os.environ)
     if asked is None:
-        from eicctl import settings
+        from eicctl.support import settings
 
         return not os.environ.get("CI") and settings.config().agent
     return asked

@@ -9,13 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eicctl import pins
 from eicctl.agent.client import GoneError, UnresponsiveError, ask, in_every_place
-from eicctl.agent.place import Place
+from eicctl.agent.paths import Place
 from eicctl.agent.start import here, start
-from eicctl.errors import ConflictError, EicctlError, LocalError
-from eicctl.named.definition import Definition
-from eicctl.named.status import State, Status
+from eicctl.core.errors import ConflictError, EicctlError, LocalError
+from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.status import State, Status
+from eicctl.support import pins
 
 OPEN_TIMEOUT = 60.0
 """Seconds to wait for tunnels' first attempts; the process itself waits a little less."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.model import TargetRequest
+    from eicctl.core.model import TargetRequest
 
 
 class Words(TypedDict):

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from eicctl.proxies import Proxy, connect_through, parse_proxy, proxy_url, unusable
+from eicctl.support.proxies import Proxy, connect_through, parse_proxy, proxy_url, unusable
 
 if TYPE_CHECKING:
     import botocore.session

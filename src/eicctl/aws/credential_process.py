@@ -20,11 +20,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eicctl import streams
 from eicctl.aws.config_files import LEFT_KEYS
-from eicctl.errors import CredentialsError
-from eicctl.files import write_whole
-from eicctl.logs.redact import register
+from eicctl.core.errors import CredentialsError
+from eicctl.support import streams
+from eicctl.support.files import write_whole
+from eicctl.support.redact import register
 
 if TYPE_CHECKING:
     from pathlib import Path

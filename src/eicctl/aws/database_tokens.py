@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from eicctl import files
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError
-from eicctl.logs.redact import register
+from eicctl.core.errors import EicctlError
+from eicctl.support import files
+from eicctl.support.redact import register
 
 RENEWED_EVERY = 600.0
 """Seconds after which a token in a file is replaced: well before its 15 minutes are over."""

@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eicctl import pins
+from eicctl.aws import completion_cache
 from eicctl.aws import filters as ec2_filters
-from eicctl.aws import known
-from eicctl.aws.choice import Place, choose_endpoint, usable_name
+from eicctl.aws.endpoint_selection import Place, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
-from eicctl.aws.failures import translated
-from eicctl.aws.network_facts import group_of
-from eicctl.aws.parallel import both
+from eicctl.aws.errors import translated
+from eicctl.aws.explicit_target import Resolver, address_of, addresses_of
+from eicctl.aws.network import group_of
 from eicctl.aws.session import Session
-from eicctl.aws.told import Resolver, address_of, addresses_of
-from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
-from eicctl.facts import SecurityGroup
-from eicctl.model import Target
+from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
+from eicctl.core.model import Target
+from eicctl.core.network import SecurityGroup
+from eicctl.support import pins
+from eicctl.support.parallel import both
 
 _DOWN = frozenset({"stopped", "stopping", "starting", "creating", "deleting", "failed", "restore-error"})
 """States in which a database takes no connections. In all others (`backing-up`, `modifying`, …) it may."""
@@ -146,7 +146,9 @@ def _clusters(session: Session, identifier: str = "") -> list[Database]:
 
 
 def _noted(session: Session, found: list[Database]) -> list[Database]:
-    known.note(session, known.DATABASES, {database.id: "" for database in found}, region=session.region)
+    completion_cache.note(
+        session, completion_cache.DATABASES, {database.id: "" for database in found}, region=session.region
+    )
     return found
 
 

@@ -11,14 +11,14 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from eicctl.aws import completion_cache
 from eicctl.aws import filters as ec2_filters
-from eicctl.aws import known
-from eicctl.aws.failures import code_of, translated
-from eicctl.aws.parallel import together
+from eicctl.aws.errors import code_of, translated
 from eicctl.aws.session import Session
 from eicctl.aws.used_regions import used_regions
-from eicctl.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
-from eicctl.model import Endpoint
+from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
+from eicctl.core.model import Endpoint
+from eicctl.support.parallel import together
 
 TIMEOUT = 600.0
 """Seconds to wait for a state by default; creation takes minutes (docs/explanation/protocol.md#control-plane)."""
@@ -56,7 +56,9 @@ def list_endpoints(
         client = session.client("ec2", where)
         pages = client.get_paginator("describe_instance_connect_endpoints").paginate(**request)
         found = [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
-    known.note(session, known.ENDPOINTS, {one.id: one.name for one in found}, region=where, whole=not request)
+    completion_cache.note(
+        session, completion_cache.ENDPOINTS, {one.id: one.name for one in found}, region=where, whole=not request
+    )
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 
 

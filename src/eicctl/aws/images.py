@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from eicctl.aws import filters
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 
 

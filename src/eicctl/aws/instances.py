@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eicctl.aws import completion_cache
 from eicctl.aws import filters as ec2_filters
-from eicctl.aws import known
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
+from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
-from eicctl.aws.told import INSTANCE_ID
-from eicctl.errors import NotFoundError
-from eicctl.model import Instance
+from eicctl.core.errors import NotFoundError
+from eicctl.core.model import Instance
 
 STATE_ORDER = ("running", "pending", "stopping", "stopped", "shutting-down", "terminated")
 """Instances are listed in this order of their states."""
@@ -51,9 +51,9 @@ def list_instances(
             for group in page["Reservations"]
             for row in group["Instances"]
         ]
-    known.note(
+    completion_cache.note(
         session,
-        known.INSTANCES,
+        completion_cache.INSTANCES,
         {one.id: one.name for one in found if one.state != "terminated"},
         region=where,
         whole=not request,
@@ -62,8 +62,8 @@ def list_instances(
 
 
 def _order(instance: Instance) -> tuple[int, str, str]:
-    known = instance.state in STATE_ORDER
-    return (STATE_ORDER.index(instance.state) if known else len(STATE_ORDER), instance.name, instance.id)
+    completion_cache = instance.state in STATE_ORDER
+    return (STATE_ORDER.index(instance.state) if completion_cache else len(STATE_ORDER), instance.name, instance.id)
 
 
 def instances_named(session: Session, words: Sequence[str], *, states: Sequence[str]) -> list[Instance]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eicctl.aws.codes import checked_code
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
+from eicctl.aws.mfa_prompt import checked_code
 from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_writable, store
 from eicctl.aws.session import Session
-from eicctl.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
-from eicctl.logs.redact import register
+from eicctl.core.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
+from eicctl.support.redact import register
 
 DURATIONS = range(900, 129_601)
 """Seconds that a session may last (docs/explanation/protocol.md#mfa-sessions)."""

@@ -1,144 +1,293 @@
-"""VPCs and subnets, as far as endpoints need them."""
+"""Reads what decides whether packets get through: one region's `NetworkFacts`, with few calls at the same time.
+
+A read that the caller's policy does not allow leaves its fact unknown, and the others are read all the same.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from eicctl.aws.choice import NoEndpointError, Place, serves
-from eicctl.aws.failures import translated
-from eicctl.aws.filters import exact
-from eicctl.aws.identity import caller_identity
-from eicctl.aws.network_facts import cidrs_of
-from eicctl.aws.parallel import both
+from eicctl.aws import filters as ec2_filters
+from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
-from eicctl.errors import AmbiguousError, EicctlError, NotFoundError
-from eicctl.model import Endpoint
+from eicctl.core.errors import DeniedError, EicctlError, RefusedError
+from eicctl.core.network import (
+    ANY_PORT,
+    AclEntry,
+    GroupReference,
+    Interface,
+    NetworkAcl,
+    NetworkFacts,
+    Peering,
+    PrefixList,
+    Route,
+    RouteKind,
+    RouteTable,
+    Rule,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+)
+from eicctl.support.parallel import together
+
+Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ChosenSubnet:
-    """A subnet for an endpoint, with the reason in words; `ip_address_type` is what an endpoint in it is by default."""
-
-    subnet_id: str
-    vpc_id: str
-    reason: str
-    ip_address_type: str
-
-
-def describe_subnet(session: Session, subnet_id: str) -> ChosenSubnet:
-    """Return a subnet that the user has named.
-
-    Raises:
-        NotFoundError: It does not exist.
-    """
-    with translated(f"look up {subnet_id}"):
-        rows = session.client("ec2").describe_subnets(SubnetIds=[subnet_id])["Subnets"]
-    return ChosenSubnet(subnet_id, rows[0]["VpcId"], "as given", _type_of(rows[0]))
-
-
-def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
-    """Return the subnet of a VPC in which most instances run, or the one with most free addresses.
-
-    Args:
-        session: Access to AWS.
-        vpc_id: The VPC, or None for the only one in the region.
-
-    Raises:
-        NotFoundError: There is no VPC, or it has no subnet.
-        AmbiguousError: There are several VPCs.
-    """
-    vpc = vpc_id or _only_vpc(session)
-    with translated(f"look up the subnets of {vpc}"):
-        client = session.client("ec2")
-        subnets = client.describe_subnets(Filters=exact({"vpc-id": [vpc]}))["Subnets"]
-        filters = exact({"vpc-id": [vpc], "instance-state-name": ["running"]})
-        pages = client.get_paginator("describe_instances").paginate(Filters=filters)
-        running = Counter(
-            row["SubnetId"] for page in pages for group in page["Reservations"] for row in group["Instances"]
-        )
-        if not subnets:
-            client.describe_vpcs(VpcIds=[vpc])
-    if not subnets:
-        raise NotFoundError(f"VPC {vpc} has no subnet", hint=session.command("aws", "ec2", "describe-subnets"))
-    best = max(subnets, key=lambda row: (running[row["SubnetId"]], row["AvailableIpAddressCount"], row["SubnetId"]))
-    count = running[best["SubnetId"]]
-    why = f"{count} running instances, most in {vpc}" if count else f"most free addresses in {vpc}"
-    return ChosenSubnet(best["SubnetId"], vpc, f"{best['AvailabilityZone']}, {why}", _type_of(best))
-
-
-def _type_of(subnet: Mapping[str, Any]) -> str:
-    families = {ipaddress.ip_network(cidr).version for cidr in cidrs_of(subnet)}
-    return "dualstack" if len(families) > 1 else "ipv6" if families == {6} else "ipv4"
-
-
-def why_no_endpoint(
+def read_network(
     session: Session,
-    place: Place,
-    endpoints: Sequence[Endpoint],
-    address: str,
     *,
-    error: NoEndpointError,
-    again: Sequence[str],
-) -> NoEndpointError:
-    """Return the error with what else may lead to a target whose VPC has no endpoint, as far as EC2 tells.
+    region: str | None = None,
+    vpc_ids: Sequence[str] = (),
+    interface_ids: Sequence[str] = (),
+    addresses: Sequence[str] = (),
+) -> NetworkFacts:
+    """Return the network of a region.
 
     Args:
         session: Access to AWS.
-        place: Where the target is.
-        endpoints: The endpoints of the region.
-        address: The target's address.
-        error: The error so far.
-        again: The command with which the user would connect.
+        region: The region; the session's where None.
+        vpc_ids: Read only what is in these VPCs; everything where empty.
+        interface_ids: Network interfaces to read: those of endpoints.
+        addresses: Private addresses (IPv4 or IPv6) whose network interfaces to read as well.
+
+    Raises:
+        EicctlError: AWS cannot be reached, or does not accept the credentials.
     """
-    try:
-        owner, peers = both(lambda: _other_owner(session, place.vpc_id), lambda: _peers(session, place.vpc_id))
-    except EicctlError:
-        return error
-    text, hint = error.message, error.hint
-    if owner:
-        text += f" of this account; account {owner} shares the VPC, but other accounts cannot use its endpoints"
-    fitting = (each for each in endpoints if each.vpc_id in peers and each.usable and not each.preserve_client_ip)
-    if peer := next((each for each in fitting if serves(each, address)), None):
-        text += f"; endpoint {peer.id} of the peered VPC {peer.vpc_id} may reach it"
-        hint = session.command(*again, "--instance-connect-endpoint-id", peer.id)
-    return NoEndpointError(text, hint=hint)
+    reader = _Reader(session.client("ec2", region or session.region))
+    narrow = {"Filters": ec2_filters.exact({"vpc-id": vpc_ids})} if vpc_ids else {}
+    reads: dict[str, Callable[[], Any]] = {
+        "vpcs": lambda: reader.read("DescribeVpcs", "Vpcs", _vpc, narrow),
+        "subnets": lambda: reader.read("DescribeSubnets", "Subnets", _subnet, narrow),
+        "groups": lambda: reader.read("DescribeSecurityGroups", "SecurityGroups", group_of, narrow),
+        "acls": lambda: reader.read("DescribeNetworkAcls", "NetworkAcls", _acl, narrow),
+        "route_tables": lambda: reader.read("DescribeRouteTables", "RouteTables", _route_table, narrow),
+        "peerings": lambda: reader.read("DescribeVpcPeeringConnections", "VpcPeeringConnections", _peering, {}),
+        "interfaces": lambda: reader.interfaces(interface_ids, addresses),
+    }
+    read = dict(zip(reads, together(reads.values()), strict=True))
+    facts = NetworkFacts(**read, prefix_lists=None)
+    lists = reader.prefix_lists(_prefix_lists_of(facts))
+    return replace(facts, prefix_lists=lists, unread=dict(reader.unread))
 
 
-def _other_owner(session: Session, vpc_id: str) -> str:
-    """Return the account that shares a VPC with the caller's; empty where it is the caller's own."""
-    with translated(f"look up {vpc_id}"):
-        owner = str(session.client("ec2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0].get("OwnerId", ""))
-    return owner if owner and owner != caller_identity(session).account else ""
+class _Reader:
+    """Reads whole lists by paginated calls. `unread` says which of them were refused, and why."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.unread: dict[str, str] = {}
+
+    def read(
+        self, operation: str, key: str, make: Callable[[Row], T], request: Mapping[str, Any]
+    ) -> dict[str, T] | None:
+        """Return what a call lists, by ID; None where it was refused."""
+        try:
+            with translated(f"read the network ({operation})"):
+                pages = self._client.get_paginator(_snake(operation)).paginate(**request)
+                made = [make(row) for page in pages for row in page[key]]
+        except (DeniedError, RefusedError) as error:
+            self.unread[operation] = in_short(error)
+            return None
+        return {getattr(item, "id"): item for item in made}  # noqa: B009 - each has one
+
+    def interfaces(self, ids: Sequence[str], addresses: Sequence[str]) -> dict[str, Interface] | None:
+        """Return network interfaces by their IDs and their addresses."""
+        ipv4 = [address for address in addresses if ":" not in address]
+        ipv6 = [address for address in addresses if ":" in address]
+        filters = [
+            {name: values[first : first + _FILTER_VALUES]}
+            for name, values in (
+                ("network-interface-id", list(ids)),
+                ("addresses.private-ip-address", ipv4),
+                ("ipv6-addresses.ipv6-address", ipv6),
+            )
+            for first in range(0, len(values), _FILTER_VALUES)
+        ]
+        found: dict[str, Interface] = {}
+        for each in filters:
+            read = self.read(
+                "DescribeNetworkInterfaces", "NetworkInterfaces", _interface, {"Filters": ec2_filters.exact(each)}
+            )
+            if read is None:
+                return None
+            found |= read
+        return found
+
+    def prefix_lists(self, ids: Iterable[str]) -> dict[str, PrefixList]:
+        """Return prefix lists with their entries; without, where they cannot be read."""
+        lists = together([lambda list_id=list_id: self._prefix_list(list_id) for list_id in sorted(ids)])  # type: ignore[misc]
+        return {each.id: each for each in lists}
+
+    def _prefix_list(self, list_id: str) -> PrefixList:
+        try:
+            with translated(f"read the prefix list {list_id}"):
+                pages = self._client.get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=list_id)
+                return PrefixList(list_id, cidrs=tuple(row["Cidr"] for page in pages for row in page["Entries"]))
+        except (DeniedError, RefusedError) as error:
+            self.unread["GetManagedPrefixListEntries"] = in_short(error)
+            return PrefixList(list_id)
 
 
-def _peers(session: Session, vpc_id: str) -> set[str]:
-    """Return the VPCs to which a VPC has an active peering connection."""
-    with translated("look up the peering connections"):
-        pages = session.client("ec2").get_paginator("describe_vpc_peering_connections").paginate()
-        rows = [row for page in pages for row in page["VpcPeeringConnections"]]
-    pairs = [
-        {row["RequesterVpcInfo"].get("VpcId", ""), row["AccepterVpcInfo"].get("VpcId", "")}
-        for row in rows
-        if row.get("Status", {}).get("Code") == "active"
-    ]
-    return {peer for pair in pairs if vpc_id in pair for peer in pair - {vpc_id}}
+def in_short(error: EicctlError) -> str:
+    """Return an error in one line, without the page of code that EC2 appends for `sts decode-authorization-message`."""
+    return " ".join(error.message.partition("Encoded authorization failure message")[0].split())
 
 
-def _only_vpc(session: Session) -> str:
-    with translated("look up the VPCs"):
-        vpcs = session.client("ec2").describe_vpcs()["Vpcs"]
-    if not vpcs:
-        raise NotFoundError(
-            f"No VPC in {session.location}", hint=session.command("eicctl", "list-endpoints", "--all-regions")
-        )
-    if len(vpcs) > 1:
-        listed = "; ".join(f"{row['VpcId']} ({', '.join(cidrs_of(row))})" for row in vpcs)
-        raise AmbiguousError(
-            f"Multiple VPCs in {session.location}: {listed}",
-            hint=session.command("eicctl", "create-endpoint", "--vpc-id", str(vpcs[0]["VpcId"]), "--wait"),
-        )
-    return str(vpcs[0]["VpcId"])
+_FILTER_VALUES = 200
+"""EC2 takes no more values in one filter."""
+
+
+def _prefix_lists_of(facts: NetworkFacts) -> set[str]:
+    """The prefix lists that rules and routes name; those of gateway endpoints (S3, DynamoDB) lead to no target."""
+    rules = [rule for group in (facts.groups or {}).values() for rule in (*group.ingress, *group.egress)]
+    routes = [route for table in (facts.route_tables or {}).values() for route in table.routes]
+    named = {list_id for rule in rules for list_id in rule.prefix_list_ids}
+    return named | {r.destination for r in routes if r.destination.startswith("pl-") and not r.via.startswith("vpce-")}
+
+
+def _snake(operation: str) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in operation).lstrip("_")
+
+
+def _name(row: Row) -> str:
+    return next((str(tag["Value"]) for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
+
+
+def cidrs_of(row: Row) -> tuple[str, ...]:
+    """Return the ranges of a VPC or a subnet, of both families, as DescribeVpcs or DescribeSubnets tells them.
+
+    EC2 goes on listing ranges that are disassociated or could not be associated; those are left out.
+    """
+    found = [row.get("CidrBlock", "")]  # a VPC's primary range cannot be disassociated, nor a subnet's
+    for associations, cidr, state in (
+        ("CidrBlockAssociationSet", "CidrBlock", "CidrBlockState"),
+        ("Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "Ipv6CidrBlockState"),
+    ):
+        for item in row.get(associations, []):
+            if item.get(state, {}).get("State", "associated") == "associated":
+                found.append(item[cidr])
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _vpc(row: Row) -> Vpc:
+    return Vpc(row["VpcId"], cidrs_of(row), _name(row), row.get("OwnerId", ""))
+
+
+def _subnet(row: Row) -> Subnet:
+    return Subnet(row["SubnetId"], row["VpcId"], cidrs_of(row), row.get("AvailabilityZone", ""), _name(row))
+
+
+def group_of(row: Row) -> SecurityGroup:
+    """Return a security group as DescribeSecurityGroups tells it."""
+    return SecurityGroup(
+        row["GroupId"],
+        row.get("GroupName", ""),
+        row.get("VpcId", ""),
+        tuple(rule_of(rule) for rule in row.get("IpPermissions", [])),
+        tuple(rule_of(rule) for rule in row.get("IpPermissionsEgress", [])),
+    )
+
+
+def rule_of(row: Row) -> Rule:
+    """Return a rule as an `IpPermission` tells it."""
+    protocol = str(row.get("IpProtocol", "-1"))
+    first, last = row.get("FromPort"), row.get("ToPort")
+    ports = ANY_PORT if first is None or last is None or protocol == "-1" else (int(first), int(last))
+    return Rule(
+        protocol=protocol,
+        ports=ports,
+        cidrs=(
+            *(item["CidrIp"] for item in row.get("IpRanges", [])),
+            *(item["CidrIpv6"] for item in row.get("Ipv6Ranges", [])),
+        ),
+        groups=tuple(
+            GroupReference(
+                pair["GroupId"],
+                pair.get("VpcId", ""),
+                pair.get("UserId", ""),
+                pair.get("VpcPeeringConnectionId", ""),
+                pair.get("PeeringStatus", ""),
+            )
+            for pair in row.get("UserIdGroupPairs", [])
+            if pair.get("GroupId")
+        ),
+        prefix_list_ids=tuple(item["PrefixListId"] for item in row.get("PrefixListIds", [])),
+    )
+
+
+def _acl(row: Row) -> NetworkAcl:
+    subnets = tuple(item["SubnetId"] for item in row.get("Associations", []) if item.get("SubnetId"))
+    return NetworkAcl(row["NetworkAclId"], row.get("VpcId", ""), subnets, tuple(map(_entry, row.get("Entries", []))))
+
+
+def _entry(row: Row) -> AclEntry:
+    ports = row.get("PortRange") or {}
+    return AclEntry(
+        number=int(row["RuleNumber"]),
+        egress=bool(row["Egress"]),
+        allow=row["RuleAction"] == "allow",
+        protocol=str(row.get("Protocol", "-1")),
+        cidr=row.get("CidrBlock") or row["Ipv6CidrBlock"],
+        ports=(int(ports["From"]), int(ports["To"])) if ports else ANY_PORT,
+    )
+
+
+_VIA: tuple[tuple[str, RouteKind], ...] = (
+    ("VpcPeeringConnectionId", "peering"),
+    ("TransitGatewayId", "transit-gateway"),
+    ("NatGatewayId", "other"),
+    ("NetworkInterfaceId", "other"),
+    ("InstanceId", "other"),
+    ("EgressOnlyInternetGatewayId", "other"),
+    ("LocalGatewayId", "other"),
+    ("CarrierGatewayId", "other"),
+    ("CoreNetworkArn", "other"),
+    ("GatewayId", "other"),
+)
+
+
+def _route_table(row: Row) -> RouteTable:
+    associations = row.get("Associations", [])
+    return RouteTable(
+        row["RouteTableId"],
+        row.get("VpcId", ""),
+        tuple(item["SubnetId"] for item in associations if item.get("SubnetId")),
+        any(item.get("Main") for item in associations),
+        tuple(map(_route, row.get("Routes", []))),
+    )
+
+
+def _route(row: Row) -> Route:
+    destination = (
+        row.get("DestinationCidrBlock") or row.get("DestinationIpv6CidrBlock") or row.get("DestinationPrefixListId", "")
+    )
+    gone = row.get("State") == "blackhole"
+    if row.get("GatewayId") == "local":
+        return Route(destination, blackhole=gone)
+    via, kind = next(((str(row[key]), kind) for key, kind in _VIA if row.get(key)), ("nothing", "other"))
+    return Route(destination, kind, via, gone)
+
+
+def _peering(row: Row) -> Peering:
+    requester, accepter = row.get("RequesterVpcInfo", {}), row.get("AccepterVpcInfo", {})
+    return Peering(
+        row["VpcPeeringConnectionId"],
+        (requester.get("VpcId", ""), accepter.get("VpcId", "")),
+        row.get("Status", {}).get("Code", ""),
+        requester.get("Region") == accepter.get("Region"),
+    )
+
+
+def _interface(row: Row) -> Interface:
+    addresses = [item["PrivateIpAddress"] for item in row.get("PrivateIpAddresses", [])]
+    addresses += [item["Ipv6Address"] for item in row.get("Ipv6Addresses", [])]
+    return Interface(
+        row["NetworkInterfaceId"],
+        row.get("VpcId", ""),
+        row.get("SubnetId", ""),
+        tuple(dict.fromkeys(filter(None, [row.get("PrivateIpAddress", ""), *addresses]))),
+        tuple(group["GroupId"] for group in row.get("Groups", [])),
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
-from eicctl.errors import UnavailableError
+from eicctl.core.errors import UnavailableError
 
 
 def password_data(session: Session, instance_id: str) -> str:

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 
 from eicctl.aws.config_files import config_file, credentials_file
-from eicctl.pins import named_profile
+from eicctl.support.pins import named_profile
 
 _KEYS = ("aws_access_key_id", "aws_secret_access_key")
 SETTINGS = ("region", "ca_bundle", "use_fips_endpoint", "use_dualstack_endpoint")

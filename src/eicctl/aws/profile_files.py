@@ -11,9 +11,9 @@ from pathlib import Path
 
 from eicctl.aws import profile_text
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
-from eicctl.errors import ConflictError, LocalError, UsageError
-from eicctl.files import check_writable as check_file
-from eicctl.files import locked, make_private, read_text, write_whole
+from eicctl.core.errors import ConflictError, LocalError, UsageError
+from eicctl.support.files import check_writable as check_file
+from eicctl.support.files import locked, make_private, read_text, write_whole
 
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _EXPIRES = f"{profile_text.MARK}_expiration"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 
-from eicctl import pins
 from eicctl.aws import filters as ec2_filters
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
+from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.instances import list_instances
-from eicctl.aws.parallel import together
 from eicctl.aws.session import Session
-from eicctl.aws.told import INSTANCE_ID
 from eicctl.aws.used_regions import used_regions
-from eicctl.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
-from eicctl.model import Instance
+from eicctl.core.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
+from eicctl.core.model import Instance
+from eicctl.support import pins
+from eicctl.support.parallel import together
 
 _HINT = "--region, AWS_REGION, or region of the profile"
 

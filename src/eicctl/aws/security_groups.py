@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eicctl.aws.endpoints import VISIBLE, check_dry_run
-from eicctl.aws.failures import code_of, translated
+from eicctl.aws.errors import code_of, translated
 from eicctl.aws.filters import exact
-from eicctl.aws.network_facts import cidrs_of
+from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
-from eicctl.errors import ConflictError, EicctlError, NotFoundError
-from eicctl.model import DIRECT_PORTS, Endpoint
+from eicctl.core.errors import ConflictError, EicctlError, NotFoundError
+from eicctl.core.model import DIRECT_PORTS, Endpoint
 
 T = TypeVar("T")
 

@@ -9,15 +9,16 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from eicctl import __version__, pins
-from eicctl.aws.calls import watch
+from eicctl import __version__
 from eicctl.aws.config_files import config_file, credentials_file
-from eicctl.aws.failures import reading, translated
+from eicctl.aws.errors import reading, translated
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
-from eicctl.errors import CredentialsError, LocalError, UsageError
-from eicctl.logs.redact import register
-from eicctl.model import Credentials
+from eicctl.aws.request_log import watch
+from eicctl.core.errors import CredentialsError, LocalError, UsageError
+from eicctl.core.model import Credentials
+from eicctl.support import pins
+from eicctl.support.redact import register
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -282,7 +283,7 @@ class Session:
         import botocore.session
 
         from eicctl.aws.api_proxies import use_proxies
-        from eicctl.aws.service_data import use_service_data
+        from eicctl.aws.service_models import use_service_data
 
         core = botocore.session.Session(profile=self.profile)
         use_service_data(core)
@@ -348,7 +349,7 @@ def _share_roles(core: botocore.session.Session) -> None:
     """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
     from botocore.utils import JSONFileCache
 
-    from eicctl.aws.codes import ask_checked
+    from eicctl.aws.mfa_prompt import ask_checked
 
     provider = core.get_component("credential_provider").get_provider("assume-role")
     provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays

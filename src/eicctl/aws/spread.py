@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from eicctl.aws.choice import serves
-from eicctl.model import Endpoint, Instance
+from eicctl.aws.endpoint_selection import serves
+from eicctl.core.model import Endpoint, Instance
 
 Assignment = tuple[Instance, Endpoint | None]
 

@@ -9,16 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eicctl import pins
-from eicctl.aws.choice import NoEndpointError, Place, choose_endpoint, not_usable, serves, usable_name
+from eicctl.aws.endpoint_selection import NoEndpointError, Place, choose_endpoint, not_usable, serves, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
-from eicctl.aws.failures import translated
-from eicctl.aws.instances import list_instances, no_instance
-from eicctl.aws.network import why_no_endpoint
-from eicctl.aws.network_facts import cidrs_of
-from eicctl.aws.parallel import both
-from eicctl.aws.session import Session
-from eicctl.aws.told import (
+from eicctl.aws.errors import translated
+from eicctl.aws.explicit_target import (
     INSTANCE_ID,
     Resolver,
     addresses_of,
@@ -28,8 +22,14 @@ from eicctl.aws.told import (
     told_in_full,
     with_address,
 )
-from eicctl.errors import AmbiguousError, NotFoundError, UnavailableError
-from eicctl.model import Endpoint, Instance, Target, TargetRequest, usual_port
+from eicctl.aws.instances import list_instances, no_instance
+from eicctl.aws.network import cidrs_of
+from eicctl.aws.session import Session
+from eicctl.aws.subnets import why_no_endpoint
+from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError
+from eicctl.core.model import Endpoint, Instance, Target, TargetRequest, usual_port
+from eicctl.support import pins
+from eicctl.support.parallel import both
 
 _log = logging.getLogger(__name__)
 

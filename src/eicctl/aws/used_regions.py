@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eicctl.aws.failures import translated
+from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 
 

@@ -7,10 +7,11 @@ import sys
 
 import click
 
-from eicctl import __version__, errors
-from eicctl.cli import report
-from eicctl.cli.lazy import LazyGroup
-from eicctl.logs import configure, ended
+from eicctl import __version__
+from eicctl.cli.lazy_group import LazyGroup
+from eicctl.cli.view import messages
+from eicctl.core import errors
+from eicctl.support.log import configure, ended
 
 COMMANDS = {
     "create-endpoint": "Create an endpoint, with the security group that it needs.",
@@ -49,7 +50,7 @@ COMMANDS = {
 
 @click.group(
     cls=LazyGroup,
-    package="eicctl.cli",
+    package="eicctl.cli.commands",
     summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Run `eicctl COMMAND --help` for a command's options and examples.",
@@ -94,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    report.arguments = list(sys.argv[1:] if argv is None else argv)
+    messages.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
     except BaseException as error:
@@ -109,17 +110,17 @@ def explained(error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         said = io.StringIO()
         error.show(file=said)
-        click.echo(report.printable(said.getvalue()), nl=False, err=True)
+        click.echo(messages.printable(said.getvalue()), nl=False, err=True)
         return error.exit_code
     if isinstance(error, errors.EicctlError):
-        return report.failure(error)
+        return messages.failure(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        report.line("interrupted")
+        messages.line("interrupted")
         return errors.INTERRUPTED
     if isinstance(error, BrokenPipeError):
-        return report.broken_pipe()
+        return messages.broken_pipe()
     if isinstance(error, Exception):
-        return report.bug(error)
+        return messages.bug(error)
     raise error
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eicctl.errors import EicctlError, TargetUnreachableError
+from eicctl.core.errors import EicctlError, TargetUnreachableError
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.core.model import Target
     from eicctl.doctor.quick import Likely
-    from eicctl.model import Target
 
 LIMIT = 3.0
 """Seconds that the user is kept for the likely cause."""
@@ -40,7 +40,7 @@ def likely_cause(error: EicctlError) -> Likely | None:
     """
     if not isinstance(error, TargetUnreachableError) or error.address not in _known or not _wanted():
         return None
-    from eicctl.aws.parallel import begin
+    from eicctl.support.parallel import begin
 
     with _lock:
         if error.address not in _told:
@@ -74,7 +74,7 @@ def _look(session: Session, target: Target) -> Likely | None:
 
 def _wanted() -> bool:
     """Whether somebody may read it, and the user has not switched it off."""
-    from eicctl import settings
+    from eicctl.support import settings
 
     try:
         return settings.config().diagnose and not _hidden()

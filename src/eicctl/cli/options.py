@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from eicctl import logs, pins
-from eicctl.model import MAX_TUNNEL_DURATION, TargetRequest
+from eicctl.core.model import MAX_TUNNEL_DURATION, TargetRequest
+from eicctl.support import log, pins
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -30,12 +30,12 @@ def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 def _debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        logs.configure(debug=True, command=_path(ctx))
+        log.configure(debug=True, command=_path(ctx))
 
 
 def _log_file(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
     if value:
-        logs.configure(log_file=value, command=_path(ctx))
+        log.configure(log_file=value, command=_path(ctx))
 
 
 def _path(ctx: click.Context) -> str:
@@ -98,7 +98,7 @@ messages_option = click.option(
 
 def _everybody(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
-        from eicctl.tunnel.neighbours import let_everybody_in
+        from eicctl.tunnel.peer_uid import let_everybody_in
 
         let_everybody_in()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
 
 
 def parse_tags(words: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from eicctl.cli.openssh import OpensshCommand
+from eicctl.cli.openssh_command import OpensshCommand
 from eicctl.completion.tree import COPY, FILE, REGION, Command, Option, Tree
 
 _OPTIONS = {

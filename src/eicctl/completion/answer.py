@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from eicctl.aws import known
+from eicctl.aws import completion_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ def values(kind: str, profile: str | None, region: str | None, word: str = "") -
     """
     if asked := KINDS.get(kind):
         user, at, _ = word.rpartition("@") if kind in ("login", "copy") else ("", "", "")
-        for value, what in asked((profile, known.region_of(profile, region))):
+        for value, what in asked((profile, completion_cache.region_of(profile, region))):
             yield user + at + value, what
 
 
 def _instances(asked: Asked) -> Values:
     """Names first: they are what is typed."""
-    found = known.recall(known.INSTANCES, *asked)
+    found = completion_cache.recall(completion_cache.INSTANCES, *asked)
     names: dict[str, str] = {}
     for key, name in found.items():
         if name:
@@ -62,7 +62,7 @@ def _instances(asked: Asked) -> Values:
 
 
 def _ids(kind: str) -> Callable[[Asked], Values]:
-    return lambda asked: iter(known.recall(kind, *asked).items())
+    return lambda asked: iter(completion_cache.recall(kind, *asked).items())
 
 
 def _copies(asked: Asked) -> Values:
@@ -79,20 +79,20 @@ def _hosts(asked: Asked) -> Values:
 
 
 def _endpoints(asked: Asked) -> Values:
-    for key, name in known.recall(known.ENDPOINTS, *asked).items():
+    for key, name in completion_cache.recall(completion_cache.ENDPOINTS, *asked).items():
         yield key, name
         if name:
             yield name, key
 
 
 def _databases(asked: Asked) -> Values:
-    found = known.recall(known.DATABASES, *asked)
+    found = completion_cache.recall(completion_cache.DATABASES, *asked)
     yield from ((key, "database") for key in found)
     yield from ((f"rds:{key}", "database") for key in found)
 
 
 def _profiles(_asked: Asked) -> Values:
-    for name in known.sections():
+    for name in completion_cache.sections():
         if not name.startswith(("sso-session ", "services ")):
             yield name, "profile"
 
@@ -115,7 +115,7 @@ def _defined() -> Values:
         folder = above
     from pathlib import Path
 
-    from eicctl.documents import read_toml
+    from eicctl.support.documents import read_toml
 
     try:
         _, content = read_toml(Path(folder, "eicctl.toml"))
@@ -130,7 +130,7 @@ def _defined() -> Values:
 def _open() -> Values:
     """Those that a background process holds, as its record says."""
     from eicctl.agent.where import PREFIX, usual_folder
-    from eicctl.documents import parse_json
+    from eicctl.support.documents import parse_json
 
     folder = usual_folder(os.environ)
     try:
@@ -149,13 +149,13 @@ def _open() -> Values:
 
 KINDS = {
     "instance": _instances,
-    "instance-id": _ids(known.INSTANCES),
+    "instance-id": _ids(completion_cache.INSTANCES),
     "login": _instances,
     "copy": _copies,
     "forward": _copies,
     "host": _hosts,
     "endpoint": _endpoints,
-    "endpoint-id": _ids(known.ENDPOINTS),
+    "endpoint-id": _ids(completion_cache.ENDPOINTS),
     "database": _databases,
     "profile": _profiles,
     "tunnel": _tunnels,

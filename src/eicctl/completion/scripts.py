@@ -10,8 +10,8 @@ from pathlib import Path
 
 from eicctl.completion import bash, fish, powershell, zsh
 from eicctl.completion.tree import Tree
-from eicctl.errors import LocalError
-from eicctl.files import locked, read_text, user_folder, write_whole
+from eicctl.core.errors import LocalError
+from eicctl.support.files import locked, read_text, user_folder, write_whole
 
 _SCRIPTS = {"bash": bash.script, "zsh": zsh.script, "fish": fish.script, "powershell": powershell.script}
 

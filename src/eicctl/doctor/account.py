@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from eicctl import clock
 from eicctl.aws.identity import Identity, caller_identity, clock_offset
 from eicctl.aws.regions import check_region, no_such_region
 from eicctl.aws.session import Session
+from eicctl.core.errors import DeniedError, EicctlError, NetworkError
 from eicctl.doctor.check import Outcome, Status
 from eicctl.doctor.run import failed, not_seen
 from eicctl.doctor.words import duration
-from eicctl.errors import DeniedError, EicctlError, NetworkError
-from eicctl.tunnel.failures import BEHIND
+from eicctl.support import clock
+from eicctl.tunnel.errors import BEHIND
 
 SOON = 300
 """Seconds before the end of credentials from which it is told."""

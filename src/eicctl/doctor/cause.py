@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from eicctl.access.changes import Change
 from eicctl.doctor.check import NETWORK, Check, Outcome, Status
+from eicctl.reachability.remedies import Change
 
 _BEFORE = ("clock", "credentials")
 """A clock that is wrong makes good credentials look bad, so it is named before them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from eicctl.access.changes import Change
+from eicctl.reachability.remedies import Change
 
 
 class Status(StrEnum):

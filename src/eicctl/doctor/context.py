@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
-from eicctl.access.connection import Finding
-from eicctl.access.policy_check import Check as Answer
-from eicctl.access.policy_check import check_connection
-from eicctl.aws.choice import usable_name
+from eicctl.aws.endpoint_selection import usable_name
 from eicctl.aws.endpoints import list_endpoints
+from eicctl.aws.explicit_target import told_in_full, with_address
+from eicctl.aws.iam import OPEN_TUNNEL, SEND_KEY
 from eicctl.aws.identity import Identity
-from eicctl.aws.parallel import begin
-from eicctl.aws.permissions import OPEN_TUNNEL, SEND_KEY
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for, joined
-from eicctl.aws.told import told_in_full, with_address
+from eicctl.core.errors import DeniedError, EicctlError
+from eicctl.core.model import SSH_PORT, Endpoint, Target, TargetRequest, usual_port
 from eicctl.doctor import account, login, place, reach
 from eicctl.doctor import check as checks
 from eicctl.doctor.check import Check, Outcome, Status, Step
 from eicctl.doctor.network import look_at_network, outcome_of
 from eicctl.doctor.permission import permission_outcome
 from eicctl.doctor.run import Look, Once, not_seen, run
-from eicctl.errors import DeniedError, EicctlError
-from eicctl.model import SSH_PORT, Endpoint, Target, TargetRequest, usual_port
+from eicctl.policy.check import Check as Answer
+from eicctl.policy.check import check_connection
+from eicctl.reachability.connection import Finding
 from eicctl.ssh.os_user import choose
+from eicctl.support.parallel import begin
 from eicctl.tunnel.dial import Dialer
-from eicctl.tunnel.here import public_address
+from eicctl.tunnel.public_ip import public_address
 
 
 class Context:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eicctl.access.changes import command_line
 from eicctl.doctor.cause import Cause, find_cause, reconciled
 from eicctl.doctor.check import Check
 from eicctl.doctor.context import Context
 from eicctl.doctor.path import Gate, Node, trace
+from eicctl.reachability.remedies import command_line
 
 
 @dataclass(frozen=True, slots=True)

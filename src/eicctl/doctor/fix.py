@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eicctl import files, settings
-from eicctl.access.changes import Change, GroupRule, command_line
-from eicctl.aws.changes import check_change, is_gone, is_there, make_change
+from eicctl.aws.network_changes import check_change, is_gone, is_there, make_change
 from eicctl.aws.session import Session
-from eicctl.documents import parse_json
-from eicctl.errors import ConflictError, EicctlError, LocalError, NetworkError
+from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
+from eicctl.reachability.remedies import Change, GroupRule, command_line
+from eicctl.support import files, settings
+from eicctl.support.documents import parse_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import re
 
 from eicctl.aws.images import Image, describe_images
 from eicctl.aws.session import Session
+from eicctl.core.errors import EicctlError
+from eicctl.core.model import Target
 from eicctl.doctor.check import Outcome, Status
 from eicctl.doctor.run import not_seen
-from eicctl.errors import EicctlError
-from eicctl.model import Target
 from eicctl.ssh.os_user import choose, image_user
 
 _WITH = (r"^(al2023-ami|amzn2-ami)(?!.*minimal)", r"ubuntu.*-(2[0-9]|[3-9][0-9])\.(04|10)-")

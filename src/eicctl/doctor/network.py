@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from eicctl.access.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
-from eicctl.access.changes import command_line
-from eicctl.access.connection import Connection, Finding, instance_at, listed, of_verdicts, plain_address
-from eicctl.access.groups import ENDPOINT_EGRESS, TARGET_INGRESS
-from eicctl.access.reachability import CLIENT_IP, evaluate
-from eicctl.access.routes import ROUTE_BACK, ROUTE_OUT
-from eicctl.aws.network_facts import read_network
+from eicctl.aws.network import read_network
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found
+from eicctl.core.errors import TargetUnreachableError
+from eicctl.core.model import Endpoint, Target
 from eicctl.doctor import check as checks
 from eicctl.doctor.check import Outcome, Status
-from eicctl.errors import TargetUnreachableError
-from eicctl.model import Endpoint, Target
+from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
+from eicctl.reachability.connection import Connection, Finding, instance_at, listed, of_verdicts, plain_address
+from eicctl.reachability.evaluate import CLIENT_IP, evaluate
+from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS
+from eicctl.reachability.remedies import command_line
+from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT
 
 _PARTS: Mapping[str, tuple[str, ...]] = {
     checks.CLIENT_IP.key: (CLIENT_IP,),

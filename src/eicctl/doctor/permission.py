@@ -1,15 +1,15 @@
-"""Looks at what IAM lets the caller do, as `access.policy_check` has asked it: open the tunnel, and push a key."""
+"""Looks at what IAM lets the caller do, as `policy.check` has asked it: open the tunnel, and push a key."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from eicctl import pins
-from eicctl.access.policy_check import Check as Answer
+from eicctl.core.errors import DeniedError
+from eicctl.core.model import SSH_PORT, Target
 from eicctl.doctor.check import Outcome, Status
-from eicctl.errors import DeniedError
-from eicctl.model import SSH_PORT, Target
+from eicctl.policy.check import Check as Answer
+from eicctl.support import pins
 
 
 def permission_outcome(action: str, answers: Sequence[Answer], *, caller: str, target: Target) -> Outcome:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from eicctl import pins
-from eicctl.aws.choice import dual_stack, serves
+from eicctl.aws.endpoint_selection import dual_stack, serves
 from eicctl.aws.instances import instance_status
 from eicctl.aws.regions import find_elsewhere
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, SeveralInstancesError, find
+from eicctl.core.errors import EicctlError, NotFoundError, UnavailableError
+from eicctl.core.model import SSH_PORT, Endpoint, Target, TargetRequest
 from eicctl.doctor.check import Outcome, Status
 from eicctl.doctor.run import failed
-from eicctl.errors import EicctlError, NotFoundError, UnavailableError
-from eicctl.model import SSH_PORT, Endpoint, Target, TargetRequest
+from eicctl.support import pins
 
 
 def look_at_target(session: Session, request: TargetRequest, keep: Callable[[Found], None]) -> Outcome:

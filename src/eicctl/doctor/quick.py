@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eicctl import pins
-from eicctl.access.changes import GroupRule
 from eicctl.aws.endpoints import get_endpoint
 from eicctl.aws.instances import list_instances
-from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, place_of
+from eicctl.core.errors import UnavailableError
+from eicctl.core.model import Instance, Target
 from eicctl.doctor import check as checks
 from eicctl.doctor.cause import find_cause
 from eicctl.doctor.check import Check, Outcome, Status
 from eicctl.doctor.network import look_at_network, outcome_of
-from eicctl.errors import UnavailableError
-from eicctl.model import Instance, Target
+from eicctl.reachability.remedies import GroupRule
+from eicctl.support import pins
+from eicctl.support.parallel import both
 
 
 @dataclass(frozen=True, slots=True)

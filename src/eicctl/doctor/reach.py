@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from eicctl.doctor import check as checks
-from eicctl.doctor.check import Outcome, Status
-from eicctl.doctor.run import failed
-from eicctl.doctor.words import duration
-from eicctl.errors import (
+from eicctl.core.errors import (
     CredentialsError,
     DeniedError,
     EicctlError,
@@ -21,11 +17,15 @@ from eicctl.errors import (
     TargetUnreachableError,
     UnavailableError,
 )
-from eicctl.model import Endpoint, Target
+from eicctl.core.model import Endpoint, Target
+from eicctl.doctor import check as checks
+from eicctl.doctor.check import Outcome, Status
+from eicctl.doctor.run import failed
+from eicctl.doctor.words import duration
 from eicctl.tunnel.certificate import Certificate
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, Probe, probe
-from eicctl.tunnel.way import Way, walk
+from eicctl.tunnel.trace import Way, walk
 
 RETRY_BUDGET = 3.0
 """Seconds for which a tunnel that fails for a passing reason is tried again."""
@@ -110,7 +110,7 @@ def look_at_ways(endpoints: Sequence[Endpoint], names: Sequence[str], ca_bundle:
         names: Their DNS names, in the same order.
         ca_bundle: CA certificates to trust.
     """
-    from eicctl.aws.parallel import together
+    from eicctl.support.parallel import together
 
     found = together([lambda name=name: look_at_way(name, ca_bundle) for name in names])  # type: ignore[misc]
     details = {

@@ -10,10 +10,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from eicctl import pins
-from eicctl.aws.parallel import begin
+from eicctl.core.errors import DeniedError, EicctlError
 from eicctl.doctor.check import Check, Outcome, Status, Step
-from eicctl.errors import DeniedError, EicctlError
+from eicctl.support import pins
+from eicctl.support.parallel import begin
 
 T = TypeVar("T")
 Look = Callable[[], Outcome]

@@ -11,12 +11,12 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from eicctl.documents import parse_json
+from eicctl.core.errors import UsageError
 from eicctl.emulator import faults
 from eicctl.emulator.control import mfa, trail
 from eicctl.emulator.control.validation import UNWRITABLE
 from eicctl.emulator.state import Behaviour, State
-from eicctl.errors import UsageError
+from eicctl.support.documents import parse_json
 
 PREFIX = "/_eicctl/"
 StartResponse = Callable[..., Any]

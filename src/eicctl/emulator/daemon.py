@@ -18,9 +18,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
-from eicctl import settings
-from eicctl.documents import parse_json
-from eicctl.errors import ConflictError, LocalError
+from eicctl.core.errors import ConflictError, LocalError
+from eicctl.support import settings
+from eicctl.support.documents import parse_json
 
 _FILES = "files-"
 _LOCK = "lock"

@@ -18,20 +18,20 @@ from typing import Any, Self
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from eicctl.emulator.connect_proxy import ConnectProxy
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import Known, lookup
 from eicctl.emulator.control.mfa import add_device
 from eicctl.emulator.control.sessions import OWN_ARN
-from eicctl.emulator.control.world import load_world
 from eicctl.emulator.control_api import ControlApi
-from eicctl.emulator.gateway import Gateway
-from eicctl.emulator.machines import Machines
+from eicctl.emulator.data.connect_proxy import ConnectProxy
+from eicctl.emulator.data.gateway import Gateway
+from eicctl.emulator.data.sockets import loopback_sockets
+from eicctl.emulator.data.tls import make_context, with_system_cas
+from eicctl.emulator.machines.services import Machines
 from eicctl.emulator.signature import Verifier
-from eicctl.emulator.sockets import loopback_sockets
 from eicctl.emulator.state import Fault, State
-from eicctl.emulator.tls import make_context, with_system_cas
+from eicctl.emulator.world.load import load_world
 
 REGION = "us-east-1"
 

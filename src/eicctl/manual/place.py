@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from eicctl.errors import LocalError
-from eicctl.files import read_text, user_folder, write_whole
+from eicctl.core.errors import LocalError
+from eicctl.support.files import read_text, user_folder, write_whole
 
 Sources = Mapping[str, str]
 """The pages' sources by their names."""

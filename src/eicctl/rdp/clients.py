@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl.errors import LocalError, UsageError
+from eicctl.core.errors import LocalError, UsageError
 from eicctl.rdp.file import Connection, title
 
 FREERDP = ("xfreerdp3", "xfreerdp", "wlfreerdp3", "wlfreerdp", "sdl-freerdp3", "sdl-freerdp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

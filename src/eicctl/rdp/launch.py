@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
-from eicctl import streams
-from eicctl.errors import LocalError
+from eicctl.core.errors import LocalError
+from eicctl.support import streams
 
 END_TIMEOUT = 3.0
 """Seconds that a client has to end before it is killed."""

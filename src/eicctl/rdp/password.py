@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eicctl.errors import LocalError, UsageError
-from eicctl.logs.redact import register
+from eicctl.core.errors import LocalError, UsageError
+from eicctl.support.redact import register
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

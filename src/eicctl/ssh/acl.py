@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from eicctl.errors import LocalError
+from eicctl.core.errors import LocalError
 
 
 def restrict(path: Path) -> None:

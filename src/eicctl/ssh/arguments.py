@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
-from eicctl import pins
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
+from eicctl.support import pins
 
 
 @dataclass(frozen=True, slots=True)

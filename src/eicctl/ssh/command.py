@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
-from eicctl.errors import UsageError
-from eicctl.model import Target
+from eicctl.core.errors import UsageError
+from eicctl.core.model import Target
 from eicctl.tunnel.keepalive import given_interval
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl import pins
 from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
-from eicctl.errors import UsageError
-from eicctl.model import Instance
+from eicctl.core.errors import UsageError
+from eicctl.core.model import Instance
+from eicctl.ssh.ami_users import DEFAULT
 from eicctl.ssh.command import Access, quoted
-from eicctl.ssh.config_text import Block
+from eicctl.ssh.config_file import Block
 from eicctl.ssh.host_names import SUFFIX, host_name
+from eicctl.ssh.openssh_options import Standing, named_hosts
 from eicctl.ssh.os_user import Host, choose_all
-from eicctl.ssh.standing import Standing, named_hosts
-from eicctl.ssh.users import DEFAULT
+from eicctl.support import pins
 
 PERSIST = "10m"
 """How long a shared connection outlives its last session."""

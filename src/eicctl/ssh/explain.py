@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 
-from eicctl import pins
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError
-from eicctl.model import Target
+from eicctl.core.errors import EicctlError
+from eicctl.core.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.console_keys import fingerprint
 from eicctl.ssh.host_keys import read_console
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser, image_user
+from eicctl.support import pins
 
 FAILED = 255
 """OpenSSH's exit code for an error of its own (ssh(1), EXIT STATUS)."""

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from eicctl.errors import EicctlError, LocalError
-from eicctl.ssh import reports
+from eicctl.core.errors import EicctlError, LocalError
+from eicctl.ssh import failure_reports
 from eicctl.ssh.command import ssh_command
 from eicctl.ssh.login import Login
-from eicctl.ssh.standing import Standing, in_full
+from eicctl.ssh.openssh_options import Standing, in_full
 
 SLOTS = 20
 """Connections that an endpoint carries at once (docs/explanation/protocol.md#limits)."""
@@ -155,7 +155,7 @@ class Fleet:
         line = ssh_command(login.target, login.user.name, options, self._command)
         result.code = self._watch(line, result, sink, deadline)
         if result.code == 255 and not result.error:
-            failed = reports.take(self._folder, login.name)
+            failed = failure_reports.take(self._folder, login.name)
             result.cause = failed[0].error if failed else None
             result.error = failed[0].error.message if failed else _last_line(result.stderr)
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.instances import instances_named, list_instances
-from eicctl.aws.parallel import both
 from eicctl.aws.session import Session
 from eicctl.aws.spread import spread
 from eicctl.aws.targets import target_of
-from eicctl.errors import NotFoundError
-from eicctl.model import Endpoint, Instance
+from eicctl.core.errors import NotFoundError
+from eicctl.core.model import Endpoint, Instance
 from eicctl.ssh.fleet import SLOTS
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.keys import Key
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import Host, OsUser, choose_all
+from eicctl.support.parallel import both
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from eicctl import settings
 from eicctl.aws.console import console_output
 from eicctl.aws.session import Session
-from eicctl.errors import EicctlError, UsageError
+from eicctl.core.errors import EicctlError, UsageError
 from eicctl.ssh.console_keys import host_keys
 from eicctl.ssh.known_hosts import by_instance
+from eicctl.support import settings
 
 Check = Literal["console", "accept-new", "strict", "off"]
 """How to check: by the console's keys and else the first seen; the first seen; only keys known already; not at all."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from eicctl import files, pins, settings
-from eicctl.errors import LocalError, UsageError
-from eicctl.model import Target
+from eicctl.core.errors import LocalError, UsageError
+from eicctl.core.model import Target
 from eicctl.ssh import acl
+from eicctl.support import files, pins, settings
 
 _PREFIX = "ssh-"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from eicctl import files, settings
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
+from eicctl.support import files, settings
 
 _MARK = "# eicctl: "
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from eicctl.aws.parallel import begin
 from eicctl.aws.session import Session
-from eicctl.model import Target, TargetRequest
+from eicctl.core.model import Target, TargetRequest
 from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
 from eicctl.ssh.keys import Key, check_pushable
 from eicctl.ssh.os_user import OsUser
+from eicctl.support.parallel import begin
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -77,7 +77,7 @@ class Login:
         """
         self.check_key()
         if self.key:
-            from eicctl.ssh.push import push_key
+            from eicctl.ssh.push_key import push_key
 
             target = self.target
             push_key(self.session, target.instance_id, self.user.name, self.key.public, target.availability_zone)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl.errors import EicctlError
-from eicctl.ssh import reports
+from eicctl.core.errors import EicctlError
+from eicctl.ssh import failure_reports
 from eicctl.ssh.login import Login
-from eicctl.ssh.run import run
+from eicctl.ssh.process import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,17 @@ def run_program(command: Sequence[str], folder: Path) -> Outcome:
     Raises:
         EicctlError: Why no tunnel was opened; the program has connected nowhere.
     """
-    failures: list[reports.Failure] = []
+    failures: list[failure_reports.Failure] = []
 
     def told() -> bool:
-        failures.extend(reports.take(folder))
+        failures.extend(failure_reports.take(folder))
         return bool(failures)
 
     code, stderr = run(command, told)
     return outcome(code, stderr, failures)
 
 
-def outcome(code: int, stderr: str, failures: Sequence[reports.Failure]) -> Outcome:
+def outcome(code: int, stderr: str, failures: Sequence[failure_reports.Failure]) -> Outcome:
     """Return how a program has ended whose ProxyCommands have failed so.
 
     Raises:

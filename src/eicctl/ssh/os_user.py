@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eicctl import files, settings
 from eicctl.aws.images import describe_images
 from eicctl.aws.session import Session
-from eicctl.documents import parse_json
-from eicctl.errors import EicctlError, LocalError
-from eicctl.model import Target
-from eicctl.ssh.users import DEFAULT, user_of
+from eicctl.core.errors import EicctlError, LocalError
+from eicctl.core.model import Target
+from eicctl.ssh.ami_users import DEFAULT, user_of
+from eicctl.support import files, settings
+from eicctl.support.documents import parse_json
 
 _KEPT = 1000
 """Instances that are remembered, the latest ones."""

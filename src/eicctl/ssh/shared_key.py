@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from eicctl import files, settings
-from eicctl.errors import UsageError
+from eicctl.core.errors import UsageError
 from eicctl.ssh.keys import Key, KeyType, make_key
+from eicctl.support import files, settings
 
 REUSED_FOR = 60
 """Seconds after its last use for which a key is taken back. OpenSSH's start takes much less."""

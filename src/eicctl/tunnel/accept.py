@@ -9,8 +9,8 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from eicctl.errors import EicctlError
-from eicctl.tunnel import neighbours
+from eicctl.core.errors import EicctlError
+from eicctl.tunnel import peer_uid
 
 PAUSE = 0.2
 """Seconds without accepting after the process has run out of file descriptors. Clients wait in the kernel's queue."""
@@ -45,7 +45,7 @@ class Acceptor:
         self._sockets = sockets
         self._arrived = arrived
         self._refused = refused
-        self._everybody = refused is None or neighbours.everybody_is_let_in()
+        self._everybody = refused is None or peer_uid.everybody_is_let_in()
         self._accepting = False
         self._ended = False
         self._told = False
@@ -56,7 +56,7 @@ class Acceptor:
     def start(self) -> None:
         """Begin."""
         self._loop = asyncio.get_running_loop()
-        self._kernel = None if self._everybody else neighbours.kernel()
+        self._kernel = None if self._everybody else peer_uid.kernel()
         self._accept(True)
 
     def stop(self) -> None:
@@ -89,7 +89,7 @@ class Acceptor:
                 return
             self._told = False
             name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
-            if not self._everybody and (why := neighbours.refusal(client, self._kernel)):
+            if not self._everybody and (why := peer_uid.refusal(client, self._kernel)):
                 client.close()
                 self._refuse(name, why)
                 continue

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from eicctl.errors import LocalError, UsageError
-from eicctl.tunnel.occupant import occupant
+from eicctl.core.errors import LocalError, UsageError
+from eicctl.tunnel.port_owner import occupant
 
 BACKLOG = 128
 _BUSY = "specify another local port, or 0 for a free one; or end that process"

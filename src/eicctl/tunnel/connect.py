@@ -10,8 +10,8 @@ import socket
 import time
 from typing import Any
 
-from eicctl.errors import NetworkError, UsageError
-from eicctl.proxies import Proxy, connect_through, proxy_for, unusable
+from eicctl.core.errors import NetworkError, UsageError
+from eicctl.support.proxies import Proxy, connect_through, proxy_for, unusable
 
 _log = logging.getLogger(__name__)
 

@@ -20,17 +20,17 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from eicctl.deadline import seconds_left
-from eicctl.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
-from eicctl.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
-from eicctl.tunnel import early, failures, keepalive, spare, tls
+from eicctl.core.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
+from eicctl.core.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
+from eicctl.support.deadline import seconds_left
+from eicctl.tunnel import early, errors, keepalive, preconnect, tls
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
-from eicctl.tunnel.presign import presign
-from eicctl.tunnel.secure import SecureSocket
+from eicctl.tunnel.sign import presign
 from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, Place, slots_of
+from eicctl.tunnel.tls_stream import SecureSocket
 from eicctl.tunnel.user_agent import user_agent
 
 RETRY_BUDGET = 15.0
@@ -210,7 +210,7 @@ class Dialer:
         except (OSError, EicctlError) as error:
             if not out_of_descriptors(error):
                 raise
-            spare.drop()
+            preconnect.drop()
             raise LocalError(
                 "this process has no file descriptors left", hint="ulimit -n says how many it may have", transient=True
             ) from error
@@ -243,7 +243,7 @@ class Dialer:
         host, port = split_host(self.target.endpoint_dns_name)
         if self._trust is None:
             self._trust = tls.trust(self.ca_bundle)
-        if stream := spare.take(host, port, self._trust):
+        if stream := preconnect.take(host, port, self._trust):
             with contextlib.suppress(NetworkError):  # it was closed in this moment, and is as good as none
                 return self._upgraded(stream, duration, Times())
         started = time.monotonic()
@@ -266,7 +266,7 @@ class Dialer:
             stream.close()
             raise
         link.times = replace(times, handshake=link.opened - started)
-        spare.used(host, port, self._trust)
+        preconnect.used(host, port, self._trust)
         _log.debug(
             "opened %s (TCP %.0f ms, TLS %.0f%s, handshake %.0f), request ID %s",
             self.target.label,
@@ -298,7 +298,7 @@ class Dialer:
         if response.status_code == 408:  # the service has given up the connection, and not yet closed it
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if isinstance(protocol.handshake_exc, InvalidStatus):
-            raise failures.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
+            raise errors.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
         stream.settimeout(0)

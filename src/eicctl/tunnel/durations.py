@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eicctl import files, settings
-from eicctl.documents import parse_json
-from eicctl.errors import DeniedError, EicctlError, LocalError
+from eicctl.core.errors import DeniedError, EicctlError, LocalError
+from eicctl.support import files, settings
+from eicctl.support.documents import parse_json
 
 if TYPE_CHECKING:
     from eicctl.tunnel.dial import Link

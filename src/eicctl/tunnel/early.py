@@ -6,10 +6,10 @@ import contextlib
 import threading
 from concurrent.futures import Future
 
-from eicctl.errors import EicctlError
+from eicctl.core.errors import EicctlError
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
-from eicctl.tunnel.secure import SecureSocket
 from eicctl.tunnel.tls import Trust, trust
+from eicctl.tunnel.tls_stream import SecureSocket
 
 _under_way: dict[tuple[str, int, int], Future[SecureSocket]] = {}
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from eicctl import settings
-from eicctl.errors import EicctlError
+from eicctl.core.errors import EicctlError
+from eicctl.support import settings
 
 if TYPE_CHECKING:
     from eicctl.tunnel.dial import Link
-    from eicctl.tunnel.reactor import Reactor, Timer
+    from eicctl.tunnel.selector_loop import Reactor, Timer
 
 INTERVAL = 30.0
 """Seconds without traffic after which a ping is sent, where the user does not say otherwise."""

@@ -10,16 +10,16 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol
 
-from eicctl.errors import EicctlError, LocalError
-from eicctl.model import Traffic
-from eicctl.tunnel import spare
+from eicctl.core.errors import EicctlError, LocalError
+from eicctl.core.model import Traffic
+from eicctl.tunnel import preconnect
 from eicctl.tunnel.accept import Acceptor
-from eicctl.tunnel.channel import SOCKETS, Channel, Linger
+from eicctl.tunnel.async_dial import open_link
+from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Dialer, Link
-from eicctl.tunnel.ending import Ending
-from eicctl.tunnel.ends import SocketEnd
-from eicctl.tunnel.queue import open_link
-from eicctl.tunnel.waiting import WaitingClient
+from eicctl.tunnel.local_streams import SocketEnd
+from eicctl.tunnel.pending_client import WaitingClient
+from eicctl.tunnel.relay import SOCKETS, Channel, Linger
 
 END_TIMEOUT = 0.8
 """Seconds for which the end of the listener waits for its tunnels' closing handshakes."""
@@ -95,7 +95,7 @@ class Listener:
     async def serve(self, stop: asyncio.Event) -> None:
         """Accept connections until `stop` is set, then close every tunnel properly and the sockets."""
         self._loop = asyncio.get_running_loop()
-        spare.enable()
+        preconnect.enable()
         self._acceptor.start()
         try:
             await stop.wait()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eicctl.errors import EicctlError
-from eicctl.tunnel.ending import Ending
+from eicctl.core.errors import EicctlError
+from eicctl.tunnel.close_info import Ending
 
 
 class ListenerLines:

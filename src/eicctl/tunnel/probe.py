@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from websockets.exceptions import InvalidState
 
-from eicctl.errors import EicctlError, NetworkError
-from eicctl.tunnel import failures
+from eicctl.core.errors import EicctlError, NetworkError
+from eicctl.tunnel import errors
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link, Times
 
 WAIT = {22: 3.0}
@@ -104,7 +104,7 @@ def _refused(link: Link) -> EicctlError | None:
     if close is None:
         return None
     lived = time.monotonic() - link.opened
-    return failures.closing(
+    return errors.closing(
         close.code, close.reason, lived=lived, limit=link.max_duration, answered=False, target=link.target
     )
 

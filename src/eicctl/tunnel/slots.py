@@ -20,8 +20,8 @@ import time
 from collections import Counter
 from concurrent.futures import Future
 
-from eicctl.errors import ThrottledError
-from eicctl.tunnel.failures import TOO_MANY
+from eicctl.core.errors import ThrottledError
+from eicctl.tunnel.errors import TOO_MANY
 
 LIMIT = 20
 """Connections that an endpoint carries at once (docs/explanation/protocol.md#limits)."""

@@ -9,11 +9,11 @@ import stat
 import sys
 import threading
 
-from eicctl.tunnel.channel import PIPE_CLOSE_TIMEOUT, PIPES, STALL_TIMEOUT, Channel, Linger
+from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Link
-from eicctl.tunnel.ending import Ending
-from eicctl.tunnel.ends import DescriptorEnd, LocalEnd, SocketEnd
-from eicctl.tunnel.reactor import SelectorReactor
+from eicctl.tunnel.local_streams import DescriptorEnd, LocalEnd, SocketEnd
+from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, STALL_TIMEOUT, Channel, Linger
+from eicctl.tunnel.selector_loop import SelectorReactor
 
 
 class StdioTunnel:

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eicctl.errors import LocalError, NetworkError
-from eicctl.tunnel.secure import SecureSocket
+from eicctl.core.errors import LocalError, NetworkError
+from eicctl.tunnel.tls_stream import SecureSocket
 
 _MOST = 20
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC
 from urllib.parse import parse_qsl
 
-from eicctl.documents import parse_json
 from eicctl.emulator.control.backends import ACCOUNT, LOCK, ec2
 from eicctl.emulator.control.credentials import Known
 from eicctl.emulator.control.policy_language import Context, evaluate
@@ -16,6 +15,7 @@ from eicctl.emulator.control.principals import policies_of
 from eicctl.emulator.control.validation import prefix_of
 from eicctl.emulator.signature import Rejected
 from eicctl.emulator.state import State
+from eicctl.support.documents import parse_json
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/([\w-]+)/")
 _KINDS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from eicctl.documents import parse_json
 from eicctl.emulator.control.backends import LOCK, ApiError, iam
 from eicctl.emulator.control.policy_language import Context, Source, trusts
+from eicctl.support.documents import parse_json
 
 
 def policies_of(arn: str) -> list[Source] | None:

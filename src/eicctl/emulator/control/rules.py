@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from eicctl.emulator.control.specs import AclEntrySpec, RuleSpec
+from eicctl.emulator.world.specs import AclEntrySpec, RuleSpec
 
 _ENTRY = re.compile(r"(\d{1,5}) (allow|deny) (.+)")
 _FORM = re.compile(r"(?:(\d{1,5})(?:-(\d{1,5}))?|all) (\w+) (\S+)")

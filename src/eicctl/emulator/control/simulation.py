@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eicctl.documents import parse_json
 from eicctl.emulator.control import principals
 from eicctl.emulator.control.backends import ApiError
 from eicctl.emulator.control.policy_language import Source, Verdict, evaluate
 from eicctl.emulator.control.sessions import OWN_ARN
+from eicctl.support.documents import parse_json
 
 PAGE = 100
 """Results of a page where the caller does not say."""

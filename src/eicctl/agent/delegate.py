@@ -1,0 +1,203 @@
+"""A ProxyCommand's small half: it lends its stdin and stdout to the background process, and waits for the end.
+
+It must never hang, nor lose a byte, whatever becomes of that process. So the process reads nothing before it has said
+that its tunnel is open and has been told to go on; until then, silence or an end means that this process opens a tunnel
+itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+
+from eicctl import __version__
+from eicctl.agent import environment, protocol
+from eicctl.agent.peer_credentials import user_of
+from eicctl.agent.where import switched, usual_path
+from eicctl.support import pins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+    from typing import Any
+
+    from eicctl.agent.words import Words
+
+PATIENCE = 3.0
+"""Seconds of silence before the tunnel is open after which the process counts as stuck; while it dials, it says so each
+second."""
+
+READY = "ready"
+"""The tunnel is open."""
+
+NOTE = "note"
+"""`Text` is for the user."""
+
+ENDED = "ended"
+"""The connection is over, or there will be none: `Error` tells why, if it is not an ordinary end."""
+
+DECLINED = "declined"
+"""The process does not carry this one."""
+
+INTERRUPTED = 130
+
+
+def carried(words: Words, say: Callable[[str], None], opened: Callable[[float], None]) -> protocol.Message | None:
+    """Have stdin and stdout carried by the background process of this environment.
+
+    Args:
+        words: What is to be opened.
+        say: Called with what the user should know.
+        opened: Called when the tunnel is open, with the seconds for which it may live.
+
+    Returns:
+        The message that tells how the connection has ended. None means that nothing was read or written, and that this
+        process must carry: no background process listens, or it cannot do it.
+    """
+    if not all(_lendable(fd) for fd in (0, 1)):
+        return None
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    with sock:
+        try:
+            socket.send_fds(sock, [protocol.encode(request("carry", words))], [0, 1])
+            message = _until_ready(sock, say)
+        except (OSError, protocol.WireError):
+            return None
+        if message.get("Stage") == READY:
+            opened(float(message["Left"]))
+            return _end(sock)
+        return message if message.get("Stage") == ENDED else None
+
+
+_asked: list[socket.socket] = []
+"""The connections of `login`: the process gives up what it has begun for one when that ends."""
+
+
+def login(words: Words, os_user: str, check: str, key: str) -> dict[str, Any] | None:
+    """Have the background process say what OpenSSH is told for a login, and begin with its tunnel and key.
+
+    Args:
+        words: The target, and the session's folder.
+        os_user: The OS user that was said, or an empty text.
+        check: How host keys are checked, or an empty text for what is configured.
+        key: What the login is remembered by.
+
+    Returns:
+        See `ssh.standing.login_settings`. None where no background process listens, or leaves it to this one.
+    """
+    sock = reached(os.environ)
+    if sock is None:
+        return None
+    _asked.append(sock)
+    try:
+        asked = {**request("login", words), "OsUser": os_user, "Check": check, "Key": key}
+        sock.sendall(protocol.encode(asked))
+        answer = protocol.receive(sock)
+    except (OSError, protocol.WireError):
+        return None
+    found: dict[str, Any] | None = answer.get("Login") if answer and answer.get("Ok") else None
+    return found
+
+
+def request(verb: str, words: Words) -> protocol.Message:
+    """Return the message that asks for something to be opened."""
+    return {
+        "Do": verb,
+        "Version": __version__,
+        "Protocol": protocol.PROTOCOL,
+        "Words": {
+            **words,
+            "profile": words["profile"] or pins.environment_profile() or None,
+            "region": words["region"] or pins.environment_region() or None,
+        },
+    }
+
+
+def reached(environ: Mapping[str, str]) -> socket.socket | None:
+    """Return a connection with the background process, or None where there is none that this process can use.
+
+    Its time-out is `PATIENCE`.
+    """
+    if sys.platform == "win32" or switched(environ) is False:
+        return None
+    name = environment.fingerprint(environ)
+    path = usual_path(name, environ)
+    if path is None:
+        from eicctl.agent.paths import Place
+        from eicctl.core.errors import EicctlError
+
+        try:
+            path = str(Place(name).socket)
+        except EicctlError:
+            return None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(PATIENCE)
+    try:
+        sock.connect(path)
+        if user_of(sock) in (None, os.getuid()):
+            return sock
+    except OSError:
+        pass
+    sock.close()
+    return None
+
+
+def _lendable(fd: int) -> bool:
+    """Whether a descriptor is a pipe or a socket: what an event loop can wait for, and OpenSSH gives to its proxies."""
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> protocol.Message:
+    """Tell the process to go on when its tunnel is open; return the message that says so, or otherwise.
+
+    Raises:
+        OSError: It is stuck.
+        WireError: What it says is no message.
+    """
+    while message := protocol.receive(sock):
+        stage = message.get("Stage")
+        if stage == READY:
+            # From now on bytes flow, and who sees them may end this process.
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                signal.signal(getattr(signal, name), _leave)
+            sock.sendall(protocol.encode({"Do": "go"}))
+            return message
+        if stage == NOTE:
+            say(str(message.get("Text")))
+        elif stage in (ENDED, DECLINED) or not message.get("Ok"):
+            return message
+    return {"Stage": DECLINED}
+
+
+def _end(sock: socket.socket) -> protocol.Message:
+    """Wait for the end of the connection, and return the message that tells of it."""
+    blocking = [(fd, os.get_blocking(fd)) for fd in (0, 1)]
+    sock.settimeout(None)
+    try:
+        message = protocol.receive(sock)
+    except (OSError, protocol.WireError):
+        message = None
+    if message is not None:
+        return message
+    for fd, before in blocking:  # who was killed has not set them back
+        os.set_blocking(fd, before)
+    return {
+        "Kind": "NetworkError",
+        "Error": "the background process that carried the connection has ended",
+        "Hint": "connect again; --no-agent does without it",
+        "ExitCode": 5,
+    }
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)  # the process sees the end of this one's socket, and closes the tunnel

@@ -1,0 +1,79 @@
+"""Where a background process has its socket and its files: in a folder of this user alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from eicctl.agent.where import LONGEST, PREFIX
+from eicctl.support import files, settings
+from eicctl.support.documents import parse_json
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The files of one background process.
+
+    Attributes:
+        name: The fingerprint of its environment.
+    """
+
+    name: str
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        path = _folder() / f"{PREFIX}{self.name}.sock"
+        if len(os.fsencode(path)) <= LONGEST:
+            return path
+        short = blake2b(os.fsencode(path.parent), digest_size=6).hexdigest()
+        return settings.private(Path(tempfile.gettempdir()) / f"eicctl-{short}") / path.name
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process as long as it lives."""
+        return _folder() / f"{PREFIX}{self.name}.lock"
+
+    @property
+    def record(self) -> Path:
+        """What it holds, for the case that it is killed."""
+        return _folder() / f"{PREFIX}{self.name}.json"
+
+    @property
+    def log(self) -> Path:
+        """What it has to say of itself."""
+        return settings.state_dir() / "agent.log"
+
+    def write_record(self, definitions: list[dict[str, Any]], pid: int) -> None:
+        """Write what the process `pid` holds, or held."""
+        files.write_whole(self.record, json.dumps({"Pid": pid, "Tunnels": definitions}))
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Return what a process has written, or None."""
+        try:
+            found = parse_json(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and isinstance(found.get("Tunnels"), list) else None
+
+    def forget(self) -> None:
+        """Remove what tells of the process."""
+        for path in (self.record, self.socket):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def places() -> list[Place]:
+    """Return the places in which a background process is, or was."""
+    names = {path.stem.removeprefix(PREFIX) for path in _folder().glob(f"{PREFIX}*.lock")}
+    return [Place(name) for name in sorted(names)]
+
+
+def _folder() -> Path:
+    return settings.runtime_dir()

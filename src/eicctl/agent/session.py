@@ -1,0 +1,171 @@
+"""What the background process does for one client that waits: it answers as it goes, and carries the client's bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from eicctl.agent import protocol
+from eicctl.agent.connection import Connection
+from eicctl.agent.delegate import NOTE
+from eicctl.aws.session import Session
+from eicctl.core.errors import EicctlError, to_json
+from eicctl.core.model import Target
+from eicctl.support import settings
+from eicctl.tunnel.close_info import Ending
+from eicctl.tunnel.dial import Link
+from eicctl.tunnel.local_streams import DescriptorEnd
+from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Channel, Linger
+
+STILL_THERE = 1.0
+"""Seconds after which a client that waits is told that there is somebody."""
+
+GO_TIMEOUT = 30.0
+"""Seconds for which a client may leave an open tunnel unused: it has been stopped, then, or has given up."""
+
+OPENING = "opening"
+"""Nothing new: somebody is there."""
+
+T = TypeVar("T")
+
+
+class ClientGoneError(Exception):
+    """The client has gone, or has said what it should not."""
+
+
+class Errand:
+    """One client's wish, in the event loop.
+
+    Args:
+        client: Its connection, with the descriptors that it lends.
+    """
+
+    def __init__(self, client: Connection) -> None:
+        self.client = client
+        self._loop = asyncio.get_running_loop()
+        self._notes: asyncio.Queue[str] = asyncio.Queue()
+
+    def note(self, text: str) -> None:
+        """Have the client tell its user something. Callable from any thread."""
+        self._loop.call_soon_threadsafe(self._notes.put_nowait, text)
+
+    async def attended(self, work: asyncio.Future[T]) -> T:
+        """Return what the work returns; meanwhile pass notes on, and say that somebody is there.
+
+        Raises:
+            ClientGoneError: The client goes away first.
+            Exception: What the work raises.
+        """
+        hearing = asyncio.ensure_future(self.client.receive())
+        try:
+            while True:
+                noting = asyncio.ensure_future(self._notes.get())
+                waited: set[asyncio.Future[Any]] = {work, hearing, noting}
+                await asyncio.wait(waited, timeout=STILL_THERE, return_when=asyncio.FIRST_COMPLETED)
+                if noting.done():
+                    await self.tell(NOTE, Text=noting.result())
+                noting.cancel()
+                if work.done():
+                    while not self._notes.empty():
+                        await self.tell(NOTE, Text=self._notes.get_nowait())
+                    return work.result()
+                if hearing.done():  # it has nothing to say now: this is its end
+                    raise ClientGoneError
+                if not noting.done():
+                    await self.tell(OPENING)
+        finally:
+            hearing.cancel()
+            await asyncio.wait({hearing})
+
+    async def told(self, word: str) -> protocol.Message:
+        """Return the client's next message, which must be that one.
+
+        Raises:
+            ClientGoneError: It is not, or does not come in time.
+        """
+        try:
+            async with asyncio.timeout(GO_TIMEOUT):
+                message = await self.client.receive()
+        except TimeoutError as error:
+            raise ClientGoneError from error
+        if message is None or message.get("Do") != word:
+            raise ClientGoneError
+        return message
+
+    async def carry(self, link: Link, on_end: Callable[[Ending], Awaitable[None]], linger: Linger = PIPES) -> None:
+        """Carry bytes between a tunnel and the client's two descriptors until one side ends.
+
+        A client that goes away ends the tunnel.
+
+        Args:
+            link: The tunnel, which is closed at the end.
+            linger: See `Channel`.
+            on_end: Awaited with how it has ended, unless nobody is there any more.
+        """
+        reading, writing = self.client.descriptors
+        self.client.descriptors.clear()  # they are the channel's
+        ended: asyncio.Future[Ending] = self._loop.create_future()
+        done = asyncio.Event()
+        channel = Channel(
+            self._loop,
+            link,
+            DescriptorEnd(reading, writing, owned=True),
+            on_end=ended.set_result,
+            on_done=done.set,
+            linger=linger,
+            close_timeout=PIPE_CLOSE_TIMEOUT,
+        )
+        hearing = asyncio.ensure_future(self.client.receive())
+        alone = False
+
+        def heard(of: asyncio.Future[protocol.Message | None]) -> None:
+            nonlocal alone
+            if of.cancelled():
+                return
+            alone = True
+            channel.interrupt()
+
+        hearing.add_done_callback(heard)
+        channel.start()
+        try:
+            ending = await ended
+            if not alone:
+                await on_end(ending)
+            await done.wait()
+        except BaseException:
+            channel.abort()
+            raise
+        finally:
+            hearing.cancel()
+            await asyncio.wait({hearing})  # before the socket is closed: its number is another one's then
+
+    async def tell(self, stage: str, **more: Any) -> None:
+        """Send the client a message."""
+        await self.client.send({"Ok": True, "Stage": stage, **more})
+
+
+def lending() -> bool:
+    """Whether the user wants connections in another process, where they are not in the log of their command."""
+    config = settings.config()
+    return config.agent and not config.log_file
+
+
+def failure_fields(
+    error: EicctlError | None, request_id: str, session: Session | None, target: Target | None
+) -> protocol.Message:
+    """Return the fields that tell of an error, with all that a client needs to look for its cause."""
+    if error is None:
+        return {}
+    fields = to_json(error)
+    fields["RequestId"] = fields["RequestId"] or request_id or None
+    if session and target:
+        fields |= {"Profile": session.profile, "Region": session.given_region, "Target": asdict(target)}
+    return fields
+
+
+def in_own_thread(call: Callable[[], object]) -> None:
+    """Make a blocking call whose result nobody waits for."""
+    threading.Thread(target=call, daemon=True).start()

@@ -1,0 +1,149 @@
+"""From a caller's words to a dialer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypedDict
+
+from eicctl.api.wait import wait_until_ready
+from eicctl.aws.instance_connect import send_ssh_public_key
+from eicctl.aws.session import Session
+from eicctl.aws.targets import resolve
+from eicctl.core.errors import UsageError
+from eicctl.core.model import Target, TargetRequest
+from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.slots import QUEUE_TIMEOUT
+
+
+class Options(TypedDict, total=False):
+    """What every way to a target takes, by keyword.
+
+    Attributes:
+        remote_port: The target's port, 22 or 3389, the two that the service has; default: 3389 on Windows, else 22.
+        session: Access to AWS that several tunnels share. It excludes the next four.
+        profile: Profile in the AWS configuration; default: the environment's.
+        region: AWS region; default: the profile's.
+        ca_bundle: CA certificates (PEM file) to trust; default: the environment's, or the system's.
+        fips: Use FIPS endpoints, of AWS and of EICE.
+        endpoint_id: The endpoint to use (`eice-…`); default: the nearest.
+        max_tunnel_duration: Longest life of a connection in seconds, 1 to 3600; default: the service's, 3600.
+        queue_timeout: Seconds to wait for one of the endpoint's 20 places; default: 30.
+        linger: Seconds to wait for a silent target after a client's EOF; default: 60 where the client is still there,
+            and 5 where that cannot be known. A client that has closed its connection is not waited for.
+        keepalive: Seconds without traffic after which an open connection is pinged, 0 for never; default: 30.
+        wait: Seconds to wait for a machine that is not up yet; default: not at all.
+    """
+
+    remote_port: int
+    session: Session | None
+    profile: str | None
+    region: str | None
+    ca_bundle: str | None
+    fips: bool
+    endpoint_id: str | None
+    max_tunnel_duration: int | None
+    queue_timeout: float
+    linger: float | None
+    keepalive: float | None
+    wait: float | None
+
+
+def dialer_for(target: str | TargetRequest | Target, options: Options) -> Dialer:
+    """Return what opens links to a target.
+
+    Args:
+        target: An instance ID, a Name tag, a private address, or a DNS name that leads to one; a request that says
+            more; or a target that was found before, which asks AWS for nothing.
+        options: See `Options`.
+
+    Raises:
+        EicctlError: The target cannot be found, or is not up in time.
+    """
+    unknown = options.keys() - Options.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unknown keyword arguments: {', '.join(sorted(unknown))}")
+    session = _session(options)
+    duration = options.get("max_tunnel_duration")
+    wait = options.get("wait")
+    if isinstance(target, Target):
+        found = target
+
+        def find() -> Target:
+            return found
+
+        label = target.label
+    else:
+        request = target if isinstance(target, TargetRequest) else TargetRequest(words=target)
+        if "remote_port" in options:
+            request = replace(request, remote_port=options["remote_port"])
+        if endpoint_id := options.get("endpoint_id"):
+            request = replace(request, endpoint_id=endpoint_id)
+
+        def find() -> Target:
+            return resolve(session, request)
+
+        label = request.words or request.instance_id or request.private_ip_address
+    if wait is None:
+        ready = find()
+    else:
+        ready = wait_until_ready(session, find, seconds=wait, label=label, max_tunnel_duration=duration)
+    queue_timeout = options.get("queue_timeout", QUEUE_TIMEOUT)
+    keepalive = options.get("keepalive")
+    return Dialer(
+        ready, session.credentials, session.ca_bundle, duration, queue_timeout, look_up=find, keepalive=keepalive
+    )
+
+
+def _session(options: Options) -> Session:
+    given = {"profile", "region", "ca_bundle", "fips"} & {name for name, value in options.items() if value}
+    if session := options.get("session"):
+        if given:
+            raise UsageError(f"a session excludes {', '.join(sorted(given))}")
+        return session
+    return Session(
+        profile=options.get("profile"),
+        region=options.get("region"),
+        ca_bundle=options.get("ca_bundle"),
+        fips=options.get("fips", False),
+    )
+
+
+def push_key(
+    target: str | TargetRequest | Target,
+    public_key: str,
+    *,
+    os_user: str,
+    session: Session | None = None,
+    profile: str | None = None,
+    region: str | None = None,
+    ca_bundle: str | None = None,
+) -> None:
+    """Let an SSH key log in to an instance for the next 60 seconds (SendSSHPublicKey).
+
+    Args:
+        target: The instance.
+        public_key: One line in OpenSSH's form: `ssh-ed25519 AAAA…`.
+        os_user: The OS user that it may log in as: `ec2-user`, `ubuntu`, …
+        session: See `Options`.
+        profile: See `Options`.
+        region: See `Options`.
+        ca_bundle: See `Options`.
+
+    Raises:
+        UsageError: The target is no instance.
+        EicctlError: By the service's error.
+    """
+    options: Options = {"session": session, "profile": profile, "region": region, "ca_bundle": ca_bundle}
+    access = _session(options)
+    if isinstance(target, str):
+        target = TargetRequest(words=target)
+    found = target if isinstance(target, Target) else resolve(access, target)
+    if not found.instance_id:
+        raise UsageError(f"no key can be pushed to {found.address}: it belongs to no known instance")
+    send_ssh_public_key(
+        access,
+        instance_id=found.instance_id,
+        os_user=os_user,
+        public_key=public_key,
+        availability_zone=found.availability_zone,
+    )

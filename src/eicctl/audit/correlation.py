@@ -1,0 +1,133 @@
+"""Events to rows: tunnels with their instances and the keys that were pushed for them. Pure; no I/O.
+
+A key that its caller pushed up to a minute before a tunnel (that is how long it is good) or a few seconds after it (the
+two calls run at the same time) belongs to the tunnel if it went to the tunnel's instance. Where the address tells no
+instance, keys do, but only if those of that minute all went to one instance.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from eicctl.audit.addresses import Directory, Evidence
+from eicctl.audit.records import KEY, TUNNEL, Event
+from eicctl.audit.rows import Row
+
+BEFORE = timedelta(seconds=60)
+"""How long before a tunnel its key may have been pushed (docs/explanation/protocol.md#keys)."""
+
+AFTER = timedelta(seconds=10)
+"""How long after."""
+
+_Caller = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A row that cannot be given out yet, because a tunnel or key to come may belong to it."""
+
+    row: Row
+    used: bool = False
+
+
+def joined(events: Iterable[Event], directory: Directory) -> Iterator[Row]:
+    """Yield a row for each event, oldest first, but none for keys that belong to a tunnel.
+
+    Args:
+        events: Events, oldest first.
+        directory: Who had which address.
+    """
+    join = _Join(directory)
+    for event in events:
+        yield from join.take(event)
+    yield from join.rest()
+
+
+class _Join:
+    """The events of the last 70 s."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._waiting: deque[_Waiting] = deque()
+        self._tunnels: deque[_Waiting] = deque()
+        self._keys: dict[_Caller, deque[_Waiting]] = defaultdict(deque)
+
+    def take(self, event: Event) -> Iterator[Row]:
+        """Add an event; yield the rows that nothing can belong to any more."""
+        self._resolve(event.time - AFTER)
+        yield from self._give(event.time - AFTER - BEFORE)
+        self._directory.notice(event)
+        waiting = _Waiting(self._row(event))
+        self._waiting.append(waiting)
+        if event.name == TUNNEL:
+            self._tunnels.append(waiting)
+        elif event.name == KEY and event.succeeded:
+            self._keys[_caller(event)].append(waiting)
+
+    def rest(self) -> Iterator[Row]:
+        """Yield what is left."""
+        self._resolve(None)
+        yield from self._give(None)
+
+    def _row(self, event: Event) -> Row:
+        row = Row(event, endpoint_name=self._directory.door_name(event.endpoint_id), os_user=event.os_user)
+        if event.instance_id:
+            return _with_instance(row, event.instance_id, self._directory.name_of(event.instance_id), "record")
+        if event.address and (holder := self._directory.instance_at(event)):
+            name = holder.name or self._directory.name_of(holder.instance_id)
+            return _with_instance(row, holder.instance_id, name, holder.evidence)
+        return row
+
+    def _resolve(self, before: datetime | None) -> None:
+        """Look for the keys of tunnels: all that may belong to those before a time are here."""
+        while self._tunnels and (before is None or self._tunnels[0].row.event.time < before):
+            self._find_key(self._tunnels.popleft())
+
+    def _find_key(self, tunnel: _Waiting) -> None:
+        row = tunnel.row
+        near = [
+            key
+            for key in self._keys.get(_caller(row.event), ())
+            if row.event.time - BEFORE <= key.row.event.time <= row.event.time + AFTER
+        ]
+        if row.instance_id:
+            near = [key for key in near if key.row.instance_id == row.instance_id]
+        elif len({key.row.instance_id for key in near}) != 1:
+            return
+        if not near:
+            return
+        key = min(near, key=lambda candidate: abs(candidate.row.event.time - row.event.time))
+        key.used = True
+        if not row.instance_id:
+            row = _with_instance(row, key.row.instance_id, key.row.instance_name, "key")
+        tunnel.row = _with_key(row, key.row.event)
+
+    def _give(self, before: datetime | None) -> Iterator[Row]:
+        while self._waiting and (before is None or self._waiting[0].row.event.time < before):
+            waiting = self._waiting.popleft()
+            self._forget(waiting)
+            if not waiting.used:
+                yield waiting.row
+
+    def _forget(self, waiting: _Waiting) -> None:
+        caller = _caller(waiting.row.event)
+        keys = self._keys.get(caller)
+        if keys and keys[0] is waiting:
+            keys.popleft()
+            if not keys:
+                del self._keys[caller]
+
+
+def _caller(event: Event) -> _Caller:
+    return (event.principal.arn or event.principal.access_key_id, event.region)
+
+
+def _with_instance(row: Row, instance_id: str, name: str, evidence: Evidence) -> Row:
+    return replace(row, instance_id=instance_id, instance_name=name, evidence=evidence)
+
+
+def _with_key(row: Row, key: Event) -> Row:
+    return replace(row, os_user=key.os_user, key_event_id=key.id)

@@ -1,0 +1,269 @@
+"""The report: one page of HTML with everything in it. Pure; no I/O.
+
+Nothing is loaded from elsewhere and no script runs; the page's own Content-Security-Policy holds that, whatever the
+names in it say.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from eicctl.audit.charts import heat, timeline
+from eicctl.audit.findings import Finding, findings
+from eicctl.audit.markup import Child, Markup, element, joined
+from eicctl.audit.records import TUNNEL
+from eicctl.audit.rows import Row
+from eicctl.audit.style import CSS
+from eicctl.audit.summary import Entry, Summary
+
+MOST_LINES = 100
+"""Principals and targets that the page lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What the page says of itself: where events are from, which were asked for, and what is missing."""
+
+    source: str
+    filters: str
+    made: datetime
+    gaps: Sequence[str] = ()
+
+
+def page(summary: Summary, heading: Heading) -> str:
+    """Return the whole page."""
+    found = findings(summary)
+    body = element(
+        "main",
+        _head(summary, heading),
+        _cards(summary),
+        _section("Over time", timeline(summary), _legend()),
+        _section("What stands out", _findings(found), long=True),
+        _section("By hour of the week", heat(summary), _hours_note(summary)),
+        _section("Principals", _principals(summary), long=True),
+        _section("Targets", _targets(summary), long=True),
+        _section("Endpoint changes", _rows(summary, summary.changes), long=True) if summary.changes else None,
+        _section(f"Refused calls, the latest {len(summary.refusals)}", _rows(summary, summary.refusals), long=True)
+        if summary.refusals
+        else None,
+        _section(f"All calls, the latest {len(summary.latest)}", _rows(summary, summary.latest), long=True),
+        _foot(summary, heading),
+    )
+    digest = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", "EC2 Instance Connect Endpoint: access report"),
+        element("style", Markup(CSS)),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', body), lang='en')}\n"
+
+
+def _section(title: str, *children: Child, long: bool = False) -> Markup:
+    return element("section", element("h2", title), *children, class_="long" if long else None)
+
+
+def _head(summary: Summary, heading: Heading) -> Markup:
+    period = f"{summary.local(summary.begins):%Y-%m-%d %H:%M} to {summary.local(summary.ends):%Y-%m-%d %H:%M}"
+    return joined(
+        [
+            element("h1", "Access through EC2 Instance Connect Endpoints"),
+            element(
+                "p",
+                element("b", period),
+                f" ({summary.local(summary.ends):%Z}) · {heading.source}",
+                f" · {heading.filters}" if heading.filters else None,
+                class_="sub",
+            ),
+            [element("p", element("span", "incomplete", class_="tag high"), gap) for gap in heading.gaps],
+        ]
+    )
+
+
+def _cards(summary: Summary) -> Markup:
+    total = summary.total
+    cards: list[tuple[str, str, bool]] = [
+        (f"{total.tunnels:,}", "tunnels asked for", False),
+        (f"{total.denied:,}", "calls denied", bool(total.denied)),
+        (f"{len(summary.principals):,}", "principals", False),
+        (f"{len(summary.targets):,}", "targets", False),
+        (str(total.sources), "source addresses", False),
+        (f"{total.no_mfa:,}", "calls without MFA", bool(total.no_mfa)),
+        (f"{total.changes:,}", "endpoint changes", False),
+    ]
+    return element(
+        "div",
+        [
+            element(
+                "div",
+                element("div", number, class_="n"),
+                element("div", label, class_="l"),
+                class_="card bad" if bad else "card",
+            )
+            for number, label, bad in cards
+        ],
+        class_="cards",
+    )
+
+
+def _legend() -> Markup:
+    entries = (("ok", "tunnels"), ("other", "keys, endpoint changes and dry runs"), ("refused", "refused"))
+    return element("div", [element("span", _swatch(name), label) for name, label in entries], class_="legend")
+
+
+def _swatch(name: str) -> Markup:
+    return element("svg", element("rect", width=11, height=11, rx=2, class_=name), viewBox="0 0 11 11")
+
+
+def _hours_note(summary: Summary) -> Markup:
+    hours = summary.hours
+    return element(
+        "p", f"Local time. Office hours: {hours.begins}:00 to {hours.ends}:00, Monday to Friday.", class_="note"
+    )
+
+
+def _findings(found: Sequence[Finding]) -> Markup:
+    if not found:
+        return element("p", "Nothing.", class_="empty")
+    return joined(
+        element(
+            "div",
+            element("h3", element("span", finding.severity, class_=f"tag {finding.severity}"), finding.title),
+            element("p", finding.text),
+            element(
+                "dl", [(element("dt", what), element("dd", detail)) for what, detail in finding.items], class_="items"
+            )
+            if finding.items
+            else None,
+            class_="finding",
+        )
+        for finding in found
+    )
+
+
+def _principals(summary: Summary) -> Markup:
+    heads = ("Principal", "#Tunnels", "#Keys", "#Refused", "#Off hours", "MFA", "From", "#Targets", "Last")
+    entries = sorted(summary.principals.values(), key=lambda entry: (-entry.events, entry.label))
+    lines = [
+        (
+            joined([entry.label, element("span", entry.detail, class_="small")]),
+            f"{entry.tunnels:,}",
+            f"{entry.keys:,}",
+            _bad(entry.refused),
+            f"{entry.off_hours:,}",
+            element("span", _mfa(entry), class_="when"),
+            _some(entry.sources.found, entry.sources.more),
+            str(entry.peers),
+            _when(summary, entry.last),
+        )
+        for entry in entries[:MOST_LINES]
+    ]
+    return _table(heads, lines, len(entries))
+
+
+def _targets(summary: Summary) -> Markup:
+    heads = ("Target", "#Tunnels", "#Refused", "#Off hours", "Ports", "Principals", "First", "Last")
+    entries = sorted(summary.targets.values(), key=lambda entry: (-entry.events, entry.label))
+    lines = [
+        (
+            joined([entry.label, element("span", entry.detail, class_="small")]),
+            f"{entry.tunnels:,}",
+            _bad(entry.refused),
+            f"{entry.off_hours:,}",
+            ", ".join(port for port, _ in entry.ports.most_common(4)),
+            _some(entry.peers.found, entry.peers.more),
+            _when(summary, entry.first),
+            _when(summary, entry.last),
+        )
+        for entry in entries[:MOST_LINES]
+    ]
+    return _table(heads, lines, len(entries))
+
+
+def _rows(summary: Summary, rows: Iterable[Row]) -> Markup:
+    heads = ("When", "What", "Who", "MFA", "From", "Target", "Port", "Outcome")
+    lines = [
+        (
+            _when(summary, row.event.time),
+            "tunnel" if row.event.name == TUNNEL else row.event.name,
+            joined([row.event.principal.label, _small(row.os_user and f"as {row.os_user}")]),
+            {True: "yes", False: "no", None: "?"}[row.event.principal.mfa],
+            joined([row.event.source_ip, _small(row.event.user_agent[:60])]),
+            joined([row.target or row.event.endpoint_id, _small(_target_detail(row))]),
+            str(row.event.port or ""),
+            _outcome(row),
+        )
+        for row in reversed(list(rows))
+    ]
+    return _table(heads, lines, len(lines))
+
+
+def _target_detail(row: Row) -> str:
+    return " ".join(part for part in (row.instance_id, row.event.address) if part and part != row.target)
+
+
+def _outcome(row: Row) -> Markup:
+    if not row.event.refused:
+        return element("span", row.event.outcome, class_="good")
+    return joined([element("span", row.event.error_code, class_="bad"), _small(row.event.error_message[:300])])
+
+
+def _small(text: str) -> Markup | None:
+    return element("span", text, class_="small") if text else None
+
+
+def _bad(count: int) -> Child:
+    return element("span", f"{count:,}", class_="bad") if count else "0"
+
+
+def _mfa(entry: Entry) -> str:
+    unknown = entry.events - entry.mfa - entry.no_mfa
+    parts = [f"{count:,} {word}" for count, word in ((entry.mfa, "yes"), (entry.no_mfa, "no"), (unknown, "?")) if count]
+    return ", ".join(parts)
+
+
+def _some(names: Iterable[str], more: bool) -> str:
+    found = list(names)
+    shown = ", ".join(found[:4])
+    return f"{shown} and {len(found) - 4}{'+' if more else ''} more" if len(found) > 4 else shown
+
+
+def _when(summary: Summary, time: datetime | None) -> Markup | None:
+    return element("span", f"{summary.local(time):%Y-%m-%d %H:%M}", class_="when") if time else None
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[Child]], total: int) -> Markup:
+    """A table. A heading that begins with `#` is that of numbers."""
+    if not lines:
+        return element("p", "None.", class_="empty")
+    kinds = ["num" if head.startswith("#") else None for head in heads]
+    head = element("tr", [element("th", h.lstrip("#"), class_=kind) for h, kind in zip(heads, kinds, strict=True)])
+    body = [
+        element("tr", [element("td", cell, class_=kind) for cell, kind in zip(line, kinds, strict=True)])
+        for line in lines
+    ]
+    more = element("p", f"{total - len(lines):,} more are not listed.", class_="note") if total > len(lines) else None
+    return joined(
+        [element("div", element("table", element("thead", head), element("tbody", body)), class_="scroll"), more]
+    )
+
+
+def _foot(summary: Summary, heading: Heading) -> Markup:
+    return element(
+        "footer",
+        element(
+            "p",
+            "From CloudTrail. It has no event for the end of a tunnel, so how long one lasted is not known, and no "
+            "instance ID in a tunnel's record: targets are found by address, launch and pushed key, and are not named "
+            "where that is not certain. MFA “?” means that the record does not say.",
+        ),
+        element("p", f"Made by eicctl audit, {summary.local(heading.made):%Y-%m-%d %H:%M %Z}."),
+    )

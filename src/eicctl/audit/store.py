@@ -1,0 +1,186 @@
+"""Events, each once, in the order of time, on disk: however many there are, memory stays bounded.
+
+CloudTrail delivers late, out of order, and sometimes twice; log files are in no order at all. SQLite sorts, and keeps
+the first of each event ID. A store with a path is also the checkpoint of a look-up: it knows which spans are complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from eicctl.audit.records import End, Event, Launch, Principal
+from eicctl.core.errors import LocalError
+
+_CACHE_KIB = 16 * 1024
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (id TEXT UNIQUE, time REAL, region TEXT, address TEXT, body TEXT);
+CREATE TABLE IF NOT EXISTS launches (
+    instance TEXT, address TEXT, vpc TEXT, name TEXT, region TEXT, time REAL, UNIQUE (instance, address)
+);
+CREATE TABLE IF NOT EXISTS ends (instance TEXT PRIMARY KEY, time REAL);
+CREATE TABLE IF NOT EXISTS spans (region TEXT, lookup TEXT, begins REAL, ends REAL);
+"""
+_EVENT = tuple(field.name for field in fields(Event) if field.name not in ("id", "time", "principal"))
+_PRINCIPAL = tuple(field.name for field in fields(Principal))
+
+Span = tuple[datetime, datetime]
+
+
+class EventStore:
+    """Events on disk. Safe to use from several threads; a context manager.
+
+    Args:
+        path: The file, made 0600 with what is in it kept; None for a temporary one.
+
+    Raises:
+        LocalError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self.path = path
+        try:
+            if path:
+                path.touch(mode=0o600)
+            # An empty name is a file of SQLite's own, which nobody else sees, and which goes with the connection.
+            self._db = sqlite3.connect(str(path or ""), check_same_thread=False)
+            self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            self._db.execute("PRAGMA temp_store=FILE")
+            if not path:
+                self._db.execute("PRAGMA journal_mode=OFF")
+                self._db.execute("PRAGMA synchronous=OFF")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise LocalError(f"cannot keep events in {path or 'a temporary file'}: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def discard(self) -> None:
+        """Close the file and remove it."""
+        self.close()
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+    def add(self, events: Iterable[Event]) -> int:
+        """Keep events; return how many of them are new."""
+        rows = ((event.id, event.time.timestamp(), event.region, event.address, _body(event)) for event in events)
+        with self._writing() as db:
+            return db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", rows).rowcount
+
+    def add_lives(self, lives: Iterable[Launch | End]) -> None:
+        """Keep when instances were launched and ended."""
+        found = list(lives)
+        launches = [(*astuple(life)[:-1], life.time.timestamp()) for life in found if isinstance(life, Launch)]
+        ends = [(life.instance_id, life.time.timestamp()) for life in found if isinstance(life, End)]
+        with self._writing() as db:
+            db.executemany("INSERT OR IGNORE INTO launches VALUES (?, ?, ?, ?, ?, ?)", launches)
+            db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM events").fetchone()[0])
+
+    def events(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Event]:
+        """Yield the events from `since` on, and before `until`, oldest first."""
+        low = since.timestamp() if since else float("-inf")
+        high = until.timestamp() if until else float("inf")
+        with self._lock:
+            found = self._db.execute(
+                "SELECT id, time, body FROM events WHERE time >= ? AND time < ? ORDER BY time, id", (low, high)
+            )
+        for event_id, time, body in found:
+            yield _event(event_id, time, body)
+
+    def bounds(self) -> Span | None:
+        """The times of the first and the last event; None where there is none."""
+        with self._lock:
+            first, last = self._db.execute("SELECT min(time), max(time) FROM events").fetchone()
+        return None if first is None else (_time(first), _time(last))
+
+    def lives(self) -> list[Launch | End]:
+        """When instances were launched, and ended, with an address that an event names."""
+        with self._lock:
+            launches = self._db.execute(
+                "SELECT * FROM launches WHERE address IN (SELECT address FROM events) ORDER BY time"
+            ).fetchall()
+            ends = self._db.execute("SELECT * FROM ends WHERE instance IN (SELECT instance FROM launches)").fetchall()
+        found: list[Launch | End] = [
+            Launch(instance, address, vpc, name, region, _time(time))
+            for instance, address, vpc, name, region, time in launches
+        ]
+        return found + [End(instance_id, _time(time)) for instance_id, time in ends]
+
+    def addresses(self) -> set[tuple[str, str]]:
+        """The regions and addresses that events name."""
+        with self._lock:
+            return set(self._db.execute("SELECT DISTINCT region, address FROM events WHERE address != ''"))
+
+    # Spans of time that are complete
+
+    def complete(self, region: str, lookup: str, span: Span) -> None:
+        """Note that all events of a look-up in a span of time are here."""
+        with self._writing() as db:
+            db.execute("INSERT INTO spans VALUES (?, ?, ?, ?)", (region, lookup, *(time.timestamp() for time in span)))
+
+    def missing(self, region: str, lookup: str, span: Span) -> list[Span]:
+        """Return the parts of a span of time that are not complete, newest first."""
+        query = "SELECT begins, ends FROM spans WHERE region = ? AND lookup = ? ORDER BY ends DESC"
+        with self._lock:
+            known = [(_time(low), _time(high)) for low, high in self._db.execute(query, (region, lookup))]
+        begins, ends = span
+        gaps: list[Span] = []
+        for low, high in known:
+            if high < begins or low > ends:
+                continue
+            if high < ends:
+                gaps.append((high, ends))
+            ends = min(ends, low)
+        if ends > begins:
+            gaps.append((begins, ends))
+        return gaps
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock, self._db:
+                yield self._db
+        except sqlite3.Error as error:
+            raise LocalError(
+                f"cannot keep events: {error}", hint="is the disk full? TMPDIR and EICCTL_HOME move it"
+            ) from error
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _body(event: Event) -> str:
+    """The event without its ID and time, as a JSON array: with keys it would take twice the space."""
+    values = [getattr(event, name) for name in _EVENT]
+    return json.dumps([*values, *(getattr(event.principal, name) for name in _PRINCIPAL)], separators=(",", ":"))
+
+
+def _event(event_id: str, time: float, body: str) -> Event:
+    values = json.loads(body)
+    principal = Principal(*values[len(_EVENT) :])
+    return Event(id=event_id, time=_time(time), principal=principal, **dict(zip(_EVENT, values, strict=False)))

@@ -1,0 +1,114 @@
+"""CloudTrail's LookupEvents, at the pace that the service allows: two requests a second, for an account and region."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eicctl.aws.errors import translated
+from eicctl.aws.pace import Pace
+from eicctl.aws.session import Session
+from eicctl.core.errors import ThrottledError
+from eicctl.support.documents import parse_json
+
+INTERVAL = 0.52
+"""Seconds between two requests of a region (docs/explanation/protocol.md#cloudtrail: two a second)."""
+
+PAGE = 50
+"""Events of a page, the most that the service gives."""
+
+ATTEMPTS = 8
+"""How often a page is asked for while the service throttles, each time with botocore's own attempts. Others may use the
+account's two requests a second up."""
+
+LONGEST_PAUSE = 30.0
+
+Attribute = tuple[str, str]
+"""An attribute of LookupEvents and its value; one a call is allowed."""
+
+_log = logging.getLogger(__name__)
+_paces: dict[tuple[str | None, str], Pace] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of LookupEvents, newest first. `oldest` is the time of its last event, None where it is empty."""
+
+    records: list[Any]
+    oldest: datetime | None
+
+
+def look_up(
+    session: Session,
+    region: str,
+    attribute: Attribute,
+    since: datetime,
+    until: datetime,
+    *,
+    throttled: Callable[[float], None] = lambda _seconds: None,
+) -> Iterator[Page]:
+    """Yield the events with an attribute in a span of time, newest first, page by page.
+
+    Args:
+        session: Access to AWS.
+        region: The region.
+        attribute: What events must have.
+        since: From this time on; the service knows 90 days.
+        until: Up to this time.
+        throttled: Is told the seconds of a pause that the service has made necessary.
+
+    Raises:
+        EicctlError: The service refuses, or throttles for too long.
+    """
+    client = session.client("cloudtrail", region)
+    pace = _pace(session, region)
+    # Before each attempt, so that those which botocore makes by itself keep to the pace too.
+    client.meta.events.register(
+        "before-send.cloudtrail.LookupEvents", lambda **_: pace.wait(), unique_id="eicctl-pace-of-lookups"
+    )
+    request: dict[str, Any] = {
+        "LookupAttributes": [{"AttributeKey": attribute[0], "AttributeValue": attribute[1]}],
+        "StartTime": since,
+        "EndTime": until,
+        "MaxResults": PAGE,
+    }
+    while True:
+        answer = _patiently(client, request, pace, throttled)
+        rows = answer.get("Events", [])
+        yield Page([_record(row) for row in rows], min((row["EventTime"] for row in rows), default=None))
+        if not answer.get("NextToken"):
+            return
+        request["NextToken"] = answer["NextToken"]
+
+
+def _pace(session: Session, region: str) -> Pace:
+    with _lock:
+        return _paces.setdefault((session.profile, region), Pace(INTERVAL))
+
+
+def _patiently(client: Any, request: dict[str, Any], pace: Pace, throttled: Callable[[float], None]) -> Any:
+    pause = 2.0
+    for attempt in range(ATTEMPTS):
+        try:
+            with translated("look up CloudTrail's events"):
+                return client.lookup_events(**request)
+        except ThrottledError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            _log.debug("throttled; a pause of %s s", pause)
+            throttled(pause)
+            pace.hold(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+    raise AssertionError("unreachable")
+
+
+def _record(row: dict[str, Any]) -> Any:
+    try:
+        return parse_json(row.get("CloudTrailEvent") or "null")
+    except ValueError:
+        return None

@@ -1,0 +1,140 @@
+"""Which endpoint serves a target: decisions without I/O."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eicctl.core.errors import NotFoundError, UnavailableError
+from eicctl.core.model import Endpoint
+from eicctl.support import pins
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a target is. What is not known is empty. `account` is the caller's."""
+
+    label: str
+    vpc_id: str
+    subnet_id: str = ""
+    availability_zone: str = ""
+    account: str = ""
+
+
+class NoEndpointError(NotFoundError):
+    """The VPC of a target has no endpoint that the caller may use."""
+
+
+Command = Callable[..., str]
+"""Makes a command line for a hint of its words, as `Session.command` does."""
+
+
+def _command(*words: str) -> str:
+    return pins.command_line(words)
+
+
+def serves(endpoint: Endpoint, address: str) -> bool:
+    """Whether an endpoint's address type suits an address: `ipv4`, `ipv6`, or both with `dualstack`."""
+    version = ipaddress.ip_address(address).version
+    return endpoint.ip_address_type in ("dualstack", f"ipv{version}")
+
+
+def choose_endpoint(
+    endpoints: Sequence[Endpoint],
+    place: Place,
+    address: str,
+    *,
+    command: Command = _command,
+    again: Sequence[str] = (),
+) -> Endpoint:
+    """Return the endpoint for a target: one in its subnet, else in its Availability Zone, else in its VPC.
+
+    Args:
+        endpoints: Endpoints of the region.
+        place: Where the target is.
+        address: Its address.
+        command: Makes the command lines of hints.
+        again: The command with which the user would try again; `eicctl ssh` where it is empty.
+
+    Raises:
+        NoEndpointError: The VPC has none.
+        UnavailableError: It has some, but none is usable, or none is for the address's family.
+    """
+    in_vpc = [endpoint for endpoint in endpoints if endpoint.vpc_id == place.vpc_id and _own(endpoint, place)]
+    alive = [endpoint for endpoint in in_vpc if endpoint.state != "delete-complete"]
+    if not alive:
+        where = ("--subnet-id", place.subnet_id) if place.subnet_id else ("--vpc-id", place.vpc_id)
+        raise NoEndpointError(
+            f"VPC {place.vpc_id} (target {place.label}) has no EC2 Instance Connect Endpoint",
+            hint=command("eicctl", "create-endpoint", *where, "--wait"),
+        )
+    if not (usable := [endpoint for endpoint in alive if endpoint.usable]):
+        raise not_usable(alive, again or ("eicctl", "ssh", place.label), command)
+    fitting = [endpoint for endpoint in usable if serves(endpoint, address)]
+    if not fitting:
+        kinds = ", ".join(f"{endpoint.id} ({endpoint.ip_address_type})" for endpoint in usable)
+        raise UnavailableError(
+            f"No endpoint in VPC {place.vpc_id} serves the address {address}: {kinds}",
+            hint=command(*dual_stack(usable[0])),
+        )
+    return min(fitting, key=lambda endpoint: (_distance(endpoint, place), endpoint.id))
+
+
+def dual_stack(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the command with which an endpoint serves both address families."""
+    keep = ("--no-preserve-client-ip",) if endpoint.preserve_client_ip else ()  # only ipv4 endpoints have it
+    return ("eicctl", "modify-endpoint", endpoint.id, "--ip-address-type", "dualstack", *keep, "--wait")
+
+
+def not_usable(endpoints: Sequence[Endpoint], again: Sequence[str], command: Command = _command) -> UnavailableError:
+    """Return the error for endpoints all of which are in a state that serves no connections.
+
+    Args:
+        endpoints: They.
+        again: The command with which the user would try again.
+        command: Makes the command lines of hints.
+    """
+    passing = any(endpoint.state == "create-in-progress" for endpoint in endpoints)
+    return UnavailableError(
+        "; ".join(map(_state, endpoints)),
+        hint=command(*again, "--wait") if passing else command("eicctl", "show-endpoint", endpoints[0].id),
+        transient=passing,
+    )
+
+
+def _own(endpoint: Endpoint, place: Place) -> bool:
+    """Whether the caller may use it: not one of a shared VPC's owner (docs/explanation/protocol.md#shared-vpcs)."""
+    return not place.account or not endpoint.owner_id or endpoint.owner_id == place.account
+
+
+def _distance(endpoint: Endpoint, place: Place) -> int:
+    if endpoint.subnet_id == place.subnet_id:
+        return 0
+    return 1 if endpoint.availability_zone == place.availability_zone else 2
+
+
+def _state(endpoint: Endpoint) -> str:
+    if endpoint.state == "create-in-progress":
+        return f"Endpoint {endpoint.id} is still being created"
+    if endpoint.state == "delete-in-progress":
+        return f"Endpoint {endpoint.id} is being deleted"
+    reason = f" ({endpoint.state_message})" if endpoint.state_message else ""
+    return f"Endpoint {endpoint.id} is in state {endpoint.state}{reason}"
+
+
+def usable_name(endpoint: Endpoint, *, fips: bool, dualstack: bool = False) -> str:
+    """Return the DNS name to connect to; without `dualstack` that of IPv4 where there is one.
+
+    Raises:
+        UnavailableError: FIPS or dual-stack is asked for, and the endpoint has no such name.
+    """
+    name = endpoint.dualstack_fips_dns_name if fips else endpoint.dualstack_dns_name
+    if not dualstack:
+        name = (endpoint.fips_dns_name if fips else endpoint.dns_name) or name
+    if name:
+        return name
+    words = [*(["dual-stack"] if dualstack else []), *(["FIPS"] if fips else []), "DNS name"]
+    hints = [pins.command(*dual_stack(endpoint))] if dualstack else []
+    hints += ["export AWS_USE_FIPS_ENDPOINT=false, without --fips"] if fips else []
+    raise UnavailableError(f"endpoint {endpoint.id} has no {' '.join(words)}", hint="; ".join(hints) or None)

@@ -1,0 +1,284 @@
+"""The boundary to botocore: each of its exceptions as one of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from eicctl.aws.request_log import ASKED
+from eicctl.core.errors import (
+    ConflictError,
+    CredentialsError,
+    DeniedError,
+    EicctlError,
+    LocalError,
+    NetworkError,
+    NotFoundError,
+    RefusedError,
+    ThrottledError,
+    UsageError,
+)
+from eicctl.support import clock, pins
+from eicctl.support.pins import PROFILE_VARIABLES
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN = {
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "InvalidAccessKeyId",
+}
+_OTHER_TIME = {"RequestTimeTooSkewed", "RequestInTheFuture"}
+_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthException", "OptInRequired"}
+_CONFLICT = {"DependencyViolation", "IdempotentParameterMismatch", "IncorrectState", "InvalidGroup.Duplicate"}
+
+
+@contextlib.contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn botocore's exceptions into `EicctlError`.
+
+    Args:
+        action: What is being done, after "cannot": `list the endpoints`.
+    """
+    try:
+        yield
+    except EicctlError:
+        raise
+    except Exception as error:
+        # botocore is not imported here: an exception of its own means that it is loaded.
+        if not type(error).__module__.startswith(("botocore", "boto3")):
+            raise
+        raise translate(error, action) from error
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while botocore reads what a user has written into an `EicctlError`.
+
+    botocore passes on what Python says to a number that is none, a path that it cannot open, an output that is no JSON.
+
+    Args:
+        what: After "cannot read": `the AWS configuration`.
+    """
+    try:
+        with translated(f"read {what}"):
+            yield
+    except EicctlError:
+        raise
+    except Exception as error:
+        raise LocalError(f"cannot read {what}: {str(error) or type(error).__name__}") from error
+
+
+def translate(error: Exception, action: str) -> EicctlError:
+    """Return our error for one of botocore's."""
+    import botocore.exceptions as boto
+
+    if isinstance(ours := getattr(error, "kwargs", {}).get("error"), EicctlError):  # of `api_proxies`
+        return ours
+    if isinstance(error, boto.ClientError):
+        return _from_service(error, action)
+    for kinds, make in _local_kinds(boto):
+        if isinstance(error, kinds):
+            return make(error, action)
+    return EicctlError(f"cannot {action}: {error}")
+
+
+def code_of(error: BaseException | None) -> str:
+    """Return AWS's error code of an exception, or of its cause; empty where there is none."""
+    for candidate in (error, getattr(error, "__cause__", None)):
+        response = getattr(candidate, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def _from_service(error: Any, action: str) -> EicctlError:
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "")), str(details.get("Message", ""))
+    said = f"cannot {action}: {message or code}"
+    metadata = error.response.get("ResponseMetadata", {})
+    status, date = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {}).get("date", "")
+    result: EicctlError
+    if code in _OTHER_TIME or (code in _EXPIRED | _UNKNOWN and clock.complaint(date)):
+        # With a wrong clock services call the credentials expired or wrong, and good ones look bad.
+        result = CredentialsError(
+            f"AWS does not accept signatures of this machine's time ({code}: {message})",
+            hint=clock.complaint(date) or f"set this machine's clock: {clock.how_to_set()}",
+        )
+    elif code in _EXPIRED:
+        result = CredentialsError(
+            f"the AWS session has expired ({code})",
+            hint="renew it: aws sso login, a new MFA code, or new keys in the profile",
+        )
+    elif code in _UNKNOWN:
+        result = CredentialsError(
+            f"AWS does not accept the credentials: {message or code}",
+            hint="check access key and secret of the profile, and this machine's clock",
+        )
+    elif "MultiFactorAuthentication failed" in message:
+        result = _mfa(message)
+    elif code in _DENIED:
+        result = DeniedError(said, hint=f"the policy of the caller must allow {_denied_action(error, message)}")
+    elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
+        result = ThrottledError(f"{said} ({code})", hint="try again in a moment", transient=True)
+    elif "NotFound" in code or ".Malformed" in code:
+        result = _not_found(code, message, metadata.get(ASKED)) or NotFoundError(said)
+    elif code in _CONFLICT or code.endswith("LimitExceeded") or code.endswith("AlreadyExists"):
+        result = ConflictError(f"{said} ({code})")
+    elif code.startswith(("InvalidParameter", "Missing", "Validation", "InvalidArgs")):
+        result = UsageError(f"{said} ({code})")
+    else:
+        result = RefusedError(f"{said} ({code})", transient=status >= 500)
+    result.request_id = metadata.get("RequestId")
+    return result
+
+
+_KINDS = {
+    "instance": ("instance", ("eicctl", "instances")),
+    "instanceconnectendpoint": ("EC2 Instance Connect Endpoint", ("eicctl", "list-endpoints")),
+    "subnet": ("subnet", ("aws", "ec2", "describe-subnets")),
+    "vpc": ("VPC", ("aws", "ec2", "describe-vpcs")),
+    "group": ("security group", ("aws", "ec2", "describe-security-groups")),
+    "securitygroup": ("security group", ("aws", "ec2", "describe-security-groups")),
+    "networkinterface": ("network interface", ("aws", "ec2", "describe-network-interfaces")),
+    "ami": ("image", ("aws", "ec2", "describe-images", "--owners", "self", "amazon")),
+}
+"""What EC2's error codes are about (`InvalidSubnetID.NotFound`, `InvalidGroupId.Malformed`), and what lists it."""
+
+_ID = re.compile(r"\b[a-z]+-[0-9A-Za-z-]+")
+_QUOTED = re.compile(r"""["']([^"']*)["']""")
+
+
+def _not_found(code: str, message: str, asked: tuple[str, str | None] | None) -> NotFoundError | None:
+    """Return the error about IDs that do not exist or are malformed; None where EC2's answer names none."""
+    subject, _, problem = code.lower().partition(".")
+    kind = _KINDS.get(subject.removeprefix("invalid").removesuffix("id"))
+    ids = (_ID if problem == "notfound" else _QUOTED).findall(message)
+    if not kind or not ids or not asked:
+        return None
+    noun, listing = kind
+    region, profile = asked
+    if problem == "malformed":
+        text = f'"{ids[0]}" is not a valid {noun} ID'
+    elif len(ids) > 1:
+        text = f"No {noun}s with IDs {', '.join(ids)} in {pins.location(region, profile)}"
+    else:
+        text = f"No {noun} with ID {ids[0]} in {pins.location(region, profile)}"
+    return NotFoundError(text, hint=pins.command_line(listing, profile=profile, region=region))
+
+
+def _mfa(message: str) -> EicctlError:
+    if "serial number is valid" in message:
+        return DeniedError(
+            "the MFA device is not one of the caller's",
+            hint="check mfa_serial in the profile, or: eicctl mfa login --serial ARN",
+        )
+    return DeniedError(
+        "AWS does not accept the MFA code: it is wrong, no longer good, or has been used once already",
+        hint="wait for the device's next code, and check the device's clock",
+    )
+
+
+def _denied_action(error: Any, message: str) -> str:
+    """Return the IAM action that was refused: AWS's message names it, as `service:Action`."""
+    named = re.search(r"perform: ([\w-]+:\w+)", message)
+    return named[1] if named else str(error.operation_name)
+
+
+def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[[Any, str], EicctlError]]]:
+    sso = _known_kinds(boto, "UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError")
+    return [
+        (sso, _sso),
+        ((boto.ProfileNotFound,), _profile),
+        ((boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError), _credentials),
+        ((boto.ParamValidationError, boto.InvalidRegionError), lambda e, a: UsageError(f"cannot {a}: {e}")),
+        ((boto.NoRegionError,), _region),
+        ((boto.RefreshWithMFAUnsupportedError,), _mfa_again),
+        (_known_kinds(boto, "MissingDependencyException"), _missing),
+        (_known_kinds(boto, "LoginError"), _login),
+        ((boto.ConfigParseError, boto.ConfigNotFound), lambda e, a: LocalError(f"cannot {a}: {e}")),
+        ((boto.SSLError,), _tls),
+        ((boto.ProxyConnectionError,), _proxy),
+        ((boto.HTTPClientError, boto.ConnectionError), _network),
+    ]
+
+
+def _known_kinds(boto: Any, *names: str) -> tuple[type[Exception], ...]:
+    """Those of the exceptions that this version of botocore has."""
+    return tuple(getattr(boto, name) for name in names if hasattr(boto, name))
+
+
+def _missing(error: Any, action: str) -> EicctlError:
+    if "botocore[crt]" in str(error):
+        return CredentialsError(
+            "a profile of aws login (login_session) needs awscrt, which is not installed",
+            hint="pip install 'eicctl[crt]'",
+        )
+    return LocalError(f"cannot {action}: {error}")
+
+
+def _login(error: Any, _action: str) -> EicctlError:
+    return CredentialsError(f"the session of aws login cannot be used: {error}", hint="aws login")
+
+
+def _region(_error: Any, _action: str) -> EicctlError:
+    return UsageError("no AWS region is given", hint="--region or AWS_REGION")
+
+
+def _sso(error: Any, _action: str) -> EicctlError:
+    return CredentialsError(f"the SSO session cannot be used: {error}", hint="aws sso login")
+
+
+def _profile(error: Any, _action: str) -> EicctlError:
+    import botocore.session
+
+    name = error.kwargs.get("profile", "")
+    if not name and (variable := next((one for one in PROFILE_VARIABLES if one in os.environ), None)):
+        return UsageError(f"{variable} is set, but empty", hint=f"unset {variable}")
+    # Without the variable, which would make botocore look for that profile.
+    found = botocore.session.Session(profile="default").full_config["profiles"]
+    known = ", ".join(found) or "none"
+    return UsageError(f"there is no profile {name!r} in the AWS configuration", hint=f"known profiles: {known}")
+
+
+def _credentials(error: Any, _action: str) -> EicctlError:
+    return CredentialsError(
+        f"no usable AWS credentials: {error}",
+        hint="aws configure, aws sso login, or --profile; see the profile's settings",
+    )
+
+
+def _mfa_again(_error: Any, _action: str) -> EicctlError:
+    return CredentialsError(
+        "the role's session has expired, and a new one needs another MFA code", hint="run the command again"
+    )
+
+
+def _tls(error: Any, action: str) -> EicctlError:
+    return NetworkError(
+        f"cannot {action}: TLS failed: {error.kwargs.get('error', error)}",
+        hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
+    )
+
+
+def _proxy(_error: Any, action: str) -> EicctlError:
+    return NetworkError(
+        f"cannot {action}: the proxy cannot be used", hint="it comes from HTTPS_PROXY; NO_PROXY excludes"
+    )
+
+
+def _network(error: Any, action: str) -> EicctlError:
+    return NetworkError(
+        f"cannot {action}: {error}",
+        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; eicctl local status tells "
+        "whether the local AWS is up",
+        transient=True,
+    )

@@ -1,0 +1,48 @@
+"""Asking for an MFA code: on the terminal itself, because stdin may be a tunnel's data."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from eicctl.core.errors import UsageError
+from eicctl.support.redact import register
+
+
+def ask(prompt: str) -> str:
+    """Return what is typed on the terminal, without echo.
+
+    Raises:
+        UsageError: There is no terminal.
+    """
+    import getpass
+
+    if os.name == "posix":
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        except OSError as error:
+            failure = UsageError(
+                "an MFA code is needed, and there is no terminal to ask for it",
+                hint="eicctl mfa login --token-code -; it reads the code from stdin. Then use the session's --profile",
+            )
+            failure.needs_terminal = True
+            raise failure from error
+    try:
+        return getpass.getpass(prompt)
+    except EOFError as error:
+        raise UsageError("no MFA code was typed") from error
+
+
+def ask_checked(prompt: str) -> str:
+    """Ask, and refuse what cannot be a code."""
+    code = checked_code(ask(prompt))
+    register(code)
+    return code
+
+
+def checked_code(text: str) -> str:
+    """Return a code without blanks around it; refuse what cannot be one, without repeating it."""
+    code = text.strip()
+    if not re.fullmatch(r"[0-9]{6}", code):
+        raise UsageError("MFA code must be 6 digits", hint="type what the device shows")
+    return code

@@ -1,0 +1,178 @@
+"""`eicctl coverage`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages, render
+from eicctl.core import sanitize
+from eicctl.core.errors import UsageError
+from eicctl.core.model import DIRECT_PORTS
+
+if TYPE_CHECKING:
+    from eicctl.cli.view.progress import Waiting
+    from eicctl.reachability.coverage_scan import Coverage
+
+_COLUMNS = {
+    "Name": "Name",
+    "ID": "InstanceId",
+    "Address": "PrivateIpAddress",
+    "Port": "Port",
+    "Endpoint": "InstanceConnectEndpointId",
+    "Reachable": "Reachable",
+    "Cause": "Cause",
+}
+
+_NAMED = 8
+"""How many instances are named that have a cause in common."""
+
+_WORDS = {"ok": "yes", "failed": "no", "unknown": "unknown"}
+
+
+def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value not in DIRECT_PORTS:
+        raise UsageError(f"an endpoint has no port {value}", hint="the service accepts 22 and 3389")
+    return value
+
+
+@click.command
+@click.option(
+    "--profile",
+    cls=options.Repeatable,
+    metavar="NAME",
+    help="Profile in the AWS configuration; repeatable.",
+)
+@click.option("--region", cls=options.Repeatable, metavar="REGION", help="AWS region; repeatable.")
+@click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses.")
+@click.option("--port", type=int, callback=_port, help="22 or 3389; default: 3389 for Windows, 22 for all others.")
+@click.option(
+    "--client-address",
+    metavar="ADDRESS",
+    help="Your public IPv4 address, which rules see where an endpoint preserves it.",
+)
+@click.option("--report", "page", metavar="FILE.html", help="Write a map as one HTML page, too.")
+@options.output_options
+@options.wire_options
+def command(
+    *,
+    profile: tuple[str, ...],
+    region: tuple[str, ...],
+    all_regions: bool,
+    port: int | None,
+    client_address: str | None,
+    page: str | None,
+    output: str,
+    query: str | None,
+    ca_bundle: str | None,
+    fips: bool,
+) -> None:
+    """Say which running instances can be reached, and why the others cannot.
+
+    It thinks through endpoints, security groups, network ACLs and routes, and opens no connection. A region or an
+    account that cannot be read is named on stderr, and the others are looked at. The exit code is 0 unless nothing
+    could be read.
+
+    \b
+    Examples:
+      eicctl coverage
+      eicctl coverage --all-regions --report coverage.html
+      eicctl coverage --profile dev --profile prod --port 22
+      eicctl coverage --query "[?Reachable=='no'].[Name,Reason,Command]" --output text
+    """
+    from eicctl.cli.view.progress import Waiting
+    from eicctl.reachability.coverage import summary
+    from eicctl.reachability.coverage_scan import cover
+
+    if region and all_regions:
+        raise UsageError("--region and --all-regions exclude each other")
+    sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
+    with Waiting("network") as waiting:
+        coverage = cover(
+            sessions,
+            regions=region,
+            all_regions=all_regions,
+            port=port,
+            client_address=client_address,
+            told=lambda so_far: _progress(waiting, so_far),
+        )
+    rows = _rows(coverage)
+    try:
+        if rows or output != "table" or query:
+            render.show(rows, output=output, query=query, columns=_columns(coverage))
+        if output == "table" and not query:
+            _explain(rows)
+    finally:  # also where the reader of the rows has left early: `| head`
+        if page:
+            _write(page, coverage)
+    for notice in coverage.notices:
+        messages.line(notice)
+    messages.line(summary(coverage.reaches))
+
+
+def _progress(waiting: Waiting, so_far: Coverage) -> None:
+    seen = len(so_far.covered) + len(so_far.unread)
+    # Where each state is a line of its own, four of them are enough.
+    if sys.stderr.isatty() or seen * 4 // so_far.places > (seen - 1) * 4 // so_far.places:
+        waiting.show(f"regions read: {seen} of {so_far.places}, running instances: {len(so_far.reaches)}")
+
+
+def _rows(coverage: Coverage) -> list[dict[str, Any]]:
+    return [
+        {
+            "Name": reach.instance.name,
+            "InstanceId": reach.instance.id,
+            "Platform": reach.instance.platform,
+            "PrivateIpAddress": reach.instance.private_ip or reach.instance.ipv6,
+            "Port": reach.port,
+            "AccountId": covered.place.account_id,
+            "Profile": covered.place.profile or None,
+            "Region": covered.place.region,
+            "VpcId": reach.instance.vpc_id,
+            "SubnetId": reach.instance.subnet_id,
+            "InstanceConnectEndpointId": reach.endpoint.id if reach.endpoint else None,
+            "Reachable": _WORDS[reach.verdict],
+            "Check": reach.check or None,
+            "Cause": reach.cause or None,
+            "Reason": reach.reason or None,
+            "Command": covered.command(reach) or None,
+        }
+        for covered in coverage.covered
+        for reach in covered.reaches
+    ]
+
+
+def _columns(coverage: Coverage) -> dict[str, str]:
+    """The table's columns; account and region are shown where there are several."""
+    places = [covered.place for covered in coverage.covered]
+    more = {"Account": "AccountId"} if len({place.account_id for place in places}) > 1 else {}
+    more |= {"Region": "Region"} if len({place.region for place in places}) > 1 else {}
+    return more | _COLUMNS
+
+
+def _explain(rows: list[dict[str, Any]]) -> None:
+    """Say why, once for all instances that have the cause in common, with the command that mends it."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["Reason"]:
+            names = together.setdefault((row["Reason"], row["Command"] or ""), [])
+            names.append(row["Name"] or row["InstanceId"])
+    for (reason, line), names in together.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        messages.out("\n" + sanitize.line(f"{', '.join(names[:_NAMED])}{more}: {reason}"))
+        if line:
+            messages.out(f"  {sanitize.line(line)}")
+
+
+def _write(page: str, coverage: Coverage) -> None:
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from eicctl.cli.view.coverage_page import page_of
+    from eicctl.support.files import write_whole
+
+    write_whole(Path(page), page_of(coverage, datetime.now(UTC)))
+    messages.line(f"map: {page}")

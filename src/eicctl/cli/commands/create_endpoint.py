@@ -1,0 +1,216 @@
+"""`eicctl create-endpoint`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.tags import parse_tags
+from eicctl.cli.view import messages, render
+from eicctl.cli.view.endpoint import row_of
+from eicctl.cli.view.progress import Waiting
+from eicctl.core.errors import ConflictError, EicctlError, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.endpoints import NewEndpoint
+    from eicctl.aws.security_groups import GroupMaker
+    from eicctl.aws.session import Session
+    from eicctl.aws.subnets import ChosenSubnet
+    from eicctl.core.model import Endpoint
+
+
+@click.command
+@click.option("--subnet-id", metavar="ID", help="Subnet of the endpoint; default: the one with most running instances.")
+@click.option("--vpc-id", metavar="ID", help="VPC in which to choose a subnet; default: the only one.")
+@click.option(
+    "--security-group-id", "group_ids", metavar="ID", multiple=True, help="Group of the endpoint; repeatable."
+)
+@click.option(
+    "--create-security-group",
+    is_flag=True,
+    help="Create a group for the endpoint, with egress to ports 22 and 3389 of the VPC and nothing else, or reuse the"
+    " one that it created for this name and subnet before.",
+)
+@click.option(
+    "--allow-to",
+    metavar="ID",
+    multiple=True,
+    help="With --create-security-group: allow the endpoint in this group of the targets; repeatable.",
+)
+@click.option(
+    "--preserve-client-ip/--no-preserve-client-ip",
+    default=False,
+    help="Targets see the client's address; default: no. Makes the endpoint ipv4.",
+)
+@click.option(
+    "--ip-address-type",
+    type=click.Choice(["ipv4", "dualstack", "ipv6"]),
+    help="Default: the subnet's; ipv4 with --preserve-client-ip.",
+)
+@click.option("--name", metavar="NAME", help="The Name tag.")
+@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Another tag; repeatable.")
+@click.option("--wait/--no-wait", default=False, help="Wait until it serves connections, which takes minutes.")
+@options.timeout_option
+@click.option("--if-not-exists", is_flag=True, help="Reuse the endpoint that the VPC already has.")
+@options.dry_run_option
+@options.output_options
+@options.with_session
+def command(
+    *,
+    session: Session,
+    subnet_id: str | None,
+    vpc_id: str | None,
+    group_ids: tuple[str, ...],
+    create_security_group: bool,
+    allow_to: tuple[str, ...],
+    preserve_client_ip: bool,
+    ip_address_type: str | None,
+    name: str | None,
+    tags: tuple[str, ...],
+    wait: bool,
+    timeout: float,
+    if_not_exists: bool,
+    dry_run: bool,
+    output: str,
+    query: str | None,
+) -> None:
+    """Create an endpoint, with the security group that it needs.
+
+    A VPC has one endpoint at most; it reaches what its subnet routes to.
+
+    \b
+    Examples:
+      eicctl create-endpoint --subnet-id subnet-0123456789abcdef0 --wait
+      eicctl create-endpoint --create-security-group --allow-to sg-0123456789abcdef0 --name office --wait
+      eicctl create-endpoint --vpc-id vpc-0123456789abcdef0 --dry-run
+    """
+    if allow_to and not create_security_group:
+        raise UsageError("--allow-to requires --create-security-group", hint=messages.again("--create-security-group"))
+    if preserve_client_ip and ip_address_type not in (None, "ipv4"):
+        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="omit one of the two options")
+    all_tags = parse_tags(tags) | ({"Name": name} if name else {})
+
+    from eicctl.aws.endpoints import NewEndpoint
+    from eicctl.aws.security_groups import GroupMaker, GroupPlan
+    from eicctl.aws.subnets import choose_subnet, describe_subnet
+
+    subnet = describe_subnet(session, subnet_id) if subnet_id else choose_subnet(session, vpc_id)
+    if not subnet_id:
+        messages.line(f"Using subnet {subnet.subnet_id} ({subnet.reason})")
+    existing, deleting = _present(session, subnet)
+    if existing and not if_not_exists:
+        raise ConflictError(
+            f"VPC {subnet.vpc_id} already has endpoint {existing.id} ({existing.state}); "
+            "add --if-not-exists to reuse it",
+            hint=messages.again("--if-not-exists"),
+        )
+    new = NewEndpoint(
+        subnet_id=subnet.subnet_id,
+        security_group_ids=group_ids,
+        preserve_client_ip=preserve_client_ip,
+        ip_address_type=ip_address_type or ("ipv4" if preserve_client_ip else ""),
+        tags=all_tags,
+    )
+    maker = None
+    if create_security_group and not existing:
+        plan = GroupPlan(subnet.subnet_id, subnet.vpc_id, f"{name or 'eice'}-{subnet.subnet_id}", allow_to)
+        maker = GroupMaker(session, plan)
+    if not ip_address_type and not existing and subnet.ip_address_type != "ipv4":
+        messages.line(
+            f"IP address type: ipv4 (required by --preserve-client-ip; the subnet is {subnet.ip_address_type})"
+            if preserve_client_ip
+            else f"IP address type: {subnet.ip_address_type} (the subnet's; override with --ip-address-type)"
+        )
+    if dry_run:
+        _try(session, new, maker, existing)
+        return
+    if existing:
+        messages.line(f"Endpoint {existing.id} already exists")
+    elif deleting and wait:
+        _await_deletion(session, deleting, timeout)
+    try:
+        endpoint = existing or _create(session, new, maker)
+    except ConflictError as error:
+        if deleting and not wait:
+            error.message += f"\nEndpoint {deleting.id} of the VPC is still being deleted"
+            error.hint = messages.again("--wait")
+        raise
+    if wait and not endpoint.usable:
+        endpoint = _await_creation(session, endpoint, timeout)
+    render.show(row_of(endpoint), output=output, query=query, columns={})
+
+
+def _present(session: Session, subnet: ChosenSubnet) -> tuple[Endpoint | None, Endpoint | None]:
+    """The endpoint of the VPC, and one that is being deleted."""
+    from eicctl.aws.endpoints import list_endpoints
+
+    found = list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]})
+    existing = [each for each in found if each.state != "create-failed" and not each.state.startswith("delete-")]
+    deleting = [each for each in found if each.state == "delete-in-progress"]
+    failed = [each for each in found if each.state == "delete-failed"]
+    return next(iter(existing + failed), None), next(iter(deleting), None)
+
+
+def _create(session: Session, new: NewEndpoint, maker: GroupMaker | None) -> Endpoint:
+    """Create the group, then the endpoint; a failure undoes what was done and says so."""
+    from dataclasses import replace
+
+    from eicctl.aws.endpoints import create_endpoint
+
+    if maker is None:
+        return create_endpoint(session, new)
+    try:
+        group_id = maker.make()
+        with_group = replace(new, security_group_ids=(*new.security_group_ids, group_id))
+        endpoint = maker.once_visible("create the endpoint", lambda: create_endpoint(session, with_group))
+    except EicctlError as error:
+        if undone := maker.undo():
+            error.message = f"{error.message}\n{undone}"
+        raise
+    except KeyboardInterrupt:
+        if undone := maker.undo():
+            messages.line(undone)
+        raise
+    messages.line(f"{'Reusing' if maker.reused else 'Created'} security group {group_id} ({maker.plan.name})")
+    return endpoint
+
+
+def _try(session: Session, new: NewEndpoint, maker: GroupMaker | None, existing: Endpoint | None) -> None:
+    """Say what would be called; EC2's dry runs say whether it would be done."""
+    from eicctl.aws.endpoints import check_create, request_of
+
+    if existing:
+        click.echo(f"Nothing would be called: {existing.id} already exists.")
+        return
+    if maker:
+        for line in maker.check():
+            click.echo(messages.printable(line))
+    check_create(session, new)
+    words = " ".join(
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in request_of(new).items()
+    )
+    click.echo(messages.printable(f"Would call CreateInstanceConnectEndpoint {words}"))
+
+
+def _await_deletion(session: Session, deleting: Endpoint, timeout: float) -> None:
+    """Wait until the VPC's last endpoint is gone: a VPC has one at most."""
+    from eicctl.aws.endpoints import wait_deleted
+
+    with Waiting(deleting.id) as waiting:
+        wait_deleted(
+            session, deleting.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
+        )
+
+
+def _await_creation(session: Session, endpoint: Endpoint, timeout: float) -> Endpoint:
+    """Wait until the endpoint serves connections."""
+    from eicctl.aws.endpoints import wait_usable
+
+    look = session.command("eicctl", "show-endpoint", endpoint.id)
+    with Waiting(endpoint.id, interrupted=f"{endpoint.id} is still being created: {look}") as waiting:
+        return wait_usable(
+            session, endpoint.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "not found")
+        )

@@ -1,0 +1,199 @@
+"""`eicctl db`: a local port for a database."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.via_instance import bind_port, through_options, warn_of
+from eicctl.cli.view import messages
+from eicctl.core.errors import UsageError
+from eicctl.support import pins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from socket import socket
+
+    from eicctl.aws.databases import Database
+    from eicctl.aws.session import Session
+    from eicctl.cli.via_instance import TunnelWish
+    from eicctl.cli.view.database import LocalDatabase
+    from eicctl.cli.view.forward_events import Events
+    from eicctl.ssh.forward.login import LoginRequest
+
+
+@click.command(cls=options.WaitingCommand)
+@click.argument("database", metavar="DB-ID|HOST[:PORT]")
+@click.option("--reader", is_flag=True, help="The cluster's reader endpoint instead of the writer.")
+@click.option(
+    "--local-port",
+    type=click.IntRange(0, 65535),
+    help="Local port to listen on; default: the database's own if it is free, else a free one.",
+)
+@click.option("--user", metavar="NAME", help="Database user; default: the first one that was made with it.")
+@click.option("--dbname", metavar="NAME", help="Database; default: the one that was made with it.")
+@click.option(
+    "--iam-auth", is_flag=True, help="Log in by IAM: keep a fresh token in a file that the printed line uses."
+)
+@click.option("--print-url", is_flag=True, help="Print nothing but the connection URL on stdout.")
+@click.option("--print-password", is_flag=True, help="With --iam-auth: print a token, and open no tunnel.")
+@through_options
+@options.messages_option
+@options.with_session
+def command(
+    *,
+    session: Session,
+    database: str,
+    reader: bool,
+    local_port: int | None,
+    user: str | None,
+    dbname: str | None,
+    iam_auth: bool,
+    print_url: bool,
+    print_password: bool,
+    via: str | None,
+    login: Callable[[], LoginRequest],
+    tunnels: TunnelWish,
+    bind: str | None,
+    verbose: bool,
+    output: str,
+) -> int:
+    """Connect a local port to a database, directly or through an instance.
+
+    A database that listens on 3389 is reached directly. Any other is reached through SSH on an instance: the given one,
+    or a running Linux instance that the database's security groups let connect.
+
+    \b
+    Examples:
+      eicctl db demo-db
+      eicctl db shop-cluster --reader --local-port 15432 --via web-1
+      eicctl db demo-db --iam-auth --user app
+    """
+    if print_password and not iam_auth:
+        raise UsageError("--print-password needs --iam-auth", hint="eicctl knows no other passwords")
+    if print_url and output == "json":
+        raise UsageError("--print-url does not go with --output json, which has the URL too")
+    from eicctl.aws.databases import reader_of
+    from eicctl.reachability.jump_host import locate
+
+    found, host, port = locate(session, database)
+    if reader:
+        host = reader_of(found) if found else host
+    db_user = user or (found.master_user if found else "")
+    if iam_auth:
+        _check_iam(found, db_user)
+    if print_password:
+        from eicctl.aws.database_tokens import auth_token
+
+        click.echo(auth_token(session, host, port, db_user))
+        return 0
+    events = _events(output, verbose, print_url)
+    with contextlib.ExitStack() as cleanup:
+        sockets = bind_port(cleanup, local_port, port, bind)
+        warn_of(sockets, host)
+        local = _local(sockets, (host, port), found, db_user, dbname)
+        if iam_auth:
+            local = _with_token(session, cleanup, local)
+
+        def ready(label: str) -> None:
+            events.listening(sockets, f"{host}:{port}", label)
+            _show(found, local, events, url_only=print_url)
+
+        from eicctl.cli.database_port import LocalPort
+
+        way = LocalPort(session, found, (host, port), sockets, events, tunnels)
+        if way.is_direct and not via:
+            return way.serve_directly(ready)
+        return way.serve_through(via, login(), ready)
+
+
+def _events(output: str, verbose: bool, url_only: bool) -> Events:
+    from eicctl.cli.view.forward_events import JsonEvents, TextEvents
+
+    if output == "json":
+        return JsonEvents()
+    return TextEvents(verbose, messages.line if url_only else messages.out)
+
+
+def _check_iam(found: Database | None, user: str) -> None:
+    if found is None:
+        raise UsageError("--iam-auth is for databases of RDS")
+    if not found.iam_auth:
+        kind = "db-cluster" if found.cluster else "db-instance"
+        raise UsageError(
+            f"IAM authentication is off for {found.id}",
+            hint=pins.command(
+                *("aws", "rds", f"modify-{kind}", f"--{kind}-identifier", found.id),
+                "--enable-iam-database-authentication",
+            ),
+        )
+    if not user:
+        raise UsageError("--iam-auth needs a database user", hint="--user NAME")
+
+
+def _local(
+    sockets: Sequence[socket], remote: tuple[str, int], found: Database | None, user: str, name: str | None
+) -> LocalDatabase:
+    from eicctl.cli.view.database import POSTGRES, LocalDatabase
+
+    address, number = sockets[0].getsockname()[:2]
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - a comparison
+    local = LocalDatabase(found.engine if found else "", *remote, address, number, user)
+    name = name or (found.name if found else "")
+    # libpq would take the user's name; RDS makes the database postgres in any case.
+    return replace(local, name=name or ("postgres" if local.kind == POSTGRES else ""))
+
+
+def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDatabase) -> LocalDatabase:
+    """Keep a fresh token in a file as long as the command runs."""
+    from eicctl.aws.database_tokens import auth_token, kept_fresh, my_cnf, pgpass
+    from eicctl.cli.view.database import MYSQL, POSTGRES
+    from eicctl.ssh.keys import private_folder
+
+    if local.kind not in (POSTGRES, MYSQL):
+        raise UsageError(f"the engine {local.engine} has no IAM authentication")
+    path = cleanup.enter_context(private_folder()) / ("pgpass" if local.kind == POSTGRES else "my.cnf")
+
+    def content() -> str:
+        token = auth_token(session, local.host, local.remote_port, local.user)
+        if local.kind == MYSQL:
+            return my_cnf(token)
+        return pgpass(local.host, ["127.0.0.1", "::1", "localhost"], local.port, local.user, token)
+
+    cleanup.enter_context(
+        kept_fresh(path, content, lambda error: messages.line(f"the token in {path} is not fresh: {error.message}"))
+    )
+    return replace(local, password_file=path)
+
+
+def _show(found: Database | None, local: LocalDatabase, events: Events, *, url_only: bool) -> None:
+    """Print how to use the local port."""
+    from eicctl.cli.view.forward_events import JsonEvents
+
+    if isinstance(events, JsonEvents):
+        events.say(
+            "ready",
+            Database=found.id if found else None,
+            Engine=local.engine or None,
+            Host=local.address,
+            Port=local.port,
+            User=local.user or None,
+            Name=local.name or None,
+            Url=local.url,
+            Command=local.command or None,
+            PasswordFile=str(local.password_file) if local.password_file else None,
+        )
+        return
+    if url_only:
+        click.echo(local.url)
+        return
+    lines = {"command": local.command, "URL": local.url, "GUI tools": local.fields()}
+    if local.password_file:
+        lines["password"] = f"in {local.password_file}, a token renewed every 10 minutes; SSL is needed"
+    for label, text in lines.items():
+        if text:
+            messages.out(f"  {label + ':':11} {text}")

@@ -1,0 +1,116 @@
+"""`eicctl delete-endpoint`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.core.errors import DeniedError, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.security_groups import ManagedGroup
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Endpoint
+
+
+@click.command
+@click.argument("endpoint")
+@click.option("--yes", "-y", is_flag=True, help="Skip confirmation, also that of the security group's deletion.")
+@click.option("--keep-security-group", is_flag=True, help="Keep the security group that was created for it.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Wait until it is gone; default: if a security group is deleted after it. --no-wait keeps the group.",
+)
+@options.timeout_option
+@options.dry_run_option
+@options.with_session
+def command(
+    *,
+    session: Session,
+    endpoint: str,
+    yes: bool,
+    keep_security_group: bool,
+    wait: bool | None,
+    timeout: float,
+    dry_run: bool,
+) -> int:
+    """Delete an endpoint.
+
+    ENDPOINT is its ID or its Name tag. Its open connections end with it. A security group that `create-endpoint
+    --create-security-group` has created is deleted once the endpoint is gone, with the rules in the targets' groups
+    that were added for it; one that something else uses is kept.
+
+    \b
+    Examples:
+      eicctl delete-endpoint eice-0123456789abcdef0
+      eicctl delete-endpoint office --yes --wait
+      eicctl delete-endpoint office --keep-security-group
+    """
+    from eicctl.aws.endpoints import delete_endpoint, get_endpoint, wait_deleted
+    from eicctl.aws.security_groups import delete_group
+    from eicctl.cli.view.progress import Waiting
+
+    found = get_endpoint(session, endpoint)
+    groups = _groups(session, found)
+    keep = keep_security_group or wait is False
+    doomed = [] if keep else [group for group in groups if not group.used_by]
+    if dry_run:
+        delete_endpoint(session, found.id, dry_run=True)
+        click.echo(f"Would call DeleteInstanceConnectEndpoint {found.id}")
+        for group in doomed:
+            for target in group.rules:
+                click.echo(f"Would call RevokeSecurityGroupIngress of the rules from {group.id} in {target}")
+            click.echo(messages.printable(f"Would call DeleteSecurityGroup {group.id} ({group.name})"))
+        _tell_kept(session, groups, doomed)
+        return 0
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("Refusing to delete without confirmation (no TTY)", hint=messages.again("--yes"))
+        name = f"{found.name} ({found.id})" if found.name else found.id
+        if not click.confirm(messages.printable(f"Delete endpoint {name} in VPC {found.vpc_id}?"), err=True):
+            messages.line("Canceled")
+            return 1
+        doomed = [group for group in doomed if click.confirm(messages.printable(_question(group)), True, err=True)]
+    delete_endpoint(session, found.id)
+    if wait or doomed:
+        interrupted = f"EC2 continues to delete {found.id}" + "; its security group is kept" * bool(doomed)
+        with Waiting(found.id, interrupted=interrupted) as waiting:
+            wait_deleted(
+                session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
+            )
+    messages.line(f"Deleted {found.id}" if wait or doomed else f"Deleting {found.id}, which takes minutes")
+    for group in doomed:
+        delete_group(session, group, timeout=timeout)
+        messages.line(f"Deleted security group {group.id} ({group.name})")
+    _tell_kept(session, groups, doomed)
+    return 0
+
+
+def _groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
+    """The groups that eicctl has created for it; none where the caller may not look."""
+    from eicctl.aws.security_groups import managed_groups
+
+    try:
+        return managed_groups(session, endpoint)
+    except DeniedError as error:
+        messages.line(f"Security groups are kept: {error.message}")
+        return []
+
+
+def _question(group: ManagedGroup) -> str:
+    rules = f", and the rules in {', '.join(group.rules)} that refer to it" if group.rules else ""
+    return f"Also delete security group {group.id} ({group.name}), created by eicctl{rules}?"
+
+
+def _tell_kept(session: Session, groups: Sequence[ManagedGroup], doomed: Sequence[ManagedGroup]) -> None:
+    for group in groups:
+        if group not in doomed:
+            used = f"; used by {', '.join(group.used_by)}" if group.used_by else ""
+            messages.line(f"Kept security group {group.id} ({group.name}), created by eicctl{used}")
+            messages.line(f"hint: {session.command('aws', 'ec2', 'delete-security-group', '--group-id', group.id)}")

@@ -1,0 +1,71 @@
+"""`eicctl down`: end tunnels in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from eicctl.cli.view import messages
+from eicctl.core.errors import LocalError, NotFoundError, UsageError
+
+
+@click.command
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="End those that this file defines; default: as for eicctl up.",
+)
+@click.option("--all", "everything", is_flag=True, help="End all of them, and the background process.")
+@click.option("--force", is_flag=True, help="With --all: kill a background process that does not respond.")
+def command(*, names: tuple[str, ...], file: Path | None, everything: bool, force: bool) -> int:
+    """End tunnels that are open in the background.
+
+    The connections that they carry end with them. Without a NAME it ends those that are defined here, as `eicctl up`
+    would open them.
+
+    \b
+    Examples:
+      eicctl down
+      eicctl down db
+      eicctl down --all
+      eicctl down --all --force
+    """
+    from eicctl.agent import tunnels
+
+    if everything:
+        if names or file:
+            raise UsageError("--all goes with neither names nor --file")
+        return _end_all(force)
+    if force:
+        raise UsageError("--force needs --all", hint="eicctl down --all --force")
+    closed = tunnels.close(list(names) or _defined(file))
+    missing = [name for name in names if name not in closed]
+    if missing:
+        raise NotFoundError(f"not open in the background: {', '.join(missing)}", hint="eicctl ps lists what is")
+    messages.line(f"ended: {', '.join(closed)}" if closed else "nothing was open in the background")
+    return 0
+
+
+def _end_all(force: bool) -> int:
+    from eicctl.agent import tunnels
+
+    ended = tunnels.end(force=force)
+    done = [one for one in ended if not one.trouble]
+    names = [name for one in done for name in one.names]
+    count = f"{len(done)} background process{'es' if len(done) > 1 else ''}"
+    if done or not ended:
+        messages.line(f"ended: {', '.join(names) or count}" if done else "nothing was open in the background")
+    troubles = [one.trouble.message for one in ended if one.trouble]
+    if troubles:
+        raise LocalError("; ".join(troubles), hint="eicctl down --all --force")
+    return 0
+
+
+def _defined(file: Path | None) -> list[str]:
+    from eicctl.named_tunnels.config_file import find_definitions
+
+    return [definition.name for definition in find_definitions(file)]

@@ -1,0 +1,117 @@
+"""`eicctl forward`: many local ports through one SSH connection."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.via_instance import bind_port, rotation, serve, through_options, warn_of
+from eicctl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from socket import socket
+
+    from eicctl.aws.session import Session
+    from eicctl.cli.via_instance import TunnelWish
+    from eicctl.ssh.forward.connection import Remote
+    from eicctl.ssh.forward.login import LoginRequest
+    from eicctl.ssh.forward.renewal import Rotation
+    from eicctl.ssh.forward.spec import ForwardSpec
+
+
+@click.command(cls=options.WaitingCommand)
+@click.argument("forwards", nargs=-1, metavar="[LOCAL:]TARGET:PORT…")
+@click.option(
+    "--socks", type=click.IntRange(0, 65535), metavar="PORT", help="A SOCKS5 proxy on this local port; 0: a free one."
+)
+@through_options
+@options.messages_option
+@options.with_session
+def command(
+    *,
+    session: Session,
+    forwards: tuple[str, ...],
+    socks: int | None,
+    via: str | None,
+    login: Callable[[], LoginRequest],
+    tunnels: TunnelWish,
+    bind: str | None,
+    verbose: bool,
+    output: str,
+) -> int:
+    """Forward local ports to any port, through SSH on an instance.
+
+    TARGET is an instance, and the port one of its own; with --via it is any host that the given instance can reach.
+    All ports share one SSH connection, which takes one of the endpoint's 20 places. It is renewed before its hour
+    ends, and the ports stay open. LOCAL is a port or the path of a Unix socket; default: the remote port, if free.
+
+    \b
+    Examples:
+      eicctl forward web-1:8080
+      eicctl forward --via web-1 5432:db.internal:5432 redis.internal:6379
+      eicctl forward --via web-1 --socks 1080
+    """
+    from eicctl.cli.view.forward_events import events_for
+    from eicctl.ssh.forward.forwarder import Forward
+    from eicctl.ssh.forward.spec import parse_forward
+
+    specs = [parse_forward(text) for text in forwards]
+    _check(specs, socks, via)
+    events = events_for(output, verbose=verbose)
+    how = login()
+    machines: dict[str, Rotation] = {}
+
+    def machine(words: str) -> Rotation:
+        if words not in machines:
+            machines[words] = rotation(session, words, how, events, tunnels)
+        return machines[words]
+
+    with contextlib.ExitStack() as cleanup:
+        # Bound first: a busy port is told at once, and not after AWS was asked.
+        bound = [(_bind(cleanup, spec, bind), spec) for spec in specs]
+        proxy = bind_port(cleanup, socks, 0, bind) if socks is not None else ()
+        made = [Forward(tuple(sockets), machine(via or spec.host), _remote(spec, via)) for sockets, spec in bound]
+        if proxy:
+            made.append(Forward(tuple(proxy), machine(via or (specs[0].host if specs else "")), None))
+
+        def ready() -> None:
+            for forward in made:
+                remote = str(forward.remote) if forward.remote else "SOCKS5 clients (socks5h://)"
+                warn_of(forward.sockets, remote)
+                events.listening(forward.sockets, remote, forward.rotation.label)
+
+        return serve(made, events, ready)
+
+
+def _check(specs: Sequence[ForwardSpec], socks: int | None, via: str | None) -> None:
+    if not specs and socks is None:
+        raise UsageError("nothing to forward", hint="eicctl forward TARGET:PORT, or --socks PORT; see --help")
+    if via:
+        return
+    if any(not spec.host for spec in specs):
+        raise UsageError("a port alone needs an instance", hint="TARGET:PORT, or --via INSTANCE")
+    if socks is not None and len({spec.host for spec in specs}) > 1:
+        raise UsageError("the SOCKS5 proxy could go through several instances", hint="--via INSTANCE chooses one")
+
+
+def _remote(spec: ForwardSpec, via: str | None) -> Remote:
+    from eicctl.ssh.forward.connection import Remote
+
+    if spec.remote_path:
+        return Remote(path=spec.remote_path)
+    return Remote(spec.host if via and spec.host else "localhost", spec.port)
+
+
+def _bind(cleanup: contextlib.ExitStack, spec: ForwardSpec, address: str | None) -> Sequence[socket]:
+    from eicctl.tunnel.bind import bind_unix
+
+    if spec.local_path is None:
+        return bind_port(cleanup, spec.local_port, spec.port, address)
+    sock = bind_unix(spec.local_path)
+    cleanup.callback(spec.local_path.unlink, missing_ok=True)
+    cleanup.callback(sock.close)
+    return [sock]

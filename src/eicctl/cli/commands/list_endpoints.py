@@ -1,0 +1,70 @@
+"""`eicctl list-endpoints`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.tags import parse_tags
+from eicctl.cli.view import messages, render
+from eicctl.cli.view.endpoint import COLUMNS, row_of
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+
+@click.command
+@click.option("--vpc-id", metavar="ID", multiple=True, help="Only those in this VPC; repeatable.")
+@click.option(
+    "--state", metavar="STATE", multiple=True, help="Only those in this state (create-complete, …); repeatable."
+)
+@options.filter_tags_option
+@click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses, at the same time.")
+@options.output_options
+@options.with_session
+def command(
+    *,
+    session: Session,
+    vpc_id: tuple[str, ...],
+    state: tuple[str, ...],
+    tags: tuple[str, ...],
+    all_regions: bool,
+    output: str,
+    query: str | None,
+) -> int:
+    """List endpoints, in one region or in all.
+
+    A region that does not answer is named on stderr, and the others are listed; the exit code then is 1.
+
+    \b
+    Examples:
+      eicctl list-endpoints
+      eicctl list-endpoints --all-regions --state create-complete
+      eicctl list-endpoints --tag team=web --query '[].InstanceConnectEndpointId' --output text
+    """
+    from eicctl.aws.endpoints import list_endpoints, list_in_all_regions
+
+    filters: dict[str, list[str]] = {f"tag:{key}": [value] for key, value in parse_tags(tags).items()}
+    if vpc_id:
+        filters["vpc-id"] = list(vpc_id)
+    if state:
+        filters["state"] = list(state)
+    columns = dict(COLUMNS)
+    if all_regions:
+        found, failures = list_in_all_regions(session, filters=filters)
+        columns = {"Region": "Region", **columns}
+    else:
+        found, failures = list_endpoints(session, filters=filters), {}
+    rows = [row_of(endpoint) for endpoint in found]
+    if not rows and output == "table" and not query:
+        what = "No matching endpoint" if filters else "No EC2 Instance Connect Endpoint"
+        messages.line(f"{what} in {'any region' if all_regions else session.location}")
+        if not filters:
+            messages.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")
+    else:
+        render.show(rows, output=output, query=query, columns=columns)
+    for region, error in failures.items():
+        messages.line(f"{region}: {error.message}")
+    return 1 if failures else 0

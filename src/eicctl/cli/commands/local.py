@@ -1,0 +1,309 @@
+"""`eicctl local`: the emulator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eicctl.cli.view import messages
+from eicctl.core.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.emulator.daemon import Running
+    from eicctl.emulator.server import Emulator, Options
+
+
+@click.group
+def command() -> None:
+    """A local AWS for trying and testing, without an account.
+
+    It has EC2 with EICE, STS, IAM, RDS and CloudTrail as far as moto goes, the data plane, and machines to log in to.
+    Any AWS client can use it; everything is gone when it ends.
+
+    \b
+    Examples:
+      eicctl local up --detach
+      eval "$(eicctl local env)"
+      eicctl local down
+    """
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the AWS API; default: a free one.")
+@click.option(
+    "--data-port", type=click.IntRange(0, 65535), default=0, help="Port of the data plane; default: a free one."
+)
+@click.option(
+    "--data-host",
+    default="localhost",
+    show_default=True,
+    metavar="NAME",
+    help="Host in the endpoints' DNS name; must lead to this machine.",
+)
+@click.option(
+    "--world",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What there is at the start (TOML), or `broken`: instances, each unreachable in its own way; default: a demo.",
+)
+@click.option(
+    "--sshd",
+    is_flag=True,
+    help="Linux machines are OpenSSH's sshd. Without nss_wrapper the only OS user is your own account.",
+)
+@click.option(
+    "--transition",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an endpoint is being made, changed or deleted.",
+)
+@click.option(
+    "--max-connections", type=click.IntRange(1), default=20, show_default=True, help="Of an endpoint, at once."
+)
+@click.option("--detach", is_flag=True, help="Run in the background; return when it answers.")
+def up(
+    *,
+    port: int,
+    data_port: int,
+    data_host: str,
+    world: Path | None,
+    sshd: bool,
+    transition: float,
+    max_connections: int,
+    detach: bool,
+) -> int:
+    """Start the local AWS.
+
+    \b
+    Examples:
+      eicctl local up
+      eicctl local up --detach --world ./world.toml
+      eicctl local up --detach --sshd
+    """
+    from eicctl.emulator import daemon
+
+    if found := daemon.running():
+        raise ConflictError(f"the local AWS is up already, at {found.url}", hint="eicctl local down ends it")
+    if detach:
+        arguments = [f"--port={port}", f"--data-port={data_port}", f"--data-host={data_host}"]
+        arguments += [f"--transition={transition}", f"--max-connections={max_connections}"]
+        arguments += [f"--world={world.resolve()}"] if world else []
+        arguments += ["--sshd"] if sshd else []
+        _tell(daemon.start(arguments), sshd=sshd)
+        return 0
+    emulator, options = _import()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _show_log()
+    with daemon.only_one(), daemon.files_folder() as files:
+        chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
+        with emulator(chosen, transition=transition, max_connections=max_connections) as running:
+            _serve(running, stop, sshd=sshd)
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
+    """Tell where it is, and wait until it shall end."""
+    from eicctl.emulator import daemon
+
+    record = daemon.Running(
+        os.getpid(), running.url, running.data_port, running.token, running.env, running.aws_cli_env
+    )
+    daemon.write_record(record)
+    try:
+        _tell(record, sshd=sshd)
+        # Whoever removes the record (a test's temporary folder, say), or starts another, wants this one to end.
+        while not stop.wait(1.0) and daemon.is_recorded(os.getpid()):
+            pass
+    finally:
+        with contextlib.suppress(OSError):
+            daemon.remove_record(os.getpid())
+
+
+def _show_log() -> None:
+    """Tell of every tunnel, and why it is refused or leads nowhere."""
+    import logging
+
+    class Lines(logging.Handler):
+        """Records as lines for people: they hold what clients have sent."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            with contextlib.suppress(OSError):  # a terminal that is gone must not end a tunnel
+                messages.line(self.format(record))
+
+    handler = Lines()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("eicctl.emulator")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def _import() -> tuple[type[Emulator], type[Options]]:
+    try:
+        from eicctl.emulator.server import Emulator, Options
+    except ImportError as error:
+        if error.name in ("fcntl", "pty", "pwd", "termios"):
+            raise UsageError("the local AWS runs on Linux and macOS only", hint="on Windows, use WSL") from error
+        raise LocalError(
+            f"the local AWS needs packages that are not installed ({error.name})", hint="pip install 'eicctl[local]'"
+        ) from error
+    return Emulator, Options
+
+
+def _tell(found: Running, *, sshd: bool) -> None:
+    from eicctl.emulator.machines import accounts
+
+    messages.line(f"the local AWS is up: {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    if sshd and not accounts.find_wrapper():
+        messages.line(f"the only OS user is {accounts.own()}: sshd knows real accounts (apt install libnss-wrapper)")
+    messages.line('next: eval "$(eicctl local env)" and eicctl instances', pin=False)
+
+
+def _required() -> Running:
+    from eicctl.emulator import daemon
+
+    found = daemon.running()
+    if found is None:
+        raise UnavailableError("the local AWS is not up", hint="eicctl local up --detach")
+    return found
+
+
+def _asked(found: Running, resource: str) -> Any:
+    """Return what the local AWS answers to a GET of its control API."""
+    from eicctl.emulator import daemon
+
+    hint = "eicctl local down ends it, with all that it has"
+    if daemon.is_stopped(found):
+        raise UnavailableError(f"the local AWS (PID {found.pid}) is stopped", hint=f"kill -CONT {found.pid}")
+    try:
+        return found.call("GET", resource)
+    except (OSError, ValueError) as error:
+        raise UnavailableError(
+            f"the local AWS (PID {found.pid}) does not answer at {found.url}: {error}", hint=hint
+        ) from error
+
+
+@command.command()
+@click.option(
+    "--shell",
+    type=click.Choice(["bash", "zsh", "fish", "powershell"]),
+    default="bash",
+    show_default=True,
+    help="Whose syntax to print.",
+)
+@click.option("--aws-cli", is_flag=True, help="Also what the AWS CLI v2 needs for its tunnels: a proxy and a CA file.")
+def env(*, shell: str, aws_cli: bool) -> None:
+    """Print the commands that point AWS clients to the local AWS.
+
+    \b
+    Examples:
+      eval "$(eicctl local env)"
+      eval "$(eicctl local env --aws-cli)"
+      eicctl local env --shell fish | source
+      eicctl local env --shell powershell | Out-String | Invoke-Expression
+    """
+    found = _required()
+    for name, value in (found.env | (found.aws_cli_env if aws_cli else {})).items():
+        click.echo(_export(shell, name, value))
+
+
+def _export(shell: str, name: str, value: str) -> str:
+    if shell == "fish":
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"set -gx {name} '{quoted}';" if value else f"set -e {name};"
+    if shell == "powershell":
+        quoted = value.replace("'", "''")
+        return f"$env:{name} = '{quoted}'" if value else f"Remove-Item Env:{name} -ErrorAction SilentlyContinue"
+    return f"export {name}={shlex.quote(value)}" if value else f"unset {name}"
+
+
+@command.command()
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of the result."
+)
+def status(*, output: str) -> None:
+    """Tell whether the local AWS is up, and what it has.
+
+    \b
+    Examples:
+      eicctl local status
+      eicctl local status --output json
+    """
+    from eicctl.cli.view import render
+
+    found = _required()
+    told = _asked(found, "status")
+    open_connections = _asked(found, "connections")
+    if output == "json":
+        row = {"Url": found.url, "DataPort": found.data_port, "Pid": found.pid, "Connections": open_connections}
+        render.show(
+            row | {"Endpoints": told["endpoints"], "Machines": told["machines"]}, output="json", query=None, columns={}
+        )
+        return
+    messages.out(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    for endpoint, state in told["endpoints"].items():
+        count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
+        messages.out(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
+    columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
+    render.show(told["machines"], output="table", query=None, columns=columns)
+
+
+@command.command()
+@click.argument("name", type=click.Choice(["default", "broken"]), default="default")
+def world(*, name: str) -> None:
+    """Print a world file, to begin one of your own with: the demo's, or `broken`.
+
+    `eicctl local up --world FILE` takes it.
+
+    \b
+    Examples:
+      eicctl local world > world.toml
+      eicctl local world broken
+    """
+    from importlib.resources import files
+
+    text = files("eicctl.emulator.world").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    click.echo(text, nl=False)
+
+
+@command.command("mfa-code")
+def mfa_code() -> None:
+    """Print a code of the local user's MFA device, as a phone would show it.
+
+    It is one that has not been used; two are good at a time, so sometimes it takes up to 30 s until there is another.
+
+    \b
+    Examples:
+      eicctl local mfa-code
+      eicctl local mfa-code | eicctl mfa login --token-code -
+    """
+    code = _asked(_required(), "mfa")["Code"]
+    if not code:
+        raise UnavailableError("every code that is good now has been used", hint="try again in half a minute")
+    click.echo(code)
+
+
+@command.command()
+def down() -> None:
+    """End the local AWS.
+
+    \b
+    Examples:
+      eicctl local down
+      eicctl local down && eicctl local up --detach
+    """
+    from eicctl.emulator import daemon
+
+    daemon.stop(_required())
+    messages.line("the local AWS is down")

@@ -1,0 +1,43 @@
+"""`eicctl logs`: what happened to a named tunnel."""
+
+from __future__ import annotations
+
+import click
+
+from eicctl.cli.view import messages
+from eicctl.core.errors import NotFoundError
+
+
+@click.command
+@click.argument("name")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+@click.option(
+    "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="How many of the last lines."
+)
+def command(*, name: str, follow: bool, lines: int) -> int:
+    """Show the log of a named tunnel.
+
+    It tells of its connections, and why one failed. It is kept when the tunnel has ended.
+
+    \b
+    Examples:
+      eicctl logs db
+      eicctl logs db --follow --lines 0
+    """
+    from eicctl.named_tunnels.config_file import is_name
+    from eicctl.named_tunnels.log import followed, last_lines
+
+    if not is_name(name):
+        raise NotFoundError(f"no tunnel can be called {name!r}")
+    try:
+        found = last_lines(name, lines)
+    except FileNotFoundError:
+        if not follow:
+            raise NotFoundError(f"there is no log of a tunnel {name!r}", hint="eicctl ps lists what is open") from None
+        found = []
+    for line in found:
+        messages.out(line)
+    if follow:
+        for line in followed(name):
+            messages.out(line)
+    return 0

@@ -1,0 +1,137 @@
+"""`eicctl mfa`: sessions that were opened with an MFA code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages, render
+from eicctl.core.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+
+@click.group
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Open an MFA session in a profile of its own, list the sessions, end them.
+
+    \b
+    Examples:
+      eicctl mfa login --profile work
+      eicctl mfa status
+      eicctl mfa logout work-mfa
+    """
+    # What is given before `mfa` counts for `login`.
+    ctx.default_map = {"login": ctx.default_map or {}}
+
+
+@command.command()
+@click.option("--into", metavar="NAME", help="Profile for the session; default: the base profile's name and -mfa.")
+@click.option("--serial", metavar="ARN", help="The MFA device; default: the profile's mfa_serial, or your only one.")
+@click.option("--token-code", metavar="CODE", help="The code; - reads it from stdin. Default: ask on the terminal.")
+@click.option("--duration", type=int, metavar="SECONDS", help="900 to 129600 (root: 3600); default: AWS's, 12 hours.")
+@options.with_session
+def login(
+    *, session: Session, into: str | None, serial: str | None, token_code: str | None, duration: int | None
+) -> None:
+    """Open an MFA session, in a profile of its own.
+
+    The profile with the long-lived keys stays as it is, and so does everything else in the AWS configuration.
+
+    \b
+    Examples:
+      eicctl mfa login
+      eicctl mfa login --profile work --into work-today --duration 3600
+      eicctl local mfa-code | eicctl mfa login --token-code -
+    """
+    from eicctl.aws import mfa
+    from eicctl.aws.mfa_prompt import ask, checked_code
+
+    if token_code not in (None, "-"):
+        checked_code(token_code)  # before anything is asked of AWS
+
+    def code(device: str) -> str:
+        if token_code == "-":  # noqa: S105 - the word for stdin
+            return sys.stdin.readline()
+        return token_code if token_code is not None else ask(f"MFA code of {device}: ")
+
+    done = mfa.login(session, into=into, serial=serial, duration=duration, code=code)
+    end = done.session.expires.astimezone()
+    messages.line(f"{done.arn}, until {end:%Y-%m-%d %H:%M:%S %Z} ({_left(done.session.expires)} left)")
+    messages.line(f"use it: --profile {done.profile}, or export AWS_PROFILE={done.profile}")
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        messages.line("AWS_ACCESS_KEY_ID is set: it comes before AWS_PROFILE, but not before --profile")
+
+
+@command.command()
+@options.output_options
+def status(*, output: str, query: str | None) -> None:
+    """List MFA sessions and their time left.
+
+    \b
+    Examples:
+      eicctl mfa status
+      eicctl mfa status --output json --query '[?SecondsLeft > `600`].Profile'
+    """
+    from eicctl.aws.profile_files import stored
+
+    rows = [
+        {
+            "Profile": one.profile,
+            "BaseProfile": one.base,
+            "Expiration": one.expires,
+            "SecondsLeft": _seconds(one.expires),
+            "Left": _left(one.expires),
+        }
+        for one in stored()
+    ]
+    if not rows and output == "table" and not query:
+        messages.line("there is no MFA session; to open one: eicctl mfa login")
+        return
+    columns = {"Profile": "Profile", "Base": "BaseProfile", "Until": "Expiration", "Left": "Left"}
+    render.show(rows, output=output, query=query, columns=columns)
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="Remove all sessions.")
+def logout(*, name: str | None, every: bool) -> None:
+    """Remove an MFA session from the AWS configuration: what login wrote, and nothing else.
+
+    Without NAME it is the only one. AWS has no call that ends a session: a copy of its keys is good until it expires.
+
+    \b
+    Examples:
+      eicctl mfa logout work-mfa
+      eicctl mfa logout --all
+    """
+    from eicctl.aws.profile_files import remove, stored
+
+    if name and every:
+        raise UsageError("NAME and --all exclude each other")
+    known = [one.profile for one in stored()]
+    if name and name not in known:
+        raise NotFoundError(f"the profile {name!r} has no MFA session", hint="eicctl mfa status lists them")
+    if not name and not every and len(known) > 1:
+        raise UsageError(f"there are several sessions: {', '.join(known)}", hint="name one, or --all")
+    for profile in [name] if name else known:
+        remove(profile)
+        messages.line(f"removed the session of {profile}")
+    if not known:
+        messages.line("there is no MFA session")
+
+
+def _seconds(expires: datetime | None) -> int:
+    return max(0, int((expires - datetime.now(UTC)).total_seconds())) if expires else 0
+
+
+def _left(expires: datetime | None) -> str:
+    seconds = _seconds(expires)
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min" if seconds else "expired"

@@ -1,0 +1,83 @@
+"""`eicctl policy check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.core.errors import DeniedError
+from eicctl.core.model import MAX_TUNNEL_DURATION, TargetRequest
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+
+@click.command
+@click.argument("target", required=False)
+@options.target_settings
+@click.option(
+    "--port",
+    "--remote-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, 22 for all others.",
+)
+@click.option(
+    "--max-tunnel-duration",
+    type=click.IntRange(1, MAX_TUNNEL_DURATION),
+    metavar="SECONDS",
+    help="Longest life of the connection, as it would be asked for; default: none is.",
+)
+@click.option(
+    "--os-user", "--user", metavar="NAME", help="OS user that a key would be pushed for; default: none is pushed."
+)
+@options.output_options
+@options.with_session
+def command(
+    *,
+    session: Session,
+    target: str | None,
+    instance_id: str | None,
+    private_ip_address: str | None,
+    instance_connect_endpoint_id: str | None,
+    instance_connect_endpoint_dns_name: str | None,
+    port: int | None,
+    max_tunnel_duration: int | None,
+    os_user: str | None,
+    output: str,
+    query: str | None,
+) -> int:
+    """Tell whether the caller's policies let a connection through, and what stops it. Nothing is opened.
+
+    IAM's simulator is asked; whoever may not ask it sees "unknown". The exit code is 0 where all is allowed or
+    unknown, and 4 where something is denied.
+
+    \b
+    Examples:
+      eicctl policy check web-1 --os-user ec2-user
+      eicctl policy check --private-ip-address 10.0.1.20 --port 3389
+      eicctl policy check web-1 --max-tunnel-duration 900 --output json
+    """
+    from eicctl.cli.view import render
+    from eicctl.policy.check import check_target
+
+    request = TargetRequest(
+        remote_port=port,
+        words=target or "",
+        instance_id=instance_id or "",
+        private_ip_address=private_ip_address or "",
+        endpoint_id=instance_connect_endpoint_id or "",
+        endpoint_dns_name=instance_connect_endpoint_dns_name or "",
+    )
+    checks = check_target(session, request, duration=max_tunnel_duration, os_user=os_user or "")
+    rows = [{"Action": one.action, "Status": one.status, "Resource": one.resource, "Why": one.why} for one in checks]
+    reasons = {one.why for one in checks}
+    columns = {"Action": "Action", "Status": "Status"}
+    if len(reasons) > 1:
+        columns["Why"] = "Why"
+    elif any(reasons) and output == "table":  # one for all, as where IAM may not be asked: said once
+        messages.line(next(iter(reasons)))
+    render.show(rows, output=output, query=query, columns=columns)
+    return DeniedError.default_exit_code if any(one.status == "denied" for one in checks) else 0

@@ -1,0 +1,171 @@
+"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`fastpath.args`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.options import Command
+from eicctl.cli.view import messages
+from eicctl.core.errors import UsageError
+from eicctl.core.model import TargetRequest
+from eicctl.fastpath.args import ENVIRONMENT
+from eicctl.support import log, pins
+from eicctl.support.streams import on_terminal
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.core.errors import EicctlError
+    from eicctl.core.model import Target
+    from eicctl.ssh.host_keys import Check
+
+
+def _file_option(name: str) -> Callable[[Command], Command]:
+    variable = ENVIRONMENT[name]
+
+    def apply(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            os.environ[variable] = value
+
+    return click.option(
+        name, metavar="FILE", expose_value=False, callback=apply, help=f"What {variable} would say; for ssh_config."
+    )
+
+
+@click.command
+@options.with_request
+@click.option(
+    "--remote-port",
+    type=click.IntRange(1, 65535),
+    default=22,
+    show_default=True,
+    help="Port of the target: 22 or 3389.",
+)
+@click.option(
+    "--ssh-login",
+    metavar="USER@HOST",
+    help="Push a key for OpenSSH's login, to be found at ~/.ssh/eicctl/keys/USER@HOST, and pin HOST's keys.",
+)
+@click.option(
+    "--host-key-check",
+    type=click.Choice(["console", "accept-new", "strict", "off"]),
+    default="console",
+    show_default=True,
+    help="With --ssh-login: where the keys to pin are from.",
+)
+@click.option(
+    "--private-key-file", metavar="FILE", help="With --ssh-login: push the public half of this key; absolute path."
+)
+@click.option(
+    "--key-type",
+    type=click.Choice(["auto", "ed25519", "ecdsa", "rsa"]),
+    default="auto",
+    show_default=True,
+    help="With --ssh-login: the type of the key that is made.",
+)
+@click.option("--force", is_flag=True, help="Relay bytes even where stdin and stdout are a terminal.")
+@click.option("--session-folder", metavar="FOLDER", help="Written by eicctl ssh: has the key, and takes the result.")
+@click.option(
+    "--announce-end", type=click.IntRange(1, 3599), metavar="SECONDS", help="Say when this much time is left."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
+@_file_option("--aws-config-file")
+@_file_option("--aws-shared-credentials-file")
+@options.linger_option
+@options.keepalive_option
+@options.agent_option
+@options.with_session
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    max_tunnel_duration: int | None,
+    linger: float | None,
+    ssh_login: str | None,
+    host_key_check: Check,
+    private_key_file: str | None,
+    key_type: str,
+    force: bool,
+    session_folder: str | None,
+    announce_end: int | None,
+    quiet: bool,
+    no_cache: bool,
+    no_agent: bool,
+) -> int:
+    """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
+
+    Stdout carries the target's bytes and nothing else. The tunnel ends with stdin, or when the target has answered
+    what stdin ended with (--linger). It is for programs: on a terminal, use eicctl ssh or eicctl tunnel.
+
+    \b
+    Examples:
+      ssh -o ProxyCommand='eicctl proxy %h --remote-port %p' ec2-user@i-0123456789abcdef0
+      scp -o ProxyCommand='eicctl proxy %h --remote-port %p' file.tar ec2-user@web-1:
+      rsync -e "ssh -o ProxyCommand='eicctl proxy %h'" -a site/ ec2-user@web-1:site/
+    """
+    if on_terminal() and not force:
+        raise UsageError(
+            "eicctl proxy relays raw bytes for a program, as OpenSSH's ProxyCommand; stdin and stdout are a terminal "
+            "here (--force relays them all the same)",
+            hint=_for_people(request),
+        )
+    from eicctl.agent.words import words_of
+    from eicctl.fastpath.proxy import run
+
+    words = words_of(
+        session,
+        request,
+        max_tunnel_duration,
+        linger=linger,
+        login=ssh_login or "",
+        check=host_key_check,
+        private_key_file=private_key_file or "",
+        key_type=key_type,
+        session_folder=session_folder or "",
+        announce_end=announce_end or 0,
+        quiet=quiet,
+        no_cache=no_cache,
+        # What happens in another process is not in the log of this one.
+        no_agent=no_agent or log.on(),
+    )
+    return run(words, PRINTER)
+
+
+def _for_people(request: TargetRequest) -> str:
+    """Return the command that does the same for a person."""
+    target = request.said or "TARGET"
+    if request.remote_port == 22:
+        return pins.command("eicctl", "ssh", target)
+    return pins.command("eicctl", "tunnel", target, "--remote-port", request.remote_port)
+
+
+class Printer:
+    """Prints on stderr, with the likely cause of an error where it can be found."""
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        messages.line(text)
+
+    def announcement(self, text: str) -> None:
+        """Write a line on a terminal that may be in raw mode, where a newline alone does not return to column one."""
+        sys.stderr.write(f"\r\n{messages.printable(text)}\r\n")
+        sys.stderr.flush()
+
+    def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
+        """Write an error, and return its exit code."""
+        from eicctl.cli.diagnosis import remember
+
+        if session:
+            pins.use(session.profile, session.given_region)
+            if target:
+                remember(session, target)
+        return messages.failure(error)
+
+
+PRINTER = Printer()

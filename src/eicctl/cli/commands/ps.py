@@ -1,0 +1,40 @@
+"""`eicctl ps`: the tunnels in the background."""
+
+from __future__ import annotations
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+
+
+@click.command
+@options.output_options
+def command(*, output: str, query: str | None) -> int:
+    """List the tunnels that are open in the background.
+
+    \b
+    Examples:
+      eicctl ps
+      eicctl ps --output json --query "[?State!='open'].[Name,Error]"
+    """
+    from eicctl.agent import tunnels
+    from eicctl.cli.view import render
+    from eicctl.cli.view.named_tunnels import COLUMNS, row, shown, troubles
+
+    processes = tunnels.held()
+    found = [(status, held.pid) for held in processes for status in held.statuses]
+    for held in processes:
+        if held.trouble:
+            messages.line(held.trouble.message)
+            messages.line(f"hint: {held.trouble.hint}")
+    if output != "table" or query:
+        render.show([row(status, pid) for status, pid in found], output=output, query=query, columns={})
+        return 0
+    if not found:
+        messages.line("no tunnel is open in the background; to open those of eicctl.toml: eicctl up --detach")
+        return 0
+    render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS)
+    for line in troubles([status for status, _ in found if status.state != "unknown"]):
+        messages.line(line, pin=False)
+    return 0

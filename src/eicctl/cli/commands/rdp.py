@@ -1,0 +1,173 @@
+"""`eicctl rdp`: Remote Desktop through a tunnel."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.core.errors import INTERRUPTED, LocalError, UsageError
+from eicctl.support import pins
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Target, TargetRequest
+    from eicctl.rdp.clients import Client
+    from eicctl.rdp.file import Connection
+
+
+@click.command(cls=options.WaitingCommand)
+@options.with_request
+@click.option("--launch/--no-launch", default=True, help="Start a client (default), or only open the tunnel.")
+@click.option("--client", metavar="NAME", help="xfreerdp, wlfreerdp, remmina, mstsc, open, …; default: the platform's.")
+@click.option("--user", default="Administrator", show_default=True, metavar="NAME", help="User to log in as.")
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="Private key of the instance's key pair, to decrypt the administrator's password.",
+)
+@click.option("--print-password", is_flag=True, help="Print the administrator's password and end. Needs --key-file.")
+@click.option(
+    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.rdp", help="Keep the connection file."
+)
+@click.option(
+    "--local-port", type=click.IntRange(0, 65535), default=0, help="Local port to listen on; default: 0, a free one."
+)
+@click.option(
+    "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
+)
+@options.others_option
+@options.queue_option
+@options.keepalive_option
+@options.wait_option
+@options.with_session
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    launch: bool,
+    client: str | None,
+    user: str,
+    key_file: Path | None,
+    print_password: bool,
+    save: Path | None,
+    local_port: int,
+    queue_timeout: float,
+    wait: float | None,
+    max_tunnel_duration: int | None,
+) -> int:
+    """Open a Remote Desktop session through the endpoint; it ends with the client.
+
+    With --key-file, the administrator's password is fetched, decrypted, and given to FreeRDP on its stdin. Other
+    clients ask for it: --print-password shows it.
+
+    \b
+    Examples:
+      eicctl rdp win-1 --key-file ~/.ssh/windows.pem
+      eicctl rdp win-1 --key-file ~/.ssh/windows.pem --print-password
+      eicctl rdp win-1 --wait=900 --key-file ~/.ssh/windows.pem
+      eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
+    """
+    from eicctl.cli.signals import run_interruptibly
+    from eicctl.cli.target_prompt import named, resolve_target
+    from eicctl.cli.view.tunnel_events import events_for
+    from eicctl.rdp.clients import find_client
+    from eicctl.rdp.file import Connection, check_user
+    from eicctl.rdp.launch import serve_client
+    from eicctl.tunnel.bind import bind_tcp
+    from eicctl.tunnel.dial import Dialer
+    from eicctl.tunnel.listener import Listener
+
+    check_user(user)
+    request = named(session, request)
+    if print_password:
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        click.echo(_password(session, target, key_file, needed=True))
+        return 0
+    if not launch and (key_file or client):
+        raise UsageError(
+            f"--no-launch starts no client, and needs no {'--key-file' if key_file else '--client'}",
+            hint="--print-password shows the password" if key_file else "leave one of them out",
+        )
+    chosen = find_client(sys.platform, client or "") if launch else None
+    with contextlib.ExitStack() as cleanup:
+        sockets = bind_tcp(local_port, None)
+        for sock in sockets:
+            cleanup.callback(sock.close)
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        password = _password_for(chosen, session, target, key_file) if chosen else None
+        connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
+        file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
+        events = events_for("text", target)
+        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
+        listener = Listener(dialer, sockets, events)
+
+        async def main(stop: asyncio.Event) -> int | None:
+            events.listening(sockets)
+            if chosen is None:
+                await listener.serve(stop)
+                return None
+            words = chosen.command(connection, file, with_password=password is not None)
+            return await serve_client(listener, stop, words, password)
+
+        code = run_interruptibly(main)
+    if code is None:
+        return INTERRUPTED
+    if chosen and not chosen.ended_well(code):
+        raise LocalError(f"{chosen.name} ended with exit code {code}", hint="what it wrote above tells why")
+    return 0
+
+
+def _password_for(client: Client, session: Session, target: Target, key_file: Path | None) -> str | None:
+    """Return the password for a client, or None where it is to ask for one. None is fetched that it would not take."""
+    if key_file and not client.takes_password:
+        shown = pins.command("eicctl", "rdp", "--print-password", "--key-file", key_file, target.label)
+        messages.line(f"{client.name} asks for the password. To see it: {shown}")
+        return None
+    return _password(session, target, key_file)
+
+
+def _password(session: Session, target: Target, key_file: Path | None, *, needed: bool = False) -> str | None:
+    """Return the administrator's password, or None where the client is to ask for one."""
+    from eicctl.aws.passwords import key_name, password_data
+    from eicctl.rdp.password import decrypt
+
+    if key_file and target.instance_id:
+        return decrypt(password_data(session, target.instance_id), key_file, _passphrase)
+    if key_file:
+        raise UsageError(f"{target.label} is no known instance: EC2 has no password of it", hint="leave --key-file out")
+    name = key_name(session, target.instance_id) if target.instance_id and target.platform == "windows" else ""
+    hint = (
+        f"--key-file with the private key of {name}" if name else "--key-file with the key of the instance's key pair"
+    )
+    if needed:
+        raise UsageError("the password cannot be decrypted without a key", hint=hint)
+    if name:
+        messages.line(f"the client asks for the password; eicctl fetches it with {hint}")
+    return None
+
+
+def _passphrase(path: str) -> str:
+    answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    return answer
+
+
+def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None, *, needed: bool) -> Path | None:
+    """Write the connection file: where the user wants to keep it, or, if needed, in a folder that goes at the end."""
+    from eicctl.rdp.file import file_text
+    from eicctl.ssh.keys import private_folder
+    from eicctl.support.files import write_whole
+
+    if not save and not needed:
+        return None
+    path = save or cleanup.enter_context(private_folder()) / "connection.rdp"
+    write_whole(path, file_text(connection))
+    return path

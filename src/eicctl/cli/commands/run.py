@@ -1,0 +1,192 @@
+"""`eicctl run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.tags import parse_tags
+from eicctl.cli.view import messages, render
+from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
+from eicctl.support import pins
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.ssh.fleet import Fleet, Result, Sink
+    from eicctl.ssh.fleet_hosts import FleetHost
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
+    from eicctl.ssh.login import Login
+    from eicctl.ssh.openssh_options import Standing
+
+_DIAGNOSED = 3
+"""How many hosts that cannot be reached are looked into; each takes a moment."""
+
+_COLUMNS = {
+    "Name": "Name",
+    "ID": "InstanceId",
+    "Address": "PrivateIpAddress",
+    "OS user": "OsUser",
+    "Endpoint": "InstanceConnectEndpointId",
+}
+
+
+@click.command
+@click.argument("words", nargs=-1, required=False, metavar="-- COMMAND…")
+@click.option("--target", "targets", multiple=True, metavar="NAME|ID", help="An instance; repeatable.")
+@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Running instances with this tag; repeatable.")
+@click.option("--name-glob", metavar="GLOB", help="Running instances with such a name: 'web-*'.")
+@click.option("--all", "everything", is_flag=True, help="All running instances.")
+@click.option("--parallel", type=click.IntRange(1, 200), default=10, show_default=True, help="Hosts at a time.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one host."
+)
+@click.option(
+    "--output",
+    type=click.Choice(["grouped", "lines", "json"]),
+    default="grouped",
+    show_default=True,
+    help="A host's output in one piece, each line with the host's name, or JSON at the end.",
+)
+@options.login_settings
+@click.option("--dry-run", is_flag=True, help="List the hosts, and run nothing.")
+@options.with_session
+def command(
+    *,
+    session: Session,
+    words: tuple[str, ...],
+    targets: tuple[str, ...],
+    tags: tuple[str, ...],
+    name_glob: str | None,
+    everything: bool,
+    parallel: int,
+    timeout: float | None,
+    output: str,
+    os_user: str | None,
+    private_key_file: Path | None,
+    send_key: bool | None,
+    key_type: KeyType,
+    host_key_check: Check,
+    dry_run: bool,
+) -> int:
+    """Run a command on many instances at a time.
+
+    A host that fails does not stop the others. The exit code is 1 if any host failed; how many did is in the summary
+    and in the JSON form. No more than 20 connections go through an endpoint at once; where a VPC has several, they are
+    all used.
+
+    \b
+    Examples:
+      eicctl run --tag Role=web -- uptime
+      eicctl run --name-glob 'app-*' --output lines --timeout 60 -- df -h /
+      eicctl run --all --dry-run
+    """
+    if not words and not dry_run:
+        raise UsageError("no command is given", hint="eicctl run --tag Role=web -- COMMAND")
+    if not (targets or tags or name_glob or everything):
+        raise UsageError("no hosts are chosen", hint="--target, --tag, --name-glob or --all")
+
+    from eicctl.cli.diagnosis import remember
+    from eicctl.ssh.fleet import Fleet
+    from eicctl.ssh.fleet_hosts import Choice, choose_hosts
+    from eicctl.ssh.keys import leave_key, make_key, private_folder
+
+    choice = Choice(targets, parse_tags(tags), name_glob, everything)
+    hosts = choose_hosts(session, choice, os_user)
+    pushes = options.pushes(send_key, own_key=bool(private_key_file))
+    if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):
+        raise UsageError(
+            f"{windows[0].label} is a Windows instance, which accepts no pushed key",
+            hint=pins.command("eicctl", "rdp", windows[0].label),
+        )
+    if dry_run:
+        render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
+        return 0
+    with private_folder() as folder:
+        key = None
+        if pushes:
+            key = leave_key(private_key_file, folder) if private_key_file else make_key(folder / "key", key_type)
+        logins = [login for host in hosts if (login := host.login(session, key, host_key_check))]
+        for login in logins:
+            remember(session, login.target)
+        standing = _standing(session, pushes=pushes)
+        fleet = Fleet(logins, words, standing, folder, key_file=private_key_file, timeout=timeout)
+        results = _run(fleet, logins, parallel, output)
+    results += [_unreached(host) for host in hosts if not host.endpoint]
+    return _summary(results, output)
+
+
+def _standing(session: Session, *, pushes: bool) -> Standing:
+    from eicctl.ssh.command import Access
+    from eicctl.ssh.openssh_options import Standing
+
+    access = Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
+    return Standing(access, pushes)
+
+
+def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:
+    """Run the command, and show how it goes."""
+    from eicctl.cli.view.fleet import Collected, Grouped, Prefixed, Progress
+
+    progress = Progress(len(logins))
+    width = max((len(login.target.label) for login in logins), default=0)
+    sinks: dict[str, Sink] = {
+        "grouped": Grouped(progress),
+        "lines": Prefixed(progress, width),
+        "json": Collected(progress),
+    }
+    progress.show()
+    try:
+        return fleet.run(sinks[output], parallel)
+    finally:
+        progress.clear()
+
+
+def _unreached(host: FleetHost) -> Result:
+    from eicctl.ssh.fleet import Result
+
+    return Result(host.label, host.instance.id, error=f"no endpoint in {host.instance.vpc_id} serves it")
+
+
+def _summary(results: Sequence[Result], output: str) -> int:
+    """Say how it went, and return the exit code."""
+    if output == "json":
+        from eicctl.cli.view.fleet import as_json
+
+        click.echo(as_json(results))
+    failed = [result for result in results if result.failed]
+    count = f"{len(results) - len(failed)} of {len(results)} hosts succeeded"
+    messages.line(f"{count}, {len(failed)} failed" if failed else count)
+    for result in failed:
+        code = "" if result.code is None else f"exit {result.code} "
+        messages.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip())
+    _diagnose([(result.label, result.cause) for result in failed if isinstance(result.cause, TargetUnreachableError)])
+    if any(result.error == "interrupted" for result in results):
+        return INTERRUPTED
+    return 1 if failed else 0
+
+
+def _diagnose(unreachable: Sequence[tuple[str, EicctlError]]) -> None:
+    """Say why endpoints cannot reach hosts, for the first of them."""
+    from eicctl.cli.diagnosis import likely_cause
+
+    for label, error in unreachable[:_DIAGNOSED]:
+        if likely := likely_cause(error):
+            messages.line(f"likely cause at {label}: {likely.sentence}")
+            messages.line(f"hint: {likely.mend or pins.command('eicctl', 'doctor', label)}")
+    if len(unreachable) > _DIAGNOSED:
+        messages.line("hint: eicctl coverage")
+
+
+def _row(host: FleetHost) -> dict[str, str]:
+    return {
+        "Name": host.instance.name,
+        "InstanceId": host.instance.id,
+        "PrivateIpAddress": host.instance.private_ip or host.instance.ipv6,
+        "OsUser": host.user.name,
+        "InstanceConnectEndpointId": host.endpoint.id if host.endpoint else "none",
+    }

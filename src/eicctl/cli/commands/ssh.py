@@ -1,0 +1,73 @@
+"""`eicctl ssh`."""
+
+from __future__ import annotations
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.openssh_command import OpensshCommand, Wish, login_options, run_or_print
+from eicctl.core.errors import UsageError
+from eicctl.ssh.arguments import SSH, parse_destination
+
+
+@click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]", operands="TARGET")
+@options.instance_settings
+@click.option("--keep", is_flag=True, help="Run in tmux or screen there; connect again when the connection is lost.")
+@click.option(
+    "--session",
+    "kept_session",
+    metavar="NAME",
+    help="With --keep: the session's name.  [default: eicctl]",
+)
+@click.option(
+    "--announce-end",
+    type=click.IntRange(1, 3599),
+    metavar="SECONDS",
+    help="Say when the connection has this long left; it may live for an hour.",
+)
+@login_options
+def command(
+    *,
+    wish: Wish,
+    instance_id: str | None,
+    private_ip_address: str | None,
+    keep: bool,
+    kept_session: str | None,
+    announce_end: int | None,
+) -> int:
+    """Log in to an instance, or run a command on it.
+
+    A key is made for this connection, pushed to the instance for 60 seconds, and removed at the end. Short options are
+    OpenSSH's and go to it (-L, -D, -N, -v, -o, …); the exit code is OpenSSH's.
+
+    \b
+    Examples:
+      eicctl ssh web-1
+      eicctl ssh ubuntu@i-0123456789abcdef0 -L 8080:localhost:80
+      eicctl ssh web-1 -- df -h /
+      eicctl ssh web-1 --keep
+      eicctl ssh web-1 --wait
+    """
+    place = parse_destination(wish.words.operands[0] if wish.words.operands else "")
+    if kept_session and not keep:
+        raise UsageError("--session goes with --keep")
+    request = wish.request(place.host, place.port, instance_id=instance_id or "", address=private_ip_address or "")
+
+    from eicctl.ssh.command import ssh_command
+    from eicctl.ssh.keys import private_folder
+    from eicctl.ssh.reconnect import SESSION, remote_command
+
+    with private_folder() as folder:
+        login = wish.login(request, place.user, wish.new_key(folder))
+
+        def build(settled: list[str]) -> list[str]:
+            options = [*wish.words.passed_on(), *settled]
+            remote = wish.words.operands[1:]
+            if keep:
+                options = ["-t", *options]
+                remote = (remote_command(kept_session or SESSION, remote),)
+            return ssh_command(login.target, login.user.name, options, remote)
+
+        return run_or_print(
+            wish, [login], build, folder, address=private_ip_address or "", keep=keep, announce=announce_end or 0
+        )

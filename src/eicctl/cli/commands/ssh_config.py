@@ -1,0 +1,141 @@
+"""`eicctl ssh-config`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.core import sanitize as foreign
+from eicctl.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.ssh.config_file import Block, Section
+    from eicctl.ssh.config_install import Change
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
+
+
+@click.command
+@click.argument("targets", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All running instances; those that are gone are taken out.")
+@click.option("--pattern", is_flag=True, help="Every name of the form NAME[.PROFILE][.REGION].eic, looked up on use.")
+@click.option("--install", is_flag=True, help="Write ~/.ssh/eicctl/config and include it in ~/.ssh/config.")
+@click.option("--print", "shown", is_flag=True, help="Print the blocks (the default).")
+@click.option("--remove", is_flag=True, help="Take out what --install has put in.")
+@click.option("--dry-run", is_flag=True, help="With --install or --remove: show the difference, and write nothing.")
+@click.option(
+    "--multiplex", is_flag=True, help="Let sessions to a host share one connection: one of the endpoint's 20."
+)
+@options.login_settings
+@options.endpoint_settings
+@options.with_session
+def command(
+    *,
+    session: Session,
+    targets: tuple[str, ...],
+    everything: bool,
+    pattern: bool,
+    install: bool,
+    shown: bool,
+    remove: bool,
+    dry_run: bool,
+    multiplex: bool,
+    os_user: str | None,
+    private_key_file: Path | None,
+    send_key: bool | None,
+    key_type: KeyType,
+    host_key_check: Check,
+    instance_connect_endpoint_id: str | None,
+    instance_connect_endpoint_dns_name: str | None,
+) -> None:
+    """Let plain ssh, scp, rsync, git and Ansible reach instances as NAME.eic.
+
+    For each connection OpenSSH starts eicctl proxy, which pushes a key and pins the host's keys.
+
+    \b
+    Examples:
+      eicctl ssh-config --all --pattern --install && ssh web-1.eic
+      eicctl ssh-config web-1 app-1 --multiplex --install --dry-run
+      eicctl ssh-config --remove
+    """
+    if sum((install, shown, remove)) > 1:
+        raise UsageError("--install, --print and --remove exclude each other")
+    if dry_run and not (install or remove):
+        raise UsageError("--dry-run goes with --install or --remove")
+    from eicctl.ssh import config_install
+
+    if remove:
+        if targets or everything or pattern:
+            raise UsageError("--remove takes no targets: it takes everything out")
+        _change(config_install.removal(), dry_run)
+        return
+    if targets and everything:
+        raise UsageError("name targets, or give --all, not both")
+    if not (targets or everything or pattern):
+        raise UsageError("no target is named", hint="eicctl ssh-config --all, --pattern, or names of instances")
+
+    from eicctl.ssh import config_blocks as blocks_of
+    from eicctl.ssh.command import Access
+    from eicctl.ssh.openssh_options import Standing
+
+    access = Access.pinned(session)
+    endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
+    pushes = options.pushes(send_key, own_key=bool(private_key_file))
+    standing = Standing(access, pushes, host_key_check, endpoint, private_key_file, key_type)
+    mux = config_install.make_mux_folder() if multiplex and not dry_run else config_install.mux_folder()
+    layout = blocks_of.Layout(standing, os_user, mux if multiplex else None)
+    instances = blocks_of.running(session) if everything else blocks_of.named(session, targets, pushes=pushes)
+    blocks: list[Block] = blocks_of.for_instances(session, instances, layout)
+    if pattern:
+        blocks.append(blocks_of.for_pattern(layout))
+    if not install:
+        click.echo(foreign.printable("\n".join(block.text() for block in blocks)), nl=False)
+        return
+    from eicctl.aws.identity import caller_identity
+    from eicctl.ssh.config_file import Section
+
+    section = Section(caller_identity(session).account, access.region, access.profile or "")
+    changes, merged = config_install.installation(section, blocks, whole=everything)
+    _change(changes, dry_run)
+    if not dry_run:
+        hosts = [[host for host in block.hosts if host not in merged.refused][:1] for block in blocks]
+        messages.line(f"hosts: {' '.join(host for named in hosts for host in named)}")
+    if merged.gone:
+        messages.line(f"Removed (not running in {section}): {' '.join(merged.gone)}")
+    for owner, names in _by_section(merged.moved):
+        messages.line(f"Changed from {owner} to {section}: {' '.join(names)}")
+    for owner, names in _by_section(merged.refused):
+        messages.line(f"Kept for {owner}, so not added for {section}: {' '.join(names)}")
+
+
+def _by_section(names: Mapping[str, Section]) -> Iterator[tuple[Section, list[str]]]:
+    for owner in dict.fromkeys(names.values()):
+        yield owner, [name for name in names if names[name] == owner]
+
+
+def _endpoint(endpoint_id: str | None, dns_name: str | None) -> tuple[str, ...]:
+    words: list[str] = []
+    if endpoint_id:
+        words += ["--instance-connect-endpoint-id", endpoint_id]
+    if dns_name:
+        words += ["--instance-connect-endpoint-dns-name", dns_name]
+    return tuple(words)
+
+
+def _change(changes: list[Change], dry_run: bool) -> None:
+    """Make the changes, or show them."""
+    for change in changes:
+        if dry_run:
+            click.echo(foreign.printable(change.diff()), nl=False)
+        else:
+            change.make()
+            if change.before != change.after:
+                messages.line(f"changed {change.path}")
+    if all(change.before == change.after for change in changes):
+        messages.line("nothing changes")

@@ -1,0 +1,145 @@
+"""`eicctl tunnel`: a local port for a remote one."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.core.errors import INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from eicctl.aws.session import Session
+    from eicctl.cli.view.tunnel_events import Events
+    from eicctl.core.model import TargetRequest
+    from eicctl.tunnel.dial import Dialer
+
+
+@click.command(cls=options.WaitingCommand)
+@options.with_request
+@click.option("--remote-port", type=click.IntRange(1, 65535), required=True, help="Port of the target: 22 or 3389.")
+@click.option(
+    "--local-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Local port to listen on, on 127.0.0.1 and ::1; default: 0, a free one.",
+)
+@options.bind_option
+@click.option(
+    "--local-socket", type=click.Path(path_type=Path), metavar="PATH", help="Listen on a Unix socket, for you only."
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Most connections at a time; further clients wait. An endpoint carries 20.",
+)
+@options.queue_option
+@options.linger_option
+@options.keepalive_option
+@options.wait_option
+@click.option(
+    "--check/--no-check",
+    default=None,
+    help="First prove that the endpoint lets us in; default: on a terminal, without --output json.",
+)
+@options.messages_option
+@options.with_session
+def command(
+    *,
+    session: Session,
+    request: TargetRequest,
+    local_port: int,
+    bind: str | None,
+    local_socket: Path | None,
+    max_connections: int,
+    queue_timeout: float,
+    linger: float | None,
+    wait: float | None,
+    check: bool | None,
+    max_tunnel_duration: int | None,
+    output: str,
+) -> int:
+    """Listen on a local port and carry each connection to the target.
+
+    Every connection is a tunnel of its own and lives for an hour at most. Ctrl-C ends them all.
+
+    \b
+    Examples:
+      eicctl tunnel win-1 --remote-port 3389 --local-port 13389
+      eicctl tunnel i-0123456789abcdef0 --remote-port 22 --local-port 2222
+      eicctl tunnel web-1 --remote-port 22 --wait=600
+      eicctl tunnel --private-ip-address 10.0.2.20 --remote-port 3389 --local-socket ./db.sock
+    """
+    if local_socket and (local_port or bind):
+        raise UsageError("--local-socket goes with neither --local-port nor --bind")
+    from eicctl.cli.target_prompt import named, resolve_target
+    from eicctl.cli.view.tunnel_events import events_for
+    from eicctl.tunnel.bind import loopback_only
+    from eicctl.tunnel.dial import Dialer
+    from eicctl.tunnel.probe import probe
+    from eicctl.tunnel.slots import slots_of
+
+    request = named(session, request)
+    with contextlib.ExitStack() as cleanup:
+        # Bound first: a busy port is told at once, and not after AWS was asked.
+        sockets = _bind(cleanup, local_port, bind, local_socket)
+        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        same = request if request.said else replace(request, instance_id=target.instance_id)
+        dialer = Dialer(
+            target,
+            session.credentials,
+            session.ca_bundle,
+            max_tunnel_duration,
+            queue_timeout,
+            look_up=lambda: resolve_target(session, same, ask=False),
+        )
+        slots_of(target.endpoint_id).limit = max_connections
+        events = events_for(output, target)
+        if check is None:
+            # A program reads JSON: its events are the same whether somebody watches stderr or not.
+            check = output != "json" and sys.stderr.isatty()
+        if check:
+            events.checked(probe(dialer, waits=messages.line))
+        if bind and not loopback_only(sockets):
+            messages.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
+        return _serve(dialer, sockets, events, linger)
+
+
+def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
+    from eicctl.tunnel.bind import bind_tcp, bind_unix
+
+    if path:
+        sockets = [bind_unix(path)]
+        cleanup.callback(path.unlink, missing_ok=True)
+    else:
+        sockets = bind_tcp(port, address)
+    for sock in sockets:
+        cleanup.callback(sock.close)
+    return sockets
+
+
+def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, linger: float | None) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    from eicctl.cli.signals import run_interruptibly
+    from eicctl.tunnel.listener import Listener
+    from eicctl.tunnel.relay import Linger
+
+    async def main(stop: asyncio.Event) -> None:
+        events.listening(sockets)
+        await Listener(dialer, sockets, events, linger=Linger.of(linger)).serve(stop)
+
+    run_interruptibly(main)
+    return INTERRUPTED

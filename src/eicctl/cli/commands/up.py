@@ -1,0 +1,103 @@
+"""`eicctl up`: the named tunnels of a project, together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.support import pins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eicctl.named_tunnels.definition import Definition
+
+UNREACHABLE = 5
+"""Exit code where a tunnel could not be opened."""
+
+
+@click.command
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="File of definitions; default: the nearest eicctl.toml here or above, and your config.toml.",
+)
+@click.option("--detach", "-d", is_flag=True, help="Keep them open in the background; see ps, logs and down.")
+@click.option("--profile", metavar="NAME", help="Profile of those tunnels whose definition names none.")
+@click.option("--region", metavar="REGION", help="Region of those tunnels whose definition names none.")
+@click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) of those whose definition names none.")
+@options.log_options
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the result; json: with --detach one list, else one object a line whenever a state changes.",
+)
+def command(
+    *,
+    names: tuple[str, ...],
+    file: Path | None,
+    detach: bool,
+    profile: str | None,
+    region: str | None,
+    ca_bundle: str | None,
+    output: str,
+) -> int:
+    """Open named tunnels, and keep them open.
+
+    They are defined in eicctl.toml (or in your config.toml) as tables [tunnel.NAME], with target = "web-1" and
+    remote_port = 22, say; without a NAME all are opened. One that cannot be opened is tried again, and the others run.
+    Ctrl-C ends them all; --detach leaves them in the background.
+
+    \b
+    Examples:
+      eicctl up
+      eicctl up db proxy
+      eicctl up --detach && eicctl ps
+    """
+    pins.use(profile, region)
+    from eicctl.named_tunnels.config_file import choose, find_definitions
+
+    chosen = choose(find_definitions(file), names)
+    defined = [_completed(definition, profile, region, ca_bundle) for definition in chosen]
+    if detach:
+        return _detached(defined, output)
+    from eicctl.cli.up_foreground import run
+
+    return run(defined, output)
+
+
+def _completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
+    """Say in the definition what else the environment would say."""
+    own_profile = definition.profile or profile or pins.environment_profile()
+    # A profile that the definition names has a region of its own, which the environment's would hide.
+    own_region = definition.region or region or ("" if definition.profile else pins.environment_region())
+    bundle = definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else "")
+    return replace(definition, profile=own_profile, region=own_region, ca_bundle=bundle)
+
+
+def _detached(definitions: Sequence[Definition], output: str) -> int:
+    from eicctl.agent import tunnels
+    from eicctl.cli.view import render
+    from eicctl.cli.view.named_tunnels import COLUMNS, row, shown, troubles
+
+    statuses = tunnels.detach(definitions)
+    if output == "json":
+        render.show([row(status) for status in statuses], output=output, query=None, columns={})
+    else:
+        render.show([shown(status) for status in statuses], output=output, query=None, columns=COLUMNS)
+        for line in troubles(statuses):
+            messages.line(line, pin=False)
+    waiting = [status.name for status in statuses if status.state != "open"]
+    if waiting:
+        messages.line(f"not open yet, and tried again in the background: {', '.join(waiting)} (eicctl ps, eicctl logs)")
+    return UNREACHABLE if waiting else 0

@@ -1,0 +1,147 @@
+"""The two ways of `eicctl db`: straight to the database, or through SSH on an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from socket import socket
+from typing import TYPE_CHECKING
+
+from eicctl.cli.via_instance import TunnelWish, rotation, serve
+from eicctl.cli.view import messages
+from eicctl.core.errors import INTERRUPTED, EicctlError
+from eicctl.core.model import DIRECT_DATABASE_PORT
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from eicctl.aws.databases import Database
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Target
+    from eicctl.ssh.forward.forwarder import Observer
+    from eicctl.ssh.forward.login import LoginRequest
+    from eicctl.tunnel.close_info import Ending
+
+
+_SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
+"""What makes PostgreSQL answer: the question whether it does TLS (its protocol 3.0). MySQL speaks first."""
+
+
+@dataclass(frozen=True)
+class LocalPort:
+    """A local port for a database.
+
+    Attributes:
+        session: Access to AWS.
+        database: The database, or None for a host that RDS does not know.
+        remote: The host and the port to connect to.
+        sockets: Listening sockets.
+        observer: Is told what happens.
+        tunnels: What the user says of tunnels.
+    """
+
+    session: Session
+    database: Database | None
+    remote: tuple[str, int]
+    sockets: Sequence[socket]
+    observer: Observer
+    tunnels: TunnelWish
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether an endpoint reaches the database itself."""
+        return self.database is not None and self.remote[1] == DIRECT_DATABASE_PORT
+
+    def serve_directly(self, ready: Callable[[str], None]) -> int:
+        """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
+        from eicctl.cli.signals import run_interruptibly
+        from eicctl.cli.target_prompt import waited
+        from eicctl.tunnel.dial import Dialer
+        from eicctl.tunnel.listener import Listener
+
+        host, port = self.remote
+        said = self.tunnels
+        greeting = _SSL_REQUEST if self.database and "postgres" in self.database.engine else b""
+        target = waited(self.session, self._target, host, said.wait, said.max_duration, greeting=greeting)
+        dialer = Dialer(
+            target,
+            self.session.credentials,
+            self.session.ca_bundle,
+            said.max_duration,
+            said.queue_timeout,
+            look_up=lambda: self._target(lambda _: None),
+        )
+
+        async def main(stop: asyncio.Event) -> None:
+            ready(target.endpoint_id)
+            await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(stop)
+
+        run_interruptibly(main)
+        return INTERRUPTED
+
+    def _target(self, note: Callable[[str], None] = messages.line) -> Target:
+        from eicctl.aws.databases import direct_target
+
+        assert self.database  # noqa: S101 - is_direct
+        said = self.tunnels
+        target = direct_target(self.session, self.database, self.remote[0], endpoint_id=said.endpoint_id, note=note)
+        return replace(target, endpoint_dns_name=said.endpoint_dns_name or target.endpoint_dns_name)
+
+    def serve_through(self, via: str | None, login: LoginRequest, ready: Callable[[str], None]) -> int:
+        """Serve until Ctrl-C through an instance: `via`, or a chosen one. `ready` is told its name."""
+        from eicctl.ssh.forward.connection import Remote
+        from eicctl.ssh.forward.forwarder import Forward
+
+        connections = rotation(
+            self.session,
+            via or _chosen(self.session, self.database, self.remote[1]),
+            login,
+            self.observer,
+            self.tunnels,
+        )
+        forward = Forward(tuple(self.sockets), connections, Remote(*self.remote))
+        return serve([forward], self.observer, lambda: ready(connections.label))
+
+
+def _chosen(session: Session, database: Database | None, port: int) -> str:
+    """Return the ID of an instance that may connect to the database; say which, and why."""
+    from eicctl.reachability.jump_host import instance_for
+
+    way = instance_for(session, database, port)
+    name = f"{way.instance.name} ({way.instance.id})" if way.instance.name else way.instance.id
+    messages.line(f"going through {name}: {way.reason}")
+    return way.instance.id
+
+
+class _Direct:
+    """A listener's observer that tells a forwarder's."""
+
+    def __init__(self, observer: Observer, remote: str) -> None:
+        self._observer = observer
+        self._remote = remote
+
+    def opened(self, number: int, client: str) -> None:
+        self._observer.opened(number, client, self._remote)
+
+    def waiting(self, number: int, client: str, before: int) -> None:
+        queue = f"{before} before it" if before else "the next one"
+        messages.line(f"[{number}] {client} waits for a place at the endpoint ({queue})")
+
+    def left(self, number: int, client: str) -> None:
+        messages.line(f"[{number}] {client} has left before its tunnel was open")
+
+    def retrying(self, number: int, client: str, error: EicctlError) -> None:
+        messages.line(f"[{number}] trying again: {error.message}")
+
+    def failed(self, number: int, client: str, error: EicctlError) -> None:
+        self._observer.failed(number, client, self._remote, error)
+
+    def closed(self, number: int, client: str, ending: Ending) -> None:
+        from eicctl.ssh.forward.forwarder import Finished
+
+        if ending.error:
+            # An endpoint accepts a connection before it knows whether the target does.
+            self._observer.failed(number, client, self._remote, ending.error)
+        else:
+            finished = Finished(ending.bytes_in, ending.bytes_out, ending.duration)
+            self._observer.closed(number, client, self._remote, finished)

@@ -1,0 +1,1 @@
+"""`eicctl demo`: a stage of its own, and the steps that are played on it."""

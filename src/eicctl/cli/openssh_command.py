@@ -1,0 +1,419 @@
+"""What the commands that run OpenSSH share: how their words are read, their options, and how their end is told."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages
+from eicctl.core.errors import DurationReachedError, NotFoundError, RefusedError, UnavailableError, UnreachableError
+from eicctl.core.model import TargetRequest
+from eicctl.ssh.arguments import Arguments, Grammar, split
+from eicctl.support import log, pins
+
+if TYPE_CHECKING:
+    from eicctl.agent.words import Words
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Target
+    from eicctl.ssh.command import Access
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import Key, KeyType
+    from eicctl.ssh.login import Login
+    from eicctl.ssh.openssh import Outcome
+    from eicctl.ssh.openssh_options import Standing
+    from eicctl.ssh.os_user import OsUser
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_WORDS = "eicctl.openssh.words"
+
+FAILED = 255
+"""OpenSSH's exit code for a connection that failed."""
+
+
+class _TargetGoneError(Exception):
+    """A target that was found some minutes ago is no more; nothing has been connected to."""
+
+
+class OpensshCommand(click.Command):
+    """Click for the long options; the rest is read as the program of OpenSSH reads it."""
+
+    def __init__(self, *args: Any, grammar: Grammar, usage: str, operands: str, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self.grammar = grammar
+        self._usage = usage
+        self._operands = operands
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {
+            name: not (parameter.is_flag or parameter.count or isinstance(parameter.flag_value, (str, float)))
+            for parameter in self.params
+            if isinstance(parameter, click.Option)
+            for name in (*parameter.opts, *parameter.secondary_opts)
+        }
+        if not args:
+            raise click.UsageError(f"Missing argument '{self._operands}'.", ctx)
+        if args == ["-h"]:
+            args = ["--help"]
+        ours, words = split(args, own, self.grammar)
+        ctx.meta[_WORDS] = words
+        return super().parse_args(ctx, ours)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        words: Arguments = ctx.meta[_WORDS]
+        if words.asks_program:
+            from eicctl.ssh.process import run
+
+            return run([self.grammar.name, *words.passed_on()])[0]
+        with messages.quietly(words.quiet):
+            return super().invoke(ctx)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["[OPTIONS]", *self._usage.split()]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to log in, as the options say."""
+
+    session: Session
+    words: Arguments
+    os_user: str | None
+    private_key_file: Path | None
+    send_key: bool | None
+    key_type: KeyType
+    host_key_check: Check
+    print_command: bool
+    max_tunnel_duration: int | None
+    allow_any_port: bool
+    endpoint_id: str
+    endpoint_dns_name: str
+    wait: float | None
+    no_agent: bool
+    cache: bool = True
+
+    @property
+    def pushes(self) -> bool:
+        """Whether a key is pushed."""
+        return options.pushes(self.send_key, own_key=bool(self.own_key))
+
+    @property
+    def own_key(self) -> Path | None:
+        """The private key that the user gives, to eicctl or to OpenSSH."""
+        return self.private_key_file or (Path(self.words.key_file).expanduser() if self.words.key_file else None)
+
+    @property
+    def access(self) -> Access:
+        """How a proxy of its own gets at AWS."""
+        from eicctl.ssh.command import Access
+
+        session = self.session
+        return Access(session.region, session.profile, session.given_ca_bundle, self.max_tunnel_duration, session.fips)
+
+    def request(self, words: str, port: int = 0, *, instance_id: str = "", address: str = "") -> TargetRequest:
+        """Return the request for a target."""
+        return TargetRequest(
+            remote_port=self.words.port or port or 22,
+            words=words,
+            instance_id=instance_id,
+            private_ip_address=address,
+            endpoint_id=self.endpoint_id,
+            endpoint_dns_name=self.endpoint_dns_name,
+            allow_any_port=self.allow_any_port,
+        )
+
+    def new_key(self, folder: Path) -> Callable[[], Key] | None:
+        """Begin to make the key to push; return what waits for it, or None where none is to be pushed."""
+        from eicctl.ssh.keys import leave_key, make_key
+        from eicctl.support.parallel import begin
+
+        if not self.pushes or self.print_command:
+            return None
+        if own := self.own_key:
+            return lambda: leave_key(own, folder)
+        return begin(lambda: make_key(folder / "key", self.key_type)).result
+
+    def standing(self, address: str = "") -> Standing:
+        """Return how OpenSSH gets to the hosts.
+
+        Args:
+            address: The address to connect to, where the user has named one.
+        """
+        from eicctl.ssh.command import Access
+        from eicctl.ssh.openssh_options import Standing, proxy_words
+
+        words = proxy_words(self.request("", address=address))
+        access = Access.pinned(self.session, self.max_tunnel_duration) if self.print_command else self.access
+        words = (*words, "--no-agent") if self.no_agent else words
+        # What OpenSSH's own options name is not named again, unless its public half is to be pushed.
+        key_file = self.own_key if self.pushes else self.private_key_file
+        return Standing(access, self.pushes, self.host_key_check, words, key_file, self.key_type)
+
+    def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:
+        """Resolve a request, choose the OS user, and return the login.
+
+        Args:
+            request: The target.
+            user: The user of its own words, or an empty string.
+            key: Gives the key to push; None for none.
+        """
+        from eicctl.ssh.login import Login
+        from eicctl.ssh.os_user import choose
+
+        target = self._target(request)
+        who = choose(self.session, target, self.words.user or self.os_user or user)
+        self._look_at(target, who)
+        return Login(self.session, target, who, key() if key else None, self.host_key_check)
+
+    def _target(self, request: TargetRequest) -> Target:
+        """Return the target of a request, from the cache where it was found some minutes ago."""
+        from eicctl.aws.target_cache import RememberedTargets
+        from eicctl.cli.diagnosis import remember
+
+        cache = RememberedTargets(self.session)
+        if self.cache and not self.wait and request.said and (target := cache.get(request)):
+            remember(self.session, target)
+            return target
+        from eicctl.cli.target_prompt import resolve_target
+        from eicctl.ssh.login import by_host
+
+        wait = None if self.print_command else self.wait
+        target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
+        own = by_host(request, target)
+        cache.put(target, *([request, own] if request.said else [own]))
+        return target
+
+    def _look_at(self, target: Target, who: OsUser) -> None:
+        if self.pushes:
+            from eicctl.ssh.keys import check_pushable
+
+            check_pushable(target)
+        if who.note:
+            messages.line(who.note)
+
+
+def login_options(function: Command) -> Command:
+    """Add the options of a login; the command takes the `wish` that they make."""
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any,
+        session: Session,
+        os_user: str | None,
+        private_key_file: Path | None,
+        send_key: bool | None,
+        key_type: KeyType,
+        host_key_check: Check,
+        print_command: bool,
+        max_tunnel_duration: int | None,
+        allow_any_port: bool,
+        instance_connect_endpoint_id: str | None,
+        instance_connect_endpoint_dns_name: str | None,
+        wait: float | None,
+        no_agent: bool,
+        **rest: Any,
+    ) -> Any:
+        wish = Wish(
+            session,
+            click.get_current_context().meta[_WORDS],
+            os_user,
+            private_key_file,
+            send_key,
+            key_type,
+            host_key_check,
+            print_command,
+            max_tunnel_duration,
+            allow_any_port,
+            instance_connect_endpoint_id or "",
+            instance_connect_endpoint_dns_name or "",
+            wait,
+            no_agent,
+        )
+        try:
+            return function(*args, wish=wish, **rest)
+        except _TargetGoneError:
+            return function(*args, wish=replace(wish, cache=False), **rest)
+
+    decorated: Any = wrapper
+    for option in reversed(
+        (
+            options.login_settings,
+            click.option(
+                "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
+            ),
+            options.wait_option,
+            options.agent_option,
+            options.endpoint_settings,
+            options.tunnel_options,
+            options.keepalive_option,
+            options.with_session,
+        )
+    ):
+        decorated = option(decorated)
+    return cast("Command", decorated)
+
+
+def run_or_print(
+    wish: Wish,
+    logins: Sequence[Login],
+    build: Callable[[list[str]], list[str]],
+    folder: Path,
+    *,
+    address: str = "",
+    keep: bool = False,
+    announce: int = 0,
+) -> int:
+    """Run a program of OpenSSH and tell what went wrong, or print its command line.
+
+    Args:
+        wish: How to log in.
+        logins: One for each host and user.
+        build: Makes the command line from the options that eicctl settles.
+        folder: A folder of this user alone, for this run alone.
+        address: The address to connect to, where the user has named one.
+        keep: Run it again whenever its connection is lost.
+        announce: Seconds before a tunnel's end at which it is announced; 0 for no announcement.
+
+    Returns:
+        The program's exit code.
+    """
+    from eicctl.ssh.command import joined
+    from eicctl.ssh.known_hosts import by_instance
+    from eicctl.ssh.openssh import run_program, strictness
+
+    standing = wish.standing(logins[0].target.address if address else "")
+    if wish.print_command:
+        click.echo(joined(build(_as_options(standing.settings(by_instance())))))
+        return 0
+    from eicctl.ssh import reconnect as keeping
+
+    more = ["--announce-end", str(announce)] if announce else []
+    more += ["--debug"] if log.debugging() else []
+    more += ["--quiet"] if wish.words.quiet else []
+    key = next((login.key.file for login in logins if login.key), wish.private_key_file)
+    strict = strictness(logins, messages.line)
+    if key and not wish.own_key:
+        _suit(logins, folder, wish.key_type)
+    settings = replace(standing, words=(*standing.words, *more)).in_session(folder, strict, key)
+    if len(names := {login.name for login in logins}) == 1:
+        settings["HostKeyAlias"] = names.pop()
+    command = build(_as_options(settings))
+
+    def connect() -> Outcome:
+        if wish.words.has_proxy:  # and eicctl's is not started
+            for login in logins:
+                login.push()
+        return run_program(command, folder)
+
+    _remember_login(wish, logins, standing, plain=not (address or keep or more))
+    kept = (lambda: keeping.keep(connect, logins[0].target.label, messages.line)) if keep else connect
+    return _told(kept, logins, keep=keep, cached=wish.cache)
+
+
+def _remember_login(wish: Wish, logins: Sequence[Login], standing: Standing, *, plain: bool) -> None:
+    """Remember a login of the usual form, for the next one's `fastpath.ssh`."""
+    from eicctl.fastpath import ssh as quick
+
+    if quick.not_remembered and plain and wish.pushes and len(logins) == 1:
+        from eicctl.aws import login_cache
+        from eicctl.ssh.openssh_options import login_settings
+
+        login_cache.note(login_cache.key(*quick.not_remembered[0]), login_settings(logins[0], standing))
+
+
+def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
+    """Connect, and tell what went wrong; return the exit code.
+
+    Args:
+        connect: Runs the program.
+        logins: One for each host and user.
+        keep: Whether it has been run again whenever its connection was lost.
+        cached: Whether the targets may be those of some minutes ago.
+
+    Raises:
+        _TargetGoneError: One of them is no more.
+    """
+    from eicctl.ssh.explain import explain
+
+    try:
+        outcome = connect()
+    except (NotFoundError, UnavailableError) as error:
+        if cached:
+            raise _TargetGoneError from error
+        raise
+    except (UnreachableError, RefusedError) as error:
+        messages.failure(error)
+        return FAILED
+    for cause in outcome.errors:
+        messages.failure(cause)
+        if isinstance(cause, DurationReachedError) and not keep:
+            line = pins.command("eicctl", "ssh", "--keep", logins[0].target.label)
+            messages.line(f"hint: {line}; it runs the shell in tmux on the instance, and attaches to it again")
+    for login in logins:
+        if hint := explain(outcome.code, outcome.stderr, login):
+            messages.line(f"hint: {hint}")
+            break
+    return outcome.code
+
+
+def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, folder: str) -> int | None:
+    """Tell how a login of `fastpath.ssh` has failed; return the exit code, or None where its target is no more.
+
+    Args:
+        known: What OpenSSH was told.
+        words: What was said.
+        code: OpenSSH's exit code.
+        stderr: The end of what it wrote.
+        folder: The session's folder.
+    """
+    from eicctl.cli.diagnosis import remember
+    from eicctl.core.model import Target
+    from eicctl.ssh import failure_reports
+    from eicctl.ssh.keys import Key
+    from eicctl.ssh.login import Login
+    from eicctl.ssh.openssh import outcome
+    from eicctl.ssh.os_user import OsUser
+
+    session = options.session(words["profile"], words["region"], words["ca_bundle"], words["fips"])
+    target = Target(**known["Target"])
+    remember(session, target)
+    login = Login(session, target, OsUser(**known["User"]), Key(Path(folder, "key"), ""))
+    failures = failure_reports.take(Path(folder))
+    try:
+        return _told(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
+    except _TargetGoneError:
+        from eicctl.aws.target_cache import RememberedTargets
+
+        RememberedTargets(session).forget(
+            TargetRequest(
+                22,
+                words["words"],
+                words["instance_id"],
+                words["private_ip_address"],
+                words["endpoint_id"],
+                words["endpoint_dns_name"],
+                words["allow_any_port"],
+            )
+        )
+        return None
+
+
+def _suit(logins: Sequence[Login], folder: Path, wanted: KeyType) -> None:
+    """Make the key again where a host, whose host keys are known by now, takes none of its type."""
+    from eicctl.ssh.keys import make_key, suited
+
+    kinds = {suited(wanted, login.name) for login in logins} - {wanted}
+    if kinds:
+        key = make_key(folder / "key", "rsa" if "rsa" in kinds else kinds.pop())
+        for login in logins:
+            login.key = key
+
+
+def _as_options(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]

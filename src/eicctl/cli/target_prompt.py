@@ -1,0 +1,138 @@
+"""The target of a command: resolved, and chosen by the user where a name has several matches."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from eicctl.cli.view import messages
+from eicctl.core import sanitize
+from eicctl.core.model import Target, TargetRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Instance
+
+
+def resolve_target(
+    session: Session,
+    request: TargetRequest,
+    *,
+    ask: bool = True,
+    wait: float | None = None,
+    max_tunnel_duration: int | None = None,
+) -> Target:
+    """Return the target that a request means.
+
+    Args:
+        session: Access to AWS.
+        request: The user's words.
+        ask: Let the user choose, on a terminal, where there are several matches or no target is named.
+        wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
+        max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
+    """
+    label = request.words or request.instance_id or request.private_ip_address or "a target"
+    return waited(session, lambda: _remembered(session, request, ask=ask), label, wait, max_tunnel_duration)
+
+
+def named(session: Session, request: TargetRequest) -> TargetRequest:
+    """Return a request that names a target: where it does not, the user chooses one on a terminal.
+
+    Raises:
+        UsageError: None is named, and there is no terminal, or no running instance.
+    """
+    from eicctl.aws.explicit_target import check_named, check_port
+
+    check_port(request)
+    if not request.said and _on_terminal():
+        from eicctl.aws.instances import list_instances
+
+        if running := list_instances(session, filters={"instance-state-name": ["running"]}):
+            return replace(request, instance_id=_choose(running))
+    check_named(request)
+    return request
+
+
+def waited(
+    session: Session,
+    resolve: Callable[[], Target],
+    label: str,
+    wait: float | None,
+    max_tunnel_duration: int | None,
+    *,
+    greeting: bytes | None = None,
+) -> Target:
+    """Return a target, with `wait` once it answers; the user sees what is waited for.
+
+    Args:
+        session: Access to AWS.
+        resolve: Finds the target.
+        label: What to call the target until it is found.
+        wait: Seconds to wait; None not to wait.
+        max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
+        greeting: What makes a server at port 3389 answer; None for a client of Remote Desktop's.
+    """
+    if wait is None:
+        return resolve()
+    from eicctl.api.wait import wait_until_ready
+    from eicctl.cli.view.progress import Waiting
+    from eicctl.tunnel.probe import RDP_REQUEST
+
+    with Waiting(f"waiting for {label}") as waiting:
+        return wait_until_ready(
+            session,
+            resolve,
+            seconds=wait,
+            label=label,
+            max_tunnel_duration=max_tunnel_duration,
+            greeting=RDP_REQUEST if greeting is None else greeting,
+            show=waiting.show,
+        )
+
+
+def _remembered(session: Session, request: TargetRequest, *, ask: bool) -> Target:
+    from eicctl.cli.diagnosis import remember
+
+    target = _resolved(session, request, ask=ask)
+    remember(session, target)
+    return target
+
+
+def _resolved(session: Session, request: TargetRequest, *, ask: bool) -> Target:
+    from eicctl.aws.explicit_target import check_port, told_in_full
+
+    check_port(request)
+    if target := told_in_full(session, request):
+        return target
+
+    from eicctl.aws.targets import SeveralInstancesError, resolve
+
+    try:
+        return resolve(session, named(session, request) if ask else request)
+    except SeveralInstancesError as several:
+        if not (ask and _on_terminal()):
+            raise
+        return resolve(session, replace(request, words="", instance_id=_choose(several.candidates)))
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _choose(candidates: Sequence[Instance]) -> str:
+    """Return the ID of the instance that the user picks."""
+    table = [
+        (f"{number:3}", one.name, one.id, one.state, one.private_ip, one.availability_zone)
+        for number, one in enumerate(candidates, 1)
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (sanitize.line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(messages.fitted("  ".join(cells).rstrip(), sys.stderr), err=True)
+    picked: int = click.prompt("Select an instance", type=click.IntRange(1, len(candidates)), default=1, err=True)
+    return candidates[picked - 1].id

@@ -1,0 +1,86 @@
+"""`eicctl up` in the foreground: a live table on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from eicctl.cli.signals import run_interruptibly
+from eicctl.cli.view import messages
+from eicctl.cli.view.named_tunnels import live_table, row
+from eicctl.core import sanitize
+from eicctl.core.errors import INTERRUPTED
+from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.log import Journal
+from eicctl.named_tunnels.rates import Meter
+from eicctl.named_tunnels.status import Status
+from eicctl.named_tunnels.supervisor import Keeper
+
+DRAWN_EVERY = 0.5
+"""Seconds between two drawings of the table."""
+
+_FOOTER = "Ctrl-C ends them; to open them in the background: eicctl up --detach"
+
+
+def run(definitions: Sequence[Definition], output: str) -> int:
+    """Keep tunnels open until Ctrl-C."""
+    run_interruptibly(lambda stop: _run(definitions, output, stop))
+    return INTERRUPTED
+
+
+async def _run(definitions: Sequence[Definition], output: str, stop: asyncio.Event) -> None:
+    journal = Journal()
+    on_terminal = output == "table" and sys.stdout.isatty()
+    changed = asyncio.Event()
+
+    def say(name: str, text: str) -> None:
+        journal.write(name, text)
+        if not on_terminal:
+            messages.line(f"{name}: {text}", pin=False)
+
+    keeper = Keeper(say, changed.set)
+    try:
+        await keeper.open(definitions)
+        showing = asyncio.create_task(_table(keeper) if on_terminal else _lines(keeper, changed, output))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            showing.result()  # it never ends but by an error
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+    finally:
+        await keeper.close()
+        journal.close()
+
+
+async def _table(keeper: Keeper) -> None:
+    from rich.live import Live
+
+    meter = Meter()
+    with Live(auto_refresh=False) as live:
+        while True:
+            statuses = meter.with_rates(keeper.statuses())
+            live.update(live_table(statuses, _FOOTER, live.console.width), refresh=True)
+            await asyncio.sleep(DRAWN_EVERY)
+
+
+async def _lines(keeper: Keeper, changed: asyncio.Event, output: str) -> None:
+    """A line on stdout for each tunnel whose state has changed."""
+    told: dict[str, tuple[str, str]] = {}
+    while True:
+        await changed.wait()
+        changed.clear()
+        for status in keeper.statuses():
+            now = (status.state, status.error)
+            if told.get(status.name) != now:
+                told[status.name] = now
+                _tell(status, output)
+
+
+def _tell(status: Status, output: str) -> None:
+    if output == "json":
+        messages.event("state", **row(status))
+    elif status.state == "open":
+        where = " and ".join(status.local)
+        messages.told(sanitize.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))

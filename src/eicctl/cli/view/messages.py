@@ -1,0 +1,217 @@
+"""What people read on stderr: notes, errors, hints. Stdout belongs to a command's result."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from eicctl.core import errors, sanitize
+from eicctl.core.sanitize import printable as printable  # noqa: PLC0414 - commands have it from here
+from eicctl.support import log, pins
+
+if TYPE_CHECKING:
+    from eicctl.doctor.quick import Likely
+
+_ROOM = "make room where eicctl writes, or write elsewhere; EICCTL_HOME moves eicctl's own files"
+_DESCRIPTORS = "ulimit -n says how many files a process may have open"
+_FULL = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EROFS: _ROOM,
+    errno.EIO: _ROOM,
+    errno.EMFILE: _DESCRIPTORS,
+    errno.ENFILE: _DESCRIPTORS,
+}
+"""What to do about errors that any write or open may meet on a machine that has no more of something."""
+
+
+_COMMAND = re.compile(
+    r"\s*(?:[\w ]+:\s+)?(?:\w+=\S+ )*"
+    r"(?:eicctl|aws|ssh|ssh-keygen|scp|sftp|psql|mysql|sqlcmd|sqlplus|mongosh|redis-cli|export|eval|kill|pip|sudo) "
+)
+"""How a line begins that is a command, perhaps after a label."""
+
+_PROSE = re.compile(r"[;,?] ")
+"""What no command has outside of quotes."""
+
+_CLEAR = "\r\x1b[K"
+
+_quiet = False
+
+arguments: list[str] = []
+"""The command line of this process, without the program."""
+
+
+@contextlib.contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """While in the block, write only errors on stderr, and no notes, if `quiet`."""
+    global _quiet  # noqa: PLW0603 - what is said on stderr is a matter of the process
+    before, _quiet = _quiet, quiet
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
+def line(text: str, *, pin: bool = True) -> None:
+    """Write one line for people, unless only errors are wanted.
+
+    Args:
+        text: The line. The command lines in it are made to work in any shell.
+        pin: Without, they stay as they are, because they are for another profile or region than this process's.
+    """
+    if not _quiet:
+        _line(pins.pinned(text) if pin else text)
+
+
+def live(text: str) -> None:
+    """Write a line on a terminal in place of the last one; an empty text takes that away.
+
+    It is cut at the terminal's width: a line that the terminal breaks could not be taken away.
+    """
+    if not _quiet:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(_CLEAR + sanitize.line(text)[: max(0, columns(sys.stderr) - 1) or None])
+            sys.stderr.flush()
+
+
+def out(text: str) -> None:
+    """Write one line of a result for people on stdout."""
+    click.echo(fitted(printable(text), sys.stdout))
+
+
+def told(text: str) -> None:
+    """Write one line on stdout about what goes on. Where nobody reads it any more, that goes on all the same."""
+    _told(fitted(text, sys.stdout))
+
+
+def json_line(value: object) -> None:
+    """Write one JSON value, as a line, on stdout: see `told`."""
+    import json
+
+    _told(json.dumps(value))
+
+
+def fitted(text: str, file: TextIO) -> str:
+    """Break lines of prose between words where `file` is a terminal that is narrower.
+
+    A command stays in one piece, for the terminal to break, so that it can be copied.
+    """
+    from eicctl.cli.view.wrapped_table import wrap
+
+    if not (width := columns(file)):
+        return text
+    # What a word of foreign text could look like does not stand at the start of a line.
+    return "\n".join(
+        part if is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
+    )
+
+
+def columns(file: TextIO) -> int:
+    """Return the width of the terminal that `file` is, or 0 where it is none."""
+    try:
+        if not file.isatty():
+            return 0
+        given = os.environ.get("COLUMNS", "")  # as rich has it
+        return int(given) if given.isdigit() else os.get_terminal_size(file.fileno()).columns
+    except (OSError, ValueError):  # closed, or a stand-in without a descriptor
+        return 0
+
+
+def is_command(text: str) -> bool:
+    """Whether a line is a command, perhaps after a label, and not a sentence that begins with one."""
+    return bool(_COMMAND.match(text)) and not _PROSE.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
+
+
+def _line(text: str) -> None:
+    """Write one line for people. Control characters of foreign text are shown, not sent (`shown`)."""
+    with contextlib.suppress(OSError):  # whoever has read stderr is gone, or its disk is full: what is served goes on
+        print(fitted(sanitize.message(text), sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _told(text: str) -> None:
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        broken_pipe()
+    except OSError:  # a full disk, say, which may have room again for the next one
+        return
+
+
+def event(name: str, **fields: object) -> None:
+    """Write an event as a JSON object on stdout. The command lines of its `Hint` are made to work in any shell."""
+    if isinstance(hint := fields.get("Hint"), str):
+        fields["Hint"] = pins.pinned(hint)
+    json_line({"Event": name, **fields})
+
+
+def failure(error: errors.EicctlError) -> int:
+    """Print an error with its hint and return its exit code."""
+    log.failed(error)
+    _error(error.message)
+    if error.request_id:
+        _line(f"request ID: {error.request_id}")
+    if likely := _likely_cause(error):
+        _line(f"likely cause: {likely.sentence}")
+    if hint := likely.mend if likely and likely.mend else error.hint:
+        _line(f"hint: {pins.pinned(hint)}")
+    return error.exit_code
+
+
+def again(*more: str) -> str:
+    """Return this process's own command line with more options, as a hint that works in another shell, too."""
+    given = {word.partition("=")[0] for word in arguments}
+    return pins.command_line(
+        ["eicctl", *arguments, *more],
+        profile="" if "--profile" in given else None,
+        region="" if "--region" in given else None,
+    )
+
+
+def _error(text: str) -> None:
+    """Write what went wrong; what others said may hold a secret."""
+    from eicctl.support.redact import redact
+
+    _line(redact(f"error: {text}"))
+
+
+def _likely_cause(error: errors.EicctlError) -> Likely | None:
+    if not isinstance(error, errors.TargetUnreachableError):
+        return None
+    from eicctl.cli.diagnosis import likely_cause
+
+    return likely_cause(error)
+
+
+def bug(error: Exception) -> int:
+    """Report an exception that eicctl should have translated."""
+    log.failed(error)
+    if isinstance(error, OSError) and (hint := _what_is_full(error)):
+        about = f": {error.filename}" if error.filename else ""
+        _error(f"{error.strerror}{about}")
+        _line(f"hint: {hint}")
+        return 1
+    _error(f"unexpected {type(error).__name__}: {error}")
+    _line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
+    return 1
+
+
+def _what_is_full(error: OSError) -> str | None:
+    """Return what to do about an error of a machine that has no more of something, or None for any other error."""
+    if str(error.strerror).startswith("No usable temporary directory"):  # of Python's tempfile
+        return _ROOM
+    return _FULL.get(error.errno or 0)
+
+
+def broken_pipe() -> int:
+    """End quietly when the reader of stdout is gone, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13

@@ -1,0 +1,46 @@
+"""A wait that shows how it goes: a live line on a terminal, a line for each change elsewhere; on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from eicctl.cli.view import messages
+
+
+class Waiting:
+    """Shows elapsed time and state.
+
+    Args:
+        what: What is waited for.
+        interrupted: What to say when the user interrupts.
+    """
+
+    def __init__(self, what: str, *, interrupted: str = "") -> None:
+        self._what = what
+        self._interrupted = interrupted
+        self._started = time.monotonic()
+        self._live = sys.stderr.isatty()
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            messages.live("")
+        if self._interrupted and kind is KeyboardInterrupt:
+            messages.line(self._interrupted)
+
+    def show(self, state: str) -> None:
+        """Show the state that things are in now."""
+        elapsed = time.monotonic() - self._started
+        if self._live:
+            messages.live(f"{self._what}: {state} ({elapsed:.0f} s)")
+        elif state != self._last:
+            messages.line(f"{self._what}: {state} ({elapsed:.0f} s)")
+        self._last = state

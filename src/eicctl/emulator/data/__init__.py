@@ -1,0 +1,1 @@
+"""The data plane: websockets in, connections to the machines out."""

@@ -1,0 +1,123 @@
+"""The sockets that the emulator listens on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import struct
+import time
+import weakref
+from typing import Any
+
+from eicctl.core.errors import LocalError
+from eicctl.emulator.faults import BEFORE_TLS
+from eicctl.emulator.state import State
+
+BACKLOG = 512
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Doorway(socket.socket):
+    """A listening socket that knows of connections before TLS is up: it cuts them where a fault wants it.
+
+    asyncio's servers tell of a connection only when TLS is up, but they take what `accept` gives them, and a connection
+    that is gone by then is theirs to ignore: ConnectionAbortedError.
+    """
+
+    def __init__(self, *arguments: Any, state: State | None = None, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._state = state
+        self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection.
+
+        Raises:
+            ConnectionAbortedError: A fault has cut it.
+        """
+        connection, address = super().accept()
+        fault = self._state.take_fault("", "", BEFORE_TLS) if self._state else None
+        if fault is None:
+            self._accepted.add(connection)
+            return connection, address
+        if fault.parameters["stage"] == "tls":
+            asyncio.get_running_loop().call_later(0.05, _reset, connection)
+        else:
+            _reset(connection)
+        raise ConnectionAbortedError
+
+    async def hang_up(self, timeout: float) -> None:
+        """End the connections that are still there, and wait until their owners have noticed.
+
+        Args:
+            timeout: Seconds to wait.
+        """
+        for connection in self._accepted:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + timeout
+        # A connection before TLS is asyncio's own, and it tells nobody of its end.
+        while any(sock.fileno() >= 0 for sock in self._accepted) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+    connection.close()
+
+
+def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) -> list[Doorway]:
+    """Return sockets on the same port of the loopback addresses that this machine has: 127.0.0.1, ::1, or both.
+
+    Args:
+        port: The port, or 0 for a free one.
+        state: Has the faults of connections.
+        most: How many there should be at most.
+
+    Raises:
+        LocalError: The port is not to be had.
+    """
+    found: list[Doorway] = []
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        if len(found) == most:
+            break
+        try:
+            found.append(listen(family, host, int(found[0].getsockname()[1]) if found else port, state))
+        except LocalError:
+            if port or not found:
+                for sock in found:
+                    sock.close()
+                raise
+        except OSError:  # not an address of this machine
+            continue
+    if not found:
+        raise LocalError("This machine has neither 127.0.0.1 nor ::1")
+    return found
+
+
+def listen(family: int, host: str, port: int, state: State | None = None) -> Doorway:
+    """Return a listening socket; `state` has its faults.
+
+    Raises:
+        LocalError: The port is in use, or not permitted.
+    """
+    sock = Doorway(family, socket.SOCK_STREAM, state=state)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise LocalError(
+                f"port {port} on {host} is in use", hint="choose others with --port and --data-port"
+            ) from error
+        if error.errno == errno.EACCES:
+            raise LocalError(
+                f"not permitted to listen on port {port}", hint="ports below 1024 need privileges"
+            ) from error
+        raise
+    return sock

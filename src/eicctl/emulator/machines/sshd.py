@@ -1,0 +1,127 @@
+"""OpenSSH's sshd as the SSH server of the Linux machines: one process a connection, on a socket pair, without a port.
+
+sshd knows real accounts only. With nss_wrapper the machines' OS users are made up for it; without, the account that
+runs the emulator is the only OS user of every machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+from eicctl.core.errors import LocalError
+from eicctl.emulator.machines import accounts
+from eicctl.emulator.state import Machine, State
+
+_CONFIG = """\
+HostKey "{folder}/host_key"
+AuthorizedKeysFile "{tokens}/keys/%u"
+AllowUsers {users}
+LoginGraceTime 30
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+PrintMotd no
+PrintLastLog no
+AcceptEnv LANG LC_*
+Subsystem sftp internal-sftp
+"""
+
+
+class Sshd:
+    """Serves SSH by sshd.
+
+    Args:
+        state: Tells which keys are accepted now.
+        folder: A private folder for configurations, keys and homes.
+
+    Raises:
+        LocalError: sshd is not installed.
+    """
+
+    def __init__(self, state: State, folder: Path) -> None:
+        found = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        if not found:
+            raise LocalError("there is no sshd", hint="apt install openssh-server, or leave --sshd away")
+        self._program = found
+        self._state = state
+        self._folder = folder
+        self._wrapper = accounts.find_wrapper()
+        # sshd reads the file when a client logs in, which may be after a key was pushed to an open connection.
+        state.on_push = self._keys_changed
+        if os.getuid() == 0:
+            # Debian's sshd wants its privilege separation folder, which its service would have made.
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+
+    async def serve(self, machine: Machine, sock: socket.socket) -> None:
+        """Serve one connection on a connected socket until it ends."""
+        folder = self._prepare(machine)
+        with sock:
+            process = await asyncio.create_subprocess_exec(
+                self._program, "-i", "-e", "-f", str(folder / "config"),
+                stdin=sock.fileno(), stdout=sock.fileno(), stderr=asyncio.subprocess.DEVNULL,
+                env=self._environment(folder), start_new_session=True,
+            )  # fmt: skip
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+                await process.wait()
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+        if self._wrapper:
+            # sshd makes a new environment for what the client runs, so these end with it.
+            files = {"NSS_WRAPPER_PASSWD": str(folder / "passwd"), "NSS_WRAPPER_GROUP": "/etc/group"}
+            env |= {"LD_PRELOAD": str(self._wrapper), **files}
+        return env
+
+    def _users(self, machine: Machine) -> tuple[str, ...]:
+        return machine.users if self._wrapper else (accounts.own(),)
+
+    def _prepare(self, machine: Machine) -> Path:
+        """Write a machine's configuration and the keys that are accepted now; return its folder."""
+        folder = self._folder / "sshd" / machine.instance_id
+        home = self._folder / "homes" / machine.instance_id
+        for path in (folder / "keys", home):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        users = self._users(machine)
+        _write(folder / "host_key", machine.host_key)
+        # A name with an @, which the service allows, would mean USER@HOST here; ? matches any character.
+        names = " ".join(u.replace("@", "?") for u in users)
+        quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+        _write(folder / "config", _CONFIG.format(folder=quoted, tokens=quoted.replace("%", "%%"), users=names))
+        if self._wrapper:
+            _write(folder / "passwd", "\n".join([*accounts.passwd_lines(users, home), ""]))
+        self._write_keys(machine, folder)
+        return folder
+
+    def _keys_changed(self, instance_id: str) -> None:
+        folder = self._folder / "sshd" / instance_id
+        machine = self._state.machine_of(instance_id)
+        if machine and (folder / "keys").is_dir():
+            self._write_keys(machine, folder)
+
+    def _write_keys(self, machine: Machine, folder: Path) -> None:
+        for user in self._users(machine):
+            keys = [*machine.authorized_keys, *self._state.keys(machine.instance_id, user)]
+            _write(folder / "keys" / user, "\n".join([*keys, ""]))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a private file in one step: a connection that starts meanwhile reads the old one or the new one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    Path(name).replace(path)

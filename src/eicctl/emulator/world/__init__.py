@@ -1,0 +1,1 @@
+"""World files: what is in the emulated account at the start."""

@@ -1,0 +1,70 @@
+"""A ProxyCommand carried by this process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from eicctl.agent.asked import session_for, wanted
+from eicctl.aws.sessions import Sessions
+from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError
+from eicctl.fastpath.import_shim import load_websockets
+from eicctl.ssh.proxy_tunnel import Opening
+from eicctl.tunnel import early
+
+if TYPE_CHECKING:
+    from eicctl.agent.words import Words
+    from eicctl.core.model import Target
+    from eicctl.fastpath.proxy import Teller
+    from eicctl.tunnel.dial import Link
+
+
+def carry(words: Words, tell: Teller) -> int:
+    """Open a tunnel and carry stdin and stdout; return the exit code.
+
+    A background process is started for the next one, unless the user does not want it.
+    """
+    session = session_for(words, Sessions())
+
+    def found(target: Target) -> None:
+        early.begin(target.endpoint_dns_name, session.ca_bundle)
+        # While the endpoint answers; what carries is needed as soon as it has.
+        load_websockets()
+        import eicctl.tunnel.stdio  # noqa: F401
+
+    opening = Opening(wanted(words, session), tell.line, found)
+    try:
+        with opening.opened() as link:
+            if not words["no_agent"]:
+                from eicctl.agent.start import start_soon
+
+                start_soon()
+            tell.opened(link.max_duration)
+            return _carry(link, words["linger"], opening, tell)
+    except EicctlError as error:
+        return tell.failure(error, opening.session, opening.target)
+
+
+def _carry(link: Link, linger: float | None, opening: Opening, tell: Teller) -> int:
+    from eicctl.tunnel.relay import PIPES, Linger
+    from eicctl.tunnel.stdio import StdioTunnel
+
+    tunnel = StdioTunnel(link, sys.stdin.fileno(), sys.stdout.fileno(), Linger.of(linger, PIPES))
+    interrupted = False
+
+    def end(_signal: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        tunnel.close()
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    ending = tunnel.run()
+    if isinstance(ending.error, TargetUnreachableError):
+        opening.forget()
+    if ending.error:
+        ending.error.request_id = ending.request_id or None
+        return tell.failure(ending.error, opening.session, opening.target, ending.duration)
+    return INTERRUPTED if interrupted else 0

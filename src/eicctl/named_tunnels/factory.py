@@ -1,0 +1,200 @@
+"""From a definition to an open tunnel: names are looked up, and sockets bound. It blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import socket
+from typing import TYPE_CHECKING, cast
+
+from eicctl.core.errors import UsageError
+from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target, TargetRequest
+from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.runtime import Forwarding, Health, Opened, Straight, Through
+from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.ssh.forward.renewal import Rotation
+    from eicctl.ssh.host_keys import Check
+
+SOCKS_PORT = 1080
+"""The usual port of a SOCKS proxy (RFC 1928, section 3)."""
+
+LOCAL_RDP_PORT = 13389
+"""The usual local port for RDP here: 3389 is taken where this machine serves RDP itself."""
+
+
+@dataclass
+class Opening:
+    """Opens one definition.
+
+    Attributes:
+        definition: What to open.
+        session: Access to AWS.
+        health: Is told how it goes.
+        last_port: The free local port that it had before, which is taken again if it can be; 0 for none.
+    """
+
+    definition: Definition
+    session: Session
+    health: Health
+    last_port: int = 0
+    _paths: list[Path] = field(default_factory=list, init=False)
+
+    def open(self) -> Opened:
+        """Return the tunnel, which listens, but carries nothing yet.
+
+        Raises:
+            EicctlError: It cannot be opened now.
+        """
+        ways: dict[str, Callable[[contextlib.ExitStack], Opened]] = {
+            "direct": self._direct,
+            "rdp": self._direct,
+            "via": self._via,
+            "socks": self._socks,
+            "db": self._database,
+        }
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._unlink)
+            opened = ways[self.definition.kind](undo)
+            if not loopback_only(opened.sockets):
+                self.health.say(f"warning: listening on {self.definition.bind}: whoever reaches it can connect")
+            undo.pop_all()
+        return opened
+
+    def _direct(self, undo: contextlib.ExitStack) -> Opened:
+        from eicctl.aws.targets import resolve
+
+        said = self.definition
+        port = RDP_PORT if said.kind == "rdp" else said.remote_port
+        # Bound first: a busy port is told at once, and not after AWS was asked.
+        if said.local_socket:
+            sockets = self._bind_path(Path(said.local_socket))
+        else:
+            sockets = self._bind(LOCAL_RDP_PORT if said.kind == "rdp" else 0)
+        _closing(undo, sockets)
+        request = TargetRequest(
+            remote_port=port,
+            words=said.target,
+            private_ip_address=said.private_ip_address,
+            endpoint_id=said.instance_connect_endpoint_id,
+        )
+
+        def look_up() -> Target:
+            return resolve(self.session, request)
+
+        return self._straight(sockets, look_up)
+
+    def _straight(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Opened:
+        from eicctl.tunnel.dial import Dialer
+
+        said = self.definition
+        target = look_up()
+        label = f"{target.label} port {target.remote_port}"
+        session = self.session
+        dialer = Dialer(target, session.credentials, session.ca_bundle, said.max_tunnel_duration, look_up=look_up)
+        return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink, linger=said.linger)
+
+    def _via(self, undo: contextlib.ExitStack) -> Opened:
+        from eicctl.ssh.forward.connection import Remote
+        from eicctl.ssh.forward.forwarder import Forward
+        from eicctl.ssh.forward.spec import parse_forward
+
+        specs = [parse_forward(words) for words in self.definition.forward]
+        bound = []
+        for spec in specs:
+            if spec.local_path:
+                sockets = self._bind_path(Path(self.definition.source).parent / spec.local_path)
+            else:
+                sockets = bind_wanted(spec.local_port, spec.port, self.definition.bind or None, self.health.say)
+            _closing(undo, sockets)
+            remote = Remote(path=spec.remote_path) if spec.remote_path else Remote(spec.host or "localhost", spec.port)
+            bound.append((sockets, remote))
+        rotation, observer = self._rotation(self.definition.via)
+        forwards = [Forward(tuple(sockets), rotation, remote) for sockets, remote in bound]
+        where = ", ".join(str(remote) for _, remote in bound)
+        return Through(rotation, forwards, where, observer, cleanup=self._unlink)
+
+    def _socks(self, undo: contextlib.ExitStack) -> Opened:
+        from eicctl.ssh.forward.forwarder import Forward
+
+        sockets = self._bind(SOCKS_PORT)
+        _closing(undo, sockets)
+        rotation, observer = self._rotation(self.definition.via)
+        return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", observer, cleanup=self._unlink)
+
+    def _database(self, undo: contextlib.ExitStack) -> Opened:
+        from eicctl.aws.databases import direct_target, reader_of
+        from eicctl.reachability.jump_host import instance_for, locate
+        from eicctl.ssh.forward.connection import Remote
+        from eicctl.ssh.forward.forwarder import Forward
+
+        said = self.definition
+        found, host, port = locate(self.session, said.database)
+        if said.reader:
+            if found is None:
+                raise UsageError(f"RDS does not know {said.database}, so it has no reader")
+            host = reader_of(found)
+        sockets = self._bind(port)
+        _closing(undo, sockets)
+        if found and port == DIRECT_DATABASE_PORT and not said.via:
+            database = found
+            return self._straight(
+                sockets,
+                lambda: direct_target(self.session, database, host, endpoint_id=said.instance_connect_endpoint_id),
+            )
+        words = said.via
+        if not words:
+            way = instance_for(self.session, found, port)
+            self.health.say(f"going through {way.instance.name or way.instance.id}: {way.reason}")
+            words = way.instance.id
+        rotation, observer = self._rotation(words)
+        remote = Remote(host, port)
+        forwards = [Forward(tuple(sockets), rotation, remote)]
+        return Through(rotation, forwards, str(remote), observer, cleanup=self._unlink)
+
+    def _bind(self, wanted: int) -> list[socket]:
+        port = self.definition.local_port
+        usual = 0 if port == 0 else wanted
+        return bind_wanted(port or None, self.last_port or usual, self.definition.bind or None, self.health.say)
+
+    def _bind_path(self, path: Path) -> list[socket]:
+        sock = bind_unix(path)
+        self._paths.append(path)
+        return [sock]
+
+    def _unlink(self) -> None:
+        """Remove the Unix sockets."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+
+    def _rotation(self, words: str) -> tuple[Rotation, Forwarding]:
+        from eicctl.aws.targets import resolve
+        from eicctl.ssh.forward.login import LoginRequest
+        from eicctl.ssh.forward.merge import rotation_to
+        from eicctl.ssh.host_keys import configured_check
+
+        said = self.definition
+        target = resolve(self.session, TargetRequest(SSH_PORT, words, endpoint_id=said.instance_connect_endpoint_id))
+        login = LoginRequest(
+            said.os_user,
+            Path(said.private_key_file) if said.private_key_file else None,
+            check=cast("Check", said.host_key_check) if said.host_key_check else configured_check(),
+        )
+        observer = Forwarding(self.health, clients_choose=said.kind == "socks")
+        return rotation_to(
+            self.session,
+            target,
+            login,
+            observer,
+            endpoint_id=said.instance_connect_endpoint_id,
+            max_tunnel_duration=said.max_tunnel_duration,
+        ), observer
+
+
+def _closing(undo: contextlib.ExitStack, sockets: Sequence[socket]) -> None:
+    for sock in sockets:
+        undo.callback(sock.close)

@@ -1,0 +1,72 @@
+"""How a named tunnel is doing, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from eicctl.named_tunnels.definition import Kind
+
+State = Literal["opening", "open", "failing", "retrying", "closed", "lost", "unknown"]
+"""`opening`; `open`; `failing` (it listens, but the last connection failed, or the SSH connection is being made again);
+`retrying` (it could not be opened and will be tried again); `closed`; `lost` (the background process that had it was
+killed); `unknown` (the background process that has it cannot be asked)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A moment of a named tunnel.
+
+    Attributes:
+        name: Its name.
+        kind: Its kind.
+        source: The file that defines it.
+        state: See `State`.
+        local: Where it listens: `127.0.0.1:PORT`, `[::1]:PORT`, or a path.
+        remote: Where its connections go, in words.
+        via: The endpoint or the instance that they go through; empty while that is not known.
+        connections: Connections at the moment.
+        total: Connections so far.
+        bytes_in: Bytes that came from the target.
+        bytes_out: Bytes that went to it.
+        rate_in: Bytes a second from the target, lately.
+        rate_out: Bytes a second to it, lately.
+        seconds_left: Until the first tunnel in use reaches its duration; None where there is none.
+        since: When it came into its state, in seconds since the epoch.
+        again_in: Seconds until the next attempt, when it is `retrying`.
+        error: The last failure, or an empty string.
+        hint: What to do about it, or an empty string.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    state: State
+    local: tuple[str, ...] = ()
+    remote: str = ""
+    via: str = ""
+    connections: int = 0
+    total: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    rate_in: float = 0.0
+    rate_out: float = 0.0
+    seconds_left: float | None = None
+    since: float = 0.0
+    again_in: float | None = None
+    error: str = ""
+    hint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Status:
+        """Return what `to_json` was made from.
+
+        Raises:
+            TypeError: It is no such object.
+        """
+        return cls(**{**found, "local": tuple(found.get("local", ()))})

@@ -1,0 +1,268 @@
+"""Named tunnels that are kept open: each on its own, tried again and again with growing pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from eicctl.aws.sessions import Sessions
+from eicctl.core.errors import ConflictError, EicctlError
+from eicctl.core.model import Traffic
+from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.factory import Opening
+from eicctl.named_tunnels.runtime import Opened, seconds_left
+from eicctl.named_tunnels.status import State, Status
+from eicctl.support import pins
+from eicctl.support.threads import in_thread
+from eicctl.tunnel.bind import local_addresses
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between two attempts to open a tunnel."""
+
+Say = Callable[[str, str], None]
+"""Takes a tunnel's name and a line for its log. Called in any thread."""
+
+_log = logging.getLogger(__name__)
+
+
+class Kept:
+    """One named tunnel. All methods are called on the loop's thread, except `say`.
+
+    Args:
+        definition: What it is.
+        sessions: Access to AWS.
+        say: Takes lines for its log.
+        changed: Called when its state has changed.
+    """
+
+    def __init__(self, definition: Definition, sessions: Sessions, say: Say, changed: Callable[[], None]) -> None:
+        self.definition = definition
+        self._sessions = sessions
+        self._say = say
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._opened: Opened | None = None
+        self._past = Traffic()  # of openings before
+        self._last_port = 0
+        self._state: State = "opening"
+        self._since = time.time()
+        self._again: float | None = None
+        self._error: EicctlError | None = None
+        self._stop = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._task = asyncio.create_task(self._keep())
+
+    # What `opened` tells
+
+    def say(self, text: str) -> None:
+        """A line for the log."""
+        self._say(self.definition.name, text)
+
+    def worked(self) -> None:
+        """A connection has carried something."""
+        if self._state == "failing":
+            self._enter("open")
+
+    def failed(self, error: EicctlError) -> None:
+        """A connection could not be carried."""
+        self._error = error
+        if self._state == "open":
+            self._enter("failing")
+
+    # What its owner asks
+
+    @property
+    def traffic(self) -> Traffic:
+        """What it carries, and has carried."""
+        now = self._opened.traffic if self._opened else Traffic()
+        return replace(
+            now,
+            total=now.total + self._past.total,
+            bytes_in=now.bytes_in + self._past.bytes_in,
+            bytes_out=now.bytes_out + self._past.bytes_out,
+        )
+
+    def status(self) -> Status:
+        """How it is doing; rates are for `Meter` to add."""
+        traffic, opened, error = self.traffic, self._opened, self._error
+        return Status(
+            name=self.definition.name,
+            kind=self.definition.kind,
+            source=self.definition.source,
+            state=self._state,
+            local=tuple(local_addresses(opened.sockets)) if opened else (),
+            remote=opened.remote if opened else _remote(self.definition),
+            via=opened.via if opened else self.definition.via,
+            connections=traffic.active,
+            total=traffic.total,
+            bytes_in=traffic.bytes_in,
+            bytes_out=traffic.bytes_out,
+            seconds_left=seconds_left(traffic),
+            since=self._since,
+            again_in=None if self._again is None else max(0.0, self._again - time.monotonic()),
+            error=error.message if error else "",
+            hint=self._hint(error) if error else "",
+        )
+
+    async def settled(self) -> None:
+        """Wait until its first attempt has succeeded or failed."""
+        await self._settled.wait()
+
+    def try_now(self) -> None:
+        """Try again at once, if it waits for its next attempt."""
+        if self._state == "retrying":
+            self._settled.clear()
+        self._hurry.set()
+
+    async def close(self) -> None:
+        """End it and every connection that it carries."""
+        self._stop.set()
+        if self._state not in ("open", "failing"):
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._state != "closed":
+            self._enter("closed")
+
+    # In a task of its own
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._stop.is_set():
+            self._enter("opening")
+            try:
+                opened = await self._open()
+            except EicctlError as error:
+                await self._wait(error, pause)
+            except Exception as error:  # a defect in one must not end the others
+                _log.exception("opening %s failed", self.definition.name)
+                await self._wait(EicctlError(f"unexpected {type(error).__name__}: {error}"), pause)
+            else:
+                pause = FIRST_PAUSE
+                await self._serve(opened)
+                continue
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _open(self) -> Opened:
+        wanted = self.definition
+        session = self._sessions.of(wanted.profile, wanted.region, wanted.ca_bundle)
+        opening = Opening(wanted, session, self, self._last_port)
+        opened = await in_thread(opening.open, lambda unwanted: unwanted.discard())
+        try:
+            await opened.start()
+        except BaseException:
+            opened.discard()
+            raise
+        return opened
+
+    async def _wait(self, error: EicctlError, pause: float) -> None:
+        wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
+        self._error = error
+        self._again = time.monotonic() + wait
+        self._enter("retrying")
+        self.say(f"error: {error.message}" + (f"; hint: {self._hint(error)}" if error.hint else ""))
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), wait)
+        self._again = None
+
+    def _hint(self, error: EicctlError) -> str:
+        """What to do, in any shell."""
+        return pins.pinned(error.hint or "", self.definition.profile, self.definition.region)
+
+    async def _serve(self, opened: Opened) -> None:
+        self._opened = opened
+        self._error = None
+        name = opened.sockets[0].getsockname()
+        self._last_port = name[1] if isinstance(name, tuple) else 0
+        self._enter("open")
+        self.say(f"listening on {' and '.join(local_addresses(opened.sockets))} for {opened.remote} ({opened.via})")
+        try:
+            await opened.serve(self._stop)
+        except Exception as error:
+            _log.exception("serving %s failed", self.definition.name)
+            self._error = EicctlError(f"unexpected {type(error).__name__}: {error}")
+        finally:
+            self._past = replace(self.traffic, active=0, ends=None)
+            self._opened = None
+
+    def _enter(self, state: State) -> None:
+        self._state = state
+        self._since = time.time()
+        if state != "opening":
+            self._settled.set()
+        self._changed()
+
+
+class Keeper:
+    """Named tunnels by their names. Used on one event loop.
+
+    Args:
+        say: Takes lines for their logs.
+        changed: Called when a state has changed.
+    """
+
+    def __init__(self, say: Say, changed: Callable[[], None] = lambda: None) -> None:
+        self._say = say
+        self._changed = changed
+        self._sessions = Sessions()
+        self._kept: dict[str, Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def open(self, definitions: Iterable[Definition]) -> None:
+        """Open tunnels that are not open, and open those anew whose definition has changed. Returns at once.
+
+        Raises:
+            ConflictError: Another file's tunnel with the same name is open; nothing is done then.
+        """
+        wanted = list(definitions)
+        for definition in wanted:
+            known = self._kept.get(definition.name)
+            if known and known.definition.source != definition.source:
+                raise ConflictError(
+                    f"a tunnel named {definition.name!r} of {known.definition.source} is open already",
+                    hint=pins.command("eicctl", "down", definition.name),
+                )
+        for definition in wanted:
+            known = self._kept.get(definition.name)
+            if known and known.definition == definition:
+                known.try_now()
+                continue
+            if known:
+                self._say(definition.name, "its definition has changed")
+                await known.close()
+            self._kept[definition.name] = Kept(definition, self._sessions, self._say, self._changed)
+
+    async def settled(self, names: Iterable[str]) -> None:
+        """Wait until the first attempt of each has succeeded or failed."""
+        await asyncio.gather(*(self._kept[name].settled() for name in names if name in self._kept))
+
+    async def close(self, names: Iterable[str] | None = None) -> list[str]:
+        """End tunnels; all where None is given. Returns the names of those that there were."""
+        chosen = [name for name in (self._kept if names is None else names) if name in self._kept]
+        await asyncio.gather(*(self._kept[name].close() for name in chosen))
+        for name in chosen:
+            self._kept.pop(name, None)
+        return chosen
+
+    def definitions(self) -> list[Definition]:
+        """What is kept open."""
+        return [kept.definition for kept in self._kept.values()]
+
+    def statuses(self) -> list[Status]:
+        """How they are doing, in the order in which they were opened."""
+        return [kept.status() for kept in self._kept.values()]
+
+
+def _remote(definition: Definition) -> str:
+    """Where connections go, as the definition says it."""
+    if definition.kind in ("direct", "rdp"):
+        return definition.target or definition.private_ip_address
+    return definition.database or ", ".join(definition.forward) or "SOCKS5"

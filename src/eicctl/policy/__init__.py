@@ -1,0 +1,1 @@
+"""IAM policies for connections: written, linted, and checked by IAM's simulator."""

@@ -1,0 +1,243 @@
+"""What is wrong in a policy document, too wide, or missing, as far as EICE goes (docs/explanation/protocol.md#iam)."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
+from eicctl.policy.documents import ROLE_NAMES
+from eicctl.support.documents import parse_json
+
+OPEN = "ec2-instance-connect:OpenTunnel"
+PUSH = "ec2-instance-connect:SendSSHPublicKey"
+CREATE = "ec2:CreateInstanceConnectEndpoint"
+ROLE = "iam:CreateServiceLinkedRole"
+PORT, DURATION, ADDRESS, OS_USER = (
+    "ec2-instance-connect:remotePort",
+    "ec2-instance-connect:maxTunnelDuration",
+    "ec2-instance-connect:privateIpAddress",
+    "ec2:osuser",
+)
+_READS = ("ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints")
+_ELEMENTS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
+_OPERATORS = {PORT: "Numeric", DURATION: "Numeric", ADDRESS: "IpAddress", OS_USER: "String"}
+
+Statement = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`severity` is `error` (it does not do what it seems to) or `warning` (too wide, or missing).
+
+    `statement` is its Sid, or its number from 1 as `#1`; empty for the document as a whole.
+    """
+
+    severity: Literal["error", "warning"]
+    statement: str
+    problem: str
+    change: str
+
+
+def lint(text: str) -> list[Finding]:
+    """Return what should be changed in a policy document; an empty list where it is fine."""
+    try:
+        policy = parse_json(text)
+    except ValueError as error:
+        return [Finding("error", "", f"it is not JSON: {error}", "give a policy document as IAM has it")]
+    if not isinstance(policy, dict) or "Statement" not in policy:
+        return [Finding("error", "", "there is no Statement", "give a policy document as IAM has it")]
+    statements = [
+        (str(one.get("Sid") or f"#{number}") if isinstance(one, dict) else f"#{number}", one)
+        for number, one in enumerate(_listed(policy["Statement"]), 1)
+    ]
+    found = [finding for name, one in statements for finding in _grammar(name, one)]
+    if policy.get("Version") != "2012-10-17":
+        found.append(Finding("warning", "", "the Version is not 2012-10-17", 'say "Version": "2012-10-17"'))
+    if any(finding.severity == "error" for finding in found):
+        return found  # what a broken statement allows is not known
+    allows = [(name, one) for name, one in statements if one["Effect"] == "Allow"]
+    for name, one in allows:
+        found += [*_negations(name, one), *_tunnels(name, one), *_keys(name, one), *_wildcards(name, one)]
+    return [*found, *_as_a_whole([one for _, one in allows])]
+
+
+def _grammar(name: str, one: Any) -> Iterator[Finding]:
+    def error(problem: str, change: str) -> Finding:
+        return Finding("error", name, problem, change)
+
+    if not isinstance(one, dict):
+        yield error("the statement is no object", "write it as { … }")
+        return
+    for key in one.keys() - _ELEMENTS:
+        yield error(f"there is no element {key}", f"remove it; there are {', '.join(sorted(_ELEMENTS))}")
+    if one.get("Effect") not in ("Allow", "Deny"):
+        yield error("Effect is neither Allow nor Deny", 'say "Effect": "Allow"')
+    for element in ("Action", "Resource"):
+        given = [key for key in (element, f"Not{element}") if key in one]
+        if len(given) != 1:
+            yield error(f"it has {'no' if not given else 'two kinds of'} {element}", f"give one {element}")
+        elif not all(isinstance(value, str) and value for value in _listed(one[given[0]])):
+            yield error(f"{given[0]} is neither a text nor a list of texts", "write it as IAM does")
+    for action in _listed(one.get("Action", [])):
+        if isinstance(action, str) and action != "*" and action.count(":") != 1:
+            yield error(f"the action {action!r} names no service", "write it as service:Action")
+    conditions = one.get("Condition", {})
+    if not isinstance(conditions, dict) or not all(isinstance(keys, dict) for keys in conditions.values()):
+        yield error("Condition is not of the form operator: { key: value }", "write it as IAM does")
+
+
+def _negations(name: str, one: Statement) -> Iterator[Finding]:
+    if "NotAction" in one:
+        yield Finding("warning", name, "NotAction allows all actions but those", "list the actions in Action")
+    if "NotResource" in one:
+        yield Finding("warning", name, "NotResource allows all resources but those", "list the resources in Resource")
+
+
+def _wildcards(name: str, one: Statement) -> Iterator[Finding]:
+    for action in _listed(one.get("Action", [])):
+        covered = [wanted for wanted in (OPEN, PUSH, CREATE) if _like(wanted, action)]
+        if covered and "*" in action:
+            yield Finding(
+                "warning",
+                name,
+                f"{action} allows {' and '.join(covered)} among others",
+                "name the actions that are needed",
+            )
+
+
+def _tunnels(name: str, one: Statement) -> Iterator[Finding]:
+    if not _covers(one, OPEN):
+        return
+    keys = _conditions(one)
+    resources = _listed(one.get("Resource", []))
+    if (
+        not any(_like("arn:aws:ec2:r:0:instance-connect-endpoint/eice-0", _any_place(text)) for text in resources)
+        and not any(":instance-connect-endpoint/" in text for text in resources)
+        and "Resource" in one
+    ):
+        yield Finding(
+            "error",
+            name,
+            "OpenTunnel is allowed on no endpoint: its resource is an endpoint, not an instance",
+            "Resource: arn:aws:ec2:REGION:ACCOUNT:instance-connect-endpoint/eice-…; limit targets by privateIpAddress",
+        )
+    elif any(text == "*" or text.endswith("/*") for text in resources) and not _by_tag(keys):
+        yield Finding("warning", name, "OpenTunnel is allowed through every endpoint", "name the endpoint in Resource")
+    yield from _typed(name, keys)
+    if PORT not in keys:
+        yield Finding("warning", name, "OpenTunnel is allowed to both ports", f"add NumericEquals {PORT}: 22 (or 3389)")
+    for operator, values in keys.get(PORT, ()):
+        for value in values:
+            if operator.startswith("NumericEquals") and value not in {str(port) for port in DIRECT_PORTS}:
+                yield Finding("error", name, f"EICE has no port {value}", "only 22 and 3389 can be allowed")
+    if ADDRESS not in keys:
+        yield Finding("warning", name, "OpenTunnel is allowed to every address", f"add IpAddress {ADDRESS}")
+    yield from _duration(name, keys.get(DURATION, ()))
+
+
+def _duration(name: str, given: Any) -> Iterator[Finding]:
+    if not given:
+        yield Finding(
+            "warning", name, "tunnels may live for the full hour", f"add NumericLessThanEquals {DURATION}, in seconds"
+        )
+    for operator, values in given:
+        if operator.endswith("IfExists"):
+            yield Finding("warning", name, f"{operator} lets requests without a duration through", "drop IfExists")
+        for value in values:
+            if value.isdigit() and int(value) > MAX_TUNNEL_DURATION:
+                yield Finding("warning", name, f"no tunnel lives {value} s", f"the most is {MAX_TUNNEL_DURATION}")
+
+
+def _typed(name: str, keys: Mapping[str, list[tuple[str, list[str]]]]) -> Iterator[Finding]:
+    for key, kind in _OPERATORS.items():
+        for operator, _ in keys.get(key, ()):
+            if kind not in operator and operator != "Null":
+                yield Finding("error", name, f"{operator} does not fit {key}", f"use an operator of {kind}…")
+
+
+def _keys(name: str, one: Statement) -> Iterator[Finding]:
+    if not _covers(one, PUSH):
+        return
+    keys = _conditions(one)
+    users = [value for _, values in keys.get(OS_USER, ()) for value in values]
+    if not users:
+        yield Finding(
+            "warning", name, "keys may be pushed for every OS user, root included", f"add StringEquals {OS_USER}"
+        )
+    if any("*" in value or "?" in value for value in users):
+        yield Finding("warning", name, f"{OS_USER} has a wildcard", "name the OS users")
+    if OPEN not in _listed(one.get("Action", [])):
+        yield from (finding for finding in _typed(name, {OS_USER: keys.get(OS_USER, [])}))
+
+
+def _as_a_whole(allows: list[Statement]) -> Iterator[Finding]:
+    def allowed(action: str) -> bool:
+        return any(_covers(one, action) for one in allows)
+
+    if allowed(OPEN) or allowed(PUSH):
+        for read in _READS:
+            if not allowed(read):
+                yield Finding("warning", "", f"{read} is not allowed, and clients need it", f"allow {read} on *")
+        if allowed(OPEN) and allowed(CREATE):
+            yield Finding(
+                "warning", "", "it allows connecting and administration", "give each a policy of its own: eicctl policy"
+            )
+    if allowed(CREATE):
+        for needed in ("ec2:CreateNetworkInterface", "ec2:CreateTags", ROLE):
+            if not allowed(needed):
+                yield Finding(
+                    "warning", "", f"{needed} is not allowed, and creating an endpoint needs it", f"allow {needed}"
+                )
+    yield from _role_spellings([one for one in allows if _covers(one, ROLE)])
+
+
+def _role_spellings(statements: list[Statement]) -> Iterator[Finding]:
+    patterns = [text for one in statements for text in _listed(one.get("Resource", []))]
+    # ARNs, unlike actions, are compared letter by letter.
+    known = {name: any(fnmatch.fnmatchcase(name, text.rpartition("/")[2]) for text in patterns) for name in ROLE_NAMES}
+    for name, there in known.items():
+        if not there and any(known.values()):
+            yield Finding(
+                "error",
+                "",
+                f"the service-linked role is not allowed as {name}",
+                "allow both spellings: accounts have either",
+            )
+
+
+def _covers(one: Statement, action: str) -> bool:
+    if "NotAction" in one:
+        return not any(_like(action, pattern) for pattern in _listed(one["NotAction"]))
+    return any(_like(action, pattern) for pattern in _listed(one.get("Action", [])))
+
+
+def _conditions(one: Statement) -> dict[str, list[tuple[str, list[str]]]]:
+    """Condition keys, as this module spells them, each with its operators and values."""
+    spelled = {key.lower(): key for key in _OPERATORS}
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for operator, keys in one.get("Condition", {}).items():
+        for key, values in keys.items():
+            texts = [str(value) for value in _listed(values)]
+            found.setdefault(spelled.get(key.lower(), key), []).append((operator, texts))
+    return found
+
+
+def _by_tag(keys: Mapping[str, Any]) -> bool:
+    return any("resourcetag/" in key.lower() for key in keys)
+
+
+def _any_place(pattern: str) -> str:
+    """The pattern with whatever region and account it names replaced by wildcards."""
+    parts = pattern.split(":", 5)
+    return ":".join([*parts[:1], "*", "ec2", "*", "*", parts[5]]) if len(parts) == 6 else pattern
+
+
+def _like(value: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(value.lower(), pattern.lower().replace("[", "[[]"))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

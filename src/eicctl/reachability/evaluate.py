@@ -1,0 +1,102 @@
+"""Can an endpoint reach a target? All that can be known without trying, checked in the order of the way.
+
+`evaluate` is pure: it asks the facts that `aws/network.py` has gathered. What is not known makes a finding
+`unknown`, never `failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eicctl.core.model import Endpoint
+from eicctl.core.network import NetworkFacts
+from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT, check_acls
+from eicctl.reachability.connection import Connection, Finding, listed, target_source
+from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS, endpoint_egress, target_ingress
+from eicctl.reachability.remedies import EndpointSetting
+from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT, check_routes, ways
+
+ENDPOINT_STATE = "endpoint-state"
+ADDRESS_FAMILY = "address-family"
+CLIENT_IP = "client-ip-preservation"
+
+CHECKS = {
+    ENDPOINT_STATE: "the endpoint serves connections",
+    ADDRESS_FAMILY: "the endpoint serves the address's family",
+    CLIENT_IP: "client-IP preservation allows this target",
+    ENDPOINT_EGRESS: "the endpoint's security groups let it out",
+    ROUTE_OUT: "routes lead to the target",
+    ENDPOINT_ACL_OUT: "the endpoint's network ACL lets it out",
+    TARGET_ACL_IN: "the target's network ACL lets it in",
+    TARGET_INGRESS: "the target's security groups let it in",
+    ROUTE_BACK: "routes lead back",
+    TARGET_ACL_OUT: "the target's network ACL lets the answer out",
+    ENDPOINT_ACL_IN: "the endpoint's network ACL lets the answer in",
+}
+"""The checks by their IDs, in the order of the way, each with what `ok` means."""
+
+UNPRESERVED_TYPES = ("c1", "cg1", "cg2", "g1", "hi1", "m1", "m2", "m3", "t1")
+"""Instance families without client-IP preservation (docs/explanation/protocol.md#client-ip-preservation)."""
+
+
+def evaluate(facts: NetworkFacts, connection: Connection) -> list[Finding]:
+    """Return the findings of all checks, in the order of the way."""
+    found = [
+        endpoint_state(connection.endpoint),
+        address_family(connection),
+        client_ip_preservation(facts, connection),
+        endpoint_egress(facts, connection),
+        target_ingress(facts, connection),
+        *check_routes(facts, connection),
+        *check_acls(facts, connection),
+    ]
+    order = list(CHECKS)
+    return sorted(found, key=lambda finding: order.index(finding.check))
+
+
+def first_cause(findings: Sequence[Finding]) -> Finding | None:
+    """Return what stops the connection first; if nothing is known to, what may; None if all is well."""
+    for verdict in ("failed", "unknown"):
+        for finding in findings:
+            if finding.verdict == verdict:
+                return finding
+    return None
+
+
+def endpoint_state(endpoint: Endpoint) -> Finding:
+    """Does the endpoint serve connections in the state that it is in?"""
+    why = f": {endpoint.state_message}" if endpoint.state_message else ""
+    verdict = "ok" if endpoint.usable else "failed"
+    return Finding(ENDPOINT_STATE, verdict, f"{endpoint.id} is in state {endpoint.state}{why}")  # type: ignore[arg-type]
+
+
+def address_family(connection: Connection) -> Finding:
+    """Does the endpoint serve IPv4, or IPv6?"""
+    endpoint, family = connection.endpoint, f"ipv{connection.target.version}"
+    if endpoint.ip_address_type in (family, "dualstack"):
+        return Finding(ADDRESS_FAMILY, "ok", f"{endpoint.id} is {endpoint.ip_address_type}")
+    evidence = f"{endpoint.id} is {endpoint.ip_address_type}, and {connection.target.address} is an {family} address"
+    return Finding(ADDRESS_FAMILY, "failed", evidence, EndpointSetting(endpoint, "dualstack"))
+
+
+def client_ip_preservation(facts: NetworkFacts, connection: Connection) -> Finding:
+    """Check that client-IP preservation suits this target (docs/explanation/protocol.md#client-ip-preservation)."""
+    endpoint, target = connection.endpoint, connection.target
+    if not endpoint.preserve_client_ip:
+        return Finding(CLIENT_IP, "ok", f"{endpoint.id} does not preserve it")
+    against = []
+    if endpoint.ip_address_type != "ipv4" or target.version != 4:
+        against.append("it is for ipv4 endpoints only")
+    if target.instance_type.partition(".")[0] in UNPRESERVED_TYPES:
+        against.append(f"instances of type {target.instance_type} do not work with it")
+    if target.vpc_id and target.vpc_id != endpoint.vpc_id:
+        against.append(f"the target is in {target.vpc_id} and not in the endpoint's VPC {endpoint.vpc_id}")
+    routes = ways(facts, endpoint.subnet_id, target_source(connection)) or []
+    if any(route and route.kind == "transit-gateway" for route in routes):
+        against.append("it does not work through a transit gateway")
+    if against:
+        evidence = f"{endpoint.id} preserves the client's address, but {listed(against)}"
+        return Finding(CLIENT_IP, "failed", evidence, EndpointSetting(endpoint))
+    if not target.vpc_id:
+        return Finding(CLIENT_IP, "unknown", f"it is not known whether {target.address} is in {endpoint.vpc_id}")
+    return Finding(CLIENT_IP, "ok", f"{target.label} is in the same VPC, and nothing is against it")

@@ -1,0 +1,232 @@
+"""Security groups: does one of their rules let a connection through? (docs/explanation/protocol.md#security-groups)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from eicctl.core.network import ANY_PORT, GroupReference, NetworkFacts, Rule, SecurityGroup
+from eicctl.reachability.connection import (
+    Connection,
+    Finding,
+    client_source,
+    endpoint_source,
+    listed,
+    not_read,
+    target_source,
+)
+from eicctl.reachability.ranges import Box, box, decide, prefix_length
+from eicctl.reachability.remedies import GroupRule, port_words
+
+ENDPOINT_EGRESS = "endpoint-egress"
+TARGET_INGRESS = "target-ingress"
+
+_TCP = ("tcp", "6")
+_SHOWN = 3
+
+
+def covers(rule: Rule, port: int) -> bool:
+    """Whether a rule is about a TCP port, whoever the peer is."""
+    if rule.protocol == "-1":
+        return True
+    low, high = rule.ports if rule.ports != (-1, -1) else ANY_PORT
+    return rule.protocol in _TCP and low <= port <= high
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end, as a rule sees it: any of these addresses, in these groups of this VPC.
+
+    `group_ids` is None where they are not known. `label` is for evidence.
+    """
+
+    label: str
+    boxes: tuple[Box, ...]
+    group_ids: tuple[str, ...] | None = ()
+    vpc_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What rules say of a peer: the rules that admit it, whether wholly, and what could still do so.
+
+    Attributes:
+        admitted_by: The rules in words, the closest first.
+        wholly: Whether they admit all of what the peer may be.
+        by_group: Whether one of them does by a group that the peer is in.
+        perhaps: Rules that would admit it if something were known that is not, in words.
+    """
+
+    admitted_by: tuple[str, ...]
+    wholly: bool
+    by_group: bool
+    perhaps: tuple[str, ...]
+
+
+@dataclass
+class _Grants:
+    """Rules sorted by what they mean for one peer."""
+
+    by_group: list[str] = field(default_factory=list)
+    by_range: list[tuple[str, str]] = field(default_factory=list)
+    perhaps: list[str] = field(default_factory=list)
+
+
+def judge(
+    facts: NetworkFacts, groups: Iterable[SecurityGroup], peer: Peer, port: int, *, egress: bool = False
+) -> Judgement:
+    """Return what the rules of some groups say of a peer and a TCP port."""
+    grants = _Grants()
+    for group in groups:
+        for rule in group.egress if egress else group.ingress:
+            if covers(rule, port):
+                _sort(facts, group, rule, peer, grants, egress=egress)
+    grants.by_range.sort(key=lambda pair: (-prefix_length(pair[0]), pair))
+    rules = [(whole, words) for words in sorted(grants.by_group) for whole in peer.boxes]
+    rules += [(box(cidr), words) for cidr, words in grants.by_range]
+    pieces = decide(peer.boxes, rules)
+    admitted = tuple(dict.fromkeys(piece.rule for piece in pieces if piece.rule is not None))
+    return Judgement(
+        admitted_by=admitted,
+        wholly=all(piece.rule is not None for piece in pieces),
+        by_group=bool(grants.by_group),
+        perhaps=tuple(sorted(grants.perhaps)),
+    )
+
+
+def _sort(facts: NetworkFacts, group: SecurityGroup, rule: Rule, peer: Peer, grants: _Grants, *, egress: bool) -> None:
+    head = f"{group.label} lets {_traffic(rule)} {'out to' if egress else 'in from'}"
+    for cidr in rule.cidrs:
+        grants.by_range.append((cidr, f"{head} {cidr}"))
+    for reference in rule.groups:
+        if peer.group_ids is None:
+            grants.perhaps.append(f"{head} the group {reference.id}, in which {peer.label} may be")
+        elif reference.id in peer.group_ids:
+            holds = in_force(facts, reference, group.vpc_id, peer.vpc_id)
+            if holds is None:
+                grants.perhaps.append(f"{head} the group {reference.id} of {peer.vpc_id}, which may not count here")
+            elif holds:
+                grants.by_group.append(f"{head} the group {reference.id}, in which {peer.label} is")
+    for list_id in rule.prefix_list_ids:
+        known = (facts.prefix_lists or {}).get(list_id)
+        if known is None or known.cidrs is None:
+            grants.perhaps.append(f"{head} the prefix list {list_id}, whose entries are not known")
+        else:
+            grants.by_range += [(cidr, f"{head} {cidr} of the prefix list {list_id}") for cidr in known.cidrs]
+
+
+def in_force(facts: NetworkFacts, reference: GroupReference, vpc_id: str, peer_vpc: str) -> bool | None:
+    """Whether a rule of a group in `vpc_id` may name a group of `peer_vpc`; None if that is not known.
+
+    It may in one VPC, and across a peering connection in one region. Other ways have conditions of their own.
+    """
+    if vpc_id == peer_vpc or not vpc_id or not peer_vpc:
+        return True
+    if reference.peering_status not in ("", "active"):
+        return False
+    if facts.peerings is None:
+        return None
+    between = [p for p in facts.peerings.values() if set(p.vpc_ids) == {vpc_id, peer_vpc}]
+    if between:
+        return any(p.status == "active" and p.same_region for p in between)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Do these groups (None: it is not known which) let TCP to or from a peer through? `cidr` would name the peer."""
+
+    check: str
+    group_ids: tuple[str, ...] | None
+    whose: str
+    peer: Peer
+    port: int
+    egress: bool
+    cidr: str
+
+
+def endpoint_egress(facts: NetworkFacts, connection: Connection) -> Finding:
+    """Do the endpoint's groups let the connection out?"""
+    endpoint, target = connection.endpoint, connection.target
+    source = target_source(connection)
+    named = target.label if target.label == target.address else f"{target.label} ({target.address})"
+    peer = Peer(named, source.boxes, target.security_group_ids, target.vpc_id)
+    groups = endpoint.security_group_ids or None
+    return _finding(facts, _Question(ENDPOINT_EGRESS, groups, "the endpoint", peer, connection.port, True, source.cidr))
+
+
+def target_ingress(facts: NetworkFacts, connection: Connection) -> Finding:
+    """Do the target's groups let the connection in?
+
+    They see the endpoint's address, or with client-IP preservation the client's; its membership in the endpoint's
+    groups counts in both modes.
+    """
+    endpoint, target = connection.endpoint, connection.target
+    if target.security_group_ids == ():
+        return Finding(TARGET_INGRESS, "ok", f"{target.label} is in no security group")
+    here = endpoint_source(facts, connection)
+    source = client_source(connection) if endpoint.preserve_client_ip else here
+    peer = Peer(source.label, source.boxes, endpoint.security_group_ids, endpoint.vpc_id)
+    return _finding(
+        facts,
+        _Question(TARGET_INGRESS, target.security_group_ids, target.label, peer, connection.port, False, source.cidr),
+    )
+
+
+def _finding(facts: NetworkFacts, asked: _Question) -> Finding:
+    check, peer = asked.check, asked.peer
+    if facts.groups is None or asked.group_ids is None:
+        what = f"what security groups {asked.whose} has and what they allow"
+        return Finding(check, "unknown", not_read(facts, "DescribeSecurityGroups", what))
+    known = [group for group_id in asked.group_ids if (group := facts.groups.get(group_id))]
+    missing = [f"{group_id} is not known here" for group_id in asked.group_ids if group_id not in facts.groups]
+    judgement = judge(facts, known, peer, asked.port, egress=asked.egress)
+    if judgement.wholly:
+        return Finding(check, "ok", listed(judgement.admitted_by))
+    change = _change(facts, known, asked)
+    if judgement.admitted_by:
+        evidence = f"{listed(judgement.admitted_by)}, which is only a part of what {peer.label} may be"
+        return Finding(check, "unknown", evidence, change)
+    if perhaps := [*judgement.perhaps, *missing]:
+        return Finding(check, "unknown", listed(perhaps[:_SHOWN]), change)
+    return Finding(check, "failed", _refusal(known, asked), change)
+
+
+def _change(facts: NetworkFacts, groups: Sequence[SecurityGroup], asked: _Question) -> GroupRule | None:
+    """The one rule that admits the peer: by its group where that may be named, else by its address."""
+    if not groups:
+        return None
+    group = groups[0]
+    for group_id in asked.peer.group_ids or ():
+        if in_force(facts, GroupReference(group_id), group.vpc_id, asked.peer.vpc_id):
+            return GroupRule(group.id, asked.egress, asked.port, peer_group_id=group_id)
+    return GroupRule(group.id, asked.egress, asked.port, cidr=asked.cidr) if asked.cidr else None
+
+
+def _refusal(groups: Sequence[SecurityGroup], asked: _Question) -> str:
+    names, egress = listed([group.label for group in groups]), asked.egress
+    who, port = asked.peer.label, port_words((asked.port, asked.port))
+    what = f"no {'egress' if egress else 'ingress'} rule of {names} lets TCP {port} {'out to' if egress else 'in from'}"
+    if ids := asked.peer.group_ids:
+        who += f" or the group{'s' if len(ids) > 1 else ''} {listed(ids)}"
+    there = list(dict.fromkeys(words for group in groups for words in _told(group, egress=egress)))
+    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    return f"{what} {who}; there {'is' if len(there) == 1 else 'are'} {', '.join(there[:_SHOWN]) or 'no rules'}{more}"
+
+
+def _told(group: SecurityGroup, *, egress: bool) -> Iterator[str]:
+    for rule in group.egress if egress else group.ingress:
+        yield f"{_traffic(rule)} {'to' if egress else 'from'} {listed(peers_of(rule))}"
+
+
+def peers_of(rule: Rule) -> tuple[str, ...]:
+    """Whom a rule names: ranges, and the IDs of groups and prefix lists."""
+    return (*rule.cidrs, *(reference.id for reference in rule.groups), *rule.prefix_list_ids)
+
+
+def _traffic(rule: Rule) -> str:
+    if rule.protocol == "-1":
+        return "all traffic"
+    if rule.protocol in _TCP or rule.protocol in ("udp", "17"):
+        return f"{'TCP' if rule.protocol in _TCP else 'UDP'} {port_words(rule.ports)}"
+    return {"icmp": "ICMP", "1": "ICMP", "icmpv6": "ICMPv6", "58": "ICMPv6"}.get(rule.protocol, f"IP {rule.protocol}")

@@ -1,0 +1,217 @@
+"""What eicctl writes into files of ssh_config(5), as text: no I/O."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from eicctl.core.errors import UsageError
+from eicctl.ssh.command import word_of
+
+HEADER = "# Written by eicctl ssh-config; changes are lost when it runs again."
+
+_SECTION = re.compile(r"^# eicctl section: (.*)$")
+_INCLUDE = re.compile(r"^\s*include\s+(.*\S)\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One Host block.
+
+    Attributes:
+        hosts: The names or patterns.
+        settings: Settings by name.
+        comment: What it is, for people.
+    """
+
+    hosts: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    comment: str = ""
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is for names that are not known yet."""
+        return any("*" in host for host in self.hosts)
+
+    def without(self, names: Collection[str]) -> Block:
+        """Return the block without these names."""
+        return replace(self, hosts=tuple(host for host in self.hosts if host not in names))
+
+    def with_line(self, line: str) -> Block:
+        """Return the block with a line of its text."""
+        if line.startswith("# "):
+            return replace(self, comment=line[2:])
+        name, _, value = line.partition(" ")
+        return replace(self, settings={**self.settings, name: value})
+
+    def text(self) -> str:
+        """Return the block, with a newline at its end.
+
+        Raises:
+            UsageError: A value would end its line, and so begin a setting of its own.
+        """
+        for text in (*self.hosts, self.comment, *self.settings.values()):
+            _check(text)
+        lines = [f"Host {' '.join(self.hosts)}"]
+        if self.comment:
+            lines.append(f"  # {self.comment}")
+        lines += [f"  {name} {value}" for name, value in self.settings.items()]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Whose blocks are together: those of an account and a region, as one profile sees them.
+
+    Attributes:
+        account: The account's ID; empty where a file of an older form does not tell.
+        region: The region.
+        profile: The profile, or an empty string where the environment had the keys.
+    """
+
+    account: str
+    region: str
+    profile: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.account, self.region, self.profile)))
+
+    def same_hosts(self, other: Section) -> bool:
+        """Whether both lead to the same instances, if by other profiles."""
+        return not other.account or (self.account, self.region) == (other.account, other.region)
+
+    @classmethod
+    def parse(cls, text: str) -> Section:
+        """Read what `str` gives."""
+        if match := re.fullmatch(r"(\d{12}) (\S+)(?: (.+))?", text):
+            return cls(match[1], match[2], match[3] or "")
+        return cls("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A file with new blocks in it.
+
+    Attributes:
+        text: The file.
+        gone: Names that it had, and has no more.
+        moved: Names that led elsewhere before, with the section in which they did.
+        refused: Names of new blocks that lead to instances of another section, with that section, and still do.
+    """
+
+    text: str
+    gone: tuple[str, ...] = ()
+    moved: Mapping[str, Section] = field(default_factory=dict)
+    refused: Mapping[str, Section] = field(default_factory=dict)
+
+
+def merged(text: str, section: Section, blocks: Sequence[Block], *, whole: bool) -> Merged:
+    """Put blocks into a section of the file; each name is in the file once, and patterns are last.
+
+    A name that another account or region has stays there. One that another profile has for the same instances, and a
+    pattern, go to the new block.
+
+    Args:
+        text: The file as it is, or an empty text.
+        section: The section.
+        blocks: The blocks, in their order.
+        whole: Whether they are all hosts that the section shall have; else other hosts stay. Patterns stay anyway.
+    """
+    _check(str(section))
+    sections = _sections(text)
+    owners = {name: owner for owner, found in sections.items() for block in found for name in block.hosts}
+    refused: dict[str, Section] = {}
+    new: list[Block] = []
+    for block in blocks:
+        free = []
+        for name in block.hosts:
+            owner = owners.get(name, section)
+            if block.is_pattern or section.same_hosts(owner):
+                free.append(name)
+            else:
+                refused[name] = owner
+        if free:
+            new.append(replace(block, hosts=tuple(free)))
+    taken = {name for block in new for name in block.hosts}
+    for owner, found in sections.items():
+        kept = [block.without(taken) for block in found if block.is_pattern or not (whole and owner == section)]
+        sections[owner] = [block for block in kept if block.hosts]
+    sections[section] = [*sections.get(section, []), *new]
+    after = {name for found in sections.values() for block in found for name in block.hosts}
+    moved = {name: owners[name] for name in sorted(taken & owners.keys()) if owners[name] != section}
+    return Merged(_text(sections), tuple(name for name in owners if name not in after), moved, refused)
+
+
+def _text(sections: Mapping[Section, Sequence[Block]]) -> str:
+    parts = [HEADER + "\n"]
+    for patterns in (False, True):  # OpenSSH takes the first block that fits
+        for section, blocks in sections.items():
+            if chosen := [block.text() for block in blocks if block.is_pattern == patterns]:
+                parts += [f"# eicctl section: {section}\n", *chosen]
+    return "\n".join(parts)
+
+
+def _check(text: str) -> None:
+    """Raise where OpenSSH would not read a text as part of one line."""
+    if any(char < " " or char == "\x7f" for char in text):
+        raise UsageError(f"ssh_config cannot hold {text!r}: it has a control character")
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as OpenSSH sees them, with their ends: Python's `splitlines` knows more line ends."""
+    return [line for line in re.split(r"(?<=\n)", text) if line]
+
+
+def _sections(text: str) -> dict[Section, list[Block]]:
+    """Return the sections of a file that eicctl has written."""
+    sections: dict[Section, list[Block]] = {}
+    blocks: list[Block] = []
+    for line in text.split("\n"):
+        if match := _SECTION.match(line):
+            blocks = sections.setdefault(Section.parse(match[1]), [])
+        elif line.startswith("Host "):
+            blocks.append(Block(tuple(line.split()[1:])))
+        elif line.startswith("  ") and blocks:
+            blocks[-1] = blocks[-1].with_line(line[2:])
+    return sections
+
+
+def include_line(path: str) -> str:
+    """Return the line that includes a file, whatever is in its path.
+
+    OpenSSH takes it for a pattern of glob(7), and since 9.9 for a text with % tokens and variables as well. A question
+    mark in the place of what only some versions would replace is right for all of them.
+    """
+    _check(path)
+    pattern = re.sub(r"[*?\[\\]", r"\\\g<0>", path) if os.name == "posix" else path
+    return f"Include {word_of(pattern.replace('%', '?').replace('${', '?{'))}"
+
+
+def with_include(text: str, path: str) -> str:
+    """Return the user's ssh_config with an Include line on top, where it holds for all hosts; once."""
+    if _includes(text, path):
+        return text
+    newline = "\r\n" if "\r\n" in text else "\n"
+    return f"{include_line(path)}{newline}{text}"
+
+
+def without_include(text: str, path: str) -> str:
+    """Return the user's ssh_config without that line."""
+    return "".join(line for line in _lines(text) if not _is_include(line, path))
+
+
+def _includes(text: str, path: str) -> bool:
+    """Whether a line before the first Host or Match includes the file."""
+    for line in _lines(text):
+        if re.match(r"\s*(host|match)\b", line, re.IGNORECASE):
+            return False
+        if _is_include(line, path):
+            return True
+    return False
+
+
+def _is_include(line: str, path: str) -> bool:
+    match = _INCLUDE.match(line)
+    return match is not None and match[1] in (path, f'"{path}"', include_line(path).removeprefix("Include "))

@@ -1,0 +1,1 @@
+"""Forwarding through one SSH connection to an instance, by asyncssh."""

@@ -1,0 +1,342 @@
+"""asyncssh on a tunnel: one SSH connection over one websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import getpass
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncssh
+
+from eicctl.core.errors import DeniedError, EicctlError, UnreachableError
+from eicctl.core.model import Target
+from eicctl.ssh.forward.login import HostKeys, Login
+from eicctl.support.threads import in_thread
+from eicctl.tunnel.async_dial import open_link
+from eicctl.tunnel.close_info import Ending
+from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
+from eicctl.tunnel.local_streams import SocketEnd
+from eicctl.tunnel.relay import END_AT_EOF, Channel
+
+KEEP_ALIVE = 15
+"""Seconds of silence after which the server is asked whether it is there."""
+
+KEEP_ALIVE_TRIES = 3
+"""Questions without an answer after which the connection counts as lost."""
+
+LOGIN_TIMEOUT = 30
+"""Seconds for the SSH handshake and the login."""
+
+WINDOW = 2**19
+"""Bytes that a forwarded connection may receive before its client takes them. asyncssh holds up to two windows."""
+
+_CLOSED = "SSH connection closed"
+"""What asyncssh says of a channel whose connection has gone, which it may say before it says that to the connection."""
+
+Streams = tuple["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where the machine connects to: a host and a port, or a Unix socket of its own."""
+
+    host: str = "localhost"
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class RefusedByHostError(EicctlError):
+    """The SSH server is there, but does not connect us to where a client wants to go."""
+
+
+class SshConnection:
+    """An open SSH connection.
+
+    Attributes:
+        target: The machine.
+        opened: When its tunnel was opened, by the loop's clock.
+        expires: When the service will end it, by the loop's clock.
+        writable: Is set while the tunnel takes what is sent.
+        lost: Is set when the connection has ended, whoever ended it.
+        ending: How its tunnel has ended, once it has.
+        cut: How many forwarded connections it carried when it ended.
+        offered: A host key that the server has shown and that is not accepted, or None.
+        failure: Why a new host key could not be kept, or None.
+    """
+
+    def __init__(self, target: Target, loop: asyncio.AbstractEventLoop, link: Link) -> None:
+        self.target = target
+        # The loop's clock, and that of a link, is time.monotonic().
+        self.opened = link.opened
+        self.expires = link.opened + link.max_duration
+        self.max_duration = link.max_duration
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.lost = asyncio.Event()
+        self.ending: Ending | None = None
+        self.cut = 0
+        self.offered: asyncssh.SSHKey | None = None
+        self.failure: EicctlError | None = None
+        self._loop = loop
+        self._link = link
+        self._uses = 0
+        self._retired = False
+        self._tunnel_ended = asyncio.Event()
+        self._connection: asyncssh.SSHClientConnection
+
+    @property
+    def uses(self) -> int:
+        """How many forwarded connections it carries."""
+        return self._uses
+
+    async def open(self, remote: Remote) -> Streams:
+        """Connect to somewhere as from the machine.
+
+        Raises:
+            RefusedByHostError: The server cannot or may not connect there.
+            ConnectionError: This SSH connection is lost.
+        """
+        try:
+            if remote.path:
+                return await self._connection.open_unix_connection(remote.path, window=WINDOW)
+            return await self._connection.open_connection(remote.host, remote.port, window=WINDOW)
+        except asyncssh.ChannelOpenError as error:
+            if self.lost.is_set() or self._connection.is_closed() or error.reason == _CLOSED:
+                raise ConnectionError("the SSH connection is lost") from error
+            raise _refused(error, self.target, remote) from error
+        except (asyncssh.Error, OSError) as error:
+            raise ConnectionError(f"the SSH connection is lost: {error}") from error
+
+    def begin(self) -> None:
+        """Count a forwarded connection."""
+        self._uses += 1
+
+    def end(self) -> None:
+        """Count it off. The last one of a retired connection ends that."""
+        self._uses -= 1
+        if self._retired and not self._uses:
+            self._connection.close()
+
+    def retire(self) -> None:
+        """Take no new ones: end when the last one ends, which may be now."""
+        self._retired = True
+        if not self._uses:
+            self._connection.close()
+
+    async def close(self) -> None:
+        """End it with all that it carries."""
+        self._connection.close()
+        try:
+            async with asyncio.timeout(1):
+                await self._tunnel_ended.wait()
+        except TimeoutError:
+            self._channel.abort()
+
+    def note_end(self) -> None:
+        """It has ended, or is of no use any more."""
+        if not self.lost.is_set():
+            self.cut = self._uses
+            self.lost.set()
+            self.writable.set()
+
+    # How it comes up
+
+    async def start(self, login: Login, keys: Sequence[asyncssh.SSHKey] | None, host_keys: HostKeys) -> None:
+        """Log in.
+
+        Raises:
+            EicctlError: Why that failed; the tunnel is closed then.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._channel = Channel(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=END_AT_EOF)
+        self._channel.start()
+        _introduce_user(login.user.name)
+        own: dict[str, Any] = {"client_keys": list(keys), "agent_path": None} if keys is not None else {}
+        try:
+            self._connection = await asyncssh.connect(
+                host_keys.name,
+                tunnel=_Socket(self, ours),
+                client_factory=lambda: _Client(self, host_keys),
+                known_hosts=None if host_keys.strict == "no" else (list(host_keys.trusted), [], []),
+                username=login.user.name,
+                config=None,
+                preferred_auth="publickey",
+                compression_algs=["none"],
+                keepalive_interval=KEEP_ALIVE,
+                keepalive_count_max=KEEP_ALIVE_TRIES,
+                connect_timeout=LOGIN_TIMEOUT,
+                login_timeout=LOGIN_TIMEOUT,
+                **own,
+            )
+        except BaseException as error:
+            ours.close()
+            await self._settled()
+            self._channel.abort()
+            if isinstance(error, (asyncssh.Error, OSError, ValueError)):
+                raise await in_thread(functools.partial(self._explained, error, login, host_keys)) from error
+            raise
+
+    async def _settled(self) -> None:
+        """Wait a moment for what the service says of a tunnel that has just ended."""
+        try:
+            async with asyncio.timeout(0.3):
+                await self._tunnel_ended.wait()
+        except TimeoutError:
+            return
+
+    def _explained(self, error: Exception, login: Login, host_keys: HostKeys) -> EicctlError:
+        """Return the error that the user sees. May ask AWS for the reasons."""
+        label = self.target.label
+        if self.failure:
+            return self.failure
+        if isinstance(error, asyncssh.PermissionDenied):
+            return DeniedError(f"{label} does not let {login.user.name} in", hint=login.refusal())
+        if isinstance(error, asyncssh.HostKeyNotVerifiable):
+            return login.host_key_error(self.offered)
+        if isinstance(error, asyncssh.KeyExchangeFailed) and host_keys.trusted:
+            return login.host_key_error(None)  # it has no key of the types that are known
+        if self.ending and self.ending.error:
+            return self.ending.error
+        if isinstance(error, TimeoutError):
+            return UnreachableError(f"the SSH server of {label} does not answer", transient=True)
+        return UnreachableError(f"the SSH connection to {label} failed: {error}", transient=True)
+
+    def _ended(self, ending: Ending) -> None:
+        self.ending = ending
+        self._tunnel_ended.set()
+
+
+def _introduce_user(name: str) -> None:
+    """asyncssh wants a name and a home of the user on this machine, who may have a number only, as in a container."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = name
+    if os.path.expanduser("~") == "~":  # noqa: PTH111
+        os.environ["HOME"] = os.devnull  # below which nothing is
+
+
+def _refused(error: asyncssh.ChannelOpenError, target: Target, remote: Remote) -> RefusedByHostError:
+    said = str(error.reason).strip() or f"code {error.code}"
+    hint = None
+    if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+        hint = f"sshd of {target.label} forbids it (AllowTcpForwarding, PermitOpen), or could not resolve the name"
+    elif error.code == asyncssh.OPEN_CONNECT_FAILED:
+        hint = f"does something listen there, and do security groups let {target.label} connect to it?"
+    return RefusedByHostError(f"{target.label} cannot connect to {remote}: {said}", hint=hint, exit_code=5)
+
+
+async def connect(
+    dialer: Dialer,
+    login: Login,
+    *,
+    retry_budget: float = RETRY_BUDGET,
+    waiting: Callable[[EicctlError], None] | None = None,
+) -> SshConnection:
+    """Open a tunnel and log in.
+
+    Args:
+        dialer: Opens the tunnel.
+        login: How to log in.
+        retry_budget: See `Dialer.open`.
+        waiting: Called on the loop before a dial that failed for a passing reason is tried again.
+
+    Raises:
+        EicctlError: Why that failed.
+    """
+    loop = asyncio.get_running_loop()
+    # Pushing a key, looking host keys up and dialling do not depend on each other; a pushed key is good for a minute.
+    dial = open_link(dialer, retry_budget=retry_budget, retrying=waiting)
+    opening = loop.create_task(dial)
+    try:
+        keys, host_keys = await asyncio.gather(in_thread(login.keys), in_thread(login.host_keys))
+    except BaseException:
+        opening.add_done_callback(_close_link)
+        opening.cancel()
+        raise
+    link = await opening
+    connection = SshConnection(dialer.target, loop, link)
+    await connection.start(login, keys, host_keys)
+    return connection
+
+
+def _close_link(opening: asyncio.Task[Link]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+class _Client(asyncssh.SSHClient):
+    """What asyncssh asks and tells."""
+
+    def __init__(self, connection: SshConnection, host_keys: HostKeys) -> None:
+        self._connection = connection
+        self._host_keys = host_keys
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        try:
+            if self._host_keys.accept(key):
+                return True
+            self._connection.offered = key
+        except EicctlError as error:
+            self._connection.failure = error
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.note_end()
+
+
+class _Socket:
+    """A connected socket in the place of the connection that asyncssh would open itself."""
+
+    def __init__(self, connection: SshConnection, sock: socket.socket) -> None:
+        self._connection = connection
+        self._sock = sock
+
+    async def create_connection(self, session_factory: Any, remote_host: str, remote_port: int) -> tuple[Any, Any]:
+        loop = asyncio.get_running_loop()
+        protocol = session_factory()
+        transport, _ = await loop.create_connection(lambda: _Protocol(protocol, self._connection), sock=self._sock)
+        return transport, protocol
+
+    def close(self) -> None:
+        self._sock.close()
+
+    async def wait_closed(self) -> None:
+        return
+
+
+class _Protocol(asyncio.Protocol):
+    """Passes everything on to asyncssh, and notes what asyncssh does not: whether the transport takes more."""
+
+    def __init__(self, protocol: Any, connection: SshConnection) -> None:
+        self._protocol = protocol
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._protocol.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> None:
+        self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.writable.clear()
+
+    def resume_writing(self) -> None:
+        self._connection.writable.set()

@@ -1,0 +1,240 @@
+"""One usable SSH connection at any time, although the service ends each one within the hour.
+
+A fresh connection is ready before the old one's tunnel ends. From then on new forwarded connections take the fresh one,
+and those on the old one stay there until they end, or it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from eicctl.core.errors import EicctlError, UnreachableError
+from eicctl.ssh.forward.connection import Remote, SshConnection, Streams
+from eicctl.tunnel import preconnect
+from eicctl.tunnel.dial import RETRY_BUDGET
+
+PATIENCE = 30.0
+"""Seconds for which a new forwarded connection waits for an SSH connection, and for the answer to its request."""
+
+MARGIN = 0.25
+"""The part of a tunnel's duration that is left when its successor is made. It is what a forwarded connection has at
+least, and the time for which renewing may fail. The old tunnel takes a second one of the endpoint's 20 places only as
+long as something still uses it."""
+
+JITTER = 0.1
+"""The part of the margin by which it varies, so that many clients do not renew at the same moment."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds between two attempts to connect."""
+
+SHORT_PAUSE = 2.0
+"""Seconds after which an attempt is made in spite of a longer pause, if somebody waits for it."""
+
+Connect = Callable[[float], Awaitable[SshConnection]]
+"""Opens an SSH connection; takes the retry budget of its dial, in seconds."""
+
+
+class Watcher(Protocol):
+    """Is told what happens to the SSH connections to a machine, which `label` names."""
+
+    def noted(self, label: str, text: str) -> None:
+        """Something that the user should know of the login. Called in any thread."""
+
+    def renewed(self, label: str, staying: int, seconds: float) -> None:
+        """A fresh one is in use; `staying` forwarded connections are on the old one, which ends in `seconds`."""
+
+    def expired(self, label: str, cut: int) -> None:
+        """An old one has reached its longest duration with `cut` forwarded connections on it."""
+
+    def lost(self, label: str, why: str, cut: int) -> None:
+        """The one in use has ended before its time, with `cut` forwarded connections on it."""
+
+    def retrying(self, label: str, error: EicctlError, pause: float) -> None:
+        """A new one cannot be made; the next attempt is in `pause` seconds."""
+
+    def recovered(self, label: str, seconds: float) -> None:
+        """There is one again, `seconds` after the last one was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A forwarded connection on an SSH connection; `release` is called once it has ended."""
+
+    connection: SshConnection
+    streams: Streams
+
+    def release(self) -> None:
+        """Let the SSH connection go, if it only waits for this."""
+        self.connection.end()
+
+
+class Rotation:
+    """Keeps an SSH connection to one machine.
+
+    Args:
+        label: What to call the machine.
+        connect: Opens an SSH connection.
+        watcher: Is told what happens.
+        patience: See `PATIENCE`.
+    """
+
+    def __init__(self, label: str, connect: Connect, watcher: Watcher, *, patience: float = PATIENCE) -> None:
+        self.label = label
+        self._connect = connect
+        self._watcher = watcher
+        self._patience = patience
+        self._current: SshConnection
+        self._old: dict[SshConnection, asyncio.Task[None]] = {}
+        self._ready = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._last_error: EicctlError | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def current(self) -> SshConnection:
+        """The one that new forwarded connections take; it may be lost already."""
+        return self._current
+
+    async def start(self) -> None:
+        """Open the first one, and keep one from now on.
+
+        Raises:
+            EicctlError: It cannot be opened.
+        """
+        preconnect.enable()
+        self._current = await self._connect(RETRY_BUDGET)
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """End all of them, with what they carry."""
+        if self._keeper is None:
+            return
+        tasks = [self._keeper, *self._old.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(connection.close() for connection in (self._current, *self._old)))
+
+    async def open(self, remote: Remote) -> Lease:
+        """Connect to somewhere as from the machine, on the SSH connection in use, or on the next one.
+
+        Raises:
+            EicctlError: The machine cannot connect there, or there is no SSH connection for too long.
+        """
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            connection = await self._usable(deadline)
+            connection.begin()
+            opening = asyncio.create_task(connection.open(remote))
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return Lease(connection, await asyncio.shield(opening))
+            except ConnectionError:
+                # Nothing was sent yet, so the next SSH connection will do as well.
+                connection.note_end()
+                connection.end()
+            except BaseException as error:
+                # asyncssh would leave the channel of a request open that is cancelled while it is under way.
+                opening.add_done_callback(functools.partial(_abandon, connection))
+                if isinstance(error, TimeoutError):
+                    seconds = f"{self._patience:.0f} s"
+                    raise UnreachableError(f"{self.label} got no answer from {remote} within {seconds}") from error
+                raise
+
+    async def _usable(self, deadline: float) -> SshConnection:
+        while self._current.lost.is_set():
+            self._ready.clear()
+            self._wanted.set()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._ready.wait()
+            except TimeoutError as error:
+                last = self._last_error
+                why = f": {last.message}" if last else ""
+                raise UnreachableError(
+                    f"no SSH connection to {self.label} for {self._patience:.0f} s{why}",
+                    hint=last.hint if last else None,
+                ) from error
+        return self._current
+
+    # In a task of its own
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            old = self._current
+            await _wait(old.lost, _renewal(old) - loop.time())
+            since = loop.time()
+            lost = old.lost.is_set()
+            if lost:
+                self._watcher.lost(self.label, _reason(old), old.cut)
+            fresh = await self._replacement(old)
+            self._current = fresh
+            self._ready.set()
+            if lost or old.lost.is_set():
+                self._watcher.recovered(self.label, loop.time() - since)
+                continue
+            staying = old.uses
+            self._watcher.renewed(self.label, staying, old.expires - loop.time())
+            self._old[old] = asyncio.create_task(self._see_off(old))
+            old.retire()
+
+    async def _replacement(self, old: SshConnection) -> SshConnection:
+        """Return a fresh connection, whatever it takes."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._connect(0.0)
+            except EicctlError as error:
+                self._last_error = error
+                wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
+                self._watcher.retrying(self.label, error, wait)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            self._wanted.clear()
+            await asyncio.sleep(min(wait, SHORT_PAUSE))
+            if wait > SHORT_PAUSE:
+                await _wait(self._wanted, wait - SHORT_PAUSE)
+
+    async def _see_off(self, old: SshConnection) -> None:
+        """Wait for the end of a connection that is not in use any more."""
+        await old.lost.wait()
+        if old.cut:
+            self._watcher.expired(self.label, old.cut)
+        await old.close()
+        del self._old[old]
+        # A connection of asyncssh is a large cycle of objects. Left to itself, the collector comes for the oldest
+        # objects only when a quarter as many have been added, and many dead connections are less than that.
+        gc.collect()
+
+
+def _renewal(connection: SshConnection) -> float:
+    """When to make a connection's successor, by the loop's clock."""
+    margin = connection.max_duration * MARGIN
+    return connection.expires - margin * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter is no secret
+
+
+def _reason(connection: SshConnection) -> str:
+    ending = connection.ending
+    return ending.reason if ending and ending.error else "its server ended it or did not answer"
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, but no longer than that."""
+    try:
+        async with asyncio.timeout(max(seconds, 0)):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _abandon(connection: SshConnection, opening: asyncio.Task[Streams]) -> None:
+    """Close a channel that nobody wants any more, once it is open."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].channel.abort()
+    connection.end()

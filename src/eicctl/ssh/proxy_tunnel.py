@@ -1,0 +1,163 @@
+"""What `eicctl proxy` opens: a tunnel to a target that was found some minutes ago, or is looked up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from eicctl.aws.explicit_target import check_port, told_in_full
+from eicctl.core import errors
+from eicctl.core.model import Target, TargetRequest
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.aws.target_cache import RememberedTargets
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
+    from eicctl.tunnel.dial import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be opened.
+
+    Attributes:
+        session: Access to AWS.
+        request: The target, in the user's words.
+        max_tunnel_duration: Longest life of the tunnel in seconds, or None for the service's.
+        login: `USER@HOST` for a login that OpenSSH makes over it (see `ssh.proxy_login`), or empty for the tunnel
+            alone.
+        check: With a login: how host keys are checked.
+        folder: With a login: the folder of the eicctl command that runs OpenSSH, or empty.
+        cache: Whether a target may be taken from the cache.
+        keepalive: See `tunnel.dial.Dialer`.
+        key_file: With a login: a private key whose public half is pushed; empty for one that is made.
+        key_type: With a login: the type of a key that is made.
+    """
+
+    session: Session
+    request: TargetRequest
+    max_tunnel_duration: int | None = None
+    login: str = ""
+    check: Check = "console"
+    folder: str = ""
+    cache: bool = True
+    keepalive: float | None = None
+    key_file: str = ""
+    key_type: KeyType = "auto"
+
+
+class Opening:
+    """Opens one tunnel.
+
+    Args:
+        wanted: What is to be opened.
+        say: Called with what the user should know.
+        found: Called with each target before it is dialled.
+
+    Attributes:
+        session: Access to AWS, which the target's name may have decided.
+        target: Where the last dial went, or None before it.
+    """
+
+    def __init__(
+        self, wanted: Wanted, say: Callable[[str], None], found: Callable[[Target], None] = lambda _target: None
+    ) -> None:
+        self._wanted = wanted
+        self._say = say
+        self._found = found
+        self.session, self._request = _by_host_name(wanted.session, wanted.request)
+        self.target: Target | None = None
+        self._remembered: RememberedTargets | None = None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Link]:
+        """Have an open tunnel, and with a login its key, while the connection lasts. Blocks as long as dialling takes.
+
+        Raises:
+            EicctlError: Why the target was not found, the key not pushed, or the tunnel not opened.
+        """
+        check_port(self._request)
+        target = told_in_full(self.session, self._request)
+        if not target and (known := self._recalled()):
+            with contextlib.ExitStack() as stack:
+                try:
+                    link = stack.enter_context(self._connected(known, retry_budget=0))
+                except (errors.CredentialsError, errors.ThrottledError):
+                    raise
+                except errors.EicctlError:
+                    self.forget()
+                else:
+                    yield link
+                    return
+        if not target:
+            from eicctl.aws.targets import resolve
+
+            target = resolve(self.session, self._request)
+        with self._connected(target) as link:
+            if self._remembered:
+                self._remembered.put(target, self._request)
+            yield link
+
+    def forget(self) -> None:
+        """Forget the target: it is not where it was found."""
+        if self._remembered:
+            self._remembered.forget(self._request)
+
+    def _recalled(self) -> Target | None:
+        if not self._wanted.cache or not self._request.said:
+            return None
+        from eicctl.aws.target_cache import RememberedTargets
+
+        self._remembered = RememberedTargets(self.session)
+        return self._remembered.get(self._request)
+
+    @contextlib.contextmanager
+    def _connected(self, target: Target, *, retry_budget: float | None = None) -> Iterator[Link]:
+        self.target = target
+        self._found(target)
+        from eicctl.tunnel.dial import RETRY_BUDGET, Dialer
+
+        wanted = self._wanted
+        budget = RETRY_BUDGET if retry_budget is None else retry_budget
+        session = self.session
+        dialer = Dialer(
+            target,
+            session.credentials,
+            session.ca_bundle,
+            wanted.max_tunnel_duration,
+            keepalive=wanted.keepalive,
+        )
+        if not wanted.login:
+            yield dialer.open(retry_budget=budget, waits=self._say)
+            return
+        from eicctl.ssh.proxy_login import logged_in
+
+        with logged_in(
+            self.session,
+            target,
+            wanted.login,
+            dialer,
+            retry_budget=budget,
+            check=wanted.check,
+            folder=wanted.folder,
+            key_file=wanted.key_file,
+            key_type=wanted.key_type,
+            say=self._say,
+        ) as link:
+            yield link
+
+
+def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, TargetRequest]:
+    """Where the target is a name of ssh_config, take profile, region and target from it."""
+    if not request.words.endswith(".eic"):
+        return session, request
+    from eicctl.ssh.host_names import parse
+
+    name = parse(request.words, session.profiles())
+    if not name:
+        return session, request
+    found = session.of(profile=name.profile, region=name.region)
+    return found, replace(request, words=name.target)

@@ -1,0 +1,212 @@
+"""SendSSHPublicKey by one signed request: a login waits for it, and importing boto3 takes longer than all the rest.
+
+Only what is plain is done here: keys that are read without botocore, a usual endpoint, and the answer that all is well.
+Anything else is left to boto3 (`aws.instance_connect`), which knows about retries, and what errors mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from eicctl import __version__
+from eicctl.core.errors import EicctlError
+from eicctl.support.proxies import proxy_url
+from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect
+from eicctl.tunnel.sign import ALGORITHM, SERVICE, signature
+from eicctl.tunnel.tls import trust
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Credentials
+    from eicctl.tunnel.tls_stream import SecureSocket
+
+IDLE = 15.0
+"""Seconds after its last answer for which a connection is used again."""
+
+_TARGET = "AWSEC2InstanceConnectService.SendSSHPublicKey"
+_TYPE = "application/x-amz-json-1.1"
+_USUAL_REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
+_LONGEST_ANSWER = 2**16
+
+_log = logging.getLogger("eicctl.aws.request_log")
+_idle: dict[tuple[str, str | None], tuple[_Connection, float]] = {}
+_lock = threading.Lock()
+
+
+def push_key(session: Session, instance_id: str, os_user: str, public_key: str, availability_zone: str) -> None:
+    """Push a public key (a line of OpenSSH's form) for an OS user of an instance, for 60 seconds.
+
+    Raises:
+        EicctlError: By the service's error, with what to do about it.
+    """
+    body = {"InstanceId": instance_id, "InstanceOSUser": os_user, "SSHPublicKey": public_key}
+    if availability_zone:
+        body["AvailabilityZone"] = availability_zone
+    if session.plain and (url := _endpoint(session)) and _sent(session, url, json.dumps(body).encode()):
+        return
+    from eicctl.aws.instance_connect import send_ssh_public_key
+
+    send_ssh_public_key(
+        session, instance_id=instance_id, os_user=os_user, public_key=public_key, availability_zone=availability_zone
+    )
+
+
+def _endpoint(session: Session) -> str | None:
+    """Return the URL of the service, or None where finding it is botocore's."""
+    configured = os.environ.get("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT") or os.environ.get("AWS_ENDPOINT_URL")
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or session.fips or session.dualstack:
+        return None
+    if configured:
+        return configured.rstrip("/")
+    region = session.region
+    return f"https://{SERVICE}.{region}.amazonaws.com" if _USUAL_REGION.fullmatch(region) else None
+
+
+def _sent(session: Session, url: str, body: bytes) -> bool:
+    """Send the request; return whether the service has accepted the key."""
+    started = time.monotonic()
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+            return False
+        if parts.scheme == "http" and proxy_url(parts.hostname, parts.port or 80, "http"):
+            return False
+        signed = request(parts.netloc.lower(), session.region, session.credentials(), body)
+        status, request_id = _answered((url, session.ca_bundle), signed)
+    except (EicctlError, OSError, EOFError, ValueError) as error:
+        _log.debug("%s SendSSHPublicKey: %s; boto3 tries again", SERVICE, error)
+        return False
+    took = 1000 * (time.monotonic() - started)
+    text = "%s SendSSHPublicKey in %s: HTTP %d after %.0f ms, request ID %s"
+    _log.debug(text, SERVICE, session.region, status, took, request_id)
+    return status == 200
+
+
+def request(host: str, region: str, credentials: Credentials, body: bytes, now: datetime | None = None) -> bytes:
+    """Return the HTTP request, signed by SigV4 with an `Authorization` header."""
+    moment = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+    headers = {"content-type": _TYPE, "host": host, "x-amz-date": moment}
+    if credentials.session_token:
+        headers["x-amz-security-token"] = credentials.session_token
+    headers["x-amz-target"] = _TARGET
+    signed = ";".join(headers)
+    lines = [f"{name}:{value}" for name, value in headers.items()]
+    canonical = "\n".join(("POST", "/", "", *lines, "", signed, hashlib.sha256(body).hexdigest()))
+    scope = f"{moment[:8]}/{region}/{SERVICE}/aws4_request"
+    signature_ = signature(credentials, moment, scope, canonical)
+    headers["authorization"] = (
+        f"{ALGORITHM} Credential={credentials.access_key_id}/{scope}, SignedHeaders={signed}, Signature={signature_}"
+    )
+    headers |= {"user-agent": f"eicctl/{__version__}", "content-length": str(len(body))}
+    if any("\r" in value or "\n" in value for value in headers.values()):
+        raise ValueError("a header would have more than one line")
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST / HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+def _answered(where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
+    """Return the status and the request ID of the answer, on an idle connection where there is one that still serves.
+
+    Raises:
+        EicctlError, OSError, EOFError, ValueError: There is none, or it is not HTTP.
+    """
+    with _lock:
+        connection, since = _idle.pop(where, (None, 0.0))
+    if connection and time.monotonic() - since < IDLE:
+        try:
+            return _asked(connection, where, signed)
+        except (OSError, EOFError):  # the service has closed it; pushing a key twice does no harm
+            connection.close()
+    elif connection:
+        connection.close()
+    connection = _Connection(*where)
+    try:
+        return _asked(connection, where, signed)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _asked(connection: _Connection, where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
+    status, headers = connection.ask(signed)
+    if headers.get("connection", "").lower() == "close":
+        connection.close()
+    else:
+        with _lock:
+            _idle[where] = connection, time.monotonic()
+    return status, headers.get("x-amzn-requestid", "none")
+
+
+class _Connection:
+    """One HTTP/1.1 connection.
+
+    Args:
+        url: Scheme, host and port.
+        ca_bundle: CA certificates to trust, or None for the system's.
+    """
+
+    def __init__(self, url: str, ca_bundle: str | None) -> None:
+        parts = urlsplit(url)
+        host, secure = parts.hostname or "", parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        self._stream: SecureSocket | None = None
+        self._sock: socket.socket | None = None
+        if secure:
+            trusted = trust(ca_bundle)
+            self._stream = trusted.secured(connect(host, port, CONNECT_TIMEOUT), host, port)
+        else:
+            self._sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        """Close it."""
+        for end in (self._stream, self._sock):
+            if end:
+                end.close()
+
+    def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
+        """Send a request; return the status and the headers of the answer, all of which has been read.
+
+        Raises:
+            OSError, EOFError: The connection broke.
+            ValueError: What came is no answer with a length.
+        """
+        if self._stream:
+            self._stream.send(request)
+        elif self._sock:
+            self._sock.sendall(request)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._more(data)
+        head, _, body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, code, *_ = first.split(" ")
+        if not version.startswith("HTTP/1."):
+            raise ValueError("no HTTP")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        length = int(headers["content-length"]) if "content-length" in headers else -1
+        if not 0 <= length < _LONGEST_ANSWER:
+            raise ValueError("no answer with a length")
+        while len(body) < length:
+            body += self._more(body)
+        return int(code), headers
+
+    def _more(self, before: bytes) -> bytes:
+        if len(before) > _LONGEST_ANSWER:
+            raise ValueError("too long an answer")
+        if self._stream:
+            return bytes(self._stream.receive() or b"")
+        if self._sock and (data := self._sock.recv(65536)):
+            return data
+        raise EOFError("the connection has ended")

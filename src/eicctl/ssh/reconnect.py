@@ -1,0 +1,87 @@
+"""A shell that outlives its connection: it runs in tmux or screen on the instance, and is attached to again."""
+
+from __future__ import annotations
+
+import random
+import re
+import shlex
+import time
+from collections.abc import Callable, Sequence
+
+from eicctl.core.errors import DurationReachedError, EicctlError, NetworkError, UsageError
+from eicctl.ssh.openssh import Outcome
+
+SESSION = "eicctl"
+"""The usual name of the session on the instance."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+_LONGEST_PAUSE = 30.0
+
+
+def remote_command(name: str, command: Sequence[str]) -> str:
+    """Return the remote command that attaches to a session, or starts it.
+
+    Args:
+        name: The session's name.
+        command: What to run in a new session; a shell where empty.
+
+    Raises:
+        UsageError: The name has other characters than letters, digits, `-` and `_`, which tmux gives a meaning.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"not a name for a session: {name!r}", hint="letters, digits, - and _")
+    line = " ".join(command)  # as ssh joins them; the remote shell reads them
+    in_tmux = f" {shlex.quote(line)}" if line else ""
+    in_screen = f" sh -c {shlex.quote(line)}" if line else ""
+    otherwise = line or 'exec "${SHELL:-sh}" -l'
+    script = (
+        f"if command -v tmux >/dev/null 2>&1; then exec tmux new-session -A -s {name}{in_tmux}; "
+        f"elif command -v screen >/dev/null 2>&1; then exec screen -xRR -S {name}{in_screen}; "
+        'else echo "eicctl: neither tmux nor screen is here, so this session cannot be kept" >&2; '
+        f"{otherwise}; fi"
+    )
+    return f"exec sh -c {shlex.quote(script)}"
+
+
+def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None]) -> Outcome:
+    """Connect, and again whenever the connection is lost; return how the session, or the last try, ended.
+
+    A connection is lost when its tunnel reached its longest duration, or broke. The network may then be away for long,
+    so tries go on, with pauses of up to 30 s, until the user interrupts.
+
+    Args:
+        connect: Makes one connection and returns when it has ended; raises where none came about.
+        where: What to call the session's place.
+        say: Called with one line for each loss.
+
+    Raises:
+        EicctlError: The first connection did not come about, or a later one failed for a reason that stays.
+    """
+    outcome = connect()
+    while cause := lost(outcome):
+        reason = "the hour is over" if isinstance(cause, DurationReachedError) else cause.message
+        say(f"{reason}: connecting to the session on {where} again")
+        outcome = _again(connect, say)
+    return outcome
+
+
+def lost(outcome: Outcome) -> EicctlError | None:
+    """Return why a connection was lost, or None where it ended as it should, or never was one."""
+    if outcome.code != 255 or not outcome.lived:
+        return None
+    return next((e for e in outcome.errors if isinstance(e, DurationReachedError | NetworkError)), None)
+
+
+def _again(connect: Callable[[], Outcome], say: Callable[[str], None]) -> Outcome:
+    pause = 1.0
+    while True:
+        try:
+            return connect()
+        except EicctlError as error:
+            if not error.transient:
+                raise
+            if pause == 1.0:
+                say(f"{error.message}; trying until it works (Ctrl-C ends it)")
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
+        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,0 +1,1 @@
+"""What any program needs: configuration, files, logs, threads, proxies. Knows nothing of AWS and EICE."""

@@ -1,0 +1,144 @@
+"""Files that must never be half-written, and that several processes change."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from eicctl.core.errors import LocalError
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder for this user alone (0700), and the folders above it that are not there yet.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for path in (*reversed(folder.parents), folder):  # `mkdir(parents=True)` makes those above 0755
+        if not path.is_dir():
+            path.mkdir(mode=0o700, exist_ok=True)
+
+
+def expanded(path: str) -> Path:
+    """Return a path whose `~` is the user's home: `HOME`, or what the password database says where that is no folder's
+    path.
+
+    Raises:
+        LocalError: The user has none.
+    """
+    if not path.startswith("~"):
+        return Path(path)
+    first, slash, rest = path.partition("/")
+    if os.name == "posix" and first == "~" and not os.environ.get("HOME", "").startswith("/"):
+        import pwd
+
+        with contextlib.suppress(KeyError):
+            first = pwd.getpwuid(os.getuid()).pw_dir
+    else:
+        first = os.path.expanduser(first)  # noqa: PTH111 - whom nobody knows stays
+    if first.startswith("~"):
+        raise LocalError(f"cannot expand {path}: no home folder is known", hint="export HOME=FOLDER")
+    return Path(first + slash + rest)
+
+
+def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return a base folder of the user: what a variable says, if that is an absolute path, or one below the home.
+
+    Raises:
+        LocalError: The user has no home.
+    """
+    said = Path(environ.get(variable, ""))
+    if said.is_absolute():
+        return said
+    home = Path(environ.get("HOME", ""))
+    return (home if home.is_absolute() else expanded("~")) / usual
+
+
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file in one step: who reads meanwhile has the old text or the new one. A symlink's target is replaced.
+
+    Raises:
+        LocalError: It cannot be written; the old file is as it was.
+    """
+    with _beside(path, text, mode) as (name, real):
+        name.replace(real)
+
+
+def check_writable(path: Path, text: str) -> None:
+    """Refuse a file that `write_whole` could not write, or for whose text there is no room; nothing changes.
+
+    Raises:
+        LocalError: It cannot be written.
+    """
+    with _beside(path, text, 0o600) as (name, real):
+        if real.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        name.unlink()
+
+
+@contextlib.contextmanager
+def _beside(path: Path, text: str, mode: int) -> Iterator[tuple[Path, Path]]:
+    """Write a text into a new file beside that which a path leads to; give both. The new one is gone after an error."""
+    real = Path(os.path.realpath(path))
+    name = ""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+            file.flush()
+            if hasattr(os, "fchmod"):  # by its name it could be another file by now
+                os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        if not hasattr(os, "fchmod"):
+            Path(name).chmod(mode)
+        yield Path(name), real
+    except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise LocalError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, bytes that are no UTF-8 included; empty where there is no file.
+
+    Raises:
+        LocalError: It cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that other processes of eicctl wait for: that of `path`, in a file beside it.
+
+    It ends with the process, however that ends. Where the platform has no flock(2), there is none.
+
+    Raises:
+        LocalError: The file of the lock cannot be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        descriptor = os.open(
+            path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+    except OSError as error:
+        raise LocalError(f"cannot lock {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,115 @@
+"""The way from here to an endpoint, stage by stage: the proxy or DNS and TCP, then TLS. Nothing signed is sent."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from eicctl.core.errors import EicctlError
+from eicctl.support.proxies import Proxy, proxy_for
+from eicctl.tunnel import tls
+from eicctl.tunnel.certificate import Certificate, read_certificate
+from eicctl.tunnel.connect import connect_by, first_to_answer, peer_address, resolve, split_host
+from eicctl.tunnel.tls import secured
+
+TIMEOUT = 5.0
+"""Seconds for each stage."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage that was passed: `proxy`, `DNS`, `TCP` or `TLS`, what was seen there, and the time it took in seconds."""
+
+    name: str
+    seen: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Way:
+    """What a walk has found.
+
+    Attributes:
+        host: The endpoint's host.
+        port: Its port.
+        proxy: The proxy that the environment names for it, or None.
+        stages: The stages that were passed, in order.
+        failed: The name of the stage that failed; empty where none did.
+        error: Why it failed.
+        certificate: What the endpoint, or whatever answers in its place, has shown; also where it is not trusted.
+    """
+
+    host: str
+    port: int
+    proxy: Proxy | None
+    stages: list[Stage]
+    failed: str = ""
+    error: EicctlError | None = None
+    certificate: Certificate | None = None
+
+    def passed(self, name: str, step: Callable[[], T], seen: Callable[[T], str]) -> T:
+        """Take a stage; what it raises is this stage's failure."""
+        self.failed = name
+        started = time.monotonic()
+        found = step()
+        self.stages.append(Stage(name, seen(found), time.monotonic() - started))
+        self.failed = ""
+        return found
+
+
+def walk(dns_name: str, ca_bundle: str | None) -> Way:
+    """Go to an endpoint as a tunnel would, as far as the TLS handshake.
+
+    Args:
+        dns_name: The endpoint's `HOST[:PORT]`.
+        ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
+    """
+    way = Way(dns_name, 0, None, [])
+    try:
+        way.host, way.port = split_host(dns_name)
+        way.failed = "proxy"
+        way.proxy = proxy_for(way.host, way.port)
+        with _connected(way) as sock:
+            _secure(way, sock, ca_bundle)
+    except EicctlError as error:
+        way.error = error
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            way.certificate = _untrusted(way)
+    return way
+
+
+def _connected(way: Way) -> socket.socket:
+    host, port, proxy = way.host, way.port, way.proxy
+    if proxy:
+        return way.passed("proxy", lambda: connect_by(proxy, host, port, TIMEOUT), lambda _: str(proxy))
+    addresses = way.passed(
+        "DNS", lambda: resolve(host, port), lambda found: ", ".join(str(address[0]) for _, address in found)
+    )
+    return way.passed("TCP", lambda: first_to_answer(addresses, host, port, TIMEOUT), peer_address)
+
+
+def _secure(way: Way, sock: socket.socket, ca_bundle: str | None) -> None:
+    sock.settimeout(TIMEOUT)
+    way.failed = "TLS"
+    context = tls.context(ca_bundle)
+    stream = way.passed("TLS", lambda: secured(context, sock, way.host, way.port), lambda found: found.version)
+    way.certificate = read_certificate(stream.certificate)
+
+
+def _untrusted(way: Way) -> Certificate | None:
+    """Fetch the certificate that is not trusted, to show it. The connection is good for nothing else, and closed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with _connected(Way(way.host, way.port, way.proxy, [])) as sock:
+            sock.settimeout(TIMEOUT)
+            return read_certificate(secured(context, sock, way.host, way.port).certificate)
+    except EicctlError:
+        return None
