@@ -1,4 +1,4 @@
-"""Write the command reference, and build the site into site/: make_docs.py [--check]
+"""Write the pages that are made from the source, and build the site into site/: make_docs.py [--check]
 
 With --check nothing is written but the site, and that into a temporary folder.
 
@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from reference import reference
+from check_docs import GENERATED
 
 ROOT = Path(__file__).parent.parent
 INDEX = Path("docs", "README.md")
@@ -72,7 +72,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="eicctl-site-") as folder:
         if sys.argv[1:] == ["--check"]:
             return build(Path(folder, "source"), Path(folder, "site"))
-        ROOT.joinpath("docs", "reference", "commands.md").write_text(reference(), encoding="utf-8")
+        for page, made in GENERATED.items():
+            page.write_text(made(), encoding="utf-8")
         shutil.rmtree(ROOT / "site", ignore_errors=True)
         code = build(Path(folder, "source"), ROOT / "site")
     if not code:

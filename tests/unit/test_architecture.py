@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from sources import FILES, name_of, nodes
 
 from eicctl.cli import COMMANDS
-from tests.sources import FILES, name_of, nodes
 
 _BASE = {"core", "support"}
 

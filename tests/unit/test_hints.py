@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 
 import click
+from messages import HOLE, NOT_PROSE, help_texts, strings, text_of
+from sources import FILES, name_of, nodes
 
 from eicctl.cli import eicctl as group
-from tests.sources import FILES, name_of, nodes
 
 _PROSE = frozenset(
     (
@@ -33,9 +34,6 @@ _PROSE = frozenset(
 
 _END = re.compile(r"[;,:)]( |$)|\)|\.( |$)| \(|`|<| \| |$|\beicctl |\baws ")
 """Where a command line in a hint ends, if the hint goes on."""
-
-NO_HINTS = ("about.py", "audit/style.py", "completion/", "ssh/config_file.py")
-"""Modules whose strings are no messages."""
 
 NO_BARE_HINTS = (
     "reachability/remedies.py",
@@ -83,42 +81,22 @@ SPOKEN_BY = {
 """The commands that a module's bare hints (`--option …`) are printed by."""
 
 
-def text_of(node: ast.AST) -> str:
-    """A string of the source with `X` for what is put in; both sides of a condition, one after the other."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
-    if isinstance(node, ast.JoinedStr):
-        return "".join(text_of(value) or "X" for value in node.values)
-    if isinstance(node, ast.BinOp):
-        return text_of(node.left) + text_of(node.right)
-    if isinstance(node, ast.IfExp):
-        return f"{text_of(node.body)} {text_of(node.orelse)}"
-    return ""
-
-
-def words_of(node: ast.Call | ast.Tuple) -> str:
+def words_of(node: ast.AST) -> str:
     """The command line that is given word by word, as to `Session.command`; an empty text for anything else."""
-    words = [text_of(word) for word in (node.args if isinstance(node, ast.Call) else node.elts)]
+    parts = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
+    words = [text_of(word, {}) for word in parts]
     return " ".join(word or "X" for word in words) if words[:1] == ["eicctl"] else ""
 
 
 @functools.cache
 def hints() -> list[tuple[str, str]]:
-    """Every string of the source that may be a hint, with its module: all but docstrings."""
-    modules = [(name_of(path), nodes(path)) for path in FILES if not name_of(path).startswith(NO_HINTS)]
-    return [(module, text) for module, found in modules for text in strings(found)]
-
-
-def strings(found: tuple[ast.AST, ...]) -> Iterator[str]:
-    """The strings of a module but docstrings, and command lines that are given word by word."""
-    docs = {id(node.value) for node in found if isinstance(node, ast.Expr)}
-    joined = [node for node in found if isinstance(node, ast.JoinedStr | ast.BinOp)]
-    ignored = docs | {id(part) for node in joined for part in ast.walk(node) if part is not node}
-    for node in found:
-        if isinstance(node, ast.Call | ast.Tuple) and (words := words_of(node)):
-            yield words
-        if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and id(node) not in ignored:
-            yield text_of(node)
+    """Every string of the source that may be a hint, with its module and `X` for what is put in."""
+    found = []
+    for path in FILES:
+        if not name_of(path).startswith(NOT_PROSE):
+            texts = [text for _, text in strings(path)] + [words_of(node) for node in nodes(path)]
+            found += [(name_of(path), text.replace(HOLE, "X")) for text in texts if text]
+    return found
 
 
 def lines_of(text: str) -> Iterator[list[str]]:
@@ -185,16 +163,9 @@ def test_a_bare_option_in_a_hint_is_one_of_all_commands_that_print_it() -> None:
     assert not wrong
 
 
-def help_texts() -> Iterator[tuple[str, str]]:
-    """The docstrings that are help texts."""
-    for path in FILES:
-        for node in nodes(path) if name_of(path).startswith("cli/") else ():
-            if isinstance(node, ast.FunctionDef) and node.decorator_list:
-                yield name_of(path), ast.get_docstring(node) or ""
-
-
 def test_no_message_names_a_file_that_an_installed_package_does_not_have() -> None:
-    named = [(module, text) for module, text in (*hints(), *help_texts()) if re.search(r"\bdocs/|\w\.md\b", text)]
+    help_lines = [(name_of(path), text) for path in FILES for _, text in help_texts(path)]
+    named = [(module, text) for module, text in (*hints(), *help_lines) if re.search(r"\bdocs/|\w\.md\b", text)]
     assert not named
 
 

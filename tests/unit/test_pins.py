@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from sources import FILES, name_of, nodes
 
 from eicctl.cli import COMMANDS
 from eicctl.cli import eicctl as program
@@ -16,7 +17,6 @@ from eicctl.cli.tree import contexts, path_of
 from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
 from eicctl.support import pins
-from tests.sources import FILES, name_of, nodes
 
 BOTH = "--profile 'my prof' --region eu-west-1"
 

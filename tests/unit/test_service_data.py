@@ -16,11 +16,11 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError
 from botocore.regions import EndpointResolver
+from sources import FILES, name_of, nodes
 
 from eicctl.aws import service_models
 from eicctl.aws.service_models import _ENDPOINT_PREFIXES, OPERATIONS, _endpoints, _folder, _plain, _shapes_of
 from eicctl.aws.session import Session
-from tests.sources import FILES, name_of, nodes
 
 LOADER = service_models._loader
 WHOLE = botocore.session.Session()

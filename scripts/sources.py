@@ -1,4 +1,4 @@
-"""The source of eicctl, for the tests that read it: each file is parsed once."""
+"""The source of eicctl, for what reads it: each file is parsed once."""
 
 from __future__ import annotations
 
