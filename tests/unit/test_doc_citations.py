@@ -1,4 +1,4 @@
-"""Code, tests and scripts cite pages of the documentation, and headings in them, that exist."""
+"""Code cites pages and headings that exist, and the glossary names files that exist."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ def citations() -> set[tuple[str, str, str]]:
         if path.name != "test_check_docs.py"
         for page, anchor in re.findall(r"\b(docs/[\w/-]+\.md)(?:#([\w-]+))?", path.read_text(encoding="utf-8"))
     }
+
+
+def test_the_glossary_names_files_that_exist() -> None:
+    page = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
+    named = {
+        cell for row in page.splitlines() if row.startswith("|") for cell in re.findall(r"`([\w/]+(?:/|\.py))`", row)
+    }
+    assert len(named) > 30
+    assert not {name for name in named if not (ROOT / "src" / "eicctl" / name).exists()}
 
 
 def test_each_cited_heading_exists() -> None:

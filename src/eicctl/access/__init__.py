@@ -1,1 +1,0 @@
-"""Who may reach what, and who has: network rules, policies, and the audit."""
