@@ -21,7 +21,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 TUTORIAL = DOCS / "tutorial.md"
 BLOG = DOCS / "how-to" / "aws-blog.md"
 KOREAN_BLOG = DOCS / "ko" / "aws-blog.md"
-KOREAN_START = DOCS / "ko" / "README.md"
 
 
 @dataclass(frozen=True)
