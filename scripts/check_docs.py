@@ -11,14 +11,18 @@ from urllib.parse import urlsplit
 
 import click
 from messages import page as messages
-from reference import reference
+from reference import commands, doctor_checks
 
 from eicctl.cli import COMMANDS, eicctl
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
-GENERATED = {DOCS / "reference" / "commands.md": reference, DOCS / "reference" / "messages.md": messages}
+GENERATED = {
+    DOCS / "reference" / "commands.md": commands,
+    DOCS / "reference" / "doctor-checks.md": doctor_checks,
+    DOCS / "reference" / "messages.md": messages,
+}
 """Pages that are made from the source, with the functions that make them."""
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md"), *ROOT.glob("benchmarks/*.md")])

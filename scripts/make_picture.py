@@ -51,7 +51,7 @@ class Shot:
 SHOTS = (
     Shot("eicctl ssh good-linux -- uname -sm"),
     Shot("eicctl ssh no-ingress -- uname -sm", without="^(kex_|Connection closed|using|host keys)"),
-    Shot("eicctl doctor no-ingress --fix --yes", only="✗ Ingress|^This rule|^made|Nothing is wrong"),
+    Shot("eicctl doctor no-ingress --fix --yes", only="✗ Ingress|^Proposed fix|^Added|All checks passed"),
     Shot("eicctl ssh no-ingress -- uname -sm"),
 )
 

@@ -1,13 +1,15 @@
-"""The command reference as Markdown, made from what `--help` prints."""
+"""The pages of the reference that are made from the program: commands from `--help`, and the checks of doctor."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import click
 
 from eicctl.cli import eicctl
 from eicctl.cli.tree import contexts, path_of
+from eicctl.doctor.check import registry
 
 HEAD = "# Command reference\n\nMade from `--help` by `make docs`; `make check` fails when it is stale.\n"
 
@@ -22,10 +24,34 @@ def help_of(context: click.Context) -> str:
     return context.get_help()
 
 
-def reference() -> str:
-    """The whole page."""
+def commands() -> str:
+    """The command reference."""
     os.environ["NO_COLOR"] = "1"
     pages = [HEAD]
     for context in contexts(eicctl):
         pages.append(f"## {' '.join(('eicctl', *path_of(context)))}\n\n```text\n{help_of(context)}\n```\n")
     return "\n".join(pages)
+
+
+CHECKS_HEAD = """# Checks of `eicctl doctor`
+
+Made from `src/eicctl/doctor/checks/` by `make docs`; `make check` fails when it is stale. In the order of the list.
+The first check that failed is the likely cause, with [four
+exceptions](../explanation/reachability.md#the-cause-that-doctor-names). `iam:GetRole` is for callers that are roles.
+
+| key | title | inspects | after | IAM permissions |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def _code(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def doctor_checks() -> str:
+    """The list of doctor's checks."""
+    rows = [
+        (f"`{check.key}`", check.title, check.inspects, _code(check.needs), _code(check.permissions))
+        for check in registry()
+    ]
+    return CHECKS_HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,4 +1,4 @@
-"""`eicctl doctor` as a person uses it: a broken group, the rule that mends it, and the way back."""
+"""`eicctl doctor` as a person uses it: a broken group, the rule that fixes it, and the way back."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def terminal(env: Env, *words: str, size: tuple[int, int] = (50, 120)) -> pexpec
     return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=40, dimensions=size)
 
 
-def test_broken_mended_and_broken_again(env: Env) -> None:
+def test_broken_fixed_and_broken_again(env: Env) -> None:
     login = run_eicctl(env, "ssh", "web-1", "--", "echo", "hello")
     assert login.returncode == 255
     said = login.stderr.decode()
-    assert "likely cause: the security groups of web-1 do not let the endpoint in" in said
+    assert "likely cause: the security groups of web-1 do not allow the endpoint" in said
     assert "eicctl doctor web-1 --fix" in said
 
     many = run_eicctl(env, "run", "--target", "web-1", "--", "true")
     said = many.stderr.decode()
     assert "failed: web-1" in said
     assert "exit 255 the endpoint cannot reach 10.0.1.10 port 22" in said
-    assert "likely cause at web-1: the security groups of web-1 do not let the endpoint in" in said
+    assert "likely cause at web-1: the security groups of web-1 do not allow the endpoint" in said
     assert "hint: eicctl doctor web-1 --fix" in said
 
-    mended = run_eicctl(env, "doctor", "web-1", "--fix", "--yes")
-    assert mended.returncode == 0, mended.stderr.decode()
-    assert b"Nothing is wrong: web-1 can be reached." in mended.stdout
+    fixed = run_eicctl(env, "doctor", "web-1", "--fix", "--yes")
+    assert fixed.returncode == 0, fixed.stderr.decode()
+    assert b"All checks passed: web-1 is reachable" in fixed.stdout
     assert run_eicctl(env, "ssh", "web-1", "--", "echo", "hello").stdout == b"hello\n"
     assert run_eicctl(env, "doctor", "web-1").returncode == 0
 
@@ -70,22 +70,22 @@ def test_broken_mended_and_broken_again(env: Env) -> None:
 
 def test_on_a_terminal_it_asks_and_shows_how_it_goes(env: Env) -> None:
     session = terminal(env, "doctor", "app-1", "--fix")
-    session.expect("The security groups of app-1 do not let the endpoint in")
+    session.expect("The security groups of app-1 do not allow the endpoint")
     assert session.before
     assert "\x1b[32m✓" in session.before
     assert any(spinner in session.before for spinner in "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
-    session.expect("it stops here")
-    session.expect(r"aws ec2 authorize-security-group-ingress --group-id sg-[0-9a-f]+ .*Make this rule\? \[y/N\]")
+    session.expect("blocked here")
+    session.expect(r"aws ec2 authorize-security-group-ingress --group-id sg-[0-9a-f]+ .*Add this rule\? \[y/N\]")
     session.sendline("y")
-    session.expect("Nothing is wrong: app-1 can be reached")
+    session.expect("All checks passed: app-1 is reachable")
     session.expect(pexpect.EOF)
     session.close()
     assert session.exitstatus == 0
 
     session = terminal(env, "doctor", "app-1", "--undo")
-    session.expect(r"Take it back\? \[y/N\]")
+    session.expect(r"Remove this rule\? \[y/N\]")
     session.sendline("n")
-    session.expect("nothing was changed")
+    session.expect("Canceled")
     session.expect(pexpect.EOF)
     session.close()
     assert session.exitstatus == 1
@@ -94,7 +94,7 @@ def test_on_a_terminal_it_asks_and_shows_how_it_goes(env: Env) -> None:
 
 def test_ctrl_c_ends_it(env: Env) -> None:
     session = terminal(env, "doctor", "app-1", "--fix")
-    session.expect(r"Make this rule\? \[y/N\]")
+    session.expect(r"Add this rule\? \[y/N\]")
     session.sendintr()
     session.expect("interrupted")
     session.expect(pexpect.EOF)
@@ -116,7 +116,7 @@ def test_a_low_terminal_shows_all_in_the_end(env: Env) -> None:
     session.expect(pexpect.EOF)
     assert session.before
     last = session.before[session.before.rindex("Credentials") :]
-    assert all(title in last for title in ("Clock", "Endpoint", "Ingress", "The tunnel", "it stops here"))
+    assert all(title in last for title in ("Clock", "Endpoint", "Ingress", "Tunnel test", "blocked here"))
     session.close()
     assert session.exitstatus == 5
 
@@ -130,9 +130,9 @@ def test_windows_has_no_os_user_on_a_terminal(env: Env, width: int) -> None:
     assert session.exitstatus == 5
     assert session.before
     last = session.before[session.before.rindex("Credentials") :]
-    assert "an answer at port 3389" in last
-    assert "TCP 3389 in" in " ".join(last.split())
-    assert not any(word in last for word in ("OS user", "Pushing a key", "Instance Connect  ", "ec2-user"))
+    assert "port 3389 response" in last
+    assert "TCP 3389 from" in " ".join(last.split())
+    assert not any(word in last for word in ("OS user", "SendSSHPublicKey", "Instance Connect  ", "ec2-user"))
 
 
 def test_json_is_alone_on_stdout(env: Env) -> None:

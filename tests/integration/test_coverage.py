@@ -53,7 +53,7 @@ def test_the_table_and_the_reasons(eicctl: Run) -> None:
     (row,) = [line for line in lines if line.startswith("no-ingress ")]
     assert row.rstrip().endswith("no ingress rule")
     (why,) = [number for number, line in enumerate(lines) if line.startswith("no-ingress: ")]
-    assert "lets TCP 22 in from the endpoint's address" in lines[why]
+    assert "no inbound rule for TCP 22 from the endpoint's address" in lines[why]
     assert lines[why + 1].startswith("  aws ec2 authorize-security-group-ingress --group-id sg-")
     assert lines[why + 1].endswith(" --region us-east-1")
     assert "off" not in [line.split()[0] for line in lines if line]

@@ -175,24 +175,24 @@ CASES = [
     (no_credentials, "credentials", 4, "there are no AWS credentials"),
     (expired_session, "credentials", 4, "the AWS session has expired"),
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
-    (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS does not accept"),
+    (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS rejects"),
     (misspelt_region, "credentials", 3, "there is no region 'us-esat-1'"),
     (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
     (stopped, "target", 5, "is stopped"),
     (no_endpoint, "endpoint", 3, "has no EC2 Instance Connect Endpoint"),
     (failed_endpoint, "endpoint", 5, "There are not enough free addresses in the subnet"),
-    (other_ca, "way", 5, "the certificate of localhost:"),
-    (no_proxy_there, "way", 5, "proxy 127.0.0.1:9 cannot be used"),
-    (no_egress, "egress", 5, "do not let it out to web-1: no egress rule of sg-"),
-    (no_ingress, "ingress", 5, "the security groups of web-1 do not let the endpoint in: no ingress rule of sg-"),
-    (nothing_listens, "tunnel", 5, "nothing answers at port 22"),
+    (other_ca, "connectivity", 5, "the certificate of localhost:"),
+    (no_proxy_there, "connectivity", 5, "proxy 127.0.0.1:9 cannot be used"),
+    (no_egress, "egress", 5, "do not allow traffic to web-1: sg-"),
+    (no_ingress, "ingress", 5, "the security groups of web-1 do not allow the endpoint: sg-"),
+    (nothing_listens, "tunnel", 5, "nothing responds on port 22"),
     (denied, "permission", 4, "User is not authorized"),
     (expired_for_the_tunnel, "credentials", 4, "The security token included is expired"),
     (throttled, "endpoint", 6, ""),
     (too_many_connections, "endpoint", 6, "carries as many connections as it can"),
     (unknown_to_the_data_plane, "endpoint", 3, "The endpoint does not exist."),
     (failing_service, "endpoint", 6, "the service failed: oops"),
-    (silent, "tunnel", 5, "does not answer as an SSH server does"),
+    (silent, "tunnel", 5, "does not respond like an SSH server"),
 ]
 
 
@@ -203,40 +203,40 @@ def test_one_thing_is_wrong(
     broken(world)
     exit_code, found = diagnosed(eicctl, "web-1")
     assert (found["Cause"]["Check"], exit_code) == (key, code)
-    assert sentence in found["Cause"]["Sentence"]
+    assert sentence in found["Cause"]["Summary"]
     assert found["Cause"]["ExitCode"] == code
-    assert not found["Healthy"]
+    assert not found["Passed"]
     failed = next(check for check in found["Checks"] if check["Key"] == key)
     assert failed["Status"] == "failed"
-    assert key == "tunnel" or broken is failing_service or failed["Mend"] or found["Cause"]["Mend"]
-    assert all(check["Status"] == "unknown" for check in found["Checks"] if check["LeftOutBecauseOf"])
-    stops = [part["Check"] for part in found["Path"] if part["Kind"] == "Gate" and part["Stops"]]
+    assert key == "tunnel" or broken is failing_service or failed["Remediation"] or found["Cause"]["Remediation"]
+    assert all(check["Status"] == "unknown" for check in found["Checks"] if check["SkippedBecause"])
+    stops = [part["Check"] for part in found["Path"] if part["Kind"] == "Step" and part["Blocked"]]
     assert stops == [key]
 
 
 @pytest.mark.parametrize(
-    ("broken", "gate"),
+    ("broken", "step"),
     [
-        (denied, "permission to open a tunnel"),
-        (throttled, "the endpoint serves connections"),
+        (denied, "OpenTunnel permission"),
+        (throttled, "endpoint is available"),
         (expired_for_the_tunnel, "credentials"),
     ],
 )
 def test_a_refused_tunnel_is_drawn_where_it_is_refused(
-    eicctl: Eicctl, world: World, broken: Callable[[World], None], gate: str
+    eicctl: Eicctl, world: World, broken: Callable[[World], None], step: str
 ) -> None:
     """And not at the target, which no byte has got to."""
     broken(world)
     ran = eicctl("doctor", "web-1")
-    assert f"✗ {gate}  ◀── it stops here" in ran.out
-    assert "· an answer at port 22" in ran.out
+    assert f"✗ {step}  ◀── blocked here" in ran.out
+    assert "· skipped: port 22 response" in ran.out
     assert ran.out.count("✗") == 3  # in the list, at the cause, and in the drawing
 
 
 def test_nothing_is_wrong(eicctl: Eicctl, world: World) -> None:
     code, found = diagnosed(eicctl, "web-1")
     assert code == 0
-    assert found["Healthy"]
+    assert found["Passed"]
     assert found["Cause"] is None
     assert {check["Status"] for check in found["Checks"]} == {"ok"}
     assert found["Target"] == {
@@ -250,8 +250,8 @@ def test_nothing_is_wrong(eicctl: Eicctl, world: World) -> None:
     details = {check["Key"]: check["Details"] for check in found["Checks"]}
     assert details["credentials"]["Arn"] == "arn:aws:iam::123456789012:user/local"
     assert abs(details["clock"]["OffsetSeconds"]) < 30
-    assert [stage["Name"] for stage in details["way"]["Stages"]] == ["DNS", "TCP", "TLS"]
-    assert details["way"]["Certificate"]["Issuer"] == "eicctl local CA"
+    assert [stage["Name"] for stage in details["connectivity"]["Stages"]] == ["DNS", "TCP", "TLS"]
+    assert details["connectivity"]["Certificate"]["Issuer"] == "eicctl local CA"
     assert details["tunnel"]["Banner"].startswith("SSH-2.0-")
     assert all(seconds > 0 for seconds in details["tunnel"]["Seconds"].values())
     assert [part["Name"] for part in found["Path"] if part["Kind"] == "Node"] == ["you", "endpoint", "target"]
@@ -260,7 +260,7 @@ def test_nothing_is_wrong(eicctl: Eicctl, world: World) -> None:
 def test_what_credentials_stop_is_left_out(eicctl: Eicctl, world: World) -> None:
     wrong_secret(world)
     _, found = diagnosed(eicctl, "web-1")
-    left = {check["Key"]: check["LeftOutBecauseOf"] for check in found["Checks"]}
+    left = {check["Key"]: check["SkippedBecause"] for check in found["Checks"]}
     assert left.pop("credentials") is None
     assert left.pop("clock") is None
     assert set(left.values()) == {"credentials"}
@@ -271,8 +271,8 @@ def test_what_credentials_stop_is_left_out(eicctl: Eicctl, world: World) -> None
 def test_a_target_in_another_region(eicctl: Eicctl, world: World) -> None:
     code, found = diagnosed(eicctl, "web-1", "--region", "eu-west-1")
     assert code == 3
-    assert found["Cause"]["Sentence"] == "web-1 is not in eu-west-1, but in us-east-1"
-    assert found["Cause"]["Mend"] == "eicctl doctor web-1 --region us-east-1"
+    assert found["Cause"]["Summary"] == "web-1 is not in eu-west-1, but in us-east-1"
+    assert found["Cause"]["Remediation"] == "eicctl doctor web-1 --region us-east-1"
     assert found["Target"] == {"Name": "web-1", "RemotePort": 22}
 
 
@@ -280,17 +280,17 @@ def test_several_targets(eicctl: Eicctl, world: World) -> None:
     world.ec2.create_tags(Resources=[world.instance_ids["app-1"]], Tags=[{"Key": "Name", "Value": "web-1"}])
     code, found = diagnosed(eicctl, "web-1")
     assert code == 3
-    assert all(world.instance_ids[name] in found["Cause"]["Sentence"] for name in ("web-1", "app-1"))
+    assert all(world.instance_ids[name] in found["Cause"]["Summary"] for name in ("web-1", "app-1"))
 
 
 def test_an_untrusted_certificate_is_shown(eicctl: Eicctl, world: World) -> None:
     other_ca(world)
     _, found = diagnosed(eicctl, "web-1")
-    way = next(check for check in found["Checks"] if check["Key"] == "way")
+    way = next(check for check in found["Checks"] if check["Key"] == "connectivity")
     assert way["Details"]["FailedStage"] == "TLS"
     assert way["Details"]["Certificate"]["Issuer"] == "eicctl local CA"
-    assert "issued by eicctl local CA" in way["Evidence"]
-    assert str(world.tmp_path) in way["Evidence"]
+    assert "issued by eicctl local CA" in way["Message"]
+    assert str(world.tmp_path) in way["Message"]
 
 
 @pytest.mark.parametrize(
@@ -303,25 +303,25 @@ def test_an_untrusted_certificate_is_shown(eicctl: Eicctl, world: World) -> None
 def test_no_way_to_the_endpoint(eicctl: Eicctl, world: World, name: str, sentence: str) -> None:
     code, found = diagnosed(eicctl, "web-1", "--instance-connect-endpoint-dns-name", name)
     assert code == 5
-    assert found["Cause"]["Sentence"].startswith(sentence)
+    assert found["Cause"]["Summary"].startswith(sentence)
     tunnel = next(check for check in found["Checks"] if check["Key"] == "tunnel")
-    assert tunnel["LeftOutBecauseOf"] == "way"
+    assert tunnel["SkippedBecause"] == "connectivity"
     ingress = next(check for check in found["Checks"] if check["Key"] == "ingress")
     assert ingress["Status"] == "ok"  # it does not depend on the way
 
 
 def test_a_network_acl(eicctl: Eicctl, world: World) -> None:
-    """app-1 is in another subnet than the endpoint, so the ACL is asked."""
+    """app-1 is in another subnet than the endpoint, so the ACL applies."""
     filters = [{"Name": "vpc-id", "Values": [world.endpoint["VpcId"]]}]
     acl = world.ec2.describe_network_acls(Filters=filters)["NetworkAcls"][0]["NetworkAclId"]
     deny = {"RuleNumber": 1, "Protocol": "-1", "RuleAction": "deny", "Egress": True, "CidrBlock": "0.0.0.0/0"}
     world.ec2.create_network_acl_entry(NetworkAclId=acl, **deny)
     code, found = diagnosed(eicctl, "app-1")
-    assert (found["Cause"]["Check"], code) == ("acls", 5)
-    assert f"entry 1 of {acl} denies TCP 22 out to 10.0.2.10" in found["Cause"]["Sentence"]
+    assert (found["Cause"]["Check"], code) == ("network-acls", 5)
+    assert f"entry 1 of {acl} denies outbound TCP 22 to 10.0.2.10" in found["Cause"]["Summary"]
     ran = eicctl("doctor", "app-1", "--fix", "--yes")
-    assert "no single security-group rule mends this; instead: eicctl create-" not in ran.err
-    assert "no single security-group rule mends this" in ran.err
+    assert "No single security-group rule fixes this. Instead: eicctl create-" not in ran.err
+    assert "No single security-group rule fixes this" in ran.err
 
 
 def test_run_on_windows_has_no_key_to_push(eicctl: Eicctl, world: World) -> None:
@@ -340,10 +340,10 @@ def test_windows_answers_as_an_rdp_server(eicctl: Eicctl, world: World, words: t
     assert code == 0
     assert found["Target"]["RemotePort"] == 3389
     checks = {check["Key"]: check for check in found["Checks"]}
-    assert "as an RDP server" in checks["tunnel"]["Evidence"]
+    assert "responded (RDP server)" in checks["tunnel"]["Message"]
     assert not LOGIN & checks.keys()
     ran = eicctl("doctor", "win-1", *words)
-    assert "an answer at port 3389" in ran.out
+    assert "port 3389 response" in ran.out
     assert not any(word in ran.out for word in ("OS user", "ec2-user", "port 22"))
 
 
@@ -359,10 +359,10 @@ def test_the_rule_for_windows_is_for_its_port(eicctl: Eicctl, world: World) -> N
     world.ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
     code, found = diagnosed(eicctl, "win-1")
     assert (found["Cause"]["Check"], code) == ("ingress", 5)
-    assert "--port 3389" in found["Cause"]["Mend"]
+    assert "--port 3389" in found["Cause"]["Remediation"]
     assert found["Cause"]["Change"]["Parameters"]["IpPermissions"][0]["FromPort"] == 3389
     ran = eicctl("doctor", "win-1", "--fix", "--yes")
-    assert (ran.code, "let TCP 3389 in" in ran.err) == (0, True)
+    assert (ran.code, "allow TCP 3389 from" in ran.err) == (0, True)
 
 
 def test_an_os_user_that_the_image_does_not_have(eicctl: Eicctl, world: World) -> None:
@@ -370,7 +370,7 @@ def test_an_os_user_that_the_image_does_not_have(eicctl: Eicctl, world: World) -
     assert code == 0  # somebody may have made it
     user = next(check for check in found["Checks"] if check["Key"] == "os-user")
     assert user["Status"] == "unknown"
-    assert user["Mend"] == "--os-user ubuntu"
+    assert user["Remediation"] == "--os-user ubuntu"
 
 
 def test_client_ip_preservation_looks_at_the_callers_address(eicctl: Eicctl, world: World) -> None:
@@ -380,7 +380,7 @@ def test_client_ip_preservation_looks_at_the_callers_address(eicctl: Eicctl, wor
     world.emulator.state.behave(client_ip="203.0.113.7")
     code, found = diagnosed(eicctl, "web-1", "--client-address", "203.0.113.7")
     assert (found["Cause"]["Check"], code) == ("ingress", 5)
-    assert "your address 203.0.113.7" in found["Cause"]["Sentence"]
+    assert "your address 203.0.113.7" in found["Cause"]["Summary"]
     world.ec2.authorize_security_group_ingress(
         GroupId=world.target_group,
         IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.0/24"}]}],
@@ -391,12 +391,18 @@ def test_client_ip_preservation_looks_at_the_callers_address(eicctl: Eicctl, wor
 def test_without_a_target(eicctl: Eicctl, world: World) -> None:
     code, found = diagnosed(eicctl)
     assert code == 0
-    assert [check["Key"] for check in found["Checks"]] == ["credentials", "clock", "region", "endpoints", "way"]
+    assert [check["Key"] for check in found["Checks"]] == [
+        "credentials",
+        "clock",
+        "region",
+        "endpoints",
+        "connectivity",
+    ]
     assert found["Target"] is None
     assert found["Path"] == []
     other_ca(world)
     code, found = diagnosed(eicctl)
-    assert (found["Cause"]["Check"], code) == ("way", 5)
+    assert (found["Cause"]["Check"], code) == ("connectivity", 5)
     no_endpoint(world)
     code, found = diagnosed(eicctl)
     assert (found["Cause"]["Check"], code) == ("endpoints", 3)
@@ -421,12 +427,22 @@ def test_the_list_is_in_order_and_names_the_cause(eicctl: Eicctl, world: World) 
     no_ingress(world)
     ran = eicctl("doctor", "web-1")
     assert ran.code == 5
-    titles = ["Credentials", "Clock", "Region", "Target", "Endpoint", "Way there", "Egress", "Ingress", "The tunnel"]
+    titles = [
+        "Credentials",
+        "Clock",
+        "Region",
+        "Target",
+        "Endpoint",
+        "Endpoint connectivity",
+        "Egress",
+        "Ingress",
+        "Tunnel test",
+    ]
     places = [ran.out.index(f" {title} ") for title in titles]
     assert places == sorted(places)
-    assert "✗ The security groups of web-1 do not let the endpoint in" in ran.out
-    assert "what to do: aws ec2 authorize-security-group-ingress --group-id" in ran.out
-    assert f"│  ✗ ingress of the target  {world.target_group}  ◀── it stops here" in ran.out
+    assert "✗ The security groups of web-1 do not allow the endpoint" in ran.out
+    assert "Run: aws ec2 authorize-security-group-ingress --group-id" in ran.out
+    assert f"│  ✗ target ingress  {world.target_group}  ◀── blocked here" in ran.out
     assert "\x1b" not in ran.out
 
 

@@ -1,4 +1,4 @@
-"""`eicctl doctor --fix` and `--undo`: one rule, made and taken back."""
+"""`eicctl doctor --fix` and `--undo`: one rule, added and removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.cli.view import doctor_fix
+from eicctl.cli.commands import doctor
 from eicctl.support import settings
 from tests.integration.conftest import Ran
 from tests.integration.test_doctor import World, no_egress, no_endpoint, no_ingress, nothing_listens, world
@@ -26,7 +26,7 @@ def rules(world: World, group_id: str) -> list[dict[str, Any]]:
     return [row for row in rows if not row["IsEgress"]]
 
 
-def test_fix_makes_the_rule_and_undo_takes_it_back(eicctl: Eicctl, world: World) -> None:
+def test_fix_adds_the_rule_and_undo_removes_it(eicctl: Eicctl, world: World) -> None:
     no_ingress(world)
     ran = eicctl("doctor", "web-1", "--fix", "--yes")
     assert ran.code == 0
@@ -35,14 +35,14 @@ def test_fix_makes_the_rule_and_undo_takes_it_back(eicctl: Eicctl, world: World)
     assert (rule["FromPort"], rule["ToPort"]) == (22, 22)
     assert rule["ReferencedGroupInfo"]["GroupId"] == world.endpoint_group
     assert rule["SecurityGroupRuleId"] in ran.err
-    assert "Nothing is wrong" in ran.out
+    assert "All checks passed" in ran.out
 
     undone = eicctl("doctor", "web-1", "--undo", "--yes")
     assert undone.code == 0
-    assert "taken back" in undone.err
+    assert "Removed: " in undone.err
     assert rules(world, world.target_group) == []
     assert eicctl("doctor", "web-1").code == 5
-    assert "has made no rule" in eicctl("doctor", "web-1", "--undo", "--yes").err
+    assert "Nothing to undo" in eicctl("doctor", "web-1", "--undo", "--yes").err
 
 
 def test_undo_leaves_other_rules_alone(eicctl: Eicctl, world: World) -> None:
@@ -55,7 +55,7 @@ def test_undo_leaves_other_rules_alone(eicctl: Eicctl, world: World) -> None:
     world.ec2.authorize_security_group_ingress(GroupId=world.target_group, IpPermissions=same)
     ran = eicctl("doctor", "--undo", "--yes")
     assert ran.code == 0
-    assert "gone already" in ran.err
+    assert "Already removed: " in ran.err
     assert len(rules(world, world.target_group)) == 1
 
 
@@ -63,8 +63,8 @@ def test_what_is_gone_is_forgotten(eicctl: Eicctl, world: World) -> None:
     no_ingress(world)
     eicctl("doctor", "web-1", "--fix", "--yes")
     no_ingress(world)
-    assert "gone already" in eicctl("doctor", "web-1", "--undo", "--yes").err
-    assert "has made no rule" in eicctl("doctor", "--undo", "--yes").err
+    assert "Already removed: " in eicctl("doctor", "web-1", "--undo", "--yes").err
+    assert "Nothing to undo" in eicctl("doctor", "--undo", "--yes").err
 
 
 def test_one_rule_after_the_other(eicctl: Eicctl, world: World) -> None:
@@ -75,14 +75,14 @@ def test_one_rule_after_the_other(eicctl: Eicctl, world: World) -> None:
     assert "authorize-security-group-egress" in ran.err
     assert "authorize-security-group-ingress" in ran.err
     undone = eicctl("doctor", world.instance_ids["web-1"], "--undo", "--yes")
-    assert undone.err.count("taken back") == 2
+    assert undone.err.count("Removed: ") == 2
 
 
 def test_a_dry_run_changes_nothing(eicctl: Eicctl, world: World) -> None:
     no_ingress(world)
     ran = eicctl("doctor", "web-1", "--fix", "--dry-run")
     assert ran.code == 5
-    assert "EC2 would make it (DryRun)" in ran.err
+    assert "Dry run succeeded; no changes made" in ran.err
     assert rules(world, world.target_group) == []
     eicctl("doctor", "web-1", "--fix", "--yes")
     assert eicctl("doctor", "web-1", "--undo", "--dry-run").code == 0
@@ -100,16 +100,16 @@ def test_without_a_terminal_it_wants_a_yes(eicctl: Eicctl, world: World, monkeyp
 
 
 @pytest.mark.parametrize("broken", [no_endpoint, nothing_listens])
-def test_what_no_rule_mends(eicctl: Eicctl, world: World, broken: Callable[[World], None]) -> None:
+def test_what_no_rule_fixes(eicctl: Eicctl, world: World, broken: Callable[[World], None]) -> None:
     broken(world)
     ran = eicctl("doctor", "web-1", "--fix", "--yes")
     assert ran.code in (3, 5)
-    assert "no single security-group rule mends this; instead: " in ran.err
+    assert "No single security-group rule fixes this. Instead: " in ran.err
 
 
 def test_a_rule_may_need_a_moment(eicctl: Eicctl, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a rule was made, a silent target is looked at once more before the target is to blame."""
-    monkeypatch.setattr(doctor_fix, "SETTLING", 0.0)
+    monkeypatch.setattr(doctor, "SETTLING", 0.0)
     no_ingress(world)
     nothing_listens(world)
     ran = eicctl("doctor", "web-1", "--fix", "--yes", "--output", "json")
@@ -121,7 +121,7 @@ def test_a_rule_may_need_a_moment(eicctl: Eicctl, world: World, monkeypatch: pyt
 def test_nothing_to_fix(eicctl: Eicctl, world: World) -> None:
     ran = eicctl("doctor", "web-1", "--fix", "--yes")
     assert ran.code == 0
-    assert "nothing to mend" in ran.err
+    assert "Nothing to fix" in ran.err
 
 
 def test_rules_of_another_account_are_left_alone(eicctl: Eicctl, world: World) -> None:
@@ -131,7 +131,7 @@ def test_rules_of_another_account_are_left_alone(eicctl: Eicctl, world: World) -
     rows = json.loads(file.read_text())
     file.write_text(json.dumps([{**row, "account": "999999999999"} for row in rows]))
     ran = eicctl("doctor", "--undo", "--yes")
-    assert "left alone, as it is in the account 999999999999" in ran.err
+    assert "Skipped, as it is in account 999999999999" in ran.err
     assert len(rules(world, world.target_group)) == 1
 
 

@@ -55,7 +55,7 @@ def test_least_privilege_is_enough(eicctl: Eicctl, world: World) -> None:
     code, cause, checks = diagnosed(eicctl, "web-1", "--max-tunnel-duration", "600", "--user", "deploy")
     assert (code, cause) == (0, None)
     assert checks["permission"]["Status"] == checks["key-permission"]["Status"] == "ok"
-    assert "allowed by user_ann_p" in checks["permission"]["Evidence"]
+    assert "allowed by user_ann_p" in checks["permission"]["Message"]
     assert checks["permission"]["Details"]["Principal"] == "arn:aws:iam::123456789012:user/ann"
     resources = {answer["Action"]: answer["Resource"] for answer in checks["permission"]["Details"]["Answers"]}
     assert resources[OPEN] == world.endpoint["InstanceConnectEndpointArn"]
@@ -67,9 +67,9 @@ def test_a_policy_that_wants_short_tunnels(eicctl: Eicctl, world: World) -> None
     sign_in(world, LOOK, ASK, allow(PUSH), allow(OPEN, NumericLessThanEquals={DURATION: "1000"}))
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
-    assert "900 s is let through" in checks["permission"]["Evidence"]
+    assert "900 s is let through" in checks["permission"]["Message"]
     code, cause, checks = diagnosed(eicctl, "web-1", "--max-tunnel-duration", "1800")
-    assert (code, cause["Check"], cause["Mend"]) == (4, "permission", "--max-tunnel-duration 900")
+    assert (code, cause["Check"], cause["Remediation"]) == (4, "permission", "--max-tunnel-duration 900")
 
 
 def test_a_statement_that_denies(eicctl: Eicctl, world: World) -> None:
@@ -77,18 +77,18 @@ def test_a_statement_that_denies(eicctl: Eicctl, world: World) -> None:
     sign_in(world, LOOK, ASK, allow("ec2-instance-connect:*"), deny)
     code, cause, _ = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
-    assert f"user/ann do not allow {OPEN} on {world.endpoint['InstanceConnectEndpointId']}" in cause["Sentence"]
-    assert "a statement of user_ann_p denies it" in cause["Sentence"]
+    assert f"user/ann do not allow {OPEN} on {world.endpoint['InstanceConnectEndpointId']}" in cause["Summary"]
+    assert "a statement of user_ann_p denies it" in cause["Summary"]
 
 
 def test_a_policy_that_allows_nothing_of_it(eicctl: Eicctl, world: World) -> None:
     sign_in(world, LOOK, ASK)
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
-    assert "no statement allows it for this endpoint, port and address" in cause["Sentence"]
-    assert cause["Mend"].startswith("eicctl policy connect --endpoint eice-")
-    assert checks["tunnel"]["LeftOutBecauseOf"] == "permission"
-    assert "ec2:osuser" in checks["key-permission"]["Evidence"]
+    assert "no statement allows it for this endpoint, port and address" in cause["Summary"]
+    assert cause["Remediation"].startswith("eicctl policy connect --endpoint eice-")
+    assert checks["tunnel"]["SkippedBecause"] == "permission"
+    assert "ec2:osuser" in checks["key-permission"]["Message"]
 
 
 def test_a_denial_that_iam_was_not_asked_about(eicctl: Eicctl, world: World) -> None:
@@ -96,14 +96,14 @@ def test_a_denial_that_iam_was_not_asked_about(eicctl: Eicctl, world: World) -> 
     sign_in(world, LOOK, allow(PUSH))
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
-    assert "not authorized to perform: ec2-instance-connect:OpenTunnel" in checks["permission"]["Evidence"]
+    assert "not authorized to perform: ec2-instance-connect:OpenTunnel" in checks["permission"]["Message"]
     assert checks["permission"]["Details"]["RequestId"]
 
 
 def test_the_policy_for_windows_names_no_os_user(eicctl: Eicctl, world: World) -> None:
     sign_in(world, LOOK, ASK)
     _, cause, checks = diagnosed(eicctl, "win-1")
-    assert cause["Mend"].endswith(" --port 3389 --region us-east-1")
+    assert cause["Remediation"].endswith(" --port 3389 --region us-east-1")
     assert [answer["Action"] for answer in checks["permission"]["Details"]["Answers"]].count(PUSH) == 0
     ran = eicctl("policy", "check", "win-1", "--output", "json")
     assert ran.code == 4
@@ -125,7 +125,7 @@ def test_a_condition_whose_value_is_not_known_here(eicctl: Eicctl, world: World)
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
     assert checks["permission"]["Status"] == "unknown"
-    assert "aws:SourceIp" in checks["permission"]["Evidence"]
+    assert "aws:SourceIp" in checks["permission"]["Message"]
 
 
 def test_without_the_right_to_ask_it_is_not_known(eicctl: Eicctl, world: World) -> None:
@@ -133,13 +133,13 @@ def test_without_the_right_to_ask_it_is_not_known(eicctl: Eicctl, world: World) 
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
     assert checks["permission"]["Status"] == checks["key-permission"]["Status"] == "unknown"
-    assert "iam:SimulatePrincipalPolicy" in checks["permission"]["Evidence"]
+    assert "iam:SimulatePrincipalPolicy" in checks["permission"]["Message"]
 
 
 @pytest.mark.parametrize(
     ("hidden", "key"),
     [
-        ("DescribeNetworkAcls", "acls"),
+        ("DescribeNetworkAcls", "network-acls"),
         ("DescribeSecurityGroups", "ingress"),
         ("DescribeRegions", "region"),
         ("DescribeImages", "instance-connect"),
@@ -159,14 +159,14 @@ def test_hidden_groups_are_not_acquitted(eicctl: Eicctl, world: World) -> None:
     sign_in(world, LOOK, allow(OPEN), {"Effect": "Deny", "Action": "ec2:DescribeSecurityGroups", "Resource": "*"})
     code, cause, _ = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (5, "tunnel")
-    assert "not known are: egress, ingress" in cause["Sentence"]
+    assert "could not be checked: Egress, Ingress" in cause["Summary"]
 
 
 def test_without_the_right_to_find_the_target(eicctl: Eicctl, world: World) -> None:
     sign_in(world, allow(OPEN))
     code, cause, _ = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "target")
-    assert "ec2:DescribeInstances" in cause["Mend"]
+    assert "ec2:DescribeInstances" in cause["Remediation"]
 
 
 def test_told_in_full_it_needs_no_right_to_look(eicctl: Eicctl, world: World) -> None:
@@ -180,7 +180,7 @@ def test_told_in_full_it_needs_no_right_to_look(eicctl: Eicctl, world: World) ->
     )
     assert (code, cause) == (0, None)
     assert checks["target"]["Status"] == checks["endpoint"]["Status"] == "unknown"
-    assert checks["way"]["Status"] == checks["tunnel"]["Status"] == "ok"
+    assert checks["connectivity"]["Status"] == checks["tunnel"]["Status"] == "ok"
 
 
 def test_a_rule_that_may_not_be_made(eicctl: Eicctl, world: World) -> None:
@@ -189,7 +189,7 @@ def test_a_rule_that_may_not_be_made(eicctl: Eicctl, world: World) -> None:
     ran = eicctl("doctor", "web-1", "--fix", "--yes")
     assert ran.code == 4
     assert "ec2:AuthorizeSecurityGroupIngress" in ran.err
-    assert "has made no rule" in eicctl("doctor", "--undo", "--yes").err
+    assert "Nothing to undo" in eicctl("doctor", "--undo", "--yes").err
 
 
 def test_a_role_is_asked_about_by_its_own_arn(eicctl: Eicctl, world: World) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from eicctl.aws.session import Session
-from eicctl.cli import diagnosis
 from eicctl.cli.target_prompt import resolve_target
-from eicctl.cli.view import messages
+from eicctl.cli.view import messages as report
 from eicctl.core import errors
 from eicctl.core.model import TargetRequest
+from eicctl.doctor import likely_cause as diagnosis
 from eicctl.emulator.server import Emulator
 from eicctl.support import settings
 from eicctl.tunnel.dial import Dialer
@@ -28,10 +28,11 @@ __all__ = ["world"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_is_known() -> Iterator[None]:
     """What a process remembers lasts as long as it does; each test stands for one."""
-    monkeypatch.setattr(diagnosis, "_known", {})
-    monkeypatch.setattr(diagnosis, "_told", {})
+    diagnosis.forget()
+    yield
+    diagnosis.forget()
 
 
 def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
@@ -45,19 +46,19 @@ def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
 
 def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     no_ingress(world)
-    assert messages.failure(unreachable()) == 5
+    assert report.failure(unreachable()) == 5
     said = capsys.readouterr().err
     assert "error: the endpoint cannot reach 10.0.1.10 port 22" in said
-    assert "likely cause: the security groups of web-1 do not let the endpoint in: no ingress rule of sg-" in said
+    assert "likely cause: the security groups of web-1 do not allow the endpoint: sg-" in said
     assert world.target_group in said
     assert "hint: eicctl doctor web-1 --fix --region us-east-1\n" in said
 
 
 def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     nothing_listens(world)
-    messages.failure(unreachable())
+    report.failure(unreachable())
     said = capsys.readouterr().err
-    assert "likely cause: AWS's rules let the endpoint through to web-1, but nothing answers at port 22" in said
+    assert "likely cause: AWS's rules allow the endpoint to connect to web-1, but nothing responds on port 22" in said
     assert "hint: likely causes" in said
 
 
@@ -67,7 +68,7 @@ def test_a_stopped_instance_is_named(world: World, capsys: pytest.CaptureFixture
     world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
     with pytest.raises(errors.TargetUnreachableError) as told:
         probe(Dialer(target, session.credentials, session.ca_bundle))
-    messages.failure(told.value)
+    report.failure(told.value)
     assert "likely cause: web-1 is stopped" in capsys.readouterr().err
 
 
@@ -84,7 +85,7 @@ def test_it_can_be_switched_off(world: World, capsys: pytest.CaptureFixture[str]
     error = unreachable()
     settings.config_file().parent.mkdir(parents=True, exist_ok=True)
     settings.config_file().write_text(f"{off}\n")
-    assert messages.failure(error) == 5
+    assert report.failure(error) == 5
     said = capsys.readouterr().err
     assert "likely cause" not in said.replace("likely causes", "")
     assert "hint: likely causes" in said
@@ -126,5 +127,5 @@ def test_in_the_background_it_is_told_later(world: World) -> None:
     no_ingress(world)
     error = unreachable()
     told = threading.Event()
-    diagnosis.in_background(error, lambda likely: told.set() if "security groups" in likely.sentence else None)
+    diagnosis.in_background(error, lambda likely: told.set() if "security groups" in likely.summary else None)
     assert told.wait(20)

@@ -25,54 +25,54 @@ KEEPING = replace(ENDPOINT, preserve_client_ip=True)
 CHANGES: list[tuple[Change, str, str]] = [
     (
         GroupRule("sg-1", False, 22, peer_group_id="sg-2"),
-        "let TCP 22 in from sg-2 in sg-1",
+        "allow TCP 22 from sg-2 on sg-1",
         "aws ec2 authorize-security-group-ingress --group-id sg-1 --protocol tcp --port 22 --source-group sg-2",
     ),
     (
         GroupRule("sg-1", False, 22, cidr="10.0.0.5/32"),
-        "let TCP 22 in from 10.0.0.5/32 in sg-1",
+        "allow TCP 22 from 10.0.0.5/32 on sg-1",
         "aws ec2 authorize-security-group-ingress --group-id sg-1 --protocol tcp --port 22 --cidr 10.0.0.5/32",
     ),
     (
         GroupRule("sg-1", False, 22, cidr="fd00::5/128"),
-        "let TCP 22 in from fd00::5/128 in sg-1",
+        "allow TCP 22 from fd00::5/128 on sg-1",
         "aws ec2 authorize-security-group-ingress --group-id sg-1 --ip-permissions "
         "'IpProtocol=tcp,FromPort=22,ToPort=22,Ipv6Ranges=[{CidrIpv6=fd00::5/128}]'",
     ),
     (
         GroupRule("sg-1", True, 3389, cidr="10.0.0.5/32"),
-        "let TCP 3389 out to 10.0.0.5/32 in sg-1",
+        "allow outbound TCP 3389 to 10.0.0.5/32 on sg-1",
         "aws ec2 authorize-security-group-egress --group-id sg-1 --ip-permissions "
         "'IpProtocol=tcp,FromPort=3389,ToPort=3389,IpRanges=[{CidrIp=10.0.0.5/32}]'",
     ),
     (
         AclAllow("acl-1", 90, True, "fd00::/64", (1024, 65535)),
-        "let TCP 1024-65535 out to fd00::/64 by entry 90 of acl-1",
+        "allow outbound TCP 1024-65535 to fd00::/64 as entry 90 of acl-1",
         "aws ec2 create-network-acl-entry --network-acl-id acl-1 --rule-number 90 --egress --protocol tcp "
         "--port-range From=1024,To=65535 --ipv6-cidr-block fd00::/64 --rule-action allow",
     ),
     (
         PeeringRoute("rtb-1", "10.2.0.5/32", "pcx-1"),
-        "route 10.2.0.5/32 to pcx-1 in rtb-1",
+        "add the route 10.2.0.5/32 via pcx-1 to rtb-1",
         "aws ec2 create-route --route-table-id rtb-1 --destination-cidr-block 10.2.0.5/32 "
         "--vpc-peering-connection-id pcx-1",
     ),
     (
         EndpointSetting(ENDPOINT, "dualstack"),
-        "make eice-1 dualstack",
+        "set eice-1 to dualstack",
         "eicctl modify-endpoint eice-1 --ip-address-type dualstack",
     ),
     (
         EndpointSetting(KEEPING, "dualstack"),
-        "make eice-1 dualstack, without client-IP preservation",
+        "set eice-1 to dualstack, without client IP preservation",
         "eicctl modify-endpoint eice-1 --ip-address-type dualstack --no-preserve-client-ip",
     ),
     (
         EndpointSetting(KEEPING),
-        "switch client-IP preservation of eice-1 off",
+        "turn off client IP preservation on eice-1",
         "eicctl modify-endpoint eice-1 --no-preserve-client-ip",
     ),
-    (NewEndpoint("vpc-1"), "make an endpoint in vpc-1", "eicctl create-endpoint --vpc-id vpc-1"),
+    (NewEndpoint("vpc-1"), "create an endpoint in vpc-1", "eicctl create-endpoint --vpc-id vpc-1"),
 ]
 
 

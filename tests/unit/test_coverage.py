@@ -87,7 +87,7 @@ def test_what_a_transit_gateway_does_is_not_known() -> None:
     tables[1] = replace(tables[1], routes=(Route("10.0.0.0/8", "transit-gateway", "tgw-1"),))
     reach = assess(FAR, [ENDPOINT], replace(FACTS, route_tables=by_id(tables)))
     assert (reach.verdict, reach.check) == ("unknown", "route-out")
-    assert "eice-1 of vpc-1 may: the route 10.2.0.0/16 leads to tgw-1" in reach.reason
+    assert "eice-1 of vpc-1 may: route 10.2.0.0/16 points to tgw-1" in reach.reason
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,12 @@ def choose(*instances: Instance, rules: tuple[SecurityGroup, ...] = (BY_GROUP,),
 
 def test_the_reason_is_said() -> None:
     way = choose_instance([WEB], [BY_GROUP], [ENDPOINT], vpc_id="vpc-1", port=5432, availability_zone="us-east-1a")
-    assert way.reason == (
-        "sg-db lets TCP 5432 in from the group sg-web, in which web (10.0.1.10) is, in the same zone us-east-1a"
+    assert (
+        way.reason == "sg-db allows TCP 5432 from sg-web, which includes web (10.0.1.10), in the same zone us-east-1a"
     )
     inside = replace(WEB, private_ip="10.0.2.7")
     way = choose_instance([inside], [BY_RANGE], [ENDPOINT], vpc_id="vpc-1", port=5432)
-    assert way.reason == "sg-db lets TCP 5432 in from 10.0.2.0/24"
+    assert way.reason == "sg-db allows TCP 5432 from 10.0.2.0/24"
 
 
 def test_only_running_linux_instances_of_the_vpc() -> None:

@@ -1,8 +1,9 @@
-"""The parts of a diagnosis that need no AWS: the order of checks, and what single facts mean."""
+"""The parts of a diagnosis that need no AWS: the registry, the order of checks, and what single facts mean."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,15 +11,36 @@ import pytest
 from eicctl.aws.images import Image
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, NotFoundError
-from eicctl.core.model import Endpoint, Target
-from eicctl.doctor import account
-from eicctl.doctor.check import Outcome, Status, Step
-from eicctl.doctor.login import of_image
-from eicctl.doctor.place import look_at_endpoint, look_at_endpoints, status_outcome
-from eicctl.doctor.run import Once, run
-from eicctl.doctor.words import duration
+from eicctl.core.model import Endpoint, Target, TargetRequest
+from eicctl.doctor.check import Check, Outcome, Result, Status, always, duration, registry
+from eicctl.doctor.checks.clock import clock_outcome
+from eicctl.doctor.checks.credentials import identity_outcome
+from eicctl.doctor.checks.endpoint import endpoint_outcome
+from eicctl.doctor.checks.endpoints import endpoints_outcome
+from eicctl.doctor.checks.instance_connect import image_outcome
+from eicctl.doctor.checks.target import status_outcome
+from eicctl.doctor.context import Context, Once
+from eicctl.doctor.run import run
 
 OK = Outcome(Status.OK, "")
+
+
+def check(key: str, look: Callable[[], Outcome], *needs: str) -> Check:
+    return Check(key=key, title="", order=0, run=lambda _: look(), needs=needs, applies=always)
+
+
+def results(*checks: Check) -> list[Result]:
+    return list(run(checks, Context(Session(region="us-east-1"), TargetRequest())))
+
+
+def test_the_registry_is_in_order() -> None:
+    """A check comes after those that it needs, and all that the reference prints of it is there."""
+    checks = registry()
+    assert len({check.order for check in checks}) == len({check.key for check in checks}) == len(checks)
+    for number, check in enumerate(checks):
+        assert set(check.needs) <= {earlier.key for earlier in checks[:number]}, check.key
+        assert check.inspects, check.key
+        assert bool(check.step) is (check.segment is not None), check.key
 
 
 def test_checks_wait_for_what_they_need_and_for_nothing_else() -> None:
@@ -29,33 +51,37 @@ def test_checks_wait_for_what_they_need_and_for_nothing_else() -> None:
         assert done.wait(20)
         return OK
 
-    steps = (Step("slow", ""), Step("first", ""), Step("second", "", ("first",)))
+    checks = (check("slow", slow), check("first", lambda: OK), check("second", lambda: OK, "first"))
     order = []
-    for check in run(steps, {"slow": slow, "first": lambda: OK, "second": lambda: OK}):
-        order.append(check.key)
-        if check.key == "second":
+    for result in run(checks, Context(Session(region="us-east-1"), TargetRequest())):
+        order.append(result.key)
+        if result.key == "second":
             done.set()
     assert order == ["first", "second", "slow"]
 
 
-def test_what_cannot_be_reached_is_left_out_with_its_reason() -> None:
+def test_what_makes_no_sense_is_skipped_with_its_reason() -> None:
     def missing() -> Outcome:
         raise NotFoundError("there is none", hint="make one")
 
     def never() -> Outcome:
         raise AssertionError
 
-    steps = (Step("a", ""), Step("b", "", ("a",)), Step("c", "", ("b",)), Step("d", ""))
-    checks = {check.key: check for check in run(steps, {"a": missing, "b": never, "c": never, "d": lambda: OK})}
-    assert checks["a"].outcome == Outcome(Status.FAILED, "there is none", "make one", exit_code=3)
-    assert [checks[key].left_out for key in "abcd"] == ["", "a", "a", ""]
-    assert [str(checks[key].status) for key in "abcd"] == ["failed", "unknown", "unknown", "ok"]
+    found = results(check("a", missing), check("b", never, "a"), check("c", never, "b"), check("d", lambda: OK))
+    by_key = {result.key: result for result in found}
+    assert by_key["a"].outcome == Outcome(Status.FAILED, "there is none", "make one", exit_code=3)
+    assert [by_key[key].skipped_because for key in "abcd"] == ["", "a", "a", ""]
+    assert [str(by_key[key].status) for key in "abcd"] == ["failed", "unknown", "unknown", "ok"]
 
 
 def test_what_is_not_known_holds_nothing_up() -> None:
-    steps = (Step("a", ""), Step("b", "", ("a",)))
-    checks = list(run(steps, {"a": lambda: Outcome(Status.UNKNOWN, ""), "b": lambda: OK}))
-    assert [check.left_out for check in checks] == ["", ""]
+    found = results(check("a", lambda: Outcome(Status.UNKNOWN, "")), check("b", lambda: OK, "a"))
+    assert [result.skipped_because for result in found] == ["", ""]
+
+
+def test_a_check_that_does_not_apply_is_not_waited_for() -> None:
+    (found,) = results(check("b", lambda: OK, "a"))
+    assert found.status is Status.OK
 
 
 def test_a_defect_comes_out() -> None:
@@ -63,7 +89,7 @@ def test_a_defect_comes_out() -> None:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        list(run((Step("a", ""),), {"a": defect}))
+        results(check("a", defect))
 
 
 def test_what_checks_share_is_done_once() -> None:
@@ -94,16 +120,16 @@ def test_what_checks_share_is_done_once() -> None:
     ],
 )
 def test_images_that_come_with_instance_connect(name: str, status: Status) -> None:
-    found = of_image(Image(name, "", ""))
+    found = image_outcome(Image(name, "", ""))
     assert found.status is status
-    assert bool(found.mend) is (status is Status.UNKNOWN)
+    assert bool(found.remediation) is (status is Status.UNKNOWN)
 
 
 @pytest.mark.parametrize(
     ("checks", "status", "words"),
     [
         (("ok", "ok"), Status.OK, "status checks passed"),
-        (("ok", "initializing"), Status.OK, "it is starting"),
+        (("ok", "initializing"), Status.OK, "status checks are initializing"),
         (("ok", "impaired"), Status.FAILED, "EC2's instance status check fails"),
         (("impaired", "ok"), Status.FAILED, "EC2's system status check fails"),
         (("", ""), Status.OK, "seen"),
@@ -113,7 +139,7 @@ def test_images_that_come_with_instance_connect(name: str, status: Status) -> No
 def test_status_checks(checks: tuple[str, str] | None, status: Status, words: str) -> None:
     found = status_outcome("seen", "i-1", checks, {})
     assert found.status is status
-    assert words in found.evidence
+    assert words in found.message
 
 
 def endpoint(**fields: object) -> Endpoint:
@@ -122,25 +148,25 @@ def endpoint(**fields: object) -> Endpoint:
 
 def test_an_endpoint_of_the_other_family() -> None:
     target = Target("10.0.0.1", 22, "eice-1", "host", "us-east-1")
-    found = look_at_endpoint(endpoint(ip_address_type="ipv6"), target, None)
+    found = endpoint_outcome(endpoint(ip_address_type="ipv6"), target, None)
     assert found.status is Status.FAILED
-    assert found.mend == "eicctl modify-endpoint eice-1 --ip-address-type dualstack --wait"
-    assert look_at_endpoint(endpoint(), target, None).status is Status.OK
+    assert found.remediation == "eicctl modify-endpoint eice-1 --ip-address-type dualstack --wait"
+    assert endpoint_outcome(endpoint(), target, None).status is Status.OK
 
 
 def test_endpoints_of_a_region() -> None:
     failed = Endpoint("eice-2", "create-failed", "v", "s", "a", "", "us-east-1", state_message="no address left")
-    assert look_at_endpoints([], "us-east-1").exit_code == 3
-    none_usable = look_at_endpoints([failed], "us-east-1")
+    assert endpoints_outcome([], "us-east-1").exit_code == 3
+    none_usable = endpoints_outcome([failed], "us-east-1")
     assert none_usable.exit_code == 5
-    assert "no address left" in none_usable.evidence
-    assert look_at_endpoints([failed, endpoint()], "us-east-1").status is Status.OK
+    assert "no address left" in none_usable.message
+    assert endpoints_outcome([failed, endpoint()], "us-east-1").status is Status.OK
 
 
 @pytest.mark.parametrize(
     ("ahead", "status", "words"),
     [
-        (0.4, Status.OK, "agrees with AWS's"),
+        (0.4, Status.OK, "within a second of AWS's"),
         (30.0, Status.OK, "30 s ahead of AWS's"),
         (-50.0, Status.OK, "50 s behind AWS's"),
         (-58.0, Status.FAILED, "58 s behind AWS's"),
@@ -151,23 +177,23 @@ def test_endpoints_of_a_region() -> None:
     ],
 )
 def test_how_far_a_clock_may_be_off(ahead: float | None, status: Status, words: str) -> None:
-    found = account.clock_outcome(ahead)
+    found = clock_outcome(ahead)
     assert found.status is status
-    assert words in found.evidence
+    assert words in found.message
     assert found.exit_code == (4 if status is Status.FAILED else 0)
 
 
 @pytest.mark.parametrize(
     ("left", "words"),
-    [(None, "from SSO)"), (100, "which ends in 100 s"), (7300, "good for 2 h"), (-5, "which ends in 0 ms")],
+    [(None, "from SSO)"), (100, "expires in 100 s"), (7300, "valid for 2 h"), (-5, "expires in 0 ms")],
 )
 def test_how_long_credentials_last(left: float | None, words: str) -> None:
     from eicctl.aws.identity import Identity
 
     expires = None if left is None else datetime.now(UTC) + timedelta(seconds=left + 0.5)
-    found = account.identity_outcome(Identity("arn:x", "1", "ASIA1", "sso", expires))
+    found = identity_outcome(Identity("arn:x", "1", "ASIA1", "sso", expires))
     assert found.status is Status.OK
-    assert words in found.evidence
+    assert words in found.message
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     assert RememberedTargets(Session(region="us-east-1"))._read() == {}
     assert _content(str(settings.cache_dir() / "targets.json")) == {}
     with pytest.raises(LocalError, match="not as eicctl has written it"):
-        fix.remembered()
+        fix.added_rules()
     with pytest.raises(WireError):
         decode(DEEP.encode())
     assert lint(DEEP)[0].problem.startswith("it is not JSON")

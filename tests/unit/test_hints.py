@@ -37,7 +37,7 @@ _END = re.compile(r"[;,:)]( |$)|\)|\.( |$)| \(|`|<| \| |$|\beicctl |\baws ")
 
 NO_BARE_HINTS = (
     "reachability/remedies.py",
-    "doctor/permission.py",
+    "doctor/permissions.py",
     "ssh/command.py",
     "ssh/proxy_login.py",
     "ssh/openssh_options.py",
@@ -63,9 +63,10 @@ SPOKEN_BY = {
     "aws/session.py": ("ssh", "instances", "mfa login", "coverage", "up"),
     "aws/targets.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "rdp"),
     "aws/explicit_target.py": ("tunnel", "doctor", "ssh", "proxy"),
-    "doctor/login.py": ("doctor",),
-    "doctor/place.py": ("doctor",),
-    "doctor/reach.py": ("doctor",),
+    "doctor/checks/connectivity.py": ("doctor",),
+    "doctor/checks/instance_connect.py": ("doctor",),
+    "doctor/checks/os_user.py": ("doctor",),
+    "doctor/checks/target.py": ("doctor",),
     "rdp/clients.py": ("rdp",),
     "ssh/explain.py": ("ssh", "scp", "sftp"),
     "ssh/host_keys.py": ("ssh", "run", "forward", "db"),

@@ -123,13 +123,13 @@ def test_any_group_of_several_admits() -> None:
 def test_evidence_says_what_is_missing_and_what_is_there() -> None:
     facts = with_group(FACTS, "sg-target", ingress=(ranges("10.9.0.0/16"), ranges("0.0.0.0/0", ports=(443, 443))))
     assert findings(facts)[TARGET_INGRESS].evidence == (
-        "no ingress rule of sg-target (target) lets TCP 22 in from the endpoint's address 10.0.1.5 "
-        "or the group sg-eice; there are TCP 22 from 10.9.0.0/16, TCP 443 from 0.0.0.0/0"
+        "sg-target (target) has no inbound rule for TCP 22 from the endpoint's address 10.0.1.5 or sg-eice "
+        "(existing: TCP 22 from 10.9.0.0/16, TCP 443 from 0.0.0.0/0)"
     )
     bare = with_group(FACTS, "sg-target", ingress=())
-    assert findings(bare)[TARGET_INGRESS].evidence.endswith("; there are no rules")
+    assert findings(bare)[TARGET_INGRESS].evidence.endswith(" (existing: none)")
     assert findings()[TARGET_INGRESS].evidence == (
-        "sg-target (target) lets TCP 22 in from the group sg-eice, in which the endpoint's address 10.0.1.5 is"
+        "sg-target (target) allows TCP 22 from sg-eice, which includes the endpoint's address 10.0.1.5"
     )
 
 
@@ -288,13 +288,13 @@ def test_network_acls(acl: str, entries: tuple[AclEntry, ...], expected: dict[st
 def test_what_part_an_acl_denies_is_said() -> None:
     some_ports = with_acl(FACTS, "acl-eice", *ACLS["some of the ports come back"][1])
     assert findings(some_ports)[ENDPOINT_ACL_IN].evidence == (
-        "the default entry * of acl-eice denies TCP 1024-65535 in from 10.0.2.7 (the way back), "
-        "but only a part of it: the ports 1024-32767 and 61000-65535"
+        "the default entry * of acl-eice denies inbound TCP 1024-65535 from 10.0.2.7 (return traffic), "
+        "but only ports 1024-32767 and 61000-65535"
     )
     nowhere = replace(with_acl(FACTS, "acl-target", *OPEN, replace(IN_22, cidr="10.0.1.0/25")), interfaces=None)
     found = findings(nowhere)[TARGET_ACL_IN]
     assert found.verdict == "unknown"
-    assert found.evidence.endswith("but only a part of it: some of the addresses")
+    assert found.evidence.endswith("but only some of the addresses")
 
 
 def test_no_acl_is_asked_within_a_subnet() -> None:
@@ -311,7 +311,7 @@ def test_what_an_acl_sees_with_preservation_is_not_documented() -> None:
 
 def test_the_new_entry_comes_before_the_one_that_denies() -> None:
     found = findings(with_acl(FACTS, "acl-target", *OPEN, IN_22))[TARGET_ACL_IN]
-    assert found.evidence == "entry 50 of acl-target denies TCP 22 in from the endpoint's address 10.0.1.5"
+    assert found.evidence == "entry 50 of acl-target denies inbound TCP 22 from the endpoint's address 10.0.1.5"
     assert found.change
     assert found.change.words[2:] == (
         *("create-network-acl-entry", "--network-acl-id", "acl-target", "--rule-number", "10", "--ingress"),

@@ -35,7 +35,7 @@ COMMANDS = {
     "logs": "Show the log of a named tunnel.",
     "down": "End tunnels that are open in the background.",
     "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
-    "doctor": "Find out why a target cannot be reached, and what mends it.",
+    "doctor": "Find out why a target is unreachable, and how to fix it.",
     "policy": "IAM policies of least privilege: write, examine, check.",
     "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
     "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",

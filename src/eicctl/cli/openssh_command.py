@@ -174,7 +174,7 @@ class Wish:
     def _target(self, request: TargetRequest) -> Target:
         """Return the target of a request, from the cache where it was found some minutes ago."""
         from eicctl.aws.target_cache import RememberedTargets
-        from eicctl.cli.diagnosis import remember
+        from eicctl.doctor.likely_cause import remember
 
         cache = RememberedTargets(self.session)
         if self.cache and not self.wait and request.said and (target := cache.get(request)):
@@ -372,8 +372,8 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
         stderr: The end of what it wrote.
         folder: The session's folder.
     """
-    from eicctl.cli.diagnosis import remember
     from eicctl.core.model import Target
+    from eicctl.doctor.likely_cause import remember
     from eicctl.ssh import failure_reports
     from eicctl.ssh.keys import Key
     from eicctl.ssh.login import Login

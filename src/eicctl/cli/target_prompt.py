@@ -96,7 +96,7 @@ def waited(
 
 
 def _remembered(session: Session, request: TargetRequest, *, ask: bool) -> Target:
-    from eicctl.cli.diagnosis import remember
+    from eicctl.doctor.likely_cause import remember
 
     target = _resolved(session, request, ask=ask)
     remember(session, target)

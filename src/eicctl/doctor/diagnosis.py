@@ -1,4 +1,4 @@
-"""What checks say together: the cause, the path, and the whole as JSON."""
+"""The results of all checks together: the cause, the path, and the whole as JSON."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from eicctl.doctor.cause import Cause, find_cause, reconciled
-from eicctl.doctor.check import Check
+from eicctl.doctor.check import Result
 from eicctl.doctor.context import Context
-from eicctl.doctor.path import Gate, Node, trace
+from eicctl.doctor.path import Node, Step, trace
 from eicctl.reachability.remedies import command_line
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The result of an examination."""
+    """The results of the checks, in order, with the cause and the path that follow from them."""
 
-    checks: Sequence[Check]
+    results: Sequence[Result]
     cause: Cause | None
-    path: Sequence[Node | Gate]
+    path: Sequence[Node | Step]
 
     @property
     def exit_code(self) -> int:
@@ -27,25 +27,23 @@ class Diagnosis:
         return self.cause.exit_code if self.cause else 0
 
 
-def diagnose(context: Context, made: Sequence[Check]) -> Diagnosis:
-    """Return what the checks of a context say, in the order in which they are told."""
-    order = [step.key for step in context.steps]
-    checks = reconciled(sorted(made, key=lambda check: order.index(check.key)))
-    cause = find_cause(checks)
-    path = trace(checks, cause, port=context.port) if context.request else []
-    return Diagnosis(checks, cause, path)
+def diagnose(context: Context, results: Sequence[Result]) -> Diagnosis:
+    """Return what the results of a context's checks mean."""
+    found = reconciled(sorted(results, key=lambda result: result.check.order))
+    cause = find_cause(found)
+    return Diagnosis(found, cause, trace(found, cause, port=context.port) if context.has_target else [])
 
 
-def as_json(found: Diagnosis, context: Context) -> dict[str, Any]:
-    """Return a diagnosis with AWS's spelling; docs/how-to/doctor.md describes it."""
-    cause = found.cause
+def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, Any]:
+    """Return a diagnosis with AWS's spelling; docs/reference/output.md describes it."""
+    cause = diagnosis.cause
     return {
         "Target": _target(context),
-        "Healthy": cause is None,
+        "Passed": cause is None,
         "Cause": {
             "Check": cause.key,
-            "Sentence": cause.sentence,
-            "Mend": cause.mend,
+            "Summary": cause.summary,
+            "Remediation": cause.remediation,
             "ExitCode": cause.exit_code,
             "Change": _change(context, cause),
         }
@@ -53,23 +51,23 @@ def as_json(found: Diagnosis, context: Context) -> dict[str, Any]:
         else None,
         "Checks": [
             {
-                "Key": check.key,
-                "Title": check.title,
-                "Status": str(check.status),
-                "Evidence": check.outcome.evidence,
-                "Mend": check.outcome.mend,
-                "LeftOutBecauseOf": check.left_out or None,
-                "Seconds": round(check.seconds, 3),
-                "Details": dict(check.outcome.details),
+                "Key": result.key,
+                "Title": result.check.title,
+                "Status": str(result.status),
+                "Message": result.outcome.message,
+                "Remediation": result.outcome.remediation,
+                "SkippedBecause": result.skipped_because or None,
+                "Seconds": round(result.seconds, 3),
+                "Details": dict(result.outcome.details),
             }
-            for check in found.checks
+            for result in diagnosis.results
         ],
-        "Path": [_part(part) for part in found.path],
+        "Path": [_part(part) for part in diagnosis.path],
     }
 
 
 def _target(context: Context) -> dict[str, Any] | None:
-    if context.request is None:
+    if not context.has_target:
         return None
     target = context.target
     if target is None:
@@ -88,16 +86,21 @@ def _change(context: Context, cause: Cause) -> dict[str, Any] | None:
     if not cause.change:
         return None
     call = cause.change.call
-    line = command_line(cause.change, region=context.session.region, profile=context.session.profile)
     return {
         "Summary": cause.change.summary,
-        "Line": line,
+        "Command": command_line(cause.change, region=context.session.region, profile=context.session.profile),
         "Operation": call.operation if call else None,
         "Parameters": dict(call.parameters) if call else None,
     }
 
 
-def _part(part: Node | Gate) -> dict[str, Any]:
+def _part(part: Node | Step) -> dict[str, Any]:
     if isinstance(part, Node):
-        return {"Kind": "Node", "Name": part.name, "Note": part.note}
-    return {"Kind": "Gate", "Check": part.key, "Status": str(part.status), "Stops": part.stops, "Note": part.note}
+        return {"Kind": "Node", "Name": part.name, "Detail": part.detail}
+    return {
+        "Kind": "Step",
+        "Check": part.key,
+        "Status": str(part.status),
+        "Blocked": part.blocked,
+        "Detail": part.detail,
+    }

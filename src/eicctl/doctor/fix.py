@@ -1,4 +1,4 @@
-"""The one rule that mends a security group: made, written down, and taken back."""
+"""The one security-group rule that fixes a cause: added, recorded, and removed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eicctl.aws.network_changes import check_change, is_gone, is_there, make_change
+from eicctl.aws.network_changes import is_gone, is_there, make_change
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
-from eicctl.reachability.remedies import Change, GroupRule, command_line
+from eicctl.reachability.remedies import GroupRule
 from eicctl.support import files, settings
 from eicctl.support.documents import parse_json
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A rule that was made.
+class AddedRule:
+    """A rule that was added.
 
     Attributes:
-        account: The AWS account, where it is.
+        account: The AWS account that has it.
         region: The region.
-        target: What the diagnosis was about, as the user would call it, and its ID or address.
+        target: What the diagnosis was about: all that the user may call it.
         summary: What the rule does, in words.
-        operation: The call that takes it back.
-        parameters: Its parameters, which name the rule by what it says.
-        rule_ids: The rule's IDs, by which it is taken back where they are known.
-        made_at: When (ISO 8601).
+        operation: The call that removes it.
+        parameters: Its parameters, which name the rule by its content.
+        rule_ids: The rule's IDs, by which it is removed where they are known.
+        added_at: When (ISO 8601).
     """
 
     account: str
@@ -39,7 +39,7 @@ class Made:
     operation: str
     parameters: Mapping[str, Any]
     rule_ids: tuple[str, ...] = ()
-    made_at: str = ""
+    added_at: str = ""
 
     @property
     def group_id(self) -> str:
@@ -47,85 +47,66 @@ class Made:
         return str(self.parameters.get("GroupId", ""))
 
 
-def offered(change: Change | None) -> GroupRule | None:
-    """Return the change if it is one that is made here: one rule of a security group."""
-    return change if isinstance(change, GroupRule) else None
-
-
-def line_of(session: Session, change: GroupRule) -> str:
-    """Return a change as a line of the AWS CLI."""
-    return command_line(change, region=session.region, profile=session.profile)
-
-
-def check(session: Session, change: GroupRule) -> None:
-    """Ask EC2 whether it would make the change (DryRun).
-
-    Raises:
-        EicctlError: Why it would not.
-    """
-    check_change(session, change.call.operation, change.call.parameters)
-
-
-def make(session: Session, change: GroupRule, *, account: str, target: Sequence[str]) -> Made:
-    """Make the change; it is written down before, so that nothing that was made is forgotten.
+def add_rule(session: Session, rule: GroupRule, *, account: str, target: Sequence[str]) -> AddedRule:
+    """Add a rule. It is recorded before, so that nothing that was added is forgotten.
 
     Args:
         session: Access to AWS.
-        change: The rule.
+        rule: The rule.
         account: The account that the caller is of.
         target: What the diagnosis was about.
 
     Raises:
-        ConflictError: The rule is there already.
-        NetworkError: EC2 does not answer. It may have made the rule, so it stays written down.
+        ConflictError: The rule exists already.
+        NetworkError: EC2 does not respond. It may have added the rule, so it stays recorded.
         EicctlError: By EC2's error; nothing was changed then.
     """
-    made = Made(
+    added = AddedRule(
         account,
         session.region,
         tuple(target),
-        change.summary,
-        change.undo.operation,
-        change.undo.parameters,
-        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        rule.summary,
+        rule.undo.operation,
+        rule.undo.parameters,
+        added_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _update(lambda known: [*known, made])
+    _update(lambda known: [*known, added])
     try:
-        ids = make_change(session, change.call.operation, change.call.parameters)
+        ids = make_change(session, rule.call.operation, rule.call.parameters)
     except NetworkError:
         raise
     except EicctlError as error:
-        _forget(made)
+        _forget(added)
         if is_there(error):
-            raise ConflictError("the rule is there already", hint="run doctor again") from error
+            raise ConflictError("the rule already exists", hint="run doctor again") from error
         raise
-    finished = replace(made, rule_ids=tuple(ids))
-    _update(lambda known: [finished if one == made else one for one in known])
+    finished = replace(added, rule_ids=tuple(ids))
+    _update(lambda known: [finished if one == added else one for one in known])
     return finished
 
 
-def remembered(words: str = "") -> list[Made]:
-    """Return the rules that were made and not taken back, newest first; those of one target if it is named."""
-    return [made for made in reversed(_load()) if not words or words in made.target]
+def added_rules(target: str = "") -> list[AddedRule]:
+    """Return the rules that were added and not removed, newest first; those of one target if it is named."""
+    return [added for added in reversed(_load()) if not target or target in added.target]
 
 
-def take_back(session: Session, made: Made) -> bool:
-    """Take a rule back, and forget it; return whether it was still there.
+def remove_rule(session: Session, added: AddedRule) -> bool:
+    """Remove a rule, and forget it; return whether it was still there.
 
-    A rule that has been removed and made again since is another one, and stays.
+    A rule that has been removed and added again since is another one, and stays.
 
     Raises:
-        EicctlError: By EC2's error; the rule is still remembered then.
+        EicctlError: By EC2's error; the rule is still recorded then.
     """
-    by_id = {"GroupId": made.group_id, "SecurityGroupRuleIds": list(made.rule_ids)}
+    by_id = {"GroupId": added.group_id, "SecurityGroupRuleIds": list(added.rule_ids)}
     try:
-        make_change(session, made.operation, by_id if made.rule_ids else made.parameters, region=made.region)
+        make_change(session, added.operation, by_id if added.rule_ids else added.parameters, region=added.region)
     except EicctlError as error:
         if not is_gone(error):
             raise
-        _forget(made)
+        _forget(added)
         return False
-    _forget(made)
+    _forget(added)
     return True
 
 
@@ -133,20 +114,22 @@ def _file() -> Path:
     return settings.state_dir() / "doctor.json"
 
 
-def _load() -> list[Made]:
+def _load() -> list[AddedRule]:
     path = _file()
     try:
         rows = parse_json(files.read_text(path) or "[]")
-        return [Made(**{**row, "target": tuple(row["target"]), "rule_ids": tuple(row["rule_ids"])}) for row in rows]
+        return [
+            AddedRule(**{**row, "target": tuple(row["target"]), "rule_ids": tuple(row["rule_ids"])}) for row in rows
+        ]
     except (ValueError, TypeError, KeyError) as error:
         raise LocalError(f"{path} is not as eicctl has written it: {error}", hint="move it away") from error
 
 
-def _update(change: Callable[[list[Made]], list[Made]]) -> None:
+def _update(change: Callable[[list[AddedRule]], list[AddedRule]]) -> None:
     path = _file()
     with files.locked(path):
-        files.write_whole(path, json.dumps([asdict(made) for made in change(_load())], indent=1))
+        files.write_whole(path, json.dumps([asdict(added) for added in change(_load())], indent=1))
 
 
-def _forget(made: Made) -> None:
-    _update(lambda known: [one for one in known if one != made])
+def _forget(added: AddedRule) -> None:
+    _update(lambda known: [one for one in known if one != added])

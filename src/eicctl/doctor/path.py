@@ -1,40 +1,46 @@
-"""The path of a connection as a drawing: you, the endpoint, the target, and the gates between them. Pure; no I/O."""
+"""The path of a connection as a drawing: you, the endpoint, the target, and the steps between them. Pure; no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from eicctl.doctor import check as checks
 from eicctl.doctor.cause import Cause
-from eicctl.doctor.check import Check, Status, Step
+from eicctl.doctor.check import Result, Segment, Status, few
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place on the path; `note` says more of it."""
+    """One end of the path, or what a connection goes through; `detail` says more of it."""
 
     name: str
-    note: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What a connection has to pass between two places.
+class Step:
+    """What a connection has to pass between two nodes.
 
-    `left_out` is whether it was not looked at at all. `note` says where it is: security groups, subnets.
+    Attributes:
+        key: The check that shows whether it passes.
+        title: What it is.
+        status: How the check ended.
+        skipped: Whether it was not checked at all.
+        blocked: Whether the connection is stopped here.
+        detail: What decides it: security groups, subnets.
     """
 
     key: str
     title: str
     status: Status
-    left_out: bool = False
-    stops: bool = False
-    note: str = ""
+    skipped: bool = False
+    blocked: bool = False
+    detail: str = ""
 
 
-Path = Sequence[Node | Gate]
+Path = Sequence[Node | Step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,80 +52,56 @@ class Symbols:
     line: str
     broken: str
     marks: Mapping[Status, str]
-    left_out: str
-    stop: str
+    skipped: str
+    blocked: str
 
 
 UNICODE = Symbols(
-    "●", "○", "│", "┆", {Status.OK: "✓", Status.FAILED: "✗", Status.UNKNOWN: "?"}, "·", "◀── it stops here"
+    "●", "○", "│", "┆", {Status.OK: "✓", Status.FAILED: "✗", Status.UNKNOWN: "?"}, "·", "◀── blocked here"
 )
-ASCII = Symbols("*", "o", "|", ":", {Status.OK: "+", Status.FAILED: "x", Status.UNKNOWN: "?"}, "-", "<-- it stops here")
-
-_BEFORE = (
-    (checks.CREDENTIALS, "credentials"),
-    (checks.CLOCK, "clock"),
-    (checks.REGION, "region"),
-    (checks.TARGET, "the target is there, and runs"),
-)
-_TO_ENDPOINT = ((checks.WAY, "DNS, TCP, TLS"), (checks.PERMISSION, "permission to open a tunnel"))
-_TO_TARGET = (
-    (checks.CLIENT_IP, "client address"),
-    (checks.EGRESS, "egress of the endpoint"),
-    (checks.ROUTES, "routes"),
-    (checks.ACLS, "network ACLs"),
-    (checks.INGRESS, "ingress of the target"),
-)
+ASCII = Symbols("*", "o", "|", ":", {Status.OK: "+", Status.FAILED: "x", Status.UNKNOWN: "?"}, "-", "<-- blocked here")
 
 
-def trace(made: Sequence[Check], cause: Cause | None, *, port: int) -> list[Node | Gate]:
-    """Return the path that checks of a target describe.
+def trace(results: Sequence[Result], cause: Cause | None, *, port: int) -> list[Node | Step]:
+    """Return the path that the results for a target describe.
 
     Args:
-        made: The checks.
-        cause: The cause that was found; its gate is the one that stops the connection.
+        results: The results, in the order of the list.
+        cause: The cause that was found; its step is the one that blocks the connection.
         port: The target's port.
     """
-    known = {check.key: check for check in made}
+    details = {result.key: result.outcome.details for result in results}
 
-    def gates(steps: Sequence[tuple[Step, str]]) -> list[Gate]:
+    def node(name: str, check: str, *keys: str) -> Node:
+        found: Mapping[str, Any] = details.get(check, {})
+        return Node(name, ", ".join(str(found[key]) for key in keys if found.get(key)))
+
+    def steps(*segments: Segment) -> list[Step]:
         return [
-            _gate(known[step.key], title, cause, notes.get(step.key, "")) for step, title in steps if step.key in known
+            _step(result, cause, port) for segment in segments for result in results if result.check.segment is segment
         ]
 
-    way = _details(known, checks.WAY)
-    proxy = [Node("proxy", str(way["Proxy"]))] if way.get("Proxy") else []
-    endpoint, target = _details(known, checks.ENDPOINT), _details(known, checks.TARGET)
-    notes = {
-        checks.EGRESS.key: ", ".join(endpoint.get("SecurityGroupIds", [])),
-        checks.INGRESS.key: ", ".join(target.get("SecurityGroupIds", [])),
-        checks.ROUTES.key: " and ".join(
-            dict.fromkeys(filter(None, (endpoint.get("SubnetId"), target.get("SubnetId"))))
-        ),
-    }
-    answer = (checks.TUNNEL, f"an answer at port {port}")
+    proxy = node("proxy", "connectivity", "Proxy")
     return [
-        Node("you", str(_details(known, checks.CREDENTIALS).get("Arn", ""))),
-        *gates(_BEFORE),
-        *proxy,
-        *gates(((checks.ENDPOINT, "the endpoint serves connections"), *_TO_ENDPOINT)),
-        Node("endpoint", _joined(endpoint, "Name", "InstanceConnectEndpointId")),
-        *gates(_TO_TARGET),
-        *gates((answer, (checks.KEY_PERMISSION, "permission to push a key"))),
-        Node("target", _joined(target, "Name", "InstanceId", "PrivateIpAddress")),
+        node("you", "credentials", "Arn"),
+        *steps(Segment.LOCAL),
+        *([proxy] if proxy.detail else []),
+        *steps(Segment.TO_ENDPOINT),
+        node("endpoint", "endpoint", "Name", "InstanceConnectEndpointId"),
+        *steps(Segment.TO_TARGET, Segment.AT_TARGET, Segment.LOGIN),
+        node("target", "target", "Name", "InstanceId", "PrivateIpAddress"),
     ]
 
 
-def _gate(check: Check, title: str, cause: Cause | None, note: str) -> Gate:
-    stops = cause is not None and cause.key == check.key
-    return Gate(check.key, title, check.status, bool(check.left_out), stops, note)
-
-
-def _details(known: Mapping[str, Check], step: Step) -> Mapping[str, Any]:
-    return known[step.key].outcome.details if step.key in known else {}
-
-
-def _joined(details: Mapping[str, Any], *keys: str) -> str:
-    return ", ".join(str(details[key]) for key in keys if details.get(key))
+def _step(result: Result, cause: Cause | None, port: int) -> Step:
+    return Step(
+        result.key,
+        result.check.step.format(port=port),
+        result.status,
+        skipped=bool(result.skipped_because),
+        blocked=cause is not None and cause.key == result.key,
+        detail=", ".join(result.outcome.resources),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +113,39 @@ class Span:
 
 
 def draw(path: Path, symbols: Symbols) -> list[list[Span]]:
-    """Return the drawing, a line a place or gate; the line is broken from the gate on that stops the connection."""
+    """Return the drawing: a line for each node and each step, with one line for skipped steps that follow each other.
+
+    The line is broken from the step on that blocks the connection.
+    """
     lines: list[list[Span]] = []
-    stopped = far = False
-    for part in path:
-        if isinstance(part, Node):
-            lost = stopped or far
-            mark = symbols.not_reached if lost else symbols.reached
-            lines.append([Span(f"{mark} ", "faint" if lost else ""), Span(part.name, "strong")])
-            if part.note:
-                lines[-1].append(Span(" " * (10 - len(part.name)) + part.note, "faint"))
+    blocked = unknown = False
+
+    def edge() -> Span:
+        return Span(f"{symbols.broken if blocked else symbols.line}  ", "faint")
+
+    for skipped, parts in groupby(path, key=lambda part: isinstance(part, Step) and part.skipped):
+        if skipped:
+            titles = [part.title for part in parts if isinstance(part, Step)]
+            lines.append([edge(), Span(f"{symbols.skipped} skipped: {few(titles, 'steps')}", "faint")])
+            unknown = True
             continue
-        line = symbols.broken if stopped else symbols.line
-        lines.append([Span(f"{line}  ", "faint"), *_drawn(part, symbols)])
-        stopped, far = stopped or part.stops, far or part.left_out
+        for part in parts:
+            if isinstance(part, Node):
+                lines.append(_drawn_node(part, symbols, lost=blocked or unknown))
+            else:
+                lines.append([edge(), *_drawn_step(part, symbols)])
+                blocked = blocked or part.blocked
     return lines
 
 
-def _drawn(gate: Gate, symbols: Symbols) -> list[Span]:
-    if gate.left_out:
-        return [Span(f"{symbols.left_out} {gate.title}", "faint")]
-    spans = [Span(f"{symbols.marks[gate.status]} ", str(gate.status)), Span(gate.title)]
-    if gate.note:
-        spans.append(Span(f"  {gate.note}", "faint"))
-    return [*spans, Span(f"  {symbols.stop}", "failed")] if gate.stops else spans
+def _drawn_node(node: Node, symbols: Symbols, *, lost: bool) -> list[Span]:
+    mark = symbols.not_reached if lost else symbols.reached
+    spans = [Span(f"{mark} ", "faint" if lost else ""), Span(node.name, "strong")]
+    return [*spans, Span(f"{'':{10 - len(node.name)}}{node.detail}", "faint")] if node.detail else spans
+
+
+def _drawn_step(step: Step, symbols: Symbols) -> list[Span]:
+    spans = [Span(f"{symbols.marks[step.status]} ", str(step.status)), Span(step.title)]
+    if step.detail:
+        spans.append(Span(f"  {step.detail}", "faint"))
+    return [*spans, Span(f"  {symbols.blocked}", "failed")] if step.blocked else spans

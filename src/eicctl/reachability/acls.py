@@ -1,7 +1,7 @@
 """Network ACLs: the four times that a connection crosses the edge of a subnet, there and back.
 
 ACLs keep no state: what comes back, to a port that the endpoint has chosen, needs an entry of its own. An ACL guards
-the edge of a subnet, so it is not asked where both ends are in one.
+the edge of a subnet, so it does not apply where both ends are in one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def check_acls(facts: NetworkFacts, connection: Connection) -> list[Finding]:
         ),
     )
     if endpoint.subnet_id and endpoint.subnet_id == target.subnet_id:
-        evidence = f"endpoint and target are both in {target.subnet_id}, so no network ACL is asked"
+        evidence = f"same subnet ({target.subnet_id}): network ACLs don't apply"
         return [Finding(crossing.check, "ok", evidence) for crossing, _ in crossings]
     return [_crossed(facts, crossing, sources) for crossing, sources in crossings]
 
@@ -85,7 +85,7 @@ def _crossed(facts: NetworkFacts, crossing: _Crossing, sources: Sequence[Source]
     worst = of_verdicts(verdicts)
     _, evidence, change = next(answer for answer in answers if answer[0] == worst)
     if len(verdicts) > 1:
-        evidence += f"; with client-IP preservation it may see {listed([source.label for source in sources])}"
+        evidence += f"; with client IP preservation the source is one of {listed([source.label for source in sources])}"
     return Finding(crossing.check, verdict, evidence, change)
 
 
@@ -99,7 +99,7 @@ def _asked_of(acl: NetworkAcl, crossing: _Crossing, source: Source) -> tuple[Ver
     told = f"{_names([piece.rule for piece in denied])} of {acl.id} {_lets(crossing, source, 'denies', 'deny', denied)}"
     if len(denied) == len(pieces):
         return "failed", told, change
-    return "unknown", f"{told}, but only a part of it: {_part(crossing, denied)}", change
+    return "unknown", f"{told}, but only {_part(crossing, denied)}", change
 
 
 def _entries(acl: NetworkAcl, egress: bool) -> list[tuple[Box, AclEntry]]:
@@ -120,14 +120,14 @@ def _names(entries: Sequence[AclEntry | None]) -> str:
 
 def _lets(crossing: _Crossing, source: Source, one: str, several: str, pieces: Sequence[Piece[AclEntry]]) -> str:
     verb = one if len({piece.rule for piece in pieces}) == 1 else several
-    way = "out to" if crossing.egress else "in from"
-    back = " (the way back)" if crossing.ports == EPHEMERAL else ""
-    return f"{verb} TCP {port_words(crossing.ports)} {way} {source.label}{back}"
+    way, peer = ("outbound", "to") if crossing.egress else ("inbound", "from")
+    back = " (return traffic)" if crossing.ports == EPHEMERAL else ""
+    return f"{verb} {way} TCP {port_words(crossing.ports)} {peer} {source.label}{back}"
 
 
 def _part(crossing: _Crossing, denied: Sequence[Piece[AclEntry]]) -> str:
     ports = sorted({piece.box.ports for piece in denied} - {crossing.ports})
-    return f"the ports {listed([port_words(each) for each in ports[:3]])}" if ports else "some of the addresses"
+    return f"ports {listed([port_words(each) for each in ports[:3]])}" if ports else "some of the addresses"
 
 
 def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequence[Piece[AclEntry]]) -> AclAllow | None:

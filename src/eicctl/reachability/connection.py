@@ -23,7 +23,7 @@ class Finding:
         check: Which one: an ID of `reachability.CHECKS`.
         verdict: The answer.
         evidence: What decides it, in one sentence without a full stop.
-        change: The smallest change that mends it, where there is one.
+        change: The smallest change that fixes it, where there is one.
     """
 
     check: str
@@ -133,7 +133,7 @@ def endpoint_source(facts: NetworkFacts, connection: Connection) -> Source:
     subnet = subnet_of(facts, endpoint.subnet_id)
     cidrs = [cidr for cidr in (subnet.cidrs if subnet else ()) if box(cidr).version == version]
     if not cidrs:
-        return Source("the endpoint's address (not known)", (box("::/0" if version == 6 else "0.0.0.0/0"),))
+        return Source("the endpoint's address (unknown)", (box("::/0" if version == 6 else "0.0.0.0/0"),))
     return Source(
         f"the endpoint's subnet {' and '.join(cidrs)}",
         tuple(box(cidr) for cidr in cidrs),
@@ -146,7 +146,7 @@ def client_source(connection: Connection) -> Source:
     address = connection.client_address
     if address and ":" not in address:
         return Source(f"your address {address}", (box(address),), _single(address))
-    return Source("your public address (not known)", public())
+    return Source("your public address (unknown)", public())
 
 
 def target_source(connection: Connection) -> Source:
@@ -163,7 +163,7 @@ def subnet_of(facts: NetworkFacts, subnet_id: str) -> Subnet | None:
 def not_read(facts: NetworkFacts, operation: str, what: str) -> str:
     """Return why something is not known: `operation` is the read that would tell."""
     reason = facts.unread.get(operation)
-    return f"{what} could not be read: {reason}" if reason else f"{what} is not known"
+    return f"could not read {what}: {reason}" if reason else f"could not read {what}"
 
 
 def of_verdicts(verdicts: Iterable[Verdict]) -> Verdict:

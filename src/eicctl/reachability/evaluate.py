@@ -21,17 +21,17 @@ ADDRESS_FAMILY = "address-family"
 CLIENT_IP = "client-ip-preservation"
 
 CHECKS = {
-    ENDPOINT_STATE: "the endpoint serves connections",
+    ENDPOINT_STATE: "the endpoint is available",
     ADDRESS_FAMILY: "the endpoint serves the address's family",
-    CLIENT_IP: "client-IP preservation allows this target",
-    ENDPOINT_EGRESS: "the endpoint's security groups let it out",
+    CLIENT_IP: "client IP preservation supports this target",
+    ENDPOINT_EGRESS: "the endpoint's security groups allow it out",
     ROUTE_OUT: "routes lead to the target",
-    ENDPOINT_ACL_OUT: "the endpoint's network ACL lets it out",
-    TARGET_ACL_IN: "the target's network ACL lets it in",
-    TARGET_INGRESS: "the target's security groups let it in",
+    ENDPOINT_ACL_OUT: "the endpoint's network ACL allows it out",
+    TARGET_ACL_IN: "the target's network ACL allows it in",
+    TARGET_INGRESS: "the target's security groups allow it in",
     ROUTE_BACK: "routes lead back",
-    TARGET_ACL_OUT: "the target's network ACL lets the answer out",
-    ENDPOINT_ACL_IN: "the endpoint's network ACL lets the answer in",
+    TARGET_ACL_OUT: "the target's network ACL allows the return traffic out",
+    ENDPOINT_ACL_IN: "the endpoint's network ACL allows the return traffic in",
 }
 """The checks by their IDs, in the order of the way, each with what `ok` means."""
 
@@ -75,7 +75,7 @@ def address_family(connection: Connection) -> Finding:
     endpoint, family = connection.endpoint, f"ipv{connection.target.version}"
     if endpoint.ip_address_type in (family, "dualstack"):
         return Finding(ADDRESS_FAMILY, "ok", f"{endpoint.id} is {endpoint.ip_address_type}")
-    evidence = f"{endpoint.id} is {endpoint.ip_address_type}, and {connection.target.address} is an {family} address"
+    evidence = f"{endpoint.id} is {endpoint.ip_address_type}, but {connection.target.address} is an {family} address"
     return Finding(ADDRESS_FAMILY, "failed", evidence, EndpointSetting(endpoint, "dualstack"))
 
 
@@ -83,20 +83,20 @@ def client_ip_preservation(facts: NetworkFacts, connection: Connection) -> Findi
     """Check that client-IP preservation suits this target (docs/explanation/protocol.md#client-ip-preservation)."""
     endpoint, target = connection.endpoint, connection.target
     if not endpoint.preserve_client_ip:
-        return Finding(CLIENT_IP, "ok", f"{endpoint.id} does not preserve it")
+        return Finding(CLIENT_IP, "ok", f"off on {endpoint.id}")
     against = []
     if endpoint.ip_address_type != "ipv4" or target.version != 4:
-        against.append("it is for ipv4 endpoints only")
+        against.append("it requires an ipv4 endpoint and an IPv4 target")
     if target.instance_type.partition(".")[0] in UNPRESERVED_TYPES:
-        against.append(f"instances of type {target.instance_type} do not work with it")
+        against.append(f"instance type {target.instance_type} does not support it")
     if target.vpc_id and target.vpc_id != endpoint.vpc_id:
-        against.append(f"the target is in {target.vpc_id} and not in the endpoint's VPC {endpoint.vpc_id}")
+        against.append(f"the target is in {target.vpc_id}, not in the endpoint's VPC {endpoint.vpc_id}")
     routes = ways(facts, endpoint.subnet_id, target_source(connection)) or []
     if any(route and route.kind == "transit-gateway" for route in routes):
         against.append("it does not work through a transit gateway")
     if against:
-        evidence = f"{endpoint.id} preserves the client's address, but {listed(against)}"
+        evidence = f"{endpoint.id} has client IP preservation on, but {listed(against)}"
         return Finding(CLIENT_IP, "failed", evidence, EndpointSetting(endpoint))
     if not target.vpc_id:
-        return Finding(CLIENT_IP, "unknown", f"it is not known whether {target.address} is in {endpoint.vpc_id}")
-    return Finding(CLIENT_IP, "ok", f"{target.label} is in the same VPC, and nothing is against it")
+        return Finding(CLIENT_IP, "unknown", f"whether {target.address} is in {endpoint.vpc_id} is unknown")
+    return Finding(CLIENT_IP, "ok", f"{target.label} is in the same VPC and supports it")

@@ -1,4 +1,4 @@
-"""Security groups: does one of their rules let a connection through? (docs/explanation/protocol.md#security-groups)"""
+"""Security groups: does one of their rules allow a connection? (docs/explanation/protocol.md#security-groups)"""
 
 from __future__ import annotations
 
@@ -95,24 +95,26 @@ def judge(
 
 
 def _sort(facts: NetworkFacts, group: SecurityGroup, rule: Rule, peer: Peer, grants: _Grants, *, egress: bool) -> None:
-    head = f"{group.label} lets {_traffic(rule)} {'out to' if egress else 'in from'}"
+    head = f"{group.label} allows {_traffic(rule)} {'to' if egress else 'from'}"
     for cidr in rule.cidrs:
         grants.by_range.append((cidr, f"{head} {cidr}"))
     for reference in rule.groups:
         if peer.group_ids is None:
-            grants.perhaps.append(f"{head} the group {reference.id}, in which {peer.label} may be")
+            grants.perhaps.append(f"{head} {reference.id}, which may include {peer.label}")
         elif reference.id in peer.group_ids:
             holds = in_force(facts, reference, group.vpc_id, peer.vpc_id)
             if holds is None:
-                grants.perhaps.append(f"{head} the group {reference.id} of {peer.vpc_id}, which may not count here")
+                grants.perhaps.append(
+                    f"{head} {reference.id} of {peer.vpc_id}, a reference that may not be valid across VPCs"
+                )
             elif holds:
-                grants.by_group.append(f"{head} the group {reference.id}, in which {peer.label} is")
+                grants.by_group.append(f"{head} {reference.id}, which includes {peer.label}")
     for list_id in rule.prefix_list_ids:
         known = (facts.prefix_lists or {}).get(list_id)
         if known is None or known.cidrs is None:
-            grants.perhaps.append(f"{head} the prefix list {list_id}, whose entries are not known")
+            grants.perhaps.append(f"{head} prefix list {list_id}, whose entries are unknown")
         else:
-            grants.by_range += [(cidr, f"{head} {cidr} of the prefix list {list_id}") for cidr in known.cidrs]
+            grants.by_range += [(cidr, f"{head} {cidr} of prefix list {list_id}") for cidr in known.cidrs]
 
 
 def in_force(facts: NetworkFacts, reference: GroupReference, vpc_id: str, peer_vpc: str) -> bool | None:
@@ -134,7 +136,7 @@ def in_force(facts: NetworkFacts, reference: GroupReference, vpc_id: str, peer_v
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Do these groups (None: it is not known which) let TCP to or from a peer through? `cidr` would name the peer."""
+    """Do these groups (None: it is not known which) allow TCP to or from a peer? `cidr` would name the peer."""
 
     check: str
     group_ids: tuple[str, ...] | None
@@ -146,7 +148,7 @@ class _Question:
 
 
 def endpoint_egress(facts: NetworkFacts, connection: Connection) -> Finding:
-    """Do the endpoint's groups let the connection out?"""
+    """Do the endpoint's groups allow the connection out?"""
     endpoint, target = connection.endpoint, connection.target
     source = target_source(connection)
     named = target.label if target.label == target.address else f"{target.label} ({target.address})"
@@ -156,14 +158,14 @@ def endpoint_egress(facts: NetworkFacts, connection: Connection) -> Finding:
 
 
 def target_ingress(facts: NetworkFacts, connection: Connection) -> Finding:
-    """Do the target's groups let the connection in?
+    """Do the target's groups allow the connection in?
 
     They see the endpoint's address, or with client-IP preservation the client's; its membership in the endpoint's
     groups counts in both modes.
     """
     endpoint, target = connection.endpoint, connection.target
     if target.security_group_ids == ():
-        return Finding(TARGET_INGRESS, "ok", f"{target.label} is in no security group")
+        return Finding(TARGET_INGRESS, "ok", f"{target.label} has no security group")
     here = endpoint_source(facts, connection)
     source = client_source(connection) if endpoint.preserve_client_ip else here
     peer = Peer(source.label, source.boxes, endpoint.security_group_ids, endpoint.vpc_id)
@@ -176,16 +178,16 @@ def target_ingress(facts: NetworkFacts, connection: Connection) -> Finding:
 def _finding(facts: NetworkFacts, asked: _Question) -> Finding:
     check, peer = asked.check, asked.peer
     if facts.groups is None or asked.group_ids is None:
-        what = f"what security groups {asked.whose} has and what they allow"
+        what = f"the security groups of {asked.whose}"
         return Finding(check, "unknown", not_read(facts, "DescribeSecurityGroups", what))
     known = [group for group_id in asked.group_ids if (group := facts.groups.get(group_id))]
-    missing = [f"{group_id} is not known here" for group_id in asked.group_ids if group_id not in facts.groups]
+    missing = [f"{group_id} is unknown here" for group_id in asked.group_ids if group_id not in facts.groups]
     judgement = judge(facts, known, peer, asked.port, egress=asked.egress)
     if judgement.wholly:
         return Finding(check, "ok", listed(judgement.admitted_by))
     change = _change(facts, known, asked)
     if judgement.admitted_by:
-        evidence = f"{listed(judgement.admitted_by)}, which is only a part of what {peer.label} may be"
+        evidence = f"{listed(judgement.admitted_by)}, which covers only a part of {peer.label}"
         return Finding(check, "unknown", evidence, change)
     if perhaps := [*judgement.perhaps, *missing]:
         return Finding(check, "unknown", listed(perhaps[:_SHOWN]), change)
@@ -206,12 +208,13 @@ def _change(facts: NetworkFacts, groups: Sequence[SecurityGroup], asked: _Questi
 def _refusal(groups: Sequence[SecurityGroup], asked: _Question) -> str:
     names, egress = listed([group.label for group in groups]), asked.egress
     who, port = asked.peer.label, port_words((asked.port, asked.port))
-    what = f"no {'egress' if egress else 'ingress'} rule of {names} lets TCP {port} {'out to' if egress else 'in from'}"
+    verb, way = "has" if len(groups) == 1 else "have", "outbound" if egress else "inbound"
+    what = f"{names} {verb} no {way} rule for TCP {port} {'to' if egress else 'from'}"
     if ids := asked.peer.group_ids:
-        who += f" or the group{'s' if len(ids) > 1 else ''} {listed(ids)}"
+        who += f" or {' or '.join(ids)}"
     there = list(dict.fromkeys(words for group in groups for words in _told(group, egress=egress)))
     more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
-    return f"{what} {who}; there {'is' if len(there) == 1 else 'are'} {', '.join(there[:_SHOWN]) or 'no rules'}{more}"
+    return f"{what} {who} (existing: {', '.join(there[:_SHOWN]) or 'none'}{more})"
 
 
 def _told(group: SecurityGroup, *, egress: bool) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The smallest change that mends one cause, as data: what to call, how to take it back, and the line that does it."""
+"""The smallest change that fixes one cause, as data: what to call, how to undo it, and the command that does it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class GroupRule:
     @property
     def summary(self) -> str:
         """What it does, in words."""
-        way = "out to" if self.egress else "in from"
-        return f"let TCP {self.port} {way} {self.peer_group_id or self.cidr} in {self.group_id}"
+        peer = f"{'to' if self.egress else 'from'} {self.peer_group_id or self.cidr}"
+        return f"allow {'outbound ' if self.egress else ''}TCP {self.port} {peer} on {self.group_id}"
 
     @property
     def call(self) -> Call:
@@ -49,7 +49,7 @@ class GroupRule:
 
     @property
     def undo(self) -> Call:
-        """What takes it back."""
+        """What undoes it."""
         return self._call("revoke")
 
     def _call(self, verb: str) -> Call:
@@ -101,8 +101,9 @@ class AclAllow:
     @property
     def summary(self) -> str:
         """What it does, in words."""
-        way = "out to" if self.egress else "in from"
-        return f"let TCP {port_words(self.ports)} {way} {self.cidr} by entry {self.number} of {self.acl_id}"
+        peer = f"{'to' if self.egress else 'from'} {self.cidr}"
+        traffic = f"{'outbound ' if self.egress else ''}TCP {port_words(self.ports)}"
+        return f"allow {traffic} {peer} as entry {self.number} of {self.acl_id}"
 
     @property
     def call(self) -> Call:
@@ -122,7 +123,7 @@ class AclAllow:
 
     @property
     def undo(self) -> Call:
-        """What takes it back."""
+        """What undoes it."""
         return Call(
             "delete_network_acl_entry",
             {"NetworkAclId": self.acl_id, "RuleNumber": self.number, "Egress": self.egress},
@@ -150,7 +151,7 @@ class PeeringRoute:
     @property
     def summary(self) -> str:
         """What it does, in words."""
-        return f"route {self.cidr} to {self.peering_id} in {self.route_table_id}"
+        return f"add the route {self.cidr} via {self.peering_id} to {self.route_table_id}"
 
     @property
     def _destination(self) -> dict[str, str]:
@@ -164,7 +165,7 @@ class PeeringRoute:
 
     @property
     def undo(self) -> Call:
-        """What takes it back."""
+        """What undoes it."""
         return Call("delete_route", {"RouteTableId": self.route_table_id} | self._destination)
 
     @property
@@ -179,7 +180,7 @@ class PeeringRoute:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSetting:
-    """Switch the endpoint's client-IP preservation off, and give it the `ip_address_type` if there is one."""
+    """Turn the endpoint's client IP preservation off, and give it the `ip_address_type` if there is one."""
 
     endpoint: Endpoint
     ip_address_type: str = ""
@@ -188,13 +189,13 @@ class EndpointSetting:
     def summary(self) -> str:
         """What it does, in words."""
         if self.ip_address_type:
-            keep = ", without client-IP preservation" if self._drops_client_ip else ""
-            return f"make {self.endpoint.id} {self.ip_address_type}{keep}"
-        return f"switch client-IP preservation of {self.endpoint.id} off"
+            keep = ", without client IP preservation" if self._drops_client_ip else ""
+            return f"set {self.endpoint.id} to {self.ip_address_type}{keep}"
+        return f"turn off client IP preservation on {self.endpoint.id}"
 
     @property
     def _drops_client_ip(self) -> bool:
-        """Whether it has to switch client-IP preservation off: only `ipv4` endpoints have it."""
+        """Whether it has to turn client IP preservation off: only `ipv4` endpoints have it."""
         return self.endpoint.preserve_client_ip
 
     def _call(self, ip_address_type: str, *, preserve: bool) -> Call:
@@ -212,7 +213,7 @@ class EndpointSetting:
 
     @property
     def undo(self) -> Call:
-        """What takes it back."""
+        """What undoes it."""
         return self._call(self.endpoint.ip_address_type, preserve=True)
 
     @property
@@ -225,7 +226,7 @@ class EndpointSetting:
 
 @dataclass(frozen=True, slots=True)
 class NewEndpoint:
-    """Make an endpoint in a subnet, or in a VPC. It is offered as a line only: an endpoint takes minutes to be made."""
+    """Create an endpoint in a subnet, or in a VPC. It is offered as a command only, as it takes minutes."""
 
     vpc_id: str
     subnet_id: str = ""
@@ -233,7 +234,7 @@ class NewEndpoint:
     @property
     def summary(self) -> str:
         """What it does, in words."""
-        return f"make an endpoint in {self.subnet_id or self.vpc_id}"
+        return f"create an endpoint in {self.subnet_id or self.vpc_id}"
 
     call: ClassVar[None] = None
     undo: ClassVar[None] = None

@@ -83,11 +83,11 @@ def _routed(facts: NetworkFacts, way: _Way) -> Finding:
     if all(verdict == "ok" for verdict, _ in told):
         return Finding(way.check, "ok", listed([words for _, words in told]))
     if dark := _unread_lists(facts, way.subnet_id):
-        return Finding(way.check, "unknown", f"there are routes for {listed(dark)}, whose entries are not known")
+        return Finding(way.check, "unknown", f"routes use {listed(dark)}, whose entries are unknown")
     if all(verdict == "failed" for verdict, _ in told):
         table = _table(facts, way.subnet_id)
         table_id = table.id if table else ""
-        evidence = f"the route table {table_id} of {way.subnet_id}: {listed([words for _, words in told])}"
+        evidence = f"route table {table_id} of {way.subnet_id}: {listed([words for _, words in told])}"
         return Finding(way.check, "failed", evidence, _mend(facts, table_id, way, routes))
     return Finding(way.check, "unknown", listed([words for verdict, words in told if verdict != "ok"]))
 
@@ -110,27 +110,27 @@ def _told(facts: NetworkFacts, route: Route | None, way: _Way) -> tuple[Verdict,
     if route is None:
         # Every route table of a VPC has routes to all of it, which cannot be taken away.
         within = f"both ends are in {way.vpc_id}"
-        return ("ok", within) if way.within else ("failed", f"no route leads to {way.goal.label}")
-    words = f"the route {route.destination} leads to {route.via}"
+        return ("ok", within) if way.within else ("failed", f"no route to {way.goal.label}")
+    words = f"route {route.destination} points to {route.via}"
     if route.blackhole:
-        return "failed", f"{words}, which is gone (blackhole)"
+        return "failed", f"{words}, which no longer exists (blackhole)"
     if route.kind == "local":
         if way.within or not way.goal_vpc:
-            return "ok", f"the route {route.destination} is local"
-        return "failed", f"the route {route.destination} is local, so {way.goal.label} is looked for in {way.vpc_id}"
+            return "ok", f"route {route.destination} is local"
+        return "failed", f"route {route.destination} is local, so traffic to {way.goal.label} stays in {way.vpc_id}"
     if route.kind == "peering":
         return _by_peering(facts, route, words, way.goal_vpc)
     if route.kind == "transit-gateway":
-        return "unknown", f"{words}, whose own route tables decide the rest"
+        return "unknown", f"{words}, whose own route tables decide"
     if not way.within and route.via.startswith(("igw-", "nat-", "eigw-")):
-        return "failed", f"{words}, and so to the Internet, not to {way.goal.label}"
-    return "unknown", f"{words}, which may carry it on or not"
+        return "failed", f"{words}, which leads to the Internet and not to {way.goal.label}"
+    return "unknown", f"{words}, which may or may not forward the traffic"
 
 
 def _by_peering(facts: NetworkFacts, route: Route, words: str, goal_vpc: str) -> tuple[Verdict, str]:
     peering = (facts.peerings or {}).get(route.via)
     if peering is None:
-        return "unknown", f"{words}, which is not known here"
+        return "unknown", f"{words}, which is unknown here"
     if peering.status != "active":
         return "failed", f"{words}, which is {peering.status}"
     if goal_vpc and goal_vpc not in peering.vpc_ids:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import render
+from eicctl.cli.view import messages, render
 from eicctl.core.errors import UsageError
 from eicctl.core.model import TargetRequest
+from eicctl.support import pins
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.doctor.context import Context
     from eicctl.doctor.diagnosis import Diagnosis
+
+MOST = 3
+"""Rules that one run offers; each is followed by a new diagnosis."""
+
+SETTLING = 5.0
+"""Seconds after which a tunnel that does not come up is tried again: EC2 does not say when a new rule takes effect."""
 
 
 @click.command
@@ -33,12 +42,14 @@ if TYPE_CHECKING:
 @click.option(
     "--client-address",
     metavar="ADDRESS",
-    help="Your public address, for endpoints that preserve it; default: what checkip.amazonaws.com says.",
+    help="Your public address, for endpoints that preserve it; default: ask checkip.amazonaws.com.",
 )
-@click.option("--fix", is_flag=True, help="Offer the one security-group rule that mends it, make it, and check again.")
-@click.option("--undo", is_flag=True, help="Take back the rules that --fix has made, for TARGET or for all.")
-@click.option("--yes", "-y", is_flag=True, help="With --fix and --undo: do not ask.")
-@click.option("--dry-run", is_flag=True, help="With --fix and --undo: say what would be called, and change nothing.")
+@click.option(
+    "--fix", is_flag=True, help="Offer the security-group rule that fixes the cause, add it, and check again."
+)
+@click.option("--undo", is_flag=True, help="Remove the rules that --fix added, for TARGET or for all.")
+@click.option("--yes", "-y", is_flag=True, help="With --fix and --undo: skip confirmation.")
+@click.option("--dry-run", is_flag=True, help="With --fix and --undo: show the change without making it.")
 @options.output_options
 @options.with_session
 def command(
@@ -55,11 +66,11 @@ def command(
     output: str,
     query: str | None,
 ) -> int:
-    """Find out why a target cannot be reached, and what mends it.
+    """Find out why a target is unreachable, and how to fix it.
 
-    Looks at credentials, clock, region, target, endpoint, the way there, network rules and permissions, and opens a
-    tunnel. Nothing is changed without --fix. Without TARGET only what needs none is looked at. The exit code is 0
-    where nothing failed, else that of the cause.
+    Checks credentials, clock, region, target, endpoint, connectivity, network rules and permissions, and opens a
+    tunnel. Nothing is changed without --fix. Without TARGET, it runs the checks that need none. The exit code is 0
+    if no check failed, else that of the cause.
 
     \b
     Examples:
@@ -67,82 +78,173 @@ def command(
       eicctl doctor win-1
       eicctl doctor web-1 --fix
       eicctl doctor web-1 --undo
-      eicctl doctor web-1 --output json --query Cause.Sentence
+      eicctl doctor web-1 --output json --query Cause.Summary
     """
     if fix and undo:
         raise UsageError("--fix goes without --undo")
     if dry_run and not (fix or undo):
         raise UsageError("--dry-run goes with --fix or --undo; without these nothing is changed")
     if undo:
-        from eicctl.cli.view.doctor_fix import take_back
-
-        return take_back(session, request.said, yes=yes, dry_run=dry_run)
+        return _undo(session, request.said, yes=yes, dry_run=dry_run)
     if fix and not request.said:
         raise UsageError("--fix needs a target")
 
     from eicctl.aws.explicit_target import check_port
-    from eicctl.cli.view.doctor_fix import mend
     from eicctl.doctor.context import Context
 
     check_port(request)
     live = output == "table" and not query
 
-    def examine() -> tuple[Context, Diagnosis]:
+    def diagnose() -> tuple[Context, Diagnosis]:
         context = Context(
             session,
-            request if request.said else None,
+            request,
             os_user=os_user or "",
             max_tunnel_duration=max_tunnel_duration,
             client_address=client_address,
         )
         return context, _shown(context) if live else _quiet(context)
 
-    context, found = mend(examine, yes=yes, dry_run=dry_run) if fix else examine()
+    context, diagnosis = _fix(diagnose, yes=yes, dry_run=dry_run) if fix else diagnose()
     if not live:
-        _show(context, found, output, query)
-    return found.exit_code
+        _show(context, diagnosis, output, query)
+    return diagnosis.exit_code
 
 
 def _shown(context: Context) -> Diagnosis:
-    """Make the checks and show them as they are made; then the cause and the path."""
-    from rich.console import Console
-
-    from eicctl.cli.view.doctor import rows, summary
+    """Run the checks and show each result as it is known; then the cause and the path."""
+    from eicctl.cli.view.doctor import live_rows, show_summary
     from eicctl.doctor.diagnosis import diagnose
+    from eicctl.doctor.run import run
 
-    console = Console(highlight=False)
-    made = []
-    with rows(lambda: context.steps, console) as shown:
-        for check in context.examine():
-            made.append(check)
-            shown.add(check)
-        found = diagnose(context, made)
-        shown.finish(found.checks)
-    what = f"{context.label} can be reached" if context.request else "all that can be checked without a target is well"
-    summary(found, console, well=f"Nothing is wrong: {what}.")
-    return found
+    results = []
+    with live_rows(lambda: context.checks) as rows:
+        for result in run(context.checks, context):
+            results.append(result)
+            rows.add(result)
+        diagnosis = diagnose(context, results)
+        rows.finish(diagnosis.results)
+    show_summary(diagnosis, context.label)
+    return diagnosis
 
 
 def _quiet(context: Context) -> Diagnosis:
-    """Make the checks, with progress on a terminal."""
+    """Run the checks, with progress on a terminal."""
     from eicctl.cli.view.progress import Waiting
     from eicctl.doctor.diagnosis import diagnose
+    from eicctl.doctor.run import run
 
+    checks = context.checks
     if not sys.stderr.isatty():
-        return diagnose(context, list(context.examine()))
-    made = []
-    with Waiting("examining") as waiting:
-        for check in context.examine():
-            made.append(check)
-            waiting.show(f"{len(made)} of {len(context.steps)} checks")
-    return diagnose(context, made)
+        return diagnose(context, list(run(checks, context)))
+    results = []
+    with Waiting("checking") as waiting:
+        for result in run(checks, context):
+            results.append(result)
+            waiting.show(f"{len(results)} of {len(context.checks)} checks")
+    return diagnose(context, results)
 
 
-def _show(context: Context, found: Diagnosis, output: str, query: str | None) -> None:
-    """Write the result for machines."""
+def _show(context: Context, diagnosis: Diagnosis, output: str, query: str | None) -> None:
+    """Write the result for programs."""
     from eicctl.doctor.diagnosis import as_json
 
-    result: Any = as_json(found, context)
+    result: Any = as_json(diagnosis, context)
     if output == "text" and not query:
-        result = [{key: row[key] for key in ("Key", "Status", "Evidence", "Mend")} for row in result["Checks"]]
+        result = [{key: row[key] for key in ("Key", "Status", "Message", "Remediation")} for row in result["Checks"]]
     render.show(result, output=output, query=query, columns={})
+
+
+def _fix(diagnose: Callable[[], tuple[Context, Diagnosis]], *, yes: bool, dry_run: bool) -> tuple[Context, Diagnosis]:
+    """Offer the rule that fixes the cause, add it and diagnose again, while a rule fixes it; return the last result.
+
+    Args:
+        diagnose: Makes and shows a diagnosis.
+        yes: Do not ask.
+        dry_run: Only ask EC2 whether it would add the rule.
+    """
+    context, found = diagnose()
+    if not found.cause:
+        messages.line("Nothing to fix")
+    for _ in range(MOST):
+        if not found.cause or not _fixed(context, found, yes, dry_run):
+            break
+        context, found = diagnose()
+        if found.cause and found.cause.key == "tunnel":
+            messages.line("\nA new rule may take a few seconds to take effect. Checking once more:\n")
+            time.sleep(SETTLING)
+            context, found = diagnose()
+    return context, found
+
+
+def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool:
+    """Offer the rule that fixes the cause, and add it; return whether it was added."""
+    from eicctl.aws.network_changes import check_change
+    from eicctl.doctor.fix import add_rule
+    from eicctl.reachability.remedies import GroupRule, command_line
+
+    assert found.cause  # noqa: S101 - there is one to fix
+    rule, session = found.cause.change, context.session
+    if not isinstance(rule, GroupRule):
+        instead = f". Instead: {found.cause.remediation}" if found.cause.remediation else ""
+        messages.line(f"No single security-group rule fixes this{instead}")
+        return False
+    messages.line(f"\nProposed fix: {rule.summary}")
+    messages.line(f"  {command_line(rule, region=session.region, profile=session.profile)}")
+    if dry_run:
+        check_change(session, rule.call.operation, rule.call.parameters)
+        messages.line("Dry run succeeded; no changes made")
+        return False
+    if not _confirmed("Add this rule?", yes):
+        return False
+    account = context.identity.account if context.identity else ""
+    added = add_rule(session, rule, account=account, target=context.names)
+    undo = pins.command("eicctl", "doctor", context.label, "--undo")
+    messages.line(f"Added {', '.join(added.rule_ids) or 'the rule'}. Undo: {undo}")
+    messages.line("Checking again:\n")
+    return True
+
+
+def _undo(session: Session, target: str, *, yes: bool, dry_run: bool) -> int:
+    """Remove the rules that `--fix` added and that are still recorded; return the exit code.
+
+    Args:
+        session: Access to AWS.
+        target: The target that they were added for; all of the account where empty.
+        yes: Do not ask.
+        dry_run: Only list them.
+    """
+    from eicctl.aws.identity import caller_identity
+    from eicctl.doctor.fix import added_rules, remove_rule
+
+    known = added_rules(target)
+    if not known:
+        messages.line(f"Nothing to undo: no rule added by doctor --fix is recorded{f' for {target}' if target else ''}")
+        return 0
+    account = caller_identity(session).account
+    ours = [rule for rule in known if rule.account == account]
+    for rule in known:
+        if rule.account != account:
+            messages.line(f"Skipped, as it is in account {rule.account}: {rule.summary}")
+    for rule in ours:
+        messages.line(
+            f"{rule.summary} ({rule.region}, added {rule.added_at}{''.join(f', {i}' for i in rule.rule_ids)})"
+        )
+    if dry_run or not ours:
+        return 0
+    if not _confirmed(f"Remove {'this rule' if len(ours) == 1 else 'these rules'}?", yes):
+        return 1
+    for rule in ours:
+        messages.line(f"Removed: {rule.summary}" if remove_rule(session, rule) else f"Already removed: {rule.summary}")
+    return 0
+
+
+def _confirmed(question: str, yes: bool) -> bool:
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("Refusing to change a security group without confirmation (no TTY)", hint="--yes")
+    if click.confirm(question, err=True):
+        return True
+    messages.line("Canceled")
+    return False

@@ -159,7 +159,7 @@ class Printer:
 
     def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
         """Write an error, and return its exit code."""
-        from eicctl.cli.diagnosis import remember
+        from eicctl.doctor.likely_cause import remember
 
         if session:
             pins.use(session.profile, session.given_region)

@@ -90,7 +90,7 @@ def command(
     if not (targets or tags or name_glob or everything):
         raise UsageError("no hosts are chosen", hint="--target, --tag, --name-glob or --all")
 
-    from eicctl.cli.diagnosis import remember
+    from eicctl.doctor.likely_cause import remember
     from eicctl.ssh.fleet import Fleet
     from eicctl.ssh.fleet_hosts import Choice, choose_hosts
     from eicctl.ssh.keys import leave_key, make_key, private_folder
@@ -172,12 +172,12 @@ def _summary(results: Sequence[Result], output: str) -> int:
 
 def _diagnose(unreachable: Sequence[tuple[str, EicctlError]]) -> None:
     """Say why endpoints cannot reach hosts, for the first of them."""
-    from eicctl.cli.diagnosis import likely_cause
+    from eicctl.doctor.likely_cause import likely_cause
 
     for label, error in unreachable[:_DIAGNOSED]:
         if likely := likely_cause(error):
-            messages.line(f"likely cause at {label}: {likely.sentence}")
-            messages.line(f"hint: {likely.mend or pins.command('eicctl', 'doctor', label)}")
+            messages.line(f"likely cause at {label}: {likely.summary}")
+            messages.line(f"hint: {likely.remediation or pins.command('eicctl', 'doctor', label)}")
     if len(unreachable) > _DIAGNOSED:
         messages.line("hint: eicctl coverage")
 

@@ -1,11 +1,9 @@
-"""How `eicctl doctor` shows a diagnosis: a list that fills while it is made, the cause, and the path."""
+"""How `eicctl doctor` shows a diagnosis: a list that fills while the checks run, the cause, and the path."""
 
 from __future__ import annotations
 
 import textwrap
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,123 +14,115 @@ from rich.text import Text
 
 from eicctl.cli.view.messages import is_command, printable
 from eicctl.core.sanitize import line as one_line
-from eicctl.doctor.check import Check, Status, Step
+from eicctl.doctor.check import Check, Result, Status, few
 from eicctl.doctor.path import ASCII, UNICODE, Symbols, draw
 
 if TYPE_CHECKING:
     from eicctl.doctor.diagnosis import Diagnosis
 
 _STYLES = {"ok": "green", "failed": "bold red", "unknown": "yellow", "faint": "dim", "strong": "bold"}
-_TITLE = 19
-_LEFT = _TITLE + 4
 _NARROWEST = 30
 
 
-class Rows(AbstractContextManager["Rows"]):
-    """Takes checks as they are made, and shows them in the order in which they are told."""
-
-    @abstractmethod
-    def add(self, check: Check) -> None:
-        """Show a check."""
-
-    @abstractmethod
-    def finish(self, checks: Sequence[Check]) -> None:
-        """Show all checks as the diagnosis has them: a later one may overrule an earlier one."""
-
-
-def rows(steps: Callable[[], Sequence[Step]], console: Console) -> Rows:
-    """Return rows that change in place on a terminal, and elsewhere rows that are written at the end.
+def live_rows(checks: Callable[[], Sequence[Check]]) -> Rows:
+    """Return rows that change in place on a terminal, and that are written at the end elsewhere.
 
     Args:
-        steps: Tells the checks that are to be made, which may become fewer as more is known of the target.
-        console: Where to write.
+        checks: Returns the checks that apply, which may become fewer as more is known of the target.
     """
-    return _LiveRows(steps, console) if console.is_terminal else _PlainRows(console)
+    return Rows(checks, Console(highlight=False))
 
 
-class _PlainRows(Rows):
-    def __init__(self, console: Console) -> None:
+class Rows:
+    """Takes results as they are known, and shows them in the order of the checks."""
+
+    def __init__(self, checks: Callable[[], Sequence[Check]], console: Console) -> None:
+        self._checks = checks
         self._console = console
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-    def add(self, check: Check) -> None:
-        return
-
-    def finish(self, checks: Sequence[Check]) -> None:
-        for check in checks:
-            _print(self._console, _row(check, self._console))
-
-
-class _LiveRows(Rows):
-    def __init__(self, steps: Callable[[], Sequence[Step]], console: Console) -> None:
-        self._steps = steps
-        self._made: dict[str, Check] = {}
-        self._console = console
-        symbols = symbols_for(console)
-        self._spinner = Spinner("dots" if symbols is UNICODE else "line", style="cyan")
+        self._results: dict[str, Result] = {}
+        spinner = "dots" if _symbols(console) is UNICODE else "line"
+        self._spinner = Spinner(spinner, style="cyan")
         self._live = Live(self, console=console, refresh_per_second=12, vertical_overflow="ellipsis")
 
     def __enter__(self) -> Self:
-        self._live.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        if self._console.is_terminal:
+            self._live.stop()
 
-    def add(self, check: Check) -> None:
-        self._made[check.key] = check
-        self._live.refresh()
+    def add(self, result: Result) -> None:
+        """Show a result."""
+        self._results[result.key] = result
+        if self._console.is_terminal:
+            self._live.refresh()
 
-    def finish(self, checks: Sequence[Check]) -> None:
-        self._made = {check.key: check for check in checks}
-        self._live.refresh()
+    def finish(self, results: Sequence[Result]) -> None:
+        """Show all results as the diagnosis has them: a later one may overrule an earlier one."""
+        self._results = {result.key: result for result in results}
+        if self._console.is_terminal:
+            self._live.refresh()
+        else:
+            _print(self._console, self._lines())
 
     def __rich__(self) -> Group:
+        return Group(*self._lines())
+
+    def _lines(self) -> list[Text]:
+        checks = self._checks()
+        width = max(len(check.title) for check in checks) + 2
         lines: list[Text] = []
-        for step in self._steps():
-            made = self._made.get(step.key)
-            if made:
-                lines += _row(made, self._console)
-                continue
-            turning = self._spinner.render(self._console.get_time())
-            mark = turning if isinstance(turning, Text) else Text(" ")
-            lines.append(Text.assemble(" ", mark, f" {step.title}", style="dim"))
-        return Group(*lines)
+        for check in checks:
+            result = self._results.get(check.key)
+            if not result:
+                turning = self._spinner.render(self._console.get_time())
+                mark = turning if isinstance(turning, Text) else Text(" ")
+                lines.append(Text.assemble(" ", mark, f" {check.title}", style="dim"))
+            elif not result.skipped_because:
+                lines += _row(result, width, self._console)
+        return [*lines, *_skipped(list(self._results.values()), checks, width, self._console)]
 
 
-def summary(found: Diagnosis, console: Console, *, well: str) -> None:
-    """Write the cause, what to do, and the path; `well` is what to say where nothing is wrong."""
-    symbols = symbols_for(console)
+def show_summary(diagnosis: Diagnosis, label: str) -> None:
+    """Write the cause, what to do, and the path; `label` is the target's, empty where none is given."""
+    console = Console(highlight=False)
+    symbols = _symbols(console)
+    cause = diagnosis.cause
     console.print()
-    if found.cause:
+    if cause:
         mark = symbols.marks[Status.FAILED]
-        _print(console, _wrapped(_sentence(found.cause.sentence), console, first=f"{mark} ", style="bold red"))
-        if found.cause.mend:
-            _print(console, _advice("  what to do: ", one_line(found.cause.mend), console))
+        _print(console, _wrapped(_sentence(cause.summary), console, first=f"{mark} ", style="bold red"))
+        if cause.remediation:
+            _print(console, _advice(one_line(cause.remediation), console))
     else:
-        _print(console, _wrapped(well, console, first=f"{symbols.marks[Status.OK]} ", style="bold green"))
-    if found.path:
+        unknown = sum(result.status is Status.UNKNOWN for result in diagnosis.results)
+        passed = f"No check failed ({unknown} unknown)" if unknown else "All checks passed"
+        text = f"{passed}: {label} is reachable" if label else f"{passed} (no target given)"
+        mark = symbols.marks[Status.OK]
+        _print(console, _wrapped(text, console, first=f"{mark} ", style="bold green"))
+    if diagnosis.path:
         console.print()
-        for spans in draw(found.path, symbols):
+        for spans in draw(diagnosis.path, symbols):
             line = Text("  ")
             for span in spans:
                 line.append(one_line(span.text), style=_STYLES.get(span.style, ""))
             _print(console, [line])
 
 
-def _advice(label: str, text: str, console: Console) -> list[Text]:
+def _advice(text: str, console: Console) -> list[Text]:
     """A command in one piece, so that it can be copied; prose is broken between words."""
+    label = "  Run: " if is_command(text) else "  To fix: "
     width = max(_NARROWEST, console.width - len(label))
     first, *rest = [text] if is_command(text) else _wrap(text, width)
     return [Text.assemble(label, (first, "bold")), *(Text(" " * len(label) + line, style="bold") for line in rest)]
 
 
-def symbols_for(console: Console) -> Symbols:
-    """Return the symbols that the terminal's encoding has."""
+def _symbols(console: Console) -> Symbols:
+    """The symbols that the terminal's encoding has."""
     try:
         "●○│┆✓✗·◀─→".encode(console.encoding)
     except UnicodeEncodeError:
@@ -140,22 +130,29 @@ def symbols_for(console: Console) -> Symbols:
     return UNICODE
 
 
-def _row(check: Check, console: Console) -> list[Text]:
-    symbols = symbols_for(console)
-    head = f"{one_line(check.title):<{_TITLE}} "
-    if check.left_out:
-        return [Text(f" {symbols.left_out} {head}not reached", style="dim")]
-    outcome = check.outcome
-    told = _wrap(printable(outcome.evidence), max(_NARROWEST, console.width - _LEFT)) or [""]
-    lines = [Text.assemble(" ", (symbols.marks[check.status], _STYLES[str(check.status)]), f" {head}{told[0]}")]
-    lines += [Text(" " * _LEFT + line) for line in told[1:]]
-    if outcome.mend and check.status is not Status.OK:
-        arrow = "→" if symbols is UNICODE else "->"
-        width = max(_NARROWEST, console.width - _LEFT - len(arrow) - 1)
-        for number, line in enumerate(_wrap(printable(outcome.mend), width)):
-            lead = f"{arrow} " if number == 0 else " " * (len(arrow) + 1)
-            lines.append(Text(f"{' ' * _LEFT}{lead}{line}", style="cyan"))
+def _row(result: Result, width: int, console: Console) -> list[Text]:
+    symbols, outcome = _symbols(console), result.outcome
+    left = width + 3
+    message = _wrap(printable(outcome.message), max(_NARROWEST, console.width - left)) or [""]
+    mark = (symbols.marks[result.status], _STYLES[str(result.status)])
+    lines = [Text.assemble(" ", mark, f" {one_line(result.check.title):<{width}}{message[0]}")]
+    lines += [Text(" " * left + line) for line in message[1:]]
+    if outcome.remediation and result.status is not Status.OK:
+        arrow = "→ " if symbols is UNICODE else "-> "
+        lines += _wrapped(outcome.remediation, console, first=" " * left + arrow, style="cyan")
     return lines
+
+
+def _skipped(results: Sequence[Result], checks: Sequence[Check], width: int, console: Console) -> list[Text]:
+    """One line for all checks that were skipped, with the checks whose failure is the reason."""
+    keys = {result.key for result in results if result.skipped_because}
+    if not keys:
+        return []
+    reasons = {result.skipped_because for result in results}
+    titles = few([check.title for check in checks if check.key in keys], "checks")
+    failed = " and ".join(check.title for check in checks if check.key in reasons)
+    first = f" {_symbols(console).skipped} {'Skipped':<{width}}"
+    return _wrapped(f"{titles} ({failed} failed)", console, first=first, style="dim")
 
 
 def _wrap(text: str, width: int) -> list[str]:

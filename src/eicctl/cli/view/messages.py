@@ -17,7 +17,7 @@ from eicctl.core.sanitize import printable as printable  # noqa: PLC0414 - comma
 from eicctl.support import log, pins
 
 if TYPE_CHECKING:
-    from eicctl.doctor.quick import Likely
+    from eicctl.doctor.likely_cause import LikelyCause
 
 _ROOM = "make room where eicctl writes, or write elsewhere; EICCTL_HOME moves eicctl's own files"
 _DESCRIPTORS = "ulimit -n says how many files a process may have open"
@@ -160,8 +160,8 @@ def failure(error: errors.EicctlError) -> int:
     if error.request_id:
         _line(f"request ID: {error.request_id}")
     if likely := _likely_cause(error):
-        _line(f"likely cause: {likely.sentence}")
-    if hint := likely.mend if likely and likely.mend else error.hint:
+        _line(f"likely cause: {likely.summary}")
+    if hint := likely.remediation if likely and likely.remediation else error.hint:
         _line(f"hint: {pins.pinned(hint)}")
     return error.exit_code
 
@@ -183,10 +183,10 @@ def _error(text: str) -> None:
     _line(redact(f"error: {text}"))
 
 
-def _likely_cause(error: errors.EicctlError) -> Likely | None:
+def _likely_cause(error: errors.EicctlError) -> LikelyCause | None:
     if not isinstance(error, errors.TargetUnreachableError):
         return None
-    from eicctl.cli.diagnosis import likely_cause
+    from eicctl.doctor.likely_cause import likely_cause
 
     return likely_cause(error)
 

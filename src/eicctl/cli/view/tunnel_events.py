@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Protocol
 
-from eicctl.cli.diagnosis import in_background
 from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
 from eicctl.core.model import Target
+from eicctl.doctor.likely_cause import in_background
 from eicctl.tunnel.bind import local_addresses
 from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.listener import Observer
@@ -66,7 +66,8 @@ class _TextEvents(ListenerLines, Events):
             in_background(
                 ending.error,
                 lambda likely: messages.line(
-                    f"[{number}] likely cause: {likely.sentence}" + (f"; {likely.mend}" if likely.mend else "")
+                    f"[{number}] likely cause: {likely.summary}"
+                    + (f"; {likely.remediation}" if likely.remediation else "")
                 ),
             )
 
@@ -125,6 +126,6 @@ class _JsonEvents(Events):
             in_background(
                 ending.error,
                 lambda likely: messages.event(
-                    "likely-cause", Connection=number, LikelyCause=likely.sentence, Hint=likely.mend or None
+                    "likely-cause", Connection=number, LikelyCause=likely.summary, Hint=likely.remediation or None
                 ),
             )

@@ -1,0 +1,83 @@
+"""Whether an endpoint serves the target."""
+
+from __future__ import annotations
+
+from eicctl.aws.endpoint_selection import dual_stack, serves
+from eicctl.aws.explicit_target import told_in_full
+from eicctl.aws.targets import Found, joined
+from eicctl.core.errors import DeniedError, UnavailableError
+from eicctl.core.model import Endpoint, Target
+from eicctl.doctor.check import Check, Outcome, Segment, Status
+from eicctl.doctor.context import Context, required
+from eicctl.support import pins
+
+
+def run(context: Context) -> Outcome:
+    """Select the endpoint, and keep it and the target that it leads to in the context."""
+    session, request = context.session, context.request
+    try:
+        endpoints = context.candidate_endpoints()
+    except DeniedError as error:
+        context.target = told_in_full(session, request)
+        if not context.target:
+            raise
+        message = f"{context.target.endpoint_id} (as specified; no permission to look it up)"
+        return Outcome(Status.UNKNOWN, message, error.hint or "")
+    target = told_in_full(session, request) or joined(session, request, required(context.found), endpoints)
+    context.target = target
+    # The endpoint may have been given by its name.
+    context.endpoint = next((one for one in endpoints if one.id == target.endpoint_id), endpoints[0])
+    return endpoint_outcome(context.endpoint, target, context.found)
+
+
+def endpoint_outcome(endpoint: Endpoint, target: Target, found: Found | None) -> Outcome:
+    """Return the outcome for the endpoint that serves a target."""
+    name = f"{endpoint.name} ({endpoint.id})" if endpoint.name else endpoint.id
+    state = endpoint.state
+    if endpoint.state_message and state != "create-complete":
+        state += f" ({endpoint.state_message})"
+    details = {
+        "InstanceConnectEndpointId": endpoint.id,
+        "Name": endpoint.name,
+        "State": endpoint.state,
+        "StateMessage": endpoint.state_message,
+        "IpAddressType": endpoint.ip_address_type,
+        "PreserveClientIp": endpoint.preserve_client_ip,
+        "VpcId": endpoint.vpc_id,
+        "SubnetId": endpoint.subnet_id,
+        "SecurityGroupIds": list(endpoint.security_group_ids),
+        "DnsName": target.endpoint_dns_name,
+    }
+    if not serves(endpoint, target.address):
+        return Outcome(
+            Status.FAILED,
+            f"{name} is of type {endpoint.ip_address_type} and cannot reach {target.address}",
+            pins.command(*dual_stack(endpoint)),
+            exit_code=UnavailableError.default_exit_code,
+            details=details,
+        )
+    message = f"{name} is {state}, {endpoint.ip_address_type}{_location(endpoint, found)}"
+    return Outcome(Status.OK, message, details=details)
+
+
+def _location(endpoint: Endpoint, found: Found | None) -> str:
+    if not found:
+        return ""
+    if endpoint.vpc_id != found.place.vpc_id:
+        return f", in another VPC than the target ({endpoint.vpc_id})"
+    if endpoint.subnet_id == found.place.subnet_id:
+        return ", in the target's subnet"
+    return f", in {endpoint.subnet_id} ({endpoint.availability_zone})"
+
+
+CHECK = Check(
+    key="endpoint",
+    title="Endpoint",
+    order=50,
+    run=run,
+    needs=("target",),
+    segment=Segment.TO_ENDPOINT,
+    step="endpoint is available",
+    inspects="its state with EC2's reason, its address family, its location",
+    permissions=("ec2:DescribeInstanceConnectEndpoints",),
+)

@@ -1,0 +1,58 @@
+"""Whether the instance accepts pushed keys, as far as its image tells."""
+
+from __future__ import annotations
+
+import re
+
+from eicctl.aws.images import Image, describe_images
+from eicctl.core.errors import EicctlError
+from eicctl.doctor.check import Check, Outcome, Status, for_ssh_login, not_checked
+from eicctl.doctor.context import Context
+from eicctl.doctor.permissions import NO_INSTANCE
+
+_WITH = (r"^(al2023-ami|amzn2-ami)(?!.*minimal)", r"ubuntu.*-(2[0-9]|[3-9][0-9])\.(04|10)-")
+"""Names of AMIs that come with EC2 Instance Connect (docs/explanation/protocol.md#keys)."""
+
+_OLD_UBUNTU = r"ubuntu.*-1[0-9]\.(04|10)-"
+
+_OWN_KEY = "use your own key: eicctl ssh --private-key-file FILE"
+_INSTALL = f"install the ec2-instance-connect package on the instance; or {_OWN_KEY}"
+
+
+def run(context: Context) -> Outcome:
+    """Look the image up."""
+    image_id = context.login_target.image_id
+    if not image_id:
+        return Outcome(Status.UNKNOWN, NO_INSTANCE, _OWN_KEY)
+    try:
+        images = describe_images(context.session, {image_id})
+    except EicctlError as error:
+        return not_checked(error)
+    if image_id not in images:
+        return Outcome(Status.UNKNOWN, f"image {image_id} no longer exists, so this is unknown", _OWN_KEY)
+    return image_outcome(images[image_id])
+
+
+def image_outcome(image: Image) -> Outcome:
+    """Return whether an image is known to come with EC2 Instance Connect."""
+    name = image.name.lower()
+    details = {"ImageName": image.name}
+    if any(re.search(pattern, name) for pattern in _WITH):
+        return Outcome(Status.OK, f"preinstalled in image {image.name}", details=details)
+    if re.search(_OLD_UBUNTU, name):
+        message = f"not in image {image.name}; pushed keys have no effect unless it was installed later"
+        return Outcome(Status.UNKNOWN, message, _INSTALL, details=details)
+    message = f"{f'image {image.name}' if image.name else 'an image without a name'} is not known to include it"
+    return Outcome(Status.UNKNOWN, message, _INSTALL, details=details)
+
+
+CHECK = Check(
+    key="instance-connect",
+    title="Instance Connect",
+    order=150,
+    run=run,
+    needs=("target",),
+    applies=for_ssh_login,
+    inspects="whether the image is known to include it",
+    permissions=("ec2:DescribeImages",),
+)

@@ -1,0 +1,121 @@
+"""Whether a tunnel to the target opens, and the target answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from eicctl.core.errors import (
+    CredentialsError,
+    DeniedError,
+    EicctlError,
+    NetworkError,
+    NotFoundError,
+    RefusedError,
+    TargetUnreachableError,
+    UnavailableError,
+)
+from eicctl.core.model import RDP_PORT, SSH_PORT, Target
+from eicctl.doctor.check import Check, Outcome, Segment, Status, duration, failed
+from eicctl.doctor.context import Context, required
+from eicctl.tunnel.dial import Dialer
+from eicctl.tunnel.probe import RDP_REQUEST, Probe, probe
+
+RETRY_BUDGET = 3.0
+"""Seconds for which a tunnel that fails for a passing reason is tried again."""
+
+QUEUE_TIMEOUT = 3.0
+"""Seconds to wait for a slot at the endpoint: that it is full is what the user wants to know."""
+
+_REFUSALS: Sequence[tuple[type[EicctlError], str]] = (
+    (DeniedError, "permission"),
+    (CredentialsError, "credentials"),
+    (NotFoundError, "endpoint"),
+    (UnavailableError, "endpoint"),
+    (RefusedError, "endpoint"),
+)
+"""Errors of a tunnel that AWS refuses before it is open, and the checks that they belong to."""
+
+
+def run(context: Context) -> Outcome:
+    """Open a tunnel and wait for the target's first bytes."""
+    session, target = context.session, required(context.target)
+    dialer = Dialer(target, session.credentials, session.ca_bundle, context.max_tunnel_duration, QUEUE_TIMEOUT)
+    greeting = RDP_REQUEST if target.remote_port == RDP_PORT and target.platform == "windows" else b""
+    try:
+        found = probe(dialer, greeting=greeting, retry_budget=RETRY_BUDGET)
+    except TargetUnreachableError as error:
+        return _unreachable(target, error)
+    except EicctlError as error:
+        belongs_to = next((key for kind, key in _REFUSALS if isinstance(error, kind)), "")
+        return replace(failed(error), belongs_to=belongs_to)
+    return _opened(target, found, speaks_first=bool(greeting) or target.remote_port == SSH_PORT)
+
+
+def _opened(target: Target, found: Probe, *, speaks_first: bool) -> Outcome:
+    times = _times(found)
+    details = {
+        "RequestId": found.request_id,
+        "Banner": found.banner[:100].decode(errors="replace").strip(),
+        "Seconds": {
+            "Tcp": round(found.times.tcp, 4),
+            "Tls": round(found.times.tls, 4),
+            "Handshake": round(found.times.handshake, 4),
+            "FirstByte": round(found.banner_time, 4) if found.banner else None,
+        },
+    }
+    if found.banner:
+        return Outcome(Status.OK, f"{target.label} responded ({_banner(target, found)}): {times}", details=details)
+    port, label = target.remote_port, target.label
+    if speaks_first:
+        server = "an SSH server" if port == SSH_PORT else "an RDP server"
+        return Outcome(
+            Status.FAILED,
+            f"the tunnel opened, but {label} sent nothing; {server} would ({times})",
+            f"check on {label} that {server} listens on port {port}, and that it does not hang",
+            cause=f"port {port} of {label} does not respond like {server}",
+            exit_code=NetworkError.default_exit_code,
+            details=details,
+        )
+    message = f"the endpoint accepted the tunnel ({times}); whether {label} responds shows when a client connects"
+    return Outcome(Status.UNKNOWN, message, details=details)
+
+
+def _unreachable(target: Target, error: TargetUnreachableError) -> Outcome:
+    look = f"check on {target.label}: sudo ss -tlnp 'sport = :{target.remote_port}'; sudo nft list ruleset"
+    if target.platform == "windows":
+        look = f"check on {target.label}: Get-NetTCPConnection -LocalPort {target.remote_port}; Get-NetFirewallProfile"
+    details = {
+        "RequestId": error.request_id,
+        "Unreachable": True,
+        "RemotePort": target.remote_port,
+        "Label": target.label,
+        "NextStep": look,
+    }
+    return Outcome(Status.FAILED, error.message, exit_code=error.exit_code, details=details)
+
+
+def _times(found: Probe) -> str:
+    stages = {"TCP": found.times.tcp, "TLS": found.times.tls, "handshake": found.times.handshake}
+    if found.banner:
+        stages["first byte"] = found.banner_time
+    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in stages.items())
+
+
+def _banner(target: Target, found: Probe) -> str:
+    if target.remote_port == RDP_PORT and found.banner[:1] == b"\x03":
+        return "RDP server"
+    return found.banner.splitlines()[0][:60].decode(errors="replace")
+
+
+CHECK = Check(
+    key="tunnel",
+    title="Tunnel test",
+    order=170,
+    run=run,
+    needs=("endpoint", "connectivity"),
+    segment=Segment.AT_TARGET,
+    step="port {port} response",
+    inspects="opens a tunnel and waits for the target's first bytes; the time of each stage",
+    permissions=("ec2-instance-connect:OpenTunnel",),
+)
