@@ -19,7 +19,7 @@ COLD = {
     "the words": "import eicctl.fastpath.args, eicctl.fastpath.proxy",
     "session, model, request": "import eicctl.fastpath.args, eicctl.fastpath.direct",
     "websockets, ssl and the channel": (
-        "import eicctl.fastpath.args, eicctl.fastpath.direct; from eicctl.fastpath.import_shim import load_websockets; "
+        "import eicctl.fastpath.args, eicctl.fastpath.direct; from eicctl.fastpath.direct import load_websockets; "
         "load_websockets(); import eicctl.tunnel.dial, eicctl.tunnel.stdio"
     ),
 }

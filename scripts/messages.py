@@ -14,7 +14,7 @@ from sources import FILES, name_of, nodes
 HOLE = "\0"
 """What stands in a text for a part that is known at run time only."""
 
-NOT_PROSE = ("about.py", "audit/style.py", "completion/", "ssh/config_file.py")
+NOT_PROSE = ("cli/commands/version.py", "audit/page.py", "completion/", "ssh/config_file.py")
 """Modules whose strings are no messages, but for their errors."""
 
 _COMMAND = re.compile(r"[\w.]*(command|group)\(")

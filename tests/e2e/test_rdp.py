@@ -15,7 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from eicctl.emulator.control.passwords import password_of
+from eicctl.emulator.control.instances import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
 from tests.e2e.desktop import answers, running, shares, until, vnc_desktop, xrdp, xvfb
 from tests.ports import free_port

@@ -17,8 +17,7 @@ from eicctl.core.model import TargetRequest
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Finished, Forward, Forwarder
 from eicctl.ssh.forward.login import LoginRequest
-from eicctl.ssh.forward.merge import rotation_to
-from eicctl.ssh.forward.renewal import Rotation
+from eicctl.ssh.forward.renewal import Rotation, rotation_to
 from eicctl.tunnel.bind import bind_tcp
 
 

@@ -15,15 +15,15 @@ import boto3
 import pytest
 
 from eicctl.audit.addresses import Directory
-from eicctl.audit.fetch import LOOKUPS, Scope, Stopped, look_up, rows_of
+from eicctl.audit.fetch import LOOKUPS, Follower, Scope, Stopped, look_up, rows_of
 from eicctl.audit.filters import Choice
-from eicctl.audit.follow import Follower
 from eicctl.audit.store import EventStore
 from eicctl.aws import cloudtrail
 from eicctl.aws import session as session_module
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
-from eicctl.emulator.control import backends, mfa
+from eicctl.emulator.control import backends
+from eicctl.emulator.control import sts as mfa
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran

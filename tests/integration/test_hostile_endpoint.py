@@ -26,7 +26,7 @@ from eicctl.core.errors import EicctlError, NetworkError
 from eicctl.core.model import Target, TargetRequest
 from eicctl.emulator.server import Emulator
 from eicctl.ssh.forward.login import LoginRequest
-from eicctl.ssh.forward.merge import rotation_to
+from eicctl.ssh.forward.renewal import rotation_to
 from tests.integration.forwarding import Record
 from tests.integration.listening import connect, listening, read_all
 from tests.integration.processes import running

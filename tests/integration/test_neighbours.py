@@ -17,10 +17,10 @@ import pytest
 
 from eicctl.agent.delegate import reached
 from eicctl.agent.environment import fingerprint
-from eicctl.agent.where import usual_path
+from eicctl.agent.paths import usual_path
 from eicctl.core.errors import LocalError
 from eicctl.named_tunnels.definition import Definition
-from eicctl.ssh.shared_key import shared_key
+from eicctl.ssh.proxy_login import shared_key
 from eicctl.support import files, settings
 from eicctl.tunnel import peer_uid
 from eicctl.tunnel.bind import bind_unix

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator.control.passwords import password_of
+from eicctl.emulator.control.instances import password_of
 from eicctl.emulator.server import Emulator
 
 Run = Callable[..., Any]

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl.agent import environment, protocol
-from eicctl.named_tunnels.rates import Meter
-from eicctl.named_tunnels.status import Status
+from eicctl.named_tunnels.status import Meter, Status
 from eicctl.support import pins
 
 MESSAGES = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))

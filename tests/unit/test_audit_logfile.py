@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.audit import log_reader
-from eicctl.audit.log_reader import DamagedError, records_in
+from eicctl.audit import log_files
+from eicctl.audit.log_files import DamagedError, records_in
 
 
 class Dribble(io.BytesIO):
@@ -100,7 +100,7 @@ def test_damaged_files(data: bytes, why: str) -> None:
 
 
 def test_a_record_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reader, "LONGEST_RECORD", 100_000)
+    monkeypatch.setattr(log_files, "LONGEST_RECORD", 100_000)
     endless = io.BytesIO(b'{"Records": [{"a": "' + b"x" * 3_000_000)
     with pytest.raises(DamagedError):
         list(records_in(endless))

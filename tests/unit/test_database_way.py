@@ -10,7 +10,7 @@ import pytest
 from eicctl.core.errors import NotFoundError
 from eicctl.core.model import Endpoint, Instance
 from eicctl.core.network import GroupReference, Rule, SecurityGroup
-from eicctl.reachability.database_route import choose_instance
+from eicctl.reachability.jump_host import choose_instance
 
 ENDPOINT = Endpoint("eice-1", "create-complete", "vpc-1", "subnet-1", "us-east-1a", "e.example.com", "us-east-1")
 WEB = Instance(

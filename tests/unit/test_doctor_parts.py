@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eicctl.aws.images import Image
+from eicctl.aws.instances import Image
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, NotFoundError
 from eicctl.core.model import Endpoint, Target, TargetRequest

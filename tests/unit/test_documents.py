@@ -17,8 +17,7 @@ from eicctl.doctor import fix
 from eicctl.emulator import daemon
 from eicctl.emulator.state import State
 from eicctl.emulator.world.load import load_world
-from eicctl.named_tunnels.config_file import read_file
-from eicctl.named_tunnels.lines import line_of
+from eicctl.named_tunnels.config_file import line_of, read_file
 from eicctl.policy.lint import lint
 from eicctl.ssh import os_user
 from eicctl.support import settings

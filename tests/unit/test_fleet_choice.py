@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.aws.spread import spread
+from eicctl.aws.endpoint_selection import spread
 from eicctl.core.model import Endpoint, Instance
 
 

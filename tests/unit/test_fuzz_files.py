@@ -13,13 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eicctl.audit.log_reader import DamagedError, records_in
+from eicctl.audit.log_files import DamagedError, records_in
 from eicctl.audit.records import ends_of, event_of, launches_of
-from eicctl.aws.profile_text import config_profile, credentials_profile, has, owned, put, take
+from eicctl.aws.profile_files import config_profile, credentials_profile, has, owned, put, take
 from eicctl.core.errors import EicctlError, UsageError
 from eicctl.named_tunnels.config_file import read_file
 from eicctl.ssh.config_file import Block, Section, merged, with_include, without_include
-from eicctl.ssh.console_keys import host_keys
+from eicctl.ssh.host_keys import host_keys
 from eicctl.ssh.known_hosts import KnownHosts
 from eicctl.support import files, settings
 from tests.fuzzing import any_text, file_text, fuzz

@@ -46,7 +46,6 @@ NO_BARE_HINTS = (
 
 SPOKEN_BY = {
     "reachability/jump_host.py": ("db",),
-    "reachability/database_route.py": ("db",),
     "policy/check.py": ("doctor", "tunnel", "ssh"),
     "policy/documents.py": ("policy connect", "policy admin"),
     "policy/scope.py": ("policy connect",),

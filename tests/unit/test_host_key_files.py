@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.ssh.console_keys import fingerprint, host_keys
+from eicctl.ssh.host_keys import fingerprint, host_keys
 from eicctl.ssh.known_hosts import KnownHosts
 
 

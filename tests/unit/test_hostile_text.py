@@ -27,7 +27,7 @@ from eicctl.cli.view.progress import Waiting
 from eicctl.core import sanitize
 from eicctl.core.errors import EicctlError
 from eicctl.named_tunnels.status import Status
-from eicctl.support.log_lines import Lines
+from eicctl.support.log_file import Lines
 
 HOSTILE = {
     "colour": "a\x1b[31mred",

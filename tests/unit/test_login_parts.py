@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from eicctl.core.errors import DurationReachedError, LocalError, NetworkError, UsageError
-from eicctl.ssh.acl import icacls
-from eicctl.ssh.openssh import Outcome
+from eicctl.ssh.keys import icacls
+from eicctl.ssh.process import Outcome
 from eicctl.ssh.reconnect import keep, lost, remote_command
 from eicctl.support import files, settings
 

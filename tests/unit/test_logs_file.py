@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.support.log_file import LogFile
-from eicctl.support.log_lines import LONGEST, Lines
+from eicctl.support.log_file import LONGEST, Lines, LogFile
 
 Log = Callable[..., logging.Logger]
 
@@ -103,7 +102,7 @@ WRITER = """
 import logging, sys
 from pathlib import Path
 from eicctl.support.log_file import LogFile
-from eicctl.support.log_lines import Lines
+from eicctl.support.log_file import Lines
 handler = LogFile(Path(sys.argv[1]), largest=20_000, kept=30)
 handler.setFormatter(Lines())
 log = logging.getLogger("w")

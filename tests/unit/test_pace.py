@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eicctl.aws.pace import Pace
+from eicctl.aws.cloudtrail import Pace
 
 
 class Clock:

@@ -12,7 +12,7 @@ from botocore.exceptions import ConfigParseError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.aws.profile_text import config_profile, credentials_profile, has, owned, put, take
+from eicctl.aws.profile_files import config_profile, credentials_profile, has, owned, put, take
 
 KEYS = ("aws_access_key_id", "aws_secret_access_key")
 VALUES = {"aws_access_key_id": "ASIAX", "aws_secret_access_key": "a=b#;c", "eicctl_mfa_expiration": "2026-01-01"}

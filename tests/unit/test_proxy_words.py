@@ -11,8 +11,7 @@ from typing import Any
 import click
 import pytest
 
-from eicctl.agent.paths import Place
-from eicctl.agent.where import usual_path
+from eicctl.agent.paths import Place, usual_path
 from eicctl.cli.commands.proxy import command
 from eicctl.fastpath import args as words
 from eicctl.fastpath import proxy, ssh

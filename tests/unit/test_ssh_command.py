@@ -11,14 +11,13 @@ import pytest
 
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
-from eicctl.ssh.ami_users import user_of
 from eicctl.ssh.command import Access, place_of, ssh_command
 from eicctl.ssh.explain import explain
 from eicctl.ssh.keys import Key
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.openssh_options import Standing
-from eicctl.ssh.os_user import OsUser
+from eicctl.ssh.os_user import OsUser, user_of
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "e.example.com", "us-east-1", instance_id="i-1", instance_name="web-1")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from eicctl import __version__
 from eicctl.agent import protocol
 from eicctl.agent.paths import Place, places
-from eicctl.agent.peer_credentials import pid_of, user_of
+from eicctl.agent.protocol import pid_of, user_of
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 
 TIMEOUT = 5.0

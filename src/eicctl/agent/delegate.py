@@ -15,8 +15,8 @@ import sys
 
 from eicctl import __version__
 from eicctl.agent import environment, protocol
-from eicctl.agent.peer_credentials import user_of
-from eicctl.agent.where import switched, usual_path
+from eicctl.agent.paths import switched, usual_path
+from eicctl.agent.protocol import user_of
 from eicctl.support import pins
 
 TYPE_CHECKING = False

@@ -1,34 +1,78 @@
-"""Connections of ProxyCommands, carried by the background process: see `lend` for their small half."""
+"""Connections of ProxyCommands, carried by the background process: see `lend` for their small half.
+
+What the words of a request mean.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from eicctl.agent import protocol
-from eicctl.agent.asked import wanted
-from eicctl.agent.connection import Connection
 from eicctl.agent.delegate import DECLINED, ENDED, READY
-from eicctl.agent.session import GO_TIMEOUT, ClientGoneError, Errand, failure_fields, in_own_thread, lending
+from eicctl.agent.session import GO_TIMEOUT, ClientGoneError, Connection, Errand, failure_fields, in_own_thread, lending
 from eicctl.agent.words import Words
 from eicctl.aws import login_cache
-from eicctl.aws.session import Session
+from eicctl.aws.config_files import LEFT_KEYS
+from eicctl.aws.session import Session, Sessions
 from eicctl.aws.target_cache import RememberedTargets
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError
+from eicctl.core.model import TargetRequest
 from eicctl.ssh.command import Access
 from eicctl.ssh.host_keys import Check, configured_check
 from eicctl.ssh.login import Login, by_host
 from eicctl.ssh.openssh_options import Standing, login_settings, proxy_words
 from eicctl.ssh.os_user import choose
-from eicctl.ssh.proxy_tunnel import Opening
+from eicctl.ssh.proxy_tunnel import Opening, Wanted
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.relay import PIPES, Linger
+
+if TYPE_CHECKING:
+    from eicctl.agent.words import Words
+    from eicctl.ssh.host_keys import Check
+    from eicctl.ssh.keys import KeyType
+
+
+def session_for(words: Words, sessions: Sessions) -> Session:
+    """Return the access to AWS that the words ask for."""
+    folder = words["session_folder"]
+    if folder and os.path.exists(f"{folder}/{LEFT_KEYS}"):  # noqa: PTH110
+        from eicctl.aws.credential_process import take
+
+        take(folder)
+    return sessions.of(words["profile"], words["region"], words["ca_bundle"], fips=words["fips"])
+
+
+def wanted(words: Words, session: Session) -> Wanted:
+    """Return what is to be opened."""
+    request = TargetRequest(
+        remote_port=words["remote_port"],
+        words=words["words"],
+        instance_id=words["instance_id"],
+        private_ip_address=words["private_ip_address"],
+        endpoint_id=words["endpoint_id"],
+        endpoint_dns_name=words["endpoint_dns_name"],
+        allow_any_port=words["allow_any_port"],
+    )
+    return Wanted(
+        session,
+        request,
+        words["max_tunnel_duration"],
+        words["ssh_login"],
+        cast("Check", words["host_key_check"]),
+        words["session_folder"],
+        not words["no_cache"],
+        words["keepalive"],
+        words["private_key_file"],
+        cast("KeyType", words["key_type"]),
+    )
 
 
 class Attempt:

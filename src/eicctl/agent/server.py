@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from eicctl import __version__
 from eicctl.agent import protocol
-from eicctl.agent.asked import session_for
-from eicctl.agent.connection import Connection
 from eicctl.agent.paths import Place
-from eicctl.agent.peer_credentials import user_of
-from eicctl.agent.serve_proxy import Attempt, carry, log_in
+from eicctl.agent.protocol import user_of
+from eicctl.agent.serve_proxy import Attempt, carry, log_in, session_for
+from eicctl.agent.session import Connection
 from eicctl.aws import credential_process
-from eicctl.aws.sessions import Sessions
+from eicctl.aws.session import Sessions
 from eicctl.core.errors import EicctlError
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.accept import Acceptor
@@ -180,7 +179,7 @@ class Server:
         about = {"Started": self._started, "Unused": unused, "Clients": len(self._clients) - 1}
         if not self._keeper:
             return {**about, "Statuses": []}
-        from eicctl.named_tunnels.rates import SHORTEST, Meter
+        from eicctl.named_tunnels.status import SHORTEST, Meter
 
         meter = Meter()
         statuses = meter.with_rates(self._keeper.statuses())

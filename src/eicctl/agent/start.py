@@ -8,8 +8,7 @@ import sys
 import time
 
 from eicctl.agent import environment as surroundings
-from eicctl.agent.paths import Place
-from eicctl.agent.where import switched
+from eicctl.agent.paths import Place, switched
 from eicctl.core.errors import EicctlError, LocalError
 
 READY = b"ready"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from eicctl.tunnel.loops import new_loop
+from eicctl.tunnel.selector_loop import new_loop
 
 
 class Background:

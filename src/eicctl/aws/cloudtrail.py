@@ -1,19 +1,61 @@
-"""CloudTrail's LookupEvents, at the pace that the service allows: two requests a second, for an account and region."""
+"""CloudTrail's LookupEvents, at the pace that the service allows: two requests a second, for an account and region.
+
+A clock for calls that a service takes a few of a second.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from eicctl.aws.errors import translated
-from eicctl.aws.pace import Pace
 from eicctl.aws.session import Session
 from eicctl.core.errors import ThrottledError
 from eicctl.support.documents import parse_json
+
+_log = logging.getLogger(__name__)
+
+
+class Pace:
+    """Lets calls go one by one, with a pause between two. Threads share it.
+
+    Args:
+        interval: Seconds between two calls, at the least.
+        clock: Tells the time in seconds.
+        sleep: Waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.interval = interval
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = float("-inf")
+
+    def wait(self) -> None:
+        """Return when it is the caller's turn."""
+        with self._lock:
+            turn = max(self._next, self._clock())
+            self._next = turn + self.interval
+        while (left := turn - self._clock()) > 0:
+            self._sleep(left)
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody go for some seconds."""
+        with self._lock:
+            self._next = max(self._next, self._clock() + seconds)
+
 
 INTERVAL = 0.52
 """Seconds between two requests of a region (docs/explanation/protocol.md#cloudtrail: two a second)."""
@@ -30,7 +72,6 @@ LONGEST_PAUSE = 30.0
 Attribute = tuple[str, str]
 """An attribute of LookupEvents and its value; one a call is allowed."""
 
-_log = logging.getLogger(__name__)
 _paces: dict[tuple[str | None, str], Pace] = {}
 _lock = threading.Lock()
 

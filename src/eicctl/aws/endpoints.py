@@ -14,8 +14,8 @@ from typing import Any
 from eicctl.aws import completion_cache
 from eicctl.aws import filters as ec2_filters
 from eicctl.aws.errors import code_of, translated
+from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
-from eicctl.aws.used_regions import used_regions
 from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.support.parallel import together

@@ -1,17 +1,99 @@
-"""EC2 instances, as far as connections are concerned."""
+"""EC2 instances, as far as connections are concerned.
+
+GetConsoleOutput: what an instance has written to its serial console.
+
+What an AMI tells of the OS user of its instances.
+
+GetPasswordData: the encrypted password of a Windows instance's administrator.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from eicctl.aws import completion_cache
+from eicctl.aws import completion_cache, filters
 from eicctl.aws import filters as ec2_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
-from eicctl.core.errors import NotFoundError
+from eicctl.core.errors import NotFoundError, UnavailableError
 from eicctl.core.model import Instance
+
+
+def console_output(session: Session, instance_id: str, *, latest: bool = False) -> str:
+    """Return the last 64 KiB of an instance's console; empty where there is nothing yet.
+
+    Args:
+        session: Access to AWS.
+        instance_id: The instance.
+        latest: Ask for what is there now, instead of what EC2 has kept since the last start; not every instance type
+            has it.
+
+    Raises:
+        EicctlError: By the service's error.
+    """
+    more = {"Latest": True} if latest else {}
+    with translated(f"read the console output of {instance_id}"):
+        answer = session.client("ec2").get_console_output(InstanceId=instance_id, **more)
+    return str(answer.get("Output", ""))  # botocore has decoded the base64
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An AMI.
+
+    `owner` is an account ID; `platform` is EC2's PlatformDetails, such as `Red Hat Enterprise Linux`.
+    """
+
+    name: str
+    owner: str
+    platform: str
+
+
+def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
+    """Return what there is to know of AMIs, by ID; those that AWS does not tell of are left out."""
+    if not image_ids:
+        return {}
+    # A filter, because an ID that is gone would be an error.
+    wanted = filters.exact({"image-id": sorted(set(image_ids))})
+    with translated("look up the images"):
+        pages = session.client("ec2").get_paginator("describe_images").paginate(Filters=wanted)
+        rows = [row for page in pages for row in page["Images"]]
+    return {
+        row["ImageId"]: Image(
+            str(row.get("Name", "")), str(row.get("OwnerId", "")), str(row.get("PlatformDetails", ""))
+        )
+        for row in rows
+    }
+
+
+def password_data(session: Session, instance_id: str) -> str:
+    """Return the password, encrypted with the instance's key pair, in base64.
+
+    Raises:
+        UnavailableError: There is none, or none yet.
+        EicctlError: By the service's error.
+    """
+    with translated(f"get the password of {instance_id}"):
+        answer = session.client("ec2").get_password_data(InstanceId=instance_id)
+    data = str(answer.get("PasswordData", "")).strip()
+    if not data:
+        raise UnavailableError(
+            f"EC2 has no password of {instance_id}, or none yet",
+            hint="Windows makes it some minutes after the first start, for an instance with a key pair; "
+            "an image with a password of its own has none here",
+            transient=True,
+        )
+    return data
+
+
+def key_name(session: Session, instance_id: str) -> str:
+    """Return the name of an instance's key pair, or an empty string."""
+    found = list_instances(session, ids=[instance_id])
+    return found[0].key_name if found else ""
+
 
 STATE_ORDER = ("running", "pending", "stopping", "stopped", "shutting-down", "terminated")
 """Instances are listed in this order of their states."""

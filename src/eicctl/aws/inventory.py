@@ -11,8 +11,8 @@ from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import list_instances
 from eicctl.aws.network import read_network
+from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
-from eicctl.aws.used_regions import used_regions
 from eicctl.core.errors import EicctlError
 from eicctl.core.model import Endpoint, Instance
 from eicctl.core.network import NetworkFacts

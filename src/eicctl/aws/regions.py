@@ -1,4 +1,7 @@
-"""Regions: whether one exists and may be used, and in which of them an instance is."""
+"""Regions: whether one exists and may be used, and in which of them an instance is.
+
+The regions that an account uses.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,22 @@ from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
-from eicctl.aws.used_regions import used_regions
 from eicctl.core.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
 from eicctl.core.model import Instance
 from eicctl.support import pins
 from eicctl.support.parallel import together
+
+
+def used_regions(session: Session, *, ask: str | None = None) -> list[str]:
+    """Return the regions that the account uses, sorted: those that need no opt-in, and those that it has opted in to.
+
+    Args:
+        session: Access to AWS.
+        ask: The region whose EC2 is asked; the session's where None.
+    """
+    with translated("list the regions"):
+        return sorted(row["RegionName"] for row in session.client("ec2", ask).describe_regions()["Regions"])
+
 
 _HINT = "--region, AWS_REGION, or region of the profile"
 

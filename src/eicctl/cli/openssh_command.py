@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import Key, KeyType
     from eicctl.ssh.login import Login
-    from eicctl.ssh.openssh import Outcome
     from eicctl.ssh.openssh_options import Standing
     from eicctl.ssh.os_user import OsUser
+    from eicctl.ssh.process import Outcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -285,7 +285,7 @@ def run_or_print(
     """
     from eicctl.ssh.command import joined
     from eicctl.ssh.known_hosts import by_instance
-    from eicctl.ssh.openssh import run_program, strictness
+    from eicctl.ssh.process import run_program, strictness
 
     standing = wish.standing(logins[0].target.address if address else "")
     if wish.print_command:
@@ -377,8 +377,8 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
     from eicctl.ssh import failure_reports
     from eicctl.ssh.keys import Key
     from eicctl.ssh.login import Login
-    from eicctl.ssh.openssh import outcome
     from eicctl.ssh.os_user import OsUser
+    from eicctl.ssh.process import outcome
 
     session = options.session(words["profile"], words["region"], words["ca_bundle"], words["fips"])
     target = Target(**known["Target"])

@@ -41,7 +41,7 @@ def run_interruptibly(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -
     What tells somebody that clients can connect is for `main` to say: an interrupt before the loop runs may come while
     a module is imported, where Python can lose it.
     """
-    from eicctl.tunnel.loops import new_loop
+    from eicctl.tunnel.selector_loop import new_loop
 
     async def run() -> T:
         return await main(interrupted())

@@ -13,8 +13,7 @@ from eicctl.core import sanitize
 from eicctl.core.errors import INTERRUPTED
 from eicctl.named_tunnels.definition import Definition
 from eicctl.named_tunnels.log import Journal
-from eicctl.named_tunnels.rates import Meter
-from eicctl.named_tunnels.status import Status
+from eicctl.named_tunnels.status import Meter, Status
 from eicctl.named_tunnels.supervisor import Keeper
 
 DRAWN_EVERY = 0.5

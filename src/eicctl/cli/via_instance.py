@@ -118,7 +118,7 @@ def rotation(
 ) -> Rotation:
     """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
     from eicctl.cli.target_prompt import resolve_target
-    from eicctl.ssh.forward.merge import rotation_to
+    from eicctl.ssh.forward.renewal import rotation_to
 
     request = TargetRequest(SSH_PORT, via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name)
     target = resolve_target(session, request, wait=tunnels.wait, max_tunnel_duration=tunnels.max_duration)

@@ -13,7 +13,7 @@ from typing import Any
 
 from eicctl.core.errors import UsageError
 from eicctl.emulator import faults
-from eicctl.emulator.control import mfa, trail
+from eicctl.emulator.control import sts, trail
 from eicctl.emulator.control.validation import UNWRITABLE
 from eicctl.emulator.state import Behaviour, State
 from eicctl.support.documents import parse_json
@@ -68,7 +68,7 @@ class ControlApi:
             ("GET", "connections"): self._connections,
             ("GET", "events"): self._state.events,
             ("POST", "events"): lambda: self._add_events(_body(environ)),
-            ("GET", "mfa"): lambda: mfa.own_code(self._state.now()),
+            ("GET", "mfa"): lambda: sts.own_code(self._state.now()),
             ("GET", "faults"): lambda: [faults.shown(fault) for fault in self._state.faults()],
             ("POST", "faults"): lambda: self._add_fault(_body(environ)),
             ("DELETE", "faults"): self._state.clear_faults,

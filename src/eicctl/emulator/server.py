@@ -21,8 +21,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import Known, lookup
-from eicctl.emulator.control.mfa import add_device
-from eicctl.emulator.control.sessions import OWN_ARN
+from eicctl.emulator.control.sts import OWN_ARN, add_device
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.data.connect_proxy import ConnectProxy
 from eicctl.emulator.data.gateway import Gateway

@@ -1,23 +1,44 @@
-"""A ProxyCommand carried by this process."""
+"""A ProxyCommand carried by this process.
+
+websockets without `importlib.metadata`, which a release of it imports and does not use.
+
+That import, with email and zipfile below it, takes longer than a TLS handshake (benchmarks/RESULTS.md).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from eicctl.agent.asked import session_for, wanted
-from eicctl.aws.sessions import Sessions
+from eicctl.agent.serve_proxy import session_for, wanted
+from eicctl.aws.session import Sessions
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError
-from eicctl.fastpath.import_shim import load_websockets
 from eicctl.ssh.proxy_tunnel import Opening
-from eicctl.tunnel import early
+from eicctl.tunnel import preconnect
 
 if TYPE_CHECKING:
     from eicctl.agent.words import Words
     from eicctl.core.model import Target
     from eicctl.fastpath.proxy import Teller
     from eicctl.tunnel.dial import Link
+
+_UNUSED = "importlib.metadata"
+
+
+def load_websockets() -> None:
+    """Import websockets' version, which is all of it that names the module; who needs the module imports it later."""
+    if _UNUSED in sys.modules:
+        return
+    sys.modules[_UNUSED] = ModuleType(_UNUSED)
+    try:
+        # A development version does use it, fails here, and is imported in full by the next one who asks.
+        with contextlib.suppress(AttributeError, ImportError):
+            import websockets.version  # noqa: F401
+    finally:
+        del sys.modules[_UNUSED]
 
 
 def carry(words: Words, tell: Teller) -> int:
@@ -28,7 +49,7 @@ def carry(words: Words, tell: Teller) -> int:
     session = session_for(words, Sessions())
 
     def found(target: Target) -> None:
-        early.begin(target.endpoint_dns_name, session.ca_bundle)
+        preconnect.begin(target.endpoint_dns_name, session.ca_bundle)
         # While the endpoint answers; what carries is needed as soon as it has.
         load_websockets()
         import eicctl.tunnel.stdio  # noqa: F401

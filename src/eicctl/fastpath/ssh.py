@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from eicctl.agent.where import usual_folder
+from eicctl.agent.paths import usual_folder
 from eicctl.fastpath.args import CHECK, CHECKS, NUMBERS, TEXTS, read
 from eicctl.support import log
 

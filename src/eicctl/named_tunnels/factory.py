@@ -174,7 +174,7 @@ class Opening:
     def _rotation(self, words: str) -> tuple[Rotation, Forwarding]:
         from eicctl.aws.targets import resolve
         from eicctl.ssh.forward.login import LoginRequest
-        from eicctl.ssh.forward.merge import rotation_to
+        from eicctl.ssh.forward.renewal import rotation_to
         from eicctl.ssh.host_keys import configured_check
 
         said = self.definition

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from eicctl.core.errors import LocalError
 from eicctl.support import settings
-from eicctl.support.log_file import LogFile
-from eicctl.support.log_lines import plain
+from eicctl.support.log_file import LogFile, plain
 
 LARGEST = 2**18
 """Bytes after which a log begins anew; one older one is kept."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from eicctl.aws.sessions import Sessions
+from eicctl.aws.session import Sessions
 from eicctl.core.errors import ConflictError, EicctlError
 from eicctl.core.model import Traffic
 from eicctl.named_tunnels.definition import Definition

@@ -1,14 +1,112 @@
-"""Which database the user means, and through which instance it is reached: the reading for `database_way`."""
+"""Which database the user means, and through which instance it is reached: the reading for `database_way`.
+
+Through which instance a database is reached: a decision without I/O.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from eicctl.aws.databases import Database, check_usable, find_database, read_groups
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
-from eicctl.core.errors import UsageError
-from eicctl.reachability.database_route import Way, choose_instance
+from eicctl.core.errors import NotFoundError, UsageError
+from eicctl.core.model import Endpoint, Instance
+from eicctl.core.network import NetworkFacts, SecurityGroup
+from eicctl.reachability.groups import Peer, covers, judge, peers_of
+from eicctl.reachability.ranges import box
+from eicctl.support import pins
 from eicctl.support.parallel import both
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The instance to go through, and why."""
+
+    instance: Instance
+    reason: str
+
+
+def choose_instance(
+    instances: Sequence[Instance],
+    groups: Sequence[SecurityGroup],
+    endpoints: Sequence[Endpoint],
+    *,
+    vpc_id: str,
+    port: int,
+    availability_zone: str = "",
+    label: str = "the database",
+) -> Way:
+    """Return a running Linux instance of the VPC that the database's groups let connect.
+
+    One in the database's Availability Zone comes first (traffic between zones is charged), then one that a group's rule
+    names (and not just an address range), then by name.
+
+    Args:
+        instances: Instances of the region.
+        groups: The database's security groups. Prefix lists in their rules do not count: what is in them is not known.
+        endpoints: Endpoints of the region; an instance in a VPC that has some usable one is preferred only by the VPC.
+        vpc_id: The database's VPC.
+        port: The database's port.
+        availability_zone: Where the database is; empty where that is not known.
+        label: What to call the database.
+
+    Raises:
+        NotFoundError: There is none; the message says whom the groups admit.
+    """
+    running = [i for i in instances if i.vpc_id == vpc_id and i.state == "running" and i.platform == "linux"]
+    if not running:
+        raise NotFoundError(
+            f"no Linux instance runs in {vpc_id}, where {label} is",
+            hint="--via INSTANCE names one elsewhere that can reach it",
+        )
+    if not any(endpoint.vpc_id == vpc_id and endpoint.usable for endpoint in endpoints):
+        raise NotFoundError(
+            f"there is no usable endpoint in {vpc_id}, where {label} is",
+            hint=pins.command("eicctl", "create-endpoint", "--vpc-id", vpc_id),
+        )
+    ways: list[tuple[tuple[bool, bool, str, str], Way]] = []
+    for instance in running:
+        reason = _reason(instance, groups, port)
+        if not reason:
+            continue
+        near = bool(availability_zone) and instance.availability_zone == availability_zone
+        zone = f", in the same zone {availability_zone}" if near else ""
+        way = Way(instance, f"{reason.words}{zone}")
+        ways.append(((not near, not reason.by_group, instance.name, instance.id), way))
+    if not ways:
+        raise NotFoundError(
+            f"none of the {len(running)} running Linux instances in {vpc_id} may connect to {label}, port {port}: "
+            f"{_told(groups, port)}",
+            hint="--via INSTANCE goes through one all the same; or add an ingress rule to the database's group",
+        )
+    return min(ways, key=lambda pair: pair[0])[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """Why an instance may connect; `by_group` is whether a rule names a group of it."""
+
+    words: str
+    by_group: bool
+
+
+def _reason(instance: Instance, groups: Sequence[SecurityGroup], port: int) -> _Reason | None:
+    for address in filter(None, (instance.private_ip, instance.ipv6)):
+        label = f"{instance.name or instance.id} ({address})"
+        peer = Peer(label, (box(address),), instance.security_group_ids, instance.vpc_id)
+        judgement = judge(NetworkFacts(), groups, peer, port)
+        if judgement.wholly:
+            return _Reason(judgement.admitted_by[0], judgement.by_group)
+    return None
+
+
+def _told(groups: Sequence[SecurityGroup], port: int) -> str:
+    rules = [rule for group in groups for rule in group.ingress if covers(rule, port)]
+    admitted = sorted({peer for rule in rules for peer in peers_of(rule)})
+    return f"its groups admit {', '.join(admitted)}" if admitted else "its groups admit nobody"
 
 
 def locate(session: Session, words: str) -> tuple[Database | None, str, int]:

@@ -9,8 +9,7 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
 from eicctl.core.model import Target
 from eicctl.ssh.command import host_of
-from eicctl.ssh.console_keys import fingerprint
-from eicctl.ssh.host_keys import read_console
+from eicctl.ssh.host_keys import fingerprint, read_console
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser, image_user

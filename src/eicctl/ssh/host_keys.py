@@ -1,16 +1,58 @@
-"""Which host keys a login accepts: those that AWS vouches for, those seen before, or the first that is seen."""
+"""Which host keys a login accepts: those that AWS vouches for, those seen before, or the first that is seen.
+
+Host keys as cloud-init prints them to the console at first boot (docs/explanation/protocol.md#keys).
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from eicctl.aws.console import console_output
+from eicctl.aws.instances import console_output
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UsageError
-from eicctl.ssh.console_keys import host_keys
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.support import settings
+
+_BEGIN = "-----BEGIN SSH HOST KEY KEYS-----"
+_END = "-----END SSH HOST KEY KEYS-----"
+_KEY = re.compile(r"\b((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w@.-]+) (AAAA[A-Za-z0-9+/]+={0,2})")
+
+
+def host_keys(console: str) -> tuple[str, ...]:
+    """Return the keys of the last complete block, each as `TYPE BASE64`; nothing where there is none.
+
+    What is before and after a key on its line (the kernel's time stamps, a comment) is left out, and so is whatever is
+    no key of the type that it says: the console also carries what programs on the instance write.
+    """
+    before, end, _ = console.rpartition(_END)
+    _, begin, block = before.rpartition(_BEGIN)
+    if not (begin and end):
+        return ()
+    found = (f"{match[1]} {match[2]}" for line in block.splitlines() if (match := _KEY.search(line)))
+    return tuple(dict.fromkeys(key for key in found if _well_formed(key)))
+
+
+def fingerprint(key: str) -> str:
+    """Return the fingerprint of `TYPE BASE64` as OpenSSH shows it: `SHA256:…`."""
+    digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def _well_formed(key: str) -> bool:
+    """Whether the blob is base64 and begins with the type's name (RFC 4253, 6.6)."""
+    kind, _, text = key.partition(" ")
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return False
+    length = int.from_bytes(blob[:4], "big")
+    return blob[4 : 4 + length] == kind.encode() and len(blob) > 4 + length
+
 
 Check = Literal["console", "accept-new", "strict", "off"]
 """How to check: by the console's keys and else the first seen; the first seen; only keys known already; not at all."""

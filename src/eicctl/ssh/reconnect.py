@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from eicctl.core.errors import DurationReachedError, EicctlError, NetworkError, UsageError
-from eicctl.ssh.openssh import Outcome
+from eicctl.ssh.process import Outcome
 
 SESSION = "eicctl"
 """The usual name of the session on the instance."""

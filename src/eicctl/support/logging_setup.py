@@ -12,8 +12,7 @@ from typing import TextIO
 from eicctl import __version__
 from eicctl.support import files
 from eicctl.support.log import VARIABLE
-from eicctl.support.log_file import LogFile
-from eicctl.support.log_lines import Lines, plain
+from eicctl.support.log_file import Lines, LogFile, plain
 from eicctl.support.redact import register, register_url
 
 LEVELS = {

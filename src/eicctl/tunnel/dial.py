@@ -23,7 +23,8 @@ from websockets.uri import parse_uri
 from eicctl.core.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.core.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.support.deadline import seconds_left
-from eicctl.tunnel import early, errors, keepalive, preconnect, tls
+from eicctl.tunnel import errors, keepalive, preconnect, tls
+from eicctl.tunnel import preconnect as early
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory

@@ -2,10 +2,13 @@
 
 A channel runs on an asyncio loop as well as on `SelectorReactor`: they share these names. Importing asyncio takes
 about 45 ms, which a ProxyCommand pays before its first byte; one connection on stdin and stdout does without it.
+
+The event loop that carries tunnels.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import heapq
 import itertools
@@ -15,6 +18,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a new event loop: uvloop's where it is installed, which needs less CPU for the same bytes.
+
+    Elsewhere it is asyncio's selector loop. Channels wait for descriptors themselves, which the proactor cannot do, the
+    usual loop on Windows.
+    """
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.SelectorEventLoop()
+    return uvloop.new_event_loop()
 
 
 class Timer(Protocol):

@@ -1,21 +1,179 @@
-"""`eicctl audit`."""
+"""`eicctl audit`.
+
+What `eicctl audit` does once its options are understood: fetch, print, report, follow.
+"""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from click.core import ParameterSource
 
+from eicctl.audit.addresses import Directory
+from eicctl.audit.correlation import AFTER, BEFORE
+from eicctl.audit.fetch import KEPT, OVERLAP, Follower, Scope, checkpoint, known_addresses, look_up, rows_of
+from eicctl.audit.filters import Choice
+from eicctl.audit.log_files import Reader
+from eicctl.audit.page import Heading, page
+from eicctl.audit.store import EventStore
+from eicctl.audit.summary import OfficeHours, Summary
+from eicctl.aws.regions import used_regions
+from eicctl.aws.session import Session
 from eicctl.cli import options
-from eicctl.core.errors import UsageError
+from eicctl.cli.view import messages
+from eicctl.cli.view.audit import printer, show_rows
+from eicctl.cli.view.progress import Waiting
+from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
+from eicctl.support import files
 
 if TYPE_CHECKING:
     from eicctl.audit.filters import Choice
     from eicctl.audit.summary import OfficeHours
     from eicctl.aws.session import Session
+
+_QUIET = 2.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked for.
+
+    Attributes:
+        choice: Which rows.
+        now: The time of the call.
+        rows: Whether to print rows.
+        output: `table`, `json`, `text` or `csv`.
+        query: JMESPath expression, or None.
+        report_file: Where to write the report, or None.
+        hours: Office hours of the report.
+    """
+
+    choice: Choice
+    now: datetime
+    rows: bool
+    output: str
+    query: str | None
+    report_file: Path | None
+    hours: OfficeHours
+
+
+def from_files(session: Session, places: tuple[str, ...], task: Task) -> int:
+    """Audit log files. The exit code is 1 where one could not be read to its end."""
+    with EventStore() as store:
+        with Waiting("reading log files") as waiting:
+            reader = Reader(store, task.choice, _progress(waiting), messages.line)
+            tally = reader.read(session, places)
+        older = f", older ones left out: {tally.skipped:,}" if tally.skipped else ""
+        messages.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
+        directory = Directory()
+        directory.learn(store.lives())
+        gaps = [f"{name} could not be read to its end" for name in tally.damaged]
+        _deliver(store, directory, task, f"log files of {', '.join(places)}", gaps)
+    return 1 if tally.damaged else 0
+
+
+def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: float | None) -> int:
+    """Audit the event history. The exit code is 1 where a region did not answer."""
+    regions = tuple(used_regions(session)) if all_regions else (session.region,)
+    since = task.choice.since or task.now
+    if since < task.now - KEPT:
+        messages.line("CloudTrail's event history has 90 days; what is older may be in a trail's log files: --from")
+    with checkpoint(session) as store:
+        if len(store):
+            messages.line(f"going on with an interrupted look-up: {len(store)} events are here already")
+        with Waiting("looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
+            scope = Scope(session, regions, _progress(waiting), messages.line)
+            # A little more than is asked for, for the keys of tunnels at its edges.
+            span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
+            try:
+                failures = look_up(scope, store, span, task.now)
+            except EicctlError:
+                if len(store):
+                    messages.line(_INTERRUPTED)
+                raise
+            directory = known_addresses(scope, store, task.now)
+        gaps = [f"{region} did not answer: {error.message}" for region, error in failures.items()]
+        for gap in gaps:
+            messages.line(gap)
+        if follow_every is not None:
+            silent = replace(scope, say=lambda _state: None)
+            return _follow(store, Follower(silent, task.choice, directory), task, follow_every)
+        where = regions[0] if len(regions) == 1 else f"{len(regions)} regions"
+        try:
+            _deliver(store, directory, task, f"CloudTrail's event history of {where}", gaps)
+        finally:
+            store.discard()
+    return 1 if gaps else 0
+
+
+_INTERRUPTED = "what has been found is kept: the same command goes on from there, for a day"
+
+
+def _deliver(store: EventStore, directory: Directory, task: Task, source: str, gaps: list[str]) -> None:
+    if task.report_file:
+        _write_report(store, directory, task, source, gaps)
+    if task.rows:
+        count = show_rows(rows_of(store, directory, task.choice), output=task.output, query=task.query)
+        if not count and task.output == "table":
+            messages.line("there is no such event")
+
+
+def _write_report(store: EventStore, directory: Directory, task: Task, source: str, gaps: list[str]) -> None:
+    assert task.report_file  # noqa: S101 - the caller has looked
+    first, last = store.bounds() or (task.now, task.now)
+    begins = task.choice.since or first
+    # Where all of some files is asked for, the period is that of their events.
+    ends = task.choice.until or (task.now if task.choice.since else last)
+    summary = Summary(begins, ends, task.hours, lambda time: time.astimezone())
+    for row in rows_of(store, directory, task.choice):
+        summary.add(row)
+    files.write_whole(task.report_file, page(summary, Heading(source, task.choice.told(), task.now, gaps)))
+    total = summary.total
+    messages.line(
+        f"wrote {task.report_file} (tunnels: {total.tunnels:,}, refused calls: {total.refused:,}, "
+        f"principals: {len(summary.principals):,}, targets: {len(summary.targets):,})"
+    )
+
+
+def _follow(store: EventStore, follower: Follower, task: Task, every: float) -> NoReturn:
+    """Print the rows that there are, then look for new ones again and again until the user interrupts."""
+    show = printer(task.output)
+    for row in rows_of(store, follower.directory, task.choice):
+        show(row)
+    follower.knows(store.events(task.now - 2 * OVERLAP))
+    store.discard()
+    messages.line("waiting for new events; CloudTrail delivers them after some minutes. Ctrl-C ends this")
+    while True:
+        time.sleep(every)
+        try:
+            rows = follower.look(datetime.now(UTC))
+        except (NetworkError, ThrottledError) as error:
+            messages.line(f"{error.message}; trying again")
+            continue
+        for row in rows:
+            show(row)
+
+
+def _progress(waiting: Waiting) -> Callable[[str], None]:
+    """Show how far it is: each step on a terminal, a line now and then elsewhere."""
+    last = time.monotonic()
+
+    def say(state: str) -> None:
+        nonlocal last
+        if sys.stderr.isatty() or time.monotonic() - last >= _QUIET:
+            last = time.monotonic()
+            waiting.show(state)
+
+    return say
+
 
 _DEFAULT_PERIOD = timedelta(hours=24)
 _FOLLOW_INTERVAL = 30.0
@@ -98,7 +256,6 @@ def command(
       eicctl audit --from s3://my-trail/AWSLogs/ --since 2026-11-01 --until 2026-12-01
     """
     from eicctl.audit.filters import Choice, moment
-    from eicctl.cli.commands.audit_run import Task, from_aws, from_files
 
     now = datetime.now(UTC)
     begins = moment(since, now, "--since") if since else None if places else now - _DEFAULT_PERIOD

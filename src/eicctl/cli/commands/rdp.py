@@ -79,9 +79,8 @@ def command(
     from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import named, resolve_target
     from eicctl.cli.view.tunnel_events import events_for
-    from eicctl.rdp.clients import find_client
+    from eicctl.rdp.clients import find_client, serve_client
     from eicctl.rdp.file import Connection, check_user
-    from eicctl.rdp.launch import serve_client
     from eicctl.tunnel.bind import bind_tcp
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.listener import Listener
@@ -137,7 +136,7 @@ def _password_for(client: Client, session: Session, target: Target, key_file: Pa
 
 def _password(session: Session, target: Target, key_file: Path | None, *, needed: bool = False) -> str | None:
     """Return the administrator's password, or None where the client is to ask for one."""
-    from eicctl.aws.passwords import key_name, password_data
+    from eicctl.aws.instances import key_name, password_data
     from eicctl.rdp.password import decrypt
 
     if key_file and target.instance_id:

@@ -16,8 +16,7 @@ from eicctl.support import pins
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.ssh.fleet import Fleet, Result, Sink
-    from eicctl.ssh.fleet_hosts import FleetHost
+    from eicctl.ssh.fleet import Fleet, FleetHost, Result, Sink
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import KeyType
     from eicctl.ssh.login import Login
@@ -91,8 +90,7 @@ def command(
         raise UsageError("no hosts are chosen", hint="--target, --tag, --name-glob or --all")
 
     from eicctl.doctor.likely_cause import remember
-    from eicctl.ssh.fleet import Fleet
-    from eicctl.ssh.fleet_hosts import Choice, choose_hosts
+    from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
     from eicctl.ssh.keys import leave_key, make_key, private_folder
 
     choice = Choice(targets, parse_tags(tags), name_glob, everything)

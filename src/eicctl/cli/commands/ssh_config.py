@@ -15,8 +15,7 @@ from eicctl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.ssh.config_file import Block, Section
-    from eicctl.ssh.config_install import Change
+    from eicctl.ssh.config_file import Block, Change, Section
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import KeyType
 
@@ -68,19 +67,19 @@ def command(
         raise UsageError("--install, --print and --remove exclude each other")
     if dry_run and not (install or remove):
         raise UsageError("--dry-run goes with --install or --remove")
-    from eicctl.ssh import config_install
+    from eicctl.ssh import config_file
 
     if remove:
         if targets or everything or pattern:
             raise UsageError("--remove takes no targets: it takes everything out")
-        _change(config_install.removal(), dry_run)
+        _change(config_file.removal(), dry_run)
         return
     if targets and everything:
         raise UsageError("name targets, or give --all, not both")
     if not (targets or everything or pattern):
         raise UsageError("no target is named", hint="eicctl ssh-config --all, --pattern, or names of instances")
 
-    from eicctl.ssh import config_blocks as blocks_of
+    from eicctl.ssh import config_file as blocks_of
     from eicctl.ssh.command import Access
     from eicctl.ssh.openssh_options import Standing
 
@@ -88,7 +87,7 @@ def command(
     endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
     pushes = options.pushes(send_key, own_key=bool(private_key_file))
     standing = Standing(access, pushes, host_key_check, endpoint, private_key_file, key_type)
-    mux = config_install.make_mux_folder() if multiplex and not dry_run else config_install.mux_folder()
+    mux = config_file.make_mux_folder() if multiplex and not dry_run else config_file.mux_folder()
     layout = blocks_of.Layout(standing, os_user, mux if multiplex else None)
     instances = blocks_of.running(session) if everything else blocks_of.named(session, targets, pushes=pushes)
     blocks: list[Block] = blocks_of.for_instances(session, instances, layout)
@@ -101,7 +100,7 @@ def command(
     from eicctl.ssh.config_file import Section
 
     section = Section(caller_identity(session).account, access.region, access.profile or "")
-    changes, merged = config_install.installation(section, blocks, whole=everything)
+    changes, merged = config_file.installation(section, blocks, whole=everything)
     _change(changes, dry_run)
     if not dry_run:
         hosts = [[host for host in block.hosts if host not in merged.refused][:1] for block in blocks]

@@ -1,10 +1,128 @@
-"""`eicctl version`: what a report of a defect needs."""
+"""`eicctl version`: what a report of a defect needs.
+
+What a report of a defect needs to know of this installation. It holds no secret: names of variables, no values.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
 import click
 
+from eicctl import __version__
 from eicctl.cli import options
+from eicctl.core.errors import EicctlError
+from eicctl.support import settings
+
+PACKAGES = ("botocore", "websockets", "click", "asyncssh", "cryptography", "python-socks", "moto")
+"""The packages whose versions matter; the last two are optional."""
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def about() -> dict[str, Any]:
+    """Return it, with keys as in the JSON form of `eicctl version`. What cannot be found out is None."""
+    return {
+        "Eicctl": __version__,
+        "Installed": installed(),
+        "Python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "Executable": sys.executable,
+        "Platform": platform.platform(),
+        "OpenSSH": _openssh(),
+        "Packages": {name: found for name in PACKAGES if (found := _version_of(name))},
+        "WebsocketsSpeedups": util.find_spec("websockets.speedups") is not None,
+        "Folders": {
+            "Config": str(settings.config_file().parent),
+            "State": _folder(settings.state_dir),
+            "Cache": _folder(settings.cache_dir),
+            "Runtime": _folder(settings.runtime_dir),
+        },
+        "Background": _background(),
+        "Variables": variables(os.environ),
+    }
+
+
+def variables(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the variables that are set and matter to eicctl."""
+    return sorted(name for name in environ if name.startswith(("AWS_", "EICCTL_")) or name.lower() in _PROXIES)
+
+
+def installed() -> str:
+    """Return by what eicctl was installed: `pipx`, `uv tool`, `pip`, `uv`, `zip archive`, or `source`."""
+    if not Path(__file__).exists():  # it is within an archive
+        return "zip archive"
+    prefix = Path(sys.prefix)
+    if (prefix / "pipx_metadata.json").exists():
+        return "pipx"
+    if (prefix / "uv-receipt.toml").exists():
+        return "uv tool"
+    try:
+        distribution = metadata.distribution("eicctl")
+    except metadata.PackageNotFoundError:
+        return "source"
+    by = (distribution.read_text("INSTALLER") or "an unknown installer").strip()
+    editable = '"editable":true' in (distribution.read_text("direct_url.json") or "").replace(" ", "")
+    return f"{by}, editable" if editable else by
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _openssh() -> str | None:
+    """The first line of `ssh -V`, which it writes to stderr."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        run = subprocess.run(
+            ["ssh", "-V"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5,
+            check=False,
+        )
+        return next(iter((run.stderr or run.stdout).splitlines()), None)
+    return None
+
+
+def _folder(find: Callable[[], Path]) -> str:
+    try:
+        return str(find())
+    except EicctlError as error:
+        return error.message
+
+
+def _background() -> list[dict[str, Any]]:
+    """The background processes that run."""
+    if sys.platform == "win32":  # there are none
+        return []
+    from eicctl.agent.client import GoneError, ask, in_every_place
+    from eicctl.agent.paths import Place
+
+    def look(place: Place) -> dict[str, Any] | None:
+        try:
+            answer = ask(place, "status")
+        except GoneError:
+            return None
+        except EicctlError as error:  # of another version, or it does not answer
+            return {"Problem": error.message}
+        return {"Pid": answer["Pid"], "Version": answer["Version"], "Tunnels": len(answer.get("Statuses", []))}
+
+    try:
+        return [found for found in in_every_place(look) if found]
+    except EicctlError as error:  # its folder cannot be read
+        return [{"Problem": error.message}]
 
 
 @click.command
@@ -20,7 +138,6 @@ def command(*, output: str, query: str | None) -> None:
       eicctl version --output json
       eicctl version --query Packages.botocore --output text
     """
-    from eicctl.about import about
     from eicctl.cli.view import render
 
     render.show(about(), output=output, query=query, columns={})

@@ -13,8 +13,7 @@ from eicctl.core.model import Endpoint
 from eicctl.doctor.check import Check, Outcome, Segment, Status, always, duration
 from eicctl.doctor.context import Context, required
 from eicctl.support.parallel import together
-from eicctl.tunnel.certificate import Certificate
-from eicctl.tunnel.trace import Way, walk
+from eicctl.tunnel.trace import Certificate, Way, walk
 
 
 def run(context: Context) -> Outcome:

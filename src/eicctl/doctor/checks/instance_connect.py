@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from eicctl.aws.images import Image, describe_images
+from eicctl.aws.instances import Image, describe_images
 from eicctl.core.errors import EicctlError
 from eicctl.doctor.check import Check, Outcome, Status, for_ssh_login, not_checked
 from eicctl.doctor.context import Context

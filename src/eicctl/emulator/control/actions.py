@@ -6,19 +6,12 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import (
-    backends,
-    console,
-    dependencies,
-    instances,
-    keys,
-    mfa,
-    passwords,
-    principals,
-    sessions,
-    simulation,
-    trail,
-)
+from eicctl.emulator.control import backends, dependencies, instances, policy_language, simulation, trail
+from eicctl.emulator.control import instances as console
+from eicctl.emulator.control import instances as keys
+from eicctl.emulator.control import instances as passwords
+from eicctl.emulator.control import sts as mfa
+from eicctl.emulator.control import sts as sessions
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
@@ -237,7 +230,7 @@ class Actions:
         context = self._permission.context(CALLER.get(), ORIGIN.get())
         if proved:
             context |= {"aws:multifactorauthpresent": ["true"], "aws:multifactorauthage": ["0"]}
-        principals.check_trust(response._get_param("RoleArn", ""), CALLER.get().arn, context)
+        policy_language.check_trust(response._get_param("RoleArn", ""), CALLER.get().arn, context)
         result = moto(response)
         if proved:
             result.result["Credentials"].mfa_at = self._state.now().replace(tzinfo=None)

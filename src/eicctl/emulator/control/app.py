@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from eicctl.emulator.control import denial
+from eicctl.emulator.control import guard
 from eicctl.emulator.control.actions import Actions
 from eicctl.emulator.control.backends import LOCK
 from eicctl.emulator.control.endpoints import settle
@@ -48,8 +48,8 @@ def _orderly(state: State, app: Wsgi) -> Wsgi:
             time.sleep(latency)
         with LOCK:
             settle(state)
-            if action := denial.denied_action(state.behaviour.denied, environ):
-                return denial.refuse(start_response, action)
+            if action := guard.denied_action(state.behaviour.denied, environ):
+                return guard.refuse(start_response, action)
             return app(environ, start_response)
 
     return serve

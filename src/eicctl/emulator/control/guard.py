@@ -1,6 +1,8 @@
 """Only signed requests get in.
 
 Whoever may push a key gets a shell as the user that runs the emulator, so other users of this machine must not.
+
+Actions of EC2 that the caller may not do: the setting `denied`.
 """
 
 from __future__ import annotations
@@ -8,10 +10,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 from xml.sax.saxutils import escape
 
 from eicctl.emulator.control.backends import zones
@@ -23,6 +26,38 @@ from eicctl.emulator.signature import Rejected, Verifier
 from eicctl.emulator.state import State
 
 _log = logging.getLogger(__name__)
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
+
+
+def denied_action(denied: str, environ: dict[str, Any]) -> str | None:
+    """Return the request's action if it is denied.
+
+    Args:
+        denied: Actions, separated by spaces, each with or without a region: `DescribeSubnets eu-west-1:DescribeVpcs`.
+        environ: The request; its body, a `BytesIO`, can be read again afterwards.
+    """
+    if not denied:
+        return None
+    body = environ["wsgi.input"].read()
+    environ["wsgi.input"].seek(0)
+    action = parse_qs(body.decode("latin-1")).get("Action", [""])[0]
+    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    region = scope[1] if scope else ""
+    return action if {action, f"{region}:{action}"} & set(denied.split()) else None
+
+
+def refuse(start_response: Callable[..., Any], action: str) -> Iterable[bytes]:
+    """Answer as EC2 does where a policy does not allow an action."""
+    start_response("403 Forbidden", [("Content-Type", "text/xml")])
+    message = f"You are not authorized to perform this operation. User is not authorized to perform: ec2:{action}"
+    return [
+        (
+            "<Response><Errors><Error><Code>UnauthorizedOperation</Code>"
+            f"<Message>{message}</Message></Error></Errors><RequestID>denied</RequestID></Response>"
+        ).encode()
+    ]
+
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]

@@ -10,8 +10,7 @@ from urllib.parse import parse_qsl
 
 from eicctl.emulator.control.backends import ACCOUNT, LOCK, ec2
 from eicctl.emulator.control.credentials import Known
-from eicctl.emulator.control.policy_language import Context, evaluate
-from eicctl.emulator.control.principals import policies_of
+from eicctl.emulator.control.policy_language import Context, evaluate, policies_of
 from eicctl.emulator.control.validation import prefix_of
 from eicctl.emulator.signature import Rejected
 from eicctl.emulator.state import State

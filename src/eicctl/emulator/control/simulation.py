@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eicctl.emulator.control import principals
+from eicctl.emulator.control import policy_language
 from eicctl.emulator.control.backends import ApiError
 from eicctl.emulator.control.policy_language import Source, Verdict, evaluate
-from eicctl.emulator.control.sessions import OWN_ARN
+from eicctl.emulator.control.sts import OWN_ARN
 from eicctl.support.documents import parse_json
 
 PAGE = 100
@@ -36,8 +36,8 @@ def simulate(
     """
     if ":assumed-role/" in principal or not principal.startswith("arn:aws:iam::"):
         raise ApiError("InvalidInput", f"Invalid Entity Arn: {principal} does not clearly define entity type and name.")
-    sources = principals.policies_of(principal)
-    if sources is None and principal != OWN_ARN and not principals.exists(principal):
+    sources = policy_language.policies_of(principal)
+    if sources is None and principal != OWN_ARN and not policy_language.exists(principal):
         raise ApiError("NoSuchEntity", f"The entity {principal} cannot be found.")
     more = [Source(f"PolicyInputList.{number}", "user", parse_json(text)) for number, text in enumerate(extra, 1)]
     if sources is None and not more:

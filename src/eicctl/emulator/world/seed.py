@@ -1,21 +1,27 @@
-"""A world's resources, made in moto's backends and in the emulator's state."""
+"""A world's resources, made in moto's backends and in the emulator's state.
+
+What guards and enters a world's subnets: network ACLs and endpoints.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from eicctl.core.errors import UsageError
 from eicctl.emulator.control import interfaces
 from eicctl.emulator.control.backends import ec2, rds, zones
-from eicctl.emulator.control.endpoints import EndpointService
+from eicctl.emulator.control.endpoints import CreateRequest, EndpointService
 from eicctl.emulator.control.instances import describe_platform, host_key, machine_of, make_ipv6_only
 from eicctl.emulator.state import Machine, State
-from eicctl.emulator.world import seed_edges
 from eicctl.emulator.world.specs import (
+    AclEntrySpec,
+    AclSpec,
     DatabaseSpec,
+    EndpointSpec,
     GroupSpec,
     ImageSpec,
     InstanceSpec,
@@ -24,6 +30,65 @@ from eicctl.emulator.world.specs import (
     VpcSpec,
     WorldSpec,
 )
+
+_REST = AclEntrySpec(32_767, False, None, None, "0.0.0.0/0")
+"""The entry with which every network ACL ends."""
+
+
+def let_ipv6_through(ec2: Any, vpc_id: str) -> None:
+    """Let IPv6 through the default network ACL, as EC2 does where the VPC has it and moto does not."""
+    default = next(acl for acl in ec2.network_acls.values() if acl.vpc_id == vpc_id and acl.default)
+    for egress in (True, False):
+        _make_entry(ec2, default.id, egress, AclEntrySpec(101, True, None, None, "::/0"))
+
+
+def make_acl(ec2: Any, vpc_id: str, subnets: Mapping[str, Any], spec: AclSpec) -> None:
+    """Make a network ACL in front of the subnets that it names."""
+    acl = ec2.create_network_acl(vpc_id, tags=[{"Key": "Name", "Value": spec.name}])
+    for egress, entries in ((False, spec.ingress), (True, spec.egress)):
+        for entry in (*entries, _REST):
+            _make_entry(ec2, acl.id, egress, entry)
+    for name in spec.subnets:
+        there = next(
+            association
+            for each in ec2.network_acls.values()
+            for association in each.associations
+            if association.subnet_id == subnets[name].id
+        )
+        ec2.replace_network_acl_association(there.id, acl.id)
+
+
+def make_endpoint(
+    service: EndpointService, state: State, subnet_id: str, groups: Sequence[str], spec: EndpointSpec
+) -> None:
+    """Make an endpoint that is ready for connections."""
+    request = CreateRequest(
+        subnet_id=subnet_id,
+        security_group_ids=tuple(groups),
+        preserve_client_ip=spec.preserve_client_ip,
+        ip_address_type=spec.ip_address_type or ("ipv4" if spec.preserve_client_ip else ""),
+        tags={"Name": spec.name} if spec.name else {},
+    )
+    made = service.create(request, dry_run=False)
+    state.put_endpoint(replace(made, state="create-complete"))
+
+
+def _make_entry(ec2: Any, acl_id: str, egress: bool, entry: AclEntrySpec) -> None:
+    six = ":" in entry.cidr
+    ec2.create_network_acl_entry(
+        network_acl_id=acl_id,
+        rule_number=entry.number,
+        protocol="-1" if entry.first is None else "6",
+        rule_action="allow" if entry.allow else "deny",
+        egress=egress,
+        cidr_block=None if six else entry.cidr,
+        ipv6_cidr_block=entry.cidr if six else None,
+        icmp_code=None,
+        icmp_type=None,
+        port_range_from=entry.first,
+        port_range_to=entry.last,
+    )
+
 
 __all__ = ["Seeder", "check_places", "host_key"]
 
@@ -103,14 +168,14 @@ class _VpcSeeder:
         for database in spec.databases:
             self._make_database(database)
         if spec.ipv6_cidr:
-            seed_edges.let_ipv6_through(self._ec2, self._vpc.id)
+            let_ipv6_through(self._ec2, self._vpc.id)
         for acl in spec.acls:
-            seed_edges.make_acl(self._ec2, self._vpc.id, self._subnets, acl)
+            make_acl(self._ec2, self._vpc.id, self._subnets, acl)
         service = EndpointService(self._state, spec.region, self._dns_name)
         for endpoint in spec.endpoints:
             subnet_id = str(self._subnets[endpoint.subnet].id)
             groups = self._group_ids(endpoint.groups)
-            seed_edges.make_endpoint(service, self._state, subnet_id, groups, endpoint)
+            make_endpoint(service, self._state, subnet_id, groups, endpoint)
 
     def _make_subnet(self, spec: SubnetSpec) -> Any:
         return self._ec2.create_subnet(
