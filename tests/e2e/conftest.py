@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from eicctl.emulator.machines import accounts
+from tests.conftest import FillCache
 from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU, WINDOWS
 
 Env = dict[str, str]
@@ -136,8 +137,9 @@ def sshd_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
 
 
 @pytest.fixture
-def sshd_env(sshd_aws: Env, tmp_path: Path) -> Iterator[Env]:
+def sshd_env(sshd_aws: Env, tmp_path: Path, fill_cache: FillCache) -> Iterator[Env]:
     """The environment of one test before `sshd_aws`: a home of its own, which is OpenSSH's, too."""
+    fill_cache(tmp_path / "eicctl")
     with home_of_ssh(sshd_aws, tmp_path, "h-") as env:
         yield env
 
@@ -170,8 +172,9 @@ def at_sshd(sshd_env: Env) -> Eicctl:
 
 
 @pytest.fixture
-def env(local_aws: Env, tmp_path: Path) -> Env:
+def env(local_aws: Env, tmp_path: Path, fill_cache: FillCache) -> Env:
     """The environment of one test: its own home, the common local AWS."""
+    fill_cache(tmp_path / "eicctl")
     return local_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
 
 
