@@ -67,7 +67,7 @@ def test_a_policy_that_wants_short_tunnels(eicctl: Eicctl, world: World) -> None
     sign_in(world, LOOK, ASK, allow(PUSH), allow(OPEN, NumericLessThanEquals={DURATION: "1000"}))
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause) == (0, None)
-    assert "900 s is let through" in checks["permission"]["Message"]
+    assert "900 s is allowed" in checks["permission"]["Message"]
     code, cause, checks = diagnosed(eicctl, "web-1", "--max-tunnel-duration", "1800")
     assert (code, cause["Check"], cause["Remediation"]) == (4, "permission", "--max-tunnel-duration 900")
 

@@ -11,10 +11,10 @@ import pytest
 
 from eicctl.aws.session import Session
 from eicctl.cli.target_prompt import resolve_target
-from eicctl.cli.view import messages as report
+from eicctl.cli.view import messages
 from eicctl.core import errors
 from eicctl.core.model import TargetRequest
-from eicctl.doctor import likely_cause as diagnosis
+from eicctl.doctor import likely_cause
 from eicctl.emulator.server import Emulator
 from eicctl.support import settings
 from eicctl.tunnel.dial import Dialer
@@ -30,9 +30,9 @@ __all__ = ["world"]
 @pytest.fixture(autouse=True)
 def nothing_is_known() -> Iterator[None]:
     """What a process remembers lasts as long as it does; each test stands for one."""
-    diagnosis.forget()
+    likely_cause.forget()
     yield
-    diagnosis.forget()
+    likely_cause.forget()
 
 
 def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
@@ -46,7 +46,7 @@ def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
 
 def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     no_ingress(world)
-    assert report.failure(unreachable()) == 5
+    assert messages.failure(unreachable()) == 5
     said = capsys.readouterr().err
     assert "error: the endpoint cannot reach 10.0.1.10 port 22" in said
     assert "likely cause: the security groups of web-1 do not allow the endpoint: sg-" in said
@@ -56,7 +56,7 @@ def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) ->
 
 def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     nothing_listens(world)
-    report.failure(unreachable())
+    messages.failure(unreachable())
     said = capsys.readouterr().err
     assert "likely cause: AWS's rules allow the endpoint to connect to web-1, but nothing responds on port 22" in said
     assert "hint: likely causes" in said
@@ -68,7 +68,7 @@ def test_a_stopped_instance_is_named(world: World, capsys: pytest.CaptureFixture
     world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
     with pytest.raises(errors.TargetUnreachableError) as told:
         probe(Dialer(target, session.credentials, session.ca_bundle))
-    report.failure(told.value)
+    messages.failure(told.value)
     assert "likely cause: web-1 is stopped" in capsys.readouterr().err
 
 
@@ -85,7 +85,7 @@ def test_it_can_be_switched_off(world: World, capsys: pytest.CaptureFixture[str]
     error = unreachable()
     settings.config_file().parent.mkdir(parents=True, exist_ok=True)
     settings.config_file().write_text(f"{off}\n")
-    assert report.failure(error) == 5
+    assert messages.failure(error) == 5
     said = capsys.readouterr().err
     assert "likely cause" not in said.replace("likely causes", "")
     assert "hint: likely causes" in said
@@ -96,7 +96,7 @@ def test_nobody_is_told_who_does_not_listen(world: World, monkeypatch: pytest.Mo
     error = unreachable()
     with Path(os.devnull).open("w") as nothing:
         monkeypatch.setattr("sys.stderr", nothing)
-        assert diagnosis.likely_cause(error) is None
+        assert likely_cause.likely_cause(error) is None
 
 
 def test_what_aws_does_not_tell_is_not_told(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,28 +104,28 @@ def test_what_aws_does_not_tell_is_not_told(world: World, emulator: Emulator, mo
     error = unreachable()
     target = resolve_target(Session(), TargetRequest(words="web-1"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    diagnosis.remember(Session(), target)
-    assert diagnosis.likely_cause(error) is None
+    likely_cause.remember(Session(), target)
+    assert likely_cause.likely_cause(error) is None
 
 
 def test_it_does_not_wait_for_long(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     no_ingress(world)
     error = unreachable()
-    monkeypatch.setattr(diagnosis, "LIMIT", 0.2)
+    monkeypatch.setattr(likely_cause, "LIMIT", 0.2)
     emulator.state.behave(latency=2.0)
-    assert diagnosis.likely_cause(error) is None
+    assert likely_cause.likely_cause(error) is None
 
 
 def test_other_errors_have_none(world: World) -> None:
-    assert diagnosis.likely_cause(errors.NetworkError("no")) is None
+    assert likely_cause.likely_cause(errors.NetworkError("no")) is None
     unknown = errors.TargetUnreachableError("no")
     unknown.address = "10.9.9.9"
-    assert diagnosis.likely_cause(unknown) is None
+    assert likely_cause.likely_cause(unknown) is None
 
 
 def test_in_the_background_it_is_told_later(world: World) -> None:
     no_ingress(world)
     error = unreachable()
     told = threading.Event()
-    diagnosis.in_background(error, lambda likely: told.set() if "security groups" in likely.summary else None)
+    likely_cause.in_background(error, lambda likely: told.set() if "security groups" in likely.summary else None)
     assert told.wait(20)

@@ -131,7 +131,7 @@ def test_lint_tells_and_counts_by_its_exit_code(eicctl: Eicctl, tmp_path: Any) -
 
 
 def statuses(ran: Ran) -> dict[str, tuple[str, str]]:
-    return {row["Action"].partition(":")[2]: (row["Status"], row["Why"]) for row in json.loads(ran.out)}
+    return {row["Action"].partition(":")[2]: (row["Status"], row["Reason"]) for row in json.loads(ran.out)}
 
 
 def check(eicctl: Eicctl, *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
@@ -149,7 +149,7 @@ def test_check_names_the_condition_that_stops(
     code, found = check(eicctl, "web-1", "--os-user", "ec2-user")
     assert code == 0, found
     assert found["OpenTunnel"][0] == "allowed"
-    assert "900 s is let through" in found["OpenTunnel"][1]
+    assert "900 s is allowed" in found["OpenTunnel"][1]
     assert found["SendSSHPublicKey"][0] == "allowed"
     code, found = check(eicctl, "web-1", "--max-tunnel-duration", "3600", "--os-user", "root")
     assert code == 4
@@ -157,7 +157,7 @@ def test_check_names_the_condition_that_stops(
     assert "ec2:osuser" in found["SendSSHPublicKey"][1]
     code, found = check(eicctl, "web-1", "--port", "3389", "--max-tunnel-duration", "900")
     assert (code, found["OpenTunnel"][0]) == (4, "denied")
-    assert "remotePort: port 22 is let through" in found["OpenTunnel"][1]
+    assert "remotePort: port 22 is allowed" in found["OpenTunnel"][1]
     code, found = check(eicctl, "app-1", "--os-user", "ec2-user")
     assert found["SendSSHPublicKey"][0] == "denied"
 

@@ -1,1 +1,1 @@
-"""What keeps a connection from working: looks at AWS, at the way to it and at the tunnel, and tells the cause."""
+"""Diagnosis: checks AWS, the connectivity to the endpoint and the tunnel, and names the likely cause of a failure."""

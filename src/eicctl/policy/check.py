@@ -99,18 +99,16 @@ def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target
         return _judged(asked)
     for seconds in (*LADDER, SHORTEST):
         if (duration is None or seconds < duration) and ask(seconds).allowed:
-            how = "eicctl sends it by itself" if duration is None else f"--max-tunnel-duration {seconds}"
+            how = "eicctl sends it automatically" if duration is None else f"--max-tunnel-duration {seconds}"
             return Check(
                 OPEN_TUNNEL,
                 arn,
                 "allowed" if duration is None else "denied",
-                f"by {DURATION}: only up to a duration; {seconds} s is let through ({how})",
+                f"by {DURATION}: only up to a duration; {seconds} s is allowed ({how})",
             )
     other = next(port for port in DIRECT_PORTS if port != target.remote_port)
     if any(ask(seconds, other).allowed for seconds in (duration, SHORTEST)):
-        return Check(
-            OPEN_TUNNEL, arn, "denied", f"by {_PORT}: port {other} is let through, {target.remote_port} is not"
-        )
+        return Check(OPEN_TUNNEL, arn, "denied", f"by {_PORT}: port {other} is allowed, {target.remote_port} is not")
     return _judged(asked)
 
 
@@ -126,7 +124,7 @@ def _judged(decision: Decision) -> Check:
     # Of these the simulator was told nothing: only the real request has them.
     unknown = [key for key in decision.missing if key != DURATION and not key.lower().startswith("aws:resourcetag/")]
     if unknown:
-        why = f"it depends on {_and(unknown)}, which only a real request has"
+        why = f"this depends on {_and(unknown)}, which only a real request has"
         return Check(decision.action, decision.resource, "unknown", why)
     return Check(decision.action, decision.resource, "denied", _STOPPED.get(decision.action, "no statement allows it"))
 

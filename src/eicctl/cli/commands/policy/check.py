@@ -72,11 +72,11 @@ def command(
         endpoint_dns_name=instance_connect_endpoint_dns_name or "",
     )
     checks = check_target(session, request, duration=max_tunnel_duration, os_user=os_user or "")
-    rows = [{"Action": one.action, "Status": one.status, "Resource": one.resource, "Why": one.why} for one in checks]
+    rows = [{"Action": one.action, "Status": one.status, "Resource": one.resource, "Reason": one.why} for one in checks]
     reasons = {one.why for one in checks}
     columns = {"Action": "Action", "Status": "Status"}
     if len(reasons) > 1:
-        columns["Why"] = "Why"
+        columns["Reason"] = "Reason"
     elif any(reasons) and output == "table":  # one for all, as where IAM may not be asked: said once
         messages.line(next(iter(reasons)))
     render.show(rows, output=output, query=query, columns=columns)
