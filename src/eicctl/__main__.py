@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -29,15 +30,15 @@ def main() -> NoReturn:
 def _run() -> int:
     from eicctl.support.streams import on_terminal
 
+    if "_EICCTL_COMPLETE" in os.environ and not sys.argv[1:]:
+        from eicctl.cli.commands.completion import complete
+
+        return complete()
     if sys.argv[1:2] == ["proxy"] and not on_terminal():
         from eicctl.fastpath.args import read
 
         if words := read(sys.argv[2:]):
             return _proxy(words)
-    if sys.argv[1:2] == ["--complete"]:
-        from eicctl.completion.answer import main as answer
-
-        return answer(sys.argv[2:])
     if sys.argv[1:2] == ["ssh"]:
         from eicctl.fastpath.ssh import run as log_in
 

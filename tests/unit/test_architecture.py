@@ -31,16 +31,15 @@ ALLOWED = {
     "named_tunnels": {*_BASE, "reachability", "ssh", "aws", "tunnel"},
     "agent": {*_BASE, "named_tunnels", "ssh", "aws", "tunnel"},
     "fastpath": {*_BASE, "agent", "ssh", "aws", "tunnel"},
-    "completion": {*_BASE, "agent", "aws"},
     "manual": _BASE,
     "emulator": _BASE,
     "about": {*_BASE, "agent"},
     "cli": {
         *_BASE,
-        *("completion", "manual", "about", "fastpath", "agent", "named_tunnels", "doctor", "api", "access", "policy"),
+        *("manual", "about", "fastpath", "agent", "named_tunnels", "doctor", "api", "access", "policy"),
         *("reachability", "audit", "rdp", "ssh", "aws", "tunnel", "emulator"),
     },
-    "__main__": {*_BASE, "cli", "completion", "fastpath", "agent", "aws"},
+    "__main__": {*_BASE, "cli", "fastpath", "agent", "aws"},
     "__init__": {"core", "api", "aws"},  # when a name is first used
 }
 """What each room may import."""
@@ -118,10 +117,22 @@ def test_a_commands_help_asks_for_no_aws_library() -> None:
     assert python("-c", ALL_HELP, *commands).splitlines() == commands
 
 
-def test_an_answer_to_a_shell_loads_little() -> None:
-    loaded = loaded_by("--complete", "instance")
-    assert "eicctl.completion.answer" in loaded
-    assert not loaded & {"click", "botocore", "platformdirs", "dataclasses", "tomllib"}
+def test_a_completion_loads_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_EICCTL_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_LINE", "eicctl ssh --region eu-west-1 we")
+    loaded = loaded_by()
+    assert {"eicctl.cli.openssh_command", "eicctl.aws.completion_cache"} <= loaded
+    assert not loaded & {
+        "botocore",
+        "boto3",
+        "platformdirs",
+        "logging",
+        "tomllib",
+        "rich",
+        "asyncio",
+        "ssl",
+        "tempfile",
+    }
 
 
 HAVE_OUR_STDIN = {"ssh/process.py", "manual/place.py"}

@@ -11,7 +11,7 @@ from eicctl.agent.protocol import WireError, decode
 from eicctl.aws.completion_cache import _content
 from eicctl.aws.session import Session
 from eicctl.aws.target_cache import RememberedTargets
-from eicctl.completion import answer
+from eicctl.cli.param_types import tunnels
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.doctor import fix
 from eicctl.emulator import daemon
@@ -56,7 +56,7 @@ def test_a_key_of_many_parts_is_refused_before_it_is_parsed(
         settings.config()
     with pytest.raises(UsageError, match="dotted parts"):
         load_world(State(), path)
-    assert not list(answer.values("tunnel", None, None))
+    assert not list(tunnels(None, ""))
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
         decode(DEEP.encode())
     assert lint(DEEP)[0].problem.startswith("it is not JSON")
     (settings.runtime_dir() / "agent-x.json").write_text(DEEP)
-    assert not list(answer.values("tunnel", None, None))
+    assert not list(tunnels(None, ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import time
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 
 from eicctl.aws import completion_cache
 from eicctl.aws.session import Session
-from eicctl.completion import answer
 from eicctl.support import settings
 
 REGION = "eu-west-1"
@@ -44,11 +42,6 @@ def recall(profile: str | None = None, region: str = REGION) -> dict[str, str]:
 
 def files() -> list[Path]:
     return sorted((settings.cache_dir() / "known").glob("*.json"))
-
-
-def offered(capfdbinary: pytest.CaptureFixture[bytes], *words: str) -> list[str]:
-    assert answer.main(list(words)) == 0
-    return [line.partition("\t")[0] for line in capfdbinary.readouterr().out.decode().splitlines()]
 
 
 def test_what_is_noted_is_recalled_and_for_this_user_alone() -> None:
@@ -153,60 +146,6 @@ def test_the_region_is_the_options_the_environments_or_the_profiles(
     assert completion_cache.region_of("dev") == "eu-north-1"
     assert completion_cache.region_of(None) == "eu-south-1"
     assert completion_cache.region_of("other") == ""
-
-
-def test_values_by_their_kind(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    session = Session()
-    note({"i-1": "web-1", "i-2": "", "i-3": "web-1"})
-    completion_cache.note(session, completion_cache.ENDPOINTS, {"eice-1": "office"}, region=REGION)
-    completion_cache.note(session, completion_cache.DATABASES, {"demo-db": ""}, region=REGION)
-    assert offered(capfdbinary, "instance") == ["web-1", "i-3", "i-2", "i-1"]
-    assert offered(capfdbinary, "instance-id", "", "", "i-2") == ["i-2"]
-    assert offered(capfdbinary, "login", "", "", "me@we") == ["me@web-1"]
-    assert offered(capfdbinary, "copy", "", "", "we") == ["web-1:"]
-    assert offered(capfdbinary, "host", "", "", "we") == ["web-1", "web-1.eic"]
-    assert offered(capfdbinary, "endpoint") == ["eice-1", "office"]
-    assert offered(capfdbinary, "endpoint-id") == ["eice-1"]
-    assert offered(capfdbinary, "database") == ["demo-db", "rds:demo-db"]
-    assert offered(capfdbinary, "instance", "", "eu-north-1") == []
-    assert offered(capfdbinary, "no-such-kind") == []
-
-
-def test_names_that_do_not_print_or_look_like_options_are_left_out(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    hostile = ["a\nb", "a\x1b[31m", "a\u202eb", "a\tb", "-oProxyCommand=x", "a\x00b", "\udcff"]
-    note({f"i-{number}": name for number, name in enumerate(hostile)})
-    assert offered(capfdbinary, "instance") == [f"i-{number}" for number in reversed(range(len(hostile)))]
-    assert offered(capfdbinary, "host", "", "", "a") == []
-
-
-def test_profiles_are_those_of_both_files(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    (home / "config").write_text("[default]\n# [profile no]\n[profile dev]\n[sso-session corp]\n[services local]\n")
-    (home / "credentials").write_text("[work]\n[dev]\n")
-    assert offered(capfdbinary, "profile") == ["default", "dev", "work"]
-
-
-def test_tunnels_are_the_projects_and_those_open(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    from eicctl.agent.paths import Place
-
-    (home / "eicctl.toml").write_text('[tunnel.db]\ntarget = "db-1"\n[tunnel]\nweb = {target = "web-1"}\n')
-    (home / "below").mkdir()
-    monkeypatch.chdir(home / "below")
-    Place("0123").write_record([{"name": "db"}, {"name": "cache"}], os.getpid())
-    assert offered(capfdbinary, "tunnel") == ["db", "web", "cache"]
-    (home / "eicctl.toml").write_text("[[")
-    assert offered(capfdbinary, "tunnel") == ["db", "cache"]
-
-
-def test_words_can_come_by_stdin(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    note({"i-1": "web-1", "i-2": 'q"x'})
-    (tmp_path / "words").write_text('instance\n\n\nq"\n')
-    with (tmp_path / "words").open() as words:
-        monkeypatch.setattr("sys.stdin", words)
-        assert offered(capfdbinary) == ['q"x']
 
 
 def test_nothing_secret_is_kept() -> None:

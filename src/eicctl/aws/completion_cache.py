@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from typing import Any
 
     from eicctl.aws.session import Session
 
@@ -79,6 +80,17 @@ def region_of(profile: str | None, region: str | None = None) -> str:
     """Return the region that a command with these options would use, or an empty string."""
     given = named_region(region)
     return _settings(sections(), _profile(profile)).get("region", "") if given is None else given
+
+
+def regions() -> dict[str, str]:
+    """Return the regions of the standard partition with their descriptions, from botocore's data without botocore."""
+    from importlib.util import find_spec
+
+    spec = find_spec("botocore")
+    folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
+    partitions: Any = _content(f"{folder}/data/partitions.json").get("partitions", [])
+    found: Mapping[str, Any] = next((partition["regions"] for partition in partitions if partition["id"] == "aws"), {})
+    return {name: region["description"] for name, region in found.items() if not name.endswith("-global")}
 
 
 def sections() -> dict[str, dict[str, str]]:

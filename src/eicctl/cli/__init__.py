@@ -9,6 +9,7 @@ import click
 
 from eicctl import __version__
 from eicctl.cli.lazy_group import LazyGroup
+from eicctl.cli.param_types import FILE, PROFILE, REGION
 from eicctl.cli.view import messages
 from eicctl.core import errors
 from eicctl.support.log import configure, ended
@@ -55,12 +56,15 @@ COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Run `eicctl COMMAND --help` for a command's options and examples.",
 )
-@click.option("--profile", metavar="NAME", help="Profile in the AWS configuration, for any command.")
-@click.option("--region", metavar="REGION", help="AWS region, for any command.")
-@click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
+@click.option("--profile", type=PROFILE, metavar="NAME", help="Profile in the AWS configuration, for any command.")
+@click.option("--region", type=REGION, metavar="REGION", help="AWS region, for any command.")
+@click.option("--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and log what happens, on stderr.")
 @click.option(
-    "--log-file", metavar="FILE", help="Log what happens to a file; default: log_file of config.toml, or none."
+    "--log-file",
+    type=FILE,
+    metavar="FILE",
+    help="Log what happens to a file; default: log_file of config.toml, or none.",
 )
 @click.version_option(__version__)
 @click.pass_context

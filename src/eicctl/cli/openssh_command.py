@@ -12,12 +12,21 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.view import messages
-from eicctl.core.errors import DurationReachedError, NotFoundError, RefusedError, UnavailableError, UnreachableError
+from eicctl.core.errors import (
+    DurationReachedError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    UnreachableError,
+    UsageError,
+)
 from eicctl.core.model import TargetRequest
-from eicctl.ssh.arguments import Arguments, Grammar, split
+from eicctl.ssh.arguments import SCP, Arguments, Grammar, split
 from eicctl.support import log, pins
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from eicctl.agent.words import Words
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
@@ -57,6 +66,8 @@ class OpensshCommand(click.Command):
             if isinstance(parameter, click.Option)
             for name in (*parameter.opts, *parameter.secondary_opts)
         }
+        if ctx.resilient_parsing:
+            return self._parse_unfinished(ctx, args, own)
         if not args:
             raise click.UsageError(f"Missing argument '{self._operands}'.", ctx)
         if args == ["-h"]:
@@ -64,6 +75,28 @@ class OpensshCommand(click.Command):
         ours, words = split(args, own, self.grammar)
         ctx.meta[_WORDS] = words
         return super().parse_args(ctx, ours)
+
+    def _parse_unfinished(self, ctx: click.Context, args: list[str], own: Mapping[str, bool]) -> list[str]:
+        try:
+            ours, ctx.meta[_WORDS] = split(args, own, self.grammar)
+        except UsageError:  # the argument of a short option is to come
+            ours = []
+        return super().parse_args(ctx, ours)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Complete long options, targets, and for the argument of a short option files."""
+        from eicctl.cli.param_types import COPY, FILE, LOGIN
+
+        words: Arguments | None = ctx.meta.get(_WORDS)
+        if not words:
+            return FILE.shell_complete(ctx, self.params[0], incomplete)
+        if self.grammar.operands_end_options and len(words.operands) > 1:
+            return []
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        if self.grammar is SCP:
+            return COPY.shell_complete(ctx, self.params[0], incomplete)
+        return [] if words.operands else LOGIN.shell_complete(ctx, self.params[0], incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         words: Arguments = ctx.meta[_WORDS]

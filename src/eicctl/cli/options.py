@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
 from eicctl.core.model import MAX_TUNNEL_DURATION, TargetRequest
 from eicctl.support import log, pins
 
@@ -29,12 +30,12 @@ def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comma
 
 
 def _debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if value:
+    if value and not ctx.resilient_parsing:
         log.configure(debug=True, command=_path(ctx))
 
 
 def _log_file(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if value:
+    if value and not ctx.resilient_parsing:
         log.configure(log_file=value, command=_path(ctx))
 
 
@@ -52,6 +53,7 @@ log_options = _all(
     ),
     click.option(
         "--log-file",
+        type=FILE,
         metavar="FILE",
         expose_value=False,
         callback=_log_file,
@@ -61,15 +63,17 @@ log_options = _all(
 """Where to log. The command takes nothing."""
 
 wire_options = _all(
-    click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."),
+    click.option(
+        "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."
+    ),
     click.option("--fips", is_flag=True, help="Use FIPS endpoints, for the API and tunnels."),
     log_options,
 )
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
 
 aws_options = _all(
-    click.option("--profile", metavar="NAME", help="Profile in the AWS configuration."),
-    click.option("--region", metavar="REGION", help="AWS region; default: the profile's."),
+    click.option("--profile", type=PROFILE, metavar="NAME", help="Profile in the AWS configuration."),
+    click.option("--region", type=REGION, metavar="REGION", help="AWS region; default: the profile's."),
     wire_options,
 )
 """How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
@@ -96,8 +100,8 @@ messages_option = click.option(
 """How a command that runs on tells what happens. The command takes `output`."""
 
 
-def _everybody(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if value:
+def _everybody(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
         from eicctl.tunnel.peer_uid import let_everybody_in
 
         let_everybody_in()
@@ -154,8 +158,8 @@ linger_option = click.option(
 """How long to wait for an answer. The command takes `linger`."""
 
 
-def _keepalive(_ctx: click.Context, _param: click.Parameter, value: float | None) -> None:
-    if value is not None:
+def _keepalive(ctx: click.Context, _param: click.Parameter, value: float | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
         from eicctl.tunnel.keepalive import set_interval
 
         set_interval(value)
@@ -180,13 +184,17 @@ WAIT = 300.0
 """Seconds for which `--wait` alone waits."""
 
 
+def separate_wait(args: list[str]) -> list[str]:
+    """Return words in which `--wait` has its usual value. Click alone would take the word after it for its value."""
+    end = args.index("--") if "--" in args else len(args)
+    return [f"--wait={WAIT:g}" if word == "--wait" else word for word in args[:end]] + args[end:]
+
+
 class WaitingCommand(click.Command):
-    """A command with `wait_option`. Click alone would take the word after `--wait` for its value."""
+    """A command with `wait_option`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        end = args.index("--") if "--" in args else len(args)
-        words = [f"--wait={WAIT:g}" if word == "--wait" else word for word in args[:end]]
-        return super().parse_args(ctx, words + args[end:])
+        return super().parse_args(ctx, separate_wait(args))
 
 
 wait_option = click.option(
@@ -202,6 +210,8 @@ wait_option = click.option(
 
 
 def _configured_check() -> Check:
+    if click.get_current_context().resilient_parsing:
+        return "console"
     from eicctl.ssh.host_keys import configured_check
 
     return configured_check()
@@ -245,7 +255,9 @@ def pushes(send_key: bool | None, *, own_key: bool) -> bool:
 
 
 endpoint_settings = _all(
-    click.option("--instance-connect-endpoint-id", metavar="ID", help="Endpoint to use; default: the nearest."),
+    click.option(
+        "--instance-connect-endpoint-id", type=ENDPOINT_ID, metavar="ID", help="Endpoint to use; default: the nearest."
+    ),
     click.option(
         "--instance-connect-endpoint-dns-name",
         metavar="HOST[:PORT]",
@@ -255,7 +267,9 @@ endpoint_settings = _all(
 """Which endpoint to use. Takes `instance_connect_endpoint_id` and `instance_connect_endpoint_dns_name`."""
 
 instance_settings = _all(
-    click.option("--instance-id", metavar="ID", help="The target as an instance ID, as in the AWS CLI."),
+    click.option(
+        "--instance-id", type=INSTANCE_ID, metavar="ID", help="The target as an instance ID, as in the AWS CLI."
+    ),
     click.option(
         "--private-ip-address", metavar="ADDRESS", help="Address or DNS name to connect to; default: the instance's."
     ),
@@ -265,7 +279,7 @@ instance_settings = _all(
 target_settings = _all(instance_settings, endpoint_settings)
 """What to connect to, by options. Takes `instance_id`, `private_ip_address` and the two of the endpoint."""
 
-target_options = _all(click.argument("target", required=False), target_settings)
+target_options = _all(click.argument("target", required=False, type=INSTANCE), target_settings)
 """What to connect to. The command takes `target` and what `target_settings` give."""
 
 

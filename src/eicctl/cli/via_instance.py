@@ -14,6 +14,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.options import Command
+from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import SSH_PORT, TargetRequest
@@ -48,7 +49,10 @@ class TunnelWish:
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
-        "--via", metavar="INSTANCE", help="The instance to go through: its ID, Name tag, address or DNS name."
+        "--via",
+        type=INSTANCE,
+        metavar="INSTANCE",
+        help="The instance to go through: its ID, Name tag, address or DNS name.",
     ),
     options.login_settings,
     options.endpoint_settings,

@@ -32,6 +32,7 @@ from eicctl.cli.view.audit import printer, show_rows
 from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.support import files
+from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
 
 if TYPE_CHECKING:
     from eicctl.audit.filters import Choice
@@ -187,9 +188,19 @@ _FOLLOW_INTERVAL = 30.0
 @click.option(
     "--user", default="", metavar="NAME", help="Only by this user, role session, ARN or access key; may have *."
 )
-@click.option("--target", default="", metavar="NAME", help="Only to this instance ID, Name tag or address; may have *.")
 @click.option(
-    "--endpoint", default="", metavar="NAME", help="Only of the endpoint with this ID or Name tag; may have *."
+    "--target",
+    type=INSTANCE,
+    default="",
+    metavar="NAME",
+    help="Only to this instance ID, Name tag or address; may have *.",
+)
+@click.option(
+    "--endpoint",
+    type=ENDPOINT,
+    default="",
+    metavar="NAME",
+    help="Only of the endpoint with this ID or Name tag; may have *.",
 )
 @click.option("--denied", is_flag=True, help="Only what was refused, by a policy or for another reason.")
 @click.option("--follow", is_flag=True, help="Go on and print new events as they come, until Ctrl-C.")
@@ -204,6 +215,7 @@ _FOLLOW_INTERVAL = 30.0
 @click.option(
     "--from",
     "places",
+    type=FILE,
     multiple=True,
     metavar="PLACE",
     help="Read CloudTrail's log files (.json, .json.gz) instead: a file, a folder, or s3://BUCKET/PREFIX; repeatable.",

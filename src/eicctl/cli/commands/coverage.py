@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import FILE, PROFILE, REGION
 from eicctl.cli.view import messages, render
 from eicctl.core import sanitize
 from eicctl.core.errors import UsageError
@@ -42,11 +43,12 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
 @click.command
 @click.option(
     "--profile",
+    type=PROFILE,
     cls=options.Repeatable,
     metavar="NAME",
     help="Profile in the AWS configuration; repeatable.",
 )
-@click.option("--region", cls=options.Repeatable, metavar="REGION", help="AWS region; repeatable.")
+@click.option("--region", cls=options.Repeatable, type=REGION, metavar="REGION", help="AWS region; repeatable.")
 @click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses.")
 @click.option("--port", type=int, callback=_port, help="22 or 3389; default: 3389 for Windows, 22 for all others.")
 @click.option(
@@ -54,7 +56,7 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     metavar="ADDRESS",
     help="Your public IPv4 address, which rules see where an endpoint preserves it.",
 )
-@click.option("--report", "page", metavar="FILE.html", help="Write a map as one HTML page, too.")
+@click.option("--report", "page", type=FILE, metavar="FILE.html", help="Write a map as one HTML page, too.")
 @options.output_options
 @options.wire_options
 def command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import DATABASE
 from eicctl.cli.via_instance import bind_port, through_options, warn_of
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.WaitingCommand)
-@click.argument("database", metavar="DB-ID|HOST[:PORT]")
+@click.argument("database", type=DATABASE, metavar="DB-ID|HOST[:PORT]")
 @click.option("--reader", is_flag=True, help="The cluster's reader endpoint instead of the writer.")
 @click.option(
     "--local-port",

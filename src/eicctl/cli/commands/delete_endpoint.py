@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import messages
 from eicctl.core.errors import DeniedError, UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("endpoint")
+@click.argument("endpoint", type=ENDPOINT)
 @click.option("--yes", "-y", is_flag=True, help="Skip confirmation, also that of the security group's deletion.")
 @click.option("--keep-security-group", is_flag=True, help="Keep the security group that was created for it.")
 @click.option(

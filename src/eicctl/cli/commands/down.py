@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from eicctl.cli.param_types import TUNNEL
 from eicctl.cli.view import messages
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
 
 
 @click.command
-@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.argument("names", nargs=-1, type=TUNNEL, metavar="[NAME]…")
 @click.option(
     "--file",
     "file",

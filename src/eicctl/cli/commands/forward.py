@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import FORWARD
 from eicctl.cli.via_instance import bind_port, rotation, serve, through_options, warn_of
 from eicctl.core.errors import UsageError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.WaitingCommand)
-@click.argument("forwards", nargs=-1, metavar="[LOCAL:]TARGET:PORT…")
+@click.argument("forwards", nargs=-1, type=FORWARD, metavar="[LOCAL:]TARGET:PORT…")
 @click.option(
     "--socks", type=click.IntRange(0, 65535), metavar="PORT", help="A SOCKS5 proxy on this local port; 0: a free one."
 )

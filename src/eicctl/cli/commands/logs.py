@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from eicctl.cli.param_types import TUNNEL
 from eicctl.cli.view import messages
 from eicctl.core.errors import NotFoundError
 
 
 @click.command
-@click.argument("name")
+@click.argument("name", type=TUNNEL)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is added, until Ctrl-C.")
 @click.option(
     "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="How many of the last lines."

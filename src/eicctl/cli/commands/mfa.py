@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import PROFILE
 from eicctl.cli.view import messages, render
 from eicctl.core.errors import NotFoundError, UsageError
 
@@ -100,7 +101,7 @@ def status(*, output: str, query: str | None) -> None:
 
 
 @command.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=PROFILE)
 @click.option("--all", "every", is_flag=True, help="Remove all sessions.")
 def logout(*, name: str | None, every: bool) -> None:
     """Remove an MFA session from the AWS configuration: what login wrote, and nothing else.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import messages, render
 from eicctl.cli.view.endpoint import row_of
 from eicctl.core.errors import DeniedError, UsageError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("endpoint")
+@click.argument("endpoint", type=ENDPOINT)
 @click.option(
     "--security-group-id", "group_ids", metavar="ID", multiple=True, help="The new set of groups; repeatable."
 )

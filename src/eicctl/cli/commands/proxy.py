@@ -11,6 +11,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.options import Command
+from eicctl.cli.param_types import FILE, HOST
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 from eicctl.core.model import TargetRequest
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 def _file_option(name: str) -> Callable[[Command], Command]:
     variable = ENVIRONMENT[name]
 
-    def apply(_ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-        if value is not None:
+    def apply(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+        if value is not None and not ctx.resilient_parsing:
             os.environ[variable] = value
 
     return click.option(
-        name, metavar="FILE", expose_value=False, callback=apply, help=f"What {variable} would say; for ssh_config."
+        name,
+        type=FILE,
+        metavar="FILE",
+        expose_value=False,
+        callback=apply,
+        help=f"What {variable} would say; for ssh_config.",
     )
 
 
@@ -59,7 +65,10 @@ def _file_option(name: str) -> Callable[[Command], Command]:
     help="With --ssh-login: where the keys to pin are from.",
 )
 @click.option(
-    "--private-key-file", metavar="FILE", help="With --ssh-login: push the public half of this key; absolute path."
+    "--private-key-file",
+    type=FILE,
+    metavar="FILE",
+    help="With --ssh-login: push the public half of this key; absolute path.",
 )
 @click.option(
     "--key-type",
@@ -135,6 +144,9 @@ def command(
         no_agent=no_agent or log.on(),
     )
     return run(words, PRINTER)
+
+
+next(each for each in command.params if each.name == "target").type = HOST
 
 
 def _for_people(request: TargetRequest) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.tags import parse_tags
 from eicctl.cli.view import messages, render
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
@@ -36,7 +37,7 @@ _COLUMNS = {
 
 @click.command
 @click.argument("words", nargs=-1, required=False, metavar="-- COMMAND…")
-@click.option("--target", "targets", multiple=True, metavar="NAME|ID", help="An instance; repeatable.")
+@click.option("--target", "targets", type=INSTANCE, multiple=True, metavar="NAME|ID", help="An instance; repeatable.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Running instances with this tag; repeatable.")
 @click.option("--name-glob", metavar="GLOB", help="Running instances with such a name: 'web-*'.")
 @click.option("--all", "everything", is_flag=True, help="All running instances.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import render
 from eicctl.cli.view.endpoint import row_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("endpoint")
+@click.argument("endpoint", type=ENDPOINT)
 @options.output_options
 @options.with_session
 def command(*, session: Session, endpoint: str, output: str, query: str | None) -> None:

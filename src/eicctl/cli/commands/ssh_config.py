@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, type=INSTANCE)
 @click.option("--all", "everything", is_flag=True, help="All running instances; those that are gone are taken out.")
 @click.option("--pattern", is_flag=True, help="Every name of the form NAME[.PROFILE][.REGION].eic, looked up on use.")
 @click.option("--install", is_flag=True, help="Write ~/.ssh/eicctl/config and include it in ~/.ssh/config.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import FILE, PROFILE, REGION, TUNNEL
 from eicctl.cli.view import messages
 from eicctl.support import pins
 
@@ -22,7 +23,7 @@ UNREACHABLE = 5
 
 
 @click.command
-@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.argument("names", nargs=-1, type=TUNNEL, metavar="[NAME]…")
 @click.option(
     "--file",
     "file",
@@ -31,9 +32,11 @@ UNREACHABLE = 5
     help="File of definitions; default: the nearest eicctl.toml here or above, and your config.toml.",
 )
 @click.option("--detach", "-d", is_flag=True, help="Keep them open in the background; see ps, logs and down.")
-@click.option("--profile", metavar="NAME", help="Profile of those tunnels whose definition names none.")
-@click.option("--region", metavar="REGION", help="Region of those tunnels whose definition names none.")
-@click.option("--ca-bundle", metavar="FILE", help="CA certificates (PEM) of those whose definition names none.")
+@click.option("--profile", type=PROFILE, metavar="NAME", help="Profile of those tunnels whose definition names none.")
+@click.option("--region", type=REGION, metavar="REGION", help="Region of those tunnels whose definition names none.")
+@click.option(
+    "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) of those whose definition names none."
+)
 @options.log_options
 @click.option(
     "--output",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core.errors import DeniedError
 from eicctl.core.model import MAX_TUNNEL_DURATION, TargetRequest
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("target", required=False)
+@click.argument("target", required=False, type=INSTANCE)
 @options.target_settings
 @click.option(
     "--port",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import FILE
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 
 
 @click.command
-@click.argument("file", metavar="FILE")
+@click.argument("file", type=FILE, metavar="FILE")
 @options.output_options
 def command(*, file: str, output: str, query: str | None) -> int:
     """Tell what is missing in a policy document, or too wide. FILE may be - for stdin.

@@ -10,11 +10,14 @@ from typing import Any, cast
 import click
 
 from eicctl.cli.options import Command
+from eicctl.cli.param_types import ENDPOINT, REGION
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--endpoint", multiple=True, metavar="ID|ARN", help="Only this endpoint; may be given again."),
+    click.option(
+        "--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; may be given again."
+    ),
     click.option("--port", type=int, multiple=True, metavar="PORT", help="Only this remote port: 22 or 3389."),
     click.option("--cidr", multiple=True, metavar="RANGE", help="Only targets with private addresses in this range."),
     click.option("--max-duration", type=int, metavar="SECONDS", help="Longest life of a tunnel, 1 to 3600."),
@@ -26,7 +29,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--source-ip", multiple=True, metavar="RANGE", help="Only callers with public addresses in this range."
     ),
     click.option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
-    click.option("--region", metavar="REGION", help="Region of the resources; default: AWS_REGION, or any."),
+    click.option(
+        "--region", type=REGION, metavar="REGION", help="Region of the resources; default: AWS_REGION, or any."
+    ),
     click.option("--partition", type=click.Choice(["aws", "aws-cn", "aws-us-gov"]), default="aws", show_default=True),
     click.option(
         "--format",

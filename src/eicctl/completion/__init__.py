@@ -1,1 +1,0 @@
-"""Completion of command lines: the scripts for shells, and the answers to what they cannot know."""
