@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-class Known(click.ParamType):  # type: ignore[type-arg] - generic since Click 8.4
+class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8.4
     """A text, completed by values that are known.
 
     Args:
