@@ -14,7 +14,7 @@ from sources import FILES, name_of, nodes
 HOLE = "\0"
 """What stands in a text for a part that is known at run time only."""
 
-NOT_PROSE = ("cli/commands/version.py", "audit/page.py", "completion/", "ssh/config_file.py")
+NOT_PROSE = ("cli/commands/version.py", "audit/page.py", "ssh/config_file.py")
 """Modules whose strings are no messages, but for their errors."""
 
 _COMMAND = re.compile(r"[\w.]*(command|group)\(")
@@ -138,7 +138,9 @@ def messages(path: Path) -> list[Message]:
 def _is_prose(text: str) -> bool:
     """Whether a string has two words, one after the other, outside of what a browser, a shell or SQLite reads."""
     plain = re.sub(r"<[^>]*>|^\s*<.*|^[A-Z]{6,} .*", "", text)
-    return bool(re.search(r"[a-z]{2,},? [\w\0]|[\w\0],? [a-z]{2,}", plain)) and not re.search(r"[;{}]\s*\n|\{\0", text)
+    return bool(re.search(r"[a-z]{2,},? [\w\0]|[\w\0],? [a-z]{2,}", plain)) and not re.search(
+        r"[;{}]\s*\n|\nend\n|\{\0", text
+    )
 
 
 def page() -> str:
