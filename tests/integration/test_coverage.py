@@ -57,7 +57,7 @@ def test_the_table_and_the_reasons(eicctl: Run) -> None:
     assert lines[why + 1].startswith("  aws ec2 authorize-security-group-ingress --group-id sg-")
     assert lines[why + 1].endswith(" --region us-east-1")
     assert "off" not in [line.split()[0] for line in lines if line]
-    assert "2 of 10 running instances reachable; not: 3 no ingress rule, 2 network ACL, " in ran.err
+    assert "2 of 10 running instances reachable; unreachable: 3 no ingress rule, 2 network ACL, " in ran.err
 
 
 @pytest.mark.usefixtures("broken")
@@ -104,8 +104,8 @@ def test_regions_that_do_not_answer_do_not_stop_the_others(broken: Emulator, eic
     assert "us-east-1: cannot read the network (DescribeNetworkAcls)" in ran.err
     verdicts = {row["Name"]: row["Reachable"] for row in json.loads(ran.out)}
     assert (verdicts["good-linux"], verdicts["no-ingress"], verdicts["no-egress"]) == ("unknown", "no", "no")
-    assert "0 of 10 running instances reachable; not: " in ran.err
-    assert "; not known: " in ran.err
+    assert "0 of 10 running instances reachable; unreachable: " in ran.err
+    assert "; unknown: " in ran.err
 
 
 def test_nothing_could_be_read(broken: Emulator, eicctl: Run) -> None:
@@ -134,8 +134,8 @@ def test_profiles(eicctl: Run) -> None:
     ("words", "message"),
     [
         (["--region", "us-east-1", "--all-regions"], "--region and --all-regions exclude each other"),
-        (["--client-address", "10.0.0"], "10.0.0 is no IPv4 address"),
-        (["--client-address", "2001:db8::1"], "2001:db8::1 is no IPv4 address"),
+        (["--client-address", "10.0.0"], "10.0.0 is not an IPv4 address"),
+        (["--client-address", "2001:db8::1"], "2001:db8::1 is not an IPv4 address"),
     ],
 )
 def test_words_that_make_no_sense(eicctl: Run, words: list[str], message: str) -> None:

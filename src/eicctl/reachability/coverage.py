@@ -23,9 +23,9 @@ NO_ADDRESS = "no-address"
 CAUSES = {
     NO_ADDRESS: "no address",
     NO_ENDPOINT: "no endpoint",
-    ENDPOINT_STATE: "endpoint not usable",
+    ENDPOINT_STATE: "endpoint not available",
     ADDRESS_FAMILY: "address family",
-    CLIENT_IP: "client-IP preservation",
+    CLIENT_IP: "client IP preservation",
     ENDPOINT_EGRESS: "endpoint's egress",
     ROUTE_OUT: "no route",
     ENDPOINT_ACL_OUT: "network ACL",
@@ -51,7 +51,7 @@ class Reach:
         endpoint: The endpoint that serves it, or would; None where there is none.
         check: The ID of the check that fails first, or is not known; empty where all is well.
         reason: The first cause in one sentence without a full stop; where all is well, what to know, or nothing.
-        change: The smallest change that mends it, where there is one.
+        change: The smallest change that fixes it, where there is one.
     """
 
     instance: Instance
@@ -87,7 +87,7 @@ def assess(
     """
     port = port or usual_port(instance.platform)
     if not (instance.private_ip or instance.ipv6):
-        return Reach(instance, port, "unknown", check=NO_ADDRESS, reason="it has no address yet")
+        return Reach(instance, port, "unknown", check=NO_ADDRESS, reason="it has no private address yet")
     own = _own(instance, endpoints)
     at_home = _through(instance, own, facts, port, client_address) if own else _without(instance, port)
     if at_home.verdict == "ok":
@@ -113,11 +113,11 @@ def assess_all(
 
 
 def summary(reaches: Sequence[Reach]) -> str:
-    """Return the whole in one line: `3 of 9 running instances reachable; not: 4 no ingress rule, 2 no endpoint`."""
+    """Return the whole in one line: `3 of 9 running instances reachable; unreachable: 4 no ingress rule, 2 no endpoint`."""
     count = Counter(reach.verdict for reach in reaches)
     total = len(reaches)
     said = f"{count['ok']} of {total} running instances reachable"
-    for verdict, word in (("failed", "not"), ("unknown", "not known")):
+    for verdict, word in (("failed", "unreachable"), ("unknown", "unknown")):
         causes = Counter(reach.cause for reach in reaches if reach.verdict == verdict)
         if causes:
             told = sorted(causes.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -159,7 +159,7 @@ def _without(instance: Instance, port: int) -> Reach:
 
 
 def _may_lead(facts: NetworkFacts, endpoint: Endpoint, instance: Instance) -> bool:
-    """Whether there may be a way from an endpoint to another VPC: a peering connection, or a transit gateway."""
+    """Whether an endpoint may reach another VPC: by a peering connection, or a transit gateway."""
     if any(set(p.vpc_ids) == {endpoint.vpc_id, instance.vpc_id} for p in (facts.peerings or {}).values()):
         return True
     tables = [table for table in (facts.route_tables or {}).values() if table.vpc_id == endpoint.vpc_id]

@@ -28,7 +28,7 @@ class Covered:
         return self.survey.place
 
     def command(self, reach: Reach) -> str:
-        """The command line that mends what keeps an instance from being reached; empty where there is none."""
+        """The command that fixes what makes an instance unreachable; empty where there is none."""
         if reach.change is None:
             return ""
         return command_line(reach.change, region=self.place.region, profile=self.place.profile or None)
@@ -109,9 +109,7 @@ def _check(address: str | None) -> None:
     try:
         ipaddress.IPv4Address(address)
     except ValueError:
-        raise UsageError(
-            f"{address} is no IPv4 address", hint="endpoints that preserve the client's address are ipv4"
-        ) from None
+        raise UsageError(f"{address} is not an IPv4 address", hint="client IP preservation is for IPv4 only") from None
 
 
 def _accounts(

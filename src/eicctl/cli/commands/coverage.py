@@ -156,7 +156,7 @@ def _columns(coverage: Coverage) -> dict[str, str]:
 
 
 def _explain(rows: list[dict[str, Any]]) -> None:
-    """Say why, once for all instances that have the cause in common, with the command that mends it."""
+    """Say why, once for all instances that have the cause in common, with the command that fixes it."""
     together: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row["Reason"]:

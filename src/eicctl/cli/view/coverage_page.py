@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eicctl.reachability.coverage_scan import Coverage, Covered
 
 _MARKS: dict[Verdict, str] = {"ok": "✓", "failed": "✕", "unknown": "?"}
-_WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "not reachable", "unknown": "not known"}
+_WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "unreachable", "unknown": "unknown"}
 _CLASSES: dict[Verdict, str] = {"ok": "ok", "failed": "no", "unknown": "dim"}
 _LONG = 50
 _NOWHERE = "(no subnet)"
@@ -80,7 +80,7 @@ def _figures(reaches: Sequence[Reach]) -> Iterator[str]:
         )
     causes = Counter(reach.cause for reach in reaches if reach.verdict != "ok").most_common()
     if causes:
-        yield '<table class="causes"><caption>First causes</caption>'
+        yield '<table class="causes"><caption>Top causes</caption>'
         most = causes[0][1]
         for cause, number in causes:
             yield (
@@ -94,7 +94,7 @@ def _figures(reaches: Sequence[Reach]) -> Iterator[str]:
 
 def _account(account: str, covered: Sequence[Covered]) -> Iterator[str]:
     profiles = ", ".join(sorted({each.place.profile for each in covered if each.place.profile}))
-    yield f'<section class="account"><h2>Account {_t(account or "(not known)")}'
+    yield f'<section class="account"><h2>Account {_t(account or "(unknown)")}'
     yield f" <small>{_t(profiles)}</small></h2>" if profiles else "</h2>"
     for each in covered:
         if each.reaches:
@@ -179,7 +179,7 @@ def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Iterator[str]:
             together.setdefault((reach.verdict, reach.reason, covered.command(reach)), []).append(reach)
     if not together:
         return
-    yield '<table class="why"><thead><tr><th>Instance</th><th>Why</th><th>What mends it</th></tr></thead><tbody>'
+    yield '<table class="why"><thead><tr><th>Instance</th><th>Why</th><th>Fix</th></tr></thead><tbody>'
     for (verdict, reason, command), those in together.items():
         names = ", ".join(f"<bdi>{_t(reach.instance.name or reach.instance.id)}</bdi>" for reach in those)
         yield (
