@@ -113,7 +113,7 @@ def assess_all(
 
 
 def summary(reaches: Sequence[Reach]) -> str:
-    """Return the whole in one line: `3 of 9 running instances reachable; unreachable: 4 no ingress rule, 2 no endpoint`."""
+    """Return the whole in one line: `3 of 9 running instances reachable; unreachable: 4 no ingress rule`."""
     count = Counter(reach.verdict for reach in reaches)
     total = len(reaches)
     said = f"{count['ok']} of {total} running instances reachable"
