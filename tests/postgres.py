@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.conftest import find_program
+from tests.waiting import wait_for
 
 USER, PASSWORD = "demo", "a secret"
 
@@ -106,11 +106,11 @@ def _give(path: Path, content: bytes, owner: Path) -> None:
 
 
 def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while subprocess.run(["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
+    def ready() -> bool:
         assert server.poll() is None, server.communicate()[1].decode()
-        assert time.monotonic() < deadline, "PostgreSQL does not come up"
-        time.sleep(0.1)
+        return not subprocess.run(["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode
+
+    wait_for(ready, "the start of PostgreSQL")
 
 
 def _certificate() -> tuple[bytes, bytes]:

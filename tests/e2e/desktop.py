@@ -7,8 +7,7 @@ import datetime
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.conftest import find_program
 from tests.ports import free_port
+from tests.waiting import wait_for
 
 LEFT, RIGHT = "#1a7f37", "#8250df"
 """The colours of the desktop's halves."""
@@ -49,14 +49,6 @@ username=na
 password=ask
 """
 """One session, which xrdp starts at once; it gives the password of the RDP client to the VNC server."""
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -121,7 +113,7 @@ def xrdp(folder: Path, port: int, vnc_port: int) -> Iterator[None]:
     ini.write_text(XRDP.format(port=port, vnc=vnc_port, key=key, cert=cert, log=log))
     words = [str(find_program("xrdp")), "--nodaemon", "--config", str(ini)]
     with running(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        until(lambda: server.poll() is not None or answers(port), "xrdp answers")
+        wait_for(lambda: server.poll() is not None or answers(port), "an answer of xrdp")
         assert server.poll() is None, log.read_text()
         yield
 

@@ -12,13 +12,14 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import PROGRAM, Env, run_eicctl
+from tests.waiting import is_gone, wait_for
 
 PROJECT = """
 [tunnel.web]
@@ -86,22 +87,6 @@ def banner(row: dict[str, Any]) -> bytes:
         return client.recv(64)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    # A process whose parent has not yet taken note of its end is gone all the same.
-    return Path(f"/proc/{pid}/stat").exists() and ") Z " in Path(f"/proc/{pid}/stat").read_text()
-
-
 def test_tunnels_stay_when_their_command_has_ended(project: Project) -> None:
     up = project.up("web", "desk")
     assert {row["State"] for row in up.values()} == {"open"}
@@ -115,7 +100,7 @@ def test_tunnels_stay_when_their_command_has_ended(project: Project) -> None:
     assert "web" in table.stdout
     assert f"127.0.0.1:{up['web']['LocalPort']}" in table.stdout
     assert "opened for" in project.run("logs", "web").stdout
-    eventually(lambda: "closed" in project.run("logs", "web").stdout)
+    wait_for(lambda: "closed" in project.run("logs", "web").stdout)
     down = project.run("down", "web")
     assert down.returncode == 0, down.stderr
     assert list(project.ps()) == ["desk"]
@@ -188,7 +173,7 @@ def test_a_killed_process_is_told_and_does_not_hinder_the_next(project: Project)
     project.up("web")
     pid = project.ps()["web"]["Pid"]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: gone(pid))
+    wait_for(lambda: is_gone(pid))
     lost = project.ps()
     assert (lost["web"]["State"], lost["web"]["Pid"]) == ("lost", None)
     assert str(pid) in lost["web"]["Error"]
@@ -201,7 +186,7 @@ def test_what_was_lost_can_be_forgotten(project: Project) -> None:
     project.up("web", "desk")
     pid = project.ps()["web"]["Pid"]
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: gone(pid))
+    wait_for(lambda: is_gone(pid))
     assert project.run("down", "desk").returncode == 0
     assert list(project.ps()) == ["web"]
     assert project.run("down", "--all").returncode == 0
@@ -233,7 +218,7 @@ def test_an_idle_process_ends_and_leaves_nothing(project: Project) -> None:
     project.up("web", EICCTL_AGENT_IDLE="1")
     pid = project.ps(EICCTL_AGENT_IDLE="1")["web"]["Pid"]
     assert project.run("down", "web", EICCTL_AGENT_IDLE="1").returncode == 0
-    eventually(lambda: gone(pid))
+    wait_for(lambda: is_gone(pid))
     assert project.files("agent-*.sock") == []
     assert project.files("agent-*.json") == []
 
@@ -338,7 +323,7 @@ def test_one_stopped_process_is_named_and_the_others_are_listed_and_ended(projec
     os.kill(pid, signal.SIGSTOP)
     forced = project.run("down", "--all", "--force")
     assert (forced.returncode, forced.stderr) == (0, "ended: web\n")
-    eventually(lambda: gone(pid))
+    wait_for(lambda: is_gone(pid))
     assert project.ps() == {}
     assert project.run("down", "--force").returncode == 2
 
@@ -360,7 +345,7 @@ def test_a_process_that_takes_no_connections_any_more_is_not_taken_for_a_killed_
         assert json.loads(told.stdout)[0]["State"] == "unknown"
         assert f"(PID {pid}) is stopped" in told.stderr
         assert project.run("down", "--all", "--force").stderr == "ended: web\n"
-        eventually(lambda: gone(pid))
+        wait_for(lambda: is_gone(pid))
     finally:
         for client in clients:
             client.close()

@@ -12,6 +12,7 @@ import pexpect
 import pytest
 
 from tests.e2e.conftest import PROGRAM, Eicctl, Env
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.needs("sshd")
 
@@ -67,10 +68,11 @@ def test_a_session_in_the_background_keeps_its_tunnel(at_sshd: Eicctl, sshd_env:
     code = subprocess.run(words, env=sshd_env, stdin=nothing, stdout=nothing, stderr=nothing, check=False).returncode
     assert code == 0
     assert time.monotonic() - started < 8, "it waited for its command"
-    deadline = time.monotonic() + 20
-    while at_sshd("ssh", "node-1", "--", "rm done-in-background").returncode:
-        assert time.monotonic() < deadline, "the background command did not end"
-        time.sleep(0.5)
+
+    def done() -> bool:
+        return at_sshd("ssh", "node-1", "--", "rm done-in-background").returncode == 0
+
+    wait_for(done, "the end of the command in the background", every=0.5)
 
 
 def test_a_shared_connection_outlives_its_first_session(at_sshd: Eicctl, sshd_env: Env, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from eicctl.core.errors import LocalError
 from eicctl.emulator import daemon
 from eicctl.emulator.machines import accounts
 from tests.e2e.conftest import PROGRAM, Eicctl, clean_env, run_eicctl, start_local
+from tests.waiting import is_gone, wait_for
 
 
 def record(folder: Path) -> Path:
@@ -154,10 +155,7 @@ def test_it_ends_with_its_folder(tmp_path: Path) -> None:
     start_local(env)
     pid = json.loads(record(tmp_path).read_text())["pid"]
     shutil.rmtree(tmp_path / "eicctl")
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and b"eicctl" in Path(f"/proc/{pid}/cmdline").read_bytes():
-        assert time.monotonic() < deadline, "it is still there"
-        time.sleep(0.1)
+    wait_for(lambda: is_gone(pid), "its end")
 
 
 def test_a_foreground_one_ends_by_ctrl_c(tmp_path: Path) -> None:

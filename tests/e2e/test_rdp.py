@@ -17,8 +17,9 @@ import pytest
 
 from eicctl.emulator.control.instances import password_of
 from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
-from tests.e2e.desktop import answers, running, shares, until, vnc_desktop, xrdp, xvfb
+from tests.e2e.desktop import answers, running, shares, vnc_desktop, xrdp, xvfb
 from tests.ports import free_port
+from tests.waiting import wait_for
 from tests.worlds import NETWORK, WINDOWS
 
 WORLD = (
@@ -144,7 +145,7 @@ def until_shown(command: subprocess.Popen[bytes], display: str, picture: Path, l
         assert command.poll() is None, log.read_text(errors="replace")
         return all(0.45 < share < 0.55 for share in shares(display, picture))
 
-    until(shown, "the picture shows the desktop")
+    wait_for(shown, "a picture of the desktop")
 
 
 @needs_desktop
@@ -172,7 +173,11 @@ def test_another_password_shows_no_desktop(desk: Desk, display: str, tmp_path: P
     assert desk.passwords["win-2"][:8] != desk.passwords["win-1"][:8]
     picture, log, port = tmp_path / "screen.png", tmp_path / "eicctl.log", free_port()
     with connected(desk, display, "win-2", port, log):
-        until(lambda: desk.log.exists() and "password failed" in desk.log.read_text(), "xrdp's password is refused")
+        wait_for(
+            lambda: desk.log.exists() and "password failed" in desk.log.read_text(),
+            "a refusal of the password",
+            timeout=60,
+        )
         assert shares(display, picture) == (0, 0)
 
 
@@ -207,7 +212,7 @@ def test_ctrl_c_removes_the_connection_file(aws: Aws, tmp_path: Path) -> None:
     env |= {"PATH": f"{program.parent}:{env['PATH']}"}
     words = [PROGRAM, "rdp", "win-1", "--client", "remmina", "--local-port", str(port)]
     with running(words, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as command:
-        until(lambda: told.exists() or command.poll() is not None, "the client starts")
+        wait_for(lambda: told.exists() or command.poll() is not None, "a start of the client")
         file = Path(told.read_text())
         assert f"full address:s:127.0.0.1:{port}\r\n".encode() in file.read_bytes()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

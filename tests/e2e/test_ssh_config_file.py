@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import PROGRAM, Eicctl, Env, home_of_ssh, run_eicctl
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.needs("sshd")
 
@@ -62,10 +62,7 @@ def test_every_connection_has_a_key_pushed_and_none_is_left(installed: Env) -> N
     keys = Path(installed["HOME"], ".ssh", "eicctl", "keys")
     for _ in range(3):
         assert run(installed, "ssh", "node-1.eic", "true").returncode == 0
-    deadline = time.monotonic() + 5
-    while (keys / "ec2-user@node-1.eic").exists():
-        assert time.monotonic() < deadline, "the key was not moved aside"
-        time.sleep(0.05)
+    wait_for(lambda: not (keys / "ec2-user@node-1.eic").exists(), "the removal of the key")
     assert keys.stat().st_mode & 0o777 == 0o700
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from tests.e2e.conftest import PROGRAM, Env, run_eicctl
 from tests.e2e.warmth import agent_pid, lent, listening, wait_for_agent
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no background process")
 
@@ -149,10 +150,7 @@ def test_signals_end_the_client_and_its_tunnel(warm: Env) -> None:
         client.process.send_signal(number)
         assert client.process.wait(5) == 130
         client.finish()
-        deadline = time.monotonic() + 5
-        while pipes_of(agent_pid(warm)) - own:
-            assert time.monotonic() < deadline, "it still has the client's pipes"
-            time.sleep(0.05)
+        wait_for(lambda: not pipes_of(agent_pid(warm)) - own, "the closing of the client's pipes")
     assert Proxy(warm).finish() == (0, "")
 
 
@@ -210,10 +208,7 @@ def test_bytes_are_the_same_both_ways(warm: Env, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == data
-    deadline = time.monotonic() + 5
-    while key.exists():
-        assert time.monotonic() < deadline, "the key is still there"
-        time.sleep(0.05)
+    wait_for(lambda: not key.exists(), "the removal of the key")
 
 
 def connect(env: Env) -> None:
@@ -234,10 +229,7 @@ def test_a_script_of_short_commands_gets_warm_also_after_a_kill_and_a_slow_start
         assert is_warm(slow)
         os.kill(agent_pid(short_home), signal.SIGKILL)
         connect(slow)  # beside the socket and the record that the killed one has left
-        deadline = time.monotonic() + 30
-        while not answers(short_home):
-            assert time.monotonic() < deadline, "no background process listens again"
-            time.sleep(0.1)
+        wait_for(lambda: answers(short_home), "another start of the background process")
         assert is_warm(slow)
         os.kill(agent_pid(short_home), signal.SIGKILL)
         for left in listening(short_home):
@@ -264,26 +256,21 @@ def test_an_idle_one_ends_though_it_is_looked_at(short_home: Env) -> None:
     env = short_home | {"EICCTL_AGENT_IDLE": "3"}
     connect(env)
     wait_for_agent(env)
-    deadline = time.monotonic() + 30
-    while listening(env):
-        assert time.monotonic() < deadline, "looking at it keeps it alive"
-        assert run_eicctl(env, "ps").returncode == 0
+
+    def look() -> bool:
+        return run_eicctl(env, "ps").returncode == 0 and not listening(env)
+
+    wait_for(look, "the end of a background process that is looked at")
 
 
 @needs_proc
 def test_there_are_three_at_most(short_home: Env) -> None:
     for number in range(5):
         env = short_home | {"EICCTL_OTHER": str(number)}  # another environment, another process
-        before = set(listening(env))
+        before = set(listening(short_home))
         connect(env)
-        deadline = time.monotonic() + 30
-        while not set(listening(env)) - before:
-            assert time.monotonic() < deadline, "none was started"
-            time.sleep(0.05)
-    deadline = time.monotonic() + 30
-    while len(listening(short_home)) > 3:
-        assert time.monotonic() < deadline, "the least used ones stay"
-        time.sleep(0.1)
+        wait_for(lambda before=before: set(listening(short_home)) - before, "a start")  # type: ignore[misc]
+    wait_for(lambda: len(listening(short_home)) <= 3, "the end of the least used ones")
     assert is_warm(short_home | {"EICCTL_OTHER": "4"})
 
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.e2e.conftest import PROGRAM, Env, run_eicctl
 from tests.e2e.warmth import agent_pid, lent, proxy_below, wait_for_agent
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.needs("sshd"),
@@ -76,10 +76,7 @@ def test_a_session_in_the_background_outlives_its_command(warm: Env, tmp_path: P
     nothing = subprocess.DEVNULL
     subprocess.run(words, env=warm, stdin=nothing, stdout=nothing, stderr=nothing, timeout=30, check=True)
     assert not mark.exists()
-    deadline = time.monotonic() + 10
-    while not mark.exists():
-        assert time.monotonic() < deadline, "the session ended with its command"
-        time.sleep(0.1)
+    wait_for(mark.exists, "the end of the session in the background")
 
 
 def test_a_killed_process_ends_the_session_and_is_named(warm: Env) -> None:

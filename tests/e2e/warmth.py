@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 
 from tests.e2e.conftest import Env
+from tests.waiting import wait_for
 
 
 def listening(env: Env) -> list[Path]:
@@ -23,10 +23,7 @@ def agent_pid(env: Env) -> int:
 
 def wait_for_agent(env: Env) -> None:
     """Wait until a background process listens."""
-    deadline = time.monotonic() + 20
-    while not listening(env):
-        assert time.monotonic() < deadline, "no background process was started"
-        time.sleep(0.05)
+    wait_for(lambda: listening(env), "the start of a background process")
 
 
 def lent(pid: int) -> bool:

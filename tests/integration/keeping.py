@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from eicctl.named_tunnels.definition import Definition
 from eicctl.named_tunnels.status import Status
 from eicctl.named_tunnels.supervisor import Keeper
+from tests.waiting import wait_for
 
 T = TypeVar("T")
 
@@ -45,11 +45,12 @@ class Kept:
 
     def wait_for(self, name: str, fits: Callable[[Status], bool]) -> Status:
         """Return the status of a tunnel as soon as it fits."""
-        deadline = time.monotonic() + 40
-        while not fits(status := self.status(name)):
-            assert time.monotonic() < deadline, f"{status}\n{self.lines}"
-            time.sleep(0.05)
-        return status
+
+        def look() -> Status | None:
+            status = self.status(name)
+            return status if fits(status) else None
+
+        return wait_for(look, f"the state that is wanted of {name}")
 
 
 @contextlib.contextmanager

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eicctl.core.errors import EicctlError
@@ -17,6 +16,7 @@ from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.relay import Linger
 from eicctl.tunnel.slots import LIMIT, slots_of
+from tests.waiting import wait_for
 
 
 @dataclass
@@ -50,16 +50,7 @@ class Told:
 
     def ending(self) -> Ending:
         """The first ending, once it is told."""
-        wait_for(lambda: self.endings)
-        return self.endings[0]
-
-
-def wait_for(condition: Callable[[], object], timeout: float = 10) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
+        return wait_for(lambda: self.endings)[0]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
 from tests.integration.processes import bound_by_permissions, read_only, run, running
+from tests.waiting import wait_for
 
 Eicctl = Callable[..., Ran]
 
@@ -41,10 +42,7 @@ def dialled(emulator: Emulator, *words: str) -> str:
     with running("proxy", "web-1", *words, stdin=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline().startswith(b"SSH-2.0")
-        deadline = time.monotonic() + 10
-        while not (found := emulator._gateway.open_tunnels()):
-            assert time.monotonic() < deadline
-        return str(found[0]["host"])
+        return str(wait_for(emulator._gateway.open_tunnels, "a tunnel")[0]["host"])
 
 
 @pytest.mark.parametrize(

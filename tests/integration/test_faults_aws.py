@@ -25,7 +25,8 @@ from eicctl.ssh.forward.connection import Remote
 from eicctl.tunnel.dial import Dialer
 from tests.integration.forwarding import echo, forwarding, target
 from tests.integration.keeping import keeping
-from tests.integration.listening import connect, listening, wait_for
+from tests.integration.listening import connect, listening
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Ran, Service

@@ -22,8 +22,8 @@ from eicctl.core.errors import LocalError
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.forwarding import echo, target
-from tests.integration.listening import wait_for
 from tests.integration.processes import running
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service
@@ -85,7 +85,7 @@ def test_while_a_target_is_looked_up(
 ) -> None:
     emulator.state.behave(latency=6.0)
     with running(*words) as process:
-        wait_for(lambda: is_asking(process, emulator.port), timeout=20)
+        wait_for(lambda: is_asking(process, emulator.port))
         assert b"interrupted" in interrupt(process, home)
 
 
@@ -101,7 +101,7 @@ def test_while_a_key_is_pushed(emulator: Emulator, endpoint: dict[str, Any], hom
 def test_while_the_endpoint_is_dialled(emulator: Emulator, endpoint: dict[str, Any], home: Path) -> None:
     emulator.add_fault("delay", stage="handshake", seconds=3)
     with running("proxy", "web-1") as process:
-        wait_for(lambda: not emulator.state.faults(), timeout=20)
+        wait_for(lambda: not emulator.state.faults())
         assert b"interrupted" in interrupt(process, home)
 
 
@@ -154,7 +154,7 @@ def test_while_files_are_copied(emulator: Emulator, endpoint: dict[str, Any], ho
     with large.open("wb") as file:
         file.truncate(2_000_000_000)
     with running("scp", str(large), "web-1:large", start_new_session=True) as process:
-        wait_for(lambda: sum(emulator.connections().values()), timeout=20)
+        wait_for(lambda: sum(emulator.connections().values()))
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, err = process.communicate(timeout=20)

@@ -21,9 +21,10 @@ import pytest
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel import peer_uid
 from tests.integration.forwarding import target
-from tests.integration.listening import read_all, wait_for
+from tests.integration.listening import read_all
 from tests.integration.processes import few_descriptors, running
 from tests.integration.scripted_endpoint import Peer, ScriptedEndpoint
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

@@ -24,8 +24,9 @@ from eicctl.tunnel import keepalive
 from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.dial import Dialer
 from tests.conftest import find_program
-from tests.integration.listening import connect, listening, read_all, wait_for
+from tests.integration.listening import connect, listening, read_all
 from tests.integration.scripted_endpoint import Peer, Script, ScriptedEndpoint
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

@@ -28,7 +28,8 @@ from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.forwarding import Running, echo, forwarding, target
-from tests.integration.listening import connect, read_all, wait_for
+from tests.integration.listening import connect, read_all
+from tests.waiting import wait_for
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from botocore.credentials import Credentials
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from eicctl.emulator.server import Emulator
-from tests.integration.listening import wait_for
 from tests.integration.plain_client import PlainTunnel, plain_client
+from tests.waiting import wait_for
 
 Open = Callable[..., PlainTunnel]
 

@@ -15,7 +15,8 @@ import pytest
 from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
 from eicctl.emulator.server import Emulator
-from tests.integration.listening import connect, listening, read_all, wait_for
+from tests.integration.listening import connect, listening, read_all
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Ran, Service

@@ -26,6 +26,7 @@ from eicctl.agent.client import GoneError, ask
 from eicctl.agent.paths import Place
 from eicctl.core.errors import EicctlError
 from tests.fuzzing import any_text, fuzz
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are counted in /proc")
 
@@ -55,10 +56,7 @@ class Agent:
 
     def settles_at(self, count: int) -> None:
         """Wait until it has no more descriptors than that, and see that it answers."""
-        deadline = time.monotonic() + 15
-        while self.descriptors() > count:
-            assert time.monotonic() < deadline, f"{self.descriptors()} descriptors, and there were {count}"
-            time.sleep(0.02)
+        wait_for(lambda: self.descriptors() <= count, f"a return to {count} descriptors")
         assert ask(self.place, "status")["Pid"] == self.pid
 
 

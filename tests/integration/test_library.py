@@ -19,7 +19,7 @@ import pytest
 import eicctl
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.slots import slots_of
-from tests.integration.listening import wait_for
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

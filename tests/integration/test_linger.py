@@ -24,8 +24,9 @@ from eicctl.core.errors import SilentTargetError
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.relay import Linger
 from eicctl.tunnel.slots import slots_of
-from tests.integration.listening import connect, listening, read_all, wait_for
+from tests.integration.listening import connect, listening, read_all
 from tests.integration.processes import running
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service
@@ -178,7 +179,7 @@ def test_what_a_client_sent_before_it_closed_arrives(serve: Serve) -> None:
     with listening(serve(slow).dialer) as (port, _):
         with connect(port) as client:
             client.sendall(data)
-        wait_for(lambda: len(got) >= len(data), 20)
+        wait_for(lambda: len(got) >= len(data))
     assert bytes(got) == data
 
 

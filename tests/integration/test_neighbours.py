@@ -25,7 +25,8 @@ from eicctl.support import files, settings
 from eicctl.tunnel import peer_uid
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.keeping import keeping
-from tests.integration.listening import connect, listening, wait_for
+from tests.integration.listening import connect, listening
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

@@ -18,7 +18,8 @@ from eicctl.ssh.forward.connection import Remote
 from eicctl.tunnel.slots import slots_of
 from tests.integration.conftest import Ran
 from tests.integration.forwarding import forwarding
-from tests.integration.listening import connect, listening, wait_for
+from tests.integration.listening import connect, listening
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

@@ -18,7 +18,8 @@ from eicctl.tunnel import bind
 from eicctl.tunnel.bind import bind_tcp, local_addresses
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.relay import Linger
-from tests.integration.listening import Told, connect, wait_for
+from tests.integration.listening import Told, connect
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

@@ -21,9 +21,10 @@ from eicctl.core.model import Credentials
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import Dialer
-from tests.integration.listening import connect, listening, wait_for
+from tests.integration.listening import connect, listening
 from tests.integration.processes import running
 from tests.integration.scripted_endpoint import Peer, ScriptedEndpoint
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

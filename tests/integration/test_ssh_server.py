@@ -21,6 +21,7 @@ from eicctl.emulator.machines.services import Machines
 from eicctl.emulator.machines.ssh_server import SshMachine
 from eicctl.emulator.state import Machine, State
 from tests.integration.machine_door import OpenSsh, door, linux_machine, openssh, pushed
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -119,10 +120,7 @@ def test_the_command_ends_with_its_client(client: OpenSsh, home: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait(5)
     process.stdout.close()
-    deadline = time.monotonic() + 5
-    while b"sleep" in command_line(pid):
-        assert time.monotonic() < deadline, "it is still there"
-        time.sleep(0.05)
+    wait_for(lambda: b"sleep" not in command_line(pid), "the end of the command")
 
 
 def test_a_terminal(client: OpenSsh) -> None:

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eicctl.emulator.server import Emulator
-from tests.integration.listening import connect, listening, read_all, wait_for
+from tests.integration.listening import connect, listening, read_all
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

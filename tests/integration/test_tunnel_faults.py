@@ -22,7 +22,8 @@ from eicctl.emulator.server import Emulator
 from eicctl.tunnel import tls
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
-from tests.integration.listening import Told, connect, listening, read_all, wait_for
+from tests.integration.listening import Told, connect, listening, read_all
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Handler, Service

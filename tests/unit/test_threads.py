@@ -11,6 +11,7 @@ import pytest
 
 from eicctl.support import threads
 from eicctl.support.threads import in_thread
+from tests.waiting import wait_for
 
 
 def test_a_result_that_nobody_waits_for_any_more_is_discarded() -> None:
@@ -53,10 +54,12 @@ def test_a_thread_serves_one_call_after_another_and_no_two_at_once(monkeypatch: 
 
     before = set(threading.enumerate())
     asyncio.run(main())
-    deadline = time.monotonic() + 10
-    while threads._idle or any(isinstance(one, threads._Worker) for one in set(threading.enumerate()) - before):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def over() -> bool:
+        own = set(threading.enumerate()) - before
+        return not threads._idle and not any(isinstance(one, threads._Worker) for one in own)
+
+    wait_for(over, "the end of idle threads")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
