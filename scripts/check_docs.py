@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
+from manual import manual_pages
 from messages import page as messages
 from reference import commands, doctor_checks
 
@@ -22,6 +23,7 @@ GENERATED = {
     DOCS / "reference" / "commands.md": commands,
     DOCS / "reference" / "doctor-checks.md": doctor_checks,
     DOCS / "reference" / "messages.md": messages,
+    **manual_pages(),
 }
 """Pages that are made from the source, with the functions that make them."""
 

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from eicctl.cli import eicctl
-from eicctl.cli.tree import contexts, path_of
 from eicctl.doctor.check import registry
 
 HEAD = "# Command reference\n\nMade from `--help` by `make docs`; `make check` fails when it is stale.\n"
 
 WIDTH = 100
+
+
+def contexts(root: click.Command) -> Iterator[click.Context]:
+    """Yield a context for a command and for each one below it that is not hidden."""
+    context = click.Context(root, info_name=root.name, **root.context_settings)
+    yield context
+    yield from _below(context)
+
+
+def _below(context: click.Context) -> Iterator[click.Context]:
+    group = context.command
+    if not isinstance(group, click.Group):
+        return
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command and not command.hidden:
+            child = click.Context(command, parent=context, info_name=name)
+            yield child
+            yield from _below(child)
+
+
+def path_of(context: click.Context) -> tuple[str, ...]:
+    """The words of a command, without the program's."""
+    return () if context.parent is None else (*path_of(context.parent), context.info_name or "")
 
 
 def help_of(context: click.Context) -> str:

@@ -7,10 +7,14 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from eicctl.cli import eicctl
-from eicctl.cli.manual import pages
+from manual import parted
+from reference import contexts, path_of
 
-EXAMPLES = {page.command: list(page.examples) for page in pages(eicctl).values()}
+from eicctl.cli import eicctl
+
+EXAMPLES = {
+    " ".join(("eicctl", *path_of(context))): parted(context.command.help or "")[2] for context in contexts(eicctl)
+}
 """The examples of each command."""
 
 LINES = [line for lines in EXAMPLES.values() for line in lines]

@@ -15,5 +15,5 @@ def test_man_shows_a_page_on_a_terminal(tmp_path: Path) -> None:
     env = clean_env(tmp_path) | {"TERM": "dumb", "PAGER": "cat", "MANPAGER": "cat"}
     shown = pexpect.run(f"{PROGRAM} man ssh", env=env, timeout=30)
     assert isinstance(shown, bytes)
-    assert b"EICCTL-SSH(1)" in shown
+    assert b"eicctl-ssh(1)" in shown
     assert b".TH" not in shown

@@ -26,6 +26,7 @@ for found in pkgutil.walk_packages(eicctl.__path__, "eicctl.", onerror=print):
         importlib.import_module(found.name)
 from importlib.resources import files
 assert "{" in files("eicctl.cli").joinpath("coverage_page.css").read_text()
+assert ".TH" in files("eicctl").joinpath("man/eicctl-ssh.1").read_text()
 """
 """Every module but those of the emulator, whose requirements are an extra."""
 

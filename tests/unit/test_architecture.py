@@ -31,12 +31,11 @@ ALLOWED = {
     "named_tunnels": {*_BASE, "reachability", "ssh", "aws", "tunnel"},
     "agent": {*_BASE, "named_tunnels", "ssh", "aws", "tunnel"},
     "fastpath": {*_BASE, "agent", "ssh", "aws", "tunnel"},
-    "manual": _BASE,
     "emulator": _BASE,
     "about": {*_BASE, "agent"},
     "cli": {
         *_BASE,
-        *("manual", "about", "fastpath", "agent", "named_tunnels", "doctor", "api", "access", "policy"),
+        *("about", "fastpath", "agent", "named_tunnels", "doctor", "api", "access", "policy"),
         *("reachability", "audit", "rdp", "ssh", "aws", "tunnel", "emulator"),
     },
     "__main__": {*_BASE, "cli", "fastpath", "agent", "aws"},
@@ -135,7 +134,7 @@ def test_a_completion_loads_little(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-HAVE_OUR_STDIN = {"ssh/process.py", "manual/place.py"}
+HAVE_OUR_STDIN = {"ssh/process.py", "cli/commands/man.py"}
 """OpenSSH, which the command stands for, and a pager."""
 
 

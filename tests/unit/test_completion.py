@@ -10,12 +10,12 @@ from pathlib import Path
 import botocore.session
 import click
 import pytest
+from reference import contexts, path_of
 
 from eicctl.aws import completion_cache
 from eicctl.aws.session import Session
 from eicctl.cli import COMMANDS, eicctl, param_types
 from eicctl.cli.commands.completion import VARIABLE, complete, install_script
-from eicctl.cli.tree import contexts, path_of
 from tests.unit.test_known import REGION, home, note
 
 __all__ = ["home"]

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from reference import contexts, path_of
 from sources import FILES, name_of, nodes
 
 from eicctl.cli import COMMANDS
 from eicctl.cli import eicctl as program
-from eicctl.cli.tree import contexts, path_of
 from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
 from eicctl.support import pins

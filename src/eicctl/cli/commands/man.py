@@ -1,14 +1,25 @@
-"""`eicctl man`."""
+"""`eicctl man`. The pages are made by `make docs`, from the commands (`scripts/manual.py`)."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+import eicctl
 from eicctl.cli.view import messages
-from eicctl.core.errors import NotFoundError, UsageError
+from eicctl.core.errors import LocalError, NotFoundError, UsageError
+
+PAGES = Path(eicctl.__file__).parent / "man"
+"""The pages, one a command: `eicctl-policy-check.1`."""
+
+_READABLE = 0o644
 
 
 @click.command
@@ -31,21 +42,63 @@ def command(*, commands: tuple[str, ...], install: bool, directory: Path | None)
       eicctl man policy check | man -l -
       eicctl man --install
     """
-    from eicctl.cli import eicctl
-    from eicctl.cli.manual import sources
-    from eicctl.manual.place import install_pages, show, write_pages
-
     if (install or directory) and (commands or (install and directory)):
         raise UsageError("--install and --directory write all pages, and exclude each other")
-    found = sources(eicctl)
     if install:
-        for line in install_pages(found):
+        for line in install_pages():
             messages.line(line)
     elif directory:
-        messages.line(f"wrote {write_pages(found, directory)} of {len(found)} pages into {directory}")
+        written, total = write_pages(directory)
+        messages.line(f"wrote {written} of {total} pages into {directory}")
     else:
-        name = "-".join(("eicctl", *commands))
-        if name not in found:
+        page = PAGES / f"{'-'.join(('eicctl', *commands))}.1"
+        if page not in PAGES.iterdir():
             raise NotFoundError(f"there is no command {' '.join(commands)!r}", hint="eicctl --help lists them")
-        if not (sys.stdout.isatty() and show(name, found[name])):
-            click.echo(found[name], nl=False)
+        if not (sys.stdout.isatty() and _show(page)):
+            click.echo(page.read_text(encoding="utf-8"), nl=False)
+
+
+def install_pages(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Write the pages where man(1) finds them for this user.
+
+    Returns:
+        What was done, what else is needed, and how to undo it, in lines for the user.
+
+    Raises:
+        LocalError: They cannot be written.
+    """
+    from eicctl.support.files import user_folder
+
+    home = user_folder("HOME", "", environ)
+    folder = user_folder("XDG_DATA_HOME", ".local/share", environ) / "man/man1"
+    written, total = write_pages(folder)
+    return [
+        f"wrote {written} of {total} pages into {folder}; the others are as they should be",
+        f"man finds them there if {home / '.local/bin'} is on the PATH, or {folder.parent} on the MANPATH",
+        f"to undo it: rm {shlex.quote(str(folder))}/eicctl*.1",
+    ]
+
+
+def write_pages(folder: Path) -> tuple[int, int]:
+    """Write the pages into a folder, which is made; return how many were not there yet, and how many there are.
+
+    Raises:
+        LocalError: They cannot be written.
+    """
+    from eicctl.support.files import read_text, write_whole
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"cannot make the folder {folder}: {error.strerror}") from error
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.1")}
+    changed = {name: text for name, text in pages.items() if read_text(folder / name) != text}
+    for name, text in changed.items():
+        write_whole(folder / name, text, _READABLE)
+    return len(changed), len(pages)
+
+
+def _show(page: Path) -> bool:
+    """Show a page with man(1); False where there is none."""
+    program = shutil.which("man")
+    return bool(program) and subprocess.run([str(program), str(page)], check=False).returncode == 0

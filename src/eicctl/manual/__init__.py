@@ -1,1 +1,0 @@
-"""Manual pages: how one is written, shown and put where man(1) finds it."""
