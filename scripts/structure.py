@@ -71,8 +71,8 @@ def main() -> None:
         inside = [module for module in modules if rooms[module] == room]
         down = ", ".join(f"`{b}`" for a, b in sorted(arrows) if a == room and b != ".")
         print(f"| `{room}` | {len(inside)} | {sum(lines[module] for module in inside)} | {down} |")
-    median = statistics.median(lines.values())
-    print(f"| all | {len(modules)} (median {median:.0f} lines) | {sum(lines.values())} | with one importer: {len(single)} |")
+    files = f"{len(modules)} (median {statistics.median(lines.values()):.0f} lines)"
+    print(f"| all | {files} | {sum(lines.values())} | with one importer: {len(single)} |")
 
 
 if __name__ == "__main__":
