@@ -143,7 +143,7 @@ def test_instances_with_ipv6_only(emulator: Emulator, tmp_path: Path, eicctl: Ca
     assert "fd00:9:0:6::10" in eicctl("instances").out
     assert eicctl("create-endpoint", "--subnet-id", subnet["SubnetId"], "--wait").code == 0
     done = eicctl("doctor", "six-1")
-    assert (done.code, "six-1 answers (SSH-2.0" in " ".join(done.out.split())) == (0, True)
+    assert (done.code, "six-1 responded (SSH-2.0" in " ".join(done.out.split())) == (0, True)
     emulator.reset()
 
 

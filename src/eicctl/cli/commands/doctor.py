@@ -113,12 +113,12 @@ def command(
 
 def _shown(context: Context) -> Diagnosis:
     """Run the checks and show each result as it is known; then the cause and the path."""
-    from eicctl.cli.view.doctor import live_rows, show_summary
+    from eicctl.cli.view.doctor import Rows, show_summary
     from eicctl.doctor.diagnosis import diagnose
     from eicctl.doctor.run import run
 
     results = []
-    with live_rows(lambda: context.checks) as rows:
+    with Rows(lambda: context.checks) as rows:
         for result in run(context.checks, context):
             results.append(result)
             rows.add(result)

@@ -24,25 +24,21 @@ _STYLES = {"ok": "green", "failed": "bold red", "unknown": "yellow", "faint": "d
 _NARROWEST = 30
 
 
-def live_rows(checks: Callable[[], Sequence[Check]]) -> Rows:
-    """Return rows that change in place on a terminal, and that are written at the end elsewhere.
+class Rows:
+    """Takes results as they are known, and shows them in the order of the checks.
+
+    They change in place on a terminal, and are written at the end elsewhere.
 
     Args:
         checks: Returns the checks that apply, which may become fewer as more is known of the target.
     """
-    return Rows(checks, Console(highlight=False))
 
-
-class Rows:
-    """Takes results as they are known, and shows them in the order of the checks."""
-
-    def __init__(self, checks: Callable[[], Sequence[Check]], console: Console) -> None:
+    def __init__(self, checks: Callable[[], Sequence[Check]]) -> None:
         self._checks = checks
-        self._console = console
+        self._console = Console(highlight=False)
         self._results: dict[str, Result] = {}
-        spinner = "dots" if _symbols(console) is UNICODE else "line"
-        self._spinner = Spinner(spinner, style="cyan")
-        self._live = Live(self, console=console, refresh_per_second=12, vertical_overflow="ellipsis")
+        self._spinner = Spinner("dots" if _symbols(self._console) is UNICODE else "line", style="cyan")
+        self._live = Live(self, console=self._console, refresh_per_second=12, vertical_overflow="ellipsis")
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
