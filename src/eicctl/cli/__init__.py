@@ -18,7 +18,7 @@ COMMANDS = {
     "create-endpoint": "Create an endpoint, with the security group that it needs.",
     "list-endpoints": "List endpoints, in one region or in all.",
     "show-endpoint": "Show one endpoint in full.",
-    "modify-endpoint": "Change an endpoint's groups, address type or client-IP preservation.",
+    "modify-endpoint": "Change an endpoint's groups, address type or client IP preservation.",
     "delete-endpoint": "Delete an endpoint.",
     "instances": "List instances and the endpoint that would serve each.",
     "coverage": "Say which running instances can be reached, and why the others cannot.",

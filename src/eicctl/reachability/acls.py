@@ -69,7 +69,7 @@ def check_acls(facts: NetworkFacts, connection: Connection) -> list[Finding]:
 
 
 def _seen(facts: NetworkFacts, connection: Connection) -> list[Source]:
-    """Whom the target's ACL sees. With client-IP preservation AWS does not say whether client or endpoint."""
+    """Whom the target's ACL sees. With client IP preservation AWS does not say whether client or endpoint."""
     here = endpoint_source(facts, connection)
     return [client_source(connection), here] if connection.endpoint.preserve_client_ip else [here]
 

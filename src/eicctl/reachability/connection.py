@@ -92,7 +92,7 @@ class Connection:
         endpoint: The endpoint.
         target: The other end.
         port: The TCP port there.
-        client_address: The caller's public IPv4 address, which matters with client-IP preservation; None if not known.
+        client_address: The caller's public IPv4 address, which matters with client IP preservation; None if not known.
     """
 
     endpoint: Endpoint
@@ -142,7 +142,7 @@ def endpoint_source(facts: NetworkFacts, connection: Connection) -> Source:
 
 
 def client_source(connection: Connection) -> Source:
-    """The caller as a source, as the target sees it with client-IP preservation."""
+    """The caller as a source, as the target sees it with client IP preservation."""
     address = connection.client_address
     if address and ":" not in address:
         return Source(f"your address {address}", (box(address),), _single(address))

@@ -36,7 +36,7 @@ CHECKS = {
 """The checks by their IDs, in the order of the way, each with what `ok` means."""
 
 UNPRESERVED_TYPES = ("c1", "cg1", "cg2", "g1", "hi1", "m1", "m2", "m3", "t1")
-"""Instance families without client-IP preservation (docs/explanation/protocol.md#client-ip-preservation)."""
+"""Instance families without client IP preservation (docs/explanation/protocol.md#client-ip-preservation)."""
 
 
 def evaluate(facts: NetworkFacts, connection: Connection) -> list[Finding]:
@@ -80,7 +80,7 @@ def address_family(connection: Connection) -> Finding:
 
 
 def client_ip_preservation(facts: NetworkFacts, connection: Connection) -> Finding:
-    """Check that client-IP preservation suits this target (docs/explanation/protocol.md#client-ip-preservation)."""
+    """Check that client IP preservation suits this target (docs/explanation/protocol.md#client-ip-preservation)."""
     endpoint, target = connection.endpoint, connection.target
     if not endpoint.preserve_client_ip:
         return Finding(CLIENT_IP, "ok", f"off on {endpoint.id}")

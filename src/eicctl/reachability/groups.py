@@ -160,7 +160,7 @@ def endpoint_egress(facts: NetworkFacts, connection: Connection) -> Finding:
 def target_ingress(facts: NetworkFacts, connection: Connection) -> Finding:
     """Do the target's groups allow the connection in?
 
-    They see the endpoint's address, or with client-IP preservation the client's; its membership in the endpoint's
+    They see the endpoint's address, or with client IP preservation the client's; its membership in the endpoint's
     groups counts in both modes.
     """
     endpoint, target = connection.endpoint, connection.target

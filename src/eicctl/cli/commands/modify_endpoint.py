@@ -48,7 +48,7 @@ def command(
     output: str,
     query: str | None,
 ) -> None:
-    """Change an endpoint's groups, address type or client-IP preservation.
+    """Change an endpoint's groups, address type or client IP preservation.
 
     ENDPOINT is its ID or its Name tag. Until the change is in force, the old configuration serves.
 

@@ -173,14 +173,14 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
 
 
 def _unpreserved(endpoint: EndpointRecord, machine: Machine) -> str | None:
-    """What client-IP preservation does not work with (docs/explanation/protocol.md#client-ip-preservation)."""
+    """What client IP preservation does not work with (docs/explanation/protocol.md#client-ip-preservation)."""
     if not endpoint.preserve_client_ip:
         return None
     if machine.vpc_id != endpoint.vpc_id:
-        return "client-IP preservation works within a VPC only"
+        return "client IP preservation works within a VPC only"
     instance = _instance_of(machine)
     if instance and instance.instance_type.partition(".")[0] in _OLD_TYPES:
-        return f"client-IP preservation does not work with {instance.instance_type}"
+        return f"client IP preservation does not work with {instance.instance_type}"
     return None
 
 
