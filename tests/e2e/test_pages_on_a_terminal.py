@@ -33,7 +33,6 @@ NOT_RUN = {
     r"eicctl create-endpoint --wait$": "is the README's, without the security group; a VPC has one endpoint",
     r"ansible |rsync |git ": "programs of others, which see no terminal of ours: test_transfer, test_copies",
     r".*--iam-auth": "needs a database with IAM authentication: test_db",
-    r".*Out-String": "PowerShell: test_completion",
     r".*systemctl": "asks this machine's systemd",
     r"ssh (-p 2222|-i my-key.pem|-o ProxyCommand)": "needs a key of the user's own on the instance",
     r"eicctl rdp .*--key-file": "needs a desktop: test_rdp",

@@ -1,7 +1,7 @@
 """`eicctl completion`, and the answers to a shell's Tab: Click's `shell_completion`, with other scripts.
 
 Anybody who can tag an instance chooses its name. Click's own script for bash inserts a value as it is, and the shell
-would run a name as code; its script for fish cuts values at a comma, and both it and the one for zsh lose `--option=`.
+would run a name as code; its script for fish cuts values at a comma, and none of them completes `--option=value`.
 """
 
 from __future__ import annotations
