@@ -33,12 +33,14 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
         UnreachableError,
         UsageError,
     )
-    from eicctl.core.model import Target, TargetRequest
+    from eicctl.core.model import Target
+    from eicctl.core.request import ConnectRequest
 
 __all__ = [
     "AccessError",
     "AmbiguousError",
     "ConflictError",
+    "ConnectRequest",
     "CredentialsError",
     "DeniedError",
     "DurationReachedError",
@@ -50,7 +52,6 @@ __all__ = [
     "Session",
     "SilentTargetError",
     "Target",
-    "TargetRequest",
     "TargetUnreachableError",
     "ThrottledError",
     "Tunnel",
@@ -68,7 +69,7 @@ __all__ = [
 _HOMES = {
     "Session": "eicctl.aws.session",
     "Target": "eicctl.core.model",
-    "TargetRequest": "eicctl.core.model",
+    "ConnectRequest": "eicctl.core.request",
     "Tunnel": "eicctl.api.tunnels",
     "TunnelSocket": "eicctl.api.sockets",
     "connect": "eicctl.api.sockets",

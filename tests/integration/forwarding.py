@@ -13,7 +13,7 @@ from typing import Any
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Finished, Forward, Forwarder
 from eicctl.ssh.forward.login import LoginRequest
@@ -101,7 +101,7 @@ def forwarding(
     record = Record()
     rotation = rotation_to(
         session,
-        resolve(session, TargetRequest(words=via)),
+        resolve(session, ConnectRequest(target=via)),
         login or LoginRequest(),
         record,
         max_tunnel_duration=duration,

@@ -17,7 +17,7 @@ import pytest
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core import errors
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.emulator.control.backends import sts
 from eicctl.emulator.server import Emulator
 from eicctl.named_tunnels.definition import Definition
@@ -144,7 +144,7 @@ def test_credentials_that_expire_under_a_named_tunnel(endpoint: dict[str, Any], 
         kept.wait_for("web", lambda status: status.state == "open")
 
 
-def moving(request: TargetRequest) -> Dialer:
+def moving(request: ConnectRequest) -> Dialer:
     """A dialer that looks its target up again, as commands' dialers do."""
     session = Session()
 
@@ -161,8 +161,8 @@ def greeting(port: int) -> bytes:
 
 def test_an_endpoint_that_is_deleted_under_a_listener(ec2: Any, endpoint: dict[str, Any], subnet_id: str) -> None:
     """Without another one the error says so; through another one the next client is served."""
-    dialer = moving(TargetRequest(words="web-1"))
-    dialer_pinned = moving(TargetRequest(words="web-1", endpoint_id=endpoint["InstanceConnectEndpointId"]))
+    dialer = moving(ConnectRequest(target="web-1"))
+    dialer_pinned = moving(ConnectRequest(target="web-1", endpoint_id=endpoint["InstanceConnectEndpointId"]))
     with listening(dialer) as (port, told):
         assert greeting(port) == b"SSH"
         ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=endpoint["InstanceConnectEndpointId"])
@@ -192,7 +192,7 @@ def test_an_endpoint_that_is_replaced_under_a_forward(ec2: Any, endpoint: dict[s
 
 
 def test_many_clients_look_a_lost_endpoint_up_once(ec2: Any, endpoint: dict[str, Any], subnet_id: str) -> None:
-    dialer = moving(TargetRequest(words="web-1"))
+    dialer = moving(ConnectRequest(target="web-1"))
     assert dialer.look_up
     look_up, calls = dialer.look_up, []
 

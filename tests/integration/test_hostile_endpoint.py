@@ -23,7 +23,8 @@ import eicctl
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, NetworkError
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
 from eicctl.ssh.forward.login import LoginRequest
 from eicctl.ssh.forward.renewal import rotation_to
@@ -168,7 +169,7 @@ def with_its_banner(target: Target, keep: int) -> Script:
 @pytest.mark.parametrize("kind", ["data", "half a frame", "close", "data and close"])
 def test_ssh_in_this_process(emulator: Emulator, endpoint: dict[str, Any], tmp_path: Path, kind: str) -> None:
     """As `forward` and `db` use it."""
-    target = resolve(Session(), TargetRequest(words="web-1"))
+    target = resolve(Session(), ConnectRequest(target="web-1"))
     script, words = {
         "data": (with_its_banner(target, 0), ""),
         "half a frame": (with_its_banner(target, 5), ""),

@@ -13,7 +13,7 @@ from eicctl.aws.session import Session
 from eicctl.cli.target_prompt import resolve_target
 from eicctl.cli.view import messages
 from eicctl.core import errors
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.doctor import likely_cause
 from eicctl.emulator.server import Emulator
 from eicctl.support import settings
@@ -38,7 +38,7 @@ def nothing_is_known() -> Iterator[None]:
 def unreachable(name: str = "web-1") -> errors.TargetUnreachableError:
     """The error of a tunnel to a target that the endpoint cannot reach."""
     session = Session()
-    target = resolve_target(session, TargetRequest(words=name))
+    target = resolve_target(session, ConnectRequest(target=name))
     with pytest.raises(errors.TargetUnreachableError) as told:
         probe(Dialer(target, session.credentials, session.ca_bundle))
     return told.value
@@ -64,7 +64,7 @@ def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.Capt
 
 def test_a_stopped_instance_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     session = Session()
-    target = resolve_target(session, TargetRequest(words="web-1"))
+    target = resolve_target(session, ConnectRequest(target="web-1"))
     world.ec2.stop_instances(InstanceIds=[world.instance_ids["web-1"]])
     with pytest.raises(errors.TargetUnreachableError) as told:
         probe(Dialer(target, session.credentials, session.ca_bundle))
@@ -102,7 +102,7 @@ def test_nobody_is_told_who_does_not_listen(world: World, monkeypatch: pytest.Mo
 def test_what_aws_does_not_tell_is_not_told(world: World, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     no_ingress(world)
     error = unreachable()
-    target = resolve_target(Session(), TargetRequest(words="web-1"))
+    target = resolve_target(Session(), ConnectRequest(target="web-1"))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     likely_cause.remember(Session(), target)
     assert likely_cause.likely_cause(error) is None

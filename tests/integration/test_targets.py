@@ -9,13 +9,14 @@ import pytest
 from eicctl.aws.session import Session
 from eicctl.aws.targets import SeveralInstancesError, resolve
 from eicctl.core import errors
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
 
 
 def found(words: str = "", **request: Any) -> Target:
     names = {"db.example.com": ["10.0.2.50"], "outside.example.com": ["203.0.113.9"], "public.example.com": ["3.5.1.1"]}
-    return resolve(Session(), TargetRequest(words=words, **request), resolver=lambda name: names.get(name, []))
+    return resolve(Session(), ConnectRequest(target=words, **request), resolver=lambda name: names.get(name, []))
 
 
 def test_by_every_kind_of_word(ec2: Any, endpoint: dict[str, Any], instance_ids: dict[str, str]) -> None:
@@ -204,5 +205,5 @@ def test_an_address_that_is_none(home: object, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_fips(endpoint: dict[str, Any]) -> None:
-    target = resolve(Session(fips=True), TargetRequest(words="web-1"))
+    target = resolve(Session(fips=True), ConnectRequest(target="web-1"))
     assert target.endpoint_dns_name == endpoint["FipsDnsName"]

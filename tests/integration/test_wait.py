@@ -11,7 +11,8 @@ from eicctl.api.wait import wait_until_ready
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import NotFoundError, UnavailableError, UnreachableError
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
 
@@ -32,7 +33,7 @@ def waited(
 
     return wait_until_ready(
         session,
-        lambda: resolve(session, TargetRequest(port, words)),
+        lambda: resolve(session, ConnectRequest(remote_port=port, target=words)),
         seconds=seconds,
         label=words,
         show=show,
@@ -122,7 +123,7 @@ def test_aws_is_asked_sparingly(
     def find() -> Target:
         nonlocal asked
         asked += 1
-        return resolve(session, TargetRequest(22, "web-1"))
+        return resolve(session, ConnectRequest(remote_port=22, target="web-1"))
 
     told: list[str] = []
     wait_until_ready(session, find, seconds=20, label="web-1", show=told.append, first_pause=0.05)

@@ -11,7 +11,8 @@ import pytest
 from eicctl.aws.instances import Image
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, NotFoundError
-from eicctl.core.model import Endpoint, Target, TargetRequest
+from eicctl.core.model import Endpoint, Target
+from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, Outcome, Result, Status, always, duration, registry
 from eicctl.doctor.checks.clock import clock_outcome
 from eicctl.doctor.checks.credentials import identity_outcome
@@ -30,7 +31,7 @@ def check(key: str, look: Callable[[], Outcome], *needs: str) -> Check:
 
 
 def results(*checks: Check) -> list[Result]:
-    return list(run(checks, Context(Session(region="us-east-1"), TargetRequest())))
+    return list(run(checks, Context(Session(region="us-east-1"), ConnectRequest())))
 
 
 def test_the_registry_is_in_order() -> None:
@@ -53,7 +54,7 @@ def test_checks_wait_for_what_they_need_and_for_nothing_else() -> None:
 
     checks = (check("slow", slow), check("first", lambda: OK), check("second", lambda: OK, "first"))
     order = []
-    for result in run(checks, Context(Session(region="us-east-1"), TargetRequest())):
+    for result in run(checks, Context(Session(region="us-east-1"), ConnectRequest())):
         order.append(result.key)
         if result.key == "second":
             done.set()

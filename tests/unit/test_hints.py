@@ -62,6 +62,7 @@ SPOKEN_BY = {
     "aws/session.py": ("ssh", "instances", "mfa login", "coverage", "up"),
     "aws/targets.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "rdp"),
     "aws/explicit_target.py": ("tunnel", "doctor", "ssh", "proxy"),
+    "core/request.py": ("proxy",),
     "doctor/checks/connectivity.py": ("doctor",),
     "doctor/checks/instance_connect.py": ("doctor",),
     "doctor/checks/os_user.py": ("doctor",),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eicctl.aws.session import Session
 from eicctl.aws.target_cache import LIFETIME, RememberedTargets
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.support import settings
 
-REQUEST = TargetRequest(words="web-1")
+REQUEST = ConnectRequest(target="web-1")
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example.com", "eu-west-1", "i-1", "web-1")
 THEN = 1_000_000.0
 
@@ -32,11 +32,11 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def known(request: TargetRequest = REQUEST, *, later: float = 1.0, session: Session | None = None) -> Target | None:
+def known(request: ConnectRequest = REQUEST, *, later: float = 1.0, session: Session | None = None) -> Target | None:
     return RememberedTargets(session or Session(), THEN + later).get(request)
 
 
-def put(request: TargetRequest = REQUEST) -> None:
+def put(request: ConnectRequest = REQUEST) -> None:
     RememberedTargets(Session(), THEN).put(TARGET, request)
 
 
@@ -51,8 +51,8 @@ def test_a_target_is_remembered_for_some_minutes() -> None:
 
 def test_for_equal_words_only() -> None:
     put()
-    assert known(replace(REQUEST, remote_port=3389)) is None
-    assert known(replace(REQUEST, endpoint_id="eice-2")) is None
+    assert known(REQUEST.replace(remote_port=3389)) is None
+    assert known(REQUEST.replace(endpoint_id="eice-2")) is None
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_for_the_same_options_and_configuration_only(home: Path) -> None:
 
 def test_it_can_be_forgotten() -> None:
     put()
-    put(replace(REQUEST, words="web-2"))
+    put(REQUEST.replace(target="web-2"))
     RememberedTargets(Session(), THEN + 1).forget(REQUEST)
     assert known() is None
-    assert known(replace(REQUEST, words="web-2")) == TARGET
+    assert known(REQUEST.replace(target="web-2")) == TARGET
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"x": 1}', "\xff"])

@@ -22,7 +22,7 @@ from eicctl.aws.session import Session, Sessions
 from eicctl.aws.target_cache import RememberedTargets
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import Access
 from eicctl.ssh.host_keys import Check, configured_check
 from eicctl.ssh.login import Login, by_host
@@ -52,9 +52,9 @@ def session_for(words: Words, sessions: Sessions) -> Session:
 
 def wanted(words: Words, session: Session) -> Wanted:
     """Return what is to be opened."""
-    request = TargetRequest(
+    request = ConnectRequest(
         remote_port=words["remote_port"],
-        words=words["words"],
+        target=words["words"],
         instance_id=words["instance_id"],
         private_ip_address=words["private_ip_address"],
         endpoint_id=words["endpoint_id"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.core.model import TargetRequest
+    from eicctl.core.request import ConnectRequest
 
 
 class Words(TypedDict):
@@ -43,7 +43,7 @@ class Words(TypedDict):
 
 def words_of(
     session: Session,
-    request: TargetRequest,
+    request: ConnectRequest,
     max_tunnel_duration: int | None,
     *,
     linger: float | None = None,
@@ -61,7 +61,7 @@ def words_of(
     from eicctl.tunnel.keepalive import given_interval
 
     return {
-        "words": request.words,
+        "words": request.target,
         "instance_id": request.instance_id,
         "private_ip_address": request.private_ip_address,
         "endpoint_id": request.endpoint_id,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.close_info import Ending
@@ -87,7 +88,7 @@ class _Carried:
             owner._ending = ending
 
 
-def connect(target: str | TargetRequest | Target, **options: Unpack[Options]) -> TunnelSocket:
+def connect(target: str | ConnectRequest | Target, **options: Unpack[Options]) -> TunnelSocket:
     """Return a socket that is connected to a port of a target. Blocks for as long as that takes.
 
     The endpoint accepts a connection before it knows whether the target does: where that fails, the socket ends without
@@ -114,7 +115,7 @@ def connect(target: str | TargetRequest | Target, **options: Unpack[Options]) ->
     return sock
 
 
-async def connect_async(target: str | TargetRequest | Target, **options: Unpack[Options]) -> TunnelSocket:
+async def connect_async(target: str | ConnectRequest | Target, **options: Unpack[Options]) -> TunnelSocket:
     """`connect` without blocking the event loop. The socket does not block, as asyncio wants it."""
     sock = await in_thread(functools.partial(connect, target, **options), TunnelSocket.close)
     sock.setblocking(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypedDict
 
 from eicctl.api.wait import wait_until_ready
@@ -10,7 +9,8 @@ from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import UsageError
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.slots import QUEUE_TIMEOUT
 
@@ -48,7 +48,7 @@ class Options(TypedDict, total=False):
     wait: float | None
 
 
-def dialer_for(target: str | TargetRequest | Target, options: Options) -> Dialer:
+def dialer_for(target: str | ConnectRequest | Target, options: Options) -> Dialer:
     """Return what opens links to a target.
 
     Args:
@@ -73,16 +73,16 @@ def dialer_for(target: str | TargetRequest | Target, options: Options) -> Dialer
 
         label = target.label
     else:
-        request = target if isinstance(target, TargetRequest) else TargetRequest(words=target)
+        request = target if isinstance(target, ConnectRequest) else ConnectRequest(target=target)
         if "remote_port" in options:
-            request = replace(request, remote_port=options["remote_port"])
+            request = request.replace(remote_port=options["remote_port"])
         if endpoint_id := options.get("endpoint_id"):
-            request = replace(request, endpoint_id=endpoint_id)
+            request = request.replace(endpoint_id=endpoint_id)
 
         def find() -> Target:
             return resolve(session, request)
 
-        label = request.words or request.instance_id or request.private_ip_address
+        label = request.label
     if wait is None:
         ready = find()
     else:
@@ -109,7 +109,7 @@ def _session(options: Options) -> Session:
 
 
 def push_key(
-    target: str | TargetRequest | Target,
+    target: str | ConnectRequest | Target,
     public_key: str,
     *,
     os_user: str,
@@ -136,7 +136,7 @@ def push_key(
     options: Options = {"session": session, "profile": profile, "region": region, "ca_bundle": ca_bundle}
     access = _session(options)
     if isinstance(target, str):
-        target = TargetRequest(words=target)
+        target = ConnectRequest(target=target)
     found = target if isinstance(target, Target) else resolve(access, target)
     if not found.instance_id:
         raise UsageError(f"no key can be pushed to {found.address}: it belongs to no known instance")

@@ -16,7 +16,8 @@ from typing import Self, Unpack
 from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
 from eicctl.core.errors import EicctlError, UsageError
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_tcp, bind_unix
 from eicctl.tunnel.close_info import Ending
@@ -125,7 +126,7 @@ class _Told(Observer):
 
 
 def open_tunnel(
-    target: str | TargetRequest | Target,
+    target: str | ConnectRequest | Target,
     *,
     local_port: int = 0,
     bind: str | None = None,
@@ -170,7 +171,7 @@ def open_tunnel(
 
 @contextlib.asynccontextmanager
 async def open_tunnel_async(
-    target: str | TargetRequest | Target,
+    target: str | ConnectRequest | Target,
     *,
     local_port: int = 0,
     bind: str | None = None,

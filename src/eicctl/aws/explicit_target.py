@@ -9,11 +9,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError, UsageError
-from eicctl.core.model import DIRECT_PORTS, Target, TargetRequest, usual_port
+from eicctl.core.model import DIRECT_PORTS, Target, usual_port
+from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
 
 INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
@@ -31,7 +31,7 @@ def addresses_of(name: str) -> list[str]:
         return []
 
 
-def with_address(request: TargetRequest, resolver: Resolver = addresses_of) -> TargetRequest:
+def with_address(request: ConnectRequest, resolver: Resolver = addresses_of) -> ConnectRequest:
     """Return the request with an address where it has a DNS name as `private_ip_address`, as for an RDS database.
 
     Raises:
@@ -42,8 +42,8 @@ def with_address(request: TargetRequest, resolver: Resolver = addresses_of) -> T
     if not text:
         return request
     if _DNS_NAME.fullmatch(text):
-        return replace(request, private_ip_address=address_of(text, resolver))
-    return replace(request, private_ip_address=parse_address(text))
+        return request.replace(private_ip_address=address_of(text, resolver))
+    return request.replace(private_ip_address=parse_address(text))
 
 
 def address_of(name: str, resolver: Resolver = addresses_of) -> str:
@@ -62,7 +62,7 @@ def address_of(name: str, resolver: Resolver = addresses_of) -> str:
     return str(min(found, key=lambda address: (not address.is_private, address.version)))
 
 
-def told_in_full(session: Session, request: TargetRequest) -> Target | None:
+def told_in_full(session: Session, request: ConnectRequest) -> Target | None:
     """Return the target if the request has the endpoint's ID, its DNS name and the address; else None."""
     if not (request.endpoint_id and request.endpoint_dns_name and request.private_ip_address):
         return None
@@ -73,20 +73,20 @@ def told_in_full(session: Session, request: TargetRequest) -> Target | None:
         endpoint_id=request.endpoint_id,
         endpoint_dns_name=request.endpoint_dns_name,
         region=session.region,
-        instance_id=request.instance_id or (request.words if INSTANCE_ID.fullmatch(request.words) else ""),
+        instance_id=request.instance_id or (request.target if INSTANCE_ID.fullmatch(request.target) else ""),
     )
 
 
-def check_named(request: TargetRequest) -> None:
+def check_named(request: ConnectRequest) -> None:
     """Refuse a request that names no target."""
-    if not request.said:
+    if not request.label:
         raise UsageError(
             "No target specified: give an instance ID, a Name tag, a private address, or a DNS name",
             hint="eicctl instances",
         )
 
 
-def check_port(request: TargetRequest) -> None:
+def check_port(request: ConnectRequest) -> None:
     """Refuse a port that the service does not have (docs/explanation/protocol.md#limits)."""
     port = request.remote_port
     if port is None or port in DIRECT_PORTS or request.allow_any_port:

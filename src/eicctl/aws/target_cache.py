@@ -18,7 +18,8 @@ from typing import Any
 
 from eicctl.aws.session import Session, configuration_signature
 from eicctl.core.errors import LocalError
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.support import settings
 from eicctl.support.documents import parse_json
 from eicctl.support.pins import named_profile, named_region
@@ -47,7 +48,7 @@ class RememberedTargets:
         with contextlib.suppress(LocalError):
             self._file = settings.cache_dir() / "targets.json"
 
-    def get(self, request: TargetRequest) -> Target | None:
+    def get(self, request: ConnectRequest) -> Target | None:
         """Return the target of an equal request, or None where none is known or it is too old."""
         found = self._read().get(self._key(request), {})
         try:
@@ -60,22 +61,22 @@ class RememberedTargets:
         _log.debug("the target was found %.0f s ago: %s through %s", age, target.address, target.endpoint_id)
         return target
 
-    def put(self, target: Target, *requests: TargetRequest) -> None:
+    def put(self, target: Target, *requests: ConnectRequest) -> None:
         """Remember the target of some requests. A cache that cannot be written is none."""
         row = {"at": self._now, "target": asdict(target)}
         self._change({self._key(request): row for request in requests})
 
-    def forget(self, request: TargetRequest) -> None:
+    def forget(self, request: ConnectRequest) -> None:
         """Forget the target of a request."""
         self._change({self._key(request): None})
 
-    def _key(self, request: TargetRequest) -> str:
+    def _key(self, request: ConnectRequest) -> str:
         session = self._session
         # The same whether an option or the environment says it: the background process is told by options.
         profile, region = named_profile(session.profile), named_region(session.given_region)
         who = [profile, region, session.fips, session.dualstack, session.credentials().access_key_id]
         where = [os.environ.get(name) for name in _ENDPOINTS]
-        words = json.dumps([who, where, configuration_signature(), asdict(request)])
+        words = json.dumps([who, where, configuration_signature(), request.destination])
         return hashlib.sha256(words.encode()).hexdigest()
 
     def _read(self) -> dict[str, Any]:

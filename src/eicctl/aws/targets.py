@@ -27,7 +27,8 @@ from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
 from eicctl.aws.subnets import why_no_endpoint
 from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError
-from eicctl.core.model import Endpoint, Instance, Target, TargetRequest, usual_port
+from eicctl.core.model import Endpoint, Instance, Target, usual_port
+from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
 from eicctl.support.parallel import both
 
@@ -58,7 +59,7 @@ class Found:
     instance: Instance | None = None
 
 
-def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = addresses_of) -> Target:
+def resolve(session: Session, request: ConnectRequest, *, resolver: Resolver = addresses_of) -> Target:
     """Return the target that a request means.
 
     Nothing is asked of AWS where the request has the endpoint's ID, its DNS name and the address.
@@ -79,7 +80,7 @@ def resolve(session: Session, request: TargetRequest, *, resolver: Resolver = ad
     target = joined(session, request, found, endpoints)
     _log.debug(
         "resolved %s in %.0f ms: %s, %s port %d, through %s",
-        request.words or request.instance_id or request.private_ip_address,
+        request.label,
         1000 * (time.monotonic() - started),
         target.instance_id or "no known instance",
         target.address,
@@ -118,14 +119,14 @@ def target_of(session: Session, instance: Instance, endpoint: Endpoint, *, remot
     )
 
 
-def endpoints_for(session: Session, request: TargetRequest) -> list[Endpoint]:
+def endpoints_for(session: Session, request: ConnectRequest) -> list[Endpoint]:
     """Return the endpoints to choose from: the one that the request names, else all of the region."""
     if request.endpoint_id:
         return [get_endpoint(session, request.endpoint_id)]
     return list_endpoints(session)
 
 
-def joined(session: Session, request: TargetRequest, found: Found, endpoints: Sequence[Endpoint]) -> Target:
+def joined(session: Session, request: ConnectRequest, found: Found, endpoints: Sequence[Endpoint]) -> Target:
     """Return the target with the endpoint that serves it; `request` has its address as `with_address` makes it.
 
     Raises:
@@ -181,7 +182,7 @@ def _suited(instance: Instance, endpoints: Sequence[Endpoint]) -> str:
     return instance.private_ip or instance.ipv6
 
 
-def find(session: Session, request: TargetRequest, resolver: Resolver = addresses_of) -> Found:
+def find(session: Session, request: ConnectRequest, resolver: Resolver = addresses_of) -> Found:
     """Return the instance or address that a request means; it has its address as `with_address` makes it.
 
     Raises:
@@ -189,7 +190,7 @@ def find(session: Session, request: TargetRequest, resolver: Resolver = addresse
         AmbiguousError: There are several.
         UnavailableError: The instance does not run.
     """
-    words = request.instance_id or request.words or request.private_ip_address
+    words = request.instance_id or request.target or request.private_ip_address
     if request.instance_id or INSTANCE_ID.fullmatch(words):
         return _of_instance(_by_id(session, words))
     if is_address(words):

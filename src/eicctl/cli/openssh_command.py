@@ -20,7 +20,7 @@ from eicctl.core.errors import (
     UnreachableError,
     UsageError,
 )
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.arguments import SCP, Arguments, Grammar, split
 from eicctl.support import log, pins
 
@@ -149,11 +149,11 @@ class Wish:
         session = self.session
         return Access(session.region, session.profile, session.given_ca_bundle, self.max_tunnel_duration, session.fips)
 
-    def request(self, words: str, port: int = 0, *, instance_id: str = "", address: str = "") -> TargetRequest:
+    def request(self, words: str, port: int = 0, *, instance_id: str = "", address: str = "") -> ConnectRequest:
         """Return the request for a target."""
-        return TargetRequest(
+        return ConnectRequest(
             remote_port=self.words.port or port or 22,
-            words=words,
+            target=words,
             instance_id=instance_id,
             private_ip_address=address,
             endpoint_id=self.endpoint_id,
@@ -188,7 +188,7 @@ class Wish:
         key_file = self.own_key if self.pushes else self.private_key_file
         return Standing(access, self.pushes, self.host_key_check, words, key_file, self.key_type)
 
-    def login(self, request: TargetRequest, user: str, key: Callable[[], Key] | None) -> Login:
+    def login(self, request: ConnectRequest, user: str, key: Callable[[], Key] | None) -> Login:
         """Resolve a request, choose the OS user, and return the login.
 
         Args:
@@ -204,13 +204,13 @@ class Wish:
         self._look_at(target, who)
         return Login(self.session, target, who, key() if key else None, self.host_key_check)
 
-    def _target(self, request: TargetRequest) -> Target:
+    def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache where it was found some minutes ago."""
         from eicctl.aws.target_cache import RememberedTargets
         from eicctl.doctor.likely_cause import remember
 
         cache = RememberedTargets(self.session)
-        if self.cache and not self.wait and request.said and (target := cache.get(request)):
+        if self.cache and not self.wait and request.label and (target := cache.get(request)):
             remember(self.session, target)
             return target
         from eicctl.cli.target_prompt import resolve_target
@@ -219,7 +219,7 @@ class Wish:
         wait = None if self.print_command else self.wait
         target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
         own = by_host(request, target)
-        cache.put(target, *([request, own] if request.said else [own]))
+        cache.put(target, *([request, own] if request.label else [own]))
         return target
 
     def _look_at(self, target: Target, who: OsUser) -> None:
@@ -424,14 +424,14 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
         from eicctl.aws.target_cache import RememberedTargets
 
         RememberedTargets(session).forget(
-            TargetRequest(
-                22,
-                words["words"],
-                words["instance_id"],
-                words["private_ip_address"],
-                words["endpoint_id"],
-                words["endpoint_dns_name"],
-                words["allow_any_port"],
+            ConnectRequest(
+                remote_port=22,
+                target=words["words"],
+                instance_id=words["instance_id"],
+                private_ip_address=words["private_ip_address"],
+                endpoint_id=words["endpoint_id"],
+                endpoint_dns_name=words["endpoint_dns_name"],
+                allow_any_port=words["allow_any_port"],
             )
         )
         return None

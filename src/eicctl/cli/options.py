@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
-from eicctl.core.model import MAX_TUNNEL_DURATION, TargetRequest
+from eicctl.core.model import MAX_TUNNEL_DURATION
+from eicctl.core.request import ConnectRequest
 from eicctl.support import log, pins
 
 if TYPE_CHECKING:
@@ -340,9 +341,9 @@ def with_request(function: Command) -> Command:
         remote_port: int | None,
         **rest: Any,
     ) -> Any:
-        request = TargetRequest(
+        request = ConnectRequest(
             remote_port=remote_port,
-            words=target or "",
+            target=target or "",
             instance_id=instance_id or "",
             private_ip_address=private_ip_address or "",
             endpoint_id=instance_connect_endpoint_id or "",

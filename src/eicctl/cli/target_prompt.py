@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from eicctl.cli.view import messages
 from eicctl.core import sanitize
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def resolve_target(
     session: Session,
-    request: TargetRequest,
+    request: ConnectRequest,
     *,
     ask: bool = True,
     wait: float | None = None,
@@ -36,11 +36,11 @@ def resolve_target(
         wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
         max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
     """
-    label = request.words or request.instance_id or request.private_ip_address or "a target"
+    label = request.label or "a target"
     return waited(session, lambda: _remembered(session, request, ask=ask), label, wait, max_tunnel_duration)
 
 
-def named(session: Session, request: TargetRequest) -> TargetRequest:
+def named(session: Session, request: ConnectRequest) -> ConnectRequest:
     """Return a request that names a target: where it does not, the user chooses one on a terminal.
 
     Raises:
@@ -49,11 +49,11 @@ def named(session: Session, request: TargetRequest) -> TargetRequest:
     from eicctl.aws.explicit_target import check_named, check_port
 
     check_port(request)
-    if not request.said and _on_terminal():
+    if not request.label and _on_terminal():
         from eicctl.aws.instances import list_instances
 
         if running := list_instances(session, filters={"instance-state-name": ["running"]}):
-            return replace(request, instance_id=_choose(running))
+            return request.replace(instance_id=_choose(running))
     check_named(request)
     return request
 
@@ -95,7 +95,7 @@ def waited(
         )
 
 
-def _remembered(session: Session, request: TargetRequest, *, ask: bool) -> Target:
+def _remembered(session: Session, request: ConnectRequest, *, ask: bool) -> Target:
     from eicctl.doctor.likely_cause import remember
 
     target = _resolved(session, request, ask=ask)
@@ -103,7 +103,7 @@ def _remembered(session: Session, request: TargetRequest, *, ask: bool) -> Targe
     return target
 
 
-def _resolved(session: Session, request: TargetRequest, *, ask: bool) -> Target:
+def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target:
     from eicctl.aws.explicit_target import check_port, told_in_full
 
     check_port(request)
@@ -117,7 +117,7 @@ def _resolved(session: Session, request: TargetRequest, *, ask: bool) -> Target:
     except SeveralInstancesError as several:
         if not (ask and _on_terminal()):
             raise
-        return resolve(session, replace(request, words="", instance_id=_choose(several.candidates)))
+        return resolve(session, request.replace(target="", instance_id=_choose(several.candidates)))
 
 
 def _on_terminal() -> bool:

@@ -17,7 +17,8 @@ from eicctl.cli.options import Command
 from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED
-from eicctl.core.model import SSH_PORT, TargetRequest
+from eicctl.core.model import SSH_PORT
+from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -124,7 +125,9 @@ def rotation(
     from eicctl.cli.target_prompt import resolve_target
     from eicctl.ssh.forward.renewal import rotation_to
 
-    request = TargetRequest(SSH_PORT, via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name)
+    request = ConnectRequest(
+        remote_port=SSH_PORT, target=via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name
+    )
     target = resolve_target(session, request, wait=tunnels.wait, max_tunnel_duration=tunnels.max_duration)
     return rotation_to(
         session,

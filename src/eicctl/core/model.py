@@ -142,29 +142,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetRequest:
-    """The user's words for a target. At least one of `words`, `instance_id` and `private_ip_address` is given.
-
-    `words` is an instance ID, a Name tag, a private address, a private DNS name, or a DNS name that resolves to a
-    private address. `endpoint_id` and `endpoint_dns_name` override the choice of the endpoint. `remote_port` is None
-    for the usual port of the target's platform.
-    """
-
-    remote_port: int | None = None
-    words: str = ""
-    instance_id: str = ""
-    private_ip_address: str = ""
-    endpoint_id: str = ""
-    endpoint_dns_name: str = ""
-    allow_any_port: bool = False
-
-    @property
-    def said(self) -> str:
-        """What the user has called the target; empty where none is named."""
-        return self.words or self.instance_id or self.private_ip_address
-
-
-@dataclass(frozen=True, slots=True)
 class Traffic:
     """What a listener carries, and has carried.
 

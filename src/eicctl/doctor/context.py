@@ -11,7 +11,8 @@ from eicctl.aws.identity import Identity
 from eicctl.aws.network import read_network
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for
-from eicctl.core.model import SSH_PORT, Endpoint, Instance, Target, TargetRequest, usual_port
+from eicctl.core.model import SSH_PORT, Endpoint, Instance, Target, usual_port
+from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, registry
 from eicctl.policy.check import Check as Answer
 from eicctl.policy.check import check_connection
@@ -76,7 +77,7 @@ class Context:
     def __init__(
         self,
         session: Session,
-        request: TargetRequest,
+        request: ConnectRequest,
         *,
         os_user: str = "",
         max_tunnel_duration: int | None = None,
@@ -105,7 +106,7 @@ class Context:
     @property
     def has_target(self) -> bool:
         """Whether a target is given."""
-        return bool(self.request.said)
+        return bool(self.request.label)
 
     @property
     def instance(self) -> Instance | None:
@@ -125,14 +126,14 @@ class Context:
     @property
     def label(self) -> str:
         """What to call the target, as far as it is known."""
-        return self.target.label if self.target else self.request.said
+        return self.target.label if self.target else self.request.label
 
     @property
     def names(self) -> tuple[str, ...]:
         """All that the target may be called by, as far as it is known."""
         target, request = self.target, self.request
         found = (target.instance_name, target.instance_id, target.address) if target else ()
-        given = (request.words, request.instance_id, request.private_ip_address)
+        given = (request.target, request.instance_id, request.private_ip_address)
         return tuple(dict.fromkeys(name for name in (*given, *found) if name))
 
     @property

@@ -71,7 +71,7 @@ def _target(context: Context) -> dict[str, Any] | None:
         return None
     target = context.target
     if target is None:
-        return {"Name": context.request.said, "RemotePort": context.port}
+        return {"Name": context.request.label, "RemotePort": context.port}
     return {
         "Name": target.instance_name,
         "InstanceId": target.instance_id,

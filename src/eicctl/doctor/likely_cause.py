@@ -94,7 +94,8 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     from eicctl.aws.endpoints import get_endpoint
     from eicctl.aws.instances import list_instances
     from eicctl.aws.targets import Found, place_of
-    from eicctl.core.model import Instance, TargetRequest
+    from eicctl.core.model import Instance
+    from eicctl.core.request import ConnectRequest
     from eicctl.doctor.cause import find_cause, silent_target
     from eicctl.doctor.check import Result, Status
     from eicctl.doctor.context import Context
@@ -113,7 +114,7 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     if instance and instance.state != "running":
         start = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
         return LikelyCause(f"{target.label} is {instance.state}", start)
-    request = TargetRequest(target.remote_port, private_ip_address=target.address)
+    request = ConnectRequest(remote_port=target.remote_port, private_ip_address=target.address)
     context = Context(session, request, client_address="")
     context.endpoint, context.target = endpoint, target
     context.found = Found(place_of(instance), target.address, instance) if instance else None

@@ -10,7 +10,8 @@ from socket import socket
 from typing import TYPE_CHECKING, cast
 
 from eicctl.core.errors import UsageError
-from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target, TargetRequest
+from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target
+from eicctl.core.request import ConnectRequest
 from eicctl.named_tunnels.definition import Definition
 from eicctl.named_tunnels.runtime import Forwarding, Health, Opened, Straight, Through
 from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
@@ -76,9 +77,9 @@ class Opening:
         else:
             sockets = self._bind(LOCAL_RDP_PORT if said.kind == "rdp" else 0)
         _closing(undo, sockets)
-        request = TargetRequest(
+        request = ConnectRequest(
             remote_port=port,
-            words=said.target,
+            target=said.target,
             private_ip_address=said.private_ip_address,
             endpoint_id=said.instance_connect_endpoint_id,
         )
@@ -178,7 +179,10 @@ class Opening:
         from eicctl.ssh.host_keys import configured_check
 
         said = self.definition
-        target = resolve(self.session, TargetRequest(SSH_PORT, words, endpoint_id=said.instance_connect_endpoint_id))
+        target = resolve(
+            self.session,
+            ConnectRequest(remote_port=SSH_PORT, target=words, endpoint_id=said.instance_connect_endpoint_id),
+        )
         login = LoginRequest(
             said.os_user,
             Path(said.private_key_file) if said.private_key_file else None,

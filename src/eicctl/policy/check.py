@@ -13,7 +13,8 @@ from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import DeniedError, NotFoundError
-from eicctl.core.model import DIRECT_PORTS, Endpoint, Instance, Target, TargetRequest
+from eicctl.core.model import DIRECT_PORTS, Endpoint, Instance, Target
+from eicctl.core.request import ConnectRequest
 from eicctl.tunnel.durations import LADDER, SHORTEST
 
 READS = ("ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints")
@@ -30,7 +31,7 @@ class Check:
     why: str = ""
 
 
-def check_target(session: Session, request: TargetRequest, *, duration: int | None, os_user: str) -> list[Check]:
+def check_target(session: Session, request: ConnectRequest, *, duration: int | None, os_user: str) -> list[Check]:
     """Find the target and return what `check_connection` does.
 
     Raises:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eicctl.aws.session import Session
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
 from eicctl.ssh.keys import Key, check_pushable
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from eicctl.tunnel.dial import Dialer, Link
 
 
-def by_host(request: TargetRequest, target: Target) -> TargetRequest:
+def by_host(request: ConnectRequest, target: Target) -> ConnectRequest:
     """Return the request by which a ProxyCommand asks for a target: by the name that OpenSSH has for the host."""
     address = target.address if request.private_ip_address else ""
-    return replace(request, words=host_of(target), instance_id="", private_ip_address=address)
+    return request.replace(target=host_of(target), instance_id="", private_ip_address=address)
 
 
 @dataclass

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.session import leave_keys
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.keys import KeyType
@@ -136,7 +137,7 @@ def login_settings(login: Login, standing: Standing) -> dict[str, Any]:
     }
 
 
-def proxy_words(request: TargetRequest) -> tuple[str, ...]:
+def proxy_words(request: ConnectRequest) -> tuple[str, ...]:
     """Return words of a ProxyCommand that say what a request does beside the host's name and the port."""
     said: list[str] = []
     for option, value in (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eicctl.aws.explicit_target import check_port, told_in_full
 from eicctl.core import errors
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -38,7 +39,7 @@ class Wanted:
     """
 
     session: Session
-    request: TargetRequest
+    request: ConnectRequest
     max_tunnel_duration: int | None = None
     login: str = ""
     check: Check = "console"
@@ -107,7 +108,7 @@ class Opening:
             self._remembered.forget(self._request)
 
     def _recalled(self) -> Target | None:
-        if not self._wanted.cache or not self._request.said:
+        if not self._wanted.cache or not self._request.label:
             return None
         from eicctl.aws.target_cache import RememberedTargets
 
@@ -150,14 +151,14 @@ class Opening:
             yield link
 
 
-def _by_host_name(session: Session, request: TargetRequest) -> tuple[Session, TargetRequest]:
+def _by_host_name(session: Session, request: ConnectRequest) -> tuple[Session, ConnectRequest]:
     """Where the target is a name of ssh_config, take profile, region and target from it."""
-    if not request.words.endswith(".eic"):
+    if not request.target.endswith(".eic"):
         return session, request
     from eicctl.ssh.host_names import parse
 
-    name = parse(request.words, session.profiles())
+    name = parse(request.target, session.profiles())
     if not name:
         return session, request
     found = session.of(profile=name.profile, region=name.region)
-    return found, replace(request, words=name.target)
+    return found, request.replace(target=name.target)

@@ -12,7 +12,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.view import messages, render
 from eicctl.core.errors import UsageError
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ SETTLING = 5.0
 def command(
     *,
     session: Session,
-    request: TargetRequest,
+    request: ConnectRequest,
     max_tunnel_duration: int | None,
     os_user: str | None,
     client_address: str | None,
@@ -85,8 +85,8 @@ def command(
     if dry_run and not (fix or undo):
         raise UsageError("--dry-run goes with --fix or --undo; without these nothing is changed")
     if undo:
-        return _undo(session, request.said, yes=yes, dry_run=dry_run)
-    if fix and not request.said:
+        return _undo(session, request.label, yes=yes, dry_run=dry_run)
+    if fix and not request.label:
         raise UsageError("--fix needs a target")
 
     from eicctl.aws.explicit_target import check_port

@@ -14,7 +14,7 @@ from eicctl.cli.options import Command
 from eicctl.cli.param_types import FILE, HOST
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
-from eicctl.core.model import TargetRequest
+from eicctl.core.request import ConnectRequest
 from eicctl.fastpath.args import ENVIRONMENT
 from eicctl.support import log, pins
 from eicctl.support.streams import on_terminal
@@ -93,7 +93,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
 def command(
     *,
     session: Session,
-    request: TargetRequest,
+    request: ConnectRequest,
     max_tunnel_duration: int | None,
     linger: float | None,
     ssh_login: str | None,
@@ -149,9 +149,9 @@ def command(
 next(each for each in command.params if each.name == "target").type = HOST
 
 
-def _for_people(request: TargetRequest) -> str:
+def _for_people(request: ConnectRequest) -> str:
     """Return the command that does the same for a person."""
-    target = request.said or "TARGET"
+    target = request.label or "TARGET"
     if request.remote_port == 22:
         return pins.command("eicctl", "ssh", target)
     return pins.command("eicctl", "tunnel", target, "--remote-port", request.remote_port)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from eicctl.aws.session import Session
-    from eicctl.core.model import Target, TargetRequest
+    from eicctl.core.model import Target
+    from eicctl.core.request import ConnectRequest
     from eicctl.rdp.clients import Client
     from eicctl.rdp.file import Connection
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 def command(
     *,
     session: Session,
-    request: TargetRequest,
+    request: ConnectRequest,
     launch: bool,
     client: str | None,
     user: str,

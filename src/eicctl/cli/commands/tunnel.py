@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from eicctl.aws.session import Session
     from eicctl.cli.view.tunnel_events import Events
-    from eicctl.core.model import TargetRequest
+    from eicctl.core.request import ConnectRequest
     from eicctl.tunnel.dial import Dialer
 
 
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
 def command(
     *,
     session: Session,
-    request: TargetRequest,
+    request: ConnectRequest,
     local_port: int,
     bind: str | None,
     local_socket: Path | None,
@@ -97,7 +96,7 @@ def command(
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
         target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
-        same = request if request.said else replace(request, instance_id=target.instance_id)
+        same = request if request.label else request.replace(instance_id=target.instance_id)
         dialer = Dialer(
             target,
             session.credentials,

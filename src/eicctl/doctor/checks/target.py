@@ -8,7 +8,8 @@ from eicctl.aws.regions import find_elsewhere
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, SeveralInstancesError, find
 from eicctl.core.errors import DeniedError, EicctlError, NotFoundError, UnavailableError
-from eicctl.core.model import SSH_PORT, Instance, TargetRequest
+from eicctl.core.model import SSH_PORT, Instance
+from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, Outcome, Segment, Status, failed
 from eicctl.doctor.context import Context
 from eicctl.support import pins
@@ -35,13 +36,13 @@ def run(context: Context) -> Outcome:
     return _instance(session, request, context.found, instance) if instance else _address(request, context.found)
 
 
-def _address(request: TargetRequest, found: Found) -> Outcome:
+def _address(request: ConnectRequest, found: Found) -> Outcome:
     location = f"{found.place.vpc_id}, {found.place.subnet_id}".removesuffix(", ")
     message = f"{request.private_ip_address or found.address}, not a known EC2 instance, in {location}"
     return Outcome(Status.OK, message, details={"PrivateIpAddress": found.address, "VpcId": found.place.vpc_id})
 
 
-def _instance(session: Session, request: TargetRequest, found: Found, instance: Instance) -> Outcome:
+def _instance(session: Session, request: ConnectRequest, found: Found, instance: Instance) -> Outcome:
     details: dict[str, object] = {
         "InstanceId": instance.id,
         "Name": instance.name,
@@ -94,9 +95,9 @@ def _status_checks(session: Session, instance_id: str) -> tuple[str, str] | None
         return None
 
 
-def _elsewhere(session: Session, request: TargetRequest, error: NotFoundError) -> Outcome:
+def _elsewhere(session: Session, request: ConnectRequest, error: NotFoundError) -> Outcome:
     """The outcome for a target that is not in this region: perhaps it is in another one."""
-    name = request.instance_id or request.words
+    name = request.instance_id or request.target
     found = find_elsewhere(session, name) if name else []
     if not found:
         return failed(error)

@@ -19,7 +19,8 @@ from typing import Protocol
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, UnreachableError
-from eicctl.core.model import Target, TargetRequest
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote, SshConnection, Streams, connect
 from eicctl.ssh.forward.login import LoginRequest, prepare
 from eicctl.tunnel import preconnect
@@ -276,7 +277,7 @@ def rotation_to(
         EicctlError: The target is not one to log in to, or the key cannot be used.
     """
     login = prepare(session, target, request, lambda text: watcher.noted(target.label, text))
-    same = TargetRequest(
+    same = ConnectRequest(
         remote_port=target.remote_port,
         instance_id=target.instance_id,
         private_ip_address="" if target.instance_id else target.address,

@@ -10,7 +10,8 @@ from eicctl.cli import options
 from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core.errors import DeniedError
-from eicctl.core.model import MAX_TUNNEL_DURATION, TargetRequest
+from eicctl.core.model import MAX_TUNNEL_DURATION
+from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -64,9 +65,9 @@ def command(
     from eicctl.cli.view import render
     from eicctl.policy.check import check_target
 
-    request = TargetRequest(
+    request = ConnectRequest(
         remote_port=port,
-        words=target or "",
+        target=target or "",
         instance_id=instance_id or "",
         private_ip_address=private_ip_address or "",
         endpoint_id=instance_connect_endpoint_id or "",

@@ -1,0 +1,284 @@
+"""The one carrier of what the user asked for, and the options that say it, each spelled once.
+
+Click, the fast parser (`fastpath.args`), the API's keyword arguments and files of named tunnels make a
+`ConnectRequest`; the background process gets it as JSON, and a ProxyCommand as words. Nothing is imported: `eicctl
+proxy` reads it before everything else, and `dataclasses` alone would take longer than the rest of a warm start.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+    from typing import Any, Self
+else:
+
+    def dataclass(**_attributes):
+        """Stand for `dataclasses.dataclass`, which type checkers see."""
+        return lambda cls: cls
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectRequest:
+    """What the user asked for. Where nothing was said, a value is empty, None or the default.
+
+    Attributes:
+        target: An instance ID, a Name tag, a private address, a private DNS name, or a DNS name that resolves to a
+            private address.
+        instance_id: The target as an instance ID.
+        private_ip_address: The address or DNS name to connect to.
+        endpoint_id: The endpoint to use; empty for the nearest.
+        endpoint_dns_name: The endpoint's DNS name, perhaps with a port.
+        remote_port: The target's port; None for the usual one of its platform.
+        allow_any_port: Whether ports other than 22 and 3389 are sent.
+        max_tunnel_duration: Longest life of a tunnel in seconds; None for the service's.
+        queue_timeout: Seconds to wait for one of the endpoint's 20 connections.
+        wait: Seconds to wait for a target that is not up yet; None not to wait.
+        linger: Longest silence of the target after EOF, in seconds; None for the default.
+        keepalive: Seconds without traffic after which a tunnel is pinged; 0 for never, None for the default.
+        os_user: The OS user to log in as; empty for that of the instance's image.
+        private_key_file: A private key of the user's own.
+        send_key: Whether to push a key; None: without `private_key_file` only.
+        key_type: The type of a key that is made.
+        host_key_check: How host keys are checked: one of `ssh.host_keys.CHECKS`.
+        ssh_login: `USER@HOST` for a login that OpenSSH makes over the tunnel; empty for the tunnel alone.
+        session_folder: The folder of the eicctl command that runs OpenSSH, or empty.
+        announce_end: Seconds before the tunnel's end at which it is announced; 0 for no announcement.
+        quiet: Whether only errors are printed.
+        no_cache: Whether the target is looked up even if it was resolved some minutes ago.
+        no_agent: Whether to do without the background process.
+        profile: Profile in the AWS configuration.
+        region: AWS region.
+        ca_bundle: CA certificates to trust (PEM).
+        fips: Whether to use FIPS endpoints.
+        aws_config_file: What `AWS_CONFIG_FILE` would say in the environment of a ProxyCommand.
+        aws_shared_credentials_file: What `AWS_SHARED_CREDENTIALS_FILE` would say there.
+    """
+
+    target: str = ""
+    instance_id: str = ""
+    private_ip_address: str = ""
+    endpoint_id: str = ""
+    endpoint_dns_name: str = ""
+    remote_port: int | None = None
+    allow_any_port: bool = False
+    max_tunnel_duration: int | None = None
+    queue_timeout: float = 30.0
+    wait: float | None = None
+    linger: float | None = None
+    keepalive: float | None = None
+    os_user: str = ""
+    private_key_file: str = ""
+    send_key: bool | None = None
+    key_type: str = "auto"
+    host_key_check: str = "console"
+    ssh_login: str = ""
+    session_folder: str = ""
+    announce_end: int = 0
+    quiet: bool = False
+    no_cache: bool = False
+    no_agent: bool = False
+    profile: str | None = None
+    region: str | None = None
+    ca_bundle: str | None = None
+    fips: bool = False
+    aws_config_file: str = ""
+    aws_shared_credentials_file: str = ""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **given: Any) -> None:
+            """Only what differs from the defaults is kept; None says nothing."""
+            if unknown := given.keys() - type(self).__annotations__.keys():
+                raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
+            kept = {name: value for name, value in given.items() if value not in (None, getattr(type(self), name))}
+            self.__dict__.update(kept)
+
+        def __setattr__(self, name: str, _value: object) -> None:
+            raise AttributeError(f"cannot assign to {name!r}")
+
+        def __eq__(self, other: object) -> bool:
+            return type(other) is type(self) and self.__dict__ == other.__dict__
+
+        def __hash__(self) -> int:
+            return hash(frozenset(self.__dict__.items()))
+
+        def __repr__(self) -> str:
+            return f"ConnectRequest({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the request with other values."""
+        return type(self)(**{**self.__dict__, **changes})
+
+    @property
+    def label(self) -> str:
+        """What the user has called the target; empty where none is named."""
+        return self.target or self.instance_id or self.private_ip_address
+
+    @property
+    def pushes_key(self) -> bool:
+        """Whether a key is pushed."""
+        return not self.private_key_file if self.send_key is None else self.send_key
+
+    @property
+    def destination(self) -> dict[str, Any]:
+        """The part that decides which target it resolves to."""
+        return {name: getattr(self, name) for name in _DESTINATION}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was said, as a JSON object."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Self:
+        """Return what `to_json` was made from.
+
+        Raises:
+            TypeError: It is not such an object.
+        """
+        return cls(**said)
+
+    def to_argv(self) -> list[str]:
+        """Return the options of `eicctl proxy` that say the same; the target comes after them."""
+        argv = []
+        for name, option in PROXY_OPTIONS.items():
+            value = self.__dict__.get(option.field)
+            if value is True:
+                argv.append(name)
+            elif value is not None:
+                argv += [name, f"{value:g}" if isinstance(value, float) else str(value)]
+        return argv
+
+
+_DESTINATION = (
+    *("target", "instance_id", "private_ip_address", "endpoint_id", "endpoint_dns_name"),
+    *("remote_port", "allow_any_port"),
+)
+
+
+class Option:
+    """An option of the command line.
+
+    Attributes:
+        name: What it is called: `--…`.
+        field: The attribute of `ConnectRequest` that it says.
+        help: What it does.
+        metavar: What its value is called; empty for a flag, and where the choices are listed.
+        choices: Its good values, if they are few.
+        limits: The least and the most that a number may be; None for a text.
+        whole: Whether a number has no decimals.
+    """
+
+    __slots__ = ("choices", "field", "help", "limits", "metavar", "name", "whole")
+
+    def __init__(
+        self,
+        name: str,
+        field: str,
+        metavar: str = "",
+        *,
+        help: str,
+        choices: tuple[str, ...] = (),
+        limits: tuple[int, int] | None = None,
+        whole: bool = True,
+    ) -> None:
+        self.name = name
+        self.field = field
+        self.help = help
+        self.metavar = metavar
+        self.choices = choices
+        self.limits = limits
+        self.whole = whole
+
+
+KEY_TYPES = ("auto", "ed25519", "ecdsa", "rsa")
+HOST_KEY_CHECKS = ("console", "accept-new", "strict", "off")
+
+_PROXY = (
+    Option(
+        "--private-ip-address",
+        "private_ip_address",
+        "ADDRESS",
+        help="Address or DNS name to connect to; default: the instance's.",
+    ),
+    Option("--instance-id", "instance_id", "ID", help="The target as an instance ID, as in the AWS CLI."),
+    Option("--instance-connect-endpoint-id", "endpoint_id", "ID", help="Endpoint to use; default: the nearest."),
+    Option(
+        "--instance-connect-endpoint-dns-name",
+        "endpoint_dns_name",
+        "HOST[:PORT]",
+        help="The endpoint's DNS name. With its ID and the address, AWS is asked nothing.",
+    ),
+    Option(
+        "--allow-any-port",
+        "allow_any_port",
+        help="Send a remote port other than 22 and 3389, which the service refuses.",
+    ),
+    Option("--no-agent", "no_agent", help="Do it in this process: neither use nor start the background process."),
+    Option("--no-cache", "no_cache", help="Look the target up, also where it was found some minutes ago."),
+    Option("--announce-end", "announce_end", "SECONDS", help="Say when this much time is left.", limits=(1, 3599)),
+    Option("--quiet", "quiet", help="Print errors only."),
+    Option(
+        "--session-folder",
+        "session_folder",
+        "FOLDER",
+        help="Written by eicctl ssh: has the key, and takes the result.",
+    ),
+    Option("--region", "region", "REGION", help="AWS region; default: the profile's."),
+    Option("--profile", "profile", "NAME", help="Profile in the AWS configuration."),
+    Option("--ca-bundle", "ca_bundle", "FILE", help="CA certificates (PEM) to trust; default: the system's."),
+    Option(
+        "--max-tunnel-duration",
+        "max_tunnel_duration",
+        "SECONDS",
+        help="Longest life of a connection, 1 to 3600; default: the service's, 3600.",
+        limits=(1, 3600),
+    ),
+    Option(
+        "--keepalive",
+        "keepalive",
+        "SECONDS",
+        help="Ping an open tunnel after so long without traffic; 0: never. Default: 30, or what config.toml says.",
+        limits=(0, 3600),
+        whole=False,
+    ),
+    Option(
+        "--linger",
+        "linger",
+        "SECONDS",
+        help="Longest silence of the target after a client's EOF; default: 60 while the client waits for an answer.",
+        limits=(0, 3600),
+        whole=False,
+    ),
+    Option("--aws-config-file", "aws_config_file", "FILE", help="What AWS_CONFIG_FILE would say; for ssh_config."),
+    Option(
+        "--aws-shared-credentials-file",
+        "aws_shared_credentials_file",
+        "FILE",
+        help="What AWS_SHARED_CREDENTIALS_FILE would say; for ssh_config.",
+    ),
+    Option("--fips", "fips", help="Use FIPS endpoints, for the API and tunnels."),
+    Option(
+        "--host-key-check",
+        "host_key_check",
+        help="With --ssh-login: where the keys to pin are from.",
+        choices=HOST_KEY_CHECKS,
+    ),
+    Option(
+        "--private-key-file",
+        "private_key_file",
+        "FILE",
+        help="With --ssh-login: push the public half of this key; absolute path.",
+    ),
+    Option("--key-type", "key_type", help="With --ssh-login: the type of the key that is made.", choices=KEY_TYPES),
+    Option(
+        "--ssh-login",
+        "ssh_login",
+        "USER@HOST",
+        help="Push a key for OpenSSH's login, to be found at ~/.ssh/eicctl/keys/USER@HOST, and pin HOST's keys.",
+    ),
+    Option("--remote-port", "remote_port", help="Port of the target: 22 or 3389.", limits=(1, 65535)),
+)
+
+PROXY_OPTIONS = {option.name: option for option in _PROXY}
+"""The options of `eicctl proxy`, in the order in which a ProxyCommand has them."""
