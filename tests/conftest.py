@@ -26,14 +26,10 @@ _keep_bytecode()  # before the imports that are worth it
 
 import pytest  # noqa: E402
 
-from eicctl.aws import service_models  # noqa: E402
 from eicctl.aws.session import Session  # noqa: E402
 from eicctl.emulator.server import Emulator  # noqa: E402
 
 FillCache = Callable[[Path], None]
-
-LOADER = service_models._loader
-"""As commands have it; tests/integration has one for all tests of a process."""
 from eicctl.emulator.state import Behaviour  # noqa: E402
 
 
@@ -88,9 +84,9 @@ def fill_cache(tmp_path_factory: pytest.TempPathFactory) -> FillCache:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("HOME", filled), ("EICCTL_HOME", filled), ("AWS_REGION", "us-east-1")):
             patch.setenv(name, str(value))
-        patch.setattr(service_models, "_loader", LOADER)
-        for service in ("ec2", "sts", "ec2-instance-connect"):
+        for service in ("sts", "ec2-instance-connect"):
             Session().client(service)
+        Session().client("ec2").get_paginator("describe_instances")
 
     def fill(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)

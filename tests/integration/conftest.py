@@ -24,7 +24,6 @@ import pytest
 from eicctl import cli
 from eicctl.agent import start
 from eicctl.agent.client import GoneError, ask
-from eicctl.aws import service_models
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
 from eicctl.core.model import Target
@@ -37,7 +36,7 @@ Handler = Callable[[socket.socket], None]
 
 @pytest.fixture(scope="session", autouse=True)
 def service_models_read_once() -> Iterator[None]:
-    """botocore reads its models for each session, which is half of what a command takes in this process."""
+    """botocore reads its models for each session of the tests' own; eicctl's are cut down (`fill_cache`)."""
     create = functools.cache(botocore.session.create_loader)
 
     def common(data_path: str | None = None) -> Any:
@@ -47,14 +46,21 @@ def service_models_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", common)
-        patch.setattr(service_models, "_loader", common)
         yield
 
 
+@pytest.fixture(scope="session")
+def ec2_client(running_emulator: Emulator) -> Any:
+    """boto3's client, whose making takes longer than most tests."""
+    env = running_emulator.env
+    session = boto3.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=env["AWS_REGION"])
+    return session.client("ec2", endpoint_url=env["AWS_ENDPOINT_URL"])
+
+
 @pytest.fixture
-def ec2(emulator: Emulator) -> Any:
-    """boto3's client."""
-    return boto3.client("ec2")
+def ec2(emulator: Emulator, ec2_client: Any) -> Any:
+    """boto3's client before a fresh world."""
+    return ec2_client
 
 
 @pytest.fixture

@@ -19,18 +19,15 @@ from botocore.exceptions import BotoCoreError
 from botocore.regions import EndpointResolver
 from sources import FILES, name_of, nodes
 
-from eicctl.aws import service_models
 from eicctl.aws.service_models import _ENDPOINT_PREFIXES, OPERATIONS, _endpoints, _folder, _plain, _shapes_of
 from eicctl.aws.session import Session
 from eicctl.support import settings
-from tests.conftest import LOADER
 
 WHOLE = botocore.session.Session()
 
 
 @pytest.fixture(autouse=True)
 def region(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_models, "_loader", LOADER)
     for name, value in (("REGION", "us-east-1"), ("ACCESS_KEY_ID", "AKIA"), ("SECRET_ACCESS_KEY", "s")):
         monkeypatch.setenv(f"AWS_{name}", value)
 
