@@ -14,13 +14,13 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d \d+ [A-Z]
 
 STAGES = (
     r"INFO eicctl: eicctl 0\.\S+, Python 3\.\S+, \w+: ssh begins",
-    r"eicctl\.aws\.calls: ec2 DescribeInstances in us-east-1: HTTP 200 after \d+ ms, request ID \S+",
+    r"eicctl\.aws\.request_log: ec2 DescribeInstances in us-east-1: HTTP 200 after \d+ ms, request ID \S+",
     r"eicctl\.aws\.targets: resolved web-1 in \d+ ms: i-[0-9a-f]+, 10\.0\.1\.10 port 22, through eice-",
     r"eicctl\.tunnel\.connect: resolved \S+ in \d+ ms \(addresses: \d+\), TCP to \S+ in \d+ ms",
     r"eicctl\.tunnel\.dial: signed for eice-\w+ in [\d.]+ ms",
     r"eicctl\.tunnel\.dial: opened web-1 \(TCP \d+ ms, TLS \d+, handshake \d+\), request ID \S+",
-    r"eicctl\.tunnel\.channel: web-1: first byte after \d+ ms",
-    r"eicctl\.tunnel\.channel: web-1: ended after [\d.]+ s: .*; \d\d+ bytes in, \d+ out, request ID \S+",
+    r"eicctl\.tunnel\.relay: web-1: first byte after \d+ ms",
+    r"eicctl\.tunnel\.relay: web-1: ended after [\d.]+ s: .*; \d\d+ bytes in, \d+ out, request ID \S+",
     r"INFO eicctl: ends with exit code 0 after [\d.]+ s",
 )
 
@@ -54,7 +54,7 @@ def test_an_error_is_logged_with_its_traceback(eicctl: Eicctl, tmp_path: Path) -
     text = path.read_text()
     assert all(LINE.fullmatch(line) for line in text.splitlines())
     assert re.search(r"HTTP 400 InvalidInstanceConnectEndpointId.NotFound", text)
-    assert re.search(r"\| eicctl\.errors\.NotFoundError: ", text)
+    assert re.search(r"\| eicctl\.core\.errors\.NotFoundError: ", text)
     assert re.search(r"ends with exit code 3", text)
 
 
