@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.crowd import crowds, short, stalls
 from benchmarks.many import PLACES
-from benchmarks.process import Measures, answered, cpu_seconds, repeat, resident
+from benchmarks.process import Measures, answered, cpu_seconds, end, repeat, resident
 from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
@@ -34,21 +34,15 @@ BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 def stdio(words: list[str], env: dict[str, str]) -> Measures:
     """First byte in ProxyCommand mode, and the time from EOF to the end of the process."""
-    first, end = [], []
+    first, ends = [], []
     for _ in range(9):
         process, seconds = answered(words, env)
         first.append(seconds)
-        assert process.stdin
-        assert process.stdout
-        started = time.perf_counter()
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
-        end.append(time.perf_counter() - started)
-    return {
-        "stdio: first byte, ms": 1000 * statistics.median(first),
-        "stdio: end after EOF, ms": 1000 * statistics.median(end),
-    }
+        ends.append(end(process))
+    found = {"stdio: first byte, ms": 1000 * statistics.median(first)}
+    if seen := [seconds for seconds in ends if seconds is not None]:
+        found["stdio: end after EOF, ms"] = 1000 * statistics.median(seen)
+    return found
 
 
 @contextmanager
@@ -71,7 +65,7 @@ def forks(words: list[str], env: dict[str, str]) -> Measures:
     """As many clients at a time as Ansible has forks: each hears from its target and ends, 50 at once, 100 in all."""
 
     def one(_number: int) -> None:
-        answered(words, env)[0].communicate()
+        end(answered(words, env)[0])
 
     started = time.perf_counter()
     with ThreadPoolExecutor(FORKS) as pool:
@@ -202,13 +196,13 @@ def measured(clients: list[Client], env: dict[str, str], chosen: argparse.Namesp
         for client in clients:
             found: Measures = {}
             if "stdio" in chosen.only:
-                found |= stdio(client.stdio, env) | forks(client.stdio, env)
+                found |= stdio(client.stdio, env | client.env) | forks(client.stdio, env | client.env)
                 if client.name == "eicctl":
                     with warm(client.stdio, env) as warmed:
                         measures = stdio(client.stdio, warmed) | forks(client.stdio, warmed)
                     found |= {key.replace("stdio", "stdio, warm"): value for key, value in measures.items()}
             if client.listen and {"listen", "trips", "bulk", "short", "crowd", "stall"} & set(chosen.only):
-                found |= listener(client, env, chosen)
+                found |= listener(client, env | client.env, chosen)
             runs[client.name].append(found)
     return runs
 
@@ -273,7 +267,7 @@ def main() -> None:
         endpoint = next(word for word in clients[0].stdio if word.startswith("localhost:"))
         for name, listen, through in chosen.client:
             words = [shlex.split(text.replace("{endpoint}", endpoint)) for text in (listen, through)]
-            clients.append(Client(name, *words))
+            clients.append(Client(name, words[0], words[1]))
         lines += table(measured(clients, env, chosen))
         if "stages" in chosen.only:
             lines += where_the_time_goes(clients[1].stdio, env)

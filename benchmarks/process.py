@@ -35,6 +35,23 @@ def answered(words: list[str], env: dict[str, str]) -> tuple[subprocess.Popen[by
     return process, time.perf_counter() - started
 
 
+def end(process: subprocess.Popen[bytes]) -> float | None:
+    """Close a client's stdin, and wait for its end; seconds, or None for one that was killed as it went on for 3 s."""
+    assert process.stdin
+    assert process.stdout
+    started = time.perf_counter()
+    process.stdin.close()
+    try:
+        process.wait(timeout=3)
+        return time.perf_counter() - started
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return None
+    finally:
+        process.stdout.close()
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

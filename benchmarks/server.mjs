@@ -1,12 +1,14 @@
 // The other side of the benchmarks: TLS, websocket, TCP. Independent of eicctl and of its emulator, with nothing but
 // Node's own modules. Takes any signature.
 //
-//   node server.mjs CERT KEY PORT TARGET_PORT     prints "ready" and serves until stdin ends
+//   node server.mjs CERT KEY PORT TARGET_PORT     prints its proxy's port and serves until stdin ends
 //
 // A path of /openTunnel is carried to 127.0.0.1:TARGET_PORT, one TCP connection a websocket, with backpressure.
+// The proxy (CONNECT) leads to PORT, whatever it is asked for: the AWS CLI dials no port but 443.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { createServer as createProxy } from 'node:http';
 import { createServer } from 'node:https';
 
 const [cert, key, port, targetPort] = process.argv.slice(2);
@@ -108,5 +110,16 @@ server.on('upgrade', (request, socket) => {
   socket.on('close', () => target.destroy());
   socket.on('error', () => target.destroy());
 });
-server.listen(Number(port), '127.0.0.1', () => console.log('ready'));
+const proxy = createProxy();
+proxy.on('connect', (request, client) => {
+  client.setNoDelay(true);
+  const far = connect(Number(port), '127.0.0.1', () => client.write('HTTP/1.1 200 OK\r\n\r\n'));
+  far.setNoDelay(true);
+  far.pipe(client).pipe(far);
+  client.on('error', () => far.destroy());
+  far.on('error', () => client.destroy());
+});
+server.listen(Number(port), '127.0.0.1', () => {
+  proxy.listen(0, '127.0.0.1', () => console.log(proxy.address().port));
+});
 process.stdin.on('end', () => process.exit(0)).resume();

@@ -27,13 +27,14 @@ class Client:
     """A tunnel client as command lines. `{port}` is the local port to listen on.
 
     `many` listens on `{count}` ports from `{port}` on, for as many endpoints; where it is empty, `listen` takes any
-    number of connections.
+    number of connections. `env` is what the client needs besides the environment of all.
     """
 
     name: str
     listen: list[str]
     stdio: list[str]
     many: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
 
 
 def serve_target(listener: socket.socket) -> None:
@@ -84,8 +85,8 @@ def world() -> Iterator[tuple[list[Client], dict[str, str]]]:
         server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         cleanup.callback(server.wait)
         cleanup.callback(server.kill)
-        if server.stdout:
-            server.stdout.readline()
+        assert server.stdout
+        proxy = f"http://127.0.0.1:{server.stdout.readline().decode().strip()}"
         env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         # Byte code is written, as it is for whoever has installed the clients.
         env.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -94,11 +95,11 @@ def world() -> Iterator[tuple[list[Client], dict[str, str]]]:
             "AWS_CA_BUNDLE": str(cert), "NO_PROXY": "localhost", "EICCTL_HOME": str(folder), "EICCTL_AGENT": "off",
             "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
         }  # fmt: skip
-        yield clients(f"localhost:{port}"), env
+        yield clients(f"localhost:{port}", {"SSL_CERT_FILE": str(cert), "HTTPS_PROXY": proxy, "NO_PROXY": ""}), env
 
 
-def clients(endpoint: str) -> list[Client]:
-    """The clients that are installed."""
+def clients(endpoint: str, for_aws_cli: dict[str, str]) -> list[Client]:
+    """The clients that are installed. The AWS CLI gets a proxy, as it dials port 443 whatever it is given."""
     full = ["--instance-connect-endpoint-id", "eice-0123456789abcdef0"]
     full += ["--instance-connect-endpoint-dns-name", endpoint, "--private-ip-address", "10.0.0.1"]
     eicctl = str(Path(sys.executable).with_name("eicctl"))
@@ -114,8 +115,9 @@ def clients(endpoint: str) -> list[Client]:
         ),
     ]
     if aws := aws_cli():
-        base = [aws, "ec2-instance-connect", "open-tunnel", *full, "--remote-port", "22"]
-        found.append(Client("AWS CLI v2", [*base, "--local-port", "{port}"], base))
+        host = [word.replace(endpoint, endpoint.partition(":")[0]) for word in full]
+        base = [aws, "ec2-instance-connect", "open-tunnel", *host, "--remote-port", "22"]
+        found.append(Client("AWS CLI v2", [*base, "--local-port", "{port}"], base, env=for_aws_cli))
     return found
 
 

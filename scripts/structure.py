@@ -57,8 +57,8 @@ def main() -> None:
     rooms = {module: room.partition(".")[0] or "." for module, room in rooms.items()}
     arrows = {(rooms[a], rooms[b]) for a, used in imports.items() for b in used if rooms[a] != rooms[b]}
     if "--dot" in sys.argv:
-        lines = (f'  "{a}" -> "{b}";' for a, b in sorted(arrows) if "." not in (a, b))
-        print("digraph rooms {\n  rankdir=LR; node [shape=box];", *lines, "}", sep="\n")
+        drawn = (f'  "{a}" -> "{b}";' for a, b in sorted(arrows) if "." not in (a, b))
+        print("digraph rooms {\n  rankdir=LR; node [shape=box];", *drawn, "}", sep="\n")
         return
     single = {module: next(iter(used)) for module, used in sorted(importers.items()) if len(used) == 1}
     if "--single" in sys.argv:
