@@ -384,4 +384,5 @@ def test_words_that_do_not_fit(eicctl: Eicctl, words: list[str], why: str) -> No
 
 def test_no_such_log_file(eicctl: Eicctl, tmp_path: Path) -> None:
     assert eicctl("audit", "--from", str(tmp_path / "x")).code == 3
-    assert eicctl("audit", "--from", str(tmp_path)).code == 3
+    (tmp_path / "empty").mkdir()
+    assert eicctl("audit", "--from", str(tmp_path / "empty")).code == 3

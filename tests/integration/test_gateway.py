@@ -231,7 +231,7 @@ def test_open_connections_are_told(open_tunnel: Open, emulator: Emulator, endpoi
     with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
         tunnel.send(RDP_REQUEST)
         tunnel.recv(timeout=5)
-        (told,) = control(emulator, "connections")
+        (told,) = wait_for(lambda: [row for row in control(emulator, "connections") if row["from_target"]])
         assert told["endpoint_id"] == endpoint["InstanceConnectEndpointId"]
         assert (told["address"], told["port"]) == ("10.0.2.30", 3389)
         assert (told["to_target"], told["from_target"]) == (19, 19)
