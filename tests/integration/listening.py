@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eicctl.core.errors import EicctlError
+from eicctl.core.events import CloseInfo
 from eicctl.tunnel.bind import bind_tcp
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.relay import Linger
@@ -28,7 +28,7 @@ class Told:
     opened_numbers: list[int] = field(default_factory=list)
     retries: list[EicctlError] = field(default_factory=list)
     failures: list[EicctlError] = field(default_factory=list)
-    endings: list[Ending] = field(default_factory=list)
+    endings: list[CloseInfo] = field(default_factory=list)
 
     def waiting(self, number: int, client: str, before: int) -> None:
         self.waits.append((number, before))
@@ -45,10 +45,10 @@ class Told:
     def failed(self, number: int, client: str, error: EicctlError) -> None:
         self.failures.append(error)
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         self.endings.append(ending)
 
-    def ending(self) -> Ending:
+    def ending(self) -> CloseInfo:
         """The first ending, once it is told."""
         return wait_for(lambda: self.endings)[0]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from eicctl.core.errors import ThrottledError
-from eicctl.tunnel.slots import LIMIT, QUEUE, Place, Slots, slots_of
+from eicctl.tunnel.slots import LIMIT, QUEUE, SlotReservation, Slots, slots_of
 
 
-def ready(places: list[Place]) -> list[bool]:
+def ready(places: list[SlotReservation]) -> list[bool]:
     return [place.turn.done() and not place.turn.cancelled() for place in places]
 
 

@@ -22,6 +22,7 @@ from eicctl.aws.session import Session, Sessions
 from eicctl.aws.target_cache import RememberedTargets
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError
+from eicctl.core.events import CloseInfo
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import Access
 from eicctl.ssh.host_keys import Check, configured_check
@@ -30,7 +31,6 @@ from eicctl.ssh.openssh_options import Standing, login_settings, proxy_words
 from eicctl.ssh.os_user import choose
 from eicctl.ssh.proxy_tunnel import Opening, Wanted
 from eicctl.support.threads import in_thread
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.relay import PIPES, Linger
 
@@ -191,7 +191,7 @@ async def carry(client: Connection, words: Words, session: Session, begun: dict[
         return
     attempt = begun.pop(words["session_folder"], None) or Attempt(words, session, errand.note)
 
-    async def ended(ending: Ending) -> None:
+    async def ended(ending: CloseInfo) -> None:
         if attempt.opening and isinstance(ending.error, TargetUnreachableError):
             await in_thread(attempt.opening.forget)
         await tell_end(ending.error, ending.request_id, ending.duration)

@@ -16,12 +16,12 @@ from eicctl.agent import protocol
 from eicctl.agent.delegate import NOTE
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, to_json
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.support import settings
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
-from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Channel, Linger
+from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Linger, Relay
 
 MOST_DESCRIPTORS = 3
 """File descriptors that a client may hand over with its first message: its stdin, stdout and stderr."""
@@ -170,21 +170,21 @@ class Errand:
             raise ClientGoneError
         return message
 
-    async def carry(self, link: Link, on_end: Callable[[Ending], Awaitable[None]], linger: Linger = PIPES) -> None:
+    async def carry(self, link: Link, on_end: Callable[[CloseInfo], Awaitable[None]], linger: Linger = PIPES) -> None:
         """Carry bytes between a tunnel and the client's two descriptors until one side ends.
 
         A client that goes away ends the tunnel.
 
         Args:
             link: The tunnel, which is closed at the end.
-            linger: See `Channel`.
+            linger: See `Relay`.
             on_end: Awaited with how it has ended, unless nobody is there any more.
         """
         reading, writing = self.client.descriptors
-        self.client.descriptors.clear()  # they are the channel's
-        ended: asyncio.Future[Ending] = self._loop.create_future()
+        self.client.descriptors.clear()  # they are the relay's
+        ended: asyncio.Future[CloseInfo] = self._loop.create_future()
         done = asyncio.Event()
-        channel = Channel(
+        relay = Relay(
             self._loop,
             link,
             DescriptorEnd(reading, writing, owned=True),
@@ -201,17 +201,17 @@ class Errand:
             if of.cancelled():
                 return
             alone = True
-            channel.interrupt()
+            relay.interrupt()
 
         hearing.add_done_callback(heard)
-        channel.start()
+        relay.start()
         try:
             ending = await ended
             if not alone:
                 await on_end(ending)
             await done.wait()
         except BaseException:
-            channel.abort()
+            relay.abort()
             raise
         finally:
             hearing.cancel()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Unpack
 
 from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel import preconnect
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.local_streams import SocketEnd
-from eicctl.tunnel.relay import Channel, Linger
+from eicctl.tunnel.relay import Linger, Relay
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,7 +35,7 @@ class TunnelSocket(socket.socket):
     def __init__(self, target: Target, descriptor: int) -> None:
         super().__init__(fileno=descriptor)
         self._target = target
-        self._ending: Ending | None = None
+        self._ending: CloseInfo | None = None
         self._carried: _Carried | None = None
 
     @property
@@ -44,7 +44,7 @@ class TunnelSocket(socket.socket):
         return self._target
 
     @property
-    def ending(self) -> Ending | None:
+    def ending(self) -> CloseInfo | None:
         """How the tunnel has ended, with the bytes that it has carried; None as long as it is open."""
         return self._ending
 
@@ -77,13 +77,13 @@ class _Carried:
 
     def _start(self, link: Link, local: socket.socket, linger: Linger) -> None:
         end = SocketEnd(local)
-        self._channel = Channel(self._loop, link, end, on_end=self._ended, on_done=BACKGROUND.leave, linger=linger)
-        self._channel.start()
+        self._relay = Relay(self._loop, link, end, on_end=self._ended, on_done=BACKGROUND.leave, linger=linger)
+        self._relay.start()
 
     def _finish(self) -> None:
-        self._channel.finish()
+        self._relay.finish()
 
-    def _ended(self, ending: Ending) -> None:
+    def _ended(self, ending: CloseInfo) -> None:
         if owner := self._owner():
             owner._ending = ending
 

@@ -16,11 +16,11 @@ from typing import Self, Unpack
 from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
 from eicctl.core.errors import EicctlError, UsageError
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_tcp, bind_unix
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener, Observer
 from eicctl.tunnel.probe import probe
@@ -119,7 +119,7 @@ class _Told(Observer):
     def failed(self, number: int, client: str, error: EicctlError) -> None:
         self._tunnel.last_error = error
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         self.count -= 1
         if ending.error:
             self._tunnel.last_error = ending.error

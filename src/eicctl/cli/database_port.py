@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
+    from eicctl.core.events import CloseInfo
     from eicctl.core.model import Target
     from eicctl.ssh.forward.forwarder import Observer
     from eicctl.ssh.forward.login import LoginRequest
-    from eicctl.tunnel.close_info import Ending
 
 
 _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
@@ -136,7 +136,7 @@ class _Direct:
     def failed(self, number: int, client: str, error: EicctlError) -> None:
         self._observer.failed(number, client, self._remote, error)
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         from eicctl.ssh.forward.forwarder import Finished
 
         if ending.error:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from eicctl.core.errors import EicctlError, SilentTargetError
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target, Traffic
 from eicctl.ssh.forward.forwarder import Finished, Forward, Forwarder
 from eicctl.ssh.forward.lines import ForwardLines
 from eicctl.ssh.forward.renewal import Rotation
 from eicctl.support.threads import in_thread
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.listener_lines import ListenerLines
@@ -157,7 +157,7 @@ class _Connections(ListenerLines):
         if not isinstance(error, NotLetInError):
             self._trouble(error)
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         super().closed(number, client, ending)
         # An endpoint accepts a connection before it knows whether the target does.
         silent = isinstance(ending.error, SilentTargetError)  # which tells nothing of the tunnel

@@ -30,7 +30,7 @@ from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.sign import presign
-from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, Place, slots_of
+from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, SlotReservation, slots_of
 from eicctl.tunnel.tls_stream import SecureSocket
 from eicctl.tunnel.user_agent import user_agent
 
@@ -74,7 +74,7 @@ class Link:
     opened: float
     keepalive: float = 0.0
     early: bytes = b""
-    place: Place | None = None
+    place: SlotReservation | None = None
     times: Times = field(default_factory=Times)
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Dialer:
         if self.keepalive is None:
             self.keepalive = keepalive.interval()
 
-    def claim(self) -> Place:
+    def claim(self) -> SlotReservation:
         """Return a place at the target's endpoint, which may have to be waited for.
 
         Raises:
@@ -163,7 +163,7 @@ class Dialer:
 
     def dial(
         self,
-        place: Place,
+        place: SlotReservation,
         *,
         retry_budget: float = RETRY_BUDGET,
         waiting: Callable[[EicctlError], None] | None = None,

@@ -55,7 +55,7 @@ def interval() -> float:
 
 
 class Pinged(Protocol):
-    """What is kept alive: a channel.
+    """What is kept alive: a relay.
 
     Attributes:
         bytes_in: Bytes that have come.
@@ -79,10 +79,10 @@ class Pinged(Protocol):
 class Keepalive:
     """Looks after one link, from `start` to `stop`, on the reactor's thread."""
 
-    def __init__(self, reactor: Reactor, link: Link, channel: Pinged) -> None:
+    def __init__(self, reactor: Reactor, link: Link, relay: Pinged) -> None:
         self._reactor = reactor
         self._link = link
-        self._channel = channel
+        self._relay = relay
         self._every = min(link.keepalive or INTERVAL, INTERVAL) / LOOKS
         self._seen = (0, 0, 0)
         self._quiet_since = self._pinged = self._acknowledged = time.monotonic()
@@ -103,17 +103,17 @@ class Keepalive:
     def _look(self) -> None:
         now = time.monotonic()
         self._timer = self._reactor.call_later(self._every, self._look)
-        seen = (self._channel.bytes_in, self._channel.bytes_out, self._link.frames.pongs)
+        seen = (self._relay.bytes_in, self._relay.bytes_out, self._link.frames.pongs)
         if seen[2] > self._seen[2]:
             self._taken = self._sent
         if seen != self._seen:
             self._seen, self._quiet_since, self._unanswered = seen, now, None
-        elif not self._channel.reads:
+        elif not self._relay.reads:
             self._unanswered = None  # the answer may lie there
         wanted = self._link.keepalive
         if silent := self._silent(now):
-            self._channel.gone(silent)
-        elif wanted and now - max(self._quiet_since, self._pinged) >= wanted and self._channel.ping():
+            self._relay.gone(silent)
+        elif wanted and now - max(self._quiet_since, self._pinged) >= wanted and self._relay.ping():
             self._pinged, self._sent = now, seen[1]
             self._unanswered = self._unanswered or now
 
@@ -124,6 +124,6 @@ class Keepalive:
             self._acknowledged = now
         elif last > SILENCE and now - self._acknowledged > PATIENCE:
             return last
-        if self._unanswered and now - self._unanswered > PATIENCE and self._taken == self._channel.bytes_out:
+        if self._unanswered and now - self._unanswered > PATIENCE and self._taken == self._relay.bytes_out:
             return now - self._quiet_since
         return 0.0

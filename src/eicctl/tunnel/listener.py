@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from eicctl.core.errors import EicctlError, LocalError
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Traffic
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.accept import Acceptor
 from eicctl.tunnel.async_dial import open_link
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.local_streams import SocketEnd
-from eicctl.tunnel.relay import FIRST_LOOK, LAST_LOOK, SOCKETS, Channel, Linger
+from eicctl.tunnel.relay import FIRST_LOOK, LAST_LOOK, SOCKETS, Linger, Relay
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Observer(Protocol):
     def failed(self, number: int, client: str, error: EicctlError) -> None:
         """No tunnel could be opened; the client's connection is closed."""
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         """The tunnel has ended."""
 
 
@@ -145,7 +145,7 @@ class Listener:
             client waits for a place; how many there are is the endpoint's `Slots.limit`.
         sockets: Listening sockets that do not block; `close` closes them.
         observer: Is told what happens.
-        linger: See `Channel`.
+        linger: See `Relay`.
     """
 
     def __init__(
@@ -161,8 +161,8 @@ class Listener:
         self._observer = observer
         self._linger = linger
         self._numbers = itertools.count(1)
-        self._channels: dict[int, Channel] = {}  # with an open tunnel
-        self._left: dict[int, Channel] = {}  # with an open local end
+        self._relays: dict[int, Relay] = {}  # with an open tunnel
+        self._left: dict[int, Relay] = {}  # with an open local end
         self._carried = Traffic()  # by tunnels that have ended
         self._arriving: dict[int, asyncio.Task[None]] = {}
         self._acceptor = Acceptor(self._sockets, self._accepted, self._refused)
@@ -171,13 +171,13 @@ class Listener:
     @property
     def traffic(self) -> Traffic:
         """What it carries. Read on the loop's thread."""
-        past, now = self._carried, self._channels.values()
+        past, now = self._carried, self._relays.values()
         return Traffic(
             active=len(now),
             total=past.total + len(now),
-            bytes_in=past.bytes_in + sum(channel.bytes_in for channel in now),
-            bytes_out=past.bytes_out + sum(channel.bytes_out for channel in now),
-            ends=min((channel.expires for channel in now), default=None),
+            bytes_in=past.bytes_in + sum(relay.bytes_in for relay in now),
+            bytes_out=past.bytes_out + sum(relay.bytes_out for relay in now),
+            ends=min((relay.expires for relay in now), default=None),
         )
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -198,16 +198,16 @@ class Listener:
         for task in list(self._arriving.values()):
             task.cancel()
         await asyncio.gather(*self._arriving.values(), return_exceptions=True)
-        for channel in list(self._channels.values()):
-            channel.close("closed here")
-        if self._channels:
+        for relay in list(self._relays.values()):
+            relay.close("closed here")
+        if self._relays:
             try:
                 async with asyncio.timeout(END_TIMEOUT):
                     await self._idle.wait()
             except TimeoutError:
-                _log.debug("%d tunnels did not close in time", len(self._channels))
-        for channel in list(self._left.values()):
-            channel.abort()
+                _log.debug("%d tunnels did not close in time", len(self._relays))
+        for relay in list(self._left.values()):
+            relay.abort()
 
     def _accepted(self, client: socket.socket, name: str) -> None:
         number = next(self._numbers)
@@ -260,8 +260,8 @@ class Listener:
             self._observer.failed(number, name, failure)
 
     def _opened(self, number: int, end: SocketEnd, name: str, link: Link, sent: bytes) -> None:
-        def ended(ending: Ending) -> None:
-            del self._channels[number]
+        def ended(ending: CloseInfo) -> None:
+            del self._relays[number]
             past = self._carried
             self._carried = Traffic(
                 total=past.total + 1,
@@ -269,7 +269,7 @@ class Listener:
                 bytes_out=past.bytes_out + ending.bytes_out,
             )
             self._observer.closed(number, name, ending)
-            if not self._channels:
+            if not self._relays:
                 self._idle.set()
 
         def done() -> None:
@@ -277,6 +277,6 @@ class Listener:
 
         self._idle.clear()
         self._observer.opened(number, name)
-        channel = Channel(self._loop, link, end, on_end=ended, on_done=done, linger=self._linger)
-        self._channels[number] = self._left[number] = channel
-        channel.start(sent)
+        relay = Relay(self._loop, link, end, on_end=ended, on_done=done, linger=self._linger)
+        self._relays[number] = self._left[number] = relay
+        relay.start(sent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eicctl.core.errors import EicctlError
-from eicctl.tunnel.close_info import Ending
+from eicctl.core.events import CloseInfo
 
 
 class ListenerLines:
@@ -33,7 +33,7 @@ class ListenerLines:
         if error.hint:
             self.say(f"[{number}] hint: {error.hint}")
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         self.say(
             f"[{number}] closed: {ending.reason} ({ending.bytes_in:,} bytes in, {ending.bytes_out:,} out, "
             f"{ending.duration:.1f} s)"

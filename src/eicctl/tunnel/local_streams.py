@@ -1,4 +1,4 @@
-"""The local end of a channel: a socket, or a pair of file descriptors."""
+"""The local end of a relay: a socket, or a pair of file descriptors."""
 
 from __future__ import annotations
 

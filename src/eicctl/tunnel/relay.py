@@ -16,8 +16,8 @@ from websockets.frames import Close
 from websockets.protocol import OPEN
 
 from eicctl.core.errors import EicctlError, NetworkError, SilentTargetError
+from eicctl.core.events import CloseInfo
 from eicctl.tunnel import errors as failures
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.frames import Part, plain_frame
 from eicctl.tunnel.keepalive import Keepalive
@@ -86,13 +86,13 @@ PIPES = Linger(unknown=0, answered=False)
 """For a ProxyCommand's pipes. OpenSSH's close at once; a script may end its input with a question."""
 
 
-class Channel:
+class Relay:
     """Carries bytes between a link and a local end until one of them ends.
 
     Args:
         reactor: The event loop; every method is called on its thread.
-        link: The open websocket. The channel closes it.
-        local: The local end. The channel closes it.
+        link: The open websocket. The relay closes it.
+        local: The local end. The relay closes it.
         on_end: Called once when the tunnel has ended; the local end may still be taking what is left.
         on_done: Called once when the local end is closed too.
         linger: How long a silent target is waited for after the local side's EOF.
@@ -105,7 +105,7 @@ class Channel:
         link: Link,
         local: LocalEnd,
         *,
-        on_end: Callable[[Ending], None],
+        on_end: Callable[[CloseInfo], None],
         on_done: Callable[[], None] = lambda: None,
         linger: Linger,
         close_timeout: float = CLOSE_TIMEOUT,
@@ -445,7 +445,7 @@ class Channel:
             self.bytes_out,
             request_id or "none",
         )
-        self._on_end(Ending(reason, error, self.bytes_in, self.bytes_out, lived, request_id))
+        self._on_end(CloseInfo(reason, error, self.bytes_in, self.bytes_out, lived, request_id))
         if not self._local_open:
             self._on_done()
         elif not self._to_local:
@@ -477,7 +477,7 @@ class Channel:
         return time.monotonic() - self._link.opened
 
     def _set_timer(self, delay: float, callback: Callable[[], None] | None) -> None:
-        """Replace the one timer of this channel; its states have at most one deadline each."""
+        """Replace the one timer of this relay; its states have at most one deadline each."""
         if self._timer:
             self._timer.cancel()
         self._timer = self._reactor.call_later(delay, callback) if callback else None

@@ -1,6 +1,6 @@
-"""The few calls of an event loop that a channel needs, and a small loop of its own for stdio.
+"""The few calls of an event loop that a relay needs, and a small loop of its own for stdio.
 
-A channel runs on an asyncio loop as well as on `SelectorReactor`: they share these names. Importing asyncio takes
+A relay runs on an asyncio loop as well as on `SelectorReactor`: they share these names. Importing asyncio takes
 about 45 ms, which a ProxyCommand pays before its first byte; one connection on stdin and stdout does without it.
 
 The event loop that carries tunnels.
@@ -41,7 +41,7 @@ class Timer(Protocol):
 
 
 class Reactor(Protocol):
-    """What a channel asks of an event loop; `asyncio.AbstractEventLoop` has it all."""
+    """What a relay asks of an event loop; `asyncio.AbstractEventLoop` has it all."""
 
     def add_reader(self, fd: int, callback: Callable[..., Any], /) -> Any:
         """Call `callback` whenever `fd` can be read."""

@@ -6,7 +6,8 @@ place wait, in the order in which they came. A process cannot see what others ho
 from a refusal. From then on the first in the queue asks again when a place of this process becomes free, and after
 growing pauses. As long as the endpoint takes what is asked, the number that asks at the same time doubles.
 
-Nothing here blocks: a `Place` says by a future when it is its turn, which threads and event loops can both wait for.
+Nothing here blocks: a `SlotReservation` says by a future when it is its turn, which threads and event loops can both
+wait for.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds after a refusal in which the endpoint is not asked again, unless a place of this process becomes free."""
 
 
-class Place:
+class SlotReservation:
     """A place for one connection at an endpoint, held or waited for. Safe to use from several threads.
 
     Attributes:
@@ -105,9 +106,9 @@ class Slots:
         self._limit = limit
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._waiting: list[Place] = []
-        self._asking: set[Place] = set()
-        self._open: set[Place] = set()
+        self._waiting: list[SlotReservation] = []
+        self._asking: set[SlotReservation] = set()
+        self._open: set[SlotReservation] = set()
         self._at_once: float = float("inf")  # how many may ask at the same time
         self._pause = FIRST_PAUSE
         self._ask_again = 0.0
@@ -135,7 +136,7 @@ class Slots:
         """How many wait for a place."""
         return len(self._waiting)
 
-    def claim(self, label: str) -> Place:
+    def claim(self, label: str) -> SlotReservation:
         """Return a new place, whose turn comes after all that wait already.
 
         Args:
@@ -147,7 +148,7 @@ class Slots:
         with self._lock:
             if len(self._waiting) >= QUEUE:
                 raise self._error(f"{QUEUE} connections wait for a place at the endpoint {self.endpoint_id} already")
-            place = Place(self, next(self._numbers), label)
+            place = SlotReservation(self, next(self._numbers), label)
             self._waiting.append(place)
             served = self._serve()
         _tell(served)
@@ -155,12 +156,12 @@ class Slots:
 
     # What places ask and tell
 
-    def before(self, place: Place) -> int:
+    def before(self, place: SlotReservation) -> int:
         """How many wait before a place."""
         with self._lock:
             return self._waiting.index(place) if place in self._waiting else 0
 
-    def opened(self, place: Place) -> None:
+    def opened(self, place: SlotReservation) -> None:
         """A place's connection is open."""
         with self._lock:
             if place not in self._asking:
@@ -172,7 +173,7 @@ class Slots:
             served = self._serve()
         _tell(served)
 
-    def refused(self, place: Place) -> None:
+    def refused(self, place: SlotReservation) -> None:
         """The endpoint has refused a place's connection."""
         with self._lock:
             if place not in self._asking:
@@ -186,7 +187,7 @@ class Slots:
             served = self._serve()
         _tell(served)
 
-    def release(self, place: Place) -> None:
+    def release(self, place: SlotReservation) -> None:
         """A place is not needed any more."""
         with self._lock:
             if place in self._open:
@@ -210,9 +211,9 @@ class Slots:
 
     # With the lock held
 
-    def _serve(self) -> list[Place]:
+    def _serve(self) -> list[SlotReservation]:
         """Return the places whose turn it is; their futures are set without the lock."""
-        served: list[Place] = []
+        served: list[SlotReservation] = []
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -250,7 +251,7 @@ class Slots:
         _tell(served)
 
 
-def _tell(served: list[Place]) -> None:
+def _tell(served: list[SlotReservation]) -> None:
     for place in served:
         turn = place.turn
         if turn.set_running_or_notify_cancel():

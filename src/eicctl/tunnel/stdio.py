@@ -9,10 +9,10 @@ import stat
 import sys
 import threading
 
-from eicctl.tunnel.close_info import Ending
+from eicctl.core.events import CloseInfo
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd, LocalEnd, SocketEnd
-from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, STALL_TIMEOUT, Channel, Linger
+from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, STALL_TIMEOUT, Linger, Relay
 from eicctl.tunnel.selector_loop import SelectorReactor
 
 
@@ -21,7 +21,7 @@ class StdioTunnel:
 
     def __init__(self, link: Link, read_fd: int, write_fd: int, linger: Linger = PIPES) -> None:
         self._reactor = SelectorReactor()
-        self._ending: Ending | None = None
+        self._ending: CloseInfo | None = None
         self._interrupted = False
         if _waitable(read_fd) and _waitable(write_fd):
             local: LocalEnd = DescriptorEnd(read_fd, write_fd)
@@ -29,7 +29,7 @@ class StdioTunnel:
         else:
             self._bridge = _Bridge(read_fd, write_fd)
             local = SocketEnd(self._bridge.near)
-        self._channel = Channel(
+        self._relay = Relay(
             self._reactor,
             link,
             local,
@@ -39,9 +39,9 @@ class StdioTunnel:
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
 
-    def run(self) -> Ending:
+    def run(self) -> CloseInfo:
         """Carry until the end, deliver what is left, and return how the tunnel ended."""
-        self._channel.start()
+        self._relay.start()
         self._reactor.run()
         self._reactor.close()
         if self._bridge:
@@ -52,9 +52,9 @@ class StdioTunnel:
     def close(self) -> None:
         """End the tunnel with a close frame. Callable from another thread and from a signal handler."""
         self._interrupted = True
-        self._reactor.call_soon_threadsafe(self._channel.interrupt)
+        self._reactor.call_soon_threadsafe(self._relay.interrupt)
 
-    def _ended(self, ending: Ending) -> None:
+    def _ended(self, ending: CloseInfo) -> None:
         self._ending = ending
 
 
@@ -73,7 +73,7 @@ def _waitable(fd: int) -> bool:
 class _Bridge:
     """Two threads between descriptors that cannot be waited for and a socket pair that can.
 
-    `near` is the channel's end of the pair.
+    `near` is the relay's end of the pair.
     """
 
     def __init__(self, read_fd: int, write_fd: int) -> None:

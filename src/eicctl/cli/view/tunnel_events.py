@@ -10,10 +10,10 @@ from typing import Protocol
 
 from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.doctor.likely_cause import in_background
 from eicctl.tunnel.bind import local_addresses
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.listener import Observer
 from eicctl.tunnel.listener_lines import ListenerLines
 from eicctl.tunnel.probe import Probe
@@ -60,7 +60,7 @@ class _TextEvents(ListenerLines, Events):
             f"through {target.endpoint_id})"
         )
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         super().closed(number, client, ending)
         if ending.error:
             in_background(
@@ -110,7 +110,7 @@ class _JsonEvents(Events):
             "failed", Connection=number, Client=client, Error=error.message, Hint=error.hint, RequestId=error.request_id
         )
 
-    def closed(self, number: int, client: str, ending: Ending) -> None:
+    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
         messages.event(
             "closed",
             Connection=number,

@@ -14,14 +14,14 @@ from typing import Any
 import asyncssh
 
 from eicctl.core.errors import DeniedError, EicctlError, UnreachableError
+from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.ssh.forward.login import HostKeys, Login
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.async_dial import open_link
-from eicctl.tunnel.close_info import Ending
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
 from eicctl.tunnel.local_streams import SocketEnd
-from eicctl.tunnel.relay import END_AT_EOF, Channel
+from eicctl.tunnel.relay import END_AT_EOF, Relay
 
 KEEP_ALIVE = 15
 """Seconds of silence after which the server is asked whether it is there."""
@@ -83,7 +83,7 @@ class SshConnection:
         self.writable = asyncio.Event()
         self.writable.set()
         self.lost = asyncio.Event()
-        self.ending: Ending | None = None
+        self.ending: CloseInfo | None = None
         self.cut = 0
         self.offered: asyncssh.SSHKey | None = None
         self.failure: EicctlError | None = None
@@ -140,7 +140,7 @@ class SshConnection:
             async with asyncio.timeout(1):
                 await self._tunnel_ended.wait()
         except TimeoutError:
-            self._channel.abort()
+            self._relay.abort()
 
     def note_end(self) -> None:
         """It has ended, or is of no use any more."""
@@ -159,8 +159,8 @@ class SshConnection:
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self._channel = Channel(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=END_AT_EOF)
-        self._channel.start()
+        self._relay = Relay(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=END_AT_EOF)
+        self._relay.start()
         _introduce_user(login.user.name)
         own: dict[str, Any] = {"client_keys": list(keys), "agent_path": None} if keys is not None else {}
         try:
@@ -182,7 +182,7 @@ class SshConnection:
         except BaseException as error:
             ours.close()
             await self._settled()
-            self._channel.abort()
+            self._relay.abort()
             if isinstance(error, (asyncssh.Error, OSError, ValueError)):
                 raise await in_thread(functools.partial(self._explained, error, login, host_keys)) from error
             raise
@@ -212,7 +212,7 @@ class SshConnection:
             return UnreachableError(f"the SSH server of {label} does not answer", transient=True)
         return UnreachableError(f"the SSH connection to {label} failed: {error}", transient=True)
 
-    def _ended(self, ending: Ending) -> None:
+    def _ended(self, ending: CloseInfo) -> None:
         self.ending = ending
         self._tunnel_ended.set()
 

@@ -8,7 +8,7 @@ from eicctl.core.errors import EicctlError
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class CloseInfo:
     """How a connection ended.
 
     Attributes:
