@@ -119,7 +119,7 @@ def test_version_and_help(installed: Installed) -> None:
 def test_it_tells_where_it_is_from(installed: Installed) -> None:
     told = json.loads(installed.run("eicctl", "version", "--output", "json").stdout)
     assert told["Eicctl"] == eicctl.__version__
-    assert told["Installed"] == "uv"
+    assert told["InstallMethod"] == "uv"
     assert told["Executable"].startswith(str(installed.folder))
     assert "moto" not in told["Packages"]
 

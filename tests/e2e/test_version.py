@@ -54,7 +54,7 @@ def test_what_it_shows(secretive: Env) -> None:
     assert told["Background"] == []
     assert {"AWS_PROFILE", "EICCTL_HOME", "HTTPS_PROXY", "no_proxy"} <= set(told["Variables"])
     assert told["Folders"]["State"] == f"{secretive['EICCTL_HOME']}/state"
-    assert "editable" in told["Installed"]
+    assert "editable" in told["InstallMethod"]
 
 
 def test_a_query(secretive: Env) -> None:

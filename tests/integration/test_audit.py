@@ -91,7 +91,7 @@ def test_what_the_emulator_records(
         made["InstanceConnectEndpointId"] == deleted["InstanceConnectEndpointId"] == opened["InstanceConnectEndpointId"]
     )
     assert (opened["InstanceName"], opened["InstanceOSUser"], opened["RemotePort"]) == ("web-1", "ec2-user", 22)
-    assert opened["TargetEvidence"] == "address"
+    assert opened["TargetSource"] == "address"
     assert opened["Principal"] == "local"
     assert opened["MfaAuthenticated"] is None
 
@@ -182,8 +182,8 @@ def test_instances_that_are_gone(emulator: Emulator, eicctl: Eicctl, ec2: Any, n
     put(emulator, tunnel(now - timedelta(minutes=3), "10.0.8.8", who="dev/bob"))
     gone, other, terminated = rows(eicctl)
     assert other["InstanceId"] == ""
-    assert (gone["InstanceId"], gone["InstanceName"], gone["TargetEvidence"]) == ("i-0gone", "old-1", "launch")
-    assert (terminated["InstanceName"], terminated["TargetEvidence"]) == ("short-lived", "key")
+    assert (gone["InstanceId"], gone["InstanceName"], gone["TargetSource"]) == ("i-0gone", "old-1", "launch")
+    assert (terminated["InstanceName"], terminated["TargetSource"]) == ("short-lived", "key")
 
 
 @pytest.mark.usefixtures("unpaced")
@@ -358,7 +358,7 @@ def test_log_files_on_disk_need_no_aws(home: Path, eicctl: Eicctl, now: datetime
     first, second = csv.DictReader(io.StringIO(done.out))
     assert (first["Principal"], second["Principal"]) == ("dev/ann", "dev/bob")
     assert first["InstanceName"] == "'=cmd|' /C calc'!A0"
-    assert (first["InstanceOSUser"], first["TargetEvidence"]) == ("ec2-user", "launch")
+    assert (first["InstanceOSUser"], first["TargetSource"]) == ("ec2-user", "launch")
 
 
 @pytest.mark.parametrize(

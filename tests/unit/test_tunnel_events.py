@@ -30,5 +30,5 @@ def test_objects(capsys: pytest.CaptureFixture[str]) -> None:
     events.left(4, "127.0.0.1:5000")
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
         {"Event": "waiting", "Connection": 4, "Client": "127.0.0.1:5000", "Before": 3},
-        {"Event": "left", "Connection": 4, "Client": "127.0.0.1:5000"},
+        {"Event": "disconnected", "Connection": 4, "Client": "127.0.0.1:5000"},
     ]

@@ -89,7 +89,7 @@ COLUMNS = (
     "MaxTunnelDuration",
     "InstanceId",
     "InstanceName",
-    "TargetEvidence",
+    "TargetSource",
     "InstanceOSUser",
     "KeyEventId",
     "ErrorCode",

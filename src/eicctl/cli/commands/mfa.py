@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -83,19 +83,20 @@ def status(*, output: str, query: str | None) -> None:
     """
     from eicctl.aws.profile_files import stored
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "Profile": one.profile,
             "BaseProfile": one.base,
             "Expiration": one.expires,
             "SecondsLeft": _seconds(one.expires),
-            "Left": _left(one.expires),
         }
         for one in stored()
     ]
     if not rows and output == "table" and not query:
         messages.line("there is no MFA session; to open one: eicctl mfa login")
         return
+    if output == "table" and not query:
+        rows = [{**row, "Left": _left(row["Expiration"])} for row in rows]
     columns = {"Profile": "Profile", "Base": "BaseProfile", "Until": "Expiration", "Left": "Left"}
     render.show(rows, output=output, query=query, columns=columns)
 

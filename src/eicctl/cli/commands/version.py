@@ -32,7 +32,7 @@ def about() -> dict[str, Any]:
     """Return it, with keys as in the JSON form of `eicctl version`. What cannot be found out is None."""
     return {
         "Eicctl": __version__,
-        "Installed": installed(),
+        "InstallMethod": installed(),
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "Executable": sys.executable,
         "Platform": platform.platform(),

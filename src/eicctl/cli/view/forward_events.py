@@ -68,7 +68,7 @@ class JsonEvents(Events):
         self.say("note", Via=label, Text=text)
 
     def renewed(self, label: str, staying: int, seconds: float) -> None:
-        self.say("renewed", Via=label, ConnectionsOnTheOld=staying, OldEndsInSeconds=round(seconds, 1))
+        self.say("renewed", Via=label, DrainingConnections=staying, OldEndsInSeconds=round(seconds, 1))
 
     def expired(self, label: str, cut: int) -> None:
         self.say("expired", Via=label, ConnectionsCut=cut)

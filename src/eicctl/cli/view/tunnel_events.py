@@ -97,7 +97,7 @@ class _JsonEvents(Events):
         messages.event("waiting", Connection=number, Client=client, Before=before)
 
     def left(self, number: int, client: str) -> None:
-        messages.event("left", Connection=number, Client=client)
+        messages.event("disconnected", Connection=number, Client=client)
 
     def opened(self, number: int, client: str) -> None:
         messages.event("opened", Connection=number, Client=client)
