@@ -22,7 +22,7 @@ def known(env: Env) -> Path:
 def test_the_console_s_key_is_pinned_before_the_first_connection(at_sshd: Eicctl, sshd_env: Env) -> None:
     first = at_sshd("ssh", "node-1", "--", "true")
     assert first.returncode == 0
-    assert b"pinned from its console output" in first.stderr
+    assert b"verified via EC2 console output" in first.stderr
     assert b"Permanently added" not in first.stderr
     assert b"console" not in at_sshd("ssh", "node-1", "--", "true").stderr
 
@@ -37,7 +37,7 @@ def test_accept_new_asks_no_console(at_sshd: Eicctl) -> None:
 def test_strict_wants_a_known_key(at_sshd: Eicctl) -> None:
     refused = at_sshd("ssh", "--host-key-check", "strict", "node-1", "--", "true")
     assert refused.returncode == 2
-    assert b"no host key of i-" in refused.stderr
+    assert b"No host key of i-" in refused.stderr
     assert at_sshd("ssh", "node-1", "--", "true").returncode == 0
     assert at_sshd("ssh", "--host-key-check", "strict", "node-1", "--", "true").returncode == 0
 
@@ -45,7 +45,7 @@ def test_strict_wants_a_known_key(at_sshd: Eicctl) -> None:
 def test_off_keeps_nothing_and_says_so(at_sshd: Eicctl, sshd_env: Env) -> None:
     done = at_sshd("ssh", "--host-key-check", "off", "node-1", "--", "true")
     assert done.returncode == 0
-    assert b"is not checked" in done.stderr
+    assert b"are not checked" in done.stderr
     assert not known(sshd_env).exists()
 
 

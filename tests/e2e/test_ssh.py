@@ -161,7 +161,8 @@ def test_no_key_is_left_after_a_signal(env: Env, number: int) -> None:
     assert process.stdout.readline() == b"ready\n"
     (folder,) = leftovers(env)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "key").stat().st_mode & 0o777 == 0o600
+    (public,) = folder.glob("ec2-user@*.pub")
+    assert public.with_suffix("").stat().st_mode & 0o777 == 0o600
     process.send_signal(number)
     assert process.wait(10) != 0
     process.stdout.close()

@@ -302,7 +302,7 @@ def new_key(algorithm: str = "ssh-ed25519") -> str:
 def test_the_host_keys_are_those_of_the_console(echo_port: int, instance_ids: dict[str, str]) -> None:
     remote, name = Remote("localhost", echo_port), instance_ids["web-1"]
     with forwarding(remote) as running:
-        assert any("pinned from its console output" in note for note in running.record.notes)
+        assert any("verified via EC2 console output" in note for note in running.record.notes)
     (key,) = by_instance().keys(name)
     with forwarding(remote) as running:
         assert not any("host key" in note for note in running.record.notes)
@@ -340,7 +340,7 @@ def test_no_check(echo_port: int, instance_ids: dict[str, str]) -> None:
     by_instance().pin(instance_ids["web-1"], [new_key()])
     with forwarding(Remote("localhost", echo_port), login=LoginRequest(check="off")) as running:
         assert exchange(running.port, b"unchecked") == b"unchecked"
-        assert any("is not checked" in note for note in running.record.notes)
+        assert any("are not checked" in note for note in running.record.notes)
 
 
 def test_the_wrong_user(echo_port: int) -> None:

@@ -13,7 +13,6 @@ from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.ssh.command import Access, place_of, ssh_command
 from eicctl.ssh.explain import explain
-from eicctl.ssh.keys import Key
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.openssh_options import Standing
@@ -27,8 +26,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EICCTL_HOME", str(tmp_path / "a folder"))
 
 
-def settled(strict: str = "yes", key: Path | None = None, **more: Any) -> dict[str, str]:
-    return Standing(Access(), **more).in_session(Path("/a b/50%"), strict, key)
+def settled(strict: str = "yes", **more: Any) -> dict[str, str]:
+    return Standing(Access(), **more).in_session(Path("/a b/50%")).settings(by_instance(), strict=strict)
 
 
 def test_the_users_options_come_first() -> None:
@@ -38,10 +37,10 @@ def test_the_users_options_come_first() -> None:
 
 
 def test_what_is_settled() -> None:
-    settings = settled(key=Path("/a b/50%/key"))
+    settings = settled()
     assert settings["StrictHostKeyChecking"] == "yes"
     assert settings["IdentitiesOnly"] == "yes"
-    assert settings["IdentityFile"] == '"/a b/50%%/key"'
+    assert settings["IdentityFile"] == '"/a b/50%%/%r@%n"'
     assert settings["UserKnownHostsFile"].startswith('"')
     assert settings["UserKnownHostsFile"].endswith('known_hosts"')
     words = shlex.split(settings["ProxyCommand"].replace("%%", "%"))
@@ -114,7 +113,7 @@ DENIED = "ann@i-1: Permission denied (publickey)."
 
 
 def login(user: OsUser, *, pushed: bool = True) -> Login:
-    return Login(Session(), TARGET, user, Key(Path("/k"), "ssh-ed25519 A") if pushed else None)
+    return Login(Session(), TARGET, user, pushed)
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def _login_settings(words: Words, message: protocol.Message, session: Session) -
         raise EicctlError("not to log in to with a pushed key")
     user = choose(session, target, str(message.get("OsUser") or "") or None)
     check = cast("Check", message.get("Check") or configured_check())
-    login = Login(session, target, user, None, check)
+    login = Login(session, target, user, pushes=True, check=check)
     access = Access(session.region, session.profile, words["ca_bundle"], words["max_tunnel_duration"], words["fips"])
     return login_settings(login, Standing(access, words=proxy_words(by_host(request, target))))
 

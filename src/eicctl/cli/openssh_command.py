@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from eicctl.core.model import Target
     from eicctl.ssh.command import Access
     from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import Key, KeyType
+    from eicctl.ssh.keys import KeyType
     from eicctl.ssh.login import Login
     from eicctl.ssh.openssh_options import Standing
     from eicctl.ssh.os_user import OsUser
@@ -161,17 +161,6 @@ class Wish:
             allow_any_port=self.allow_any_port,
         )
 
-    def new_key(self, folder: Path) -> Callable[[], Key] | None:
-        """Begin to make the key to push; return what waits for it, or None where none is to be pushed."""
-        from eicctl.ssh.keys import leave_key, make_key
-        from eicctl.support.parallel import begin
-
-        if not self.pushes or self.print_command:
-            return None
-        if own := self.own_key:
-            return lambda: leave_key(own, folder)
-        return begin(lambda: make_key(folder / "key", self.key_type)).result
-
     def standing(self, address: str = "") -> Standing:
         """Return how OpenSSH gets to the hosts.
 
@@ -188,13 +177,12 @@ class Wish:
         key_file = self.own_key if self.pushes else self.private_key_file
         return Standing(access, self.pushes, self.host_key_check, words, key_file, self.key_type)
 
-    def login(self, request: ConnectRequest, user: str, key: Callable[[], Key] | None) -> Login:
+    def login(self, request: ConnectRequest, user: str) -> Login:
         """Resolve a request, choose the OS user, and return the login.
 
         Args:
             request: The target.
             user: The user of its own words, or an empty string.
-            key: Gives the key to push; None for none.
         """
         from eicctl.ssh.login import Login
         from eicctl.ssh.os_user import choose
@@ -202,7 +190,7 @@ class Wish:
         target = self._target(request)
         who = choose(self.session, target, self.words.user or self.os_user or user)
         self._look_at(target, who)
-        return Login(self.session, target, who, key() if key else None, self.host_key_check)
+        return Login(self.session, target, who, self.pushes, self.host_key_check)
 
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache where it was found some minutes ago."""
@@ -316,37 +304,44 @@ def run_or_print(
     Returns:
         The program's exit code.
     """
-    from eicctl.ssh.command import joined
+    from eicctl.ssh.command import as_options, joined
     from eicctl.ssh.known_hosts import by_instance
-    from eicctl.ssh.process import run_program, strictness
+    from eicctl.ssh.login import strictness
+    from eicctl.ssh.process import run_program
 
     standing = wish.standing(logins[0].target.address if address else "")
     if wish.print_command:
-        click.echo(joined(build(_as_options(standing.settings(by_instance())))))
+        click.echo(joined(build(as_options(standing.settings(by_instance())))))
         return 0
     from eicctl.ssh import reconnect as keeping
 
     more = ["--announce-end", str(announce)] if announce else []
     more += ["--debug"] if log.debugging() else []
     more += ["--quiet"] if wish.words.quiet else []
-    key = next((login.key.file for login in logins if login.key), wish.private_key_file)
     strict = strictness(logins, messages.line)
-    if key and not wish.own_key:
-        _suit(logins, folder, wish.key_type)
-    settings = replace(standing, words=(*standing.words, *more)).in_session(folder, strict, key)
+    session = replace(standing, words=(*standing.words, *more)).in_session(folder)
+    settings = session.settings(by_instance(), strict=strict)
     if len(names := {login.name for login in logins}) == 1:
         settings["HostKeyAlias"] = names.pop()
-    command = build(_as_options(settings))
+    command = build(as_options(settings))
 
     def connect() -> Outcome:
         if wish.words.has_proxy:  # and eicctl's is not started
-            for login in logins:
-                login.push()
+            _push(wish, logins, folder)
         return run_program(command, folder)
 
     _remember_login(wish, logins, standing, plain=not (address or keep or more))
     kept = (lambda: keeping.keep(connect, logins[0].target.label, messages.line)) if keep else connect
     return _told(kept, logins, keep=keep, cached=wish.cache)
+
+
+def _push(wish: Wish, logins: Sequence[Login], folder: Path) -> None:
+    from eicctl.ssh.keys import own_key, session_key, suited
+
+    for login in logins:
+        if login.pushes:
+            name, kind = f"{login.user.name}@{login.name}", suited(wish.key_type, login.name)
+            login.push((own_key(wish.own_key) if wish.own_key else session_key(folder, name, kind)).public)
 
 
 def _remember_login(wish: Wish, logins: Sequence[Login], standing: Standing, *, plain: bool) -> None:
@@ -408,7 +403,6 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
     from eicctl.core.model import Target
     from eicctl.doctor.likely_cause import remember
     from eicctl.ssh import failure_reports
-    from eicctl.ssh.keys import Key
     from eicctl.ssh.login import Login
     from eicctl.ssh.os_user import OsUser
     from eicctl.ssh.process import outcome
@@ -416,7 +410,7 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
     session = options.session(words["profile"], words["region"], words["ca_bundle"], words["fips"])
     target = Target(**known["Target"])
     remember(session, target)
-    login = Login(session, target, OsUser(**known["User"]), Key(Path(folder, "key"), ""))
+    login = Login(session, target, OsUser(**known["User"]), pushes=True)
     failures = failure_reports.take(Path(folder))
     try:
         return _told(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
@@ -435,18 +429,3 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
             )
         )
         return None
-
-
-def _suit(logins: Sequence[Login], folder: Path, wanted: KeyType) -> None:
-    """Make the key again where a host, whose host keys are known by now, takes none of its type."""
-    from eicctl.ssh.keys import make_key, suited
-
-    kinds = {suited(wanted, login.name) for login in logins} - {wanted}
-    if kinds:
-        key = make_key(folder / "key", "rsa" if "rsa" in kinds else kinds.pop())
-        for login in logins:
-            login.key = key
-
-
-def _as_options(settings: Mapping[str, str]) -> list[str]:
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]

@@ -182,7 +182,7 @@ def _connect(
 
     settings = {
         "ProxyCommand": f"{program} proxy --session-folder {folder} {known['Proxy']}",
-        "IdentityFile": f"{folder}/key",
+        "IdentityFile": f"{folder}/%r@%n",
         **known["Settings"],
     }
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +105,11 @@ def joined(words: Sequence[str]) -> str:
 def host_of(target: Target) -> str:
     """What OpenSSH calls a target: its instance ID, else its address."""
     return target.instance_id or target.address
+
+
+def as_options(settings: Mapping[str, str]) -> list[str]:
+    """Return settings of ssh_config(5) as options of a command line."""
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
 def ssh_command(target: Target, user: str, options: Sequence[str], command: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ def explain(code: int, stderr: str, login: Login) -> str | None:
         offered = _OFFERED.search(stderr)
         return changed_key(login.session, login.target, offered[1] if offered else None)
     if "Permission denied (" in stderr:
-        return refused(login.session, login.target, login.user, pushed=bool(login.key))
+        return refused(login.session, login.target, login.user, pushed=login.pushes)
     return None
 
 

@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import IO, Protocol
 
 from eicctl.aws.endpoint_selection import spread
@@ -26,9 +25,9 @@ from eicctl.aws.targets import target_of
 from eicctl.core.errors import EicctlError, LocalError, NotFoundError
 from eicctl.core.model import Endpoint, Instance
 from eicctl.ssh import failure_reports
-from eicctl.ssh.command import ssh_command
+from eicctl.ssh.command import as_options, ssh_command
 from eicctl.ssh.host_keys import Check
-from eicctl.ssh.keys import Key
+from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.openssh_options import Standing, in_full
 from eicctl.ssh.os_user import Host, OsUser, choose_all
@@ -65,12 +64,12 @@ class FleetHost:
         """The instance's name, else its ID."""
         return self.instance.name or self.instance.id
 
-    def login(self, session: Session, key: Key | None, check: Check) -> Login | None:
-        """Return the login, which is not begun; None where there is no endpoint."""
+    def login(self, session: Session, check: Check, *, pushes: bool) -> Login | None:
+        """Return the login; None where there is no endpoint."""
         if not self.endpoint:
             return None
         target = target_of(session, self.instance, self.endpoint, remote_port=22)
-        return Login(session, target, self.user, key, check)
+        return Login(session, target, self.user, pushes, check)
 
 
 def choose_hosts(session: Session, choice: Choice, os_user: str | None) -> list[FleetHost]:
@@ -167,9 +166,7 @@ class Fleet:
     Args:
         logins: The hosts, in the order in which they begin.
         command: The remote command's words.
-        standing: How OpenSSH gets to the hosts.
-        folder: A folder of this user alone.
-        key_file: The private key for hosts to which none is pushed, or None.
+        standing: How OpenSSH gets to the hosts, in a session.
         timeout: Seconds for one host, from its first call of AWS to its end; None for no limit.
     """
 
@@ -178,16 +175,12 @@ class Fleet:
         logins: Sequence[Login],
         command: Sequence[str],
         standing: Standing,
-        folder: Path,
         *,
-        key_file: Path | None,
         timeout: float | None,
     ) -> None:
         self._logins = logins
         self._command = command
         self._standing = standing
-        self._folder = folder
-        self._key_file = key_file
         self._timeout = timeout
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.BoundedSemaphore(SLOTS))
         self._stopped = threading.Event()
@@ -233,15 +226,15 @@ class Fleet:
         return result
 
     def _connect(self, login: Login, result: Result, sink: Sink, deadline: float | None) -> None:
-        key = login.key.file if login.key else self._key_file
         standing = replace(self._standing, words=in_full(login.target))
-        settings = standing.in_session(self._folder, login.verdict().strict, key)
-        options = ["-T", "-n", "-o", "BatchMode=yes", "-o", f"HostKeyAlias={login.name}"]
-        options += [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        settings = {"BatchMode": "yes", "HostKeyAlias": login.name}
+        settings |= standing.settings(by_instance(), strict=login.verdict().strict)
+        options = ["-T", "-n", *as_options(settings)]
         line = ssh_command(login.target, login.user.name, options, self._command)
         result.code = self._watch(line, result, sink, deadline)
         if result.code == 255 and not result.error:
-            failed = failure_reports.take(self._folder, login.name)
+            assert self._standing.folder  # noqa: S101 - it is in a session
+            failed = failure_reports.take(self._standing.folder, login.name)
             result.cause = failed[0].error if failed else None
             result.error = failed[0].error.message if failed else _last_line(result.stderr)
 

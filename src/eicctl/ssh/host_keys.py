@@ -79,7 +79,7 @@ def configured_check() -> Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What OpenSSH is told of a host's keys.
+    """Which keys of a host are accepted.
 
     Attributes:
         strict: The value of StrictHostKeyChecking (ssh_config(5)).
@@ -90,46 +90,40 @@ class Verdict:
     note: str = ""
 
 
-def pinned_already(check: Check, name: str) -> Verdict | None:
-    """Return the verdict if it takes no call of AWS, else None.
+def verdict(session: Session, check: Check, name: str) -> Verdict:
+    """Return which keys of a host are accepted. The console of an unknown instance is read, and its keys are pinned.
 
     Args:
+        session: Access to AWS.
         check: How to check.
-        name: Instance ID, or the address of a host that is no instance.
+        name: Instance ID, or the address of a host that is not an instance.
 
     Raises:
         UsageError: The check is `strict`, and no key is known.
     """
     if check == "off":
-        return Verdict("no", f"the host key of {name} is not checked: whoever answers in its place will not be noticed")
+        return Verdict("no", f"Host keys of {name} are not checked: another host answering in its place goes unnoticed")
     if by_instance().keys(name):
         return Verdict("yes")
     if check == "strict":
         raise UsageError(
-            f"no host key of {name} is known, and the check is strict",
-            hint="--host-key-check console takes it from the instance's console output",
+            f"No host key of {name} is known (--host-key-check strict)",
+            hint="--host-key-check console reads it from the instance's console output",
         )
     if check == "accept-new" or not name.startswith("i-"):
         return Verdict("accept-new")
-    return None
-
-
-def pin_from_console(session: Session, instance_id: str) -> Verdict:
-    """Take an instance's keys from its console, pin them, and return the verdict; the first key seen is the fallback.
-
-    That is said: an instance just booted has nothing on its console for some minutes, a long-lived one has written
-    over it, and the right to read it may be missing.
-    """
+    # The first key seen is the fallback: an instance just booted has nothing on its console for some minutes, a
+    # long-lived one has overwritten it, and the permission to read it may be missing.
     try:
-        keys = read_console(session, instance_id)
+        keys = read_console(session, name)
     except EicctlError as error:
-        why = error.message
+        reason = error.message
     else:
         if keys:
-            by_instance().pin(instance_id, keys)
-            return Verdict("yes", f"host keys of {instance_id} pinned from its console output")
-        why = "its console output has none"
-    return Verdict("accept-new", f"host keys of {instance_id} are not known ({why}); the first one seen is accepted")
+            by_instance().pin(name, keys)
+            return Verdict("yes", f"Host keys of {name} verified via EC2 console output")
+        reason = "no host keys in its console output"
+    return Verdict("accept-new", f"Host keys of {name} could not be verified ({reason}); accepting the first one seen")
 
 
 def read_console(session: Session, instance_id: str) -> tuple[str, ...]:

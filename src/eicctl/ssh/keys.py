@@ -210,17 +210,6 @@ def own_key(path: Path) -> Key:
     return Key(path.with_suffix("") if path.suffix == ".pub" else path, " ".join(words[:2]))
 
 
-def leave_key(path: Path, folder: Path) -> Key:
-    """Return a key of the user's own; its public half is left in a session's folder, for `session_key`.
-
-    Raises:
-        LocalError: It cannot be read, or the folder not be written.
-    """
-    key = own_key(path)
-    files.write_whole(folder / "key.pub", f"{key.public}\n")
-    return key
-
-
 def _ssh_keygen(*words: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
@@ -230,17 +219,21 @@ def _ssh_keygen(*words: str) -> subprocess.CompletedProcess[str]:
         raise LocalError("there is no ssh-keygen", hint="install OpenSSH's client") from error
 
 
-def session_key(folder: Path, key_type: KeyType = "auto") -> Key:
-    """Return the key in a command's `private_folder`, which is made here where the command has left that to others.
+def session_key(folder: Path, name: str, key_type: KeyType = "auto") -> Key:
+    """Return the key for a login in a command's `private_folder`; the first process that asks creates it.
+
+    Args:
+        folder: The folder.
+        name: The key's file: `USER@HOST`.
+        key_type: The type of a new key.
 
     Raises:
-        LocalError: It cannot be made.
+        LocalError: It cannot be created.
     """
-    path = folder / "key"
-    try:
-        return Key(path, path.with_suffix(".pub").read_text().strip())
-    except FileNotFoundError:
-        return make_key(path, key_type)
+    path = folder / name
+    with files.locked(folder / "keys"):
+        public = Path(f"{path}.pub")
+        return Key(path, public.read_text().strip()) if public.exists() else make_key(path, key_type)
 
 
 def _sweep(base: Path) -> None:

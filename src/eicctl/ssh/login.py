@@ -1,24 +1,17 @@
-"""A login to one target: as whom, with which key, and which host keys are accepted."""
+"""A login to one target: as whom, whether a key is pushed, and which host keys are accepted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import host_of
-from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
-from eicctl.ssh.keys import Key, check_pushable
+from eicctl.ssh.host_keys import Check, Verdict, verdict
+from eicctl.ssh.keys import check_pushable
 from eicctl.ssh.os_user import OsUser
-from eicctl.support.parallel import begin
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from eicctl.tunnel.dial import Dialer, Link
 
 
 def by_host(request: ConnectRequest, target: Target) -> ConnectRequest:
@@ -35,14 +28,14 @@ class Login:
         session: Access to AWS.
         target: Where to log in.
         user: As whom.
-        key: The key to push, or None where OpenSSH has one of its own.
+        pushes: Whether a key is pushed for it; else the client has one that the host accepts.
         check: How to check the host's keys.
     """
 
     session: Session
     target: Target
     user: OsUser
-    key: Key | None
+    pushes: bool
     check: Check = "console"
     _verdict: Verdict | None = field(default=None, repr=False)
 
@@ -51,55 +44,39 @@ class Login:
         """What OpenSSH calls the host: the instance's ID, else the address."""
         return host_of(self.target)
 
-    def check_key(self) -> None:
-        """Refuse to push a key to what takes none.
-
-        Raises:
-            UsageError: See `check_pushable`.
-        """
-        if self.key:
-            check_pushable(self.target)
-
     def verdict(self) -> Verdict:
-        """What OpenSSH is told of the host's keys. AWS is asked once, where they are not known yet.
+        """Return which of the host's keys are accepted. AWS is asked once, if none is known yet.
 
         Raises:
             UsageError: The check is strict and no key is known.
         """
         if not self._verdict:
-            self._verdict = pinned_already(self.check, self.name) or pin_from_console(self.session, self.name)
+            self._verdict = verdict(self.session, self.check, self.name)
         return self._verdict
 
-    def push(self) -> None:
-        """Push the key, if there is one.
+    def push(self, public_key: str) -> None:
+        """Push a public key (a line of OpenSSH's form).
 
         Raises:
+            UsageError: The target accepts no pushed key.
             EicctlError: By the service's error.
         """
-        self.check_key()
-        if self.key:
-            from eicctl.ssh.push_key import push_key
+        from eicctl.ssh.push_key import push_key
 
-            target = self.target
-            push_key(self.session, target.instance_id, self.user.name, self.key.public, target.availability_zone)
-
-    def open(self, dialer: Dialer, *, retry_budget: float, waits: Callable[[str], object] | None = None) -> Link:
-        """Return an open tunnel to a host that accepts the key; both are begun at the same time.
-
-        Raises:
-            EicctlError: The push's failure, or the dial's.
-        """
-        self.check_key()
-        dialling = begin(lambda: dialer.open(retry_budget=retry_budget, waits=waits))
-        try:
-            self.push()
-        except BaseException:
-            dialling.add_done_callback(_close)
-            raise
-        return dialling.result()
+        check_pushable(self.target)
+        push_key(self.session, self.target.instance_id, self.user.name, public_key, self.target.availability_zone)
 
 
-def _close(dialled: Future[Link]) -> None:
-    """Close what a dial that nobody waits for has opened."""
-    if not dialled.exception():
-        dialled.result().close()
+def strictness(logins: Sequence[Login], say: Callable[[str], None]) -> str:
+    """Return OpenSSH's StrictHostKeyChecking for several hosts: the least strict, which is that of the first unknown.
+
+    Args:
+        logins: The logins; AWS is asked for the keys of hosts that are not known yet.
+        say: Called with what the user should know.
+    """
+    verdicts = list(dict.fromkeys(login.verdict() for login in logins))
+    for each in verdicts:
+        if each.note:
+            say(each.note)
+    strict = [each.strict for each in verdicts]
+    return next((word for word in ("no", "accept-new") if word in strict), "yes")

@@ -1,7 +1,7 @@
-"""Settings of OpenSSH for hosts behind an endpoint: for one run, for a shell's history, and for ssh_config(5).
+"""OpenSSH's settings for hosts behind an endpoint: for one run, for a printed command line, and for ssh_config(5).
 
-The ProxyCommand pushes a key before it connects. Where no command of eicctl has made the key and checked the host's
-keys, it does that, too.
+The ProxyCommand creates and pushes a key before it connects; unless a command of eicctl has checked the host's keys, it
+does that, too.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.host_keys import Check
-from eicctl.ssh.keys import KeyType
+from eicctl.ssh.keys import KeyType, own_key
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
 from eicctl.ssh.process import version
 from eicctl.support import files
 
 if TYPE_CHECKING:
     from eicctl.ssh.login import Login
+
+_PUBLIC = "key.pub"
+"""In the folder of a command: the public half of the user's own key, so that only the command asks for a passphrase."""
 
 STRICT = {"console": "accept-new", "accept-new": "accept-new", "strict": "yes", "off": "no"}
 """StrictHostKeyChecking by check. The ProxyCommand has pinned what the console has before OpenSSH looks."""
@@ -38,7 +41,8 @@ class Standing:
         check: How host keys are checked.
         words: More words of the ProxyCommand: what chooses the endpoint, say.
         key_file: A private key of the user's own, to use and no other; its public half is pushed, if one is.
-        key_type: The type of a key that is made.
+        key_type: The type of a new key.
+        folder: The folder of the eicctl command that runs OpenSSH; None for later runs by anybody.
     """
 
     access: Access
@@ -47,18 +51,33 @@ class Standing:
     words: tuple[str, ...] = ()
     key_file: Path | None = None
     key_type: KeyType = "auto"
+    folder: Path | None = None
 
-    def settings(self, known: KnownHosts, target: str = "%n") -> dict[str, str]:
+    def in_session(self, folder: Path) -> Standing:
+        """Return these options for runs of OpenSSH by one command, which leaves in a folder what its proxies need.
+
+        Raises:
+            LocalError: The public half of the user's key cannot be read, or the folder not be written.
+        """
+        leave_keys(folder)
+        if self.pushes and self.key_file:
+            files.write_whole(folder / _PUBLIC, f"{own_key(self.key_file).public}\n")
+        return replace(self, folder=folder)
+
+    def settings(self, known: KnownHosts, target: str = "%n", *, strict: str = "") -> dict[str, str]:
         """Return the settings by their names in ssh_config(5).
 
         Args:
             known: Where the host's keys are: `by_instance` if it is called by an instance's ID, else `named_hosts`.
             target: The word by which `proxy` finds the host; `%n` for the name that OpenSSH has for it.
+            strict: StrictHostKeyChecking by a check that has been made; empty if the proxy is to make it.
         """
+        wanted = strict or STRICT[self.check]
+        proxy = self.proxy_options(target, checked=bool(strict))
         found = {
-            "ProxyCommand": self._proxy_command(target),
-            "UserKnownHostsFile": os.devnull if self.check == "off" else quoted(known.path),
-            "StrictHostKeyChecking": first_seen(STRICT[self.check], "ask"),
+            "ProxyCommand": f"{proxy_line([*eicctl_words(), 'proxy'])} {proxy}",
+            "UserKnownHostsFile": os.devnull if wanted == "no" else quoted(known.path),
+            "StrictHostKeyChecking": first_seen(wanted, "no" if self.folder else "ask"),
             "HashKnownHosts": "no",
             "CheckHostIP": "no",
             "ServerAliveInterval": str(KEEP_ALIVE),
@@ -67,46 +86,18 @@ class Standing:
             found |= {"IdentityFile": quoted(self.key_file.absolute()), "IdentitiesOnly": "yes"}
         elif self.pushes:
             # An IdentityFile that is not there as OpenSSH starts is read when it logs in.
-            found |= {"IdentityFile": quoted(key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
+            found |= {"IdentityFile": quoted(self.folder or key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
         return found
 
-    def in_session(self, folder: Path, strict: str, key: Path | None) -> dict[str, str]:
-        """Return the settings for one run of OpenSSH by eicctl.
-
-        Args:
-            folder: The session's folder.
-            strict: The value of StrictHostKeyChecking.
-            key: The private key to use and no other; None leaves the choice to OpenSSH.
-        """
-        leave_keys(folder)
-        words = (*self.words, "--session-folder", str(folder))
-        found = replace(self, words=words, check="console", key_file=None).settings(by_instance())
-        found |= _of_verdict(strict, "no")  # where it is `accept-new`, no key of the host is known yet
-        if key:
-            found |= {"IdentityFile": quoted(key), "IdentitiesOnly": "yes"}
-        return found
-
-    def for_login(self, host: str, strict: str) -> tuple[str, dict[str, str]]:
-        """Return the settings for later runs of OpenSSH by eicctl: the ProxyCommand, from its options on, and others.
-
-        Args:
-            host: What OpenSSH calls the host.
-            strict: The value of StrictHostKeyChecking.
-        """
-        standing = replace(self, check="console")
-        found = standing.settings(by_instance()) | _of_verdict(strict, "ask") | {"HostKeyAlias": host}
-        del found["ProxyCommand"], found["IdentityFile"]
-        return standing._proxy_options("%n"), found
-
-    def _proxy_command(self, target: str) -> str:
-        return f"{proxy_line([*eicctl_words(), 'proxy'])} {self._proxy_options(target)}"
-
-    def _proxy_options(self, target: str) -> str:
+    def proxy_options(self, target: str = "%n", *, checked: bool) -> str:
+        """Return the ProxyCommand from its options on; arguments as in `settings`."""
         words = [*self.words, *self.access.words()]
-        if self.check != "console":
+        if self.folder:
+            words += ["--session-folder", str(self.folder)]
+        if self.check != "console" and not checked:
             words += ["--host-key-check", self.check]
         if self.pushes and self.key_file:
-            words += ["--private-key-file", str(self.key_file.absolute())]
+            words += ["--private-key-file", str(self.folder / _PUBLIC if self.folder else self.key_file.absolute())]
         elif self.pushes and self.key_type != "auto":
             words += ["--key-type", self.key_type]
         login = f"--ssh-login {token('%r@%n')} " if self.pushes else ""
@@ -114,24 +105,20 @@ class Standing:
         return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
 
 
-def _of_verdict(strict: str, before: str) -> dict[str, str]:
-    found = {"StrictHostKeyChecking": first_seen(strict, before)}
-    return {**found, "UserKnownHostsFile": os.devnull} if strict == "no" else found
-
-
 def login_settings(login: Login, standing: Standing) -> dict[str, Any]:
-    """Return what OpenSSH is told for a login, in a form that JSON can carry. AWS may be asked for the host's keys.
+    """Return OpenSSH's settings for a login, in a form that JSON can carry. AWS may be asked for the host's keys.
 
-    `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings; those that name the session's
-    folder are not among them.
+    `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings, without those that name the
+    session's folder.
     """
     verdict = login.verdict()
-    proxy, settings = standing.for_login(login.name, verdict.strict)
+    settings = standing.settings(by_instance(), strict=verdict.strict) | {"HostKeyAlias": login.name}
+    del settings["ProxyCommand"], settings["IdentityFile"]
     return {
         "Host": login.name,
         "User": asdict(login.user),
         "Target": asdict(login.target),
-        "Proxy": proxy,
+        "Proxy": standing.proxy_options(checked=True),
         "Settings": settings,
         "Notes": [note for note in (login.user.note, verdict.note) if note],
     }

@@ -1,8 +1,6 @@
-"""OpenSSH as a child that has the terminal; this process stays behind it to clean up and to explain.
+"""OpenSSH's programs as children that have the terminal; this process waits, to clean up and to explain failures.
 
-Little is imported: who runs OpenSSH waits for its start.
-
-OpenSSH's programs, run with `eicctl proxy` as their ProxyCommand.
+Imports are few: all of them happen before OpenSSH's start.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from pathlib import Path
 
 from eicctl.core.errors import EicctlError, LocalError
 from eicctl.ssh import failure_reports
-from eicctl.ssh.login import Login
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +62,6 @@ def outcome(code: int, stderr: str, failures: Sequence[failure_reports.Failure])
     if code and errors and not lived:
         raise errors[0]
     return Outcome(code, stderr, errors, lived)
-
-
-def strictness(logins: Sequence[Login], say: Callable[[str], None]) -> str:
-    """Return OpenSSH's StrictHostKeyChecking: of several hosts the least strict, which is that of the first unknown.
-
-    Args:
-        logins: The logins; AWS is asked for the keys of hosts that are not known yet.
-        say: Called with what the user should know.
-    """
-    verdicts = list(dict.fromkeys(login.verdict() for login in logins))
-    for verdict in verdicts:
-        if verdict.note:
-            say(verdict.note)
-    strict = [verdict.strict for verdict in verdicts]
-    return next((word for word in ("no", "accept-new") if word in strict), "yes")
 
 
 TYPE_CHECKING = False

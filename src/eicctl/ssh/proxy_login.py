@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 from eicctl.aws.session import Session
@@ -22,7 +23,7 @@ from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import Check
-from eicctl.ssh.keys import Key, KeyType, make_key, own_key, session_key, suited
+from eicctl.ssh.keys import Key, KeyType, check_pushable, make_key, own_key, session_key, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
@@ -44,11 +45,8 @@ def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[
         key_type: The type of a new key.
 
     Raises:
-        UsageError: The name is no file name.
         LocalError: The folder cannot be written, or others can write there, too.
     """
-    if "/" in name or "\\" in name or name.startswith(".") or "\0" in name:
-        raise UsageError(f"not a user and a host: {name!r}")
     settings.private(folder)
     path = folder / name
     with files.locked(folder / "keys"):
@@ -151,7 +149,7 @@ def logged_in(
     key_type: KeyType,
     say: Callable[[str], None],
 ) -> Iterator[Link]:
-    """Open a tunnel over which OpenSSH can log in; its key stays while the tunnel does.
+    """Open a tunnel over which OpenSSH can log in; its key exists while the tunnel does.
 
     Args:
         session: Access to AWS.
@@ -161,10 +159,10 @@ def logged_in(
         dialer: Opens the tunnel.
         retry_budget: See `Dialer.open`.
         check: How host keys are checked.
-        folder: The folder of the eicctl command that runs OpenSSH, which has made the key and checked the host's keys;
-            empty where OpenSSH was started by somebody else.
-        key_file: A private key whose public half is pushed; empty for one that is made.
-        key_type: The type of a key that is made.
+        folder: The folder of the eicctl command that runs OpenSSH: it has checked the host's keys, and removes the key.
+            Empty if something else runs OpenSSH.
+        key_file: A private key, or the public half, to push; empty for a new one.
+        key_type: The type of a new key.
         say: Called with what the user should know.
 
     Raises:
@@ -172,35 +170,40 @@ def logged_in(
         EicctlError: By the failure of the push or of the dial.
     """
     user, at, host = who.rpartition("@")
-    if not (user and at and host) or "/" in who or not who.isprintable():  # it is the name of a file
-        raise UsageError(f"not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
+    if not (user and at and host) or "/" in who or "\\" in who or who.startswith(".") or not who.isprintable():
+        raise UsageError(f"--ssh-login: not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
+    check_pushable(target)
+    login = Login(session, target, OsUser(user, "said"), pushes=True, check=check)
     kind = suited(key_type, host_of(target))
     with contextlib.ExitStack() as kept:
-        if folder:
-            key = session_key(Path(folder), kind)
-        elif key_file:
-            key = own_key(Path(key_file))
-        else:
-            key = kept.enter_context(_shared_key(who, kind))
-        login = Login(session, target, OsUser(user, "said"), key, check)
-        checking = None if folder else begin(lambda: _follow(login, host, say))
-        link = login.open(dialer, retry_budget=retry_budget, waits=say)
-        if checking:
-            try:
+        checking = None if folder else begin(lambda: _pin(login, host, say))
+        dialling = begin(lambda: dialer.open(retry_budget=retry_budget, waits=say))
+        try:
+            if key_file:
+                key = own_key(Path(key_file))
+            elif folder:
+                key = session_key(Path(folder), who, kind)
+            else:
+                from eicctl.ssh.openssh_options import key_folder
+
+                key = kept.enter_context(shared_key(key_folder(), who, kind))
+            login.push(key.public)
+            link = dialling.result()
+            if checking:
                 checking.result()
-            except BaseException:
-                link.close()
-                raise
+        except BaseException:
+            dialling.add_done_callback(_close)
+            raise
         yield link
 
 
-def _shared_key(who: str, key_type: KeyType) -> contextlib.AbstractContextManager[Key]:
-    from eicctl.ssh.openssh_options import key_folder
+def _close(dialled: Future[Link]) -> None:
+    """Close the tunnel of a dial that is not waited for."""
+    if not dialled.exception():
+        dialled.result().close()
 
-    return shared_key(key_folder(), who, key_type)
 
-
-def _follow(login: Login, host: str, say: Callable[[str], None]) -> None:
+def _pin(login: Login, host: str, say: Callable[[str], None]) -> None:
     """Pin the host's keys, before OpenSSH looks, under the name that it has for the host."""
     from eicctl.ssh.openssh_options import named_hosts
 

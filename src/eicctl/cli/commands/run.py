@@ -17,11 +17,11 @@ from eicctl.support import pins
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.ssh.command import Access
     from eicctl.ssh.fleet import Fleet, FleetHost, Result, Sink
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import KeyType
     from eicctl.ssh.login import Login
-    from eicctl.ssh.openssh_options import Standing
 
 _DIAGNOSED = 3
 """How many hosts that cannot be reached are looked into; each takes a moment."""
@@ -92,7 +92,8 @@ def command(
 
     from eicctl.doctor.likely_cause import remember
     from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
-    from eicctl.ssh.keys import leave_key, make_key, private_folder
+    from eicctl.ssh.keys import private_folder
+    from eicctl.ssh.openssh_options import Standing
 
     choice = Choice(targets, parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, os_user)
@@ -106,25 +107,20 @@ def command(
         render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
         return 0
     with private_folder() as folder:
-        key = None
-        if pushes:
-            key = leave_key(private_key_file, folder) if private_key_file else make_key(folder / "key", key_type)
-        logins = [login for host in hosts if (login := host.login(session, key, host_key_check))]
+        logins = [login for host in hosts if (login := host.login(session, host_key_check, pushes=pushes))]
         for login in logins:
             remember(session, login.target)
-        standing = _standing(session, pushes=pushes)
-        fleet = Fleet(logins, words, standing, folder, key_file=private_key_file, timeout=timeout)
+        standing = Standing(_access(session), pushes, key_file=private_key_file, key_type=key_type)
+        fleet = Fleet(logins, words, standing.in_session(folder), timeout=timeout)
         results = _run(fleet, logins, parallel, output)
     results += [_unreached(host) for host in hosts if not host.endpoint]
     return _summary(results, output)
 
 
-def _standing(session: Session, *, pushes: bool) -> Standing:
+def _access(session: Session) -> Access:
     from eicctl.ssh.command import Access
-    from eicctl.ssh.openssh_options import Standing
 
-    access = Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
-    return Standing(access, pushes)
+    return Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
 
 
 def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:

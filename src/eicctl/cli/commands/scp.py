@@ -38,7 +38,6 @@ def command(*, wish: Wish) -> int:
     from eicctl.ssh.login import Login
 
     with private_folder() as folder:
-        key = wish.new_key(folder)
         logins: dict[tuple[str, str], Login] = {}
         written = []
         for word, place in zip(words, places, strict=True):
@@ -47,7 +46,7 @@ def command(*, wish: Wish) -> int:
                 continue
             who = (place.host, place.user)
             if who not in logins:
-                logins[who] = wish.login(wish.request(place.host, _port(places)), place.user, key)
+                logins[who] = wish.login(wish.request(place.host, _port(places)), place.user)
             written.append(place_of(logins[who].target, logins[who].user.name, place.path))
 
         def build(settled: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | No
     from eicctl.ssh.keys import private_folder
 
     with private_folder() as folder:
-        login = wish.login(request, place.user, wish.new_key(folder))
+        login = wish.login(request, place.user)
 
         def build(settled: list[str]) -> list[str]:
             return sftp_command(login.target, login.user.name, [*wish.words.passed_on(), *settled], place.path)

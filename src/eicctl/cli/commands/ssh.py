@@ -58,7 +58,7 @@ def command(
     from eicctl.ssh.reconnect import SESSION, remote_command
 
     with private_folder() as folder:
-        login = wish.login(request, place.user, wish.new_key(folder))
+        login = wish.login(request, place.user)
 
         def build(settled: list[str]) -> list[str]:
             options = [*wish.words.passed_on(), *settled]

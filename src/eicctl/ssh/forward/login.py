@@ -15,7 +15,7 @@ from eicctl.core.errors import AccessError, LocalError
 from eicctl.core.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.explain import changed_key, refused
-from eicctl.ssh.host_keys import Check, Verdict, pin_from_console, pinned_already
+from eicctl.ssh.host_keys import Check, verdict
 from eicctl.ssh.keys import KEY_TYPES, KeyType, check_pushable, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.os_user import OsUser, choose
@@ -125,11 +125,11 @@ class Login:
             UsageError: The check is strict, and no key is known.
         """
         name = host_of(self.target)
-        verdict: Verdict = pinned_already(self.request.check, name) or pin_from_console(self.session, name)
-        if verdict.note and verdict.note not in self._said:
-            self._said.add(verdict.note)
-            self.say(verdict.note)
-        return HostKeys(name, verdict.strict, _imported(by_instance().keys(name)))
+        found = verdict(self.session, self.request.check, name)
+        if found.note and found.note not in self._said:
+            self._said.add(found.note)
+            self.say(found.note)
+        return HostKeys(name, found.strict, _imported(by_instance().keys(name)))
 
     def refusal(self) -> str:
         """Return a hint for a login that the server has refused."""
