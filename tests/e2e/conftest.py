@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +16,11 @@ import pytest
 
 from eicctl.emulator.machines import accounts
 from tests.conftest import FillCache
+from tests.processes import PROGRAM
 from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU, WINDOWS
 
 Env = dict[str, str]
 Eicctl = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
-PROGRAM = str(Path(sys.executable).with_name("eicctl"))
 
 
 def clean_env(folder: Path) -> Env:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.processes import PROGRAM
 from tests.trail_records import tunnel
 
 

@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from tests.e2e.conftest import Env, clean_env, home_of_ssh, run_eicctl
+from tests.terminal import terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "local-aws.md"
 
@@ -51,7 +52,7 @@ def block_of_the_page() -> str:
 
 def test_the_page_followed_to_the_letter(aws: Env) -> None:
     """In a shell that has a proxy of its own, which is not there."""
-    session = pexpect.spawn("bash", ["--norc", "-i"], env=aws, encoding="utf-8", timeout=60, dimensions=(40, 200))
+    session = terminal(aws, "--norc", "-i", program="bash", size=(40, 200))
     session.sendline('eval "$(eicctl local env)"; eicctl create-endpoint --wait > /dev/null; echo made: $?')
     session.expect("made: 0")
     session.sendline(block_of_the_page())

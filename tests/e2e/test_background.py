@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, run_eicctl
+from tests.e2e.conftest import Env, run_eicctl
+from tests.processes import PROGRAM
 from tests.waiting import is_gone, wait_for
 
 PROJECT = """

@@ -15,7 +15,7 @@ from eicctl.aws.session import Session
 from eicctl.cli.commands.completion import SHELLS as COMPLETIONS
 from eicctl.cli.commands.completion import VARIABLE
 from tests.e2e.completing import Shell, shell
-from tests.e2e.conftest import PROGRAM
+from tests.processes import PROGRAM
 
 SHELLS = [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("bash", "zsh", "fish")]
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from eicctl.emulator.machines import accounts
-from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
 from tests.postgres import PASSWORD, Postgres, postgres
+from tests.processes import PROGRAM
 
 pytestmark = pytest.mark.needs("psql", "initdb", "postgres")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import pexpect
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.terminal import exit_code, interrupt, terminal
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,6 @@ def env(aws: Env, tmp_path: Path) -> Env:
     return aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
 
 
-def terminal(env: Env, *words: str, size: tuple[int, int] = (50, 120)) -> pexpect.spawn[str]:
-    env = {"TERM": "xterm-256color"} | env
-    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=40, dimensions=size)
-
-
 def test_broken_fixed_and_broken_again(env: Env) -> None:
     login = run_eicctl(env, "ssh", "web-1", "--", "echo", "hello")
     assert login.returncode == 255
@@ -69,7 +64,7 @@ def test_broken_fixed_and_broken_again(env: Env) -> None:
 
 
 def test_on_a_terminal_it_asks_and_shows_how_it_goes(env: Env) -> None:
-    session = terminal(env, "doctor", "app-1", "--fix")
+    session = terminal(env, "doctor", "app-1", "--fix", size=(50, 120))
     session.expect("The security groups of app-1 do not allow the endpoint")
     assert session.before
     assert "\x1b[32m✓" in session.before
@@ -78,56 +73,46 @@ def test_on_a_terminal_it_asks_and_shows_how_it_goes(env: Env) -> None:
     session.expect(r"aws ec2 authorize-security-group-ingress --group-id sg-[0-9a-f]+ .*Add this rule\? \[y/N\]")
     session.sendline("y")
     session.expect("All checks passed: app-1 is reachable")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 0
+    assert exit_code(session) == 0
 
-    session = terminal(env, "doctor", "app-1", "--undo")
+    session = terminal(env, "doctor", "app-1", "--undo", size=(50, 120))
     session.expect(r"Remove this rule\? \[y/N\]")
     session.sendline("n")
     session.expect("Canceled")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 1
+    assert exit_code(session) == 1
     assert run_eicctl(env, "doctor", "app-1", "--undo", "--yes").returncode == 0
 
 
 def test_ctrl_c_ends_it(env: Env) -> None:
-    session = terminal(env, "doctor", "app-1", "--fix")
+    session = terminal(env, "doctor", "app-1", "--fix", size=(50, 120))
     session.expect(r"Add this rule\? \[y/N\]")
-    session.sendintr()
+    interrupt(session)
     session.expect("interrupted")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 130
+    assert exit_code(session) == 130
 
 
 def test_a_terminal_without_unicode_and_colours(env: Env) -> None:
-    session = terminal(env | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}, "doctor")
-    session.expect(pexpect.EOF)
+    session = terminal(
+        env | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"}, "doctor", size=(50, 120)
+    )
+    assert exit_code(session) == 0
     assert session.before
     assert session.before.isascii()
-    session.close()
-    assert session.exitstatus == 0
 
 
 def test_a_low_terminal_shows_all_in_the_end(env: Env) -> None:
     session = terminal(env, "doctor", "web-1", size=(10, 80))
-    session.expect(pexpect.EOF)
+    assert exit_code(session) == 5
     assert session.before
     last = session.before[session.before.rindex("Credentials") :]
     assert all(title in last for title in ("Clock", "Endpoint", "Ingress", "Tunnel test", "blocked here"))
-    session.close()
-    assert session.exitstatus == 5
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_windows_has_no_os_user_on_a_terminal(env: Env, width: int) -> None:
     """It is in the list at first, as it is not known yet that the target is Windows."""
     session = terminal(env, "doctor", "win-1", size=(50, width))
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 5
+    assert exit_code(session) == 5
     assert session.before
     last = session.before[session.before.rindex("Credentials") :]
     assert "port 3389 response" in last

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Eicctl, Env
+from tests.e2e.conftest import Eicctl, Env
+from tests.processes import PROGRAM
 
 pytestmark = pytest.mark.needs("sshd")
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Eicctl, Env
+from tests.e2e.conftest import Eicctl, Env
+from tests.processes import PROGRAM
+from tests.terminal import exit_code, terminal
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.needs("sshd")
@@ -26,11 +27,6 @@ def session_name(at_sshd: Eicctl, tmp_path: Path) -> Iterator[str]:
     at_sshd("ssh", "node-1", "--", f"tmux kill-session -t {name}")
 
 
-def terminal(env: Env, *words: str) -> pexpect.spawn[str]:
-    env = env | {"TERM": "xterm", "PS1": "$ "}
-    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(24, 120))
-
-
 @pytest.mark.needs("tmux")
 def test_a_kept_shell_survives_the_end_of_its_tunnel(sshd_env: Env, session_name: str) -> None:
     shell = terminal(sshd_env, "ssh", "node-1", "--keep", "--session", session_name, *DURATION)
@@ -41,9 +37,7 @@ def test_a_kept_shell_survives_the_end_of_its_tunnel(sshd_env: Env, session_name
     shell.sendline("echo is $VARIABLE")
     shell.expect("is kept-by-tmux")
     shell.sendline("exit")
-    shell.expect(pexpect.EOF)
-    shell.close()
-    assert shell.exitstatus == 0
+    assert exit_code(shell) == 0
 
 
 def test_without_keep_the_end_is_explained(sshd_env: Env) -> None:
@@ -51,9 +45,7 @@ def test_without_keep_the_end_is_explained(sshd_env: Env) -> None:
     shell.expect("this connection ends in 3 s")
     shell.expect("the tunnel reached its longest duration of 6 s")
     shell.expect("--keep")
-    shell.expect(pexpect.EOF)
-    shell.close()
-    assert shell.exitstatus == 255
+    assert exit_code(shell) == 255
 
 
 def test_a_name_of_a_session_needs_keep(at_sshd: Eicctl) -> None:

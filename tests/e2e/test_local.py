@@ -16,7 +16,8 @@ import pytest
 from eicctl.core.errors import LocalError
 from eicctl.emulator import daemon
 from eicctl.emulator.machines import accounts
-from tests.e2e.conftest import PROGRAM, Eicctl, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Eicctl, clean_env, run_eicctl, start_local
+from tests.processes import PROGRAM
 from tests.waiting import is_gone, wait_for
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.conftest import PROGRAM, clean_env
+from tests.e2e.conftest import clean_env
+from tests.processes import PROGRAM
 
 
 @pytest.mark.needs("man")

@@ -13,7 +13,9 @@ import pexpect
 import pyotp
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, clean_env
+from tests.e2e.conftest import Env, clean_env
+from tests.processes import PROGRAM
+from tests.terminal import terminal
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def profiles(local_aws: Env, device: Device, tmp_path: Path) -> Env:
 
 
 def answered(env: Env, device: Device, *words: str) -> str:
-    session = pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(30, 200))
+    session = terminal(env, *words, size=(30, 200))
     session.expect_exact(f"{device.serial}: ")
     session.waitnoecho()
     code = device.totp.now()
@@ -95,7 +97,7 @@ def test_a_role_asks_once_and_is_kept(profiles: Env, device: Device) -> None:
 
 def test_a_role_asks_on_the_terminal_while_stdin_is_data(profiles: Env, device: Device) -> None:
     command = f"sleep 60 | {PROGRAM} proxy --profile role web-1"
-    session = pexpect.spawn("sh", ["-c", command], env=profiles, encoding="utf-8", timeout=30)
+    session = terminal(profiles, "-c", command, program="sh")
     session.expect_exact(f"{device.serial}: ")
     session.waitnoecho()
     session.sendline(device.totp.now())

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import pexpect
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, clean_env
-from tests.e2e.terminal import Shell, Shown, faults
+from tests.e2e.conftest import Env, clean_env
 from tests.e2e.test_pages import BLOG, DOCS, TUTORIAL, Step, steps
 from tests.e2e.test_pages import env as env  # noqa: PLC0414 - the fixture
 from tests.ports import free_port
+from tests.terminal import Shell, Shown, exit_code, faults, terminal
 
 HOW_TO = DOCS / "how-to"
 BROKEN = [HOW_TO / "coverage.md", HOW_TO / "doctor.md"]
@@ -162,11 +161,7 @@ def test_every_command_of_the_pages(env: Env, tmp_path: Path, width: int) -> Non
 
 
 def test_the_demo(tmp_path: Path, width: int) -> None:
-    session = pexpect.spawn(
-        PROGRAM, ["demo"], env=clean_env(tmp_path), encoding="utf-8", timeout=90, dimensions=(30, width)
-    )
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 0, session.before
+    session = terminal(clean_env(tmp_path), "demo", size=(30, width))
+    assert exit_code(session) == 0, session.before
     assert session.before
     assert session.before.count("✓") == 9

@@ -16,9 +16,10 @@ import boto3
 import pytest
 
 from eicctl.emulator.control.instances import password_of
-from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
 from tests.e2e.desktop import answers, running, shares, vnc_desktop, xrdp, xvfb
 from tests.ports import free_port
+from tests.processes import PROGRAM
 from tests.waiting import wait_for
 from tests.worlds import NETWORK, WINDOWS
 

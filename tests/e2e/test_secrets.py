@@ -26,7 +26,8 @@ import pyotp
 import pytest
 
 from eicctl.emulator.control.instances import password_of
-from tests.e2e.conftest import PROGRAM, Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.processes import PROGRAM
 from tests.secrecy import files_below, found_below, found_in, open_to_others, password_proxy, sampled
 from tests.worlds import AMAZON_LINUX, NETWORK, WINDOWS
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Eicctl, Env
+from tests.e2e.conftest import Eicctl, Env
+from tests.processes import PROGRAM
+from tests.terminal import exit_code, terminal
 
 
 def leftovers(env: Env) -> list[Path]:
@@ -196,18 +198,14 @@ def test_no_secret_is_in_a_process_list(env: Env) -> None:
 
 
 def test_a_terminal_without_a_type(env: Env) -> None:
-    session = terminal({name: value for name, value in env.items() if name != "TERM"}, "web-1", "-t", "tty; echo $TERM")
+    words = ["TERM", PROGRAM, "ssh", "web-1", "-t", "tty; echo $TERM"]
+    session = terminal(env, "-u", *words, program="env")
     session.expect(r"/dev/pts/\d+\s+dumb")
-    session.expect(pexpect.EOF)
-    session.close()
-
-
-def terminal(env: Env, *words: str) -> pexpect.spawn[str]:
-    return pexpect.spawn(PROGRAM, ["ssh", *words], env=env, encoding="utf-8", timeout=20, dimensions=(31, 97))
+    assert exit_code(session) == 0
 
 
 def test_a_terminal_session(env: Env) -> None:
-    session = terminal(env, "web-1", "-t", "PS1='prompt> ' sh -i")
+    session = terminal(env, "ssh", "web-1", "-t", "PS1='prompt> ' sh -i", size=(31, 97))
     session.expect("prompt> ")
     session.sendline("tty; stty size")
     session.expect(r"/dev/pts/\d+")
@@ -221,14 +219,12 @@ def test_a_terminal_session(env: Env) -> None:
     session.sendintr()
     session.expect("prompt> ")
     session.sendline("exit 3")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 3
+    assert exit_code(session) == 3
 
 
 def test_suspending_gives_the_shell_back(env: Env) -> None:
     """`~^Z` suspends OpenSSH, and eicctl with it; both go on together."""
-    shell = pexpect.spawn("sh", ["-i"], env=env | {"PS1": "outer> "}, encoding="utf-8", timeout=20)
+    shell = terminal(env | {"PS1": "outer> "}, "-i", program="sh")
     shell.expect("outer> ")
     shell.sendline(f"{PROGRAM} ssh web-1 -t \"PS1='inner> ' sh -i\"")
     shell.expect("inner> ")

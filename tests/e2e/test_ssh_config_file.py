@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Eicctl, Env, home_of_ssh, run_eicctl
+from tests.e2e.conftest import Eicctl, Env, home_of_ssh, run_eicctl
+from tests.processes import PROGRAM
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.needs("sshd")

@@ -6,14 +6,11 @@ import json
 import re
 from pathlib import Path
 
-import pexpect
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env
-
-
-def terminal(env: Env, *words: str, width: int = 100) -> pexpect.spawn[str]:
-    return pexpect.spawn(PROGRAM, list(words), env=env, encoding="utf-8", timeout=20, dimensions=(30, width))
+from tests.e2e.conftest import Env
+from tests.processes import PROGRAM
+from tests.terminal import exit_code, interrupt, terminal
 
 
 def test_without_a_target_one_chooses(env: Env) -> None:
@@ -23,9 +20,7 @@ def test_without_a_target_one_chooses(env: Env) -> None:
     session.expect(r"checked: web-1 answers \(SSH-2\.0")
     session.expect(r"Listening on 127\.0\.0\.1:\d+ and ")
     session.sendintr()
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 130
+    assert exit_code(session) == 130
 
 
 @pytest.mark.parametrize(
@@ -46,47 +41,31 @@ def test_the_events_are_the_same_on_a_terminal_and_in_a_pipe(
         own = env | {"HOME": str(tmp_path / f"{number}"), "EICCTL_HOME": str(tmp_path / f"{number}" / "eicctl")}
         # Stderr is the terminal in both cases: what it is must not change what a program reads.
         script = 'exec "$@" | cat' if number else 'exec "$@"'
-        session = pexpect.spawn(
-            "sh",
-            ["-c", script, "sh", PROGRAM, *line],
-            env=own,
-            cwd=str(tmp_path),
-            encoding="utf-8",
-            timeout=30,
-            dimensions=(30, 1000),
-        )
+        session = terminal(own, "-c", script, "sh", PROGRAM, *line, program="sh", size=(30, 1000), cwd=tmp_path)
         found: list[str] = []
         while len(found) < len(events) and (text := session.readline()):
             if text.startswith("{"):
                 found.append(json.loads(text)["Event"])
         assert found == events
         session.sendintr()
-        session.expect(pexpect.EOF)
-        session.close()
-        assert number or session.exitstatus == 130
+        assert exit_code(session) == 130 or number
 
 
 @pytest.mark.parametrize("words", [["ssh"], ["scp"], ["sftp"], ["db"], ["forward"], ["run"], ["proxy"]], ids=str)
 def test_without_arguments_there_is_a_usage_error(env: Env, words: list[str]) -> None:
     session = terminal(env, *words)
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 2
+    assert exit_code(session) == 2
 
 
 def test_proxy_is_for_programs(env: Env) -> None:
     session = terminal(env, "proxy", "web-1")
     session.expect(r"stdin and stdout are\s+a terminal")
     session.expect("hint: eicctl ssh web-1")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 2
+    assert exit_code(session) == 2
     session = terminal(env, "proxy", "web-1", "--force")
     session.expect("SSH-2.0-")
     session.sendeof()
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 0
+    assert exit_code(session) == 0
 
 
 def test_a_target_is_chosen_before_a_client_is_missed(env: Env) -> None:
@@ -94,9 +73,7 @@ def test_a_target_is_chosen_before_a_client_is_missed(env: Env) -> None:
     session.expect("Select an instance")
     session.sendline("3")
     session.expect("error: ")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 2
+    assert exit_code(session) == 2
 
 
 def test_deleting_asks_and_takes_no_for_an_answer(env: Env) -> None:
@@ -104,34 +81,28 @@ def test_deleting_asks_and_takes_no_for_an_answer(env: Env) -> None:
     session.expect(r"Delete endpoint office \(eice-[0-9a-f]+\) in VPC vpc-[0-9a-f]+\? \[y/N\]")
     session.sendline("n")
     session.expect("Canceled")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 1
+    assert exit_code(session) == 1
 
 
 def test_ctrl_c_at_a_question(env: Env) -> None:
     session = terminal(env, "delete-endpoint", "office")
     session.expect(r"\[y/N\]")
-    session.sendintr()
+    interrupt(session)
     session.expect("interrupted")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 130
+    assert exit_code(session) == 130
 
 
 def test_no_color_is_honoured(env: Env) -> None:
     for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
-        session = terminal(env | {"TERM": "xterm"} | variables, "instances")
-        session.expect(pexpect.EOF)
+        session = terminal(env | variables, "instances")
+        assert exit_code(session) == 0
         assert session.before
         assert ("\x1b[32mrunning" in session.before) is coloured
-        session.close()
 
 
 def test_a_table_breaks_no_id(env: Env) -> None:
-    session = terminal(env | {"NO_COLOR": "1"}, "instances", width=80)
-    session.expect(pexpect.EOF)
-    session.close()
+    session = terminal(env | {"NO_COLOR": "1"}, "instances", size=(30, 80))
+    assert exit_code(session) == 0
     assert session.before
     shown = [re.sub(r"\x1b\[\d*m", "", line) for line in session.before.splitlines()]
     assert max(map(len, shown)) <= 80

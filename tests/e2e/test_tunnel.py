@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Eicctl, Env
+from tests.e2e.conftest import Eicctl, Env
+from tests.processes import PROGRAM
 
 REQUEST = bytes.fromhex("030000130ee000000000000100080003000000")
 

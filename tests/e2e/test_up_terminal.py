@@ -6,9 +6,8 @@ import re
 import signal
 from pathlib import Path
 
-import pexpect
-
-from tests.e2e.conftest import PROGRAM, Env
+from tests.e2e.conftest import Env
+from tests.terminal import exit_code, terminal
 
 PROJECT = """
 [tunnel.web]
@@ -24,21 +23,11 @@ remote_port = 22
 
 def test_a_table_shows_states_and_why_one_is_not_open(env: Env, tmp_path: Path) -> None:
     (tmp_path / "eicctl.toml").write_text(PROJECT)
-    terminal = pexpect.spawn(
-        PROGRAM,
-        ["up"],
-        env=env | {"TERM": "xterm"},
-        cwd=str(tmp_path),
-        encoding="utf-8",
-        dimensions=(24, 100),
-        timeout=60,
-    )
-    terminal.expect("Name")
-    terminal.expect("State")
-    terminal.expect(r"retrying")
-    terminal.expect('No instance named "no-such-machine" in us-east-1')
-    terminal.expect(re.compile(r"web.*open.*127\.0\.0\.1:\d+"))
-    terminal.sendintr()
-    terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 128 + signal.SIGINT
+    session = terminal(env, "up", cwd=tmp_path, size=(24, 100))
+    session.expect("Name")
+    session.expect("State")
+    session.expect(r"retrying")
+    session.expect('No instance named "no-such-machine" in us-east-1')
+    session.expect(re.compile(r"web.*open.*127\.0\.0\.1:\d+"))
+    session.sendintr()
+    assert exit_code(session) == 128 + signal.SIGINT

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, run_eicctl
+from tests.e2e.conftest import Env, run_eicctl
 from tests.e2e.warmth import agent_pid, lent, listening, wait_for_agent
+from tests.processes import PROGRAM
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no background process")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PROGRAM, Env, run_eicctl
+from tests.e2e.conftest import Env, run_eicctl
 from tests.e2e.warmth import agent_pid, lent, proxy_below, wait_for_agent
+from tests.processes import PROGRAM
 from tests.waiting import wait_for
 
 pytestmark = [

@@ -17,7 +17,7 @@ import pytest
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
-from tests.integration.processes import bound_by_permissions, read_only, run, running
+from tests.processes import bound_by_permissions, read_only, run, running
 from tests.waiting import wait_for
 
 Eicctl = Callable[..., Ran]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 
 from eicctl.aws import credential_process
@@ -20,8 +19,9 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import CredentialsError
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran, Service
-from tests.integration.processes import PROGRAM, run, running
 from tests.integration.test_aws_configuration import keys_in_files
+from tests.processes import PROGRAM, run, running
+from tests.terminal import exit_code, terminal
 
 Eicctl = Callable[..., Ran]
 
@@ -102,12 +102,10 @@ def test_a_question_is_seen_and_answered_on_the_terminal(
     program(before=f'{asks}; test "$code" = 4711 || exit 1')
     # Neither stdin nor stderr is the terminal.
     line = f"{shlex.quote(PROGRAM)} list-endpoints --output json < /dev/null > out 2> err"
-    child = pexpect.spawn("/bin/sh", ["-c", line], cwd=str(home), timeout=30, encoding="utf-8")
+    child = terminal(os.environ, "-c", line, program="/bin/sh", cwd=home)
     child.expect_exact("Code: ")
     child.sendline("4711")
-    child.expect(pexpect.EOF)
-    child.wait()
-    assert child.exitstatus == 0, (home / "err").read_text()
+    assert exit_code(child) == 0, (home / "err").read_text()
     assert "eice-" in (home / "out").read_text()
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
+from tests.terminal import exit_code, terminal
 
 Eicctl = Callable[..., Ran]
 
@@ -234,18 +234,15 @@ def test_one_is_still_being_deleted(eicctl: Eicctl, emulator: Emulator, subnet_i
 
 def on_terminal(width: int, *words: str, answers: Sequence[str] = ()) -> tuple[int | None, list[str]]:
     """Run a command in a pseudo-terminal, answer its questions, and return its exit code and what stands there."""
-    session = pexpect.spawn(
-        sys.executable, ["-m", "eicctl", *words], encoding="utf-8", timeout=60, dimensions=(40, width)
-    )
+    session = terminal(os.environ, *words, size=(40, width))
     screen = ""
     for answer in answers:
         session.expect(r"\[[yY]/[nN]\]: ")
         screen += str(session.before) + str(session.after)
         session.sendline(answer)
-    session.expect(pexpect.EOF)
-    session.close()
+    code = exit_code(session)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", screen + str(session.before))
-    return session.exitstatus, [line.rpartition("\r\x1b[K")[2].strip() for line in plain.split("\r\n")]
+    return code, [line.rpartition("\r\x1b[K")[2].strip() for line in plain.split("\r\n")]
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -18,7 +18,7 @@ import pytest
 from eicctl.emulator.control.sts import own_code
 from eicctl.emulator.machines import accounts
 from eicctl.emulator.server import Emulator
-from tests.integration.processes import Before, bound_by_permissions, no_room, read_only, run, running
+from tests.processes import Before, bound_by_permissions, no_room, read_only, run, running
 
 pytestmark = pytest.mark.usefixtures("endpoint")
 

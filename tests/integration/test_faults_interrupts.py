@@ -22,7 +22,7 @@ from eicctl.core.errors import LocalError
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.forwarding import echo, target
-from tests.integration.processes import running
+from tests.processes import running
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

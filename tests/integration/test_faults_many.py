@@ -22,8 +22,8 @@ from eicctl.emulator.server import Emulator
 from eicctl.tunnel import peer_uid
 from tests.integration.forwarding import target
 from tests.integration.listening import read_all
-from tests.integration.processes import few_descriptors, running
 from tests.integration.scripted_endpoint import Peer, ScriptedEndpoint
+from tests.processes import few_descriptors, running
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

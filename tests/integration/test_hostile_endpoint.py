@@ -30,8 +30,8 @@ from eicctl.ssh.forward.login import LoginRequest
 from eicctl.ssh.forward.renewal import rotation_to
 from tests.integration.forwarding import Record
 from tests.integration.listening import connect, listening, read_all
-from tests.integration.processes import running
 from tests.integration.scripted_endpoint import Peer, Script, ScriptedEndpoint
+from tests.processes import running
 
 UNREACHABLE = "Unable to connect to target"
 HELLO = b"SSH-2.0-hello\r\n"

@@ -25,7 +25,7 @@ from eicctl.emulator.server import Emulator
 from eicctl.tunnel.relay import Linger
 from eicctl.tunnel.slots import slots_of
 from tests.integration.listening import connect, listening, read_all
-from tests.integration.processes import running
+from tests.processes import running
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

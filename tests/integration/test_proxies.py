@@ -17,7 +17,7 @@ from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.core import errors
 from eicctl.ssh.push_key import push_key
-from tests.integration.processes import run
+from tests.processes import run
 from tests.unit.test_host_key_files import ED
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from eicctl.emulator.server import Emulator
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import Dialer
 from tests.integration.listening import connect, listening
-from tests.integration.processes import running
 from tests.integration.scripted_endpoint import Peer, ScriptedEndpoint
+from tests.processes import running
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:

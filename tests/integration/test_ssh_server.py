@@ -14,13 +14,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from eicctl.emulator.machines.services import Machines
 from eicctl.emulator.machines.ssh_server import SshMachine
 from eicctl.emulator.state import Machine, State
 from tests.integration.machine_door import OpenSsh, door, linux_machine, openssh, pushed
+from tests.terminal import exit_code, terminal
 from tests.waiting import wait_for
 
 
@@ -125,7 +125,7 @@ def test_the_command_ends_with_its_client(client: OpenSsh, home: Path) -> None:
 
 def test_a_terminal(client: OpenSsh) -> None:
     words = [*client.options, "-tt", "127.0.0.1", "PS1='prompt> ' sh -i"]
-    session = pexpect.spawn("ssh", words, encoding="utf-8", timeout=20, dimensions=(31, 97))
+    session = terminal(os.environ, *words, program="ssh", size=(31, 97))
     session.expect("prompt> ")
     session.sendline("tty; stty size")
     session.expect(r"/dev/pts/\d+\s+31 97")
@@ -134,9 +134,7 @@ def test_a_terminal(client: OpenSsh) -> None:
     session.sendintr()
     session.expect("prompt> ")
     session.sendline("exit 3")
-    session.expect(pexpect.EOF)
-    session.close()
-    assert session.exitstatus == 3
+    assert exit_code(session) == 3
 
 
 def test_all_output_of_a_terminal_arrives(client: OpenSsh) -> None:

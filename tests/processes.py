@@ -1,4 +1,4 @@
-"""The installed command in a process of its own, before the emulator of this process."""
+"""The installed command in a process of its own."""
 
 from __future__ import annotations
 

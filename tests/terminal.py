@@ -1,9 +1,9 @@
-"""A terminal of some width: a shell in which commands are typed, and what then stands on the screen."""
+"""A terminal of some width: a command on it, or a shell in which commands are typed, and what then stands there."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,13 +11,52 @@ from typing import Self
 
 import pexpect
 
-from tests.e2e.conftest import Env
+from tests.processes import PROGRAM
+from tests.waiting import wait_for
+
+_LONG = 60
+"""Seconds in which whatever is expected is there; they only end a test that hangs."""
 
 _PROMPT = r"<<ready (\d+)>>"
 
 _TOKEN = re.compile(
     r"\x1b\[(?P<given>[?0-9;]*)(?P<control>[A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|(?P<char>.)", re.DOTALL
 )
+
+
+def terminal(
+    env: Mapping[str, str],
+    *words: str,
+    program: str = PROGRAM,
+    size: tuple[int, int] = (40, 100),
+    cwd: Path | None = None,
+) -> pexpect.spawn[str]:
+    """Run eicctl, or another program, on a terminal of so many lines and columns."""
+    return pexpect.spawn(
+        program,
+        list(words),
+        env={"TERM": "xterm-256color", **env},
+        cwd=None if cwd is None else str(cwd),
+        encoding="utf-8",
+        timeout=_LONG,
+        dimensions=size,
+    )
+
+
+def interrupt(session: pexpect.spawn[str]) -> None:
+    """Press Ctrl-C at a question: once its program waits for the answer."""
+    status = Path(f"/proc/{session.pid}/stat")
+    if status.exists():
+        wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "S", "a wait for input")
+    session.sendintr()
+
+
+def exit_code(session: pexpect.spawn[str]) -> int | None:
+    """Wait until a program has ended; what it wrote is in `before` then."""
+    session.expect(pexpect.EOF)
+    session.wait()  # its terminal is closed before it has ended, and `close` would hang up on it
+    session.close()
+    return session.exitstatus
 
 
 def screen(written: str) -> list[str]:
@@ -64,14 +103,14 @@ class Shell:
         width: The terminal's, in columns.
     """
 
-    def __init__(self, env: Env, folder: Path, width: int) -> None:
+    def __init__(self, env: Mapping[str, str], folder: Path, width: int) -> None:
         self._bash: pexpect.spawn[str] = pexpect.spawn(
             "bash",
             ["--norc", "--noprofile", "--noediting"],
-            env=env | {"PS1": _PROMPT.replace(r"(\d+)", "$?"), "PS2": "", "TERM": "xterm", "PAGER": "cat"},
+            env={**env, "PS1": _PROMPT.replace(r"(\d+)", "$?"), "PS2": "", "TERM": "xterm", "PAGER": "cat"},
             cwd=str(folder),
             encoding="utf-8",
-            timeout=60,
+            timeout=_LONG,
             dimensions=(50, width),
         )
         self._bash.delaybeforesend = None
