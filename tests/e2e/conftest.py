@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator.machines import accounts
+from eicctl.emulator.machines import sshd
 from tests.conftest import FillCache
 from tests.processes import PROGRAM
 from tests.worlds import AMAZON_LINUX, NETWORK, UBUNTU, WINDOWS
@@ -117,7 +117,7 @@ authorized_keys = ["{own_key}"]
 @pytest.fixture(scope="session")
 def sshd_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     """A local AWS with an endpoint, whose machines are OpenSSH's sshd with the OS users of their images."""
-    if not accounts.find_wrapper():
+    if not sshd.find_wrapper():
         if os.environ.get("CI"):
             pytest.fail("libnss-wrapper is not installed")
         pytest.skip("libnss-wrapper is not installed")
@@ -149,9 +149,9 @@ def home_of_ssh(env: Env, tmp_path: Path, prefix: str) -> Iterator[Env]:
     (home / ".ssh").mkdir(mode=0o700)
     passwd = tmp_path / "passwd"
     # OpenSSH looks its user's home up instead of taking HOME.
-    passwd.write_text(f"{accounts.own()}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    passwd.write_text(f"{sshd.own_account()}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
     wrapper = {
-        "LD_PRELOAD": str(accounts.find_wrapper()),
+        "LD_PRELOAD": str(sshd.find_wrapper()),
         "NSS_WRAPPER_PASSWD": str(passwd),
         "NSS_WRAPPER_GROUP": "/etc/group",
     }

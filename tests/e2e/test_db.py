@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator.machines import accounts
+from eicctl.emulator.machines import sshd
 from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
 from tests.postgres import PASSWORD, Postgres, postgres
 from tests.processes import PROGRAM
@@ -204,14 +204,14 @@ def test_a_direct_way_without_a_name_that_resolves(world: Env) -> None:
     assert "10.0.1.51" in refused.stderr.decode()
 
 
-@pytest.mark.skipif(not accounts.find_wrapper(), reason="libnss_wrapper is not installed")
+@pytest.mark.skipif(not sshd.find_wrapper(), reason="libnss_wrapper is not installed")
 @pytest.mark.parametrize("command", ["tunnel", "db"])
 def test_the_line_of_the_aws_blog(world: Env, tmp_path: Path, command: str) -> None:
     """A host name as private address, port 3389 there and 3306 here; the name resolves as RDS's do, to a private
     address. `eicctl db` waits for the database's own answer first."""
     hosts = tmp_path / "hosts"
     hosts.write_text(f"127.0.0.1 localhost\n10.0.1.51 {LEGACY_HOST}\n")
-    env = world | {"LD_PRELOAD": str(accounts.find_wrapper()), "NSS_WRAPPER_HOSTS": str(hosts)}
+    env = world | {"LD_PRELOAD": str(sshd.find_wrapper()), "NSS_WRAPPER_HOSTS": str(hosts)}
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     words = (

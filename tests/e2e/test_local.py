@@ -15,7 +15,7 @@ import pytest
 
 from eicctl.core.errors import LocalError
 from eicctl.emulator import daemon
-from eicctl.emulator.machines import accounts
+from eicctl.emulator.machines import sshd
 from tests.e2e.conftest import Eicctl, clean_env, run_eicctl, start_local
 from tests.processes import PROGRAM
 from tests.waiting import is_gone, wait_for
@@ -218,7 +218,7 @@ def test_a_world_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.needs("sshd")
 def test_machines_can_be_real_sshds(tmp_path: Path) -> None:
     env = clean_env(tmp_path)
-    user = "ec2-user" if accounts.find_wrapper() else accounts.own()
+    user = "ec2-user" if sshd.find_wrapper() else sshd.own_account()
     found = start_local(env, "--sshd")
     try:
         made = run_eicctl(found, "create-endpoint", "--wait")

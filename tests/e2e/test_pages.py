@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator.machines import accounts
+from eicctl.emulator.machines import sshd
 from tests.e2e.conftest import Env, clean_env, run_eicctl
 from tests.ports import free_port
 
@@ -79,7 +79,7 @@ def script(of: list[Step]) -> str:
 @pytest.fixture
 def env(tmp_path: Path) -> Iterator[Env]:
     """A clean environment, whose home is OpenSSH's, too; a local AWS that the page leaves behind is ended."""
-    wrapper = accounts.find_wrapper()
+    wrapper = sshd.find_wrapper()
     if not wrapper:
         if os.environ.get("CI"):
             pytest.fail("libnss-wrapper is not installed")
@@ -88,7 +88,7 @@ def env(tmp_path: Path) -> Iterator[Env]:
     (home / ".ssh").mkdir(mode=0o700)
     passwd = tmp_path / "passwd"
     # OpenSSH looks its user's home up instead of taking HOME.
-    passwd.write_text(f"{accounts.own()}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    passwd.write_text(f"{sshd.own_account()}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
     found = clean_env(home) | {
         "LD_PRELOAD": str(wrapper),
         "NSS_WRAPPER_PASSWD": str(passwd),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eicctl.emulator.state import Machine, State
-from eicctl.emulator.world.seed import host_key
+from eicctl.emulator.world.load import host_key
 
 Serve = Callable[[socket.socket], Awaitable[None]]
 

@@ -23,7 +23,7 @@ from eicctl.aws import session as session_module
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.emulator.control import backends
-from eicctl.emulator.control import sts as mfa
+from eicctl.emulator.control import credentials as mfa
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran

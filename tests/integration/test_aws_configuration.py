@@ -287,7 +287,7 @@ def test_a_profile_of_aws_login_says_what_it_needs(
 
 
 def code_of(emulator: Emulator) -> str:
-    from eicctl.emulator.control.sts import own_code
+    from eicctl.emulator.control.credentials import own_code
 
     return str(own_code(emulator.state.now())["Code"])
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator.control.sts import own_code
-from eicctl.emulator.machines import accounts
+from eicctl.emulator.control.credentials import own_code
+from eicctl.emulator.machines import sshd
 from eicctl.emulator.server import Emulator
 from tests.processes import Before, bound_by_permissions, no_room, read_only, run, running
 
@@ -233,7 +233,7 @@ def test_a_home_that_is_not_there(home_is: str | None, tmp_path: Path) -> None:
 
 def homeless(tmp_path: Path, **more: str) -> dict[str, str]:
     """An environment whose user has a number only, as in a container: no HOME, and no name in passwd(5)."""
-    wrapper = accounts.find_wrapper()
+    wrapper = sshd.find_wrapper()
     if not wrapper:
         pytest.skip("libnss-wrapper is not installed")
     (tmp_path / "passwd").write_text("")

@@ -19,7 +19,7 @@ from eicctl.aws import mfa as aws_mfa
 from eicctl.aws.profile_files import NewSession, store
 from eicctl.aws.session import Session
 from eicctl.core.errors import UsageError
-from eicctl.emulator.control.sts import own_code
+from eicctl.emulator.control.credentials import own_code
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.dial import Dialer
 from tests.integration.conftest import Ran, Service

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator.machines import accounts
+from eicctl.emulator.machines import sshd as accounts
 from eicctl.emulator.machines.sshd import Sshd
 from eicctl.emulator.state import Machine, State
 from tests.integration.machine_door import OpenSsh, door, linux_machine, openssh, pushed
@@ -41,7 +41,7 @@ def state(clock: Clock) -> State:
 @pytest.fixture
 def user() -> str:
     """An OS user that the machine's sshd knows."""
-    return "ec2-user" if accounts.find_wrapper() else accounts.own()
+    return "ec2-user" if accounts.find_wrapper() else accounts.own_account()
 
 
 @pytest.fixture

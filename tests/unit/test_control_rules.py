@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.emulator.control.filters import matches
-from eicctl.emulator.control.rules import Peer, Rule, why_blocked
+from eicctl.emulator.control.backends import matches
+from eicctl.emulator.control.network import Peer, Rule, why_blocked
 
 ENDPOINT = Peer("10.0.1.7", ("sg-endpoint",))
 TARGET = Peer("10.0.2.9", ("sg-target",))

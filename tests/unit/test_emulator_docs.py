@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator import control_api, faults
+from eicctl.emulator import control_api
+from eicctl.emulator.data import faults
 from eicctl.emulator.state import Behaviour
 from eicctl.emulator.world import schema
 

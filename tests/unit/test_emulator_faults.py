@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.emulator import faults
+from eicctl.emulator.data import faults
 from eicctl.emulator.state import State
 
 
@@ -23,8 +23,8 @@ from eicctl.emulator.state import State
     ],
 )
 def test_good_ones(content: dict[str, Any], stage: str) -> None:
-    fault = faults.parse(content)
-    assert faults.shown(fault) == {
+    fault = faults.parse_fault(content)
+    assert faults.fault_row(fault) == {
         "id": fault.id, "times": 1, "endpoint_id": "", "address": "", **content, "stage": stage,
     }  # fmt: skip
 
@@ -50,13 +50,13 @@ def test_good_ones(content: dict[str, Any], stage: str) -> None:
 )
 def test_bad_ones_say_what_is_wrong(content: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        faults.parse(content)
+        faults.parse_fault(content)
 
 
 def test_bodies() -> None:
-    assert faults.body_of(faults.parse({"kind": "refuse"})) == b""
-    assert faults.body_of(faults.parse({"kind": "refuse", "body": "<html>"})) == b"<html>"
-    assert json.loads(faults.body_of(faults.parse({"kind": "refuse", "body": {"a": 1}}))) == {"a": 1}
+    assert faults.refusal_body(faults.parse_fault({"kind": "refuse"})) == b""
+    assert faults.refusal_body(faults.parse_fault({"kind": "refuse", "body": "<html>"})) == b"<html>"
+    assert json.loads(faults.refusal_body(faults.parse_fault({"kind": "refuse", "body": {"a": 1}}))) == {"a": 1}
 
 
 def take(state: State, endpoint_id: str = "eice-1", address: str = "10.0.0.9") -> str:
@@ -66,8 +66,8 @@ def take(state: State, endpoint_id: str = "eice-1", address: str = "10.0.0.9") -
 
 def test_each_is_shown_as_often_as_it_says() -> None:
     state = State()
-    state.add_fault(faults.parse({"kind": "text", "times": 2}))
-    state.add_fault(faults.parse({"kind": "garbage", "times": -1}))
+    state.add_fault(faults.parse_fault({"kind": "text", "times": 2}))
+    state.add_fault(faults.parse_fault({"kind": "garbage", "times": -1}))
     assert [take(state) for _ in range(5)] == ["text", "text", "garbage", "garbage", "garbage"]
     state.clear_faults()
     assert take(state) == ""
@@ -75,8 +75,8 @@ def test_each_is_shown_as_often_as_it_says() -> None:
 
 def test_each_is_shown_to_whom_it_names() -> None:
     state = State()
-    state.add_fault(faults.parse({"kind": "text", "address": "10.0.0.8"}))
-    state.add_fault(faults.parse({"kind": "garbage", "endpoint_id": "eice-2"}))
+    state.add_fault(faults.parse_fault({"kind": "text", "address": "10.0.0.8"}))
+    state.add_fault(faults.parse_fault({"kind": "garbage", "endpoint_id": "eice-2"}))
     assert take(state) == ""
     assert take(state, address="10.0.0.8") == "text"
     assert take(state, endpoint_id="eice-2") == "garbage"
@@ -84,7 +84,7 @@ def test_each_is_shown_to_whom_it_names() -> None:
 
 def test_a_fault_before_tls_waits_for_a_new_connection() -> None:
     state = State()
-    state.add_fault(faults.parse({"kind": "cut", "stage": "tcp"}))
+    state.add_fault(faults.parse_fault({"kind": "cut", "stage": "tcp"}))
     assert take(state) == ""
     assert state.take_fault("", "", faults.BEFORE_TLS)
     assert not state.faults()

@@ -11,8 +11,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from eicctl.emulator.control.credentials import Known
-from eicctl.emulator.signature import Rejected, Verifier
+from eicctl.emulator.signature import Known, Rejected, Verifier
 from eicctl.emulator.state import State
 
 HOST = "eice.example:8443"

@@ -7,8 +7,7 @@ import tomllib
 import pytest
 
 from eicctl.core.errors import UsageError
-from eicctl.emulator.world.schema import WorldReader
-from eicctl.emulator.world.specs import AclEntrySpec, EndpointSpec
+from eicctl.emulator.world.schema import AclEntrySpec, EndpointSpec, WorldReader
 
 WORLD = """
 [[vpc]]

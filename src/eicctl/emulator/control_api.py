@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from eicctl.core.errors import UsageError
-from eicctl.emulator import faults
-from eicctl.emulator.control import sts, trail
-from eicctl.emulator.control.validation import UNWRITABLE
+from eicctl.emulator.control import cloudtrail, credentials
+from eicctl.emulator.control.permission import UNWRITABLE
+from eicctl.emulator.data import faults
 from eicctl.emulator.state import Behaviour, State
 from eicctl.support.documents import parse_json
 
@@ -68,8 +68,8 @@ class ControlApi:
             ("GET", "connections"): self._connections,
             ("GET", "events"): self._state.events,
             ("POST", "events"): lambda: self._add_events(_body(environ)),
-            ("GET", "mfa"): lambda: sts.own_code(self._state.now()),
-            ("GET", "faults"): lambda: [faults.shown(fault) for fault in self._state.faults()],
+            ("GET", "mfa"): lambda: credentials.own_code(self._state.now()),
+            ("GET", "faults"): lambda: [faults.fault_row(fault) for fault in self._state.faults()],
             ("POST", "faults"): lambda: self._add_fault(_body(environ)),
             ("DELETE", "faults"): self._state.clear_faults,
             ("POST", "settings"): lambda: self._behave(_body(environ)),
@@ -89,12 +89,12 @@ class ControlApi:
         }
 
     def _add_fault(self, content: dict[str, Any]) -> dict[str, Any]:
-        fault = faults.parse(content)
+        fault = faults.parse_fault(content)
         self._state.add_fault(fault)
-        return faults.shown(fault)
+        return faults.fault_row(fault)
 
     def _add_events(self, content: dict[str, Any]) -> dict[str, Any]:
-        records = [trail.completed(record, self._state.now()) for record in content.get("Records", [])]
+        records = [cloudtrail.completed(record, self._state.now()) for record in content.get("Records", [])]
         for record in records:
             self._state.record(record)
         return {"Records": records}

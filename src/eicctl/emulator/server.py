@@ -20,15 +20,14 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from eicctl.emulator.control.app import create_app
 from eicctl.emulator.control.backends import reset
-from eicctl.emulator.control.credentials import Known, lookup
-from eicctl.emulator.control.sts import OWN_ARN, add_device
+from eicctl.emulator.control.credentials import OWN_ARN, add_device, key_lookup
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.data.connect_proxy import ConnectProxy
 from eicctl.emulator.data.gateway import Gateway
 from eicctl.emulator.data.sockets import loopback_sockets
 from eicctl.emulator.data.tls import make_context, with_system_cas
 from eicctl.emulator.machines.services import Machines
-from eicctl.emulator.signature import Verifier
+from eicctl.emulator.signature import Known, Verifier
 from eicctl.emulator.state import Fault, State
 from eicctl.emulator.world.load import load_world
 
@@ -129,7 +128,7 @@ class Emulator:
             machines = Machines(self.state, self.folder, sshd=self._options.sshd)
             context, self.ca_file = make_context(self.folder, self._options.data_host)
             self._trusted_file = with_system_cas(self.ca_file)
-            verifier = Verifier(self.state, lookup(self._own))
+            verifier = Verifier(self.state, key_lookup(self._own))
             self._gateway = Gateway(self.state, verifier, machines)
             sockets = loopback_sockets(self._options.data_port, self.state)
             fips_sockets = loopback_sockets(0, self.state)
@@ -160,9 +159,9 @@ class Emulator:
 
     def add_fault(self, kind: str, **parameters: Any) -> Fault:
         """Ask for a fault; docs/reference/local-aws.md has the parameters; also `times`, `endpoint_id`, `address`."""
-        from eicctl.emulator.faults import parse
+        from eicctl.emulator.data.faults import parse_fault
 
-        fault = parse({"kind": kind, **parameters})
+        fault = parse_fault({"kind": kind, **parameters})
         self.state.add_fault(fault)
         return fault
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,6 @@ from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from eicctl.emulator.control.credentials import Known, Lookup
 from eicctl.emulator.state import State
 
 SKEW = timedelta(minutes=5)
@@ -19,6 +19,32 @@ SKEW = timedelta(minutes=5)
 
 TUNNEL_SERVICE = "ec2-instance-connect"
 _DATE = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one.
+
+    `mfa_at` is when MFA was proved for a temporary one (UTC, without a zone); None where it was not.
+    """
+
+    access_key_id: str
+    secret: str = field(repr=False)
+    arn: str
+    kind: str
+    session_token: str = field(default="", repr=False)
+    expires: datetime | None = None
+    user_id: str = ""
+    mfa_at: datetime | None = None
+
+    @property
+    def mfa(self) -> bool:
+        """Whether it was made with MFA."""
+        return self.mfa_at is not None
+
+
+Lookup = Callable[[str], Known | None]
+"""Finds an access key by its ID."""
 
 
 class Rejected(Exception):

@@ -162,11 +162,13 @@ def _import() -> tuple[type[Emulator], type[Options]]:
 
 
 def _tell(found: Running, *, sshd: bool) -> None:
-    from eicctl.emulator.machines import accounts
+    from eicctl.emulator.machines import sshd as openssh
 
     messages.line(f"the local AWS is up: {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
-    if sshd and not accounts.find_wrapper():
-        messages.line(f"the only OS user is {accounts.own()}: sshd knows real accounts (apt install libnss-wrapper)")
+    if sshd and not openssh.find_wrapper():
+        messages.line(
+            f"the only OS user is {openssh.own_account()}: sshd knows real accounts (apt install libnss-wrapper)"
+        )
     messages.line('next: eval "$(eicctl local env)" and eicctl instances', pin=False)
 
 

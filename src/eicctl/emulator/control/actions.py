@@ -6,17 +6,12 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import backends, dependencies, instances, policy_language, simulation, trail
-from eicctl.emulator.control import instances as console
-from eicctl.emulator.control import instances as keys
-from eicctl.emulator.control import instances as passwords
-from eicctl.emulator.control import sts as mfa
-from eicctl.emulator.control import sts as sessions
+from eicctl.emulator.control import backends, cloudtrail, credentials, instances, interfaces, policy_language
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError
+from eicctl.emulator.control.cloudtrail import ORIGIN, endpoint_parameters, key_parameters, recorded
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
 from eicctl.emulator.control.permission import Permission
-from eicctl.emulator.control.recorded import ORIGIN, endpoint_parameters, key_parameters, recorded
 from eicctl.emulator.state import EndpointRecord, State
 
 _PAGE = 50
@@ -59,7 +54,7 @@ class Actions:
             },
             instance_connect={
                 "send_ssh_public_key": self._bound(
-                    recorded(self._state, "SendSSHPublicKey", trail.SOURCE, self.send_key, key_parameters)
+                    recorded(self._state, "SendSSHPublicKey", cloudtrail.SOURCE, self.send_key, key_parameters)
                 ),
                 "send_serial_console_ssh_public_key": self._bound(self.send_serial_key),
             },
@@ -80,7 +75,7 @@ class Actions:
                 "delete_subnet": self.delete_subnet,
                 "delete_network_interface": self.delete_interface,
             },
-            around_iam={"list_mfa_devices": mfa.list_devices},
+            around_iam={"list_mfa_devices": credentials.list_devices},
             around_sts={"assume_role": self.assume_role},
         )
 
@@ -94,7 +89,7 @@ class Actions:
         return method
 
     def _change(self, name: str, action: Action) -> Action:
-        return self._bound(recorded(self._state, name, trail.EC2, action, endpoint_parameters(name)))
+        return self._bound(recorded(self._state, name, cloudtrail.EC2, action, endpoint_parameters(name)))
 
     def _service(self, response: Any) -> EndpointService:
         return EndpointService(self._state, response.region, self._dns_name())
@@ -162,7 +157,7 @@ class Actions:
         instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
         if response._get_param("DryRun", False):
             raise dry_run_succeeds()
-        text = console.output(self._state.machine_of(instance.id))
+        text = instances.console_output(self._state.machine_of(instance.id))
         return ActionResult(
             {
                 "InstanceId": instance.id,
@@ -176,12 +171,12 @@ class Actions:
         instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
         if response._get_param("DryRun", False):
             raise dry_run_succeeds()
-        data = passwords.data(response.ec2_backend, instance)
+        data = instances.password_data(response.ec2_backend, instance)
         return ActionResult({"InstanceId": instance.id, "Timestamp": self._state.now(), "PasswordData": data})
 
     def send_key(self, response: Any) -> ActionResult:
         """SendSSHPublicKey."""
-        keys.send(
+        instances.send_key(
             self._state,
             backends.ec2(response.region),
             instance_id=response._get_param("InstanceId", ""),
@@ -189,12 +184,12 @@ class Actions:
             public_key=response._get_param("SSHPublicKey", ""),
             zone=response._get_param("AvailabilityZone", ""),
         )
-        return ActionResult({"RequestId": trail.new_id(), "Success": True})
+        return ActionResult({"RequestId": cloudtrail.new_id(), "Success": True})
 
     @staticmethod
     def send_serial_key(response: Any) -> ActionResult:
         """SendSerialConsoleSSHPublicKey. Accounts have no access to serial consoles unless they switch it on."""
-        keys.check(
+        instances.check_key(
             backends.ec2(response.region),
             instance_id=response._get_param("InstanceId", ""),
             public_key=response._get_param("SSHPublicKey", ""),
@@ -206,7 +201,7 @@ class Actions:
     def lookup_events(self, response: Any) -> ActionResult:
         """CloudTrail's LookupEvents."""
         return ActionResult(
-            trail.lookup(
+            cloudtrail.lookup(
                 self._state,
                 response.region,
                 attributes=response._get_param("LookupAttributes", []),
@@ -219,9 +214,9 @@ class Actions:
 
     def session_token(self, response: Any) -> ActionResult:
         """STS's GetSessionToken."""
-        seconds = int(response._get_param("DurationSeconds", sessions.DEFAULT_DURATION))
-        sessions.check_request(CALLER.get(), seconds)
-        session = sessions.open_session(CALLER.get(), seconds, self._state.now(), mfa=self._proved(response))
+        seconds = int(response._get_param("DurationSeconds", credentials.DEFAULT_DURATION))
+        credentials.check_request(CALLER.get(), seconds)
+        session = credentials.open_session(CALLER.get(), seconds, self._state.now(), mfa=self._proved(response))
         return ActionResult({"Credentials": session})
 
     def assume_role(self, moto: Action, response: Any) -> Any:
@@ -238,19 +233,19 @@ class Actions:
 
     def _proved(self, response: Any) -> bool:
         serial, code = response._get_param("SerialNumber", ""), response._get_param("TokenCode", "")
-        return mfa.check(CALLER.get(), serial, code, self._state.now())
+        return credentials.check_mfa(CALLER.get(), serial, code, self._state.now())
 
     @staticmethod
     def caller_identity(_response: Any) -> ActionResult:
         """STS's GetCallerIdentity."""
-        return ActionResult(sessions.identity(CALLER.get()))
+        return ActionResult(credentials.caller_identity(CALLER.get()))
 
     @staticmethod
     def simulate(response: Any) -> ActionResult:
         """IAM's SimulatePrincipalPolicy."""
-        size = int(response._get_param("MaxItems") or simulation.PAGE)
+        size = int(response._get_param("MaxItems") or policy_language.PAGE)
         start = _page_start(response._get_param("Marker"))
-        found = simulation.simulate(
+        found = policy_language.simulate(
             response._get_param("PolicySourceArn", ""),
             actions=response._get_param("ActionNames", []),
             resources=response._get_param("ResourceArns") or ["*"],
@@ -316,19 +311,19 @@ class Actions:
     @staticmethod
     def delete_group(moto: Action, response: Any) -> Any:
         """DeleteSecurityGroup, if nothing uses it."""
-        dependencies.check_group(response.ec2_backend, response._get_param("GroupId"), response._get_param("GroupName"))
+        interfaces.check_group(response.ec2_backend, response._get_param("GroupId"), response._get_param("GroupName"))
         return moto(response)
 
     @staticmethod
     def delete_subnet(moto: Action, response: Any) -> Any:
         """DeleteSubnet, if nothing is in it."""
-        dependencies.check_subnet(response.ec2_backend, response._get_param("SubnetId"))
+        interfaces.check_subnet(response.ec2_backend, response._get_param("SubnetId"))
         return moto(response)
 
     @staticmethod
     def delete_interface(moto: Action, response: Any) -> Any:
         """DeleteNetworkInterface, if no service manages it."""
-        dependencies.check_interface(response.ec2_backend, response._get_param("NetworkInterfaceId"))
+        interfaces.check_interface(response.ec2_backend, response._get_param("NetworkInterfaceId"))
         return moto(response)
 
     def _shape(self, endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:

@@ -1,24 +1,169 @@
-"""The WSGI application of the control plane."""
+"""The control plane as a WSGI application: moto behind a check of each request's signature and permissions.
+
+Whoever may push a key gets a shell as the user that runs the emulator, so other users of this machine must not.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import logging
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs, quote
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from eicctl.emulator.control import guard
 from eicctl.emulator.control.actions import Actions
-from eicctl.emulator.control.backends import LOCK
+from eicctl.emulator.control.backends import LOCK, zones
+from eicctl.emulator.control.cloudtrail import ORIGIN, record_denial
+from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import settle
-from eicctl.emulator.control.guard import Guard
-from eicctl.emulator.control.permission import Permission
-from eicctl.emulator.signature import Verifier
+from eicctl.emulator.control.permission import Origin, Permission, asked_of, invalid, service_of
+from eicctl.emulator.signature import Rejected, Verifier
 from eicctl.emulator.state import State
+
+_log = logging.getLogger(__name__)
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
+
+
+def denied_action(denied: str, environ: dict[str, Any]) -> str | None:
+    """Return the request's action if it is denied.
+
+    Args:
+        denied: Actions, separated by spaces, each with or without a region: `DescribeSubnets eu-west-1:DescribeVpcs`.
+        environ: The request; its body, a `BytesIO`, can be read again afterwards.
+    """
+    if not denied:
+        return None
+    body = environ["wsgi.input"].read()
+    environ["wsgi.input"].seek(0)
+    action = parse_qs(body.decode("latin-1")).get("Action", [""])[0]
+    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    region = scope[1] if scope else ""
+    return action if {action, f"{region}:{action}"} & set(denied.split()) else None
+
+
+def refuse(start_response: Callable[..., Any], action: str) -> Iterable[bytes]:
+    """Answer as EC2 does where a policy does not allow an action."""
+    start_response("403 Forbidden", [("Content-Type", "text/xml")])
+    message = f"You are not authorized to perform this operation. User is not authorized to perform: ec2:{action}"
+    return [
+        (
+            "<Response><Errors><Error><Code>UnauthorizedOperation</Code>"
+            f"<Message>{message}</Message></Error></Errors><RequestID>denied</RequestID></Response>"
+        ).encode()
+    ]
+
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class Guard:
+    """A WSGI application that passes on what carries a good signature and refuses the rest with 403.
+
+    What it passes on can tell who asks from `CALLER`, and where they are from `ORIGIN`.
+
+    A call that policies do not allow is recorded as CloudTrail does it.
+
+    Args:
+        state: The emulator's memory.
+        app: What is guarded.
+        verifier: Checks the signature.
+        permission: Checks that the caller's policies allow the call.
+    """
+
+    def __init__(self, state: State, app: Wsgi, verifier: Verifier, permission: Permission) -> None:
+        self._state = state
+        self._app = app
+        self._verifier = verifier
+        self._permission = permission
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}
+        headers |= {name: environ[key] for key, name in _PLAIN.items() if environ.get(key)}
+        # WSGI has the path unquoted, each byte as a character of Latin-1 (PEP 3333).
+        path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
+        query = environ.get("QUERY_STRING", "")
+        protocol, service = _protocol(headers), service_of(headers)
+        try:
+            caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
+        except Rejected as why:
+            if service == "ec2":
+                return _refuse(start_response, _as_ec2(why), protocol, 401)
+            return _refuse(start_response, why, protocol)
+        origin = Origin(str(environ.get("REMOTE_ADDR", "")), headers.get("user-agent", ""))
+        asked = asked_of(headers, body)
+        if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
+            # AWS has no such host; here all regions are one host, and moto would fail on it.
+            return _refuse(
+                start_response, Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."), protocol
+            )
+        if asked and (denial := self._permission.denial(caller, asked, origin)):
+            record_denial(self._state, asked, caller, origin, denial)
+            return _refuse(start_response, denial, protocol)
+        if asked and protocol == "xml" and (wrong := invalid(asked.service, asked.parameters)):
+            return _refuse(start_response, wrong, protocol, 400)
+        caller_token, origin_token = CALLER.set(caller), ORIGIN.set(origin)
+        try:
+            return self._app(environ, start_response)
+        except NotImplementedError:  # moto has no such operation
+            name = asked.name if asked else ""
+            code = "UnknownOperationException" if protocol == "json" else "InvalidAction"
+            unknown = Rejected(code, f"The action {name} is not one that the local AWS has.")
+            return _refuse(start_response, unknown, protocol, 400)
+        except Exception:
+            _log.exception("%s failed", asked.name if asked else path)
+            failed = Rejected("InternalFailure", "The local AWS failed; its log says how.")
+            return _refuse(start_response, failed, protocol, 500)
+        finally:
+            ORIGIN.reset(origin_token)
+            CALLER.reset(caller_token)
+
+
+_PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
+
+# The services with an XML protocol call these by names of their own.
+_XML_CODES = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTokenException": "ExpiredToken"}
+
+
+def _protocol(headers: Mapping[str, str]) -> str:
+    """Return the form in which the service of a request tells errors: `json`, `s3` or `xml`."""
+    if "x-amz-target" in headers:
+        return "json"
+    return "s3" if "/s3/" in headers.get("authorization", "") else "xml"
+
+
+def _as_ec2(why: Rejected) -> Rejected:
+    """EC2's own words for credentials that are not good: AuthFailure for all but expired ones."""
+    if why.code == "MissingAuthenticationToken":
+        return why
+    if why.code == "ExpiredTokenException":
+        return Rejected("RequestExpired", "Request has expired.")
+    return Rejected("AuthFailure", "AWS was not able to validate the provided access credentials")
+
+
+def _refuse(start_response: StartResponse, why: Rejected, protocol: str, status: int = 403) -> Iterable[bytes]:
+    """Answer in the error form of the service's protocol; of the others, the query protocol's serves."""
+    if protocol == "json":
+        kind = "application/x-amz-json-1.1"
+        body = json.dumps({"__type": why.code, "message": why.message})
+    else:
+        kind = "text/xml"
+        code, message = _XML_CODES.get(why.code, why.code), escape(why.message)
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        if protocol == "xml":
+            body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
+    start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind)])
+    return [body.encode()]
 
 
 def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) -> Wsgi:
@@ -48,8 +193,8 @@ def _orderly(state: State, app: Wsgi) -> Wsgi:
             time.sleep(latency)
         with LOCK:
             settle(state)
-            if action := guard.denied_action(state.behaviour.denied, environ):
-                return guard.refuse(start_response, action)
+            if action := denied_action(state.behaviour.denied, environ):
+                return refuse(start_response, action)
             return app(environ, start_response)
 
     return serve

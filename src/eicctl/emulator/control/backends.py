@@ -1,12 +1,17 @@
-"""The parts of moto's inside that the emulator touches, in one place."""
+"""The parts of moto that the emulator reads, replaces and wraps, in one place."""
 
 from __future__ import annotations
 
+import datetime
 import os
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import moto.ec2.models.security_groups
+import moto.ec2.models.tags
+import moto.ec2.utils
 from moto.cloudtrail.responses import CloudTrailResponse
 from moto.core.base_backend import BackendDict
 from moto.core.errors import COMMON_ERROR_CODES
@@ -24,8 +29,6 @@ from moto.iam.responses import IamResponse
 from moto.rds.models import rds_backends
 from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
-
-from eicctl.emulator.control import filters
 
 # The images are those of the world file. moto's own 1,300 cost a tenth of a second at every start and reset.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -120,7 +123,7 @@ def install(
     # DescribeInstances: moto lacks EC2's filters for IPv6 addresses. Instances of a world file have the attribute.
     for name in ("ipv6-address", "network-interface.ipv6-addresses.ipv6-address"):
         filter_dict_attribute_mapping[name] = "ipv6_address"
-    filters.install()
+    install_filters()
     # DescribeSubnets: moto writes the state of an IPv6 range as Python writes a dict.
     setattr(Subnet, "ipv6_cidr_block_association_set", property(_ipv6_ranges))  # noqa: B010 - not to be assigned to
     # Tags are made for IDs with a prefix that moto knows.
@@ -146,3 +149,70 @@ def _wrapped(around: Around, moto: Action) -> Action:
         return around(moto, response)
 
     return action
+
+
+# fnmatch of the standard library would do, but for `[…]`, which it takes for a set and EC2 for itself.
+_PARTS = re.compile(r"\\.|\*|\?|[^\\*?]+|\\", re.DOTALL)
+_WILDCARDS = {"*": ".*", "?": "."}
+
+
+def matches(patterns: Sequence[str], values: Iterable[str]) -> bool:
+    """Whether any of the values matches any of the patterns. Case counts."""
+    compiled = [re.compile(_expression(pattern)) for pattern in patterns]
+    return any(pattern.fullmatch(value) for value in values for pattern in compiled)
+
+
+def install_filters() -> None:
+    """Let moto's EC2 compare as EC2 does."""
+    utils, groups, tags = moto.ec2.utils, moto.ec2.models.security_groups, moto.ec2.models.tags
+    for module, name, ours in (
+        (utils, "simple_aws_filter_to_re", _expression),
+        (tags, "simple_aws_filter_to_re", _expression),
+        (utils, "tag_filter_matches", _tags_match),
+        (groups, "tag_filter_matches", _tags_match),
+        (utils, "is_filter_matching", _object_matches),
+        (utils, "instance_value_in_filter_values", _value_matches),
+        (groups, "aws_api_matches", lambda pattern, value: _value_matches(value, [pattern])),
+    ):
+        if not hasattr(module, name):
+            raise AttributeError(f"{module.__name__} has no {name}")  # moto has changed
+        setattr(module, name, ours)
+
+
+def _tags_match(resource: Any, name: str, patterns: Sequence[str]) -> bool:
+    tags = [(str(tag["key"]), str(tag["value"])) for tag in resource.get_tags()]
+    if name == "tag-key":
+        return matches(patterns, [key for key, _ in tags])
+    return matches(patterns, [value for key, value in tags if name in ("tag-value", f"tag:{key}")])
+
+
+def _object_matches(resource: Any, name: str, patterns: Any) -> bool:
+    return _value_matches(resource.get_filter_value(name), patterns)
+
+
+def _value_matches(value: Any, patterns: Any) -> bool:
+    return matches([patterns] if isinstance(patterns, str) else list(patterns or ()), _texts(value))
+
+
+def _texts(value: Any) -> list[str]:
+    """A value of moto's as the texts that a filter looks at."""
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, datetime.datetime):
+        return [moto.ec2.utils.format_timestamp(value)]
+    if isinstance(value, (str, int)):
+        return [str(value)]
+    return [text for item in value for text in _texts(item)]
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a filter's value. moto matches with it at the start only, so it has its own end."""
+    return "(?s:" + "".join(map(_regex, _PARTS.findall(pattern))) + r")\Z"
+
+
+def _regex(part: str) -> str:
+    if part in _WILDCARDS:
+        return _WILDCARDS[part]
+    return re.escape(part[1:] if part[0] == "\\" and part != "\\" else part)

@@ -1,44 +1,27 @@
-"""Whose access key is it: the emulator's own, an IAM user's, or a temporary one."""
+"""Access keys, and the sessions that STS opens with them: GetSessionToken, GetCallerIdentity, and MFA codes (RFC 6238).
+
+moto has these operations, but answers with the keys and the identity of AWS's examples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import hashlib
+import hmac
+import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from eicctl.emulator.control.backends import LOCK, iam, sts
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one.
-
-    `mfa_at` is when MFA was proved for a temporary one (UTC, without a zone); None where it was not.
-    """
-
-    access_key_id: str
-    secret: str = field(repr=False)
-    arn: str
-    kind: str
-    session_token: str = field(default="", repr=False)
-    expires: datetime | None = None
-    user_id: str = ""
-    mfa_at: datetime | None = None
-
-    @property
-    def mfa(self) -> bool:
-        """Whether it was made with MFA."""
-        return self.mfa_at is not None
-
+from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ActionResult, ApiError, iam, sts
+from eicctl.emulator.signature import Known, Lookup
 
 CALLER: ContextVar[Known] = ContextVar("caller")
 """Who has signed the request that this thread of the control plane answers."""
 
-Lookup = Callable[[str], Known | None]
 
-
-def lookup(own: Known) -> Lookup:
+def key_lookup(own: Known) -> Lookup:
     """Return a function that finds an access key by its ID: `own`, or one that moto has issued."""
 
     def find(access_key_id: str) -> Known | None:
@@ -72,3 +55,148 @@ def _temporary(access_key_id: str) -> Known | None:
         session.user_id,
         getattr(session, "mfa_at", None),
     )
+
+
+STEP = 30
+"""Seconds for which a code is the current one."""
+USER = "local"
+"""The user whose key the emulator hands out."""
+
+
+def add_device() -> None:
+    """Make the IAM user of the emulator's own key, with a device: `arn:aws:iam::ACCOUNT:mfa/local`."""
+    with LOCK:
+        iam().create_user("us-east-1", USER)
+        device = iam().create_virtual_mfa_device(USER, "/")
+        iam().enable_mfa_device(USER, device.serial_number, "000000", "000000")
+
+
+def own_code(now: datetime) -> dict[str, str]:
+    """Return the local user's device and a code of it that is good now and has not been used; empty if there is none.
+
+    It is the current one, or the next, which is taken already. Either is good for half a minute at least.
+    """
+    with LOCK:
+        for device in iam().virtual_mfa_devices.values():
+            if device.user is not None and device.user.name == USER:
+                free = [step for step in _near(now)[1:] if step > getattr(device, "last_step", 0)]
+                code = _code(device.base32_string_seed, free[0]) if free else ""
+                return {"SerialNumber": device.serial_number, "Code": code}
+    return {"SerialNumber": "", "Code": ""}
+
+
+def list_devices(moto: Action, response: Any) -> Any:
+    """ListMFADevices: without a name, those of the caller, whom moto does not know."""
+    if not response._get_param("UserName"):
+        name = CALLER.get().arn.rpartition("/")[2]
+        with LOCK:
+            rows = [
+                {"UserName": name, "SerialNumber": device.serial_number, "EnableDate": device.enable_date}
+                for user in iam().users.values()
+                if user.arn == CALLER.get().arn
+                for device in user.mfa_devices.values()
+            ]
+        return ActionResult({"MFADevices": rows, "IsTruncated": False})
+    return moto(response)
+
+
+def check_mfa(caller: Known, serial: str, code: str, now: datetime) -> bool:
+    """Return whether the caller has proved MFA: with a code that is good now and is used for the first time.
+
+    Raises:
+        ApiError: A code is given that is wrong or used, or a device that is not the caller's, or one without the other.
+    """
+    if not serial and not code:
+        return False
+    if not serial or not code:
+        raise _failed(", must provide both MFA serial number and one time pass code.")
+    with LOCK:
+        device = iam().virtual_mfa_devices.get(serial)
+        if device is None or device.user is None or device.user.arn != caller.arn:
+            raise _failed(
+                ", unable to validate MFA code.  Please verify your MFA serial number is valid and associated with "
+                "this user."
+            )
+        last = getattr(device, "last_step", 0)
+        for step in _near(now):
+            if step > last and hmac.compare_digest(_code(device.base32_string_seed, step), code):
+                device.last_step = step
+                return True
+    raise _failed(" with invalid MFA one time pass code. ")
+
+
+def _failed(how: str) -> ApiError:
+    return ApiError("AccessDenied", f"MultiFactorAuthentication failed{how}")
+
+
+def _near(now: datetime) -> list[int]:
+    step = int(now.timestamp()) // STEP
+    return [step - 1, step, step + 1]
+
+
+def _code(seed: str, step: int) -> str:
+    """RFC 4226's truncation of the HMAC of a step, six digits."""
+    key = base64.b32decode(seed + "=" * (-len(seed) % 8))
+    digest = hmac.new(key, step.to_bytes(8, "big"), hashlib.sha1).digest()
+    start = digest[-1] & 0x0F
+    return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
+
+
+DURATIONS = range(900, 129_601)
+"""Seconds for which a session may last (docs/explanation/protocol.md#mfa-sessions)."""
+DEFAULT_DURATION = 43_200
+OWN_ARN = f"arn:aws:iam::{ACCOUNT}:user/local"
+"""The user whose keys `eicctl local env` prints; it is not among IAM's users and may do everything."""
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Temporary credentials of a user. The names are those that moto gives an assumed role, in whose list they are."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expiration: datetime
+    arn: str
+    user_id: str
+    kind: str = "IAMUser"
+    account_id: str = ACCOUNT
+    mfa_at: datetime | None = None
+
+
+def check_request(caller: Known, seconds: int) -> None:
+    """Refuse what GetSessionToken refuses before it looks at a code.
+
+    Raises:
+        ApiError: They would last too long or too short, or the caller has temporary ones.
+    """
+    if seconds not in DURATIONS:
+        raise ApiError("ValidationError", f"DurationSeconds must be from {DURATIONS.start} to {DURATIONS.stop - 1}.")
+    if caller.session_token:
+        raise ApiError("AccessDenied", "Cannot call GetSessionToken with session credentials")
+
+
+def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
+    """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not."""
+    now = now.replace(tzinfo=None, microsecond=0)
+    session = Session(
+        access_key_id="ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16)),
+        secret_access_key=secrets.token_urlsafe(30),
+        session_token=secrets.token_urlsafe(120),
+        expiration=now + timedelta(seconds=seconds),
+        arn=caller.arn,
+        user_id=_user_id(caller),
+        mfa_at=now if mfa else None,
+    )
+    sts().assumed_roles.append(session)
+    return session
+
+
+def caller_identity(caller: Known) -> dict[str, Any]:
+    """Answer GetCallerIdentity."""
+    return {"UserId": _user_id(caller), "Account": ACCOUNT, "Arn": caller.arn}
+
+
+def _user_id(caller: Known) -> str:
+    return caller.user_id or f"AIDA{caller.access_key_id[4:]}"

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eicctl.emulator.control import interfaces
-from eicctl.emulator.control.backends import ACCOUNT, ApiError, ec2
-from eicctl.emulator.control.filters import matches
+from eicctl.emulator.control.backends import ACCOUNT, ApiError, ec2, matches
 from eicctl.emulator.state import EndpointRecord, State
 
 MAX_GROUPS = 16

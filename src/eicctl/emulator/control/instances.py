@@ -1,11 +1,4 @@
-"""From an instance of moto's to the machine that stands for it.
-
-An instance's console output, with what cloud-init prints of its host keys.
-
-GetPasswordData's answer: the password of a Windows instance, encrypted with the public key of its key pair.
-
-SendSSHPublicKey: what it accepts, and what comes of it.
-"""
+"""What moto lacks of instances: machines, boot time, console output, Windows passwords, pushed SSH keys."""
 
 from __future__ import annotations
 
@@ -22,7 +15,7 @@ from eicctl.emulator.control.backends import ApiError
 from eicctl.emulator.state import Machine, State
 
 
-def output(machine: Machine | None) -> str:
+def console_output(machine: Machine | None) -> str:
     """Return the text; of a machine that is no Linux machine, without keys (docs/explanation/protocol.md#keys)."""
     lines = ["[    0.000000] Linux version 6.1.0 (emulated)", "cloud-init[900]: Cloud-init running 'modules:final'"]
     if machine is None or not machine.host_public_key:
@@ -47,7 +40,7 @@ def password_of(instance_id: str) -> str:
     return "Eic-" + hashlib.sha256(f"password of {instance_id}".encode()).hexdigest()[:24]
 
 
-def data(ec2: Any, instance: Any) -> str:
+def password_data(ec2: Any, instance: Any) -> str:
     """Return the encrypted password in base64; empty for an instance without Windows, or without an RSA key pair."""
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -73,11 +66,11 @@ _KEY_SIZES = range(80, 4097)
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 
 
-def send(state: State, ec2: Any, *, instance_id: str, os_user: str, public_key: str, zone: str) -> None:
+def send_key(state: State, ec2: Any, *, instance_id: str, os_user: str, public_key: str, zone: str) -> None:
     """Accept a key for 60 s, or raise the service's error."""
     if len(os_user) > 32 or not _USER.match(os_user):
         raise ApiError("InvalidArgsException", "The OS user is not valid.")
-    instance = check(ec2, instance_id=instance_id, public_key=public_key)
+    instance = check_key(ec2, instance_id=instance_id, public_key=public_key)
     if zone and instance._placement.zone != zone:
         raise ApiError("EC2InstanceNotFoundException", "The instance is not in that Availability Zone.")
     if instance.state != "running":
@@ -87,7 +80,7 @@ def send(state: State, ec2: Any, *, instance_id: str, os_user: str, public_key: 
         state.push_key(instance_id, os_user, public_key.strip())
 
 
-def check(ec2: Any, *, instance_id: str, public_key: str) -> Any:
+def check_key(ec2: Any, *, instance_id: str, public_key: str) -> Any:
     """Return the instance that a key is for, or raise the service's error."""
     if not _INSTANCE.fullmatch(instance_id):
         raise ApiError("InvalidArgsException", "The instance ID is not valid.")

@@ -1,19 +1,62 @@
-"""Does a connection from an endpoint get to a machine? What moto knows of the network between them.
-
-What a connection passes between subnets in EC2: routes, peering connections, and network ACLs both ways.
-"""
+"""Whether a connection gets from an endpoint to a machine: routes, peerings, network ACLs and security groups."""
 
 from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eicctl.emulator.control.backends import LOCK, ec2
 from eicctl.emulator.control.interfaces import groups_of
-from eicctl.emulator.control.rules import Peer, Rule, why_blocked
 from eicctl.emulator.state import EndpointRecord, Machine, State
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of a security group in EC2: TCP ports `first` to `last`, to or from a CIDR or the members of a group."""
+
+    first: int
+    last: int
+    cidr: str = ""
+    group_id: str = ""
+
+    def admits(self, port: int, address: str, groups: Collection[str]) -> bool:
+        """Whether the rule admits the port and the peer, which has this address and is in these groups."""
+        if not self.first <= port <= self.last:
+            return False
+        if self.group_id:
+            return self.group_id in groups
+        return ipaddress.ip_address(address) in ipaddress.ip_network(self.cidr, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection: its address, and the groups that its network interface is in."""
+
+    address: str
+    groups: tuple[str, ...]
+
+
+def why_blocked(
+    *, port: int, source: Peer, target: Peer, egress: Iterable[Rule], ingress: Iterable[Rule] | None
+) -> str | None:
+    """Return what keeps the connection from the target, or None (docs/explanation/protocol.md#security-groups).
+
+    Args:
+        port: The target's port.
+        source: The endpoint, with the address that the target sees.
+        target: The target.
+        egress: The rules of the endpoint's groups.
+        ingress: The rules of the target's groups; None where it is in no group, and nothing is asked.
+    """
+    if not any(rule.admits(port, target.address, target.groups) for rule in egress):
+        return "no egress rule of the endpoint's security groups admits it"
+    if ingress is not None and not any(rule.admits(port, source.address, source.groups) for rule in ingress):
+        return "no ingress rule of the target's security groups admits it"
+    return None
+
 
 _EPHEMERAL = range(32_768, 61_000)
 """The ports from which the endpoint connects: Linux's usual ones. AWS does not document them."""

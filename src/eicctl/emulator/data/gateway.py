@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http
+import ipaddress
 import json
 import logging
+import re
 import ssl
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -21,18 +24,138 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
-from eicctl.emulator import faults
-from eicctl.emulator.control import trail
-from eicctl.emulator.control.credentials import Known
+from eicctl.emulator.control import cloudtrail
 from eicctl.emulator.control.network import blocked, machine_at
 from eicctl.emulator.control.permission import Origin, Permission
-from eicctl.emulator.data.admission import Admitted, Refused, Request, admit, authenticate, parse
-from eicctl.emulator.data.fault_injector import Mischief
-from eicctl.emulator.data.relay import Carried, Carrier
+from eicctl.emulator.data import faults
+from eicctl.emulator.data.faults import FaultInjector
 from eicctl.emulator.data.sockets import Doorway
 from eicctl.emulator.machines.services import Machines, Streams
-from eicctl.emulator.signature import Verifier
-from eicctl.emulator.state import Fault, State
+from eicctl.emulator.signature import Known, Rejected, Verifier
+from eicctl.emulator.state import EndpointRecord, Fault, State
+
+_log = logging.getLogger(__name__)
+
+PORTS = ("22", "3389")
+USABLE = ("create-complete", "update-in-progress", "update-complete", "update-failed")
+LONGEST = 3600
+
+_PORT = re.compile(r":\d+$")
+_BAD_PORT = "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your request."
+
+
+class Refused(Exception):
+    """The handshake is answered with an HTTP error. Of the bodies, only that of a bad port is known
+    (docs/explanation/protocol.md#data-plane); the statuses and the other codes are inferred."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a presigned URL asks for, as far as it could be read."""
+
+    parameters: Mapping[str, str]
+    host: str
+    path: str
+    query: str
+
+    @property
+    def endpoint_id(self) -> str:
+        """The endpoint's ID, or an empty string."""
+        return self.parameters.get("instanceConnectEndpointId", "")
+
+    @property
+    def address(self) -> str:
+        """The target's address, or an empty string."""
+        return self.parameters.get("privateIpAddress", "")
+
+    @property
+    def access_key_id(self) -> str:
+        """Whose signature it claims to carry."""
+        return self.parameters.get("X-Amz-Credential", "").partition("/")[0]
+
+    @property
+    def region(self) -> str:
+        """The region that it is signed for."""
+        return ([*self.parameters.get("X-Amz-Credential", "").split("/"), "", "", ""])[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A tunnel that may be opened; `duration` in seconds."""
+
+    endpoint: EndpointRecord
+    address: str
+    port: int
+    duration: int
+
+
+def parse_request(path_and_query: str, host: str) -> Request:
+    """Read the request line and the `Host` header."""
+    parts = urlsplit(path_and_query)
+    return Request(dict(parse_qsl(parts.query, keep_blank_values=True)), host, parts.path, parts.query)
+
+
+def authenticate(verifier: Verifier, request: Request, ports: Sequence[int] = ()) -> Known:
+    """Return who asks, or refuse.
+
+    Args:
+        verifier: Checks the signature.
+        request: What is asked for.
+        ports: Ports of the data plane: the AWS CLI signs for the DNS name with its port and sends its host alone.
+    """
+    if request.path != "/openTunnel":
+        raise Refused(404, "NotFound", "There is nothing at this path.")
+    hosts = [request.host, *(f"{request.host}:{port}" for port in ports if not _PORT.search(request.host))]
+    for host in hosts:
+        try:
+            return verifier.verify_query(host, request.path, request.query)
+        except Rejected as why:
+            rejected = why
+            if why.code != "SignatureDoesNotMatch":
+                break
+    raise Refused(403, rejected.code, rejected.message) from rejected
+
+
+def admit(state: State, request: Request, open_connections: int) -> Admitted:
+    """Return the tunnel that an authenticated request may open, or refuse.
+
+    Args:
+        state: The emulator's memory.
+        request: What is asked for.
+        open_connections: How many connections the endpoint carries already.
+    """
+    endpoint = state.endpoint(request.endpoint_id)
+    if endpoint is None or endpoint.region != request.region:
+        raise Refused(404, "ResourceNotFoundException", f"The endpoint {request.endpoint_id} does not exist.")
+    if endpoint.state not in USABLE:
+        raise Refused(400, "InvalidStateException", f"The endpoint {endpoint.id} is in state {endpoint.state}.")
+    text = request.address
+    if named := state.machine_called(endpoint.vpc_id, text):  # the VPC's own resolver is asked, as far as is guessed
+        text = named.address
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise Refused(400, "InvalidParameter", "The specified PrivateIpAddress is not valid.") from None
+    if (address.version == 6) != (endpoint.ip_address_type == "ipv6") and endpoint.ip_address_type != "dualstack":
+        raise Refused(
+            400, "InvalidParameter", f"The endpoint is of type {endpoint.ip_address_type} and cannot reach {address}."
+        )
+    port = request.parameters.get("remotePort", "")
+    if port not in PORTS:
+        raise Refused(400, "InvalidParameter", _BAD_PORT)
+    duration = request.parameters.get("maxTunnelDuration", str(LONGEST))
+    if not duration.isdigit() or not 1 <= int(duration) <= LONGEST:
+        raise Refused(400, "InvalidParameter", "The specified MaxTunnelDuration is not valid.")
+    if open_connections >= state.behaviour.max_connections:
+        raise Refused(429, "ThrottlingException", f"The endpoint {endpoint.id} carries as many connections as it can.")
+    return Admitted(endpoint, str(address), int(port), int(duration))
+
 
 UNREACHABLE = "Unable to connect to target"
 
@@ -47,8 +170,6 @@ LARGEST_FRAME = 2**20
 
 STOP_TIMEOUT = 0.5
 """Seconds for connections to end when the emulator does."""
-
-_log = logging.getLogger(__name__)
 
 
 class Tunnel(ServerConnection):
@@ -145,10 +266,10 @@ class Gateway:
 
     async def _handshake(self, tunnel: Tunnel, http_request: HttpRequest) -> Response | None:
         """Check the request; an answer refuses it."""
-        request = parse(http_request.path, http_request.headers.get("Host", ""))
-        tunnel.request_id = trail.new_id()
+        request = parse_request(http_request.path, http_request.headers.get("Host", ""))
+        tunnel.request_id = cloudtrail.new_id()
         tunnel.fault = self._state.take_fault(request.endpoint_id, request.address, faults.AFTER_TLS)
-        await Mischief(tunnel.fault, tunnel).in_handshake()
+        await FaultInjector(tunnel.fault, tunnel).in_handshake()
         caller: Known | None = None
         try:
             if tunnel.fault and tunnel.fault.kind == "refuse":
@@ -193,7 +314,7 @@ class Gateway:
             request.parameters.get("remotePort", "-"),
             f"refused, {refusal.status} {refusal.code}" if refusal else "open",
         )
-        trail.record_tunnel(
+        cloudtrail.record_tunnel(
             self._state,
             region=request.region,
             caller=caller,
@@ -222,7 +343,7 @@ class Gateway:
         self._carrying.add(task)
         try:
             with contextlib.suppress(ConnectionClosed, OSError):
-                mischief = Mischief(tunnel.fault, tunnel)
+                mischief = FaultInjector(tunnel.fault, tunnel)
                 await mischief.at_start()
                 if streams := await self._connect(tunnel.admitted, self._client_ip(tunnel)):
                     await Carrier(tunnel, mischief, tunnel.carried).run(*streams, tunnel.admitted.duration)
@@ -258,7 +379,7 @@ def _response(refusal: Refused, tunnel: Tunnel) -> Response:
     body = json.dumps({"ErrorCode": refusal.code, "Message": refusal.message}).encode()
     extra: dict[str, str] = {}
     if tunnel.fault and tunnel.fault.kind == "refuse":
-        body, extra = faults.body_of(tunnel.fault), tunnel.fault.parameters.get("headers", {})
+        body, extra = faults.refusal_body(tunnel.fault), tunnel.fault.parameters.get("headers", {})
     known = {status.value: status.phrase for status in http.HTTPStatus}
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
     for name, value in {"x-amzn-requestid": tunnel.request_id, **extra}.items():
@@ -266,3 +387,103 @@ def _response(refusal: Refused, tunnel: Tunnel) -> Response:
             del headers[name]
         headers[name] = str(value)
     return Response(refusal.status, known.get(refusal.status, ""), headers, body)
+
+
+CHUNK = 65000
+"""Bytes in a frame at most, as the AWS CLI has it (docs/explanation/protocol.md#data-plane)."""
+
+LINGER = 5.0
+"""Seconds for a target to take what a client that is gone has sent."""
+
+
+@dataclass(slots=True)
+class Carried:
+    """How many bytes a tunnel has carried."""
+
+    to_target: int = 0
+    from_target: int = 0
+
+
+class Carrier:
+    """Carries the bytes of one tunnel. Memory is bounded: whoever does not read stops the other's writing.
+
+    Args:
+        tunnel: The websocket.
+        mischief: The fault that it shows.
+        carried: Counts.
+    """
+
+    def __init__(self, tunnel: ServerConnection, mischief: FaultInjector, carried: Carried) -> None:
+        self._tunnel = tunnel
+        self._mischief = mischief
+        self._carried = carried
+
+    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, duration: float) -> None:
+        """Carry until an end, or for `duration` seconds; then hang up on the target."""
+        try:
+            with contextlib.suppress(ConnectionClosed, OSError):
+                await _first_of(
+                    self._up(writer),
+                    self._down(reader),
+                    self._expire(duration),
+                    self._mischief.by_time(),
+                    self._client_gone(),
+                )
+            writer.close()
+            async with asyncio.timeout(LINGER):
+                await writer.wait_closed()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    async def _up(self, target: asyncio.StreamWriter) -> None:
+        """From the client to the target. There is no half-close: the client's end is the tunnel's."""
+        if self._mischief.stalls("out"):
+            await asyncio.Event().wait()
+        async for message in self._tunnel:
+            if isinstance(message, str):
+                await self._tunnel.close(1003, "Only binary frames are accepted")
+                return
+            target.write(message)
+            await target.drain()
+            self._carried.to_target += len(message)
+
+    async def _down(self, target: asyncio.StreamReader) -> None:
+        """From the target to the client; the target's end is the tunnel's."""
+        if self._mischief.stalls("in"):
+            await asyncio.Event().wait()
+        try:
+            while data := await target.read(CHUNK):
+                if not await self._mischief.send(data):
+                    return
+                self._carried.from_target += len(data)
+        except ConnectionClosed:
+            # What the client has sent before it left is still on its way: the target must not be stuck in writing.
+            while await target.read(CHUNK):
+                pass
+        else:
+            await self._tunnel.close(1000)
+
+    async def _expire(self, duration: float) -> None:
+        """End the tunnel at its longest duration. With which code and reason the service does is not documented."""
+        await asyncio.sleep(duration)
+        await self._tunnel.close(1000, "Maximum tunnel duration reached")
+
+    async def _client_gone(self) -> None:
+        """Return when the client is gone and the target has had its time to take what is left."""
+        await self._tunnel.wait_closed()
+        await asyncio.sleep(LINGER)
+
+
+async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all until one is done, and leave the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

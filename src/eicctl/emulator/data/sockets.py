@@ -12,7 +12,7 @@ import weakref
 from typing import Any
 
 from eicctl.core.errors import LocalError
-from eicctl.emulator.faults import BEFORE_TLS
+from eicctl.emulator.data.faults import BEFORE_TLS
 from eicctl.emulator.state import State
 
 BACKLOG = 512

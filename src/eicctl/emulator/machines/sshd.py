@@ -1,7 +1,8 @@
 """OpenSSH's sshd as the SSH server of the Linux machines: one process a connection, on a socket pair, without a port.
 
-sshd knows real accounts only. With nss_wrapper the machines' OS users are made up for it; without, the account that
-runs the emulator is the only OS user of every machine.
+sshd accepts only real accounts. nss_wrapper (package `libnss-wrapper`), a library loaded before libc, answers
+getpwnam() and the like from a file: it gives every OS user of the machines the uid of the account that runs the
+emulator, and a folder of the emulator's as home. Without it, that account is the only OS user of every machine.
 """
 
 from __future__ import annotations
@@ -9,15 +10,58 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from eicctl.core.errors import LocalError
-from eicctl.emulator.machines import accounts
 from eicctl.emulator.state import Machine, State
+
+_PLACES = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
+_NAME = "libnss_wrapper.so"
+_NO_SHELLS = ("", "false", "nologin")
+
+
+def own_account() -> str:
+    """The name of the account that runs the emulator; a number if it has none, as in some containers."""
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    return str(os.getuid())
+
+
+def login_shell() -> str:
+    """The account's login shell, or sh if it is not meant to log in."""
+    with contextlib.suppress(KeyError):
+        found = pwd.getpwuid(os.getuid()).pw_shell
+        if Path(found).name not in _NO_SHELLS:
+            return found
+    return "/bin/sh"
+
+
+def find_wrapper() -> Path | None:
+    """Return nss_wrapper's library, or None where it is not installed."""
+    for place in map(Path, _PLACES):
+        # Debian has it in a folder of the machine's architecture, such as x86_64-linux-gnu.
+        for found in (place / _NAME, *place.glob(f"*-linux-gnu*/{_NAME}")):
+            if found.exists():
+                return found
+    return None
+
+
+def passwd_lines(users: Iterable[str], home: Path) -> list[str]:
+    """Return lines of passwd(5): the users, and this computer's accounts, which sshd needs too."""
+    made_up = [f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:{login_shell()}" for user in users]
+    # A uid is called by the first line that has it, so the account itself comes after its other names.
+    return [*made_up, *(_line(entry) for entry in pwd.getpwall() if entry.pw_name not in set(users))]
+
+
+def _line(entry: pwd.struct_passwd) -> str:
+    return f"{entry.pw_name}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:{entry.pw_shell}"
+
 
 _CONFIG = """\
 HostKey "{folder}/host_key"
@@ -55,7 +99,7 @@ class Sshd:
         self._program = found
         self._state = state
         self._folder = folder
-        self._wrapper = accounts.find_wrapper()
+        self._wrapper = find_wrapper()
         # sshd reads the file when a client logs in, which may be after a key was pushed to an open connection.
         state.on_push = self._keys_changed
         if os.getuid() == 0:
@@ -88,7 +132,7 @@ class Sshd:
         return env
 
     def _users(self, machine: Machine) -> tuple[str, ...]:
-        return machine.users if self._wrapper else (accounts.own(),)
+        return machine.users if self._wrapper else (own_account(),)
 
     def _prepare(self, machine: Machine) -> Path:
         """Write a machine's configuration and the keys that are accepted now; return its folder."""
@@ -103,7 +147,7 @@ class Sshd:
         quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
         _write(folder / "config", _CONFIG.format(folder=quoted, tokens=quoted.replace("%", "%%"), users=names))
         if self._wrapper:
-            _write(folder / "passwd", "\n".join([*accounts.passwd_lines(users, home), ""]))
+            _write(folder / "passwd", "\n".join([*passwd_lines(users, home), ""]))
         self._write_keys(machine, folder)
         return folder
 

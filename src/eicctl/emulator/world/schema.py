@@ -1,26 +1,351 @@
-"""World files: their form, checked key by key, and whether it all fits together."""
+"""World files: their keys, types and values, and whether it all fits together."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from eicctl.emulator.control import rules
-from eicctl.emulator.world.specs import (
-    AclEntrySpec,
-    AclSpec,
-    DatabaseSpec,
-    EndpointSpec,
-    GroupSpec,
-    ImageSpec,
-    InstanceSpec,
-    RuleSpec,
-    SubnetSpec,
-    VpcSpec,
-    WorldSpec,
-)
-from eicctl.emulator.world.table import Table
+from eicctl.core.errors import UsageError
+from eicctl.emulator.control.permission import UNWRITABLE
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSpec:
+    """A rule of a security group: TCP ports `first` to `last`, or everything where `first` is None.
+
+    The peer is a CIDR range, or else the name of a group of the VPC.
+    """
+
+    first: int | None
+    last: int | None
+    cidr: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """A security group; `egress` is None where the file says nothing of it, and everything is let out."""
+
+    name: str
+    ingress: tuple[RuleSpec, ...]
+    egress: tuple[RuleSpec, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetSpec:
+    """A subnet; `cidr` is empty where it has IPv6 only."""
+
+    name: str
+    cidr: str
+    ipv6_cidr: str
+    availability_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …).
+
+    `address` is empty where it has IPv6 only, as in a subnet that has it only.
+    """
+
+    name: str
+    subnet: str
+    address: str
+    ipv6_address: str
+    image: str
+    count: int
+    state: str
+    instance_type: str
+    groups: tuple[str, ...]
+    users: tuple[str, ...]
+    forwards: Mapping[int, str]
+    ec2_instance_connect: bool
+    authorized_keys: tuple[str, ...]
+    tags: Mapping[str, str]
+    key_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSpec:
+    """An RDS instance at a private address, or an Aurora cluster with its writer there.
+
+    `forward` is the real `HOST:PORT` behind it, if there is one.
+    """
+
+    id: str
+    subnet: str
+    engine: str
+    port: int
+    address: str
+    groups: tuple[str, ...]
+    forward: str
+    reader_address: str
+    iam_auth: bool
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is an Aurora cluster."""
+        return self.engine.startswith("aurora-")
+
+
+@dataclass(frozen=True, slots=True)
+class AclEntrySpec:
+    """An entry of a network ACL: TCP ports `first` to `last`, or everything where `first` is None."""
+
+    number: int
+    allow: bool
+    first: int | None
+    last: int | None
+    cidr: str
+
+
+@dataclass(frozen=True, slots=True)
+class AclSpec:
+    """A network ACL for some subnets."""
+
+    name: str
+    subnets: tuple[str, ...]
+    ingress: tuple[AclEntrySpec, ...]
+    egress: tuple[AclEntrySpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """An endpoint, ready for connections; an empty `ip_address_type` is the subnet's."""
+
+    name: str
+    subnet: str
+    groups: tuple[str, ...]
+    preserve_client_ip: bool
+    ip_address_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class VpcSpec:
+    """A VPC and all that is in it."""
+
+    name: str
+    region: str
+    cidr: str
+    ipv6_cidr: str
+    subnets: tuple[SubnetSpec, ...]
+    groups: tuple[GroupSpec, ...]
+    instances: tuple[InstanceSpec, ...]
+    databases: tuple[DatabaseSpec, ...]
+    acls: tuple[AclSpec, ...]
+    endpoints: tuple[EndpointSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """An AMI: its name and owner tell which OS user it has."""
+
+    key: str
+    name: str
+    owner: str
+    platform: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """A whole world file."""
+
+    images: tuple[ImageSpec, ...]
+    vpcs: tuple[VpcSpec, ...]
+
+
+_ENTRY = re.compile(r"(\d{1,5}) (allow|deny) (.+)")
+_FORM = re.compile(r"(?:(\d{1,5})(?:-(\d{1,5}))?|all) (\w+) (\S+)")
+
+
+def parse_rule(text: str, word: str, groups: Collection[str]) -> RuleSpec:
+    """Read `PORT[-PORT]|all WORD CIDR|GROUP`.
+
+    Args:
+        text: The rule.
+        word: `from` for ingress, `to` for egress.
+        groups: The names that groups have.
+
+    Raises:
+        ValueError: It is not of that form; the message goes after the rule.
+    """
+    found = _FORM.fullmatch(text)
+    if not found or found[3] != word:
+        raise ValueError(f"is not of the form 'PORT {word} CIDR|GROUP'")
+    first, last = (int(found[1]), int(found[2] or found[1])) if found[1] else (None, None)
+    if first is not None and last is not None and not first <= last <= 65_535:
+        raise ValueError("has no such ports")
+    peer = found[4]
+    if peer in groups:
+        return RuleSpec(first, last, "", peer)
+    try:
+        return RuleSpec(first, last, str(ipaddress.ip_network(peer)), "")
+    except ValueError:
+        raise ValueError("names neither a CIDR range nor a group of the VPC") from None
+
+
+def parse_entry(text: str, word: str) -> AclEntrySpec:
+    """Read `NUMBER allow|deny PORT[-PORT]|all WORD CIDR`, an entry of a network ACL.
+
+    Raises:
+        ValueError: It is not of that form; the message goes after the entry.
+    """
+    found = _ENTRY.fullmatch(text)
+    if not found or not 1 <= int(found[1]) <= 32_766:
+        raise ValueError(f"is not of the form 'NUMBER allow|deny PORT {word} CIDR'")
+    rule = parse_rule(found[3], word, ())
+    return AclEntrySpec(int(found[1]), found[2] == "allow", rule.first, rule.last, rule.cidr)
+
+
+T = TypeVar("T")
+
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s:\[\]]+):(\d{1,5})")
+_PORTS = range(1, 65_536)
+
+
+class Table:
+    """A table, and where it stands.
+
+    Args:
+        source: What to call the file in errors.
+        where: The table's place in the file, as in `vpc[0].instance[2]`; empty for the whole file.
+        content: What should be a table.
+    """
+
+    def __init__(self, source: str, where: str, content: object) -> None:
+        self._source = source
+        self._where = where
+        if not isinstance(content, dict):
+            raise self.wrong("", "must be a table")
+        self._left: dict[str, Any] = dict(content)
+
+    def wrong(self, key: str, why: str) -> UsageError:
+        """An error about one of the keys."""
+        place = ".".join(part for part in (self._where, key) if part) or "it"
+        return UsageError(f"{self._source}: {place} {why}", hint="eicctl local world")
+
+    def get(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """Take a key; without a default it must be there."""
+        value = self._left.pop(key, default)
+        if any(UNWRITABLE.search(text) for text in _texts(value)):
+            raise self.wrong(key, "has characters that no answer of the AWS API could hold")
+        if value is None:
+            raise self.wrong(key, "is missing")
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.wrong(key, f"must be of type {kind.__name__}")
+        return value
+
+    def text(self, key: str, default: str | None = None, *, pattern: str = r"\S.*", form: str = "some text") -> str:
+        """Take a string that has a form; an empty default needs none."""
+        value = self.get(key, str, default)
+        if value != default and not re.fullmatch(pattern, value):
+            raise self.wrong(key, f"must be {form}, not {value!r}")
+        return value
+
+    def strings(self, key: str, *, pattern: str = r".*", form: str = "") -> tuple[str, ...]:
+        """Take a list of strings, all of which have a form."""
+        values = self.get(key, list, [])
+        for value in values:
+            if not isinstance(value, str):
+                raise self.wrong(key, "must be a list of strings")
+            if not re.fullmatch(pattern, value):
+                raise self.wrong(key, f"must have {form} only, not {value!r}")
+        return tuple(values)
+
+    def mapping(self, key: str) -> dict[str, str]:
+        """Take a table of strings."""
+        values = self.get(key, dict, {})
+        if not all(isinstance(value, str) for value in values.values()):
+            raise self.wrong(key, "must map to strings")
+        return dict(values)
+
+    def tables(self, key: str) -> list[Table]:
+        """Take a list of tables."""
+        places = f"{self._where}.{key}" if self._where else key
+        return [Table(self._source, f"{places}[{i}]", row) for i, row in enumerate(self.get(key, list, []))]
+
+    def choice(self, key: str, of: Sequence[str], default: str | None = None) -> str:
+        """Take one of some words, or the default."""
+        value = self.get(key, str, default)
+        if value not in of and value != default:
+            raise self.wrong(key, f"must be one of {', '.join(of)}, not {value!r}" if of else "names nothing")
+        return value
+
+    def number(self, key: str, of: range, default: int) -> int:
+        """Take a number from a range."""
+        value = self.get(key, int, default)
+        if value not in of:
+            raise self.wrong(key, f"must be from {of.start} to {of.stop - 1}, not {value}")
+        return value
+
+    def port(self, key: str, default: int) -> int:
+        """Take a port number."""
+        return self.number(key, _PORTS, default)
+
+    def host_port(self, key: str) -> str:
+        """Take `HOST:PORT`, or nothing."""
+        value = self.get(key, str, "")
+        if value and not _is_host_port(value):
+            raise self.wrong(key, f"must be HOST:PORT, not {value!r}")
+        return value
+
+    def forwards(self, key: str) -> dict[int, str]:
+        """Take a table of port numbers to `HOST:PORT`."""
+        values = self.mapping(key)
+        for port, where in values.items():
+            if not port.isdecimal() or int(port) not in _PORTS or not _is_host_port(where):
+                raise self.wrong(key, f"must map port numbers to HOST:PORT, not {port!r} to {where!r}")
+        return {int(port): where for port, where in values.items()}
+
+    def network(self, key: str, version: int, *, needed: bool = True) -> str:
+        """Take a CIDR range of an IP version, or nothing if it is not needed."""
+        value = self.get(key, str, None if needed else "")
+        if not value and not needed:
+            return ""
+        try:
+            network = ipaddress.ip_network(value)
+        except ValueError as error:
+            raise self.wrong(key, f"is no CIDR range: {error}") from None
+        if network.version != version:
+            raise self.wrong(key, f"must be an IPv{version} range, not {value}")
+        return str(network)
+
+    def address(self, key: str, version: int, *, needed: bool = True) -> str:
+        """Take an address of an IP version, or nothing if it is not needed."""
+        value = self.get(key, str, None if needed else "")
+        if not value and not needed:
+            return ""
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError as error:
+            raise self.wrong(key, f"is no IP address: {error}") from None
+        if address.version != version:
+            raise self.wrong(key, f"must be an IPv{version} address, not {value}")
+        return str(address)
+
+    def done(self) -> None:
+        """Refuse what has not been taken."""
+        if self._left:
+            raise self.wrong(next(iter(self._left)), "is not a key of world files")
+
+
+def _texts(value: object) -> list[str]:
+    """The strings in a value; tables in lists are read by themselves."""
+    if isinstance(value, dict):
+        return [*map(str, value), *(text for item in value.values() for text in _texts(item))]
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, str)]
+    return [value] if isinstance(value, str) else []
+
+
+def _is_host_port(text: str) -> bool:
+    found = _HOST_PORT.fullmatch(text)
+    return bool(found and int(found[2]) in _PORTS)
+
 
 __all__ = [
     "DatabaseSpec",
@@ -163,7 +488,7 @@ class _VpcReader:
             if not isinstance(text, str):
                 raise table.wrong(key, "must be a list of strings")
             try:
-                found.append(rules.parse(text, word, self._groups))
+                found.append(parse_rule(text, word, self._groups))
             except ValueError as error:
                 raise table.wrong(key, f"has a rule that {error}: {text!r}") from None
         return tuple(found)
@@ -189,7 +514,7 @@ class _VpcReader:
         found: dict[int, AclEntrySpec] = {}
         for text in table.strings(key):
             try:
-                entry = rules.parse_entry(text, word)
+                entry = parse_entry(text, word)
             except ValueError as error:
                 raise table.wrong(key, f"has an entry that {error}: {text!r}") from None
             if entry.number in found:
