@@ -46,7 +46,7 @@ def tunnel(env: Env, *words: str) -> Iterator[Tunnel]:
         yield Tunnel(process)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def greeted(sock: socket.socket) -> bool:
@@ -85,7 +85,12 @@ def test_a_check_that_fails(eicctl: Eicctl) -> None:
     assert "cannot reach 10.0.1.77" in done.stderr.decode()
 
 
-def test_text_for_people(env: Env) -> None:
+def test_text_for_people_and_a_soon_end(env: Env) -> None:
+    assert any(seconds_to_end(env) < 1.5 for _ in range(3))  # a busy machine may take longer for once
+
+
+def seconds_to_end(env: Env) -> float:
+    """How long a tunnel takes to end by Ctrl-C, after its events for people."""
     process = subprocess.Popen(
         [PROGRAM, "tunnel", "web-1", "--remote-port", "22"], env=env, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -98,11 +103,12 @@ def test_text_for_people(env: Env) -> None:
         assert client.recv(100).startswith(b"SSH-2.0-")
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 130
-    assert time.monotonic() - started < 1.5
+    assert process.wait(60) == 130
+    took = time.monotonic() - started
     _, err = process.communicate()
     assert "[1] opened for 127.0.0.1:" in err
     assert "[1] closed: " in err
+    return took
 
 
 def test_a_unix_socket_for_this_user_only(env: Env, tmp_path: Path) -> None:
@@ -159,18 +165,24 @@ def proxy(env: Env) -> subprocess.Popen[bytes]:
 
 def test_a_proxy_ends_soon_after_eof(env: Env) -> None:
     """The bound here is loose for busy machines; benchmarks/ measure the 100 ms."""
+    assert any(seconds_after_eof(env) < 1 for _ in range(3))
+
+
+def seconds_after_eof(env: Env) -> float:
+    """How long a proxy takes to end after the end of its input."""
     process = proxy(env)
     assert process.stdin
     assert process.stdout
     assert process.stdout.read(8) == b"SSH-2.0-"
     started = time.monotonic()
     process.stdin.close()
-    assert process.wait(5) == 0
-    assert time.monotonic() - started < 1
+    assert process.wait(60) == 0
+    took = time.monotonic() - started
     process.stdout.close()
     assert process.stderr
     assert process.stderr.read() == b""
     process.stderr.close()
+    return took
 
 
 def test_a_proxy_ends_by_sigterm(env: Env) -> None:
@@ -190,7 +202,7 @@ def test_a_proxy_whose_reader_is_gone_ends(env: Env) -> None:
     process.stdout.close()
     process.stdin.write(b"SSH-2.0-test\r\n")
     process.stdin.flush()
-    process.wait(5)
+    process.wait(60)
     assert process.stderr
     process.stderr.close()
     with contextlib.suppress(BrokenPipeError):
@@ -216,7 +228,7 @@ def test_a_proxy_on_a_socket(env: Env) -> None:
         assert select.select([ours], [], [], 10)[0]
         assert ours.recv(100).startswith(b"SSH-2.0-")
         ours.shutdown(socket.SHUT_WR)
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_proxy_remembers_its_target_and_looks_again_when_that_is_gone(eicctl: Eicctl, env: Env) -> None:

@@ -75,7 +75,7 @@ def listening(
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    ready.wait(5)
+    ready.wait(60)
     try:
         yield port, told
     finally:

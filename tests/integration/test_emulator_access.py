@@ -65,7 +65,7 @@ def test_a_users_own_access_key_is_good(emulator: Emulator) -> None:
 
 def test_the_control_api_wants_its_token(emulator: Emulator) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{emulator.url}/_eicctl/status", timeout=5)
+        urllib.request.urlopen(f"{emulator.url}/_eicctl/status", timeout=60)
     assert refused.value.code == 401
     refused.value.close()
 

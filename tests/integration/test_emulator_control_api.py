@@ -28,7 +28,7 @@ def call(emulator: Emulator, method: str, resource: str, content: Any = None, to
         headers={"Authorization": f"Bearer {token or emulator.token}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:

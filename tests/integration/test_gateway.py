@@ -54,7 +54,7 @@ def control(emulator: Emulator, resource: str) -> Any:
     request = urllib.request.Request(
         f"{emulator.url}/_eicctl/{resource}", headers={"Authorization": f"Bearer {emulator.token}"}
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
