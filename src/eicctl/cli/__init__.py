@@ -15,36 +15,36 @@ from eicctl.core import errors
 from eicctl.support.log import configure, ended
 
 COMMANDS = {
-    "create-endpoint": "Create an endpoint, with the security group that it needs.",
-    "list-endpoints": "List endpoints, in one region or in all.",
-    "show-endpoint": "Show one endpoint in full.",
-    "modify-endpoint": "Change an endpoint's groups, address type or client IP preservation.",
+    "create-endpoint": "Create an endpoint, optionally with its own security group.",
+    "list-endpoints": "List endpoints in one region or in all regions.",
+    "show-endpoint": "Show an endpoint in detail.",
+    "modify-endpoint": "Change an endpoint's security groups, address type or client IP preservation.",
     "delete-endpoint": "Delete an endpoint.",
-    "instances": "List instances and the endpoint that would serve each.",
-    "coverage": "Say which running instances can be reached, and why the others cannot.",
+    "instances": "List instances and the endpoint that serves each.",
+    "coverage": "Show which running instances are reachable, and why the others are not.",
     "ssh": "Log in to an instance, or run a command on it.",
     "scp": "Copy files to, from, or between instances.",
-    "sftp": "Move files to and from an instance, interactively or by a batch.",
-    "ssh-config": "Let plain ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
-    "run": "Run a command on many instances at a time.",
-    "tunnel": "Listen on a local port and carry each connection to the target.",
-    "forward": "Forward local ports to any port, through SSH on an instance.",
-    "db": "Connect a local port to a database, directly or through an instance.",
-    "rdp": "Open a Remote Desktop session through the endpoint; it ends with the client.",
-    "up": "Open named tunnels, and keep them open.",
-    "ps": "List the tunnels that are open in the background.",
+    "sftp": "Transfer files to and from an instance, interactively or in batch mode.",
+    "ssh-config": "Make ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
+    "run": "Run a command on many instances in parallel.",
+    "tunnel": "Listen on a local port and forward connections to the target.",
+    "forward": "Forward local ports to any host and port, through SSH on an instance.",
+    "db": "Forward a local port to a database, directly or through an instance.",
+    "rdp": "Open a Remote Desktop session through the endpoint.",
+    "up": "Open named tunnels and keep them open.",
+    "ps": "List background tunnels.",
     "logs": "Show the log of a named tunnel.",
-    "down": "End tunnels that are open in the background.",
-    "proxy": "Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.",
+    "down": "Close background tunnels.",
+    "proxy": "Relay stdin and stdout to the target; for use as an OpenSSH ProxyCommand.",
     "doctor": "Find out why a target is unreachable, and how to fix it.",
-    "policy": "IAM policies of least privilege: write, examine, check.",
-    "audit": "Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.",
-    "mfa": "Open an MFA session in a profile of its own, list the sessions, end them.",
-    "local": "A local AWS for trying and testing, without an account.",
-    "completion": "Print the script that completes command lines in a shell, or install it.",
-    "man": "Show the manual page of a command, or install all pages.",
-    "version": "Show the versions, folders and surroundings that a bug report needs.",
-    "demo": "Show the main job from end to end on the local AWS.",
+    "policy": "Generate, lint and simulate least-privilege IAM policies.",
+    "audit": "Show who used the endpoints, from CloudTrail: tunnels, keys, endpoint changes.",
+    "mfa": "Manage MFA sessions: log in, show the status, log out.",
+    "local": "Run a local AWS for trials and tests; no account needed.",
+    "completion": "Print or install a shell completion script.",
+    "man": "Show a command's manual page, or install all pages.",
+    "version": "Show version and environment information for bug reports.",
+    "demo": "Run an end-to-end demonstration on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""
 
@@ -56,15 +56,15 @@ COMMANDS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Run `eicctl COMMAND --help` for a command's options and examples.",
 )
-@click.option("--profile", type=PROFILE, metavar="NAME", help="Profile in the AWS configuration, for any command.")
+@click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile, for any command.")
 @click.option("--region", type=REGION, metavar="REGION", help="AWS region, for any command.")
 @click.option("--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
-@click.option("--debug", is_flag=True, help="Show tracebacks and log what happens, on stderr.")
+@click.option("--debug", is_flag=True, help="Log to stderr, and show tracebacks.")
 @click.option(
     "--log-file",
     type=FILE,
     metavar="FILE",
-    help="Log what happens to a file; default: log_file of config.toml, or none.",
+    help="Write a log to this file; default: log_file in config.toml, else none.",
 )
 @click.version_option(__version__)
 @click.pass_context

@@ -265,9 +265,7 @@ def login_options(function: Command) -> Command:
     for option in reversed(
         (
             options.login_settings,
-            click.option(
-                "--print-command", is_flag=True, help="Print the command line, for a shell, and do not run it."
-            ),
+            click.option("--print-command", is_flag=True, help="Print the command line without running it."),
             options.wait_option,
             options.agent_option,
             options.endpoint_settings,

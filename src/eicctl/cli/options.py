@@ -50,7 +50,7 @@ log_options = _all(
         is_flag=True,
         expose_value=False,
         callback=_debug,
-        help="Show tracebacks and log what happens, on stderr.",
+        help="Log to stderr, and show tracebacks.",
     ),
     click.option(
         "--log-file",
@@ -58,7 +58,7 @@ log_options = _all(
         metavar="FILE",
         expose_value=False,
         callback=_log_file,
-        help="Log what happens to a file; default: log_file of config.toml, or none.",
+        help="Write a log to this file; default: log_file in config.toml, else none.",
     ),
 )
 """Where to log. The command takes nothing."""
@@ -67,13 +67,13 @@ wire_options = _all(
     click.option(
         "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."
     ),
-    click.option("--fips", is_flag=True, help="Use FIPS endpoints, for the API and tunnels."),
+    click.option("--fips", is_flag=True, help="Use FIPS endpoints for the API and for tunnels."),
     log_options,
 )
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
 
 aws_options = _all(
-    click.option("--profile", type=PROFILE, metavar="NAME", help="Profile in the AWS configuration."),
+    click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile."),
     click.option("--region", type=REGION, metavar="REGION", help="AWS region; default: the profile's."),
     wire_options,
 )
@@ -85,9 +85,9 @@ output_options = _all(
         type=click.Choice(["table", "json", "text"]),
         default="table",
         show_default=True,
-        help="Form of the result.",
+        help="Output format.",
     ),
-    click.option("--query", metavar="JMESPATH", help="Part of the result to show (JMESPath on the JSON form)."),
+    click.option("--query", metavar="JMESPATH", help="JMESPath query on the JSON output."),
 )
 """How to show a result. The command takes `output` and `query`, and gives them to `render.show`."""
 
@@ -96,7 +96,7 @@ messages_option = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Form of the messages; json: one object a line, on stdout.",
+    help="Output format; json: one object per line on stdout.",
 )
 """How a command that runs on tells what happens. The command takes `output`."""
 
@@ -113,20 +113,20 @@ others_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_everybody,
-    help="Let other users of this machine connect to the local port, too.",
+    help="Allow other users of this machine to connect to the local port.",
 )
 """Who may connect to a local port. The command takes nothing."""
 
 bind_option = _all(
     click.option(
-        "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; others may then connect."
+        "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; other hosts can then connect."
     ),
     others_option,
 )
 """Where to listen, and for whom. The command takes `bind`."""
 
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Say what would be called, and ask EC2 whether it would be done."
+    "--dry-run", is_flag=True, help="Show the API calls without making them; EC2's dry run checks permissions."
 )
 """Whether EC2 is only asked if it would. The command takes `dry_run`."""
 
@@ -136,7 +136,12 @@ filter_tags_option = click.option(
 """Which resources, by their tags. The command takes `tags`, and gives them to `tags.parse_tags`."""
 
 timeout_option = click.option(
-    "--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, metavar="SECONDS", help="Longest wait."
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Timeout of --wait.",
 )
 """How long to wait. The command takes `timeout`."""
 
@@ -146,7 +151,7 @@ queue_option = click.option(
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a connection waits for a place at the endpoint.",
+    help="How long a connection may queue for one of the endpoint's 20 slots.",
 )
 """How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
 
@@ -154,7 +159,7 @@ linger_option = click.option(
     "--linger",
     type=click.FloatRange(0, 3600),
     metavar="SECONDS",
-    help="Longest silence of the target after a client's EOF; default: 60 while the client waits for an answer.",
+    help="Idle timeout after the client's EOF; default: 60 while the client waits for a response.",
 )
 """How long to wait for an answer. The command takes `linger`."""
 
@@ -172,12 +177,12 @@ keepalive_option = click.option(
     metavar="SECONDS",
     expose_value=False,
     callback=_keepalive,
-    help="Ping an open tunnel after so long without traffic; 0: never. Default: 30, or what config.toml says.",
+    help="Ping an idle tunnel at this interval; 0: never. Default: keepalive in config.toml, else 30.",
 )
 """How to keep idle tunnels alive. The command takes nothing."""
 
 agent_option = click.option(
-    "--no-agent", is_flag=True, help="Do it in this process: neither use nor start the background process."
+    "--no-agent", is_flag=True, help="Run in this process; neither use nor start the background process."
 )
 """Whether to do without the background process. The command takes `no_agent`."""
 
@@ -204,7 +209,7 @@ wait_option = click.option(
     is_flag=False,
     flag_value=WAIT,
     metavar="[=SECONDS]",
-    help="Wait until the instance runs and its port answers; 300 s if not said how long.",
+    help="Wait until the instance is running and its port responds; for 300 s by default.",
 )
 """Whether to wait for the machine. The command is a `WaitingCommand` and takes `wait`: seconds, or None. It gives it to
 `cli.target.resolve_target`."""
@@ -219,24 +224,24 @@ def _configured_check() -> Check:
 
 
 login_settings = _all(
-    click.option("--os-user", metavar="NAME", help="OS user to log in as; default: that of the instance's image."),
+    click.option("--os-user", metavar="NAME", help="OS user to log in as; default: the image's default user."),
     click.option(
         "--private-key-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Log in with this key; with --send-key its public half is pushed.",
+        help="Log in with this key; with --send-key, its public key is pushed.",
     ),
     click.option(
         "--send-key/--no-send-key",
         default=None,
-        help="Whether to push a key; default: if you give none of your own.",
+        help="Push a public key; default: unless --private-key-file is specified.",
     ),
     click.option(
         "--key-type",
         type=click.Choice(["auto", "ed25519", "ecdsa", "rsa"]),
         default="auto",
         show_default=True,
-        help="Type of the key that is made; auto: ed25519, or ECDSA P-256 or RSA where that is not possible.",
+        help="Type of the generated key; auto: ed25519, or ECDSA P-256 or RSA if unsupported.",
     ),
     click.option(
         "--host-key-check",
@@ -262,15 +267,13 @@ endpoint_settings = _all(
     click.option(
         "--instance-connect-endpoint-dns-name",
         metavar="HOST[:PORT]",
-        help="The endpoint's DNS name. With its ID and the address, AWS is asked nothing.",
+        help="The endpoint's DNS name. With its ID and the target's address, no AWS API is called.",
     ),
 )
 """Which endpoint to use. Takes `instance_connect_endpoint_id` and `instance_connect_endpoint_dns_name`."""
 
 instance_settings = _all(
-    click.option(
-        "--instance-id", type=INSTANCE_ID, metavar="ID", help="The target as an instance ID, as in the AWS CLI."
-    ),
+    click.option("--instance-id", type=INSTANCE_ID, metavar="ID", help="The target's instance ID, as in the AWS CLI."),
     click.option(
         "--private-ip-address", metavar="ADDRESS", help="Address or DNS name to connect to; default: the instance's."
     ),
@@ -288,14 +291,14 @@ duration_option = click.option(
     "--max-tunnel-duration",
     type=click.IntRange(1, MAX_TUNNEL_DURATION),
     metavar="SECONDS",
-    help="Longest life of a connection, 1 to 3600; default: the service's, 3600.",
+    help="Maximum connection duration, 1 to 3600; default: the service's, 3600.",
 )
 """How long a connection may live. The command takes `max_tunnel_duration`."""
 
 tunnel_options = _all(
     duration_option,
     click.option(
-        "--allow-any-port", is_flag=True, help="Send a remote port other than 22 and 3389, which the service refuses."
+        "--allow-any-port", is_flag=True, help="Allow remote ports other than 22 and 3389, which the service refuses."
     ),
 )
 """How long a connection may live, and any port. Takes `max_tunnel_duration` and `allow_any_port`."""

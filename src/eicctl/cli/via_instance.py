@@ -53,7 +53,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--via",
         type=INSTANCE,
         metavar="INSTANCE",
-        help="The instance to go through: its ID, Name tag, address or DNS name.",
+        help="Jump host: instance ID, Name tag, address or DNS name.",
     ),
     options.login_settings,
     options.endpoint_settings,
@@ -62,7 +62,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     options.keepalive_option,
     options.wait_option,
     options.bind_option,
-    click.option("--verbose", "-v", is_flag=True, help="Print a line for each connection too."),
+    click.option("--verbose", "-v", is_flag=True, help="Also print a line for each connection."),
 )
 
 

@@ -181,36 +181,37 @@ _FOLLOW_INTERVAL = 30.0
 
 
 @click.command
+@click.option("--since", metavar="WHEN", help="Start: 24h, 7d, a date or a time; default: 24h, or all of --from.")
+@click.option("--until", metavar="WHEN", help="End; default: now.")
 @click.option(
-    "--since", metavar="WHEN", help="From when on: 24h, 7d, a date or a time; default: 24h, or all of --from."
-)
-@click.option("--until", metavar="WHEN", help="Before when; default: now.")
-@click.option(
-    "--user", default="", metavar="NAME", help="Only by this user, role session, ARN or access key; may have *."
+    "--user",
+    default="",
+    metavar="NAME",
+    help="Only events of this user, role session, ARN or access key; * is a wildcard.",
 )
 @click.option(
     "--target",
     type=INSTANCE,
     default="",
     metavar="NAME",
-    help="Only to this instance ID, Name tag or address; may have *.",
+    help="Only events of this instance ID, Name tag or address; * is a wildcard.",
 )
 @click.option(
     "--endpoint",
     type=ENDPOINT,
     default="",
     metavar="NAME",
-    help="Only of the endpoint with this ID or Name tag; may have *.",
+    help="Only events of the endpoint with this ID or Name tag; * is a wildcard.",
 )
-@click.option("--denied", is_flag=True, help="Only what was refused, by a policy or for another reason.")
-@click.option("--follow", is_flag=True, help="Go on and print new events as they come, until Ctrl-C.")
+@click.option("--denied", is_flag=True, help="Only refused calls, by a policy or for another reason.")
+@click.option("--follow", is_flag=True, help="Print new events as they arrive, until Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=1),
     default=_FOLLOW_INTERVAL,
     show_default=True,
     metavar="SECONDS",
-    help="Pause between two looks of --follow.",
+    help="Polling interval of --follow.",
 )
 @click.option(
     "--from",
@@ -218,21 +219,25 @@ _FOLLOW_INTERVAL = 30.0
     type=FILE,
     multiple=True,
     metavar="PLACE",
-    help="Read CloudTrail's log files (.json, .json.gz) instead: a file, a folder, or s3://BUCKET/PREFIX; repeatable.",
+    help="Read CloudTrail log files (.json, .json.gz) from a file, a folder or s3://BUCKET/PREFIX; repeatable.",
 )
-@click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses, at the same time.")
-@click.option("--report", "report_file", type=click.Path(path_type=Path), metavar="FILE", help="Write an HTML page.")
+@click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
+@click.option("--report", "report_file", type=click.Path(path_type=Path), metavar="FILE", help="Write an HTML report.")
 @click.option(
-    "--office-hours", default="7-19", show_default=True, metavar="HH-HH", help="Of Monday to Friday, for the report."
+    "--office-hours",
+    default="7-19",
+    show_default=True,
+    metavar="HH-HH",
+    help="Office hours, Monday to Friday, for the report.",
 )
 @click.option(
     "--output",
     type=click.Choice(["table", "json", "text", "csv"]),
     default="table",
     show_default=True,
-    help="Form of the result.",
+    help="Output format.",
 )
-@click.option("--query", metavar="JMESPATH", help="Part of the result to show (JMESPath on the JSON form).")
+@click.option("--query", metavar="JMESPATH", help="JMESPath query on the JSON output.")
 @options.with_session
 @click.pass_context
 def command(
@@ -254,10 +259,10 @@ def command(
     output: str,
     query: str | None,
 ) -> int:
-    """Show who has used the endpoints: tunnels, keys and endpoint changes, from CloudTrail.
+    """Show who used the endpoints, from CloudTrail: tunnels, keys, endpoint changes.
 
-    A look-up of many events takes a while: CloudTrail answers two requests a second. One that was interrupted goes on
-    where it was when it is run again within a day. With --report, rows are printed only if --output is given too.
+    Reading many events takes a while: CloudTrail allows two requests per second. An interrupted run resumes when
+    repeated within a day. With --report, rows are printed only if --output is specified, too.
 
     \b
     Examples:

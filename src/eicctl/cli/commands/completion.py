@@ -176,11 +176,11 @@ def complete() -> int:
 
 @click.command
 @click.argument("shell", type=click.Choice(list(SHELLS)))
-@click.option("--install", is_flag=True, help="Write it where the shell finds it, and say where and how to undo it.")
+@click.option("--install", is_flag=True, help="Install the script where the shell finds it, and print how to undo it.")
 def command(*, shell: str, install: bool) -> None:
-    """Print the script that completes command lines in a shell, or install it.
+    """Print or install a shell completion script.
 
-    Names and IDs are those that AWS has told in the last 30 days; it is not asked.
+    Names and IDs are completed from the cache of the last 30 days; no AWS API is called.
 
     \b
     Examples:

@@ -46,17 +46,17 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     type=PROFILE,
     cls=options.Repeatable,
     metavar="NAME",
-    help="Profile in the AWS configuration; repeatable.",
+    help="AWS profile; repeatable.",
 )
 @click.option("--region", cls=options.Repeatable, type=REGION, metavar="REGION", help="AWS region; repeatable.")
-@click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses.")
-@click.option("--port", type=int, callback=_port, help="22 or 3389; default: 3389 for Windows, 22 for all others.")
+@click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
+@click.option("--port", type=int, callback=_port, help="22 or 3389; default: 3389 for Windows, else 22.")
 @click.option(
     "--client-address",
     metavar="ADDRESS",
-    help="Your public IPv4 address, which rules see where an endpoint preserves it.",
+    help="Your public IPv4 address, for endpoints that preserve client IPs.",
 )
-@click.option("--report", "page", type=FILE, metavar="FILE.html", help="Write a map as one HTML page, too.")
+@click.option("--report", "page", type=FILE, metavar="FILE.html", help="Also write an HTML map.")
 @options.output_options
 @options.wire_options
 def command(
@@ -72,11 +72,10 @@ def command(
     ca_bundle: str | None,
     fips: bool,
 ) -> None:
-    """Say which running instances can be reached, and why the others cannot.
+    """Show which running instances are reachable, and why the others are not.
 
-    It thinks through endpoints, security groups, network ACLs and routes, and opens no connection. A region or an
-    account that cannot be read is named on stderr, and the others are looked at. The exit code is 0 unless nothing
-    could be read.
+    Evaluates endpoints, security groups, network ACLs and routes; opens no connections. Regions and accounts that
+    cannot be read are reported on stderr. The exit code is 0 unless none could be read.
 
     \b
     Examples:

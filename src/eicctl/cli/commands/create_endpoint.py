@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.option("--subnet-id", metavar="ID", help="Subnet of the endpoint; default: the one with most running instances.")
-@click.option("--vpc-id", metavar="ID", help="VPC in which to choose a subnet; default: the only one.")
 @click.option(
-    "--security-group-id", "group_ids", metavar="ID", multiple=True, help="Group of the endpoint; repeatable."
+    "--subnet-id", metavar="ID", help="Subnet of the endpoint; default: the one with the most running instances."
+)
+@click.option("--vpc-id", metavar="ID", help="VPC to choose a subnet in; default: the only one.")
+@click.option(
+    "--security-group-id", "group_ids", metavar="ID", multiple=True, help="Security group of the endpoint; repeatable."
 )
 @click.option(
     "--create-security-group",
@@ -38,23 +40,23 @@ if TYPE_CHECKING:
     "--allow-to",
     metavar="ID",
     multiple=True,
-    help="With --create-security-group: allow the endpoint in this group of the targets; repeatable.",
+    help="With --create-security-group: allow the endpoint in this target security group; repeatable.",
 )
 @click.option(
     "--preserve-client-ip/--no-preserve-client-ip",
     default=False,
-    help="Targets see the client's address; default: no. Makes the endpoint ipv4.",
+    help="Client IP preservation; default: no. Requires an ipv4 endpoint.",
 )
 @click.option(
     "--ip-address-type",
     type=click.Choice(["ipv4", "dualstack", "ipv6"]),
-    help="Default: the subnet's; ipv4 with --preserve-client-ip.",
+    help="IP address type; default: the subnet's, or ipv4 with --preserve-client-ip.",
 )
-@click.option("--name", metavar="NAME", help="The Name tag.")
-@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Another tag; repeatable.")
-@click.option("--wait/--no-wait", default=False, help="Wait until it serves connections, which takes minutes.")
+@click.option("--name", metavar="NAME", help="Name tag.")
+@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Additional tag; repeatable.")
+@click.option("--wait/--no-wait", default=False, help="Wait until the endpoint is available, which takes minutes.")
 @options.timeout_option
-@click.option("--if-not-exists", is_flag=True, help="Reuse the endpoint that the VPC already has.")
+@click.option("--if-not-exists", is_flag=True, help="Reuse the VPC's existing endpoint, if any.")
 @options.dry_run_option
 @options.output_options
 @options.with_session
@@ -77,9 +79,9 @@ def command(
     output: str,
     query: str | None,
 ) -> None:
-    """Create an endpoint, with the security group that it needs.
+    """Create an endpoint, optionally with its own security group.
 
-    A VPC has one endpoint at most; it reaches what its subnet routes to.
+    A VPC can have one endpoint, which reaches all addresses that its subnet has routes to.
 
     \b
     Examples:

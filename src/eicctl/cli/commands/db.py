@@ -29,19 +29,21 @@ if TYPE_CHECKING:
 
 @click.command(cls=options.WaitingCommand)
 @click.argument("database", type=DATABASE, metavar="DB-ID|HOST[:PORT]")
-@click.option("--reader", is_flag=True, help="The cluster's reader endpoint instead of the writer.")
+@click.option("--reader", is_flag=True, help="Use the cluster's reader endpoint instead of the writer.")
 @click.option(
     "--local-port",
     type=click.IntRange(0, 65535),
-    help="Local port to listen on; default: the database's own if it is free, else a free one.",
+    help="Local port to listen on; default: the database's port if free, else any free port.",
 )
-@click.option("--user", metavar="NAME", help="Database user; default: the first one that was made with it.")
-@click.option("--dbname", metavar="NAME", help="Database; default: the one that was made with it.")
+@click.option("--user", metavar="NAME", help="Database user; default: the master user.")
+@click.option("--dbname", metavar="NAME", help="Database name; default: the initial database.")
 @click.option(
-    "--iam-auth", is_flag=True, help="Log in by IAM: keep a fresh token in a file that the printed line uses."
+    "--iam-auth",
+    is_flag=True,
+    help="Use IAM authentication: keep a fresh token in a file that the printed command reads.",
 )
-@click.option("--print-url", is_flag=True, help="Print nothing but the connection URL on stdout.")
-@click.option("--print-password", is_flag=True, help="With --iam-auth: print a token, and open no tunnel.")
+@click.option("--print-url", is_flag=True, help="Print only the connection URL on stdout.")
+@click.option("--print-password", is_flag=True, help="With --iam-auth: print a token and exit, without a tunnel.")
 @through_options
 @options.messages_option
 @options.with_session
@@ -63,10 +65,10 @@ def command(
     verbose: bool,
     output: str,
 ) -> int:
-    """Connect a local port to a database, directly or through an instance.
+    """Forward a local port to a database, directly or through an instance.
 
-    A database that listens on 3389 is reached directly. Any other is reached through SSH on an instance: the given one,
-    or a running Linux instance that the database's security groups let connect.
+    A database that listens on port 3389 is reached directly, any other through SSH on an instance: that of --via, or a
+    running Linux instance that the database's security groups allow.
 
     \b
     Examples:

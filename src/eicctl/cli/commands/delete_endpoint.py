@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("endpoint", type=ENDPOINT)
-@click.option("--yes", "-y", is_flag=True, help="Skip confirmation, also that of the security group's deletion.")
-@click.option("--keep-security-group", is_flag=True, help="Keep the security group that was created for it.")
+@click.option("--yes", "-y", is_flag=True, help="Skip confirmation, also for deleting the security group.")
+@click.option("--keep-security-group", is_flag=True, help="Keep the security group created for the endpoint.")
 @click.option(
     "--wait/--no-wait",
     default=None,
-    help="Wait until it is gone; default: if a security group is deleted after it. --no-wait keeps the group.",
+    help="Wait until the endpoint is deleted; default: if its security group is deleted too. --no-wait keeps it.",
 )
 @options.timeout_option
 @options.dry_run_option
@@ -43,9 +43,9 @@ def command(
 ) -> int:
     """Delete an endpoint.
 
-    ENDPOINT is its ID or its Name tag. Its open connections end with it. A security group that `create-endpoint
-    --create-security-group` has created is deleted once the endpoint is gone, with the rules in the targets' groups
-    that were added for it; one that something else uses is kept.
+    ENDPOINT is an ID or a Name tag. Open connections are closed. The security group that `create-endpoint
+    --create-security-group` created is deleted after the endpoint, with the rules added to the targets' groups, unless
+    something else uses it.
 
     \b
     Examples:

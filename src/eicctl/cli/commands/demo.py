@@ -8,12 +8,12 @@ from eicctl.cli.view import messages
 
 
 @click.command
-@click.option("--keep", is_flag=True, help="Leave the local AWS up at the end, and say how to use it.")
+@click.option("--keep", is_flag=True, help="Keep the local AWS running at the end, and print how to use it.")
 def command(*, keep: bool) -> int:
-    """Show the main job from end to end on the local AWS.
+    """Run an end-to-end demonstration on the local AWS.
 
-    It starts a local AWS of its own, runs the commands that you would type, checks what each has done, and cleans up.
-    The exit code is 0 only if every step was verified.
+    Starts a separate local AWS, runs the commands that you would type, verifies each result, and cleans up. The exit
+    code is 0 only if every step was verified.
 
     \b
     Examples:

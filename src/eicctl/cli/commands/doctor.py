@@ -34,15 +34,13 @@ SETTLING = 5.0
     "--remote-port",
     "remote_port",
     type=click.IntRange(1, 65535),
-    help="Port of the target, 22 or 3389; default: 3389 for Windows, 22 for all others.",
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
 )
-@click.option(
-    "--os-user", "--user", metavar="NAME", help="OS user of the login; default: that of the instance's image."
-)
+@click.option("--os-user", "--user", metavar="NAME", help="OS user of the login; default: the image's default user.")
 @click.option(
     "--client-address",
     metavar="ADDRESS",
-    help="Your public address, for endpoints that preserve it; default: ask checkip.amazonaws.com.",
+    help="Your public address, for endpoints that preserve client IPs; default: ask checkip.amazonaws.com.",
 )
 @click.option(
     "--fix", is_flag=True, help="Offer the security-group rule that fixes the cause, add it, and check again."
@@ -69,8 +67,8 @@ def command(
     """Find out why a target is unreachable, and how to fix it.
 
     Checks credentials, clock, region, target, endpoint, connectivity, network rules and permissions, and opens a
-    tunnel. Nothing is changed without --fix. Without TARGET, it runs the checks that need none. The exit code is 0
-    if no check failed, else that of the cause.
+    tunnel. Changes nothing without --fix. Without TARGET, runs the checks that need none. The exit code is 0 if no
+    check failed, else that of the cause.
 
     \b
     Examples:

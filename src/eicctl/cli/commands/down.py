@@ -18,15 +18,14 @@ from eicctl.core.errors import LocalError, NotFoundError, UsageError
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="End those that this file defines; default: as for eicctl up.",
+    help="Close the tunnels that this file defines; default: as for eicctl up.",
 )
-@click.option("--all", "everything", is_flag=True, help="End all of them, and the background process.")
+@click.option("--all", "everything", is_flag=True, help="Close all tunnels and stop the background process.")
 @click.option("--force", is_flag=True, help="With --all: kill a background process that does not respond.")
 def command(*, names: tuple[str, ...], file: Path | None, everything: bool, force: bool) -> int:
-    """End tunnels that are open in the background.
+    """Close background tunnels.
 
-    The connections that they carry end with them. Without a NAME it ends those that are defined here, as `eicctl up`
-    would open them.
+    Their connections are closed, too. Without NAME, closes the tunnels that `eicctl up` would open here.
 
     \b
     Examples:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 @click.command(cls=options.WaitingCommand)
 @click.argument("forwards", nargs=-1, type=FORWARD, metavar="[LOCAL:]TARGET:PORT…")
 @click.option(
-    "--socks", type=click.IntRange(0, 65535), metavar="PORT", help="A SOCKS5 proxy on this local port; 0: a free one."
+    "--socks",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Run a SOCKS5 proxy on this local port; 0: any free port.",
 )
 @through_options
 @options.messages_option
@@ -44,11 +47,11 @@ def command(
     verbose: bool,
     output: str,
 ) -> int:
-    """Forward local ports to any port, through SSH on an instance.
+    """Forward local ports to any host and port, through SSH on an instance.
 
-    TARGET is an instance, and the port one of its own; with --via it is any host that the given instance can reach.
-    All ports share one SSH connection, which takes one of the endpoint's 20 places. It is renewed before its hour
-    ends, and the ports stay open. LOCAL is a port or the path of a Unix socket; default: the remote port, if free.
+    TARGET is an instance; with --via, any host that the --via instance can reach. All ports share one SSH connection,
+    which uses one of the endpoint's 20 slots. It is renewed before its hour ends, and the ports stay open. LOCAL is a
+    port or the path of a Unix socket; default: the remote port, if free.
 
     \b
     Examples:

@@ -39,7 +39,7 @@ def command(
     output: str,
     query: str | None,
 ) -> None:
-    """List instances and the endpoint that would serve each.
+    """List instances and the endpoint that serves each.
 
     \b
     Examples:

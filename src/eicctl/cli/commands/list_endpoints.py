@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--state", metavar="STATE", multiple=True, help="Only those in this state (create-complete, …); repeatable."
 )
 @options.filter_tags_option
-@click.option("--all-regions", is_flag=True, help="Look in all regions that the account uses, at the same time.")
+@click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
 @options.with_session
 def command(
@@ -34,9 +34,9 @@ def command(
     output: str,
     query: str | None,
 ) -> int:
-    """List endpoints, in one region or in all.
+    """List endpoints in one region or in all regions.
 
-    A region that does not answer is named on stderr, and the others are listed; the exit code then is 1.
+    Regions that do not respond are reported on stderr, and the exit code is 1.
 
     \b
     Examples:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @click.group
 def command() -> None:
-    """A local AWS for trying and testing, without an account.
+    """Run a local AWS for trials and tests; no account needed.
 
-    It has EC2 with EICE, STS, IAM, RDS and CloudTrail as far as moto goes, the data plane, and machines to log in to.
-    Any AWS client can use it; everything is gone when it ends.
+    It emulates EC2 with EICE, STS, IAM, RDS and CloudTrail (with moto), the data plane, and machines to log in to. Any
+    AWS client can use it. Its state is lost when it stops.
 
     \b
     Examples:
@@ -45,18 +45,18 @@ def command() -> None:
     default="localhost",
     show_default=True,
     metavar="NAME",
-    help="Host in the endpoints' DNS name; must lead to this machine.",
+    help="Host in the endpoints' DNS names; must resolve to this machine.",
 )
 @click.option(
     "--world",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What there is at the start (TOML), or `broken`: instances, each unreachable in its own way; default: a demo.",
+    help="Initial resources (TOML), or `broken`: various unreachable instances; default: a demo.",
 )
 @click.option(
     "--sshd",
     is_flag=True,
-    help="Linux machines are OpenSSH's sshd. Without nss_wrapper the only OS user is your own account.",
+    help="Use OpenSSH's sshd on Linux machines. Without nss_wrapper, your account is the only OS user.",
 )
 @click.option(
     "--transition",
@@ -64,12 +64,12 @@ def command() -> None:
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long an endpoint is being made, changed or deleted.",
+    help="How long creating, modifying and deleting an endpoint take.",
 )
 @click.option(
-    "--max-connections", type=click.IntRange(1), default=20, show_default=True, help="Of an endpoint, at once."
+    "--max-connections", type=click.IntRange(1), default=20, show_default=True, help="Connection limit of an endpoint."
 )
-@click.option("--detach", is_flag=True, help="Run in the background; return when it answers.")
+@click.option("--detach", is_flag=True, help="Run in the background; return when it is ready.")
 def up(
     *,
     port: int,
@@ -202,9 +202,11 @@ def _asked(found: Running, resource: str) -> Any:
     type=click.Choice(["bash", "zsh", "fish", "powershell"]),
     default="bash",
     show_default=True,
-    help="Whose syntax to print.",
+    help="Shell syntax to print.",
 )
-@click.option("--aws-cli", is_flag=True, help="Also what the AWS CLI v2 needs for its tunnels: a proxy and a CA file.")
+@click.option(
+    "--aws-cli", is_flag=True, help="Include the proxy and CA file that the AWS CLI v2 needs for its tunnels."
+)
 def env(*, shell: str, aws_cli: bool) -> None:
     """Print the commands that point AWS clients to the local AWS.
 
@@ -232,10 +234,10 @@ def _export(shell: str, name: str, value: str) -> str:
 
 @command.command()
 @click.option(
-    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of the result."
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Output format."
 )
 def status(*, output: str) -> None:
-    """Tell whether the local AWS is up, and what it has.
+    """Show whether the local AWS is running, and its resources.
 
     \b
     Examples:
@@ -264,9 +266,9 @@ def status(*, output: str) -> None:
 @command.command()
 @click.argument("name", type=click.Choice(["default", "broken"]), default="default")
 def world(*, name: str) -> None:
-    """Print a world file, to begin one of your own with: the demo's, or `broken`.
+    """Print a built-in world file as a starting point: the demo's, or `broken`.
 
-    `eicctl local up --world FILE` takes it.
+    Use it with `eicctl local up --world FILE`.
 
     \b
     Examples:
@@ -281,9 +283,9 @@ def world(*, name: str) -> None:
 
 @command.command("mfa-code")
 def mfa_code() -> None:
-    """Print a code of the local user's MFA device, as a phone would show it.
+    """Print an MFA code of the local user's device, as an authenticator app would.
 
-    It is one that has not been used; two are good at a time, so sometimes it takes up to 30 s until there is another.
+    Each code can be used once, and two are valid at a time, so the next one may take up to 30 s.
 
     \b
     Examples:
@@ -298,7 +300,7 @@ def mfa_code() -> None:
 
 @command.command()
 def down() -> None:
-    """End the local AWS.
+    """Stop the local AWS.
 
     \b
     Examples:

@@ -11,14 +11,14 @@ from eicctl.core.errors import NotFoundError
 
 @click.command
 @click.argument("name", type=TUNNEL)
-@click.option("--follow", "-f", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the log until Ctrl-C.")
 @click.option(
-    "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="How many of the last lines."
+    "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="Number of last lines to show."
 )
 def command(*, name: str, follow: bool, lines: int) -> int:
     """Show the log of a named tunnel.
 
-    It tells of its connections, and why one failed. It is kept when the tunnel has ended.
+    The log lists connections, and why one failed. It is kept after the tunnel is closed.
 
     \b
     Examples:

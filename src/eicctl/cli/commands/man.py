@@ -24,17 +24,17 @@ _READABLE = 0o644
 
 @click.command
 @click.argument("commands", nargs=-1, metavar="[COMMAND]…")
-@click.option("--install", is_flag=True, help="Write all pages where man finds them, and say where and how to undo it.")
+@click.option("--install", is_flag=True, help="Install all pages where man finds them, and print how to undo it.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write all pages into this folder.",
+    help="Write all pages to this folder.",
 )
 def command(*, commands: tuple[str, ...], install: bool, directory: Path | None) -> None:
-    """Show the manual page of a command, or install all pages.
+    """Show a command's manual page, or install all pages.
 
-    Without COMMAND it is that of all. On a terminal man(1) shows it; elsewhere its source (roff) is printed.
+    Without COMMAND, shows the page of eicctl. On a terminal, man(1) shows it; elsewhere its source (roff) is printed.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.group
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Open an MFA session in a profile of its own, list the sessions, end them.
+    """Manage MFA sessions: log in, show the status, log out.
 
     \b
     Examples:
@@ -34,17 +34,24 @@ def command(ctx: click.Context) -> None:
 
 
 @command.command()
-@click.option("--into", metavar="NAME", help="Profile for the session; default: the base profile's name and -mfa.")
-@click.option("--serial", metavar="ARN", help="The MFA device; default: the profile's mfa_serial, or your only one.")
-@click.option("--token-code", metavar="CODE", help="The code; - reads it from stdin. Default: ask on the terminal.")
-@click.option("--duration", type=int, metavar="SECONDS", help="900 to 129600 (root: 3600); default: AWS's, 12 hours.")
+@click.option(
+    "--into", metavar="NAME", help="Profile for the session; default: the base profile's name with -mfa appended."
+)
+@click.option("--serial", metavar="ARN", help="MFA device; default: the profile's mfa_serial, or your only device.")
+@click.option("--token-code", metavar="CODE", help="MFA code; - reads it from stdin. Default: prompt.")
+@click.option(
+    "--duration",
+    type=int,
+    metavar="SECONDS",
+    help="Session duration, 900 to 129600 (root: 3600); default: AWS's, 12 hours.",
+)
 @options.with_session
 def login(
     *, session: Session, into: str | None, serial: str | None, token_code: str | None, duration: int | None
 ) -> None:
-    """Open an MFA session, in a profile of its own.
+    """Open an MFA session and store it in a separate profile.
 
-    The profile with the long-lived keys stays as it is, and so does everything else in the AWS configuration.
+    The profile with the long-lived keys and the rest of the AWS configuration stay unchanged.
 
     \b
     Examples:
@@ -105,9 +112,9 @@ def status(*, output: str, query: str | None) -> None:
 @click.argument("name", required=False, type=PROFILE)
 @click.option("--all", "every", is_flag=True, help="Remove all sessions.")
 def logout(*, name: str | None, every: bool) -> None:
-    """Remove an MFA session from the AWS configuration: what login wrote, and nothing else.
+    """Remove an MFA session from the AWS configuration.
 
-    Without NAME it is the only one. AWS has no call that ends a session: a copy of its keys is good until it expires.
+    Without NAME, removes the only one. AWS cannot revoke a session: a copy of its keys is valid until it expires.
 
     \b
     Examples:

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("endpoint", type=ENDPOINT)
 @click.option(
-    "--security-group-id", "group_ids", metavar="ID", multiple=True, help="The new set of groups; repeatable."
+    "--security-group-id",
+    "group_ids",
+    metavar="ID",
+    multiple=True,
+    help="New security groups, replacing the old ones; repeatable.",
 )
-@click.option("--ip-address-type", type=click.Choice(["ipv4", "dualstack", "ipv6"]), help="The new address type.")
+@click.option("--ip-address-type", type=click.Choice(["ipv4", "dualstack", "ipv6"]), help="New IP address type.")
 @click.option(
-    "--preserve-client-ip/--no-preserve-client-ip", default=None, help="Targets see the client's address, or not."
+    "--preserve-client-ip/--no-preserve-client-ip", default=None, help="Turn client IP preservation on or off."
 )
-@click.option("--wait/--no-wait", default=False, help="Wait until the change is in force.")
+@click.option("--wait/--no-wait", default=False, help="Wait until the change takes effect.")
 @options.timeout_option
 @options.dry_run_option
 @options.output_options
@@ -48,9 +52,9 @@ def command(
     output: str,
     query: str | None,
 ) -> None:
-    """Change an endpoint's groups, address type or client IP preservation.
+    """Change an endpoint's security groups, address type or client IP preservation.
 
-    ENDPOINT is its ID or its Name tag. Until the change is in force, the old configuration serves.
+    ENDPOINT is an ID or a Name tag. The old configuration stays in use until the change takes effect.
 
     \b
     Examples:

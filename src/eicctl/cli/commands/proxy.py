@@ -39,7 +39,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
         metavar="FILE",
         expose_value=False,
         callback=apply,
-        help=f"What {variable} would say; for ssh_config.",
+        help=f"Value of {variable}; for ssh_config.",
     )
 
 
@@ -55,35 +55,40 @@ def _file_option(name: str) -> Callable[[Command], Command]:
 @click.option(
     "--ssh-login",
     metavar="USER@HOST",
-    help="Push a key for OpenSSH's login, to be found at ~/.ssh/eicctl/keys/USER@HOST, and pin HOST's keys.",
+    help="Push the key ~/.ssh/eicctl/keys/USER@HOST for OpenSSH's login, and pin HOST's keys.",
 )
 @click.option(
     "--host-key-check",
     type=click.Choice(["console", "accept-new", "strict", "off"]),
     default="console",
     show_default=True,
-    help="With --ssh-login: where the keys to pin are from.",
+    help="With --ssh-login: source of the host keys to pin.",
 )
 @click.option(
     "--private-key-file",
     type=FILE,
     metavar="FILE",
-    help="With --ssh-login: push the public half of this key; absolute path.",
+    help="With --ssh-login: push this key's public key; absolute path.",
 )
 @click.option(
     "--key-type",
     type=click.Choice(["auto", "ed25519", "ecdsa", "rsa"]),
     default="auto",
     show_default=True,
-    help="With --ssh-login: the type of the key that is made.",
+    help="With --ssh-login: type of the generated key.",
 )
-@click.option("--force", is_flag=True, help="Relay bytes even where stdin and stdout are a terminal.")
-@click.option("--session-folder", metavar="FOLDER", help="Written by eicctl ssh: has the key, and takes the result.")
+@click.option("--force", is_flag=True, help="Relay bytes even if stdin and stdout are a terminal.")
 @click.option(
-    "--announce-end", type=click.IntRange(1, 3599), metavar="SECONDS", help="Say when this much time is left."
+    "--session-folder", metavar="FOLDER", help="Internal to eicctl ssh: holds the key, and receives the result."
+)
+@click.option(
+    "--announce-end",
+    type=click.IntRange(1, 3599),
+    metavar="SECONDS",
+    help="Print a notice this long before the connection ends.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option("--no-cache", is_flag=True, help="Look the target up, also where it was found some minutes ago.")
+@click.option("--no-cache", is_flag=True, help="Look up the target again instead of using the cache.")
 @_file_option("--aws-config-file")
 @_file_option("--aws-shared-credentials-file")
 @options.linger_option
@@ -107,10 +112,10 @@ def command(
     no_cache: bool,
     no_agent: bool,
 ) -> int:
-    """Carry stdin and stdout to the target, as an OpenSSH ProxyCommand.
+    """Relay stdin and stdout to the target; for use as an OpenSSH ProxyCommand.
 
-    Stdout carries the target's bytes and nothing else. The tunnel ends with stdin, or when the target has answered
-    what stdin ended with (--linger). It is for programs: on a terminal, use eicctl ssh or eicctl tunnel.
+    Stdout has only the target's bytes. After EOF on stdin, the tunnel stays open while the target responds (--linger).
+    This command is for programs: on a terminal, use eicctl ssh or eicctl tunnel.
 
     \b
     Examples:

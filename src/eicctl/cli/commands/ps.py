@@ -11,7 +11,7 @@ from eicctl.cli.view import messages
 @click.command
 @options.output_options
 def command(*, output: str, query: str | None) -> int:
-    """List the tunnels that are open in the background.
+    """List background tunnels.
 
     \b
     Examples:

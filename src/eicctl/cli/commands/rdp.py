@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 @click.command(cls=options.WaitingCommand)
 @options.with_request
 @click.option("--launch/--no-launch", default=True, help="Start a client (default), or only open the tunnel.")
-@click.option("--client", metavar="NAME", help="xfreerdp, wlfreerdp, remmina, mstsc, open, …; default: the platform's.")
+@click.option(
+    "--client",
+    metavar="NAME",
+    help="RDP client: xfreerdp, wlfreerdp, remmina, mstsc, open, …; default: the platform's.",
+)
 @click.option("--user", default="Administrator", show_default=True, metavar="NAME", help="User to log in as.")
 @click.option(
     "--key-file",
@@ -35,16 +39,16 @@ if TYPE_CHECKING:
     metavar="PEM",
     help="Private key of the instance's key pair, to decrypt the administrator's password.",
 )
-@click.option("--print-password", is_flag=True, help="Print the administrator's password and end. Needs --key-file.")
 @click.option(
-    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.rdp", help="Keep the connection file."
+    "--print-password", is_flag=True, help="Print the administrator's password and exit. Requires --key-file."
 )
 @click.option(
-    "--local-port", type=click.IntRange(0, 65535), default=0, help="Local port to listen on; default: 0, a free one."
+    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.rdp", help="Save the connection file."
 )
 @click.option(
-    "--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="The target's port."
+    "--local-port", type=click.IntRange(0, 65535), default=0, help="Local port to listen on; default: 0, any free port."
 )
+@click.option("--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="Target port.")
 @options.others_option
 @options.queue_option
 @options.keepalive_option
@@ -65,10 +69,10 @@ def command(
     wait: float | None,
     max_tunnel_duration: int | None,
 ) -> int:
-    """Open a Remote Desktop session through the endpoint; it ends with the client.
+    """Open a Remote Desktop session through the endpoint.
 
-    With --key-file, the administrator's password is fetched, decrypted, and given to FreeRDP on its stdin. Other
-    clients ask for it: --print-password shows it.
+    The tunnel closes when the client exits. With --key-file, the administrator's password is fetched, decrypted, and
+    passed to FreeRDP on stdin. Other clients prompt for it: --print-password shows it.
 
     \b
     Examples:

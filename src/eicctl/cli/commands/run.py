@@ -37,23 +37,23 @@ _COLUMNS = {
 
 @click.command
 @click.argument("words", nargs=-1, required=False, metavar="-- COMMAND…")
-@click.option("--target", "targets", type=INSTANCE, multiple=True, metavar="NAME|ID", help="An instance; repeatable.")
+@click.option("--target", "targets", type=INSTANCE, multiple=True, metavar="NAME|ID", help="Instance; repeatable.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Running instances with this tag; repeatable.")
-@click.option("--name-glob", metavar="GLOB", help="Running instances with such a name: 'web-*'.")
+@click.option("--name-glob", metavar="GLOB", help="Running instances whose name matches, such as 'web-*'.")
 @click.option("--all", "everything", is_flag=True, help="All running instances.")
-@click.option("--parallel", type=click.IntRange(1, 200), default=10, show_default=True, help="Hosts at a time.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Longest time of one host."
+    "--parallel", type=click.IntRange(1, 200), default=10, show_default=True, help="Number of hosts in parallel."
 )
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Timeout per host.")
 @click.option(
     "--output",
     type=click.Choice(["grouped", "lines", "json"]),
     default="grouped",
     show_default=True,
-    help="A host's output in one piece, each line with the host's name, or JSON at the end.",
+    help="Output format: grouped by host, lines prefixed with the host's name, or JSON at the end.",
 )
 @options.login_settings
-@click.option("--dry-run", is_flag=True, help="List the hosts, and run nothing.")
+@click.option("--dry-run", is_flag=True, help="List the hosts without running the command.")
 @options.with_session
 def command(
     *,
@@ -73,11 +73,10 @@ def command(
     host_key_check: Check,
     dry_run: bool,
 ) -> int:
-    """Run a command on many instances at a time.
+    """Run a command on many instances in parallel.
 
-    A host that fails does not stop the others. The exit code is 1 if any host failed; how many did is in the summary
-    and in the JSON form. No more than 20 connections go through an endpoint at once; where a VPC has several, they are
-    all used.
+    A failing host does not stop the others. The exit code is 1 if any host failed; the summary and the JSON output have
+    the number. At most 20 connections use an endpoint at once; where a VPC has several endpoints, all are used.
 
     \b
     Examples:

@@ -17,8 +17,8 @@ from eicctl.ssh.arguments import SCP, Destination, parse_place
 def command(*, wish: Wish) -> int:
     """Copy files to, from, or between instances.
 
-    A place is a file here, or [USER@]TARGET:PATH. Short options are scp's and go to it (-r, -p, -C, -l, …); so is the
-    exit code. Where both sides are instances, the bytes come through this machine.
+    SOURCE and DESTINATION are local files or [USER@]TARGET:PATH. Short options (-r, -p, -C, -l, …) are passed to scp,
+    whose exit code is returned. Copies between instances pass through this machine.
 
     \b
     Examples:

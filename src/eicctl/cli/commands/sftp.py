@@ -13,9 +13,9 @@ from eicctl.ssh.arguments import SFTP, parse_destination, parse_place
 @options.instance_settings
 @login_options
 def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | None) -> int:
-    """Move files to and from an instance, interactively or by a batch.
+    """Transfer files to and from an instance, interactively or in batch mode.
 
-    Short options are sftp's and go to it (-b, -r, -C, -l, …); so is the exit code.
+    Short options (-b, -r, -C, -l, …) are passed to sftp, whose exit code is returned.
 
     \b
     Examples:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @options.output_options
 @options.with_session
 def command(*, session: Session, endpoint: str, output: str, query: str | None) -> None:
-    """Show one endpoint in full.
+    """Show an endpoint in detail.
 
-    ENDPOINT is its ID or its Name tag.
+    ENDPOINT is an ID or a Name tag.
 
     \b
     Examples:

@@ -12,18 +12,20 @@ from eicctl.ssh.arguments import SSH, parse_destination
 
 @click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]", operands="TARGET")
 @options.instance_settings
-@click.option("--keep", is_flag=True, help="Run in tmux or screen there; connect again when the connection is lost.")
+@click.option(
+    "--keep", is_flag=True, help="Run in tmux or screen on the instance; reconnect when the connection is lost."
+)
 @click.option(
     "--session",
     "kept_session",
     metavar="NAME",
-    help="With --keep: the session's name.  [default: eicctl]",
+    help="With --keep: session name.  [default: eicctl]",
 )
 @click.option(
     "--announce-end",
     type=click.IntRange(1, 3599),
     metavar="SECONDS",
-    help="Say when the connection has this long left; it may live for an hour.",
+    help="Print a notice this long before the connection's hour ends.",
 )
 @login_options
 def command(
@@ -37,8 +39,8 @@ def command(
 ) -> int:
     """Log in to an instance, or run a command on it.
 
-    A key is made for this connection, pushed to the instance for 60 seconds, and removed at the end. Short options are
-    OpenSSH's and go to it (-L, -D, -N, -v, -o, …); the exit code is OpenSSH's.
+    A key is generated, pushed to the instance for 60 seconds, and deleted at the end. Short options (-L, -D, -N, -v,
+    -o, …) are passed to OpenSSH, whose exit code is returned.
 
     \b
     Examples:

@@ -23,15 +23,13 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("targets", nargs=-1, type=INSTANCE)
-@click.option("--all", "everything", is_flag=True, help="All running instances; those that are gone are taken out.")
-@click.option("--pattern", is_flag=True, help="Every name of the form NAME[.PROFILE][.REGION].eic, looked up on use.")
+@click.option("--all", "everything", is_flag=True, help="All running instances; entries of others are removed.")
+@click.option("--pattern", is_flag=True, help="All names NAME[.PROFILE][.REGION].eic, looked up on use.")
 @click.option("--install", is_flag=True, help="Write ~/.ssh/eicctl/config and include it in ~/.ssh/config.")
 @click.option("--print", "shown", is_flag=True, help="Print the blocks (the default).")
-@click.option("--remove", is_flag=True, help="Take out what --install has put in.")
-@click.option("--dry-run", is_flag=True, help="With --install or --remove: show the difference, and write nothing.")
-@click.option(
-    "--multiplex", is_flag=True, help="Let sessions to a host share one connection: one of the endpoint's 20."
-)
+@click.option("--remove", is_flag=True, help="Remove what --install added.")
+@click.option("--dry-run", is_flag=True, help="With --install or --remove: show the diff, and write nothing.")
+@click.option("--multiplex", is_flag=True, help="Share one connection per host (one of the endpoint's 20).")
 @options.login_settings
 @options.endpoint_settings
 @options.with_session
@@ -54,9 +52,9 @@ def command(
     instance_connect_endpoint_id: str | None,
     instance_connect_endpoint_dns_name: str | None,
 ) -> None:
-    """Let plain ssh, scp, rsync, git and Ansible reach instances as NAME.eic.
+    """Make ssh, scp, rsync, git and Ansible reach instances as NAME.eic.
 
-    For each connection OpenSSH starts eicctl proxy, which pushes a key and pins the host's keys.
+    For each connection, OpenSSH starts eicctl proxy, which pushes a key and pins the host's keys.
 
     \b
     Examples:

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     "--local-port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="Local port to listen on, on 127.0.0.1 and ::1; default: 0, a free one.",
+    help="Local port to listen on, at 127.0.0.1 and ::1; default: 0, any free port.",
 )
 @options.bind_option
 @click.option(
-    "--local-socket", type=click.Path(path_type=Path), metavar="PATH", help="Listen on a Unix socket, for you only."
+    "--local-socket",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Listen on a Unix socket that only you can access.",
 )
 @click.option(
     "--max-connections",
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     default=20,
     show_default=True,
     metavar="N",
-    help="Most connections at a time; further clients wait. An endpoint carries 20.",
+    help="Maximum concurrent connections; further clients queue. An endpoint's limit is 20.",
 )
 @options.queue_option
 @options.linger_option
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check/--no-check",
     default=None,
-    help="First prove that the endpoint lets us in; default: on a terminal, without --output json.",
+    help="First test a tunnel through the endpoint; default: on a terminal, without --output json.",
 )
 @options.messages_option
 @options.with_session
@@ -71,9 +74,9 @@ def command(
     max_tunnel_duration: int | None,
     output: str,
 ) -> int:
-    """Listen on a local port and carry each connection to the target.
+    """Listen on a local port and forward connections to the target.
 
-    Every connection is a tunnel of its own and lives for an hour at most. Ctrl-C ends them all.
+    Each connection uses its own tunnel and lasts for an hour at most. Ctrl-C closes them all.
 
     \b
     Examples:

@@ -29,13 +29,13 @@ UNREACHABLE = 5
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="File of definitions; default: the nearest eicctl.toml here or above, and your config.toml.",
+    help="File with tunnel definitions; default: the nearest eicctl.toml here or above, and config.toml.",
 )
-@click.option("--detach", "-d", is_flag=True, help="Keep them open in the background; see ps, logs and down.")
-@click.option("--profile", type=PROFILE, metavar="NAME", help="Profile of those tunnels whose definition names none.")
-@click.option("--region", type=REGION, metavar="REGION", help="Region of those tunnels whose definition names none.")
+@click.option("--detach", "-d", is_flag=True, help="Run in the background; see ps, logs and down.")
+@click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile of tunnels whose definition has none.")
+@click.option("--region", type=REGION, metavar="REGION", help="AWS region of tunnels whose definition has none.")
 @click.option(
-    "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) of those whose definition names none."
+    "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) of tunnels whose definition has none."
 )
 @options.log_options
 @click.option(
@@ -43,7 +43,7 @@ UNREACHABLE = 5
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="Form of the result; json: with --detach one list, else one object a line whenever a state changes.",
+    help="Output format; json: with --detach a list, otherwise one object per line at each state change.",
 )
 def command(
     *,
@@ -55,11 +55,11 @@ def command(
     ca_bundle: str | None,
     output: str,
 ) -> int:
-    """Open named tunnels, and keep them open.
+    """Open named tunnels and keep them open.
 
-    They are defined in eicctl.toml (or in your config.toml) as tables [tunnel.NAME], with target = "web-1" and
-    remote_port = 22, say; without a NAME all are opened. One that cannot be opened is tried again, and the others run.
-    Ctrl-C ends them all; --detach leaves them in the background.
+    Tunnels are defined in eicctl.toml (or in config.toml) as tables [tunnel.NAME], for example with target = "web-1"
+    and remote_port = 22. Without NAME, opens all of them. A tunnel that cannot be opened is retried while the others
+    run. Ctrl-C closes them all; --detach keeps them open in the background.
 
     \b
     Examples:

@@ -128,9 +128,9 @@ def _background() -> list[dict[str, Any]]:
 @click.command
 @options.output_options
 def command(*, output: str, query: str | None) -> None:
-    """Show the versions, folders and surroundings that a bug report needs.
+    """Show version and environment information for bug reports.
 
-    Of variables it shows names, and no values: the result can be published.
+    Shows names of environment variables without their values: the output can be published.
 
     \b
     Examples:

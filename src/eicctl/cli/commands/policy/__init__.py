@@ -7,20 +7,20 @@ import click
 from eicctl.cli.lazy_group import LazyGroup
 
 COMMANDS = {
-    "connect": "Write a policy that lets people connect.",
-    "admin": "Write a policy that lets people manage endpoints.",
-    "auditor": "Write a policy that lets people see endpoints and who has connected.",
-    "lint": "Tell what is missing in a policy, or too wide.",
-    "check": "Tell whether the caller's policies let a connection through.",
+    "connect": "Generate a policy for connecting.",
+    "admin": "Generate a policy for managing endpoints.",
+    "auditor": "Generate a policy for auditors: endpoints, and who connected.",
+    "lint": "Lint a policy: missing permissions, and too broad ones.",
+    "check": "Simulate whether the caller's policies allow a connection.",
 }
 
 
 @click.group(cls=LazyGroup, package="eicctl.cli.commands.policy", summaries=COMMANDS)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """IAM policies of least privilege: write, examine, check.
+    """Generate, lint and simulate least-privilege IAM policies.
 
-    Connecting (the data plane) and managing endpoints (the control plane) are separate rights.
+    Connecting (the data plane) and managing endpoints (the control plane) are separate permissions.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ from eicctl.cli.commands.policy.writing import scope_options, write
 @click.command
 @scope_options
 def command(*, form: str, given: dict[str, Any]) -> None:
-    """Write a policy that lets people manage endpoints; not one to connect with.
+    """Generate a policy for managing endpoints, without permission to connect.
 
     It allows both spellings of the service-linked role that creating an endpoint needs.
 

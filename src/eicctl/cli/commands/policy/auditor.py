@@ -12,7 +12,7 @@ from eicctl.cli.commands.policy.writing import scope_options, write
 @click.command
 @scope_options
 def command(*, form: str, given: dict[str, Any]) -> None:
-    """Write a policy that lets people see instances, endpoints, and CloudTrail's events; not connect.
+    """Generate a policy for viewing instances, endpoints and CloudTrail events, without permission to connect.
 
     \b
     Examples:

@@ -24,17 +24,15 @@ if TYPE_CHECKING:
     "--port",
     "--remote-port",
     type=click.IntRange(1, 65535),
-    help="Port of the target, 22 or 3389; default: 3389 for Windows, 22 for all others.",
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
 )
 @click.option(
     "--max-tunnel-duration",
     type=click.IntRange(1, MAX_TUNNEL_DURATION),
     metavar="SECONDS",
-    help="Longest life of the connection, as it would be asked for; default: none is.",
+    help="Connection duration to simulate; default: none.",
 )
-@click.option(
-    "--os-user", "--user", metavar="NAME", help="OS user that a key would be pushed for; default: none is pushed."
-)
+@click.option("--os-user", "--user", metavar="NAME", help="OS user to simulate pushing a key for; default: no key.")
 @options.output_options
 @options.with_session
 def command(
@@ -51,10 +49,10 @@ def command(
     output: str,
     query: str | None,
 ) -> int:
-    """Tell whether the caller's policies let a connection through, and what stops it. Nothing is opened.
+    """Simulate whether the caller's policies allow a connection. Nothing is opened.
 
-    IAM's simulator is asked; whoever may not ask it sees "unknown". The exit code is 0 where all is allowed or
-    unknown, and 4 where something is denied.
+    Uses IAM's policy simulator; without permission to use it, results are "unknown". The exit code is 4 if anything is
+    denied, else 0.
 
     \b
     Examples:

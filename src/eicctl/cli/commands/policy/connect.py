@@ -12,9 +12,9 @@ from eicctl.cli.commands.policy.writing import scope_options, write
 @click.command
 @scope_options
 def command(*, form: str, given: dict[str, Any]) -> None:
-    """Write a policy that lets people connect: open tunnels, and push keys for the OS users given.
+    """Generate a policy for connecting: opening tunnels, and pushing keys for the specified OS users.
 
-    AWS is asked nothing. The policy goes to stdout, what to know of it to stderr.
+    No AWS API is called. The policy is written to stdout, notes to stderr.
 
     \b
     Examples:

@@ -14,9 +14,9 @@ from eicctl.core.errors import UsageError
 @click.argument("file", type=FILE, metavar="FILE")
 @options.output_options
 def command(*, file: str, output: str, query: str | None) -> int:
-    """Tell what is missing in a policy document, or too wide. FILE may be - for stdin.
+    """Lint a policy document: missing permissions, and too broad ones. FILE - is stdin.
 
-    The exit code is 0 where there is nothing to change, and 1 where there is.
+    The exit code is 1 if there are findings, else 0.
 
     \b
     Examples:

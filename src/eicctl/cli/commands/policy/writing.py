@@ -15,18 +15,26 @@ from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; repeatable."),
     click.option(
-        "--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; may be given again."
-    ),
-    click.option("--port", type=int, multiple=True, metavar="PORT", help="Only this remote port: 22 or 3389."),
-    click.option("--cidr", multiple=True, metavar="RANGE", help="Only targets with private addresses in this range."),
-    click.option("--max-duration", type=int, metavar="SECONDS", help="Longest life of a tunnel, 1 to 3600."),
-    click.option("--os-user", multiple=True, metavar="NAME", help="Keys may be pushed for this OS user."),
-    click.option(
-        "--instance-tag", multiple=True, metavar="KEY=VALUE", help="Keys may be pushed to instances with this tag only."
+        "--port", type=int, multiple=True, metavar="PORT", help="Only this remote port, 22 or 3389; repeatable."
     ),
     click.option(
-        "--source-ip", multiple=True, metavar="RANGE", help="Only callers with public addresses in this range."
+        "--cidr", multiple=True, metavar="RANGE", help="Only targets with private addresses in this range; repeatable."
+    ),
+    click.option("--max-duration", type=int, metavar="SECONDS", help="Maximum tunnel duration, 1 to 3600."),
+    click.option("--os-user", multiple=True, metavar="NAME", help="OS user that keys may be pushed for; repeatable."),
+    click.option(
+        "--instance-tag",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Keys may only be pushed to instances with this tag; repeatable.",
+    ),
+    click.option(
+        "--source-ip",
+        multiple=True,
+        metavar="RANGE",
+        help="Only callers with public addresses in this range; repeatable.",
     ),
     click.option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
     click.option(
@@ -39,7 +47,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(["json", "terraform", "cloudformation"]),
         default="json",
         show_default=True,
-        help="Form of the result.",
+        help="Output format.",
     ),
 )
 
