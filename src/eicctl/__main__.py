@@ -9,10 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from eicctl.agent.words import Words
-    from eicctl.aws.session import Session
-    from eicctl.core.errors import EicctlError
-    from eicctl.core.model import Target
+    from eicctl.core.request import ConnectRequest
+    from eicctl.fastpath.proxy import Printer
 
 
 def main() -> NoReturn:
@@ -37,8 +35,8 @@ def _run() -> int:
     if sys.argv[1:2] == ["proxy"] and not on_terminal():
         from eicctl.fastpath.args import read
 
-        if words := read(sys.argv[2:]):
-            return _proxy(words)
+        if request := read(sys.argv[2:]):
+            return _proxy(request)
     if sys.argv[1:2] == ["ssh"]:
         from eicctl.fastpath.ssh import run as log_in
 
@@ -61,13 +59,13 @@ def _explained(*how: Any) -> int | None:
     return explained(*how)
 
 
-def _proxy(words: Words) -> int:
+def _proxy(request: ConnectRequest) -> int:
     """`eicctl proxy` without Click."""
     from eicctl.fastpath.proxy import run
     from eicctl.support import log
 
     try:
-        code = run(words, _Printer())
+        code = run(request, _printer)
     except BaseException as error:
         from eicctl.cli import explained
 
@@ -76,23 +74,11 @@ def _proxy(words: Words) -> int:
     return code
 
 
-class _Printer:
-    """Loads the command line when there is something to print."""
+def _printer() -> Printer:
+    """Load the command line, when there is something to print."""
+    from eicctl.cli.commands.proxy import PRINTER
 
-    def line(self, text: str) -> None:
-        from eicctl.cli.commands.proxy import PRINTER
-
-        PRINTER.line(text)
-
-    def announcement(self, text: str) -> None:
-        from eicctl.cli.commands.proxy import PRINTER
-
-        PRINTER.announcement(text)
-
-    def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
-        from eicctl.cli.commands.proxy import PRINTER
-
-        return PRINTER.failure(error, session, target)
+    return PRINTER
 
 
 if __name__ == "__main__":

@@ -92,8 +92,8 @@ json_values = st.recursive(
 )
 requests = st.builds(
     lambda verb, more: {"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL} | more,
-    st.sampled_from(["open", "close", "status", "carry", "login", "nothing"]) | json_values,
-    st.dictionaries(st.sampled_from(["Definitions", "Names", "Words", "OsUser", "X"]), json_values, max_size=3),
+    st.sampled_from(["open", "close", "status", "proxy", "login", "nothing"]) | json_values,
+    st.dictionaries(st.sampled_from(["Definitions", "Names", "Request", "Key", "X"]), json_values, max_size=3),
 ).filter(lambda request: request["Do"] != "end")
 encoded = requests.map(protocol.encode)
 streams = st.lists(
@@ -131,7 +131,7 @@ def test_any_bytes(agent: Agent, data: bytes) -> None:
             {"Do": ["open"], "Version": __version__, "Protocol": protocol.PROTOCOL, "Definitions": [{"name": "\ud800"}]}
         ),
         protocol.encode(
-            {"Do": "carry", "Version": __version__, "Protocol": protocol.PROTOCOL, "Words": {"Profile": "\x00"}}
+            {"Do": "proxy", "Version": __version__, "Protocol": protocol.PROTOCOL, "Request": {"profile": "\x00"}}
         ),
     ],
     ids=["4 GB", "too long", "deep", "list", "not UTF-8", "empty", "partial", "no fields", "surrogate", "no words"],
@@ -182,8 +182,8 @@ def test_descriptors_with_a_request_that_wants_none_are_closed(agent: Agent) -> 
     before = agent.descriptors()
     reading, writing = os.pipe()
     try:
-        for verb in ("status", "carry", "login", "nothing"):
-            request = protocol.encode({"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL, "Words": 1})
+        for verb in ("status", "proxy", "login", "nothing"):
+            request = protocol.encode({"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL, "Request": 1})
             with agent.connect() as sock:
                 socket.send_fds(sock, [request], [reading, writing, reading])
                 sock.shutdown(socket.SHUT_WR)

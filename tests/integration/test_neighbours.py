@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eicctl.agent.delegate import reached
-from eicctl.agent.environment import fingerprint
-from eicctl.agent.paths import usual_path
+from eicctl.agent import delegate
+from eicctl.agent.environment import fingerprint, usual_path
 from eicctl.core.errors import LocalError
 from eicctl.named_tunnels.definition import Definition
 from eicctl.ssh.proxy_login import shared_key
@@ -279,7 +278,7 @@ def test_a_neighbour_is_not_taken_for_the_background_process(home: Path, monkeyp
             os.read(told, 1)
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(path)  # it listens, and this process may connect
-            assert reached(os.environ) is None
+            assert delegate.connect(os.environ) is None
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

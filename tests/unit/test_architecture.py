@@ -150,3 +150,20 @@ def test_no_other_child_process_gets_our_stdin() -> None:
                 given = {keyword.arg for keyword in node.keywords}
                 asyncio_run = ast.unparse(node.func) == "asyncio.run"
                 assert asyncio_run or "stdin" in given, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize(
+    ("modules", "never"),
+    [
+        ("args proxy", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
+        ("args direct", {"asyncio", "websockets", "click", "botocore", "importlib.metadata"}),
+        ("ssh", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
+    ],
+    ids=["proxy with the background process", "proxy without", "ssh"],
+)
+def test_what_runs_before_click_loads_little(modules: str, never: set[str]) -> None:
+    imports = "; ".join(f"import eicctl.fastpath.{name}" for name in modules.split())
+    code = f"{imports}; import eicctl.agent.delegate, sys; print(*sys.modules, file=sys.stderr)"
+    loaded = set(python("-c", code).split())
+    assert "eicctl.agent.delegate" in loaded
+    assert not loaded & never

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 import click
 import pytest
 
-from eicctl.agent.paths import Place, usual_path
+from eicctl.agent.environment import usual_path
+from eicctl.agent.paths import Place
 from eicctl.cli.commands.proxy import command
-from eicctl.fastpath import args as words
+from eicctl.core.request import HOST_KEY_CHECKS, PROXY_OPTIONS, ConnectRequest
 from eicctl.fastpath import proxy, ssh
+from eicctl.fastpath.args import read
 from eicctl.ssh.arguments import SSH, parse_destination, split
 from eicctl.ssh.host_keys import CHECKS
 
@@ -50,8 +53,8 @@ LEFT_TO_CLICK = [
 def read_by_click(line: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     found: list[Any] = []
 
-    def run(said: Any, _tell: object) -> int:
-        found.append(said)
+    def run(request: ConnectRequest, _printer: object) -> int:
+        found.append(request)
         return 0
 
     monkeypatch.setattr(proxy, "run", run)
@@ -61,30 +64,38 @@ def read_by_click(line: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("line", GOOD)
 def test_the_same_is_read_as_by_click(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert words.read(line.split()) == read_by_click(line, monkeypatch)
+    assert read(line.split()) == read_by_click(line, monkeypatch)
 
 
 @pytest.mark.parametrize("line", LEFT_TO_CLICK)
 def test_anything_else_is_left_to_click(line: str) -> None:
-    assert words.read(line.split()) is None
+    assert read(line.split()) is None
+
+
+@pytest.mark.parametrize("line", GOOD)
+def test_a_request_survives_json_and_a_command_line(line: str) -> None:
+    request = read(line.split())
+    assert request
+    assert ConnectRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert read([*request.to_argv(), "--", *filter(None, [request.target])]) == request
 
 
 def test_every_option_is_known() -> None:
-    known = {*words.TEXTS, *words.NUMBERS, *words.FLAGS, *words.ENVIRONMENT, words.CHECK, words.KEY_TYPE}
+    known = {*PROXY_OPTIONS, "-q"}
     options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
     assert options - known == {"--debug", "--log-file", "--force"}
     assert known <= options
-    assert words.CHECKS == CHECKS
+    assert HOST_KEY_CHECKS == CHECKS
 
 
-@pytest.mark.parametrize("read", [words.read, None], ids=["quick", "click"])
+@pytest.mark.parametrize("reader", [read, None], ids=["quick", "click"])
 def test_the_files_of_the_configuration_are_those_that_are_named(
-    read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "before")
     line = "--aws-config-file /c --aws-shared-credentials-file=/d web-1"
-    assert (read(line.split()) if read else read_by_click(line, monkeypatch))["words"] == "web-1"
+    assert (reader(line.split()) if reader else read_by_click(line, monkeypatch)).target == "web-1"
     assert os.environ["AWS_CONFIG_FILE"] == "/c"
     assert os.environ["AWS_SHARED_CREDENTIALS_FILE"] == "/d"
 
@@ -105,7 +116,7 @@ WRITTEN = [
 def test_what_is_in_peoples_files_stays_good(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "before")
-    assert words.read(line.split()) == read_by_click(line, monkeypatch) is not None
+    assert read(line.split()) == read_by_click(line, monkeypatch) is not None
 
 
 @pytest.mark.parametrize(
@@ -119,13 +130,13 @@ def test_what_is_in_peoples_files_stays_good(line: str, monkeypatch: pytest.Monk
     ],
 )
 def test_a_usual_login_is_read_as_by_click(line: str, user: str, options: list[str], command: list[str]) -> None:
-    said = ssh.parse(line.split())
-    assert said
-    assert (said.os_user, said.options, said.command) == (user, options, command)
-    own = {name: name not in words.FLAGS for name in (*words.TEXTS, *words.NUMBERS, *words.FLAGS, "--os-user")}
+    parsed = ssh.parse(line.split())
+    assert parsed
+    assert (parsed.request.os_user, parsed.options, parsed.command) == (user, options, command)
+    own = {"--os-user": True} | {name: not option.is_flag for name, option in PROXY_OPTIONS.items()}
     _, click_s = split(line.split(), own, SSH)
     place = parse_destination(click_s.operands[0])
-    assert place.host == said.words["words"] == "web-1"
+    assert place.host == parsed.request.target == "web-1"
     assert click_s.passed_on() == list(_parted(options))
     assert list(click_s.operands[1:]) == command
 

@@ -1,8 +1,8 @@
-"""A ProxyCommand's small half: it lends its stdin and stdout to the background process, and waits for the end.
+"""The client side of an `eicctl proxy` that the background process serves: passes stdin and stdout, and waits.
 
 It must never hang, nor lose a byte, whatever becomes of that process. So the process reads nothing before it has said
-that its tunnel is open and has been told to go on; until then, silence or an end means that this process opens a tunnel
-itself.
+that its tunnel is open and the client has answered; until then, silence or an end means that this process opens a
+tunnel itself.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import sys
 
 from eicctl import __version__
 from eicctl.agent import environment, protocol
-from eicctl.agent.paths import switched, usual_path
-from eicctl.agent.protocol import user_of
 from eicctl.support import pins
 
 TYPE_CHECKING = False
@@ -25,11 +23,11 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from eicctl.agent.words import Words
+    from eicctl.core.request import ConnectRequest
 
 PATIENCE = 3.0
-"""Seconds of silence before the tunnel is open after which the process counts as stuck; while it dials, it says so each
-second."""
+"""Seconds of silence before the tunnel is open after which the process counts as stuck; while it dials, it sends a
+message each second."""
 
 READY = "ready"
 """The tunnel is open."""
@@ -41,31 +39,33 @@ ENDED = "ended"
 """The connection is over, or there will be none: `Error` tells why, if it is not an ordinary end."""
 
 DECLINED = "declined"
-"""The process does not carry this one."""
+"""The process does not serve this one."""
 
 INTERRUPTED = 130
 
 
-def carried(words: Words, say: Callable[[str], None], opened: Callable[[float], None]) -> protocol.Message | None:
-    """Have stdin and stdout carried by the background process of this environment.
+def delegate(
+    request: ConnectRequest, say: Callable[[str], None], opened: Callable[[float], None]
+) -> protocol.Message | None:
+    """Have the background process of this environment relay stdin and stdout.
 
     Args:
-        words: What is to be opened.
+        request: What is to be opened.
         say: Called with what the user should know.
         opened: Called when the tunnel is open, with the seconds for which it may live.
 
     Returns:
         The message that tells how the connection has ended. None means that nothing was read or written, and that this
-        process must carry: no background process listens, or it cannot do it.
+        process must open the tunnel: no background process listens, or it cannot do it.
     """
-    if not all(_lendable(fd) for fd in (0, 1)):
+    if not all(_can_delegate(fd) for fd in (0, 1)):
         return None
-    sock = reached(os.environ)
+    sock = connect(os.environ)
     if sock is None:
         return None
     with sock:
         try:
-            socket.send_fds(sock, [protocol.encode(request("carry", words))], [0, 1])
+            socket.send_fds(sock, [protocol.encode(_message("proxy", request))], [0, 1])
             message = _until_ready(sock, say)
         except (OSError, protocol.WireError):
             return None
@@ -75,29 +75,26 @@ def carried(words: Words, say: Callable[[str], None], opened: Callable[[float], 
         return message if message.get("Stage") == ENDED else None
 
 
-_asked: list[socket.socket] = []
-"""The connections of `login`: the process gives up what it has begun for one when that ends."""
+_login_sockets: list[socket.socket] = []
+"""The connections of `login`: when one ends, the process gives up what it has begun for it."""
 
 
-def login(words: Words, os_user: str, check: str, key: str) -> dict[str, Any] | None:
-    """Have the background process say what OpenSSH is told for a login, and begin with its tunnel and key.
+def login(request: ConnectRequest, key: str) -> dict[str, Any] | None:
+    """Ask the background process for OpenSSH's settings for a login; it begins with the tunnel and the key.
 
     Args:
-        words: The target, and the session's folder.
-        os_user: The OS user that was said, or an empty text.
-        check: How host keys are checked, or an empty text for what is configured.
-        key: What the login is remembered by.
+        request: The target and the login, with the session's folder.
+        key: The login's key in `aws.login_cache`.
 
     Returns:
-        See `ssh.standing.login_settings`. None where no background process listens, or leaves it to this one.
+        See `ssh.openssh_options.login_settings`. None where no background process listens, or it declines.
     """
-    sock = reached(os.environ)
+    sock = connect(os.environ)
     if sock is None:
         return None
-    _asked.append(sock)
+    _login_sockets.append(sock)
     try:
-        asked = {**request("login", words), "OsUser": os_user, "Check": check, "Key": key}
-        sock.sendall(protocol.encode(asked))
+        sock.sendall(protocol.encode({**_message("login", request), "Key": key}))
         answer = protocol.receive(sock)
     except (OSError, protocol.WireError):
         return None
@@ -105,29 +102,23 @@ def login(words: Words, os_user: str, check: str, key: str) -> dict[str, Any] | 
     return found
 
 
-def request(verb: str, words: Words) -> protocol.Message:
-    """Return the message that asks for something to be opened."""
-    return {
-        "Do": verb,
-        "Version": __version__,
-        "Protocol": protocol.PROTOCOL,
-        "Words": {
-            **words,
-            "profile": words["profile"] or pins.environment_profile() or None,
-            "region": words["region"] or pins.environment_region() or None,
-        },
-    }
+def _message(verb: str, request: ConnectRequest) -> protocol.Message:
+    pinned = request.replace(
+        profile=request.profile or pins.environment_profile() or None,
+        region=request.region or pins.environment_region() or None,
+    )
+    return {"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL, "Request": pinned.to_json()}
 
 
-def reached(environ: Mapping[str, str]) -> socket.socket | None:
+def connect(environ: Mapping[str, str]) -> socket.socket | None:
     """Return a connection with the background process, or None where there is none that this process can use.
 
     Its time-out is `PATIENCE`.
     """
-    if sys.platform == "win32" or switched(environ) is False:
+    if sys.platform == "win32" or environment.switched(environ) is False:
         return None
     name = environment.fingerprint(environ)
-    path = usual_path(name, environ)
+    path = environment.usual_path(name, environ)
     if path is None:
         from eicctl.agent.paths import Place
         from eicctl.core.errors import EicctlError
@@ -140,7 +131,7 @@ def reached(environ: Mapping[str, str]) -> socket.socket | None:
     sock.settimeout(PATIENCE)
     try:
         sock.connect(path)
-        if user_of(sock) in (None, os.getuid()):
+        if protocol.user_of(sock) in (None, os.getuid()):
             return sock
     except OSError:
         pass
@@ -148,7 +139,7 @@ def reached(environ: Mapping[str, str]) -> socket.socket | None:
     return None
 
 
-def _lendable(fd: int) -> bool:
+def _can_delegate(fd: int) -> bool:
     """Whether a descriptor is a pipe or a socket: what an event loop can wait for, and OpenSSH gives to its proxies."""
     try:
         mode = os.fstat(fd).st_mode
@@ -158,18 +149,18 @@ def _lendable(fd: int) -> bool:
 
 
 def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> protocol.Message:
-    """Tell the process to go on when its tunnel is open; return the message that says so, or otherwise.
+    """Wait for the open tunnel and confirm it; return the message that says so, or why there is none.
 
     Raises:
-        OSError: It is stuck.
-        WireError: What it says is no message.
+        OSError: The process is stuck.
+        WireError: It sent something that is not a message.
     """
     while message := protocol.receive(sock):
         stage = message.get("Stage")
         if stage == READY:
             # From now on bytes flow, and who sees them may end this process.
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                signal.signal(getattr(signal, name), _leave)
+                signal.signal(getattr(signal, name), _exit)
             sock.sendall(protocol.encode({"Do": "go"}))
             return message
         if stage == NOTE:
@@ -199,5 +190,5 @@ def _end(sock: socket.socket) -> protocol.Message:
     }
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def _exit(_number: int, _frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)  # the process sees the end of this one's socket, and closes the tunnel

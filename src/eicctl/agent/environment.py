@@ -1,12 +1,16 @@
-"""The part of the environment that decides what a background process can do for a command.
+"""Which background process serves a command, by its environment, and where it listens.
 
 A process has one environment, and botocore, proxies and TLS read theirs from it. So commands that differ in these
 variables have background processes of their own: no command gets a tunnel with the credentials of another.
+
+`eicctl proxy` imports this before its first byte, so it imports next to nothing; `agent.paths` has the whole rule for a
+socket's path.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 from eicctl.support import log
 from eicctl.support.pins import PROFILE_VARIABLES, REGION_VARIABLES, environment_profile, environment_region
@@ -48,3 +52,43 @@ def _matters(name: str) -> bool:
     if name in _NOT:
         return False
     return name in _NAMES or name.startswith(_STARTS) or name.lower() in _PROXIES
+
+
+LONGEST = 100
+"""Most bytes in the path of a Unix socket: 107 on Linux, 103 on macOS."""
+
+PREFIX = "agent-"
+
+_OFF = frozenset({"off", "no", "0", "false"})
+_ON = frozenset({"on", "yes", "1", "true"})
+
+_FOLDER = 0o40700
+"""The mode of a folder of its user alone."""
+
+
+def switched(environ: Mapping[str, str]) -> bool | None:
+    """Return what `EICCTL_AGENT` says: whether to use and start background processes; None where it says nothing."""
+    said = environ.get("EICCTL_AGENT", "").lower()
+    return False if said in _OFF else said in _ON or None
+
+
+def usual_path(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the path of the socket of the process `name`, or None where `agent.paths` must find it."""
+    folder = usual_folder(environ)
+    path = f"{folder}/{PREFIX}{name}.sock"
+    return path if folder and len(os.fsencode(path)) <= LONGEST else None
+
+
+def usual_folder(environ: Mapping[str, str]) -> str | None:
+    """Return eicctl's runtime folder, as `settings.runtime_dir` has it, or None where that must find it."""
+    if home := environ.get("EICCTL_HOME"):
+        return None if home.startswith("~") or home.endswith("/") else f"{home}/run"
+    if sys.platform != "linux":
+        return None
+    base = environ.get("XDG_RUNTIME_DIR", "").strip() or f"/run/user/{os.getuid()}"
+    try:
+        status = os.lstat(base)
+    except OSError:
+        return None
+    good = status.st_mode == _FOLDER and status.st_uid == os.getuid() and base.startswith("/")
+    return f"{base.rstrip('/')}/eicctl" if good else None

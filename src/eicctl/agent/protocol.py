@@ -1,6 +1,6 @@
-"""Messages on a Unix socket: a length of four bytes (big-endian), and a JSON object of that many bytes.
+"""Messages on a Unix socket, and whose process is at its other end.
 
-Who is at the other end of a Unix socket.
+A message is a length of four bytes (big-endian), and a JSON object of that many bytes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
 LONGEST = 2**20
 """Most bytes in a message."""
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Changes when a message changes its meaning."""
 
 _HEAD = struct.Struct(">I")

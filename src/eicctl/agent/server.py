@@ -13,11 +13,11 @@ from eicctl import __version__
 from eicctl.agent import protocol
 from eicctl.agent.paths import Place
 from eicctl.agent.protocol import user_of
-from eicctl.agent.serve_proxy import Attempt, carry, log_in, session_for
-from eicctl.agent.session import Connection
+from eicctl.agent.session import Connection, PendingTunnel, ProxySession, serve_login
 from eicctl.aws import credential_process
 from eicctl.aws.session import Sessions
 from eicctl.core.errors import EicctlError
+from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.accept import Acceptor
 
@@ -61,7 +61,7 @@ class Server:
         self._stop = asyncio.Event()
         self._inode = _inode(place)
         self._sessions = Sessions()
-        self._begun: dict[str, Attempt] = {}
+        self._pending: dict[str, PendingTunnel] = {}
         self._handlers: dict[str, Handler] = {"open": self._open, "status": self._status, "close": self._close}
 
     async def serve(self) -> None:
@@ -99,8 +99,8 @@ class Server:
             while (message := await connection.receive()) is not None:
                 if message.get("Do") != "status":  # which is asked for by who looks only
                     self._last_use = time.monotonic()
-                if message.get("Do") in ("carry", "login") and _same_version(message):
-                    await self._run_errand(connection, message)
+                if message.get("Do") in ("proxy", "login") and _same_version(message):
+                    await self._serve_client(connection, message)
                     return
                 await connection.send(await self._handled(message))
         except (protocol.WireError, OSError) as error:
@@ -133,16 +133,16 @@ class Server:
             failure = {"Error": f"unexpected {type(error).__name__}: {error}", "Hint": None, "ExitCode": 1}
         return {**about, "Ok": False, **failure}
 
-    async def _run_errand(self, connection: Connection, message: protocol.Message) -> None:
+    async def _serve_client(self, connection: Connection, message: protocol.Message) -> None:
         """Do what a client waits for; its connection is over then."""
         try:
-            words = message["Words"]
+            request = ConnectRequest.from_json(message["Request"])
             credential_process.ask_again(older_than=ASKED_AGAIN)
-            session = session_for(words, self._sessions)
-            if message["Do"] == "carry":
-                await carry(connection, words, session, self._begun)
+            session = self._sessions.for_request(request)
+            if message["Do"] == "proxy":
+                await ProxySession(connection, request, session, self._pending).serve()
             else:
-                await log_in(connection, message, session, self._begun)
+                await serve_login(connection, request, str(message["Key"]), session, self._pending)
         except (protocol.WireError, OSError):
             raise
         except Exception:  # the client sees the end of its connection, and does what is left to do

@@ -1,30 +1,42 @@
-"""What the background process does for one client that waits: it answers as it goes, and carries the client's bytes.
+"""What the background process does for a client that waits: the tunnel of an `eicctl proxy`, or a login's settings.
 
-A background process's end of a client's connection.
+`agent.delegate` is the client's side.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from eicctl.agent import protocol
-from eicctl.agent.delegate import NOTE
+from eicctl.agent.delegate import DECLINED, ENDED, NOTE, READY
+from eicctl.aws import login_cache
 from eicctl.aws.session import Session
-from eicctl.core.errors import EicctlError, to_json
+from eicctl.aws.target_cache import RememberedTargets
+from eicctl.aws.targets import resolve
+from eicctl.core.errors import EicctlError, TargetUnreachableError, to_json
 from eicctl.core.events import CloseInfo
-from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
+from eicctl.ssh.command import Access
+from eicctl.ssh.host_keys import configured_check
+from eicctl.ssh.login import Login, by_host
+from eicctl.ssh.openssh_options import Standing, login_settings, proxy_words
+from eicctl.ssh.os_user import choose
+from eicctl.ssh.proxy_tunnel import Opening
 from eicctl.support import settings
+from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
 from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Linger, Relay
 
 MOST_DESCRIPTORS = 3
-"""File descriptors that a client may hand over with its first message: its stdin, stdout and stderr."""
+"""File descriptors that a client may pass with its first message: its stdin, stdout and stderr."""
 
 
 class Connection:
@@ -46,7 +58,7 @@ class Connection:
         """Return the next message, or None at the end.
 
         Raises:
-            wire.WireError: What came is no message.
+            WireError: What came is not a message.
             OSError: The connection broke.
         """
         head = await self._exactly(protocol.HEAD_SIZE)
@@ -96,92 +108,153 @@ class Connection:
 
 
 STILL_THERE = 1.0
-"""Seconds after which a client that waits is told that there is somebody."""
+"""Seconds between two messages to a client that waits, so that it knows that the process is not stuck."""
 
 GO_TIMEOUT = 30.0
 """Seconds for which a client may leave an open tunnel unused: it has been stopped, then, or has given up."""
 
 OPENING = "opening"
-"""Nothing new: somebody is there."""
-
-T = TypeVar("T")
+"""Nothing new: the tunnel is being opened."""
 
 
 class ClientGoneError(Exception):
-    """The client has gone, or has said what it should not."""
+    """The client has gone, or has broken the protocol."""
 
 
-class Errand:
-    """One client's wish, in the event loop.
+class PendingTunnel:
+    """A tunnel that is being opened, in a thread.
 
     Args:
-        client: Its connection, with the descriptors that it lends.
+        request: What is to be opened.
+        session: Access to AWS.
+        note: Called with what the user should know.
+
+    Attributes:
+        work: Is done when the tunnel is open.
+        opening: What opens it; None before that.
     """
 
-    def __init__(self, client: Connection) -> None:
-        self.client = client
+    def __init__(
+        self, request: ConnectRequest, session: Session, note: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        self.opening: Opening | None = None
+        self._stack = contextlib.ExitStack()
+
+        def open_() -> Link:
+            self.opening = Opening(session, request, note)
+            return self._stack.enter_context(self.opening.opened())
+
+        self.work = asyncio.ensure_future(in_thread(open_, lambda link: _in_own_thread(partial(self._close, link))))
+
+    async def end(self) -> None:
+        """Give the tunnel up, or close it."""
+        self.work.cancel()
+        if self.work.done() and not self.work.cancelled() and not self.work.exception():
+            await in_thread(partial(self._close, self.work.result()))
+
+    def _close(self, link: Link) -> None:
+        """Close what the connection has had; closing it again does nothing."""
+        link.close()
+        self._stack.close()
+
+
+class ProxySession:
+    """One `eicctl proxy`, served in the event loop.
+
+    Args:
+        client: Its connection, with the two descriptors that it passes.
+        request: What is to be opened.
+        session: Access to AWS.
+        pending: The tunnels that were begun for logins, by session folder; the one of this client is used.
+    """
+
+    def __init__(
+        self, client: Connection, request: ConnectRequest, session: Session, pending: dict[str, PendingTunnel]
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._session = session
+        self._pending = pending
         self._loop = asyncio.get_running_loop()
         self._notes: asyncio.Queue[str] = asyncio.Queue()
 
-    def note(self, text: str) -> None:
-        """Have the client tell its user something. Callable from any thread."""
+    async def serve(self) -> None:
+        """Open the tunnel, relay the client's stdin and stdout until one side ends, and report how that was.
+
+        Raises:
+            WireError: The client sends what is not a message.
+            OSError: The client is gone.
+        """
+        if len(self._client.descriptors) != 2 or not _may_delegate():
+            await self._send(DECLINED)
+            return
+        tunnel = self._pending.pop(self._request.session_folder, None)
+        tunnel = tunnel or PendingTunnel(self._request, self._session, self._note)
+        try:
+            link = await self._opened(tunnel)
+            await self._send(READY, Left=link.max_duration)
+            await self._confirmed()
+            await self._relay(link, tunnel)
+        except EicctlError as error:
+            if error.needs_terminal:  # the client may have one
+                await self._send(DECLINED)
+            else:
+                await self._send_end(tunnel, error)
+        except ClientGoneError:
+            return
+        finally:
+            await tunnel.end()
+
+    def _note(self, text: str) -> None:
+        """Have the client show its user a note. Callable from any thread."""
         self._loop.call_soon_threadsafe(self._notes.put_nowait, text)
 
-    async def attended(self, work: asyncio.Future[T]) -> T:
-        """Return what the work returns; meanwhile pass notes on, and say that somebody is there.
+    async def _opened(self, tunnel: PendingTunnel) -> Link:
+        """Wait for the tunnel; meanwhile pass notes on, and show that the process is not stuck.
 
         Raises:
             ClientGoneError: The client goes away first.
-            Exception: What the work raises.
+            EicctlError: The tunnel cannot be opened.
         """
-        hearing = asyncio.ensure_future(self.client.receive())
+        hearing = asyncio.ensure_future(self._client.receive())
         try:
             while True:
                 noting = asyncio.ensure_future(self._notes.get())
-                waited: set[asyncio.Future[Any]] = {work, hearing, noting}
+                waited: set[asyncio.Future[Any]] = {tunnel.work, hearing, noting}
                 await asyncio.wait(waited, timeout=STILL_THERE, return_when=asyncio.FIRST_COMPLETED)
                 if noting.done():
-                    await self.tell(NOTE, Text=noting.result())
+                    await self._send(NOTE, Text=noting.result())
                 noting.cancel()
-                if work.done():
+                if tunnel.work.done():
                     while not self._notes.empty():
-                        await self.tell(NOTE, Text=self._notes.get_nowait())
-                    return work.result()
+                        await self._send(NOTE, Text=self._notes.get_nowait())
+                    return tunnel.work.result()
                 if hearing.done():  # it has nothing to say now: this is its end
                     raise ClientGoneError
                 if not noting.done():
-                    await self.tell(OPENING)
+                    await self._send(OPENING)
         finally:
             hearing.cancel()
             await asyncio.wait({hearing})
 
-    async def told(self, word: str) -> protocol.Message:
-        """Return the client's next message, which must be that one.
+    async def _confirmed(self) -> None:
+        """Wait for the client's `go`: only then may its stdin be read.
 
         Raises:
-            ClientGoneError: It is not, or does not come in time.
+            ClientGoneError: Another message comes, or none in time.
         """
         try:
             async with asyncio.timeout(GO_TIMEOUT):
-                message = await self.client.receive()
+                message = await self._client.receive()
         except TimeoutError as error:
             raise ClientGoneError from error
-        if message is None or message.get("Do") != word:
+        if message is None or message.get("Do") != "go":
             raise ClientGoneError
-        return message
 
-    async def carry(self, link: Link, on_end: Callable[[CloseInfo], Awaitable[None]], linger: Linger = PIPES) -> None:
-        """Carry bytes between a tunnel and the client's two descriptors until one side ends.
-
-        A client that goes away ends the tunnel.
-
-        Args:
-            link: The tunnel, which is closed at the end.
-            linger: See `Relay`.
-            on_end: Awaited with how it has ended, unless nobody is there any more.
-        """
-        reading, writing = self.client.descriptors
-        self.client.descriptors.clear()  # they are the relay's
+    async def _relay(self, link: Link, tunnel: PendingTunnel) -> None:
+        """Relay bytes until one side ends, and report it, unless the client is gone: that ends the tunnel."""
+        reading, writing = self._client.descriptors
+        self._client.descriptors.clear()  # they are the relay's
         ended: asyncio.Future[CloseInfo] = self._loop.create_future()
         done = asyncio.Event()
         relay = Relay(
@@ -190,10 +263,10 @@ class Errand:
             DescriptorEnd(reading, writing, owned=True),
             on_end=ended.set_result,
             on_done=done.set,
-            linger=linger,
+            linger=Linger.of(self._request.linger, PIPES),
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
-        hearing = asyncio.ensure_future(self.client.receive())
+        hearing = asyncio.ensure_future(self._client.receive())
         alone = False
 
         def heard(of: asyncio.Future[protocol.Message | None]) -> None:
@@ -208,7 +281,9 @@ class Errand:
         try:
             ending = await ended
             if not alone:
-                await on_end(ending)
+                if tunnel.opening and isinstance(ending.error, TargetUnreachableError):
+                    await in_thread(tunnel.opening.forget)
+                await self._send_end(tunnel, ending.error, ending.request_id, ending.duration)
             await done.wait()
         except BaseException:
             relay.abort()
@@ -217,30 +292,88 @@ class Errand:
             hearing.cancel()
             await asyncio.wait({hearing})  # before the socket is closed: its number is another one's then
 
-    async def tell(self, stage: str, **more: Any) -> None:
-        """Send the client a message."""
-        await self.client.send({"Ok": True, "Stage": stage, **more})
+    async def _send_end(
+        self, tunnel: PendingTunnel, error: EicctlError | None, request_id: str = "", lived: float = 0.0
+    ) -> None:
+        """Report the end; of an error, all that the client needs to look for its cause."""
+        fields: protocol.Message = {}
+        if error:
+            fields = to_json(error)
+            fields["RequestId"] = fields["RequestId"] or request_id or None
+            opening = tunnel.opening
+            if opening and opening.target:
+                session = opening.session
+                about = {"Profile": session.profile, "Region": session.given_region, "Target": asdict(opening.target)}
+                fields |= about
+        await self._send(ENDED, Lived=lived, **fields)
+
+    async def _send(self, stage: str, **more: Any) -> None:
+        await self._client.send({"Ok": True, "Stage": stage, **more})
 
 
-def lending() -> bool:
+async def serve_login(
+    client: Connection, request: ConnectRequest, key: str, session: Session, pending: dict[str, PendingTunnel]
+) -> None:
+    """Answer with OpenSSH's settings for a login, and open the tunnel for which its ProxyCommand will ask.
+
+    Args:
+        client: The command that runs OpenSSH. When it goes, a tunnel that was not asked for is given up.
+        request: The target and the login.
+        key: The login's key in `aws.login_cache`.
+        session: Access to AWS.
+        pending: Has the tunnel by the session's folder until it is asked for.
+
+    Raises:
+        WireError, OSError: The client is gone.
+    """
+    try:
+        if not _may_delegate():
+            raise EicctlError("not wanted")
+        found = await in_thread(partial(_login_settings, request, session))
+    except EicctlError:  # the command finds out by itself, and can ask its user
+        await client.send({"Ok": False})
+        return
+    host, folder = found["Host"], request.session_folder
+    login = f"{found['User']['name']}@{host}"
+    tunnel = PendingTunnel(request.replace(target=host, instance_id="", ssh_login=login), session)
+    pending[folder] = tunnel
+    try:
+        await client.send({"Ok": True, "Login": found})
+        _in_own_thread(partial(login_cache.note, key, found))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GO_TIMEOUT):
+                await client.receive()
+    finally:
+        if pending.get(folder) is tunnel:
+            del pending[folder]
+            await tunnel.end()
+
+
+def _login_settings(request: ConnectRequest, session: Session) -> dict[str, Any]:
+    """Return OpenSSH's settings for a login; see `ssh.openssh_options.login_settings`.
+
+    Raises:
+        EicctlError: The target is not found, or is not one to log in to.
+    """
+    cache = RememberedTargets(session)
+    target = cache.get(request)
+    if not target:
+        target = resolve(session, request)
+        cache.put(target, request, by_host(request, target))
+    if target.platform == "windows" or not target.instance_id:
+        raise EicctlError("not to log in to with a pushed key")
+    user = choose(session, target, request.os_user or None)
+    login = Login(session, target, user, pushes=True, check=request.host_key_check or configured_check())
+    access = Access(session.region, session.profile, request.ca_bundle, request.max_tunnel_duration, request.fips)
+    return login_settings(login, Standing(access, words=proxy_words(by_host(request, target))))
+
+
+def _may_delegate() -> bool:
     """Whether the user wants connections in another process, where they are not in the log of their command."""
     config = settings.config()
     return config.agent and not config.log_file
 
 
-def failure_fields(
-    error: EicctlError | None, request_id: str, session: Session | None, target: Target | None
-) -> protocol.Message:
-    """Return the fields that tell of an error, with all that a client needs to look for its cause."""
-    if error is None:
-        return {}
-    fields = to_json(error)
-    fields["RequestId"] = fields["RequestId"] or request_id or None
-    if session and target:
-        fields |= {"Profile": session.profile, "Region": session.given_region, "Target": asdict(target)}
-    return fields
-
-
-def in_own_thread(call: Callable[[], object]) -> None:
+def _in_own_thread(call: Callable[[], object]) -> None:
     """Make a blocking call whose result nobody waits for."""
     threading.Thread(target=call, daemon=True).start()

@@ -8,7 +8,8 @@ import sys
 import time
 
 from eicctl.agent import environment as surroundings
-from eicctl.agent.paths import Place, switched
+from eicctl.agent.environment import switched
+from eicctl.agent.paths import Place
 from eicctl.core.errors import EicctlError, LocalError
 
 READY = b"ready"

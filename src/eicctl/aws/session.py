@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from eicctl import __version__
-from eicctl.aws.config_files import config_file, credentials_file
+from eicctl.aws.config_files import LEFT_KEYS, config_file, credentials_file
 from eicctl.aws.errors import reading, translated
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import botocore.credentials
     import botocore.session
     from botocore.config import Config
+
+    from eicctl.core.request import ConnectRequest
 
 _MOST = 50
 
@@ -49,6 +51,15 @@ class Sessions:
                     self._known.pop(next(iter(self._known)))
                 self._known[key] = Session(profile=key[0], region=key[1], ca_bundle=key[2], fips=fips)
             return self._known[key]
+
+    def for_request(self, request: ConnectRequest) -> Session:
+        """Return the session that a request asks for, with the keys that its command has left for it."""
+        folder = request.session_folder
+        if folder and os.path.exists(f"{folder}/{LEFT_KEYS}"):  # noqa: PTH110
+            from eicctl.aws.credential_process import take
+
+            take(folder)
+        return self.of(request.profile, request.region, request.ca_bundle, fips=request.fips)
 
 
 CONNECT_TIMEOUT = 10

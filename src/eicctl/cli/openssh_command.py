@@ -27,7 +27,6 @@ from eicctl.support import log, pins
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from eicctl.agent.words import Words
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
     from eicctl.ssh.command import Access
@@ -346,11 +345,11 @@ def _remember_login(wish: Wish, logins: Sequence[Login], standing: Standing, *, 
     """Remember a login of the usual form, for the next one's `fastpath.ssh`."""
     from eicctl.fastpath import ssh as quick
 
-    if quick.not_remembered and plain and wish.pushes and len(logins) == 1:
+    if quick.new_logins and plain and wish.pushes and len(logins) == 1:
         from eicctl.aws import login_cache
         from eicctl.ssh.openssh_options import login_settings
 
-        login_cache.note(login_cache.key(*quick.not_remembered[0]), login_settings(logins[0], standing))
+        login_cache.note(quick.new_logins[0], login_settings(logins[0], standing))
 
 
 def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
@@ -388,12 +387,12 @@ def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool
     return outcome.code
 
 
-def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, folder: str) -> int | None:
+def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stderr: str, folder: str) -> int | None:
     """Tell how a login of `fastpath.ssh` has failed; return the exit code, or None where its target is no more.
 
     Args:
         known: What OpenSSH was told.
-        words: What was said.
+        request: What was asked for.
         code: OpenSSH's exit code.
         stderr: The end of what it wrote.
         folder: The session's folder.
@@ -405,7 +404,7 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
     from eicctl.ssh.os_user import OsUser
     from eicctl.ssh.process import outcome
 
-    session = options.session(words["profile"], words["region"], words["ca_bundle"], words["fips"])
+    session = options.session(request.profile, request.region, request.ca_bundle, request.fips)
     target = Target(**known["Target"])
     remember(session, target)
     login = Login(session, target, OsUser(**known["User"]), pushes=True)
@@ -415,15 +414,5 @@ def explained(known: Mapping[str, Any], words: Words, code: int, stderr: str, fo
     except _TargetGoneError:
         from eicctl.aws.target_cache import RememberedTargets
 
-        RememberedTargets(session).forget(
-            ConnectRequest(
-                remote_port=22,
-                target=words["words"],
-                instance_id=words["instance_id"],
-                private_ip_address=words["private_ip_address"],
-                endpoint_id=words["endpoint_id"],
-                endpoint_dns_name=words["endpoint_dns_name"],
-                allow_any_port=words["allow_any_port"],
-            )
-        )
+        RememberedTargets(session).forget(request)
         return None

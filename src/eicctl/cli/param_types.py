@@ -163,7 +163,7 @@ def _open() -> Values:
     """Those that a background process holds, as its record says."""
     from pathlib import Path
 
-    from eicctl.agent.paths import PREFIX, usual_folder
+    from eicctl.agent.environment import PREFIX, usual_folder
     from eicctl.support.documents import parse_json
 
     folder = usual_folder(os.environ)

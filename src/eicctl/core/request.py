@@ -10,7 +10,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import dataclass
-    from typing import Any, Self
+    from typing import Any, Literal, Self
 else:
 
     def dataclass(**_attributes):
@@ -40,7 +40,8 @@ class ConnectRequest:
         private_key_file: A private key of the user's own.
         send_key: Whether to push a key; None: without `private_key_file` only.
         key_type: The type of a key that is made.
-        host_key_check: How host keys are checked: one of `ssh.host_keys.CHECKS`.
+        host_key_check: How host keys are checked: one of `HOST_KEY_CHECKS`; empty for what is configured, and for
+            `console` in a ProxyCommand.
         ssh_login: `USER@HOST` for a login that OpenSSH makes over the tunnel; empty for the tunnel alone.
         session_folder: The folder of the eicctl command that runs OpenSSH, or empty.
         announce_end: Seconds before the tunnel's end at which it is announced; 0 for no announcement.
@@ -70,8 +71,8 @@ class ConnectRequest:
     os_user: str = ""
     private_key_file: str = ""
     send_key: bool | None = None
-    key_type: str = "auto"
-    host_key_check: str = "console"
+    key_type: Literal["auto", "ed25519", "ecdsa", "rsa"] = "auto"
+    host_key_check: Literal["", "console", "accept-new", "strict", "off"] = ""
     ssh_login: str = ""
     session_folder: str = ""
     announce_end: int = 0
@@ -104,7 +105,7 @@ class ConnectRequest:
             return hash(frozenset(self.__dict__.items()))
 
         def __repr__(self) -> str:
-            return f"ConnectRequest({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+            return f"ConnectRequest({', '.join(f'{name}={value!r}' for name, value in sorted(self.__dict__.items()))})"
 
     def replace(self, **changes: Any) -> Self:
         """Return the request with other values."""
@@ -190,6 +191,11 @@ class Option:
         self.limits = limits
         self.whole = whole
 
+    @property
+    def is_flag(self) -> bool:
+        """Whether it takes no value."""
+        return not (self.metavar or self.choices or self.limits)
+
 
 KEY_TYPES = ("auto", "ed25519", "ecdsa", "rsa")
 HOST_KEY_CHECKS = ("console", "accept-new", "strict", "off")
@@ -267,7 +273,7 @@ _PROXY = (
     Option(
         "--host-key-check",
         "host_key_check",
-        help="With --ssh-login: source of the host keys to pin.",
+        help="With --ssh-login: source of the host keys to pin; default: console.",
         choices=HOST_KEY_CHECKS,
     ),
     Option(

@@ -1,9 +1,4 @@
-"""A ProxyCommand carried by this process.
-
-websockets without `importlib.metadata`, which a release of it imports and does not use.
-
-That import, with email and zipfile below it, takes longer than a TLS handshake (benchmarks/RESULTS.md).
-"""
+"""`eicctl proxy` relayed by this process."""
 
 from __future__ import annotations
 
@@ -13,23 +8,26 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from eicctl.agent.serve_proxy import session_for, wanted
 from eicctl.aws.session import Sessions
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError
 from eicctl.ssh.proxy_tunnel import Opening
 from eicctl.tunnel import preconnect
 
 if TYPE_CHECKING:
-    from eicctl.agent.words import Words
     from eicctl.core.model import Target
-    from eicctl.fastpath.proxy import Teller
+    from eicctl.core.request import ConnectRequest
+    from eicctl.fastpath.proxy import Reporter
     from eicctl.tunnel.dial import Link
 
 _UNUSED = "importlib.metadata"
 
 
 def load_websockets() -> None:
-    """Import websockets' version, which is all of it that names the module; who needs the module imports it later."""
+    """Import websockets without `importlib.metadata`, which a release of it imports and does not use.
+
+    That import, with email and zipfile below it, takes longer than a TLS handshake (benchmarks/RESULTS.md). Only
+    websockets' version names it; whatever needs the module imports it later.
+    """
     if _UNUSED in sys.modules:
         return
     sys.modules[_UNUSED] = ModuleType(_UNUSED)
@@ -41,33 +39,33 @@ def load_websockets() -> None:
         del sys.modules[_UNUSED]
 
 
-def carry(words: Words, tell: Teller) -> int:
-    """Open a tunnel and carry stdin and stdout; return the exit code.
+def relay(request: ConnectRequest, reporter: Reporter) -> int:
+    """Open a tunnel and relay stdin and stdout; return the exit code.
 
     A background process is started for the next one, unless the user does not want it.
     """
-    session = session_for(words, Sessions())
+    session = Sessions().for_request(request)
 
     def found(target: Target) -> None:
         preconnect.begin(target.endpoint_dns_name, session.ca_bundle)
-        # While the endpoint answers; what carries is needed as soon as it has.
+        # While the endpoint answers: the relay is needed as soon as it has.
         load_websockets()
         import eicctl.tunnel.stdio  # noqa: F401
 
-    opening = Opening(wanted(words, session), tell.line, found)
+    opening = Opening(session, request, reporter.line, found)
     try:
         with opening.opened() as link:
-            if not words["no_agent"]:
+            if not request.no_agent:
                 from eicctl.agent.start import start_soon
 
                 start_soon()
-            tell.opened(link.max_duration)
-            return _carry(link, words["linger"], opening, tell)
+            reporter.opened(link.max_duration)
+            return _relay(link, request.linger, opening, reporter)
     except EicctlError as error:
-        return tell.failure(error, opening.session, opening.target)
+        return reporter.failure(error, opening.session, opening.target)
 
 
-def _carry(link: Link, linger: float | None, opening: Opening, tell: Teller) -> int:
+def _relay(link: Link, linger: float | None, opening: Opening, reporter: Reporter) -> int:
     from eicctl.tunnel.relay import PIPES, Linger
     from eicctl.tunnel.stdio import StdioTunnel
 
@@ -87,5 +85,5 @@ def _carry(link: Link, linger: float | None, opening: Opening, tell: Teller) -> 
         opening.forget()
     if ending.error:
         ending.error.request_id = ending.request_id or None
-        return tell.failure(ending.error, opening.session, opening.target, ending.duration)
+        return reporter.failure(ending.error, opening.session, opening.target, ending.duration)
     return INTERRUPTED if interrupted else 0

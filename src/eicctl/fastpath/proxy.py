@@ -1,6 +1,6 @@
-"""`eicctl proxy`: stdin and stdout as one tunnel. Carried by the background process where one listens, else here.
+"""`eicctl proxy`: stdin and stdout as one tunnel, relayed by the background process where one listens, else here.
 
-Nothing is imported that is not used: what OpenSSH waits for is the first byte.
+Nothing is imported that is not used: OpenSSH waits for the first byte.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from eicctl.support import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
-    from eicctl.agent.words import Words
+    from eicctl.agent.protocol import Message
     from eicctl.aws.session import Session
     from eicctl.core.errors import EicctlError
     from eicctl.core.model import Target
+    from eicctl.core.request import ConnectRequest
 
     class Printer(Protocol):
         """Prints on stderr."""
@@ -31,38 +33,38 @@ if TYPE_CHECKING:
             """Print an error, with its likely cause where session and target are known; return the exit code."""
 
 
-class Teller:
-    """Tells the user what happens; of a failure, the eicctl command that runs OpenSSH, where there is one.
+class Reporter:
+    """Reports to the user; a failure to the eicctl command that runs OpenSSH, where there is one.
 
     Args:
-        words: What is to be opened.
-        printer: Prints on stderr.
+        request: What is to be opened.
+        printer: Loads what prints on stderr.
     """
 
-    def __init__(self, words: Words, printer: Printer) -> None:
-        self._words = words
+    def __init__(self, request: ConnectRequest, printer: Callable[[], Printer]) -> None:
+        self._request = request
         self._printer = printer
 
     def line(self, text: str) -> None:
-        """Tell what the user should know."""
-        if not self._words["quiet"]:
-            self._printer.line(text)
+        """Print what the user should know."""
+        if not self._request.quiet:
+            self._printer().line(text)
 
     def opened(self, max_duration: float) -> None:
-        """The tunnel is open, for so many seconds at most; its end is announced where that is wanted."""
-        before = self._words["announce_end"]
+        """The tunnel is open, for so many seconds at most; announce its end where that is wanted."""
+        before = self._request.announce_end
         if before and max_duration > before:
             import threading
 
             text = f"this connection ends in {before} s"
-            timer = threading.Timer(max_duration - before, self._printer.announcement, [text])
+            timer = threading.Timer(max_duration - before, lambda: self._printer().announcement(text))
             timer.daemon = True
             timer.start()
 
     def failure(
         self, error: EicctlError, session: Session | None = None, target: Target | None = None, lived: float = 0.0
     ) -> int:
-        """Tell of an error; return the exit code.
+        """Report an error; return the exit code.
 
         Args:
             error: The error.
@@ -70,33 +72,42 @@ class Teller:
             target: Where the tunnel was to go, where that is known.
             lived: For how many seconds it was open.
         """
-        if folder := self._words["session_folder"]:
+        if folder := self._request.session_folder:
             from eicctl.ssh import failure_reports
 
             try:
-                failure_reports.add(folder, failure_reports.Failure(self._words["words"], error, lived))
+                failure_reports.add(folder, failure_reports.Failure(self._request.target, error, lived))
             except OSError:  # the command has gone before OpenSSH, as with `ssh -f`
                 pass
             else:
                 return error.exit_code
-        return self._printer.failure(error, session, target)
+        return self._printer().failure(error, session, target)
 
 
-def run(words: Words, printer: Printer) -> int:
-    """Carry stdin and stdout until one side ends; return the exit code."""
-    tell = Teller(words, printer)
+def run(request: ConnectRequest, printer: Callable[[], Printer]) -> int:
+    """Relay stdin and stdout until one side ends; return the exit code."""
+    reporter = Reporter(request, printer)
     # What happens in another process is not in the log of this one.
-    if not words["no_agent"] and not os.environ.get(log.VARIABLE):
-        from eicctl.agent.delegate import carried
+    if not request.no_agent and not os.environ.get(log.VARIABLE):
+        from eicctl.agent.delegate import delegate
 
-        ended = carried(words, tell.line, tell.opened)
+        ended = delegate(request, reporter.line, reporter.opened)
         if ended is not None:
-            if not ended.get("Error"):
-                return 0
-            from eicctl.fastpath.carried_there import failed
-
-            return failed(ended, words, tell)
+            return _delegated_failure(ended, request, reporter) if ended.get("Error") else 0
     log.configure(command="proxy")
-    from eicctl.fastpath.direct import carry
+    from eicctl.fastpath.direct import relay
 
-    return carry(words, tell)
+    return relay(request, reporter)
+
+
+def _delegated_failure(message: Message, request: ConnectRequest, reporter: Reporter) -> int:
+    """Report the error of a connection that the background process relayed; return the exit code."""
+    from eicctl.aws.session import Session
+    from eicctl.core.errors import from_json
+    from eicctl.core.model import Target
+
+    known = message.get("Target")
+    target = Target(**known) if isinstance(known, dict) else None
+    profile, region = message.get("Profile"), message.get("Region")
+    session = Session(profile=profile, region=region, ca_bundle=request.ca_bundle, fips=request.fips)
+    return reporter.failure(from_json(message), session, target, float(message.get("Lived") or 0))

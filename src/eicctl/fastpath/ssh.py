@@ -1,5 +1,5 @@
-"""`eicctl ssh` in its usual form, without Click: what OpenSSH is told comes from the background process, or from a
-login of some minutes ago. Anything else is Click's.
+"""`eicctl ssh` in its usual form, without Click: OpenSSH's settings come from the background process, or from a login
+of some minutes ago. Anything else is Click's.
 
 Imports as little as can be: all of it is before OpenSSH's start.
 """
@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 
-from eicctl.agent.paths import usual_folder
-from eicctl.fastpath.args import CHECK, CHECKS, NUMBERS, TEXTS, read
+from eicctl.agent.environment import usual_folder
+from eicctl.fastpath.args import read
 from eicctl.support import log
 
 TYPE_CHECKING = False
@@ -20,55 +20,55 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, NoReturn
 
-    from eicctl.agent.words import Words
+    from eicctl.core.request import ConnectRequest
 
 WITHOUT_ARGUMENT = frozenset("46AaCfgKkMNnsTtXxYyv")
 WITH_ARGUMENT = frozenset("BbcDeILmRWw")
-"""OpenSSH's options that say nothing of user, port, key or way."""
+"""OpenSSH's options that change neither user, port, key nor proxy."""
 
 _NOT_SETTINGS = ("user", "port", "identityfile", "proxycommand", "proxyjump", "loglevel", "proxyusefdpass")
-_OURS = frozenset({*TEXTS, *NUMBERS}) - {
-    *("--ssh-login", "--private-key-file", "--session-folder", "--announce-end", "--remote-port")
-}
+_WITH_VALUE = frozenset(
+    {
+        *("--instance-id", "--private-ip-address", "--instance-connect-endpoint-id", "--host-key-check"),
+        *("--instance-connect-endpoint-dns-name", "--max-tunnel-duration", "--keepalive"),
+        *("--profile", "--region", "--ca-bundle"),
+    }
+)
 _FLAGS = frozenset({"--allow-any-port", "--fips"})
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 """Characters of a path that mean nothing to ssh_config and to a shell."""
 
-not_remembered: list[tuple[str | None, str | None, str]] = []
-"""What a login is to be remembered by once Click has made it; nothing for what is none of the usual form."""
+new_logins: list[str] = []
+"""The key of `login_cache` for a login that Click is to make; empty where it has not the usual form."""
 
 
-class Said:
-    """What the arguments say.
+class Arguments:
+    """The arguments of `eicctl ssh`.
 
     Attributes:
-        words: The target and how to reach it.
-        os_user: The OS user, or an empty text.
-        check: How to check host keys, or an empty text for what is configured.
+        request: The target, how to reach it and how to log in.
         options: OpenSSH's own options.
         command: The remote command.
     """
 
-    def __init__(self, words: Words, os_user: str, check: str, options: list[str], command: list[str]) -> None:
-        self.words = words
-        self.os_user = os_user
-        self.check = check
+    def __init__(self, request: ConnectRequest, options: list[str], command: list[str]) -> None:
+        self.request = request
         self.options = options
         self.command = command
 
 
-def parse(arguments: Sequence[str]) -> Said | None:
-    """Return what the arguments after `ssh` say, or None where Click is to read them."""
+def parse(arguments: Sequence[str]) -> Arguments | None:
+    """Return the arguments after `ssh`, or None where Click is to read them."""
     ours: list[str] = []
     options: list[str] = []
-    os_user = check = target = ""
+    os_user = target = ""
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
         if word == "--":
             if target:
                 break
-            if any(said.startswith(("--instance-id", "--private-ip-address")) for said in ours):
+            if any(option.startswith(("--instance-id", "--private-ip-address")) for option in ours):
                 return None  # the target is named, and the command follows
             continue
         if word.startswith("--"):
@@ -76,13 +76,11 @@ def parse(arguments: Sequence[str]) -> Said | None:
             if word in _FLAGS:
                 ours.append(word)
                 continue
-            if (name not in _OURS and name not in ("--os-user", CHECK)) or not (equals or rest):
+            if (name not in _WITH_VALUE and name != "--os-user") or not (equals or rest):
                 return None
             value = value if equals else rest.pop(0)
             if name == "--os-user":
                 os_user = value
-            elif name == CHECK:
-                check = value
             else:
                 ours.append(f"{name}={value}")
         elif word.startswith("-"):
@@ -97,10 +95,8 @@ def parse(arguments: Sequence[str]) -> Said | None:
     user, _, host = target.rpartition("@")
     if not host or host.startswith("-") or user.startswith("-") or any(char in target for char in ":/[]"):
         return None
-    words = read([*ours, "--", host])
-    if not words or check not in ("", *CHECKS):
-        return None
-    return Said(words, os_user or user, check, options, rest)
+    request = read([*ours, "--", host])
+    return Arguments(request.replace(os_user=os_user or user), options, rest) if request else None
 
 
 def _short(word: str, rest: list[str]) -> list[str]:
@@ -130,12 +126,12 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
     """
     program, base = sys.argv[0], usual_folder(os.environ)
     usual = base and _PLAIN.issuperset(base + program) and program.endswith("/eicctl") and _is_ours(base)
-    if sys.platform == "win32" or not usual or os.environ.get(log.VARIABLE) or not (said := parse(arguments)):
+    if sys.platform == "win32" or not usual or os.environ.get(log.VARIABLE) or not (parsed := parse(arguments)):
         return None
     from eicctl.aws import login_cache
 
-    about = said.words["profile"], said.words["region"], repr((said.words, said.os_user, said.check))
-    key = login_cache.key(*about)
+    request = parsed.request
+    key = login_cache.key(request.profile, request.region, repr(request))
     folder = f"{base}/ssh-{os.getpid()}-{os.urandom(4).hex()}"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
@@ -146,13 +142,13 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
     try:
         from eicctl.agent.delegate import login
 
-        known = login({**said.words, "session_folder": folder}, said.os_user, said.check, key)
+        known = login(request.replace(session_folder=folder), key)
         if known is None:
             known = login_cache.recall(key)
         if known is None:
-            not_remembered.append(about)
+            new_logins.append(key)
             return None
-        ended = _connect(said, known, program, folder, explain)
+        ended = _connect(parsed, known, program, folder, explain)
         if ended is None:
             login_cache.forget(key)
         return ended
@@ -176,7 +172,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _connect(
-    said: Said, known: dict[str, Any], program: str, folder: str, explain: Callable[..., int | None]
+    arguments: Arguments, known: dict[str, Any], program: str, folder: str, explain: Callable[..., int | None]
 ) -> int | None:
     from eicctl.ssh.process import run as run_openssh
 
@@ -189,8 +185,8 @@ def _connect(
     for note in known["Notes"]:
         print(note if note.isprintable() else ascii(note)[1:-1], file=sys.stderr, flush=True)  # noqa: T201
     user, port, host = known["User"]["name"], str(known["Target"]["remote_port"]), known["Host"]
-    command = ["ssh", *said.options, *options, "-l", user, "-p", port, "--", host, *said.command]
+    command = ["ssh", *arguments.options, *options, "-l", user, "-p", port, "--", host, *arguments.command]
     code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/failures"))  # noqa: PTH110
     if code != 255 and not os.path.exists(f"{folder}/failures"):  # noqa: PTH110
         return code
-    return explain(known, said.words, code, stderr, folder)
+    return explain(known, arguments.request, code, stderr, folder)

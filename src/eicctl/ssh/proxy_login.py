@@ -21,8 +21,8 @@ from pathlib import Path
 from eicctl.aws.session import Session
 from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import host_of
-from eicctl.ssh.host_keys import Check
 from eicctl.ssh.keys import Key, KeyType, check_pushable, make_key, own_key, session_key, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
@@ -139,14 +139,10 @@ class _Users:
 def logged_in(
     session: Session,
     target: Target,
-    who: str,
+    request: ConnectRequest,
     dialer: Dialer,
     *,
     retry_budget: float,
-    check: Check,
-    folder: str,
-    key_file: str,
-    key_type: KeyType,
     say: Callable[[str], None],
 ) -> Iterator[Link]:
     """Open a tunnel over which OpenSSH can log in; its key exists while the tunnel does.
@@ -154,33 +150,30 @@ def logged_in(
     Args:
         session: Access to AWS.
         target: Where.
-        who: `USER@HOST`, with the host as OpenSSH calls it: the key's file, and the name under which OpenSSH looks for
-            the host's keys.
+        request: How. In its `ssh_login` the host is as OpenSSH calls it: the name of the key's file, and that under
+            which OpenSSH looks for the host's keys. The command of its `session_folder`, if there is one, has
+            checked the host's keys, and removes the key.
         dialer: Opens the tunnel.
         retry_budget: See `Dialer.open`.
-        check: How host keys are checked.
-        folder: The folder of the eicctl command that runs OpenSSH: it has checked the host's keys, and removes the key.
-            Empty if something else runs OpenSSH.
-        key_file: A private key, or the public half, to push; empty for a new one.
-        key_type: The type of a new key.
         say: Called with what the user should know.
 
     Raises:
-        UsageError: `who` is not of that form, or no key can be pushed to the target.
+        UsageError: `ssh_login` is not `USER@HOST`, or no key can be pushed to the target.
         EicctlError: By the failure of the push or of the dial.
     """
+    who, folder = request.ssh_login, request.session_folder
     user, at, host = who.rpartition("@")
     if not (user and at and host) or "/" in who or "\\" in who or who.startswith(".") or not who.isprintable():
         raise UsageError(f"--ssh-login: not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
     check_pushable(target)
-    login = Login(session, target, OsUser(user, "said"), pushes=True, check=check)
-    kind = suited(key_type, host_of(target))
+    login = Login(session, target, OsUser(user, "said"), pushes=True, check=request.host_key_check or "console")
+    kind = suited(request.key_type, host_of(target))
     with contextlib.ExitStack() as kept:
         checking = None if folder else begin(lambda: _pin(login, host, say))
         dialling = begin(lambda: dialer.open(retry_budget=retry_budget, waits=say))
         try:
-            if key_file:
-                key = own_key(Path(key_file))
+            if request.private_key_file:
+                key = own_key(Path(request.private_key_file))
             elif folder:
                 key = session_key(Path(folder), who, kind)
             else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eicctl.aws.explicit_target import check_port, told_in_full
@@ -15,46 +14,15 @@ from eicctl.core.request import ConnectRequest
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.aws.target_cache import RememberedTargets
-    from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import KeyType
     from eicctl.tunnel.dial import Link
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be opened.
-
-    Attributes:
-        session: Access to AWS.
-        request: The target, in the user's words.
-        max_tunnel_duration: Longest life of the tunnel in seconds, or None for the service's.
-        login: `USER@HOST` for a login that OpenSSH makes over it (see `ssh.proxy_login`), or empty for the tunnel
-            alone.
-        check: With a login: how host keys are checked.
-        folder: With a login: the folder of the eicctl command that runs OpenSSH, or empty.
-        cache: Whether a target may be taken from the cache.
-        keepalive: See `tunnel.dial.Dialer`.
-        key_file: With a login: a private key whose public half is pushed; empty for one that is made.
-        key_type: With a login: the type of a key that is made.
-    """
-
-    session: Session
-    request: ConnectRequest
-    max_tunnel_duration: int | None = None
-    login: str = ""
-    check: Check = "console"
-    folder: str = ""
-    cache: bool = True
-    keepalive: float | None = None
-    key_file: str = ""
-    key_type: KeyType = "auto"
 
 
 class Opening:
     """Opens one tunnel.
 
     Args:
-        wanted: What is to be opened.
+        session: Access to AWS.
+        request: What is to be opened.
         say: Called with what the user should know.
         found: Called with each target before it is dialled.
 
@@ -64,12 +32,15 @@ class Opening:
     """
 
     def __init__(
-        self, wanted: Wanted, say: Callable[[str], None], found: Callable[[Target], None] = lambda _target: None
+        self,
+        session: Session,
+        request: ConnectRequest,
+        say: Callable[[str], None],
+        found: Callable[[Target], None] = lambda _target: None,
     ) -> None:
-        self._wanted = wanted
         self._say = say
         self._found = found
-        self.session, self._request = _by_host_name(wanted.session, wanted.request)
+        self.session, self._request = _by_host_name(session, request)
         self.target: Target | None = None
         self._remembered: RememberedTargets | None = None
 
@@ -108,7 +79,7 @@ class Opening:
             self._remembered.forget(self._request)
 
     def _recalled(self) -> Target | None:
-        if not self._wanted.cache or not self._request.label:
+        if self._request.no_cache or not self._request.label:
             return None
         from eicctl.aws.target_cache import RememberedTargets
 
@@ -121,33 +92,22 @@ class Opening:
         self._found(target)
         from eicctl.tunnel.dial import RETRY_BUDGET, Dialer
 
-        wanted = self._wanted
+        request = self._request
         budget = RETRY_BUDGET if retry_budget is None else retry_budget
         session = self.session
         dialer = Dialer(
             target,
             session.credentials,
             session.ca_bundle,
-            wanted.max_tunnel_duration,
-            keepalive=wanted.keepalive,
+            request.max_tunnel_duration,
+            keepalive=request.keepalive,
         )
-        if not wanted.login:
+        if not request.ssh_login:
             yield dialer.open(retry_budget=budget, waits=self._say)
             return
         from eicctl.ssh.proxy_login import logged_in
 
-        with logged_in(
-            self.session,
-            target,
-            wanted.login,
-            dialer,
-            retry_budget=budget,
-            check=wanted.check,
-            folder=wanted.folder,
-            key_file=wanted.key_file,
-            key_type=wanted.key_type,
-            say=self._say,
-        ) as link:
+        with logged_in(self.session, target, request, dialer, retry_budget=budget, say=self._say) as link:
             yield link
 
 

@@ -60,9 +60,7 @@ def _file_option(name: str) -> Callable[[Command], Command]:
 @click.option(
     "--host-key-check",
     type=click.Choice(["console", "accept-new", "strict", "off"]),
-    default="console",
-    show_default=True,
-    help="With --ssh-login: source of the host keys to pin.",
+    help="With --ssh-login: source of the host keys to pin; default: console.",
 )
 @click.option(
     "--private-key-file",
@@ -102,7 +100,7 @@ def command(
     max_tunnel_duration: int | None,
     linger: float | None,
     ssh_login: str | None,
-    host_key_check: Check,
+    host_key_check: Check | None,
     private_key_file: str | None,
     key_type: str,
     force: bool,
@@ -129,26 +127,29 @@ def command(
             "here (--force relays them all the same)",
             hint=_for_people(request),
         )
-    from eicctl.agent.words import words_of
     from eicctl.fastpath.proxy import run
+    from eicctl.tunnel.keepalive import given_interval
 
-    words = words_of(
-        session,
-        request,
-        max_tunnel_duration,
+    request = request.replace(
+        max_tunnel_duration=max_tunnel_duration,
         linger=linger,
-        login=ssh_login or "",
-        check=host_key_check,
-        private_key_file=private_key_file or "",
+        keepalive=given_interval(),
+        ssh_login=ssh_login,
+        host_key_check=host_key_check,
+        private_key_file=private_key_file,
         key_type=key_type,
-        session_folder=session_folder or "",
-        announce_end=announce_end or 0,
+        session_folder=session_folder,
+        announce_end=announce_end,
         quiet=quiet,
         no_cache=no_cache,
         # What happens in another process is not in the log of this one.
         no_agent=no_agent or log.on(),
+        profile=session.profile,
+        region=session.given_region,
+        ca_bundle=session.given_ca_bundle,
+        fips=session.given_fips,
     )
-    return run(words, PRINTER)
+    return run(request, lambda: PRINTER)
 
 
 next(each for each in command.params if each.name == "target").type = HOST
