@@ -83,6 +83,7 @@ def sts() -> Any:
 def reset() -> None:
     """Forget all resources of all services."""
     with LOCK:
+        ec2_backends.clear()  # moto would make each region's network again first, and drop it then
         BackendDict.reset()
 
 
