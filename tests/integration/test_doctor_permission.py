@@ -78,14 +78,14 @@ def test_a_statement_that_denies(eicctl: Eicctl, world: World) -> None:
     code, cause, _ = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
     assert f"user/ann do not allow {OPEN} on {world.endpoint['InstanceConnectEndpointId']}" in cause["Summary"]
-    assert "a statement of user_ann_p denies it" in cause["Summary"]
+    assert "explicitly denied by user_ann_p" in cause["Summary"]
 
 
 def test_a_policy_that_allows_nothing_of_it(eicctl: Eicctl, world: World) -> None:
     sign_in(world, LOOK, ASK)
     code, cause, checks = diagnosed(eicctl, "web-1")
     assert (code, cause["Check"]) == (4, "permission")
-    assert "no statement allows it for this endpoint, port and address" in cause["Summary"]
+    assert "not allowed by any statement for this endpoint, port and address" in cause["Summary"]
     assert cause["Remediation"].startswith("eicctl policy connect --endpoint eice-")
     assert checks["tunnel"]["SkippedBecause"] == "permission"
     assert "ec2:osuser" in checks["key-permission"]["Message"]

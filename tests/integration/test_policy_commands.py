@@ -186,4 +186,4 @@ def test_a_denied_statement_is_named(eicctl: Eicctl, endpoint: dict[str, Any], m
     deny = {"Effect": "Deny", "Action": "ec2-instance-connect:*", "Resource": "*"}
     become(monkeypatch, user_with("ann", allow("*"), deny))
     code, found = check(eicctl, "web-1")
-    assert (code, found["OpenTunnel"]) == (4, ("denied", "a statement of user_ann_p denies it"))
+    assert (code, found["OpenTunnel"]) == (4, ("denied", "explicitly denied by user_ann_p"))

@@ -1,8 +1,7 @@
-"""Do the caller's policies let a connection through? IAM's simulator is asked; nothing is done."""
+"""Simulate whether the caller's policies allow a connection, with IAM's policy simulator."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,16 +18,17 @@ from eicctl.tunnel.durations import LADDER, SHORTEST
 
 READS = ("ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints")
 DURATION = "ec2-instance-connect:maxTunnelDuration"
+_PORT = "ec2-instance-connect:remotePort"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One action: `status` is `allowed`, `denied` or `unknown`; `why` is empty where there is nothing to say."""
+    """One action: `status` is `allowed`, `denied` or `unknown`; `reason` may be empty."""
 
     action: str
     resource: str
     status: Literal["allowed", "denied", "unknown"]
-    why: str = ""
+    reason: str = ""
 
 
 def check_target(session: Session, request: ConnectRequest, *, duration: int | None, os_user: str) -> list[Check]:
@@ -105,7 +105,7 @@ def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target
                 OPEN_TUNNEL,
                 arn,
                 "allowed" if duration is None else "denied",
-                f"by {DURATION}: only up to a duration; {seconds} s is allowed ({how})",
+                f"by {DURATION}: only up to a maximum duration; {seconds} s is allowed ({how})",
             )
     other = next(port for port in DIRECT_PORTS if port != target.remote_port)
     if any(ask(seconds, other).allowed for seconds in (duration, SHORTEST)):
@@ -113,28 +113,23 @@ def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target
     return _judged(asked)
 
 
-_PORT = "ec2-instance-connect:remotePort"
-
-
 def _judged(decision: Decision) -> Check:
     by = ", ".join(dict.fromkeys(filter(None, decision.statements)))
     if decision.allowed:
         return Check(decision.action, decision.resource, "allowed", f"by {by}" if by else "")
     if decision.decision == "explicitDeny":
-        return Check(decision.action, decision.resource, "denied", f"a statement of {by or 'a policy'} denies it")
-    # Of these the simulator was told nothing: only the real request has them.
+        return Check(decision.action, decision.resource, "denied", f"explicitly denied by {by or 'a policy'}")
+    # Keys without a value in the simulation: only a real request has them.
     unknown = [key for key in decision.missing if key != DURATION and not key.lower().startswith("aws:resourcetag/")]
     if unknown:
-        why = f"this depends on {_and(unknown)}, which only a real request has"
-        return Check(decision.action, decision.resource, "unknown", why)
-    return Check(decision.action, decision.resource, "denied", _STOPPED.get(decision.action, "no statement allows it"))
+        reason = f"depends on {' and '.join(unknown)}, which only a real request has"
+        return Check(decision.action, decision.resource, "unknown", reason)
+    return Check(
+        decision.action, decision.resource, "denied", _STOPPED.get(decision.action, "not allowed by any statement")
+    )
 
 
 _STOPPED = {
-    OPEN_TUNNEL: "no statement allows it for this endpoint, port and address (privateIpAddress)",
-    SEND_KEY: "no statement allows it for this instance, its tags and this OS user (ec2:osuser)",
+    OPEN_TUNNEL: "not allowed by any statement for this endpoint, port and address (privateIpAddress)",
+    SEND_KEY: "not allowed by any statement for this instance, its tags and this OS user (ec2:osuser)",
 }
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(names)

@@ -26,29 +26,27 @@ def document(scope: Scope) -> Document:
 
 
 def notes(scope: Scope) -> list[str]:
-    """Return what the user should know of the policy, a sentence each."""
+    """Return notes on the policy for the user."""
     found = []
     if scope.kind == "connect":
         if not scope.os_users:
-            found.append("no --os-user: keys cannot be pushed; people log in with keys that the machines know")
+            found.append("no --os-user: keys cannot be pushed; users log in with keys already on the instances")
         if scope.instance_tags:
             found.append(
-                "the tags limit which instances take pushed keys; a tunnel is opened to an address, and its "
-                "condition keys have no tags of the target: --cidr limits where tunnels go"
+                "the tags limit which instances accept pushed keys; OpenTunnel has no condition keys for the "
+                "target's tags: limit tunnels with --cidr"
             )
         if scope.max_duration is not None:
-            found.append(
-                "requests without a duration are refused; a duration is chosen and sent without being asked for"
-            )
+            found.append("requests without a duration are refused; eicctl sends one automatically")
         if not scope.endpoints:
-            found.append("no --endpoint: tunnels through all endpoints of the account are allowed")
+            found.append("no --endpoint: tunnels through all endpoints in the account are allowed")
     if scope.kind == "admin":
         found.append(
             "security groups are not included: ec2:CreateSecurityGroup, ec2:AuthorizeSecurityGroup…, "
             "ec2:RevokeSecurityGroup…, ec2:DeleteSecurityGroup, ec2:DescribeNetworkInterfaces"
         )
         if scope.endpoints:
-            found.append("--endpoint limits changing and deleting; what is created has no ID yet")
+            found.append("--endpoint limits modifying and deleting; a new endpoint has no ID yet")
     return found
 
 
@@ -159,7 +157,7 @@ def _about(name: str) -> str:
     return {
         "connect": "Connect through EC2 Instance Connect Endpoint",
         "admin": "Manage EC2 Instance Connect Endpoints",
-        "auditor": "See endpoints, instances and the trail of connections",
+        "auditor": "Audit endpoints, instances and connections",
     }[name]
 
 

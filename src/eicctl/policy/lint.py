@@ -1,4 +1,4 @@
-"""What is wrong in a policy document, too wide, or missing, as far as EICE goes (docs/explanation/protocol.md#iam)."""
+"""Find errors, missing permissions and overly broad ones in a policy for EICE (docs/explanation/protocol.md#iam)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Statement = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`severity` is `error` (it does not do what it seems to) or `warning` (too wide, or missing).
+    """`severity` is `error` (it does not do what it seems to) or `warning` (too broad, or missing).
 
     `statement` is its Sid, or its number from 1 as `#1`; empty for the document as a whole.
     """
@@ -42,20 +42,20 @@ class Finding:
 
 
 def lint(text: str) -> list[Finding]:
-    """Return what should be changed in a policy document; an empty list where it is fine."""
+    """Return the findings of a policy document."""
     try:
         policy = parse_json(text)
     except ValueError as error:
-        return [Finding("error", "", f"it is not JSON: {error}", "give a policy document as IAM has it")]
+        return [Finding("error", "", f"not JSON: {error}", "write an IAM policy document")]
     if not isinstance(policy, dict) or "Statement" not in policy:
-        return [Finding("error", "", "there is no Statement", "give a policy document as IAM has it")]
+        return [Finding("error", "", "Statement is missing", "write an IAM policy document")]
     statements = [
         (str(one.get("Sid") or f"#{number}") if isinstance(one, dict) else f"#{number}", one)
         for number, one in enumerate(_listed(policy["Statement"]), 1)
     ]
     found = [finding for name, one in statements for finding in _grammar(name, one)]
     if policy.get("Version") != "2012-10-17":
-        found.append(Finding("warning", "", "the Version is not 2012-10-17", 'say "Version": "2012-10-17"'))
+        found.append(Finding("warning", "", "Version is not 2012-10-17", 'set "Version": "2012-10-17"'))
     if any(finding.severity == "error" for finding in found):
         return found  # what a broken statement allows is not known
     allows = [(name, one) for name, one in statements if one["Effect"] == "Allow"]
@@ -74,26 +74,26 @@ def _grammar(name: str, one: Any) -> Iterator[Finding]:
     for key in one.keys() - _ELEMENTS:
         yield error(f"there is no element {key}", f"remove it; there are {', '.join(sorted(_ELEMENTS))}")
     if one.get("Effect") not in ("Allow", "Deny"):
-        yield error("Effect is neither Allow nor Deny", 'say "Effect": "Allow"')
+        yield error("Effect is neither Allow nor Deny", 'set "Effect": "Allow"')
     for element in ("Action", "Resource"):
         given = [key for key in (element, f"Not{element}") if key in one]
         if len(given) != 1:
-            yield error(f"it has {'no' if not given else 'two kinds of'} {element}", f"give one {element}")
+            yield error(f"has {'no' if not given else 'two kinds of'} {element}", f"specify one {element}")
         elif not all(isinstance(value, str) and value for value in _listed(one[given[0]])):
-            yield error(f"{given[0]} is neither a text nor a list of texts", "write it as IAM does")
+            yield error(f"{given[0]} is neither a string nor a list of strings", "use IAM's form")
     for action in _listed(one.get("Action", [])):
         if isinstance(action, str) and action != "*" and action.count(":") != 1:
             yield error(f"the action {action!r} names no service", "write it as service:Action")
     conditions = one.get("Condition", {})
     if not isinstance(conditions, dict) or not all(isinstance(keys, dict) for keys in conditions.values()):
-        yield error("Condition is not of the form operator: { key: value }", "write it as IAM does")
+        yield error("Condition is not of the form operator: { key: value }", "use IAM's form")
 
 
 def _negations(name: str, one: Statement) -> Iterator[Finding]:
     if "NotAction" in one:
-        yield Finding("warning", name, "NotAction allows all actions but those", "list the actions in Action")
+        yield Finding("warning", name, "NotAction allows all other actions", "list the actions in Action")
     if "NotResource" in one:
-        yield Finding("warning", name, "NotResource allows all resources but those", "list the resources in Resource")
+        yield Finding("warning", name, "NotResource allows all other resources", "list the resources in Resource")
 
 
 def _wildcards(name: str, one: Statement) -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def _wildcards(name: str, one: Statement) -> Iterator[Finding]:
                 "warning",
                 name,
                 f"{action} allows {' and '.join(covered)} among others",
-                "name the actions that are needed",
+                "list only the required actions",
             )
 
 
@@ -121,7 +121,7 @@ def _tunnels(name: str, one: Statement) -> Iterator[Finding]:
         yield Finding(
             "error",
             name,
-            "OpenTunnel is allowed on no endpoint: its resource is an endpoint, not an instance",
+            "OpenTunnel matches no endpoint: its resource is an endpoint, not an instance",
             "Resource: arn:aws:ec2:REGION:ACCOUNT:instance-connect-endpoint/eice-…; limit targets by privateIpAddress",
         )
     elif any(text == "*" or text.endswith("/*") for text in resources) and not _by_tag(keys):
@@ -132,7 +132,7 @@ def _tunnels(name: str, one: Statement) -> Iterator[Finding]:
     for operator, values in keys.get(PORT, ()):
         for value in values:
             if operator.startswith("NumericEquals") and value not in {str(port) for port in DIRECT_PORTS}:
-                yield Finding("error", name, f"EICE has no port {value}", "only 22 and 3389 can be allowed")
+                yield Finding("error", name, f"EICE does not support port {value}", "allow only 22 and 3389")
     if ADDRESS not in keys:
         yield Finding("warning", name, "OpenTunnel is allowed to every address", f"add IpAddress {ADDRESS}")
     yield from _duration(name, keys.get(DURATION, ()))
@@ -141,14 +141,16 @@ def _tunnels(name: str, one: Statement) -> Iterator[Finding]:
 def _duration(name: str, given: Any) -> Iterator[Finding]:
     if not given:
         yield Finding(
-            "warning", name, "tunnels may live for the full hour", f"add NumericLessThanEquals {DURATION}, in seconds"
+            "warning", name, "tunnels may last the full hour", f"add NumericLessThanEquals {DURATION}, in seconds"
         )
     for operator, values in given:
         if operator.endswith("IfExists"):
-            yield Finding("warning", name, f"{operator} lets requests without a duration through", "drop IfExists")
+            yield Finding("warning", name, f"{operator} allows requests without a duration", "drop IfExists")
         for value in values:
             if value.isdigit() and int(value) > MAX_TUNNEL_DURATION:
-                yield Finding("warning", name, f"no tunnel lives {value} s", f"the most is {MAX_TUNNEL_DURATION}")
+                yield Finding(
+                    "warning", name, f"tunnels cannot last {value} s", f"the maximum is {MAX_TUNNEL_DURATION}"
+                )
 
 
 def _typed(name: str, keys: Mapping[str, list[tuple[str, list[str]]]]) -> Iterator[Finding]:
@@ -165,7 +167,7 @@ def _keys(name: str, one: Statement) -> Iterator[Finding]:
     users = [value for _, values in keys.get(OS_USER, ()) for value in values]
     if not users:
         yield Finding(
-            "warning", name, "keys may be pushed for every OS user, root included", f"add StringEquals {OS_USER}"
+            "warning", name, "keys may be pushed for any OS user, including root", f"add StringEquals {OS_USER}"
         )
     if any("*" in value or "?" in value for value in users):
         yield Finding("warning", name, f"{OS_USER} has a wildcard", "name the OS users")
@@ -180,16 +182,19 @@ def _as_a_whole(allows: list[Statement]) -> Iterator[Finding]:
     if allowed(OPEN) or allowed(PUSH):
         for read in _READS:
             if not allowed(read):
-                yield Finding("warning", "", f"{read} is not allowed, and clients need it", f"allow {read} on *")
+                yield Finding("warning", "", f"{read} is not allowed, but clients need it", f"allow {read} on *")
         if allowed(OPEN) and allowed(CREATE):
             yield Finding(
-                "warning", "", "it allows connecting and administration", "give each a policy of its own: eicctl policy"
+                "warning",
+                "",
+                "the policy allows both connecting and administration",
+                "use separate policies: eicctl policy",
             )
     if allowed(CREATE):
         for needed in ("ec2:CreateNetworkInterface", "ec2:CreateTags", ROLE):
             if not allowed(needed):
                 yield Finding(
-                    "warning", "", f"{needed} is not allowed, and creating an endpoint needs it", f"allow {needed}"
+                    "warning", "", f"{needed} is not allowed, but creating an endpoint needs it", f"allow {needed}"
                 )
     yield from _role_spellings([one for one in allows if _covers(one, ROLE)])
 
@@ -204,7 +209,7 @@ def _role_spellings(statements: list[Statement]) -> Iterator[Finding]:
                 "error",
                 "",
                 f"the service-linked role is not allowed as {name}",
-                "allow both spellings: accounts have either",
+                "allow both spellings; accounts have one or the other",
             )
 
 

@@ -1,4 +1,4 @@
-"""What a policy shall allow, in the user's words, and which of them conflict (docs/explanation/protocol.md#iam)."""
+"""The options that limit a generated policy, validated (docs/explanation/protocol.md#iam)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Scope:
         endpoints: IDs or ARNs.
         ports: Remote ports.
         cidrs: Ranges of the targets' private addresses.
-        max_duration: Longest life of a tunnel in seconds.
-        os_users: OS users that keys may be pushed for; none means no right to push.
+        max_duration: Maximum tunnel duration in seconds.
+        os_users: OS users that keys may be pushed for; empty for no permission to push.
         instance_tags: Tags that instances must have for keys to be pushed to them.
         source_ips: Ranges of the callers' public addresses.
         account: Account ID, or `*`.
@@ -50,10 +50,10 @@ class Scope:
 
 
 def checked(scope: Scope) -> Scope:
-    """Return the scope with ranges in their usual form.
+    """Return the scope with normalized ranges.
 
     Raises:
-        UsageError: Something in it is wrong, or has no effect; the message says why.
+        UsageError: An option is invalid, or has no effect.
     """
     _check_kind(scope)
     for endpoint in scope.endpoints:
@@ -61,11 +61,11 @@ def checked(scope: Scope) -> Scope:
     for port in scope.ports:
         if port not in DIRECT_PORTS:
             raise UsageError(
-                f"an endpoint has no port {port}: only 22 and 3389",
-                hint="other ports go through SSH on an instance (eicctl forward): allow 22",
+                f"Endpoints do not support port {port}, only 22 and 3389",
+                hint="other ports are forwarded over SSH (eicctl forward): allow 22",
             )
     if scope.max_duration is not None and not 1 <= scope.max_duration <= MAX_TUNNEL_DURATION:
-        raise UsageError(f"--max-duration {scope.max_duration}: a tunnel lives 1 to {MAX_TUNNEL_DURATION} s")
+        raise UsageError(f"--max-duration {scope.max_duration}: must be 1 to {MAX_TUNNEL_DURATION} s")
     _check_users(scope)
     if not re.fullmatch(r"\d{12}|\*", scope.account):
         raise UsageError(f"--account {scope.account!r}: not an account ID of 12 digits")
@@ -100,11 +100,11 @@ def _check_kind(scope: Scope) -> None:
         raise UsageError(
             f"{wrong[0]} has no effect in a policy for administration: it limits connections, not the management of "
             "endpoints",
-            hint="eicctl policy connect; attach both policies to who shall do both",
+            hint="eicctl policy connect; attach both policies to principals who need both",
         )
     raise UsageError(
-        f"{wrong[0]} has no effect in a policy for auditors: they open nothing, and what they read (Describe…, "
-        "LookupEvents) cannot be limited to a resource",
+        f"{wrong[0]} has no effect in a policy for auditors: they open no tunnels, and Describe… and "
+        "LookupEvents cannot be limited to a resource",
         hint="--source-ip is the only limit that auditor takes",
     )
 
@@ -114,22 +114,22 @@ def _check_endpoint(text: str) -> None:
         return
     hint = "eicctl list-endpoints"
     if text.startswith("i-") or ":instance/" in text:
-        hint = "a tunnel is opened to an address, and AWS is not told the instance: limit it with --cidr ADDRESS/32"
+        hint = "tunnels go to addresses, not to instances: limit them with --cidr ADDRESS/32"
     raise UsageError(f"--endpoint {text!r}: neither the ID (eice-…) nor the ARN of an endpoint", hint=hint)
 
 
 def _check_users(scope: Scope) -> None:
     for user in scope.os_users:
         if not _OS_USER.fullmatch(user):
-            raise UsageError(f"--os-user {user!r}: not a name of an OS user", hint="wildcards would include root")
+            raise UsageError(f"--os-user {user!r}: not a valid OS user name", hint="wildcards would include root")
     if scope.os_users and scope.ports and 22 not in scope.ports:
         raise UsageError(
-            "--os-user has no effect without port 22: keys are for SSH", hint="add --port 22, or leave --os-user out"
+            "--os-user has no effect without port 22: keys are for SSH", hint="add --port 22, or omit --os-user"
         )
     if scope.instance_tags and not scope.os_users:
         raise UsageError(
-            "--instance-tag has no effect without --os-user: it limits which instances take pushed keys, and a tunnel "
-            "knows only an address",
+            "--instance-tag has no effect without --os-user: it limits which instances accept pushed keys; a tunnel "
+            "goes to an address",
             hint="--cidr limits where tunnels go; --os-user allows keys to be pushed",
         )
 
@@ -142,7 +142,7 @@ def _ranges(option: str, texts: Sequence[str]) -> tuple[str, ...]:
         except ValueError as error:
             raise UsageError(f"{option} {text!r}: {error}") from None
         if network.prefixlen == 0:
-            raise UsageError(f"{option} {text} limits nothing: leave it out")
+            raise UsageError(f"{option} {text} limits nothing: omit it")
         found.append(str(network))
     return tuple(dict.fromkeys(found))
 
@@ -153,7 +153,7 @@ def _public(ranges: tuple[str, ...]) -> tuple[str, ...]:
         if network.is_private and not network.is_global and not _documentation(text):
             raise UsageError(
                 f"--source-ip {text} never matches: AWS sees the public address of the caller",
-                hint="give the public range of the office or the VPN; --cidr is for the targets' private addresses",
+                hint="use the public range of the office or VPN; --cidr is for the targets' private addresses",
             )
     return ranges
 

@@ -1,0 +1,273 @@
+"""`eicctl policy`: IAM policies of least privilege."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.options import Command
+from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
+from eicctl.cli.view import messages
+from eicctl.core.errors import DeniedError, UsageError
+from eicctl.core.model import MAX_TUNNEL_DURATION
+from eicctl.core.request import ConnectRequest
+
+if TYPE_CHECKING:
+    from eicctl.aws.session import Session
+
+
+@click.group
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Generate, lint and simulate least-privilege IAM policies.
+
+    Connecting (the data plane) and managing endpoints (the control plane) are separate permissions.
+
+    \b
+    Examples:
+      eicctl policy connect --endpoint eice-0123456789abcdef0 --port 22 --cidr 10.0.1.0/24 --os-user ec2-user
+      eicctl policy lint policy.json
+      eicctl policy check web-1
+    """
+    defaults = dict(ctx.default_map or {})
+    ctx.default_map = {name: dict(defaults) for name in cast("click.Group", ctx.command).commands}
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; repeatable."),
+    click.option(
+        "--port", type=int, multiple=True, metavar="PORT", help="Only this remote port, 22 or 3389; repeatable."
+    ),
+    click.option(
+        "--cidr", multiple=True, metavar="RANGE", help="Only targets with private addresses in this range; repeatable."
+    ),
+    click.option("--max-duration", type=int, metavar="SECONDS", help="Maximum tunnel duration, 1 to 3600."),
+    click.option("--os-user", multiple=True, metavar="NAME", help="OS user that keys may be pushed for; repeatable."),
+    click.option(
+        "--instance-tag",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Keys may only be pushed to instances with this tag; repeatable.",
+    ),
+    click.option(
+        "--source-ip",
+        multiple=True,
+        metavar="RANGE",
+        help="Only callers with public addresses in this range; repeatable.",
+    ),
+    click.option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
+    click.option(
+        "--region", type=REGION, metavar="REGION", help="Region of the resources; default: AWS_REGION, or any."
+    ),
+    click.option("--partition", type=click.Choice(["aws", "aws-cn", "aws-us-gov"]), default="aws", show_default=True),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["json", "terraform", "cloudformation"]),
+        default="json",
+        show_default=True,
+        help="Output format.",
+    ),
+)
+
+
+def scope_options(function: Command) -> Command:
+    """Add the options that limit a policy; the command gets the parameters of `write`, `form` and `given`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, form: str, **given: Any) -> Any:
+        return function(*args, form=form, given=given)
+
+    decorated: Any = wrapper
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return cast("Command", decorated)
+
+
+def write(kind: Any, form: str, given: dict[str, Any]) -> None:
+    """Write the policy to stdout and notes on it to stderr, without any AWS call."""
+    from eicctl.policy.documents import FORMATS, document, notes
+    from eicctl.policy.scope import Scope, checked
+
+    scope = checked(
+        Scope(
+            kind,
+            endpoints=given["endpoint"],
+            ports=given["port"],
+            cidrs=given["cidr"],
+            max_duration=given["max_duration"],
+            os_users=given["os_user"],
+            instance_tags=dict(_tag(text) for text in given["instance_tag"]),
+            source_ips=given["source_ip"],
+            account=given["account"],
+            region=given["region"] or os.environ.get("AWS_REGION") or "*",
+            partition=given["partition"],
+        )
+    )
+    click.echo(FORMATS[form](kind, document(scope)))
+    for note in notes(scope):
+        messages.line(f"note: {note}")
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"--instance-tag {text!r}: not of the form KEY=VALUE")
+    return key, value
+
+
+@command.command("connect", short_help="Generate a policy for connecting.")
+@scope_options
+def connect(*, form: str, given: dict[str, Any]) -> None:
+    """Generate a policy for connecting: opening tunnels, and pushing keys for the specified OS users.
+
+    No AWS API is called. The policy is written to stdout, notes to stderr.
+
+    \b
+    Examples:
+      eicctl policy connect --endpoint eice-0123456789abcdef0 --port 22 --cidr 10.0.1.0/24 --max-duration 900
+      eicctl policy connect --port 22 --os-user ec2-user --instance-tag Team=web --account 123456789012
+      eicctl policy connect --port 3389 --source-ip 203.0.113.0/24 --format terraform
+    """
+    write("connect", form, given)
+
+
+@command.command("admin", short_help="Generate a policy for managing endpoints.")
+@scope_options
+def admin(*, form: str, given: dict[str, Any]) -> None:
+    """Generate a policy for managing endpoints, without permission to connect.
+
+    It allows both spellings of the service-linked role that creating an endpoint needs.
+
+    \b
+    Examples:
+      eicctl policy admin --account 123456789012 --region eu-central-1
+      eicctl policy admin --format cloudformation
+    """
+    write("admin", form, given)
+
+
+@command.command("auditor", short_help="Generate a policy for auditors: endpoints, and who connected.")
+@scope_options
+def auditor(*, form: str, given: dict[str, Any]) -> None:
+    """Generate a policy for viewing instances, endpoints and CloudTrail events, without permission to connect.
+
+    \b
+    Examples:
+      eicctl policy auditor
+      eicctl policy auditor --source-ip 203.0.113.0/24 --format terraform
+    """
+    write("auditor", form, given)
+
+
+@command.command("lint", short_help="Lint a policy: missing permissions, and too broad ones.")
+@click.argument("file", type=FILE, metavar="FILE")
+@options.output_options
+def lint_document(*, file: str, output: str, query: str | None) -> int:
+    """Lint a policy document: missing permissions, and too broad ones. FILE - is stdin.
+
+    The exit code is 1 if there are findings, else 0.
+
+    \b
+    Examples:
+      eicctl policy lint policy.json
+      eicctl policy connect --port 22 | eicctl policy lint -
+      eicctl policy lint policy.json --output json
+    """
+    from eicctl.cli.view import render
+    from eicctl.policy.lint import lint
+
+    try:
+        with click.open_file(file, encoding="utf-8") as stream:
+            text = stream.read()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read {file}: it is not UTF-8") from error
+    findings = lint(text)
+    if query or output != "table":
+        rows = [
+            {"Severity": one.severity, "Statement": one.statement, "Problem": one.problem, "Change": one.change}
+            for one in findings
+        ]
+        render.show(rows, output=output, query=query, columns={})
+    else:
+        for one in findings:  # sentences are too wide for columns
+            where = f" {one.statement}" if one.statement else ""
+            messages.out(f"{one.severity}{where}: {one.problem}\n  → {one.change}")
+    if not findings:
+        messages.line("No findings")
+    return 1 if findings else 0
+
+
+@command.command("check", short_help="Simulate whether the caller's policies allow a connection.")
+@click.argument("target", required=False, type=INSTANCE)
+@options.target_settings
+@click.option(
+    "--port",
+    "--remote-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
+)
+@click.option(
+    "--max-tunnel-duration",
+    type=click.IntRange(1, MAX_TUNNEL_DURATION),
+    metavar="SECONDS",
+    help="Connection duration to simulate; default: none.",
+)
+@click.option("--os-user", "--user", metavar="NAME", help="OS user to simulate pushing a key for; default: no key.")
+@options.output_options
+@options.with_session
+def check(
+    *,
+    session: Session,
+    target: str | None,
+    instance_id: str | None,
+    private_ip_address: str | None,
+    instance_connect_endpoint_id: str | None,
+    instance_connect_endpoint_dns_name: str | None,
+    port: int | None,
+    max_tunnel_duration: int | None,
+    os_user: str | None,
+    output: str,
+    query: str | None,
+) -> int:
+    """Simulate whether the caller's policies allow a connection. Nothing is opened.
+
+    Uses IAM's policy simulator; without permission to use it, results are "unknown". The exit code is 4 if anything is
+    denied, else 0.
+
+    \b
+    Examples:
+      eicctl policy check web-1 --os-user ec2-user
+      eicctl policy check --private-ip-address 10.0.1.20 --port 3389
+      eicctl policy check web-1 --max-tunnel-duration 900 --output json
+    """
+    from eicctl.cli.view import render
+    from eicctl.policy.check import check_target
+
+    request = ConnectRequest(
+        remote_port=port,
+        target=target or "",
+        instance_id=instance_id or "",
+        private_ip_address=private_ip_address or "",
+        endpoint_id=instance_connect_endpoint_id or "",
+        endpoint_dns_name=instance_connect_endpoint_dns_name or "",
+    )
+    checks = check_target(session, request, duration=max_tunnel_duration, os_user=os_user or "")
+    rows = [
+        {"Action": one.action, "Status": one.status, "Resource": one.resource, "Reason": one.reason} for one in checks
+    ]
+    reasons = {one.reason for one in checks}
+    columns = {"Action": "Action", "Status": "Status"}
+    if len(reasons) > 1:
+        columns["Reason"] = "Reason"
+    elif any(reasons) and output == "table":  # the same for all, as where the simulator may not be used
+        messages.line(next(iter(reasons)))
+    render.show(rows, output=output, query=query, columns=columns)
+    return DeniedError.default_exit_code if any(one.status == "denied" for one in checks) else 0
