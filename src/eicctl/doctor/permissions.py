@@ -29,26 +29,26 @@ def permission_outcome(context: Context, action: str) -> Outcome:
     details = {
         "Principal": caller,
         "Answers": [
-            {"Action": answer.action, "Resource": answer.resource, "Decision": answer.status, "Reason": answer.why}
+            {"Action": answer.action, "Resource": answer.resource, "Decision": answer.status, "Reason": answer.reason}
             for answer in answers
         ],
     }
     if found.status == "allowed":
-        return Outcome(Status.OK, f"{action} is allowed {found.why}".rstrip(), details=details)
+        return Outcome(Status.OK, f"{action} is allowed {found.reason}".rstrip(), details=details)
     if found.status == "unknown":
-        return Outcome(Status.UNKNOWN, f"whether {action} is allowed is unknown: {found.why}", details=details)
+        return Outcome(Status.UNKNOWN, f"whether {action} is allowed is unknown: {found.reason}", details=details)
     return Outcome(
         Status.FAILED,
-        f"{action} on {found.resource} is denied: {found.why}",
+        f"{action} on {found.resource} is denied: {found.reason}",
         _remediation(found, target),
-        cause=f"the policies of {caller} do not allow {action} on {found.resource.rpartition('/')[2]}: {found.why}",
+        cause=f"the policies of {caller} do not allow {action} on {found.resource.rpartition('/')[2]}: {found.reason}",
         exit_code=DeniedError.default_exit_code,
         details=details,
     )
 
 
 def _remediation(denied: Answer, target: Target) -> str:
-    if shorter := re.search(r"--max-tunnel-duration \d+", denied.why):
+    if shorter := re.search(r"--max-tunnel-duration \d+", denied.reason):
         return shorter[0]
     user = ("--os-user", "NAME") if target.remote_port == SSH_PORT and target.platform != "windows" else ()
     options = ("--endpoint", target.endpoint_id, "--port", target.remote_port, *user)
