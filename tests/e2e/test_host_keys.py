@@ -82,7 +82,7 @@ def test_two_hosts_are_checked_alike(at_sshd: Eicctl, sshd_env: Env, tmp_path: P
 
 
 def test_the_image_is_asked_once_for_an_instance(at_sshd: Eicctl, sshd_env: Env) -> None:
-    assert b"using OS user ubuntu (from the AMI)" in at_sshd("ssh", "app-1", "--", "true").stderr
+    assert b"Logging in as ubuntu (from the AMI)" in at_sshd("ssh", "app-1", "--", "true").stderr
     remembered = Path(sshd_env["EICCTL_HOME"], "state", "os_users.json")
     text = remembered.read_text()
     assert "ubuntu" in text

@@ -65,7 +65,7 @@ def test_windows_by_a_key_of_the_users_own(sshd_env: Env) -> None:
     refused = run_eicctl(sshd_env, "ssh", "win-1")
     assert refused.returncode == 2
     assert "win-1 is a Windows instance, which accepts no pushed key" in refused.stderr.decode()
-    hint = "hint: eicctl rdp win-1 --region us-east-1; where it has an SSH server: eicctl ssh --no-send-key win-1"
+    hint = "eicctl rdp win-1 --region us-east-1; or with an SSH server and your own key: eicctl ssh --no-send-key win-1"
     assert hint in refused.stderr.decode()
     for words in (["--no-send-key", "-i"], ["-i"], ["--private-key-file"]):
         done = run_eicctl(sshd_env, "ssh", *words, sshd_env["OWN_KEY"], "win-1", "--", "echo $USER")

@@ -40,7 +40,7 @@ def test_q_silences_notes_but_no_errors(eicctl: Eicctl, tmp_path: Path) -> None:
     for words in (["ssh", "-q", "web-1", "true"], ["scp", "-q", str(file), "app-1:"], ["sftp", "-q", "web-1"]):
         done = eicctl(*words, stdin=b"")
         assert (done.returncode, done.stderr) == (0, b""), words
-    assert b"using OS user" in eicctl("ssh", "web-1", "true").stderr
+    assert b"Logging in as" in eicctl("ssh", "web-1", "true").stderr
     done = eicctl("ssh", "-q", "no-such-machine", "true")
     assert done.returncode == 3
     assert done.stderr.startswith(b"error: ")
@@ -79,7 +79,7 @@ def test_a_command_without_dashes_as_in_plain_ssh(eicctl: Eicctl) -> None:
 def test_the_os_user(eicctl: Eicctl, words: list[str], user: str) -> None:
     done = eicctl("ssh", *words, "--", "echo $USER")
     assert done.stdout.decode().strip() == user, done.stderr.decode()
-    assert ("using OS user" in done.stderr.decode()) == (len(words) == 1 and "@" not in words[0])
+    assert ("Logging in as" in done.stderr.decode()) == (len(words) == 1 and "@" not in words[0])
 
 
 def test_a_wrong_os_user_has_its_hint(eicctl: Eicctl) -> None:

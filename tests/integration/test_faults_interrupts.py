@@ -93,7 +93,7 @@ def test_while_a_target_is_looked_up(
 def test_while_a_key_is_pushed(emulator: Emulator, endpoint: dict[str, Any], home: Path) -> None:
     with running("ssh", "web-1", "--", "true") as process:
         # The image has been looked up; what comes now is the push, and the console's host keys.
-        reads(process, b"using OS user")
+        reads(process, b"Logging in as")
         emulator.state.behave(latency=6.0)
         interrupt(process, home)
 

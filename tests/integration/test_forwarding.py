@@ -321,7 +321,7 @@ def test_the_first_key_seen_is_kept(echo_port: int, instance_ids: dict[str, str]
 
 def test_a_strict_check_takes_no_unknown_key(echo_port: int) -> None:
     with (
-        pytest.raises(errors.UsageError, match="no host key"),
+        pytest.raises(errors.UsageError, match="No host key"),
         forwarding(Remote("localhost", echo_port), login=LoginRequest(check="strict")),
     ):
         pass

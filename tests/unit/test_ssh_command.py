@@ -119,9 +119,9 @@ def login(user: OsUser, *, pushed: bool = True) -> Login:
 @pytest.mark.parametrize(
     ("user", "pushed", "words"),
     [
-        (OsUser("ann", "said"), True, "ann is not its OS user"),
+        (OsUser("ann", "specified"), True, "ann is not its OS user"),
         (OsUser("ann", "image"), True, "EC2 Instance Connect package"),
-        (OsUser("ann", "said"), False, "does not accept this key"),
+        (OsUser("ann", "specified"), False, "does not accept this key"),
     ],
 )
 def test_hints_of_a_refused_login(user: OsUser, pushed: bool, words: str) -> None:
@@ -132,4 +132,4 @@ def test_hints_of_a_refused_login(user: OsUser, pushed: bool, words: str) -> Non
 
 @pytest.mark.parametrize(("code", "stderr"), [(1, DENIED), (255, "error: the endpoint cannot reach …"), (0, "")])
 def test_no_hint_where_enough_was_said(code: int, stderr: str) -> None:
-    assert explain(code, stderr, login(OsUser("ann", "said"))) is None
+    assert explain(code, stderr, login(OsUser("ann", "specified"))) is None

@@ -1,9 +1,5 @@
-"""What eicctl writes into files of ssh_config(5), as text: no I/O.
-
-Host blocks of ssh_config(5) for instances.
-
-The files of ssh_config(5) that eicctl changes: its own, and the user's, which includes it.
-"""
+"""Host blocks of ssh_config(5) for instances, and the two files that have them: eicctl's own, and the user's, which
+includes it."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,11 +16,12 @@ from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Instance
-from eicctl.ssh.command import Access, quoted, word_of
+from eicctl.ssh.command import quoted, word_of
 from eicctl.ssh.host_names import SUFFIX, host_name
+from eicctl.ssh.keys import windows_error
 from eicctl.ssh.openssh_options import Standing, folder, named_hosts
-from eicctl.ssh.os_user import DEFAULT, Host, choose_all
-from eicctl.support import files, pins
+from eicctl.ssh.os_user import DEFAULT, choose_all
+from eicctl.support import files
 
 
 def own_file() -> Path:
@@ -92,24 +89,6 @@ def mux_folder() -> Path:
     return folder() / "mux"
 
 
-def make_mux_folder() -> Path:
-    """Make that folder (0700) and return it.
-
-    Raises:
-        LocalError: It cannot be made.
-    """
-    path = mux_folder()
-    try:
-        files.make_private(path)
-    except OSError as error:
-        raise LocalError(f"cannot make the folder {path}: {error.strerror}") from error
-    return path
-
-
-PERSIST = "10m"
-"""How long a shared connection outlives its last session."""
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How blocks are written.
@@ -117,47 +96,37 @@ class Layout:
     Attributes:
         standing: How OpenSSH gets to the hosts; its access has the profile and the region.
         os_user: The OS user of all, or None for each one's own.
-        mux: The folder for sockets of shared connections, or None.
+        multiplex: Whether sessions share a connection, for ten minutes after the last one's end.
     """
 
     standing: Standing
     os_user: str | None = None
-    mux: Path | None = None
-
-    @property
-    def access(self) -> Access:
-        """How the proxy gets at AWS."""
-        return self.standing.access
-
-    @property
-    def profile_label(self) -> str | None:
-        """The profile in the hosts' names: none where it is the usual one."""
-        return self.access.profile if self.access.profile != "default" else None
+    multiplex: bool = False
 
     def settings(self, user: str, target: str) -> dict[str, str]:
         """Return the settings of one block."""
         found = {"User": user, **self.standing.settings(named_hosts(), target)}
-        if self.mux:
-            found |= {"ControlMaster": "auto", "ControlPath": quoted(self.mux, "/%C"), "ControlPersist": PERSIST}
+        if self.multiplex:
+            found |= {"ControlMaster": "auto", "ControlPath": quoted(mux_folder(), "/%C"), "ControlPersist": "10m"}
         return found
 
 
 def for_instances(session: Session, instances: Sequence[Instance], layout: Layout) -> list[Block]:
     """Return a block for each instance, called by its name where that is its own and plain, else by its ID."""
     counted = Counter(instance.name for instance in instances)
-    users = choose_all(session, [_host(instance) for instance in instances]) if not layout.os_user else {}
+    users = choose_all(session, instances) if not layout.os_user else {}
+    access = layout.standing.access
+    profile = access.profile if access.profile != "default" else None
     blocks = []
     taken: set[str] = set()
     for instance in instances:
         name = instance.name if instance.name and counted[instance.name] == 1 and host_name(instance.name) else ""
         word = name or instance.id
-        hosts = dict.fromkeys(
-            filter(None, [host_name(word), host_name(word, layout.profile_label, layout.access.region)])
-        )
+        hosts = dict.fromkeys(filter(None, [host_name(word), host_name(word, profile, access.region)]))
         if taken & hosts.keys():  # of another instance, which is called as this one in full
             continue
         taken |= hosts.keys()
-        user = layout.os_user or users[_host(instance)].name
+        user = layout.os_user or users[instance.id].name
         comment = f"{instance.id} in {instance.availability_zone}"
         blocks.append(Block(tuple(hosts), layout.settings(user, word), comment))
     return blocks
@@ -184,16 +153,8 @@ def named(session: Session, words: Sequence[str], *, pushes: bool) -> list[Insta
     found = instances_named(session, words, states=["running", "stopped"])
     for instance in found:
         if instance.platform == "windows" and pushes:
-            label = instance.name or instance.id
-            raise UsageError(
-                f"{label} is a Windows instance, which accepts no pushed key",
-                hint=pins.command("eicctl", "ssh-config", "--no-send-key", label),
-            )
+            raise windows_error(instance.name or instance.id, "ssh-config")
     return found
-
-
-def _host(instance: Instance) -> Host:
-    return Host(instance.id, instance.name, instance.image_id)
 
 
 HEADER = "# Written by eicctl ssh-config; changes are lost when it runs again."
@@ -220,10 +181,6 @@ class Block:
     def is_pattern(self) -> bool:
         """Whether it is for names that are not known yet."""
         return any("*" in host for host in self.hosts)
-
-    def without(self, names: Collection[str]) -> Block:
-        """Return the block without these names."""
-        return replace(self, hosts=tuple(host for host in self.hosts if host not in names))
 
     def with_line(self, line: str) -> Block:
         """Return the block with a line of its text."""
@@ -252,9 +209,9 @@ class Section:
     """Whose blocks are together: those of an account and a region, as one profile sees them.
 
     Attributes:
-        account: The account's ID; empty where a file of an older form does not tell.
+        account: The account's ID; empty if the file does not have it.
         region: The region.
-        profile: The profile, or an empty string where the environment had the keys.
+        profile: The profile; empty if the environment had the keys.
     """
 
     account: str
@@ -322,8 +279,9 @@ def merged(text: str, section: Section, blocks: Sequence[Block], *, whole: bool)
             new.append(replace(block, hosts=tuple(free)))
     taken = {name for block in new for name in block.hosts}
     for owner, found in sections.items():
-        kept = [block.without(taken) for block in found if block.is_pattern or not (whole and owner == section)]
-        sections[owner] = [block for block in kept if block.hosts]
+        kept = [block for block in found if block.is_pattern or not (whole and owner == section)]
+        left = [replace(block, hosts=tuple(host for host in block.hosts if host not in taken)) for block in kept]
+        sections[owner] = [block for block in left if block.hosts]
     sections[section] = [*sections.get(section, []), *new]
     after = {name for found in sections.values() for block in found for name in block.hosts}
     moved = {name: owners[name] for name in sorted(taken & owners.keys()) if owners[name] != section}

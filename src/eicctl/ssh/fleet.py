@@ -30,7 +30,7 @@ from eicctl.ssh.host_keys import Check
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.openssh_options import Standing, in_full
-from eicctl.ssh.os_user import Host, OsUser, choose_all
+from eicctl.ssh.os_user import OsUser, choose_all
 from eicctl.support.parallel import both
 
 
@@ -81,9 +81,9 @@ def choose_hosts(session: Session, choice: Choice, os_user: str | None) -> list[
     instances, endpoints = both(lambda: _instances(session, choice), lambda: list_endpoints(session))
     if not instances:
         raise NotFoundError(f"no running instance in {session.region} fits", hint="eicctl instances")
-    users = {} if os_user else choose_all(session, [_host(instance) for instance in instances])
+    users = {} if os_user else choose_all(session, instances)
     return [
-        FleetHost(instance, endpoint, OsUser(os_user, "said") if os_user else users[_host(instance)])
+        FleetHost(instance, endpoint, OsUser(os_user, "specified") if os_user else users[instance.id])
         for instance, endpoint in spread(instances, endpoints, SLOTS)
     ]
 
@@ -100,10 +100,6 @@ def _instances(session: Session, choice: Choice) -> list[Instance]:
         matching = list_instances(session, filters=filters, patterns=named)
         found += [instance for instance in matching if instance.platform != "windows"]
     return list({instance.id: instance for instance in found}.values())
-
-
-def _host(instance: Instance) -> Host:
-    return Host(instance.id, instance.name, instance.image_id)
 
 
 SLOTS = 20

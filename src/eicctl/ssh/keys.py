@@ -1,12 +1,6 @@
-"""A key for one connection: it exists as long as the connection, in a folder of this user alone.
+"""Keys in files, for OpenSSH: one that exists as long as a connection, in a folder of this user alone; or the user's.
 
-ssh-keygen makes it, which whoever runs OpenSSH has; the cryptography package would be one more dependency, and takes as
-long to import as ssh-keygen to run.
-
-Who may read a private key's file on Windows.
-
-OpenSSH for Windows refuses a key that others than its owner, SYSTEM and the administrators can read. A new file there
-inherits the rights of its folder; modes, as on POSIX, have no effect.
+ssh-keygen, a part of OpenSSH, creates them: the cryptography package would take as long to import as ssh-keygen to run.
 """
 
 from __future__ import annotations
@@ -25,11 +19,15 @@ from typing import Literal
 
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Target
+from eicctl.ssh.known_hosts import by_instance
 from eicctl.support import files, pins, settings
 
 
 def restrict(path: Path) -> None:
     """Let nobody but this user read a file. On POSIX the mode has done so already.
+
+    OpenSSH for Windows refuses a key that others than its owner, SYSTEM and the administrators can read. A new file
+    there inherits the permissions of its folder; a mode has no effect.
 
     Raises:
         LocalError: icacls is missing, or fails.
@@ -112,37 +110,35 @@ def check_pushable(target: Target) -> None:
     Raises:
         UsageError: The target is no known instance, or a Windows one.
     """
-    own_key = pins.command("eicctl", "ssh", "--no-send-key", target.label)
     if target.platform == "windows":
-        raise UsageError(
-            f"{target.label} is a Windows instance, which accepts no pushed key",
-            hint=f"{pins.command('eicctl', 'rdp', target.label)}; where it has an SSH server: {own_key}",
-        )
+        raise windows_error(target.label)
     if not target.instance_id:
+        own_key = pins.command("eicctl", "ssh", "--no-send-key", target.label)
         raise UsageError(
-            f"{target.address} matches no EC2 instance, so no key can be pushed to it",
-            hint=f"specify the instance by its ID; or use a key of your own: {own_key}",
+            f"{target.address} matches no EC2 instance, so no key can be pushed",
+            hint=f"specify the instance by its ID, or use your own key: {own_key}",
         )
+
+
+def windows_error(label: str, command: str = "ssh") -> UsageError:
+    """Return the error for a Windows instance that a key was to be pushed to."""
+    own_key = pins.command("eicctl", command, "--no-send-key", label)
+    return UsageError(
+        f"{label} is a Windows instance, which accepts no pushed key",
+        hint=f"{pins.command('eicctl', 'rdp', label)}; or with an SSH server and your own key: {own_key}",
+    )
 
 
 KeyType = Literal["auto", "ed25519", "ecdsa", "rsa"]
 """`--key-type`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of keys: its name in SSH (RFC 4253, 5656, 8709), and ssh-keygen's options for it."""
-
-    name: str
-    options: tuple[str, ...]
-
-
-KEY_TYPES: dict[str, Kind] = {
-    "ed25519": Kind("ssh-ed25519", ("-t", "ed25519")),
-    "ecdsa": Kind("ecdsa-sha2-nistp256", ("-t", "ecdsa", "-b", "256")),
-    "rsa": Kind("ssh-rsa", ("-t", "rsa", "-b", "3072")),
+KEY_TYPES = {
+    "ed25519": ("-t", "ed25519"),
+    "ecdsa": ("-t", "ecdsa", "-b", "256"),
+    "rsa": ("-t", "rsa", "-b", "3072"),
 }
-"""The types, the best first."""
+"""The types with ssh-keygen's options for them, the best first."""
 
 
 def suited(key_type: KeyType, name: str) -> KeyType:
@@ -154,8 +150,6 @@ def suited(key_type: KeyType, name: str) -> KeyType:
         key_type: What the user wants.
         name: The host's ID or address.
     """
-    from eicctl.ssh.known_hosts import by_instance
-
     known = by_instance().keys(name) if key_type == "auto" else ()
     if not known or any(key.startswith("ssh-ed25519 ") for key in known):
         return key_type
@@ -176,7 +170,7 @@ def make_key(path: Path, key_type: KeyType = "auto") -> Key:
     for kind in list(KEY_TYPES) if key_type == "auto" else [key_type]:
         path.unlink(missing_ok=True)
         public.unlink(missing_ok=True)
-        done = _ssh_keygen("-q", *KEY_TYPES[kind].options, "-N", "", "-C", "eicctl", "-f", str(path))
+        done = _ssh_keygen("-q", *KEY_TYPES[kind], "-N", "", "-C", "eicctl", "-f", str(path))
         if not done.returncode:
             break
     else:
@@ -237,20 +231,11 @@ def session_key(folder: Path, name: str, key_type: KeyType = "auto") -> Key:
 
 
 def _sweep(base: Path) -> None:
-    """Remove the folders of processes that are no more."""
-    for folder in base.glob(f"{_PREFIX}*-*"):
+    """Remove the folders of processes that have ended. On Windows the system empties the runtime folder."""
+    for folder in base.glob(f"{_PREFIX}*-*") if os.name == "posix" else ():
         number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if number.isdigit() and not _alive(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # no cheap way to know; the runtime folder is emptied by the system
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with contextlib.suppress(ValueError, PermissionError):
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,4 @@
-"""The OS user to log in as: said, set, or read from the image, which is remembered for each instance.
-
-Which OS user an instance has, by its AMI.
-"""
+"""The OS user to log in as: specified, configured, or that of the instance's AMI, which is cached."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Self
 
 from eicctl.aws.instances import describe_images
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
-from eicctl.core.model import Target
+from eicctl.core.model import Instance, Target
 from eicctl.support import files, settings
 from eicctl.support.documents import parse_json
 
@@ -54,7 +52,7 @@ _BY_PLATFORM = ((r"windows", "Administrator"), (r"ubuntu", "ubuntu"), (r"red hat
 
 
 def user_of(name: str, owner: str = "", platform: str = "") -> str | None:
-    """Return the OS user of an AMI's instances, or None where nothing tells.
+    """Return the OS user of an AMI's instances, or None if unknown.
 
     Args:
         name: The AMI's name.
@@ -75,21 +73,12 @@ _KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """An instance, as far as its OS user is concerned. All may be empty where the target is no known instance."""
-
-    instance_id: str
-    name: str
-    image_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class OsUser:
     """An OS user, and where it is from.
 
     Attributes:
         name: The user.
-        source: `said`, `config`, `image` or `usual`.
+        source: `specified`, `config`, `image` or `default`.
     """
 
     name: str
@@ -97,42 +86,58 @@ class OsUser:
 
     @property
     def note(self) -> str:
-        """What to say of a guess; empty where it is none."""
-        why = {"config": "from config.toml", "image": "from the AMI", "usual": "the usual one; --os-user gives another"}
-        return f"using OS user {self.name} ({why[self.source]})" if self.source in why else ""
+        """The line that says so; empty if the user was specified."""
+        details = {"config": "config.toml", "image": "from the AMI", "default": "default; override with --os-user"}
+        return f"Logging in as {self.name} ({details[self.source]})" if self.source in details else ""
 
 
-def choose(session: Session, target: Target, said: str | None) -> OsUser:
-    """Return the OS user for a target: `said`, else the one that is set, else the image's, else the usual one."""
-    if said:
-        return OsUser(said, "said")
-    host = Host(target.instance_id, target.instance_name, target.image_id)
-    return choose_all(session, [host])[host]
+class _Host(NamedTuple):
+    """What the OS user depends on. All are empty if the target is no known instance."""
+
+    instance_id: str
+    name: str
+    image_id: str
+
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        return cls(target.instance_id, target.instance_name, target.image_id)
 
 
-def choose_all(session: Session, hosts: Sequence[Host]) -> dict[Host, OsUser]:
-    """Return the OS user of each host: the one that is set, else the image's, else the usual one."""
-    config = settings.config()
-    found = {host: OsUser(user, "config") for host in hosts if (user := config.user_for(host.name, host.instance_id))}
-    of_image = _image_users(session, [host for host in hosts if host not in found])
-    for host in hosts:
-        if host not in found:
-            found[host] = OsUser(of_image[host], "image") if host in of_image else OsUser(DEFAULT, "usual")
-    return found
+def choose(session: Session, target: Target, specified: str | None) -> OsUser:
+    """Return the OS user for a target: the specified, else the configured, else the image's, else the default one."""
+    if specified:
+        return OsUser(specified, "specified")
+    host = _Host.of(target)
+    return _choose(session, [host])[host]
+
+
+def choose_all(session: Session, instances: Sequence[Instance]) -> dict[str, OsUser]:
+    """Return the OS user of each instance, by its ID: the configured, else the image's, else the default one."""
+    users = _choose(session, [_Host(instance.id, instance.name, instance.image_id) for instance in instances])
+    return {host.instance_id: user for host, user in users.items()}
 
 
 def image_user(session: Session, target: Target) -> str | None:
-    """Return the OS user that the target's image has, or None where that cannot be known."""
-    host = Host(target.instance_id, target.instance_name, target.image_id)
-    return _image_users(session, [host]).get(host)
+    """Return the OS user that the target's image has, or None if that cannot be known."""
+    return _image_users(session, [host := _Host.of(target)]).get(host)
 
 
-def _image_users(session: Session, hosts: Sequence[Host]) -> dict[Host, str]:
+def _choose(session: Session, hosts: Sequence[_Host]) -> dict[_Host, OsUser]:
+    config = settings.config()
+    users = {host: OsUser(user, "config") for host in hosts if (user := config.user_for(host.name, host.instance_id))}
+    of_image = _image_users(session, [host for host in hosts if host not in users])
+    for host in hosts:
+        if host not in users:
+            users[host] = OsUser(of_image[host], "image") if host in of_image else OsUser(DEFAULT, "default")
+    return users
+
+
+def _image_users(session: Session, hosts: Sequence[_Host]) -> dict[_Host, str]:
     """Return the OS users of images. AWS is asked once for an instance: its image cannot change."""
     remembered = _load()
     found = {host: remembered[host.instance_id] for host in hosts if host.instance_id in remembered}
     new: dict[str, str] = {}
-    with contextlib.suppress(EicctlError):  # without the right to look, the usual one must do
+    with contextlib.suppress(EicctlError):  # without the permission to look, the default one must do
         images = describe_images(session, {host.image_id for host in hosts if host.image_id and host not in found})
         for host in hosts:
             image = images.get(host.image_id)

@@ -166,7 +166,7 @@ def logged_in(
     if not (user and at and host) or "/" in who or "\\" in who or who.startswith(".") or not who.isprintable():
         raise UsageError(f"--ssh-login: not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
     check_pushable(target)
-    login = Login(session, target, OsUser(user, "said"), pushes=True, check=request.host_key_check or "console")
+    login = Login(session, target, OsUser(user, "specified"), pushes=True, check=request.host_key_check or "console")
     kind = suited(request.key_type, host_of(target))
     with contextlib.ExitStack() as kept:
         checking = None if folder else begin(lambda: _pin(login, host, say))

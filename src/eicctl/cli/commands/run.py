@@ -91,17 +91,14 @@ def command(
 
     from eicctl.doctor.likely_cause import remember
     from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
-    from eicctl.ssh.keys import private_folder
+    from eicctl.ssh.keys import private_folder, windows_error
     from eicctl.ssh.openssh_options import Standing
 
     choice = Choice(targets, parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, os_user)
     pushes = options.pushes(send_key, own_key=bool(private_key_file))
     if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):
-        raise UsageError(
-            f"{windows[0].label} is a Windows instance, which accepts no pushed key",
-            hint=pins.command("eicctl", "rdp", windows[0].label),
-        )
+        raise windows_error(windows[0].label)
     if dry_run:
         render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
         return 0

@@ -13,6 +13,7 @@ from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
+from eicctl.support import settings
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -78,7 +79,6 @@ def command(
     if not (targets or everything or pattern):
         raise UsageError("no target is named", hint="eicctl ssh-config --all, --pattern, or names of instances")
 
-    from eicctl.ssh import config_file as blocks_of
     from eicctl.ssh.command import Access
     from eicctl.ssh.openssh_options import Standing
 
@@ -86,19 +86,19 @@ def command(
     endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
     pushes = options.pushes(send_key, own_key=bool(private_key_file))
     standing = Standing(access, pushes, host_key_check, endpoint, private_key_file, key_type)
-    mux = config_file.make_mux_folder() if multiplex and not dry_run else config_file.mux_folder()
-    layout = blocks_of.Layout(standing, os_user, mux if multiplex else None)
-    instances = blocks_of.running(session) if everything else blocks_of.named(session, targets, pushes=pushes)
-    blocks: list[Block] = blocks_of.for_instances(session, instances, layout)
+    if multiplex and not dry_run:
+        settings.private(config_file.mux_folder())
+    layout = config_file.Layout(standing, os_user, multiplex)
+    instances = config_file.running(session) if everything else config_file.named(session, targets, pushes=pushes)
+    blocks: list[Block] = config_file.for_instances(session, instances, layout)
     if pattern:
-        blocks.append(blocks_of.for_pattern(layout))
+        blocks.append(config_file.for_pattern(layout))
     if not install:
         click.echo(foreign.printable("\n".join(block.text() for block in blocks)), nl=False)
         return
     from eicctl.aws.identity import caller_identity
-    from eicctl.ssh.config_file import Section
 
-    section = Section(caller_identity(session).account, access.region, access.profile or "")
+    section = config_file.Section(caller_identity(session).account, access.region, access.profile or "")
     changes, merged = config_file.installation(section, blocks, whole=everything)
     _change(changes, dry_run)
     if not dry_run:

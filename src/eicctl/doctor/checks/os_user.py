@@ -18,7 +18,7 @@ def run(context: Context) -> Outcome:
     if of_image:
         message = f"{user.name}, but the image's default user is {of_image}: {user.name} must exist on the instance"
         return Outcome(Status.UNKNOWN, message, f"--os-user {of_image}", details=details)
-    why = {"said": "specified", "config": "from config.toml"}.get(user.source, "default")
+    why = {"specified": "specified", "config": "from config.toml"}.get(user.source, "default")
     message = f"{user.name} ({why}); the image's default user is unknown"
     return Outcome(Status.UNKNOWN, message, "--os-user NAME, if it is another", details=details)
 

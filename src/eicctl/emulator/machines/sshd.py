@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -99,6 +100,7 @@ class Sshd:
         self._program = found
         self._state = state
         self._folder = folder
+        self._writing = threading.Lock()
         self._wrapper = find_wrapper()
         # sshd reads the file when a client logs in, which may be after a key was pushed to an open connection.
         state.on_push = self._keys_changed
@@ -158,9 +160,10 @@ class Sshd:
             self._write_keys(machine, folder)
 
     def _write_keys(self, machine: Machine, folder: Path) -> None:
-        for user in self._users(machine):
-            keys = [*machine.authorized_keys, *self._state.keys(machine.instance_id, user)]
-            _write(folder / "keys" / user, "\n".join([*keys, ""]))
+        with self._writing:  # a new connection must not write keys from before a push over those after it
+            for user in self._users(machine):
+                keys = [*machine.authorized_keys, *self._state.keys(machine.instance_id, user)]
+                _write(folder / "keys" / user, "\n".join([*keys, ""]))
 
 
 def _write(path: Path, text: str) -> None:

@@ -166,7 +166,7 @@ class SshConnection:
         try:
             self._connection = await asyncssh.connect(
                 host_keys.name,
-                tunnel=_Socket(self, ours),
+                sock=ours,
                 client_factory=lambda: _Client(self, host_keys),
                 known_hosts=None if host_keys.strict == "no" else (list(host_keys.trusted), [], []),
                 username=login.user.name,
@@ -277,11 +277,16 @@ def _close_link(opening: asyncio.Task[Link]) -> None:
 
 
 class _Client(asyncssh.SSHClient):
-    """What asyncssh asks and tells."""
+    """asyncssh's callbacks."""
 
     def __init__(self, connection: SshConnection, host_keys: HostKeys) -> None:
         self._connection = connection
         self._host_keys = host_keys
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        # asyncssh ignores what the transport tells it of its buffer.
+        conn.pause_writing = self._connection.writable.clear  # type: ignore[method-assign]
+        conn.resume_writing = self._connection.writable.set  # type: ignore[method-assign]
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         try:
@@ -294,49 +299,3 @@ class _Client(asyncssh.SSHClient):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.note_end()
-
-
-class _Socket:
-    """A connected socket in the place of the connection that asyncssh would open itself."""
-
-    def __init__(self, connection: SshConnection, sock: socket.socket) -> None:
-        self._connection = connection
-        self._sock = sock
-
-    async def create_connection(self, session_factory: Any, remote_host: str, remote_port: int) -> tuple[Any, Any]:
-        loop = asyncio.get_running_loop()
-        protocol = session_factory()
-        transport, _ = await loop.create_connection(lambda: _Protocol(protocol, self._connection), sock=self._sock)
-        return transport, protocol
-
-    def close(self) -> None:
-        self._sock.close()
-
-    async def wait_closed(self) -> None:
-        return
-
-
-class _Protocol(asyncio.Protocol):
-    """Passes everything on to asyncssh, and notes what asyncssh does not: whether the transport takes more."""
-
-    def __init__(self, protocol: Any, connection: SshConnection) -> None:
-        self._protocol = protocol
-        self._connection = connection
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._protocol.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._protocol.data_received(data)
-
-    def eof_received(self) -> None:
-        self._protocol.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._connection.writable.clear()
-
-    def resume_writing(self) -> None:
-        self._connection.writable.set()

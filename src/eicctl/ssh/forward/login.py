@@ -16,7 +16,7 @@ from eicctl.core.model import Target
 from eicctl.ssh.command import host_of
 from eicctl.ssh.explain import changed_key, refused
 from eicctl.ssh.host_keys import Check, verdict
-from eicctl.ssh.keys import KEY_TYPES, KeyType, check_pushable, suited
+from eicctl.ssh.keys import KeyType, check_pushable, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.os_user import OsUser, choose
 
@@ -168,16 +168,20 @@ def prepare(session: Session, target: Target, request: LoginRequest, say: Callab
     return Login(session, target, user, request, say, own)
 
 
+_ALGORITHMS = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
+"""Types of keys as RFC 8709, 5656 and 4253 call them."""
+
+
 def _new_key(key_type: KeyType) -> asyncssh.SSHKey:
     """Make a key; with `auto` of the first type that the cryptography library can do, which may be in FIPS mode."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     if key_type != "auto":
-        return asyncssh.generate_private_key(KEY_TYPES[key_type].name, "eicctl")
+        return asyncssh.generate_private_key(_ALGORITHMS[key_type], "eicctl")
     for name in ("ed25519", "ecdsa"):
         with contextlib.suppress(asyncssh.KeyGenerationError, UnsupportedAlgorithm, ValueError):
-            return asyncssh.generate_private_key(KEY_TYPES[name].name, "eicctl")
-    return asyncssh.generate_private_key(KEY_TYPES["rsa"].name, "eicctl", key_size=3072)
+            return asyncssh.generate_private_key(_ALGORITHMS[name], "eicctl")
+    return asyncssh.generate_private_key(_ALGORITHMS["rsa"], "eicctl", key_size=3072)
 
 
 def read_key(path: Path, passphrase: Callable[[str], str] | None) -> asyncssh.SSHKey:
