@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from eicctl.aws.inventory import Place, Survey, survey
 from eicctl.aws.session import Session
 from eicctl.aws.targets import target_of
 from eicctl.core.errors import TargetUnreachableError
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.world.load import load_world
 from eicctl.reachability.coverage import Reach, assess, assess_all
+from eicctl.reachability.coverage_scan import Place, Survey, survey
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 

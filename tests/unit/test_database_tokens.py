@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.aws import database_tokens
-from eicctl.aws.database_tokens import kept_fresh, my_cnf, pgpass
+from eicctl.aws import databases
+from eicctl.aws.databases import kept_fresh, my_cnf, pgpass
 from eicctl.core.errors import CredentialsError, EicctlError
 
 
@@ -27,8 +27,8 @@ def test_my_cnf() -> None:
 
 
 def test_the_file_is_renewed_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_tokens, "RENEWED_EVERY", 0.02)
-    monkeypatch.setattr(database_tokens, "TRIED_EVERY", 0.02)
+    monkeypatch.setattr(databases, "RENEWED_EVERY", 0.02)
+    monkeypatch.setattr(databases, "TRIED_EVERY", 0.02)
     path = tmp_path / "pgpass"
     numbers = itertools.count(1)
     again = threading.Event()

@@ -25,13 +25,13 @@ from eicctl.audit.records import CHANGES, END, LAUNCH, Event, ends_of, event_of,
 from eicctl.audit.rows import Row
 from eicctl.audit.store import EventStore, Span
 from eicctl.aws import cloudtrail
-from eicctl.aws.address_history import held_addresses
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import caller_identity
+from eicctl.aws.instances import held_addresses
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
 from eicctl.support import settings
-from eicctl.support.parallel import begin
+from eicctl.support.threads import begin
 
 OVERLAP = timedelta(minutes=20)
 """How far each look goes back: CloudTrail says that an event may take some 15 minutes."""

@@ -12,13 +12,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from eicctl.aws import completion_cache
-from eicctl.aws import filters as ec2_filters
-from eicctl.aws.errors import code_of, translated
+from eicctl.aws.ec2_requests import check_dry_run, exact_filters
+from eicctl.aws.errors import translated
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
-from eicctl.support.parallel import together
+from eicctl.support.threads import together
 
 TIMEOUT = 600.0
 """Seconds to wait for a state by default; creation takes minutes (docs/explanation/protocol.md#control-plane)."""
@@ -50,7 +50,7 @@ def list_endpoints(
     """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `tag:KEY`, …); values are exact."""
     request: dict[str, Any] = {}
     if filters:
-        request["Filters"] = ec2_filters.exact(filters)
+        request["Filters"] = exact_filters(filters)
     where = region or session.region
     with translated("list the endpoints"):
         client = session.client("ec2", where)
@@ -188,16 +188,6 @@ def delete_endpoint(session: Session, endpoint_id: str, *, dry_run: bool = False
         return
     with translated("delete the endpoint"):
         call(InstanceConnectEndpointId=endpoint_id)
-
-
-def check_dry_run(action: str, call: Callable[..., Any], **request: Any) -> None:
-    """Make a call with `DryRun`; EC2 answers with the error `DryRunOperation` where it would have done it."""
-    try:
-        with translated(action):
-            call(**request, DryRun=True)
-    except EicctlError as error:
-        if code_of(error) != "DryRunOperation":
-            raise
 
 
 def wait_usable(

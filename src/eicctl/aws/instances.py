@@ -1,25 +1,58 @@
-"""EC2 instances, as far as connections are concerned.
-
-GetConsoleOutput: what an instance has written to its serial console.
-
-What an AMI tells of the OS user of its instances.
-
-GetPasswordData: the encrypted password of a Windows instance's administrator.
-"""
+"""EC2 instances as far as connections are concerned: addresses, AMIs, console output, passwords, status checks."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from eicctl.aws import completion_cache, filters
-from eicctl.aws import filters as ec2_filters
+from eicctl.aws import completion_cache
+from eicctl.aws.ec2_requests import exact_filters, pattern_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError, UnavailableError
 from eicctl.core.model import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An address of an instance. A terminated instance has none any more, and a name for as long as EC2 lists it.
+
+    `since` is when the address's interface was attached, None where EC2 does not say. (An instance's launch time would
+    not do: it is that of its last start.)
+    """
+
+    instance_id: str
+    name: str
+    vpc_id: str
+    address: str
+    since: datetime | None
+
+
+def held_addresses(session: Session, region: str) -> list[Held]:
+    """Return the addresses of all instances of a region, terminated ones included."""
+    with translated("look up instances"):
+        pages = session.client("ec2", region).get_paginator("describe_instances").paginate()
+        rows = (row for page in pages for group in page["Reservations"] for row in group["Instances"])
+        return [held for row in rows for held in _of_instance(row)]
+
+
+def _of_instance(row: Mapping[str, Any]) -> Iterator[Held]:
+    name = next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
+    since: dict[str, datetime | None] = {}
+    for interface in row.get("NetworkInterfaces", []):
+        attached = interface.get("Attachment", {}).get("AttachTime")
+        addresses = [item.get("PrivateIpAddress", "") for item in interface.get("PrivateIpAddresses", [])]
+        addresses += [interface.get("PrivateIpAddress", "")]
+        addresses += [item.get("Ipv6Address", "") for item in interface.get("Ipv6Addresses", [])]
+        since.update(dict.fromkeys(filter(None, addresses), attached))
+    for address in (row.get("PrivateIpAddress", ""), row.get("Ipv6Address", "")):
+        if address:
+            since.setdefault(address, None)
+    for address in since or [""]:
+        yield Held(row["InstanceId"], name, row.get("VpcId", ""), address, since.get(address))
 
 
 def console_output(session: Session, instance_id: str, *, latest: bool = False) -> str:
@@ -57,7 +90,7 @@ def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, I
     if not image_ids:
         return {}
     # A filter, because an ID that is gone would be an error.
-    wanted = filters.exact({"image-id": sorted(set(image_ids))})
+    wanted = exact_filters({"image-id": sorted(set(image_ids))})
     with translated("look up the images"):
         pages = session.client("ec2").get_paginator("describe_images").paginate(Filters=wanted)
         rows = [row for page in pages for row in page["Images"]]
@@ -123,7 +156,7 @@ def list_instances(
     if ids:
         request["InstanceIds"] = list(ids)
     if filters or patterns:
-        request["Filters"] = ec2_filters.exact(filters or {}) + ec2_filters.patterns(patterns or {})
+        request["Filters"] = exact_filters(filters or {}) + pattern_filters(patterns or {})
     where = region or session.region
     with translated("look up instances"):
         pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)

@@ -9,7 +9,7 @@ from eicctl.core.errors import UsageError
 from eicctl.support.redact import register
 
 
-def ask(prompt: str) -> str:
+def ask_code(prompt: str) -> str:
     """Return what is typed on the terminal, without echo.
 
     Raises:
@@ -33,9 +33,9 @@ def ask(prompt: str) -> str:
         raise UsageError("no MFA code was typed") from error
 
 
-def ask_checked(prompt: str) -> str:
+def ask_checked_code(prompt: str) -> str:
     """Ask, and refuse what cannot be a code."""
-    code = checked_code(ask(prompt))
+    code = checked_code(ask_code(prompt))
     register(code)
     return code
 

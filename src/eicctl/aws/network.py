@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from eicctl.aws import filters as ec2_filters
+from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, EicctlError, RefusedError
@@ -30,7 +30,7 @@ from eicctl.core.network import (
     Subnet,
     Vpc,
 )
-from eicctl.support.parallel import together
+from eicctl.support.threads import together
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def read_network(
         EicctlError: AWS cannot be reached, or does not accept the credentials.
     """
     reader = _Reader(session.client("ec2", region or session.region))
-    narrow = {"Filters": ec2_filters.exact({"vpc-id": vpc_ids})} if vpc_ids else {}
+    narrow = {"Filters": exact_filters({"vpc-id": vpc_ids})} if vpc_ids else {}
     reads: dict[str, Callable[[], Any]] = {
         "vpcs": lambda: reader.read("DescribeVpcs", "Vpcs", _vpc, narrow),
         "subnets": lambda: reader.read("DescribeSubnets", "Subnets", _subnet, narrow),
@@ -109,7 +109,10 @@ class _Reader:
         found: dict[str, Interface] = {}
         for each in filters:
             read = self.read(
-                "DescribeNetworkInterfaces", "NetworkInterfaces", _interface, {"Filters": ec2_filters.exact(each)}
+                "DescribeNetworkInterfaces",
+                "NetworkInterfaces",
+                _interface,
+                {"Filters": exact_filters(each)},
             )
             if read is None:
                 return None

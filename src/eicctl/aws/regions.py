@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 
-from eicctl.aws import filters as ec2_filters
+from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.instances import list_instances
@@ -15,7 +15,7 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
 from eicctl.core.model import Instance
 from eicctl.support import pins
-from eicctl.support.parallel import together
+from eicctl.support.threads import together
 
 
 def used_regions(session: Session, *, ask: str | None = None) -> list[str]:
@@ -59,7 +59,7 @@ def check_region(session: Session) -> str:
     try:
         with translated("look up the region"):
             rows = session.client("ec2").describe_regions(
-                AllRegions=True, Filters=ec2_filters.exact({"region-name": [region]})
+                AllRegions=True, Filters=exact_filters({"region-name": [region]})
             )["Regions"]
     except NetworkError as error:
         raise no_such_region(session) or error from error

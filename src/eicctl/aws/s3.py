@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
-from eicctl.support.parallel import Pool
+from eicctl.support.threads import Pool
 
 AHEAD = 8
 """Objects that are fetched ahead."""

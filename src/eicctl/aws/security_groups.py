@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from eicctl.aws.endpoints import VISIBLE, check_dry_run
+from eicctl.aws.ec2_requests import check_dry_run, exact_filters
+from eicctl.aws.endpoints import VISIBLE
 from eicctl.aws.errors import code_of, translated
-from eicctl.aws.filters import exact
 from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, NotFoundError
@@ -157,7 +157,7 @@ class GroupMaker:
 
     def _existing(self) -> dict[str, Any] | None:
         """The group that an earlier call has created."""
-        filters = exact({"vpc-id": [self.plan.vpc_id], "group-name": [self.plan.name]})
+        filters = exact_filters({"vpc-id": [self.plan.vpc_id], "group-name": [self.plan.name]})
         with translated("look up the security group"):
             rows = self._client.describe_security_groups(Filters=filters)["SecurityGroups"]
         if not rows:
@@ -245,7 +245,7 @@ def managed_groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
     """Return those of an endpoint's security groups that eicctl has created."""
     if not endpoint.security_group_ids:
         return []
-    filters = exact({"group-id": endpoint.security_group_ids, f"tag:{MANAGED[0]}": [MANAGED[1]]})
+    filters = exact_filters({"group-id": endpoint.security_group_ids, f"tag:{MANAGED[0]}": [MANAGED[1]]})
     with translated("look up the endpoint's security groups"):
         rows = session.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
         return [_managed(session, endpoint, row) for row in rows]
@@ -253,12 +253,14 @@ def managed_groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
 
 def _managed(session: Session, endpoint: Endpoint, row: Mapping[str, Any]) -> ManagedGroup:
     client, group_id = session.client("ec2"), row["GroupId"]
-    pages = client.get_paginator("describe_network_interfaces").paginate(Filters=exact({"group-id": [group_id]}))
+    pages = client.get_paginator("describe_network_interfaces").paginate(
+        Filters=exact_filters({"group-id": [group_id]})
+    )
     interfaces = [each["NetworkInterfaceId"] for page in pages for each in page["NetworkInterfaces"]]
     used_by = [each for each in interfaces if each not in endpoint.network_interface_ids]
     rules: dict[str, list[dict[str, Any]]] = {}
     for direction, key in (("", "IpPermissions"), ("egress.", "IpPermissionsEgress")):
-        named = exact({f"{direction}ip-permission.group-id": [group_id]})
+        named = exact_filters({f"{direction}ip-permission.group-id": [group_id]})
         for other in client.describe_security_groups(Filters=named)["SecurityGroups"]:
             for rule in other[key] if other["GroupId"] != group_id else ():
                 for pair in rule.get("UserIdGroupPairs", []):

@@ -383,11 +383,11 @@ def _share_roles(core: botocore.session.Session) -> None:
     """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
     from botocore.utils import JSONFileCache
 
-    from eicctl.aws.mfa_prompt import ask_checked
+    from eicctl.aws.mfa_prompt import ask_checked_code
 
     provider = core.get_component("credential_provider").get_provider("assume-role")
     provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays
-    provider._prompter = ask_checked
+    provider._prompter = ask_checked_code
 
 
 def configuration_signature() -> tuple[object, ...]:

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.endpoint_selection import NoEndpointError, Place, serves
 from eicctl.aws.errors import translated
-from eicctl.aws.filters import exact
 from eicctl.aws.identity import caller_identity
 from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError
 from eicctl.core.model import Endpoint
-from eicctl.support.parallel import both
+from eicctl.support.threads import both
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
     vpc = vpc_id or _only_vpc(session)
     with translated(f"look up the subnets of {vpc}"):
         client = session.client("ec2")
-        subnets = client.describe_subnets(Filters=exact({"vpc-id": [vpc]}))["Subnets"]
-        filters = exact({"vpc-id": [vpc], "instance-state-name": ["running"]})
+        subnets = client.describe_subnets(Filters=exact_filters({"vpc-id": [vpc]}))["Subnets"]
+        filters = exact_filters({"vpc-id": [vpc], "instance-state-name": ["running"]})
         pages = client.get_paginator("describe_instances").paginate(Filters=filters)
         running = Counter(
             row["SubnetId"] for page in pages for group in page["Reservations"] for row in group["Instances"]

@@ -30,7 +30,7 @@ from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint, Instance, Target, usual_port
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
-from eicctl.support.parallel import both
+from eicctl.support.threads import both
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from eicctl.policy.check import check_connection
 from eicctl.reachability.connection import Connection, Finding, instance_at, plain_address
 from eicctl.reachability.evaluate import evaluate
 from eicctl.ssh.os_user import choose
-from eicctl.support.parallel import begin
+from eicctl.support.threads import begin
 from eicctl.tunnel.public_ip import public_address
 
 T = TypeVar("T")

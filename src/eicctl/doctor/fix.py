@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from eicctl.aws.network_changes import is_gone, is_there, make_change
+from eicctl.aws.ec2_requests import is_gone, is_there, make_change
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
 from eicctl.reachability.remedies import GroupRule

@@ -59,7 +59,7 @@ def likely_cause(error: EicctlError) -> LikelyCause | None:
     """
     if not isinstance(error, TargetUnreachableError) or error.address not in _known or not _wanted():
         return None
-    from eicctl.support.parallel import begin
+    from eicctl.support.threads import begin
 
     with _lock:
         if error.address not in _found:
@@ -101,7 +101,7 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     from eicctl.doctor.context import Context
     from eicctl.reachability.remedies import GroupRule
     from eicctl.support import pins
-    from eicctl.support.parallel import both
+    from eicctl.support.threads import both
 
     def instances() -> list[Instance]:
         if target.instance_id:

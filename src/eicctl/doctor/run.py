@@ -12,7 +12,7 @@ from eicctl.core.errors import EicctlError
 from eicctl.doctor.check import Check, Outcome, Result, Status, failed
 from eicctl.doctor.context import Context
 from eicctl.support import pins
-from eicctl.support.parallel import begin
+from eicctl.support.threads import begin
 
 
 def run(checks: Sequence[Check], context: Context) -> Iterator[Result]:

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eicctl.aws.endpoints import get_endpoint
-from eicctl.aws.iam import OPEN_TUNNEL, SEND_KEY, Context, Decision, principal_of, simulate, tunnel_context
-from eicctl.aws.identity import caller_identity
+from eicctl.aws.identity import (
+    OPEN_TUNNEL,
+    SEND_KEY,
+    Context,
+    Decision,
+    caller_identity,
+    principal_of,
+    simulate,
+    tunnel_context,
+)
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve

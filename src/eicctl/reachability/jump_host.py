@@ -18,7 +18,7 @@ from eicctl.core.network import NetworkFacts, SecurityGroup
 from eicctl.reachability.groups import Peer, covers, judge, peers_of
 from eicctl.reachability.ranges import box
 from eicctl.support import pins
-from eicctl.support.parallel import both
+from eicctl.support.threads import both
 
 
 @dataclass(frozen=True, slots=True)

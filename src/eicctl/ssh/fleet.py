@@ -31,7 +31,7 @@ from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.openssh_options import Standing, in_full
 from eicctl.ssh.os_user import OsUser, choose_all
-from eicctl.support.parallel import both
+from eicctl.support.threads import both
 
 
 @dataclass(frozen=True, slots=True)

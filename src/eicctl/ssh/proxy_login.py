@@ -28,7 +28,7 @@ from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
 from eicctl.support import files, settings
-from eicctl.support.parallel import begin
+from eicctl.support.threads import begin
 from eicctl.tunnel.dial import Dialer, Link
 
 REUSED_FOR = 60

@@ -90,7 +90,7 @@ def command(
     if iam_auth:
         _check_iam(found, db_user)
     if print_password:
-        from eicctl.aws.database_tokens import auth_token
+        from eicctl.aws.databases import auth_token
 
         click.echo(auth_token(session, host, port, db_user))
         return 0
@@ -153,7 +153,7 @@ def _local(
 
 def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDatabase) -> LocalDatabase:
     """Keep a fresh token in a file as long as the command runs."""
-    from eicctl.aws.database_tokens import auth_token, kept_fresh, my_cnf, pgpass
+    from eicctl.aws.databases import auth_token, kept_fresh, my_cnf, pgpass
     from eicctl.cli.view.database import MYSQL, POSTGRES
     from eicctl.ssh.keys import private_folder
 

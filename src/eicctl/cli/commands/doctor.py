@@ -177,7 +177,7 @@ def _fix(diagnose: Callable[[], tuple[Context, Diagnosis]], *, yes: bool, dry_ru
 
 def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool:
     """Offer the rule that fixes the cause, and add it; return whether it was added."""
-    from eicctl.aws.network_changes import check_change
+    from eicctl.aws.ec2_requests import check_change
     from eicctl.doctor.fix import add_rule
     from eicctl.reachability.remedies import GroupRule, command_line
 

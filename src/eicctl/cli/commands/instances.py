@@ -50,7 +50,7 @@ def command(
     from eicctl.aws.endpoints import list_endpoints
     from eicctl.aws.instances import list_instances
     from eicctl.aws.targets import served_by
-    from eicctl.support.parallel import both
+    from eicctl.support.threads import both
 
     filters: dict[str, list[str]] = {f"tag:{key}": [value] for key, value in parse_tags(tags).items()}
     if vpc_id:

@@ -60,7 +60,7 @@ def login(
       eicctl local mfa-code | eicctl mfa login --token-code -
     """
     from eicctl.aws import mfa
-    from eicctl.aws.mfa_prompt import ask, checked_code
+    from eicctl.aws.mfa_prompt import ask_code, checked_code
 
     if token_code not in (None, "-"):
         checked_code(token_code)  # before anything is asked of AWS
@@ -68,7 +68,7 @@ def login(
     def code(device: str) -> str:
         if token_code == "-":  # noqa: S105 - the word for stdin
             return sys.stdin.readline()
-        return token_code if token_code is not None else ask(f"MFA code of {device}: ")
+        return token_code if token_code is not None else ask_code(f"MFA code of {device}: ")
 
     done = mfa.login(session, into=into, serial=serial, duration=duration, code=code)
     end = done.session.expires.astimezone()

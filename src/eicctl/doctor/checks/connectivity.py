@@ -12,7 +12,7 @@ from eicctl.core.errors import EicctlError
 from eicctl.core.model import Endpoint
 from eicctl.doctor.check import Check, Outcome, Segment, Status, always, duration
 from eicctl.doctor.context import Context, required
-from eicctl.support.parallel import together
+from eicctl.support.threads import together
 from eicctl.tunnel.trace import Certificate, Way, walk
 
 

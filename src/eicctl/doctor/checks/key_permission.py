@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eicctl.aws.iam import SEND_KEY
+from eicctl.aws.identity import SEND_KEY
 from eicctl.doctor.check import Check, Segment, for_ssh_login
 from eicctl.doctor.permissions import permission_outcome
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eicctl.aws.iam import OPEN_TUNNEL
+from eicctl.aws.identity import OPEN_TUNNEL
 from eicctl.doctor.check import Check, Segment
 from eicctl.doctor.permissions import permission_outcome
 
