@@ -8,11 +8,11 @@ import pytest
 
 from eicctl.agent.paths import Place
 from eicctl.agent.protocol import WireError, decode
-from eicctl.aws.completion_cache import _content
 from eicctl.aws.session import Session
 from eicctl.aws.target_cache import RememberedTargets
 from eicctl.cli.param_types import tunnels
 from eicctl.core.errors import LocalError, UsageError
+from eicctl.core.request import ConnectRequest
 from eicctl.doctor import fix
 from eicctl.emulator import daemon
 from eicctl.emulator.state import State
@@ -20,7 +20,7 @@ from eicctl.emulator.world.load import load_world
 from eicctl.named_tunnels.config_file import line_of, read_file
 from eicctl.policy.lint import lint
 from eicctl.ssh import os_user
-from eicctl.support import settings
+from eicctl.support import jsonstore, settings
 from eicctl.support.documents import LARGEST, MOST_PARTS, parse_json, parse_toml
 from eicctl.tunnel import durations
 
@@ -110,11 +110,11 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     ):
         path.write_text(DEEP)
     assert os_user._load() == {}
-    assert durations._read(durations.memory_file()) == {}
+    assert jsonstore.read(durations.memory_file()) == {}
     assert daemon.running() is None
     assert Place("x").read_record() is None
-    assert RememberedTargets(Session(region="us-east-1"))._read() == {}
-    assert _content(str(settings.cache_dir() / "targets.json")) == {}
+    assert RememberedTargets(Session(region="us-east-1")).get(ConnectRequest(target="web1")) is None
+    assert jsonstore.read(str(settings.cache_dir() / "targets.json")) == {}
     with pytest.raises(LocalError, match="not as eicctl has written it"):
         fix.added_rules()
     with pytest.raises(WireError):

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eicctl.agent.environment import LONGEST, PREFIX
-from eicctl.support import files, settings
-from eicctl.support.documents import parse_json
+from eicctl.support import files, jsonstore, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,8 @@ class Place:
 
     def read_record(self) -> dict[str, Any] | None:
         """Return what a process has written, or None."""
-        try:
-            found = parse_json(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) and isinstance(found.get("Tunnels"), list) else None
+        found = jsonstore.read(self.record)
+        return found if isinstance(found.get("Tunnels"), list) else None
 
     def forget(self) -> None:
         """Remove what tells of the process."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import time
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from eicctl.aws.targets import InstanceStateError
 from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, TargetUnreachableError, UnreachableError
 from eicctl.core.model import Target
 from eicctl.support import pins
+from eicctl.support.backoff import Backoff
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, probe
 
@@ -59,7 +59,7 @@ def wait_until_ready(
         EicctlError: Anything else that no time will mend.
     """
     deadline = time.monotonic() + seconds
-    pause = first_pause
+    backoff = Backoff(first_pause, LONGEST_PAUSE, growth=_GROWTH, jitter=0.2)
     target: Target | None = None
     running = False
     while True:
@@ -83,8 +83,7 @@ def wait_until_ready(
         left = deadline - time.monotonic()
         if left <= 0:
             raise UnreachableError(f"{label} is not ready after {seconds:g} s: {state}", hint=hint)
-        _sleep(min(left, random.uniform(0.8, 1.0) * pause), lambda state=state: show(state))  # type: ignore[misc]  # noqa: S311
-        pause = min(pause * _GROWTH, LONGEST_PAUSE)
+        _sleep(min(left, backoff.pause()), lambda state=state: show(state))  # type: ignore[misc]
 
 
 def _state_of(session: Session, target: Target) -> str:

@@ -14,7 +14,7 @@ import sys
 import time
 
 from eicctl.aws.config_files import config_file, credentials_file
-from eicctl.support.documents import parse_json
+from eicctl.support import jsonstore
 from eicctl.support.pins import named_profile, named_region
 
 TYPE_CHECKING = False
@@ -88,7 +88,7 @@ def regions() -> dict[str, str]:
 
     spec = find_spec("botocore")
     folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
-    partitions: Any = _content(f"{folder}/data/partitions.json").get("partitions", [])
+    partitions: Any = jsonstore.read(f"{folder}/data/partitions.json").get("partitions", [])
     found: Mapping[str, Any] = next((partition["regions"] for partition in partitions if partition["id"] == "aws"), {})
     return {name: region["description"] for name, region in found.items() if not name.endswith("-global")}
 
@@ -183,7 +183,10 @@ def _folder() -> str | None:
 
 
 def _read(path: str | None, kind: str) -> dict[str, tuple[str, float]]:
-    rows = _content(path).get(kind)
+    return _rows(jsonstore.read(path).get(kind))
+
+
+def _rows(rows: object) -> dict[str, tuple[str, float]]:
     if not isinstance(rows, dict):
         return {}
     return {
@@ -193,36 +196,23 @@ def _read(path: str | None, kind: str) -> dict[str, tuple[str, float]]:
     }
 
 
-def _content(path: str | None) -> dict[str, object]:
-    if not path:
-        return {}
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            content = parse_json(file.read())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _write(path: str, kind: str, newer: Mapping[str, str], gone: Iterable[str], now: float) -> None:
     import contextlib
-    import json
     from pathlib import Path
 
     from eicctl.core.errors import LocalError
     from eicctl.support import settings
-    from eicctl.support.files import locked, write_whole
+
+    def changed(content: dict[str, Any]) -> dict[str, Any]:
+        left = {k: row for k, row in _rows(content.get(kind)).items() if k not in newer and k not in set(gone)}
+        rows = left | {key: (name, now) for key, name in newer.items()}
+        return {**content, kind: jsonstore.newest(rows, MOST)}
 
     with contextlib.suppress(LocalError):
         settings.cache_dir()
         folder = settings.private(Path(path).parent)
-        with locked(folder / "all"):
-            content = _content(path)
-            left = {key: row for key, row in _read(path, kind).items() if key not in newer and key not in set(gone)}
-            rows: dict[str, object] = {**left, **{key: (name, now) for key, name in newer.items()}}
-            content[kind] = dict(list(rows.items())[-MOST:])
-            write_whole(Path(path), json.dumps(content))
-            _thin(folder)
+        jsonstore.update(Path(path), changed, lock=folder / "all")
+        _thin(folder)
 
 
 def _thin(folder: Path) -> None:

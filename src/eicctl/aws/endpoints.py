@@ -18,6 +18,7 @@ from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
+from eicctl.support.backoff import Backoff
 from eicctl.support.threads import together
 
 TIMEOUT = 600.0
@@ -264,7 +265,7 @@ def _wait(
     session: Session, endpoint_id: str, done: Callable[[Endpoint | None], bool], timeout: float, progress: Progress
 ) -> Endpoint | None:
     deadline = time.monotonic() + timeout
-    pause = _FIRST_PAUSE
+    backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, growth=1.3, jitter=0.2)
     while True:
         endpoint = _look(session, endpoint_id)
         progress(endpoint)
@@ -277,8 +278,7 @@ def _wait(
                 f"Endpoint {endpoint_id} is still in state {state} after {timeout:.0f} s; EC2 continues",
                 hint=session.command("eicctl", "show-endpoint", endpoint_id),
             )
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.3, _LONGEST_PAUSE)
+        time.sleep(min(backoff.pause(), left))
 
 
 def _look(session: Session, endpoint_id: str) -> Endpoint | None:

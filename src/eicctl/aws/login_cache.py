@@ -11,7 +11,7 @@ import time
 
 from eicctl.aws.completion_cache import identity
 from eicctl.aws.config_files import config_file, credentials_file
-from eicctl.support.documents import parse_json
+from eicctl.support import jsonstore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def key(profile: str | None, region: str | None, words: str) -> str:
 
 def recall(key: str) -> dict[str, Any] | None:
     """Return a login, if the host's keys that it counts on are still known."""
-    found = _read().get(key)
+    found = jsonstore.read(_path()).get(key)
     if not isinstance(found, dict) or not 0 <= time.time() - found.get("At", 0.0) < LIFETIME:
         return None
     known_hosts, _ = _own_files()
@@ -97,29 +97,17 @@ def _path() -> str:
     return f"{_folder('cache', 'XDG_CACHE_HOME', '~/.cache')}/logins.json"
 
 
-def _read() -> dict[str, Any]:
-    try:
-        with open(_path(), "rb") as file:  # noqa: PTH123
-            found = parse_json(file.read())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _change(key: str, row: dict[str, Any] | None) -> None:
     import contextlib
-    import json
     from pathlib import Path
 
     from eicctl.core.errors import LocalError
     from eicctl.support import settings
-    from eicctl.support.files import locked, write_whole
+
+    def changed(rows: dict[str, Any]) -> dict[str, Any]:
+        rows.pop(key, None)
+        return jsonstore.newest(rows | ({key: row} if row else {}), _MOST)
 
     with contextlib.suppress(LocalError, OSError):
         settings.cache_dir()
-        path = Path(_path())
-        with locked(path):
-            rows = {name: old for name, old in _read().items() if name != key}
-            if row:
-                rows[key] = row
-            write_whole(path, json.dumps(dict(list(rows.items())[-_MOST:])))
+        jsonstore.update(Path(_path()), changed)

@@ -14,6 +14,7 @@ from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, NotFoundError
 from eicctl.core.model import DIRECT_PORTS, Endpoint
+from eicctl.support.backoff import Backoff
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class GroupMaker:
             call: It.
         """
         deadline = time.monotonic() + VISIBLE
-        pause = 0.5
+        backoff = Backoff(0.5, 5.0, growth=1.5)
         while True:
             try:
                 with translated(action):
@@ -123,8 +124,7 @@ class GroupMaker:
                 unseen = code_of(error).endswith(".NotFound") and self.group_id in str(error.__cause__)
                 if not unseen or time.monotonic() >= deadline:
                     raise
-            time.sleep(pause)
-            pause = min(pause * 1.5, 5.0)
+            time.sleep(backoff.pause())
 
     def undo(self) -> str:
         """Remove what was added, last first; return in words what was removed, and what could not be."""
@@ -291,7 +291,7 @@ def delete_group(session: Session, group: ManagedGroup, *, timeout: float) -> No
     client = session.client("ec2")
     for target, rules in group.rules.items():
         _unless_gone(f"remove the rules in {target}", client.revoke_security_group_ingress, target, IpPermissions=rules)
-    deadline, pause = time.monotonic() + timeout, 1.0
+    deadline, backoff = time.monotonic() + timeout, Backoff(1.0, 10.0, growth=1.5)
     while True:
         try:
             _unless_gone(f"delete the security group {group.id}", client.delete_security_group, group.id)
@@ -300,8 +300,7 @@ def delete_group(session: Session, group: ManagedGroup, *, timeout: float) -> No
             if code_of(error) != "DependencyViolation" or time.monotonic() >= deadline:
                 error.hint = session.command("aws", "ec2", "delete-security-group", "--group-id", group.id)
                 raise
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-        pause = min(pause * 1.5, 10.0)
+        time.sleep(min(backoff.pause(), max(0.0, deadline - time.monotonic())))
 
 
 def _unless_gone(action: str, call: Callable[..., Any], group_id: str, **request: Any) -> None:

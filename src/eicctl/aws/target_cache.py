@@ -20,8 +20,7 @@ from eicctl.aws.session import Session, configuration_signature
 from eicctl.core.errors import LocalError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.support import settings
-from eicctl.support.documents import parse_json
+from eicctl.support import jsonstore, settings
 from eicctl.support.pins import named_profile, named_region
 
 LIFETIME = 300.0
@@ -50,7 +49,7 @@ class RememberedTargets:
 
     def get(self, request: ConnectRequest) -> Target | None:
         """Return the target of an equal request, or None where none is known or it is too old."""
-        found = self._read().get(self._key(request), {})
+        found = jsonstore.read(self._file).get(self._key(request), {})
         try:
             age = self._now - found["at"]
             target = Target(**found["target"])
@@ -79,22 +78,14 @@ class RememberedTargets:
         words = json.dumps([who, where, configuration_signature(), request.destination])
         return hashlib.sha256(words.encode()).hexdigest()
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            found = parse_json(self._file.read_bytes()) if self._file else {}
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
     def _change(self, rows: dict[str, dict[str, Any] | None]) -> None:
-        from eicctl.support.files import locked, write_whole
+        def changed(known: dict[str, Any]) -> dict[str, Any]:
+            kept = {name: row for name, row in known.items() if name not in rows and self._fresh(row)}
+            return jsonstore.newest(kept | {name: row for name, row in rows.items() if row}, _MOST)
 
-        if not self._file:
-            return
-        with contextlib.suppress(LocalError), locked(self._file):
-            known = {name: row for name, row in self._read().items() if name not in rows and self._fresh(row)}
-            known |= {name: row for name, row in rows.items() if row}
-            write_whole(self._file, json.dumps(dict(list(known.items())[-_MOST:])))
+        if self._file:
+            with contextlib.suppress(LocalError):
+                jsonstore.update(self._file, changed)
 
     def _fresh(self, row: Any) -> bool:
         return isinstance(row, dict) and isinstance(row.get("at"), float) and 0 <= self._now - row["at"] < LIFETIME

@@ -164,14 +164,14 @@ def _open() -> Values:
     from pathlib import Path
 
     from eicctl.agent.environment import PREFIX, usual_folder
-    from eicctl.support.documents import parse_json
+    from eicctl.support import jsonstore
 
     folder = usual_folder(os.environ)
     for record in Path(folder).glob(f"{PREFIX}*.json") if folder else ():
         try:
-            rows = parse_json(record.read_bytes())["Tunnels"]
+            rows = jsonstore.read(record)["Tunnels"]
             yield from [(str(row["name"]), "open") for row in rows]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             continue
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from eicctl.named_tunnels.factory import Opening
 from eicctl.named_tunnels.runtime import Opened, seconds_left
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
+from eicctl.support.backoff import Backoff
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import local_addresses
 
@@ -132,21 +132,19 @@ class Kept:
     # In a task of its own
 
     async def _keep(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._stop.is_set():
             self._enter("opening")
             try:
                 opened = await self._open()
             except EicctlError as error:
-                await self._wait(error, pause)
+                await self._wait(error, backoff.pause())
             except Exception as error:  # a defect in one must not end the others
                 _log.exception("opening %s failed", self.definition.name)
-                await self._wait(EicctlError(f"unexpected {type(error).__name__}: {error}"), pause)
+                await self._wait(EicctlError(f"unexpected {type(error).__name__}: {error}"), backoff.pause())
             else:
-                pause = FIRST_PAUSE
+                backoff.reset()
                 await self._serve(opened)
-                continue
-            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _open(self) -> Opened:
         wanted = self.definition
@@ -160,8 +158,7 @@ class Kept:
             raise
         return opened
 
-    async def _wait(self, error: EicctlError, pause: float) -> None:
-        wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
+    async def _wait(self, error: EicctlError, wait: float) -> None:
         self._error = error
         self._again = time.monotonic() + wait
         self._enter("retrying")

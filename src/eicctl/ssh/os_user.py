@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from eicctl.aws.instances import describe_images
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
 from eicctl.core.model import Instance, Target
-from eicctl.support import files, settings
-from eicctl.support.documents import parse_json
+from eicctl.support import jsonstore, settings
 
 DEFAULT = "ec2-user"
 """The user of Amazon Linux, and of most images that are made for EC2."""
@@ -152,16 +150,15 @@ def _file() -> Path:
 
 
 def _load() -> dict[str, str]:
-    try:
-        found = parse_json(files.read_text(_file()) or "{}")
-    except (ValueError, LocalError):
-        return {}  # what can be asked again needs no repair
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return {key: str(value) for key, value in jsonstore.read(_file()).items()}
 
 
 def _remember(users: Mapping[str, str]) -> None:
     if not users:
         return
-    with contextlib.suppress(LocalError), files.locked(path := _file()):  # what cannot be kept can be asked again
-        known = {**{key: user for key, user in _load().items() if key not in users}, **users}
-        files.write_whole(path, json.dumps(dict(list(known.items())[-_KEPT:]), indent=1))
+
+    def changed(known: dict[str, str]) -> dict[str, str]:
+        return jsonstore.newest({name: user for name, user in known.items() if name not in users} | dict(users), _KEPT)
+
+    with contextlib.suppress(LocalError):  # what cannot be kept can be asked again
+        jsonstore.update(_file(), changed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shlex
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from eicctl.core.errors import DurationReachedError, EicctlError, NetworkError, UsageError
 from eicctl.ssh.process import Outcome
+from eicctl.support.backoff import Backoff
 
 SESSION = "eicctl"
 """The usual name of the session on the instance."""
@@ -74,14 +74,14 @@ def lost(outcome: Outcome) -> EicctlError | None:
 
 
 def _again(connect: Callable[[], Outcome], say: Callable[[str], None]) -> Outcome:
-    pause = 1.0
+    backoff, first = Backoff(1.0, _LONGEST_PAUSE), True
     while True:
         try:
             return connect()
         except EicctlError as error:
             if not error.transient:
                 raise
-            if pause == 1.0:
+            if first:
                 say(f"{error.message}; trying until it works (Ctrl-C ends it)")
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter is no secret
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        first = False
+        time.sleep(backoff.pause())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from websockets.uri import parse_uri
 
 from eicctl.core.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.core.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
+from eicctl.support.backoff import Backoff
 from eicctl.support.deadline import seconds_left
 from eicctl.tunnel import errors, keepalive, preconnect, tls
 from eicctl.tunnel import preconnect as early
@@ -180,7 +180,7 @@ class Dialer:
             EicctlError: The last attempt's failure, which says where it went wrong.
         """
         deadline = time.monotonic() + retry_budget
-        pause = 0.2
+        backoff = Backoff(0.2, 5.0)
         while True:
             target = self.target
             try:
@@ -190,14 +190,13 @@ class Dialer:
             except EicctlError as error:
                 if self._moved(target, error):
                     continue
-                wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
+                wait = backoff.pause()
                 if not error.transient or time.monotonic() + wait > deadline:
                     raise
                 _log.debug("dial failed, again in %.1f s: %s", wait, error.message)
                 if waiting:
                     waiting(error)
                 time.sleep(wait)
-                pause = min(pause * 2, 5.0)
             else:
                 link.place = place
                 place.opened()

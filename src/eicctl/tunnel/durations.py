@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eicctl.core.errors import DeniedError, EicctlError, LocalError
-from eicctl.support import files, settings
-from eicctl.support.documents import parse_json
+from eicctl.support import jsonstore, settings
 
 if TYPE_CHECKING:
     from eicctl.tunnel.dial import Link
@@ -63,21 +62,18 @@ class FileMemory:
             return None
         if not path.exists():
             return None
-        seconds = _read(path).get(self._key())
+        seconds = jsonstore.read(path).get(self._key())
         return seconds if isinstance(seconds, int) and 1 <= seconds <= LADDER[0] else None
 
     def put(self, seconds: int | None) -> None:
-        import json
+        def changed(known: dict[str, Any]) -> dict[str, Any]:
+            known.pop(self._key(), None)
+            if seconds is not None:
+                known[self._key()] = seconds
+            return jsonstore.newest(known, _MOST_KEPT)
 
         try:
-            path = memory_file()
-            with files.locked(path):
-                known = _read(path)
-                known.pop(self._key(), None)
-                if seconds is not None:
-                    known[self._key()] = seconds
-                kept = dict(list(known.items())[-_MOST_KEPT:])
-                files.write_whole(path, json.dumps(kept, indent=1) + "\n")
+            jsonstore.update(memory_file(), changed)
         except LocalError as error:
             _log.debug("the duration is not remembered: %s", error.message)
 
@@ -90,14 +86,6 @@ class FileMemory:
 def memory_file() -> Path:
     """The file that remembers durations."""
     return settings.state_dir() / "durations.json"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = parse_json(files.read_text(path) or "{}")
-    except (ValueError, LocalError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 class Durations:

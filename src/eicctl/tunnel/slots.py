@@ -15,13 +15,13 @@ from __future__ import annotations
 import bisect
 import itertools
 import os
-import random
 import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
 
 from eicctl.core.errors import ThrottledError
+from eicctl.support.backoff import Backoff
 from eicctl.tunnel.errors import TOO_MANY
 
 LIMIT = 20
@@ -110,7 +110,7 @@ class Slots:
         self._asking: set[SlotReservation] = set()
         self._open: set[SlotReservation] = set()
         self._at_once: float = float("inf")  # how many may ask at the same time
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._ask_again = 0.0
         self._timer: threading.Timer | None = None
 
@@ -169,7 +169,8 @@ class Slots:
             self._asking.discard(place)
             self._open.add(place)
             self._at_once *= 2
-            self._pause, self._ask_again = FIRST_PAUSE, 0.0
+            self._backoff.reset()
+            self._ask_again = 0.0
             served = self._serve()
         _tell(served)
 
@@ -182,8 +183,7 @@ class Slots:
             place._turn = Future()
             bisect.insort(self._waiting, place, key=lambda one: one._number)
             self._at_once = 1
-            self._ask_again = time.monotonic() + random.uniform(self._pause / 2, self._pause)  # noqa: S311 - jitter is no secret
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            self._ask_again = time.monotonic() + self._backoff.pause()
             served = self._serve()
         _tell(served)
 
@@ -191,7 +191,8 @@ class Slots:
         """A place is not needed any more."""
         with self._lock:
             if place in self._open:
-                self._pause, self._ask_again = FIRST_PAUSE, 0.0
+                self._backoff.reset()
+                self._ask_again = 0.0
             elif place not in self._asking and place not in self._waiting:
                 return
             self._open.discard(place)

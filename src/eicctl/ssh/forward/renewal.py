@@ -23,6 +23,7 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote, SshConnection, Streams, connect
 from eicctl.ssh.forward.login import LoginRequest, prepare
+from eicctl.support.backoff import Backoff
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer
 from eicctl.tunnel.slots import QUEUE_TIMEOUT
@@ -195,15 +196,14 @@ class Rotation:
 
     async def _replacement(self, old: SshConnection) -> SshConnection:
         """Return a fresh connection, whatever it takes."""
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             try:
                 return await self._connect(0.0)
             except EicctlError as error:
                 self._last_error = error
-                wait = random.uniform(pause / 2, pause)  # noqa: S311 - jitter is no secret
+                wait = backoff.pause()
                 self._watcher.retrying(self.label, error, wait)
-            pause = min(pause * 2, LONGEST_PAUSE)
             self._wanted.clear()
             await asyncio.sleep(min(wait, SHORT_PAUSE))
             if wait > SHORT_PAUSE:
