@@ -32,7 +32,7 @@ def test_a_kept_shell_survives_the_end_of_its_tunnel(sshd_env: Env, session_name
     shell = terminal(sshd_env, "ssh", "node-1", "--keep", "--session", session_name, *DURATION)
     shell.expect(session_name[:8])  # tmux's status line
     shell.sendline("VARIABLE=kept-by-tmux")
-    shell.expect("the hour is over: connecting to the session on node-1 again")
+    shell.expect("maximum duration reached; reconnecting to the session on node-1")
     shell.expect(session_name[:8])
     shell.sendline("echo is $VARIABLE")
     shell.expect("is kept-by-tmux")

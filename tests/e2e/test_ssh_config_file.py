@@ -174,7 +174,7 @@ def test_any_path_in_the_files_of_ssh_config(awkward: Env) -> None:
         assert run(there, "ssh", "-O", "exit", host).returncode == 0
     known = home / ".ssh" / "eicctl" / "known_hosts"
     assert "node-1.eic ssh-ed25519" in known.read_text()
-    assert "nothing changes" in run(awkward, program, *INSTALL).stderr
+    assert "No changes" in run(awkward, program, *INSTALL).stderr
     assert run(awkward, program, "ssh-config", "--remove").returncode == 0
     assert (home / ".ssh" / "config").read_text() == ""
 
@@ -297,7 +297,7 @@ def test_installing_again_changes_nothing_and_removing_restores(at_sshd: Eicctl,
     assert users.stat().st_mode & 0o777 == 0o644
     assert Path(f"{users}.before-eicctl").read_text() == "Host mine\n  User ann\n"
     again = at_sshd("ssh-config", "--all", "--install")
-    assert b"nothing changes" in again.stderr
+    assert b"No changes" in again.stderr
     assert users.read_text().count("Include") == 1
     assert at_sshd("ssh-config", "--remove").returncode == 0
     assert users.read_text() == "Host mine\n  User ann\n"
@@ -312,10 +312,10 @@ def test_named_hosts_and_printing(at_sshd: Eicctl, sshd_env: Env) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ([], 2, "no target is named"),
+        ([], 2, "no target specified"),
         (["node-1", "--all"], 2, "not both"),
-        (["--install", "--remove"], 2, "exclude each other"),
-        (["node-1", "--dry-run"], 2, "goes with --install"),
+        (["--install", "--remove"], 2, "mutually exclusive"),
+        (["node-1", "--dry-run"], 2, "requires --install"),
         (["--remove", "node-1"], 2, "takes no targets"),
         (["nobody"], 3, 'No instance named "nobody"'),
     ],

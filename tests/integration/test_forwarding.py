@@ -307,7 +307,7 @@ def test_the_host_keys_are_those_of_the_console(echo_port: int, instance_ids: di
     with forwarding(remote) as running:
         assert not any("host key" in note for note in running.record.notes)
     by_instance().pin(name, [new_key()])
-    with pytest.raises(HostKeyError, match="is not a known one") as caught, forwarding(remote):
+    with pytest.raises(HostKeyError, match="does not match the pinned one") as caught, forwarding(remote):
         pass
     assert "was rebuilt" in str(caught.value.hint)
     by_instance().pin(name, [key])
@@ -344,7 +344,7 @@ def test_no_check(echo_port: int, instance_ids: dict[str, str]) -> None:
 
 
 def test_the_wrong_user(echo_port: int) -> None:
-    refused = pytest.raises(errors.DeniedError, match="does not let nobody in")
+    refused = pytest.raises(errors.DeniedError, match="refused the login of nobody in")
     with refused as caught, forwarding(Remote("localhost", echo_port), login=LoginRequest(user="nobody")):
         pass
     assert "--os-user ec2-user" in str(caught.value.hint)

@@ -120,7 +120,7 @@ def login(user: OsUser, *, pushed: bool = True) -> Login:
     ("user", "pushed", "words"),
     [
         (OsUser("ann", "specified"), True, "ann is not its OS user"),
-        (OsUser("ann", "image"), True, "EC2 Instance Connect package"),
+        (OsUser("ann", "image"), True, "EC2 Instance Connect is not installed"),
         (OsUser("ann", "specified"), False, "does not accept this key"),
     ],
 )

@@ -379,7 +379,7 @@ def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool
         messages.failure(cause)
         if isinstance(cause, DurationReachedError) and not keep:
             line = pins.command("eicctl", "ssh", "--keep", logins[0].target.label)
-            messages.line(f"hint: {line}; it runs the shell in tmux on the instance, and attaches to it again")
+            messages.line(f"hint: {line}; it runs the shell in tmux on the instance and reconnects")
     for login in logins:
         if hint := explain(outcome.code, outcome.stderr, login):
             messages.line(f"hint: {hint}")

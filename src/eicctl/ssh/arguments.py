@@ -88,7 +88,7 @@ class Arguments:
         if given is None:
             return 0
         if not given.isdigit() or not 0 < int(given) < 65536:
-            raise UsageError(f"not a port: {given}")
+            raise UsageError(f"invalid port: {given}")
         return int(given)
 
     @property
@@ -192,7 +192,7 @@ def _short(word: str, left: list[str], grammar: Grammar) -> list[tuple[str, str 
         elif flag in grammar.with_argument:
             rest = word[position + 1 :]
             if not rest and not left:
-                raise UsageError(f"the {grammar.name} option -{flag} needs an argument")
+                raise UsageError(f"{grammar.name} option -{flag} requires an argument")
             found.append((flag, rest or left.pop(0)))
             break
         else:
@@ -216,12 +216,12 @@ def parse_destination(text: str, scheme: str = "ssh") -> Destination:
                 parts.hostname or "", unquote(parts.username or ""), parts.port or 0, unquote(parts.path[1:])
             )
         except ValueError as error:
-            raise UsageError(f"not an {scheme} URL: {text!r}", hint=f"{scheme}://[USER@]HOST[:PORT]") from error
+            raise UsageError(f"invalid {scheme} URL: {text!r}", hint=f"{scheme}://[USER@]HOST[:PORT]") from error
     else:
         user, _, host = text.rpartition("@")
         found = Destination(host, user)
     if found.host.startswith("-") or found.user.startswith("-"):
-        raise UsageError(f"neither a user nor a host may start with a dash: {text!r}")
+        raise UsageError(f"user and host cannot start with a dash: {text!r}")
     return found
 
 
@@ -243,5 +243,5 @@ def parse_place(text: str, scheme: str = "scp") -> Destination | None:
         if not colon or "/" in host or "/" in user:
             return None
     if not host:
-        raise UsageError(f"no host is named: {text!r}", hint="TARGET:PATH, or ./NAME for a file here")
+        raise UsageError(f"no host before the colon: {text!r}", hint="use TARGET:PATH, or ./NAME for a local file")
     return replace(parse_destination(f"{user}{at}{host}"), path=path)

@@ -158,9 +158,7 @@ def quoted(path: Path, rest: str = "") -> str:
     """
     text = str(path)
     if "${" in text:
-        raise UsageError(
-            f"OpenSSH cannot use {text}: it takes ${{ for a variable, and has no way to write it otherwise"
-        )
+        raise UsageError(f"OpenSSH cannot use the path {text}: it reads ${{ as a variable")
     text = text.replace("%", "%%")
     return word_of(text, rest) if _SPECIAL.search(text) else text + rest
 

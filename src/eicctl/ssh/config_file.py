@@ -300,7 +300,7 @@ def _text(sections: Mapping[Section, Sequence[Block]]) -> str:
 def _check(text: str) -> None:
     """Raise where OpenSSH would not read a text as part of one line."""
     if any(char < " " or char == "\x7f" for char in text):
-        raise UsageError(f"ssh_config cannot hold {text!r}: it has a control character")
+        raise UsageError(f"cannot write {text!r} to ssh_config: it has a control character")
 
 
 def _lines(text: str) -> list[str]:

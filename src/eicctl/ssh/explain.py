@@ -56,36 +56,36 @@ def changed_key(session: Session, target: Target, offered: str | None) -> str:
     accept = pins.command("ssh-keygen", "-R", name, "-f", known.path)
     if not on_console:
         return (
-            f"the host key of {name} is not the pinned one, and its console output does not tell why. If its "
-            f"system was installed anew, forget the old key: {accept}; if not, something else answers in its place"
+            f"the host key of {name} is not the pinned one, and its console output has none. If the instance was "
+            f"reinstalled, remove the old key: {accept}; if not, another host may be answering in its place"
         )
     if offered and offered in map(fingerprint, on_console):
         return (
-            f"{name} was rebuilt: the key that it shows now is the one on its console, which AWS vouches for. "
-            f"Forget the old one, and connect again: {accept}"
+            f"{name} was rebuilt: its new host key is in its EC2 console output. "
+            f"Remove the old key and connect again: {accept}"
         )
     if set(known.keys(name)) <= set(on_console):
         return (
-            f"do not connect: the console of {name} still has the pinned key, and what answers shows another. "
-            "Either somebody has changed the host keys on the instance, or something else answers in its place"
+            f"do not connect: the console output of {name} has the pinned key, and the host that answers another one. "
+            "Either the host keys were changed on the instance, or another host answers in its place"
         )
     return (
-        f"do not connect: what answers for {name} shows neither the pinned key nor one that is on its console. "
-        f"If you know why, forget the pinned one: {accept}"
+        f"do not connect: the host key of {name} is neither the pinned one nor in its console output. "
+        f"If that is expected, remove the pinned key: {accept}"
     )
 
 
 def refused(session: Session, target: Target, user: OsUser, *, pushed: bool) -> str:
     """Return a hint for a login that the server has refused; `pushed` is whether a key was pushed for it."""
     if not pushed:
-        return f"the instance does not accept this key for the OS user {user.name}; --os-user gives another user"
+        return f"the instance does not accept this key for the OS user {user.name}; --os-user specifies another user"
     of_image = image_user(session, target)
     if of_image and user.name != of_image:
         return f"the instance's image has the OS user {of_image}, not {user.name}: --os-user {of_image}"
-    doubt = f"{user.name} is a guess from the AMI (--os-user gives another), or " if user.source == "image" else ""
+    doubt = f"{user.name} is a guess from the AMI (override with --os-user), or " if user.source == "image" else ""
     if not of_image:
-        doubt = f"{user.name} is not its OS user (--os-user gives another), or "
+        doubt = f"{user.name} is not its OS user (override with --os-user), or "
     return (
-        f"the instance did not accept the pushed key. Likely causes: {doubt}the EC2 Instance Connect package is "
-        "missing or off there; with a key of your own: --private-key-file FILE"
+        f"the instance did not accept the pushed key. Likely causes: {doubt}EC2 Instance Connect is not installed or "
+        "is disabled there; to use your own key: --private-key-file FILE"
     )

@@ -80,7 +80,7 @@ def choose_hosts(session: Session, choice: Choice, os_user: str | None) -> list[
     """
     instances, endpoints = both(lambda: _instances(session, choice), lambda: list_endpoints(session))
     if not instances:
-        raise NotFoundError(f"no running instance in {session.region} fits", hint="eicctl instances")
+        raise NotFoundError(f"no running instance in {session.region} matches", hint="eicctl instances")
     users = {} if os_user else choose_all(session, instances)
     return [
         FleetHost(instance, endpoint, OsUser(os_user, "specified") if os_user else users[instance.id])
@@ -239,7 +239,7 @@ class Fleet:
         try:
             child = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except FileNotFoundError as error:
-            raise LocalError("there is no ssh", hint="install OpenSSH's client") from error
+            raise LocalError("ssh is not installed", hint="install the OpenSSH client") from error
         self._children.add(child)
         if self._stopped.is_set():
             child.terminate()
@@ -254,7 +254,7 @@ class Fleet:
         finally:
             self._children.discard(child)
         if not in_time:
-            result.error = f"not done after {self._timeout:g} s"
+            result.error = f"timed out after {self._timeout:g} s"
             return TIMED_OUT
         if self._stopped.is_set() and child.returncode != 0:
             result.error = "interrupted"

@@ -52,7 +52,7 @@ def icacls(path: Path, environ: os._Environ[str] | dict[str, str]) -> list[str]:
     """
     domain, user = environ.get("USERDOMAIN", ""), environ.get("USERNAME", "")
     if not user:
-        raise LocalError("cannot tell whose the key is: USERNAME is not set")
+        raise LocalError("cannot determine the owner of the key: USERNAME is not set")
     account = f"{domain}\\{user}" if domain else user
     return ["icacls", str(path), "/inheritance:r", "/grant:r", f"{account}:(F)"]
 
@@ -198,7 +198,7 @@ def own_key(path: Path) -> Key:
     words = text.split()
     if why or len(words) < 2:
         raise LocalError(
-            f"cannot read the public half of {path}: {why or 'it is no key'}",
+            f"cannot read the public half of {path}: {why or 'not a key'}",
             hint=pins.command("ssh-keygen", "-y", "-f", path),
         )
     return Key(path.with_suffix("") if path.suffix == ".pub" else path, " ".join(words[:2]))
@@ -210,7 +210,7 @@ def _ssh_keygen(*words: str) -> subprocess.CompletedProcess[str]:
             ["ssh-keygen", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise LocalError("there is no ssh-keygen", hint="install OpenSSH's client") from error
+        raise LocalError("ssh-keygen is not installed", hint="install the OpenSSH client") from error
 
 
 def session_key(folder: Path, name: str, key_type: KeyType = "auto") -> Key:

@@ -89,7 +89,7 @@ def _check(name: str) -> None:
         or name[0] in "#@|"
         or any(char in '*?!,"' or char.isspace() or not char.isprintable() for char in name)
     ):
-        raise UsageError(f"host keys cannot be kept for {name!r}: it is no host's name")
+        raise UsageError(f"cannot store host keys for {name!r}: not a host name")
 
 
 def _lines(text: str) -> list[str]:

@@ -109,7 +109,7 @@ def run(command: Sequence[str], told: Callable[[], bool] = lambda: False) -> tup
     try:
         code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail)
     except FileNotFoundError as error:
-        raise LocalError(f"there is no {command[0]}", hint="install OpenSSH's client") from error
+        raise LocalError(f"{command[0]} is not installed", hint="install the OpenSSH client") from error
     if not told():
         _write(b"".join(tail.held))
     return code, tail.kept.decode(errors="replace")

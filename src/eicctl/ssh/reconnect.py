@@ -30,7 +30,7 @@ def remote_command(name: str, command: Sequence[str]) -> str:
         UsageError: The name has other characters than letters, digits, `-` and `_`, which tmux gives a meaning.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"not a name for a session: {name!r}", hint="letters, digits, - and _")
+        raise UsageError(f"invalid session name: {name!r}", hint="use letters, digits, - and _")
     line = " ".join(command)  # as ssh joins them; the remote shell reads them
     in_tmux = f" {shlex.quote(line)}" if line else ""
     in_screen = f" sh -c {shlex.quote(line)}" if line else ""
@@ -38,7 +38,7 @@ def remote_command(name: str, command: Sequence[str]) -> str:
     script = (
         f"if command -v tmux >/dev/null 2>&1; then exec tmux new-session -A -s {name}{in_tmux}; "
         f"elif command -v screen >/dev/null 2>&1; then exec screen -xRR -S {name}{in_screen}; "
-        'else echo "eicctl: neither tmux nor screen is here, so this session cannot be kept" >&2; '
+        'else echo "eicctl: neither tmux nor screen is installed, so this session ends with its connection" >&2; '
         f"{otherwise}; fi"
     )
     return f"exec sh -c {shlex.quote(script)}"
@@ -60,8 +60,8 @@ def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None])
     """
     outcome = connect()
     while cause := lost(outcome):
-        reason = "the hour is over" if isinstance(cause, DurationReachedError) else cause.message
-        say(f"{reason}: connecting to the session on {where} again")
+        reason = "maximum duration reached" if isinstance(cause, DurationReachedError) else cause.message
+        say(f"{reason}; reconnecting to the session on {where}")
         outcome = _again(connect, say)
     return outcome
 
@@ -82,6 +82,6 @@ def _again(connect: Callable[[], Outcome], say: Callable[[str], None]) -> Outcom
             if not error.transient:
                 raise
             if first:
-                say(f"{error.message}; trying until it works (Ctrl-C ends it)")
+                say(f"{error.message}; retrying (Ctrl-C to stop)")
         first = False
         time.sleep(backoff.pause())

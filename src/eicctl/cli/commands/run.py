@@ -85,9 +85,9 @@ def command(
       eicctl run --all --dry-run
     """
     if not words and not dry_run:
-        raise UsageError("no command is given", hint="eicctl run --tag Role=web -- COMMAND")
+        raise UsageError("no command given", hint="eicctl run --tag Role=web -- COMMAND")
     if not (targets or tags or name_glob or everything):
-        raise UsageError("no hosts are chosen", hint="--target, --tag, --name-glob or --all")
+        raise UsageError("no hosts selected", hint="use --target, --tag, --name-glob or --all")
 
     from eicctl.doctor.likely_cause import remember
     from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
@@ -140,7 +140,7 @@ def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> l
 def _unreached(host: FleetHost) -> Result:
     from eicctl.ssh.fleet import Result
 
-    return Result(host.label, host.instance.id, error=f"no endpoint in {host.instance.vpc_id} serves it")
+    return Result(host.label, host.instance.id, error=f"VPC {host.instance.vpc_id} has no usable endpoint")
 
 
 def _summary(results: Sequence[Result], output: str) -> int:

@@ -28,10 +28,10 @@ def command(*, wish: Wish) -> int:
     """
     words = wish.words.operands
     if len(words) < 2:
-        raise UsageError("a source and a destination are needed", hint="eicctl scp FILE TARGET:PATH")
+        raise UsageError("missing source or destination", hint="eicctl scp FILE TARGET:PATH")
     places = [parse_place(word) for word in words]
     if not any(places):
-        raise UsageError("neither side is an instance", hint="TARGET:PATH is a place on one")
+        raise UsageError("no remote path given", hint="eicctl scp FILE TARGET:PATH")
 
     from eicctl.ssh.command import place_of, scp_command
     from eicctl.ssh.keys import private_folder
@@ -63,5 +63,5 @@ def _port(places: list[Destination | None]) -> int:
     """The port that the places' URLs give, or 0; scp takes one for all here."""
     ports = {place.port for place in places if place and place.port}
     if len(ports) > 1:
-        raise UsageError("the places have different ports", hint="copy in two steps")
+        raise UsageError("the URLs have different ports", hint="copy in two steps")
     return ports.pop() if ports else 0

@@ -52,7 +52,7 @@ def command(
     """
     place = parse_destination(wish.words.operands[0] if wish.words.operands else "")
     if kept_session and not keep:
-        raise UsageError("--session goes with --keep")
+        raise UsageError("--session requires --keep")
     request = wish.request(place.host, place.port, instance_id=instance_id or "", address=private_ip_address or "")
 
     from eicctl.ssh.command import ssh_command

@@ -64,20 +64,20 @@ def command(
       eicctl ssh-config --remove
     """
     if sum((install, shown, remove)) > 1:
-        raise UsageError("--install, --print and --remove exclude each other")
+        raise UsageError("--install, --print and --remove are mutually exclusive")
     if dry_run and not (install or remove):
-        raise UsageError("--dry-run goes with --install or --remove")
+        raise UsageError("--dry-run requires --install or --remove")
     from eicctl.ssh import config_file
 
     if remove:
         if targets or everything or pattern:
-            raise UsageError("--remove takes no targets: it takes everything out")
+            raise UsageError("--remove takes no targets: it removes everything")
         _change(config_file.removal(), dry_run)
         return
     if targets and everything:
-        raise UsageError("name targets, or give --all, not both")
+        raise UsageError("specify targets or --all, not both")
     if not (targets or everything or pattern):
-        raise UsageError("no target is named", hint="eicctl ssh-config --all, --pattern, or names of instances")
+        raise UsageError("no target specified", hint="use --all, --pattern, or names of instances")
 
     from eicctl.ssh.command import Access
     from eicctl.ssh.openssh_options import Standing
@@ -103,7 +103,7 @@ def command(
     _change(changes, dry_run)
     if not dry_run:
         hosts = [[host for host in block.hosts if host not in merged.refused][:1] for block in blocks]
-        messages.line(f"hosts: {' '.join(host for named in hosts for host in named)}")
+        messages.line(f"Hosts: {' '.join(host for named in hosts for host in named)}")
     if merged.gone:
         messages.line(f"Removed (not running in {section}): {' '.join(merged.gone)}")
     for owner, names in _by_section(merged.moved):
@@ -134,6 +134,6 @@ def _change(changes: list[Change], dry_run: bool) -> None:
         else:
             change.make()
             if change.before != change.after:
-                messages.line(f"changed {change.path}")
+                messages.line(f"Changed {change.path}")
     if all(change.before == change.after for change in changes):
-        messages.line("nothing changes")
+        messages.line("No changes")

@@ -201,7 +201,7 @@ class SshConnection:
         if self.failure:
             return self.failure
         if isinstance(error, asyncssh.PermissionDenied):
-            return DeniedError(f"{label} does not let {login.user.name} in", hint=login.refusal())
+            return DeniedError(f"{label} refused the login of {login.user.name}", hint=login.refusal())
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             return login.host_key_error(self.offered)
         if isinstance(error, asyncssh.KeyExchangeFailed) and host_keys.trusted:
@@ -209,7 +209,7 @@ class SshConnection:
         if self.ending and self.ending.error:
             return self.ending.error
         if isinstance(error, TimeoutError):
-            return UnreachableError(f"the SSH server of {label} does not answer", transient=True)
+            return UnreachableError(f"the SSH server of {label} does not respond", transient=True)
         return UnreachableError(f"the SSH connection to {label} failed: {error}", transient=True)
 
     def _ended(self, ending: CloseInfo) -> None:
@@ -231,9 +231,9 @@ def _refused(error: asyncssh.ChannelOpenError, target: Target, remote: Remote) -
     said = str(error.reason).strip() or f"code {error.code}"
     hint = None
     if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
-        hint = f"sshd of {target.label} forbids it (AllowTcpForwarding, PermitOpen), or could not resolve the name"
+        hint = f"sshd of {target.label} forbids it (AllowTcpForwarding, PermitOpen) or cannot resolve the name"
     elif error.code == asyncssh.OPEN_CONNECT_FAILED:
-        hint = f"does something listen there, and do security groups let {target.label} connect to it?"
+        hint = f"check that it listens, and that its security groups allow {target.label}"
     return RefusedByHostError(f"{target.label} cannot connect to {remote}: {said}", hint=hint, exit_code=5)
 
 

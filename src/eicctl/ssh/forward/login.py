@@ -141,7 +141,7 @@ class Login:
         name = host_of(self.target)
         shown = f" ({fingerprint})" if fingerprint else ""
         return HostKeyError(
-            f"the host key of {name}{shown} is not a known one",
+            f"the host key of {name}{shown} does not match the pinned one",
             hint=changed_key(self.session, self.target, fingerprint),
         )
 
@@ -200,7 +200,7 @@ def read_key(path: Path, passphrase: Callable[[str], str] | None) -> asyncssh.SS
     try:
         return asyncssh.read_private_key(path, passphrase(str(path)))
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise LocalError(f"cannot use the key in {path}: {error}", hint="is the passphrase right?") from error
+        raise LocalError(f"cannot use the key in {path}: {error}", hint="check the passphrase") from error
 
 
 def _imported(lines: Sequence[str]) -> tuple[asyncssh.SSHKey, ...]:

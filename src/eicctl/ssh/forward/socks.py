@@ -32,7 +32,7 @@ async def requested(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     methods = await reader.readexactly(count)
     if NO_AUTHENTICATION not in methods:
         writer.write(bytes((VERSION, NO_METHOD)))
-        raise SocksError("the client wants to authenticate; no user name is needed here")
+        raise SocksError("the client requires authentication, which this SOCKS5 proxy does not have")
     writer.write(bytes((VERSION, NO_AUTHENTICATION)))
     _, command, _, kind = await reader.readexactly(4)
     if kind in (IPV4, IPV6):
@@ -42,11 +42,11 @@ async def requested(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         host = (await reader.readexactly(length)).decode("ascii", errors="replace")
     else:
         answer(writer, BAD_ADDRESS)
-        raise SocksError(f"the client sent an address of the unknown type {kind}")
+        raise SocksError(f"the client sent an unknown address type: {kind}")
     port = int.from_bytes(await reader.readexactly(2), "big")
     if command != CONNECT:
         answer(writer, BAD_COMMAND)
-        raise SocksError("the client wants something else than a TCP connection, which SSH does not carry")
+        raise SocksError("the client requested something other than a TCP connection, which SSH cannot forward")
     return Remote(host, port)
 
 

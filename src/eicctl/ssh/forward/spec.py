@@ -62,9 +62,9 @@ def parse_forward(text: str) -> ForwardSpec:
 
 def _port(text: str, least: int, whole: str) -> int:
     if not (text.isascii() and text.isdigit()) or not least <= int(text) < 65536:
-        raise UsageError(f"not a port in {whole!r}: {text}", hint=FORMS)
+        raise UsageError(f"invalid port in {whole!r}: {text}", hint=FORMS)
     return int(text)
 
 
 def _wrong(text: str) -> UsageError:
-    return UsageError(f"not something to forward: {text!r}", hint=FORMS)
+    return UsageError(f"invalid forward: {text!r}", hint=FORMS)
