@@ -175,7 +175,7 @@ def test_an_installed_completion_is_found_by_a_new_shell(name: str, folder: Path
     for gone in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR", "BASH_COMPLETION_USER_DIR"):
         environ.pop(gone, None)
     run = subprocess.run([PROGRAM, "completion", name, "--install"], env=environ, capture_output=True, check=True)
-    assert b"to undo it: rm " in run.stderr
+    assert b"Undo: rm " in run.stderr
     words, asked, told = FOUND[name]
     shown = subprocess.run([*words, asked], env=environ, capture_output=True, text=True, check=False).stdout
     assert told in shown

@@ -92,7 +92,7 @@ def test_a_port_for_all(eicctl: Run) -> None:
     query = "[?Reachable=='yes'].[Name,Port]"
     assert eicctl("coverage", "--port", "3389", "--output", "text", "--query", query).out == "good-windows\t3389\n"
     ran = eicctl("coverage", "--port", "5432")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: an endpoint has no port 5432")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: Endpoints support only ports 22 and 3389, not 5432")
 
 
 def test_regions_that_do_not_answer_do_not_stop_the_others(broken: Emulator, eicctl: Run) -> None:
@@ -133,7 +133,7 @@ def test_profiles(eicctl: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--region", "us-east-1", "--all-regions"], "--region and --all-regions exclude each other"),
+        (["--region", "us-east-1", "--all-regions"], "--region and --all-regions are mutually exclusive"),
         (["--client-address", "10.0.0"], "10.0.0 is not an IPv4 address"),
         (["--client-address", "2001:db8::1"], "2001:db8::1 is not an IPv4 address"),
     ],

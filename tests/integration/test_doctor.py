@@ -411,9 +411,9 @@ def test_without_a_target(eicctl: Eicctl, world: World) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["web-1", "--fix", "--undo"], "--fix goes without --undo"),
+        (["web-1", "--fix", "--undo"], "--fix and --undo are mutually exclusive"),
         (["web-1", "--dry-run"], "--dry-run goes with"),
-        (["--fix"], "--fix needs a target"),
+        (["--fix"], "--fix requires a target"),
         (["web-1", "--port", "5432"], "ports 22 and 3389 only"),
     ],
 )

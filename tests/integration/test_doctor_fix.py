@@ -131,7 +131,7 @@ def test_rules_of_another_account_are_left_alone(eicctl: Eicctl, world: World) -
     rows = json.loads(file.read_text())
     file.write_text(json.dumps([{**row, "account": "999999999999"} for row in rows]))
     ran = eicctl("doctor", "--undo", "--yes")
-    assert "Skipped, as it is in account 999999999999" in ran.err
+    assert "Skipped (account 999999999999)" in ran.err
     assert len(rules(world, world.target_group)) == 1
 
 

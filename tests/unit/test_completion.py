@@ -209,8 +209,8 @@ def test_a_script_is_put_where_its_shell_looks(shell: str, tmp_path: Path) -> No
     path = tmp_path / PLACES[shell]
     assert path.read_text() == "text\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    assert told[0] == f"wrote {path}"
-    assert f"to undo it: rm {path}" in told[-1]
+    assert told[0] == f"Wrote {path}"
+    assert f"Undo: rm {path}" in told[-1]
     xdg = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     install_script(shell, "text\n", xdg)
     assert (tmp_path / XDG_PLACES[shell]).exists()
@@ -222,7 +222,7 @@ def test_installing_once_more_changes_nothing(shell: str, tmp_path: Path) -> Non
     before = {path: path.stat().st_ino for path in tmp_path.rglob("*") if path.is_file()}
     told = install_script(shell, "text\n", {"HOME": str(tmp_path)})
     assert {path: path.stat().st_ino for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert told[0].endswith("is as it should be")
+    assert told[0].endswith("is up to date")
 
 
 def test_zshs_start_up_file_gets_one_line_at_its_top(tmp_path: Path) -> None:

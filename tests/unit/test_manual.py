@@ -100,13 +100,13 @@ def test_pages_are_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (man.PAGES / "eicctl.1").write_text("one\n")
     (man.PAGES / "eicctl-ssh.1").write_text("two\n")
     environ = {"HOME": str(tmp_path)}
-    assert install_pages(environ)[0].startswith("wrote 2 of 2 pages")
+    assert install_pages(environ)[0].startswith("Wrote 2 of 2 pages")
     folder = tmp_path / ".local/share/man/man1"
     assert (folder / "eicctl-ssh.1").read_text() == "two\n"
     (man.PAGES / "eicctl.1").write_text("three\n")
     told = install_pages(environ)
-    assert told[0].startswith("wrote 1 of 2 pages")
-    assert f"to undo it: rm {folder}/eicctl*.1" in told
+    assert told[0].startswith("Wrote 1 of 2 pages")
+    assert f"Undo: rm {folder}/eicctl*.1" in told
     elsewhere = environ | {"XDG_DATA_HOME": str(tmp_path / "data")}
     install_pages(elsewhere)
     assert (tmp_path / "data/man/man1/eicctl.1").exists()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from eicctl.cli.view.wrapped_table import pairs, rows, wrap
+from eicctl.cli.view.messages import wrap
+from eicctl.cli.view.render import pairs, rows
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
 

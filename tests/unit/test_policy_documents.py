@@ -34,7 +34,7 @@ NARROW: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("scope", "reason"),
     [
-        (Scope("connect", ports=(5432,)), "support port 5432"),
+        (Scope("connect", ports=(5432,)), "not 5432"),
         (Scope("connect", max_duration=3601), "must be 1 to 3600 s"),
         (Scope("connect", max_duration=0), "must be 1 to 3600 s"),
         (Scope("connect", endpoints=("i-0123456789abcdef0",)), "neither the ID"),

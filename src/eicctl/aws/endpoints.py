@@ -30,7 +30,8 @@ VISIBLE = 30.0
 _TOKENS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
-Progress = Callable[[Endpoint | None], None]
+Progress = Callable[[str], None]
+"""Takes the state of an endpoint during a wait."""
 """Told the endpoint after each look while waiting; None once it is gone."""
 
 
@@ -268,12 +269,12 @@ def _wait(
     backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, growth=1.3, jitter=0.2)
     while True:
         endpoint = _look(session, endpoint_id)
-        progress(endpoint)
+        state = endpoint.state if endpoint else "not found"
+        progress(state)
         if done(endpoint):
             return endpoint
         left = deadline - time.monotonic()
         if left <= 0:
-            state = endpoint.state if endpoint else "not found"
             raise UnavailableError(
                 f"Endpoint {endpoint_id} is still in state {state} after {timeout:.0f} s; EC2 continues",
                 hint=session.command("eicctl", "show-endpoint", endpoint_id),

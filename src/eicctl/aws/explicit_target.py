@@ -92,7 +92,7 @@ def check_port(request: ConnectRequest) -> None:
     if port is None or port in DIRECT_PORTS or request.allow_any_port:
         return
     raise UsageError(
-        f"an endpoint reaches ports 22 and 3389 only, not {port}",
+        f"Endpoints support only ports 22 and 3389, not {port}",
         hint=f"{pins.command('eicctl', 'forward', '--via', 'INSTANCE', f'HOST:{port}')}; for databases: eicctl db",
     )
 

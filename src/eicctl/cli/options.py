@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
+from eicctl.core.errors import UsageError
 from eicctl.core.model import MAX_TUNNEL_DURATION
 from eicctl.core.request import ConnectRequest
 from eicctl.support import log, pins
@@ -129,11 +130,6 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Show the API calls without making them; EC2's dry run checks permissions."
 )
 """Whether EC2 is only asked if it would. The command takes `dry_run`."""
-
-filter_tags_option = click.option(
-    "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only those with this tag; repeatable."
-)
-"""Which resources, by their tags. The command takes `tags`, and gives them to `tags.parse_tags`."""
 
 timeout_option = click.option(
     "--timeout",
@@ -302,6 +298,54 @@ tunnel_options = _all(
     ),
 )
 """How long a connection may live, and any port. Takes `max_tunnel_duration` and `allow_any_port`."""
+
+
+def parse_tags(words: Iterable[str]) -> dict[str, str]:
+    """Return `{KEY: VALUE}`.
+
+    Raises:
+        UsageError: A word is not of the form KEY=VALUE.
+    """
+    tags = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"Invalid tag {word!r}", hint="--tag KEY=VALUE")
+        tags[key] = value
+    return tags
+
+
+def with_filters(what: str, state_filter: str, state: str) -> Callable[[Command], Command]:
+    """Add `--vpc-id`, `--state` and `--tag`; the command takes them as `filters` for EC2.
+
+    Args:
+        what: The resources, for the help texts.
+        state_filter: EC2's name of the filter by state.
+        state: An example of a state.
+    """
+    filter_options = _all(
+        click.option("--vpc-id", metavar="ID", multiple=True, help=f"Only {what} in this VPC; repeatable."),
+        click.option(
+            "--state", metavar="STATE", multiple=True, help=f"Only {what} in this state ({state}, …); repeatable."
+        ),
+        click.option(
+            "--tag", "tags", metavar="KEY=VALUE", multiple=True, help=f"Only {what} with this tag; repeatable."
+        ),
+    )
+
+    def apply(function: Command) -> Command:
+        @functools.wraps(function)
+        def wrapper(
+            *args: Any, vpc_id: tuple[str, ...], state: tuple[str, ...], tags: tuple[str, ...], **rest: Any
+        ) -> Any:
+            filters = {f"tag:{key}": [value] for key, value in parse_tags(tags).items()}
+            filters |= {"vpc-id": list(vpc_id)} if vpc_id else {}
+            filters |= {state_filter: list(state)} if state else {}
+            return function(*args, filters=filters, **rest)
+
+        return filter_options(cast("Command", wrapper))
+
+    return apply
 
 
 class Repeatable(click.Option):

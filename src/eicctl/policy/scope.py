@@ -61,7 +61,7 @@ def checked(scope: Scope) -> Scope:
     for port in scope.ports:
         if port not in DIRECT_PORTS:
             raise UsageError(
-                f"Endpoints do not support port {port}, only 22 and 3389",
+                f"Endpoints support only ports 22 and 3389, not {port}",
                 hint="other ports are forwarded over SSH (eicctl forward): allow 22",
             )
     if scope.max_duration is not None and not 1 <= scope.max_duration <= MAX_TUNNEL_DURATION:

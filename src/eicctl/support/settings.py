@@ -159,7 +159,7 @@ def private(folder: Path) -> Path:
         files.make_private(folder)
         status, above = folder.lstat(), folder.parent.stat()
     except OSError as error:
-        raise LocalError(f"cannot make the folder {folder}: {error.strerror}", hint=_ELSEWHERE) from error
+        raise LocalError(f"cannot create the folder {folder}: {error.strerror}", hint=_ELSEWHERE) from error
     # The runtime folder may be below /tmp, where another user could have made it, or the one above it, first.
     if os.name == "posix" and not (_of_this_user(status) and _keeps(above)):
         raise LocalError(f"{folder} is not a folder of this user alone", hint=_ELSEWHERE)

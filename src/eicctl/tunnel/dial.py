@@ -212,7 +212,9 @@ class Dialer:
                 raise
             preconnect.drop()
             raise LocalError(
-                "this process has no file descriptors left", hint="ulimit -n says how many it may have", transient=True
+                "this process has no file descriptors left",
+                hint="raise the limit of open files: ulimit -n 4096",
+                transient=True,
             ) from error
 
     def _moved(self, target: Target, error: EicctlError) -> bool:

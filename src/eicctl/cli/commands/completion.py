@@ -217,26 +217,26 @@ def install_script(shell: str, text: str, environ: Mapping[str, str] = os.enviro
     data = user_folder("XDG_DATA_HOME", ".local/share", environ)
     if shell == "bash":
         folder = Path(environ.get("BASH_COMPLETION_USER_DIR") or data / "bash-completion") / "completions"
-        lines = [_put(folder / "eicctl", text), "bash finds it there by the package bash-completion, in a new shell"]
-        return [*lines, f"to undo it: rm {shlex.quote(str(folder / 'eicctl'))}"]
+        lines = [_put(folder / "eicctl", text), "Start a new shell; bash needs the package bash-completion"]
+        return [*lines, f"Undo: rm {shlex.quote(str(folder / 'eicctl'))}"]
     if shell == "fish":
         path = user_folder("XDG_CONFIG_HOME", ".config", environ) / "fish/completions/eicctl.fish"
-        return [_put(path, text), "fish finds it there at once", f"to undo it: rm {shlex.quote(str(path))}"]
+        return [_put(path, text), "fish loads it automatically", f"Undo: rm {shlex.quote(str(path))}"]
     folder, rc = data / "zsh/site-functions", Path(environ.get("ZDOTDIR") or home) / ".zshrc"
     path = folder / "_eicctl"
     done = [_put(path, text), _put_line(rc, f"fpath=({shlex.quote(str(folder))} $fpath)")]
-    done.append("a new zsh finds it there if compinit runs: autoload -Uz compinit && compinit")
-    return [*done, f"to undo it: rm {shlex.quote(str(path))}, and take the line that ends with {_MARK!r} out of {rc}"]
+    done.append("Start a new shell; zsh needs: autoload -Uz compinit && compinit")
+    return [*done, f"Undo: rm {shlex.quote(str(path))}, and remove the line that ends with {_MARK!r} from {rc}"]
 
 
 def _put(path: Path, text: str) -> str:
     from eicctl.support.files import read_text, write_whole
 
     if read_text(path) == text:
-        return f"{path} is as it should be"
+        return f"{path} is up to date"
     _make_folder(path)
     write_whole(path, text, _READABLE)
-    return f"wrote {path}"
+    return f"Wrote {path}"
 
 
 def _put_line(path: Path, line: str) -> str:
@@ -250,13 +250,13 @@ def _put_line(path: Path, line: str) -> str:
         others = [one for one in old.splitlines(keepends=True) if not one.rstrip().endswith(_MARK)]
         new = f"{marked}\n{''.join(others)}"
         if new == old:
-            return f"{path} has the line that it needs"
+            return f"{path} is up to date"
         write_whole(path, new, path.stat().st_mode & 0o777 if path.exists() else _READABLE)
-    return f"put a line at the top of {path}: {marked}"
+    return f"Added at the top of {path}: {marked}"
 
 
 def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+        raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error

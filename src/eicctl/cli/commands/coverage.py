@@ -36,7 +36,7 @@ _WORDS = {"ok": "yes", "failed": "no", "unknown": "unknown"}
 
 def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
     if value is not None and value not in DIRECT_PORTS:
-        raise UsageError(f"an endpoint has no port {value}", hint="the service accepts 22 and 3389")
+        raise UsageError(f"Endpoints support only ports 22 and 3389, not {value}", hint="--port 22")
     return value
 
 
@@ -89,7 +89,7 @@ def command(
     from eicctl.reachability.coverage_scan import cover
 
     if region and all_regions:
-        raise UsageError("--region and --all-regions exclude each other")
+        raise UsageError("--region and --all-regions are mutually exclusive")
     sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
     with Waiting("network") as waiting:
         coverage = cover(
@@ -176,4 +176,4 @@ def _write(page: str, coverage: Coverage) -> None:
     from eicctl.support.files import write_whole
 
     write_whole(Path(page), page_of(coverage, datetime.now(UTC)))
-    messages.line(f"map: {page}")
+    messages.line(f"Wrote {page}")

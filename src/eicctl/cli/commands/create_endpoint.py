@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from eicctl.cli import options
-from eicctl.cli.tags import parse_tags
 from eicctl.cli.view import messages, render
-from eicctl.cli.view.endpoint import row_of
+from eicctl.cli.view.endpoint import row_of, would_call
 from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import ConflictError, EicctlError, UsageError
 
@@ -92,8 +90,8 @@ def command(
     if allow_to and not create_security_group:
         raise UsageError("--allow-to requires --create-security-group", hint=messages.again("--create-security-group"))
     if preserve_client_ip and ip_address_type not in (None, "ipv4"):
-        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="omit one of the two options")
-    all_tags = parse_tags(tags) | ({"Name": name} if name else {})
+        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
+    all_tags = options.parse_tags(tags) | ({"Name": name} if name else {})
 
     from eicctl.aws.endpoints import NewEndpoint
     from eicctl.aws.security_groups import GroupMaker, GroupPlan
@@ -185,16 +183,13 @@ def _try(session: Session, new: NewEndpoint, maker: GroupMaker | None, existing:
     from eicctl.aws.endpoints import check_create, request_of
 
     if existing:
-        click.echo(f"Nothing would be called: {existing.id} already exists.")
+        messages.out(f"Would reuse endpoint {existing.id}")
         return
     if maker:
         for line in maker.check():
-            click.echo(messages.printable(line))
+            messages.out(line)
     check_create(session, new)
-    words = " ".join(
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in request_of(new).items()
-    )
-    click.echo(messages.printable(f"Would call CreateInstanceConnectEndpoint {words}"))
+    would_call("CreateInstanceConnectEndpoint", **request_of(new))
 
 
 def _await_deletion(session: Session, deleting: Endpoint, timeout: float) -> None:
@@ -202,9 +197,7 @@ def _await_deletion(session: Session, deleting: Endpoint, timeout: float) -> Non
     from eicctl.aws.endpoints import wait_deleted
 
     with Waiting(deleting.id) as waiting:
-        wait_deleted(
-            session, deleting.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
-        )
+        wait_deleted(session, deleting.id, timeout=timeout, progress=waiting.show)
 
 
 def _await_creation(session: Session, endpoint: Endpoint, timeout: float) -> Endpoint:
@@ -213,6 +206,4 @@ def _await_creation(session: Session, endpoint: Endpoint, timeout: float) -> End
 
     look = session.command("eicctl", "show-endpoint", endpoint.id)
     with Waiting(endpoint.id, interrupted=f"{endpoint.id} is still being created: {look}") as waiting:
-        return wait_usable(
-            session, endpoint.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "not found")
-        )
+        return wait_usable(session, endpoint.id, timeout=timeout, progress=waiting.show)

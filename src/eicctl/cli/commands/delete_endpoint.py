@@ -11,6 +11,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import messages
+from eicctl.cli.view.endpoint import would_call
 from eicctl.core.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def command(
     doomed = [] if keep else [group for group in groups if not group.used_by]
     if dry_run:
         delete_endpoint(session, found.id, dry_run=True)
-        click.echo(f"Would call DeleteInstanceConnectEndpoint {found.id}")
+        would_call("DeleteInstanceConnectEndpoint", found.id)
         for group in doomed:
             for target in group.rules:
-                click.echo(f"Would call RevokeSecurityGroupIngress of the rules from {group.id} in {target}")
-            click.echo(messages.printable(f"Would call DeleteSecurityGroup {group.id} ({group.name})"))
+                would_call("RevokeSecurityGroupIngress", f"of the rules from {group.id} in {target}")
+            would_call("DeleteSecurityGroup", f"{group.id} ({group.name})")
         _tell_kept(session, groups, doomed)
         return 0
     if not yes:
@@ -82,9 +83,7 @@ def command(
     if wait or doomed:
         interrupted = f"EC2 continues to delete {found.id}" + "; its security group is kept" * bool(doomed)
         with Waiting(found.id, interrupted=interrupted) as waiting:
-            wait_deleted(
-                session, found.id, timeout=timeout, progress=lambda now: waiting.show(now.state if now else "gone")
-            )
+            wait_deleted(session, found.id, timeout=timeout, progress=waiting.show)
     messages.line(f"Deleted {found.id}" if wait or doomed else f"Deleting {found.id}, which takes minutes")
     for group in doomed:
         delete_group(session, group, timeout=timeout)

@@ -79,13 +79,13 @@ def command(
       eicctl doctor web-1 --output json --query Cause.Summary
     """
     if fix and undo:
-        raise UsageError("--fix goes without --undo")
+        raise UsageError("--fix and --undo are mutually exclusive")
     if dry_run and not (fix or undo):
-        raise UsageError("--dry-run goes with --fix or --undo; without these nothing is changed")
+        raise UsageError("--dry-run requires --fix or --undo")
     if undo:
         return _undo(session, request.label, yes=yes, dry_run=dry_run)
     if fix and not request.label:
-        raise UsageError("--fix needs a target")
+        raise UsageError("--fix requires a target")
 
     from eicctl.aws.explicit_target import check_port
     from eicctl.doctor.context import Context
@@ -223,7 +223,7 @@ def _undo(session: Session, target: str, *, yes: bool, dry_run: bool) -> int:
     ours = [rule for rule in known if rule.account == account]
     for rule in known:
         if rule.account != account:
-            messages.line(f"Skipped, as it is in account {rule.account}: {rule.summary}")
+            messages.line(f"Skipped (account {rule.account}): {rule.summary}")
     for rule in ours:
         messages.line(
             f"{rule.summary} ({rule.region}, added {rule.added_at}{''.join(f', {i}' for i in rule.rule_ids)})"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.tags import parse_tags
 from eicctl.cli.view import messages, render
 
 if TYPE_CHECKING:
@@ -25,20 +24,10 @@ _COLUMNS = {
 
 
 @click.command
-@click.option("--vpc-id", metavar="ID", multiple=True, help="Only those in this VPC; repeatable.")
-@click.option("--state", metavar="STATE", multiple=True, help="Only those in this state; repeatable.")
-@options.filter_tags_option
+@options.with_filters("instances", "instance-state-name", "running")
 @options.output_options
 @options.with_session
-def command(
-    *,
-    session: Session,
-    vpc_id: tuple[str, ...],
-    state: tuple[str, ...],
-    tags: tuple[str, ...],
-    output: str,
-    query: str | None,
-) -> None:
+def command(*, session: Session, filters: dict[str, list[str]], output: str, query: str | None) -> None:
     """List instances and the endpoint that serves each.
 
     \b
@@ -52,11 +41,6 @@ def command(
     from eicctl.aws.targets import served_by
     from eicctl.support.threads import both
 
-    filters: dict[str, list[str]] = {f"tag:{key}": [value] for key, value in parse_tags(tags).items()}
-    if vpc_id:
-        filters["vpc-id"] = list(vpc_id)
-    if state:
-        filters["instance-state-name"] = list(state)
     instances, endpoints = both(lambda: list_instances(session, filters=filters), lambda: list_endpoints(session))
     rows = []
     for instance in instances:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.tags import parse_tags
 from eicctl.cli.view import messages, render
 from eicctl.cli.view.endpoint import COLUMNS, row_of
 
@@ -16,20 +15,14 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.option("--vpc-id", metavar="ID", multiple=True, help="Only those in this VPC; repeatable.")
-@click.option(
-    "--state", metavar="STATE", multiple=True, help="Only those in this state (create-complete, …); repeatable."
-)
-@options.filter_tags_option
+@options.with_filters("endpoints", "state", "create-complete")
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
 @options.with_session
 def command(
     *,
     session: Session,
-    vpc_id: tuple[str, ...],
-    state: tuple[str, ...],
-    tags: tuple[str, ...],
+    filters: dict[str, list[str]],
     all_regions: bool,
     output: str,
     query: str | None,
@@ -46,11 +39,6 @@ def command(
     """
     from eicctl.aws.endpoints import list_endpoints, list_in_all_regions
 
-    filters: dict[str, list[str]] = {f"tag:{key}": [value] for key, value in parse_tags(tags).items()}
-    if vpc_id:
-        filters["vpc-id"] = list(vpc_id)
-    if state:
-        filters["state"] = list(state)
     columns = dict(COLUMNS)
     if all_regions:
         found, failures = list_in_all_regions(session, filters=filters)

@@ -43,17 +43,17 @@ def command(*, commands: tuple[str, ...], install: bool, directory: Path | None)
       eicctl man --install
     """
     if (install or directory) and (commands or (install and directory)):
-        raise UsageError("--install and --directory write all pages, and exclude each other")
+        raise UsageError("--install and --directory are mutually exclusive, and take no COMMAND")
     if install:
         for line in install_pages():
             messages.line(line)
     elif directory:
         written, total = write_pages(directory)
-        messages.line(f"wrote {written} of {total} pages into {directory}")
+        messages.line(f"Wrote {written} of {total} pages to {directory}")
     else:
         page = PAGES / f"{'-'.join(('eicctl', *commands))}.1"
         if page not in PAGES.iterdir():
-            raise NotFoundError(f"there is no command {' '.join(commands)!r}", hint="eicctl --help lists them")
+            raise NotFoundError(f"No such command {' '.join(commands)!r}", hint="eicctl --help")
         if not (sys.stdout.isatty() and _show(page)):
             click.echo(page.read_text(encoding="utf-8"), nl=False)
 
@@ -73,9 +73,9 @@ def install_pages(environ: Mapping[str, str] = os.environ) -> list[str]:
     folder = user_folder("XDG_DATA_HOME", ".local/share", environ) / "man/man1"
     written, total = write_pages(folder)
     return [
-        f"wrote {written} of {total} pages into {folder}; the others are as they should be",
-        f"man finds them there if {home / '.local/bin'} is on the PATH, or {folder.parent} on the MANPATH",
-        f"to undo it: rm {shlex.quote(str(folder))}/eicctl*.1",
+        f"Wrote {written} of {total} pages to {folder}; the others were up to date",
+        f"man finds them if {home / '.local/bin'} is in PATH, or {folder.parent} in MANPATH",
+        f"Undo: rm {shlex.quote(str(folder))}/eicctl*.1",
     ]
 
 
@@ -90,7 +90,7 @@ def write_pages(folder: Path) -> tuple[int, int]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise LocalError(f"cannot create the folder {folder}: {error.strerror}") from error
     pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.1")}
     changed = {name: text for name, text in pages.items() if read_text(folder / name) != text}
     for name, text in changed.items():

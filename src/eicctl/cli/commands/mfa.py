@@ -68,14 +68,14 @@ def login(
     def code(device: str) -> str:
         if token_code == "-":  # noqa: S105 - the word for stdin
             return sys.stdin.readline()
-        return token_code if token_code is not None else ask_code(f"MFA code of {device}: ")
+        return token_code if token_code is not None else ask_code(f"MFA code for {device}: ")
 
     done = mfa.login(session, into=into, serial=serial, duration=duration, code=code)
     end = done.session.expires.astimezone()
-    messages.line(f"{done.arn}, until {end:%Y-%m-%d %H:%M:%S %Z} ({_left(done.session.expires)} left)")
-    messages.line(f"use it: --profile {done.profile}, or export AWS_PROFILE={done.profile}")
+    messages.line(f"{done.arn}: session expires {end:%Y-%m-%d %H:%M:%S %Z} (in {_left(done.session.expires)})")
+    messages.line(f"To use it: export AWS_PROFILE={done.profile}, or --profile {done.profile}")
     if os.environ.get("AWS_ACCESS_KEY_ID"):
-        messages.line("AWS_ACCESS_KEY_ID is set: it comes before AWS_PROFILE, but not before --profile")
+        messages.line(f"AWS_ACCESS_KEY_ID overrides AWS_PROFILE; use --profile {done.profile}")
 
 
 @command.command()
@@ -100,7 +100,8 @@ def status(*, output: str, query: str | None) -> None:
         for one in stored()
     ]
     if not rows and output == "table" and not query:
-        messages.line("there is no MFA session; to open one: eicctl mfa login")
+        messages.line("No MFA sessions")
+        messages.line("hint: eicctl mfa login")
         return
     if output == "table" and not query:
         rows = [{**row, "Left": _left(row["Expiration"])} for row in rows]
@@ -124,17 +125,17 @@ def logout(*, name: str | None, every: bool) -> None:
     from eicctl.aws.profile_files import remove, stored
 
     if name and every:
-        raise UsageError("NAME and --all exclude each other")
+        raise UsageError("NAME and --all are mutually exclusive")
     known = [one.profile for one in stored()]
     if name and name not in known:
-        raise NotFoundError(f"the profile {name!r} has no MFA session", hint="eicctl mfa status lists them")
+        raise NotFoundError(f"Profile {name!r} has no MFA session", hint="eicctl mfa status")
     if not name and not every and len(known) > 1:
-        raise UsageError(f"there are several sessions: {', '.join(known)}", hint="name one, or --all")
+        raise UsageError(f"Multiple MFA sessions: {', '.join(known)}", hint="eicctl mfa logout --all")
     for profile in [name] if name else known:
         remove(profile)
-        messages.line(f"removed the session of {profile}")
+        messages.line(f"Removed the MFA session in profile {profile}")
     if not known:
-        messages.line("there is no MFA session")
+        messages.line("No MFA sessions")
 
 
 def _seconds(expires: datetime | None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import messages, render
-from eicctl.cli.view.endpoint import row_of
+from eicctl.cli.view.endpoint import row_of, would_call
 from eicctl.core.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def command(
             hint="eicctl modify-endpoint --help",
         )
     if preserve_client_ip and ip_address_type not in (None, "ipv4"):
-        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="omit one of the two options")
+        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
 
     from eicctl.aws.endpoints import get_endpoint, modify_endpoint, wait_usable
     from eicctl.cli.view.progress import Waiting
@@ -83,21 +82,12 @@ def command(
     replaced = _replaced(session, found, group_ids)
     modify_endpoint(session, found.id, dry_run=dry_run, **changes)
     if dry_run:
-        words = " ".join(
-            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()
-        )
-        messages.out(f"Would call ModifyInstanceConnectEndpoint {found.id} {words}")
+        would_call("ModifyInstanceConnectEndpoint", found.id, **changes)
         return
     if wait:
         look = session.command("eicctl", "show-endpoint", found.id)
         with Waiting(found.id, interrupted=f"EC2 continues to modify {found.id}: {look}") as waiting:
-            wait_usable(
-                session,
-                found.id,
-                timeout=timeout,
-                progress=lambda now: waiting.show(now.state if now else "gone"),
-                changes=changes,
-            )
+            wait_usable(session, found.id, timeout=timeout, progress=waiting.show, changes=changes)
     for group in replaced:
         messages.line(f"{found.id} no longer uses security group {group.id} ({group.name}), created by eicctl")
         messages.line(f"hint: {session.command('aws', 'ec2', 'delete-security-group', '--group-id', group.id)}")

@@ -10,7 +10,6 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import INSTANCE
-from eicctl.cli.tags import parse_tags
 from eicctl.cli.view import messages, render
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
 from eicctl.support import pins
@@ -94,7 +93,7 @@ def command(
     from eicctl.ssh.keys import private_folder, windows_error
     from eicctl.ssh.openssh_options import Standing
 
-    choice = Choice(targets, parse_tags(tags), name_glob, everything)
+    choice = Choice(targets, options.parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, os_user)
     pushes = options.pushes(send_key, own_key=bool(private_key_file))
     if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):

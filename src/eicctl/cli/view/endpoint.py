@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from eicctl.cli.view import messages
 from eicctl.core.model import Endpoint
 
 COLUMNS = {
@@ -39,3 +41,9 @@ def row_of(endpoint: Endpoint) -> dict[str, Any]:
         "CreatedAt": endpoint.created_at,
         "Tags": [{"Key": key, "Value": value} for key, value in endpoint.tags.items()],
     }
+
+
+def would_call(operation: str, *words: str, **request: Any) -> None:
+    """Print a line of `--dry-run`: an API call that is not made."""
+    values = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in request.items())
+    messages.out(" ".join(["Would call", operation, *words, *values]))

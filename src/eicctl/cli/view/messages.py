@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,8 +20,8 @@ from eicctl.support import log, pins
 if TYPE_CHECKING:
     from eicctl.doctor.likely_cause import LikelyCause
 
-_ROOM = "make room where eicctl writes, or write elsewhere; EICCTL_HOME moves eicctl's own files"
-_DESCRIPTORS = "ulimit -n says how many files a process may have open"
+_ROOM = "free disk space, or move eicctl's files to another disk: export EICCTL_HOME=FOLDER"
+_DESCRIPTORS = "raise the limit of open files: ulimit -n 4096"
 _FULL = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -105,13 +106,42 @@ def fitted(text: str, file: TextIO) -> str:
 
     A command stays in one piece, for the terminal to break, so that it can be copied.
     """
-    from eicctl.cli.view.wrapped_table import wrap
-
     if not (width := columns(file)):
         return text
     # What a word of foreign text could look like does not stand at the start of a line.
     return "\n".join(
         part if is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
+    )
+
+
+def wrap(text: str, width: int, indent: str = "") -> list[str]:
+    """Break a line between words. A word that is longer than the line stays whole.
+
+    Args:
+        text: One line.
+        width: The terminal's, in columns.
+        indent: Prefix of the lines after the first, after the blanks that the first one begins with.
+    """
+    indent = text[: len(text) - len(text.lstrip(" "))] + indent
+    lines: list[str] = []
+    line, used = "", 0
+    for blanks, word in re.findall(r"( *)([^ ]+)", text):
+        size = width_of(word)
+        if used + len(blanks) + size > width and line.strip():
+            lines.append(line)
+            line, used = indent, len(indent)
+        else:
+            line, used = line + blanks, used + len(blanks)
+        line, used = line + word, used + size
+    return [*lines, line]
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes (as rich's `cell_len`, which takes longer to import)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 
@@ -200,7 +230,7 @@ def bug(error: Exception) -> int:
         _line(f"hint: {hint}")
         return 1
     _error(f"unexpected {type(error).__name__}: {error}")
-    _line("hint: this is a defect of eicctl; run the command again with --debug and report what it prints")
+    _line("hint: this is a bug in eicctl; run the command again with --debug and report its output")
     return 1
 
 

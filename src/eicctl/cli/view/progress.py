@@ -1,4 +1,4 @@
-"""A wait that shows how it goes: a live line on a terminal, a line for each change elsewhere; on stderr."""
+"""Progress of a wait on stderr: a live line on a terminal, otherwise a line for each change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Waiting:
 
     Args:
         what: What is waited for.
-        interrupted: What to say when the user interrupts.
+        interrupted: Printed when the user interrupts the wait.
     """
 
     def __init__(self, what: str, *, interrupted: str = "") -> None:
@@ -37,7 +37,7 @@ class Waiting:
             messages.line(self._interrupted)
 
     def show(self, state: str) -> None:
-        """Show the state that things are in now."""
+        """Show the current state."""
         elapsed = time.monotonic() - self._started
         if self._live:
             messages.live(f"{self._what}: {state} ({elapsed:.0f} s)")

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from eicctl.cli.view.messages import width_of, wrap
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 Row = Mapping[str, Any]
+
+_GAP = "  "
+_INDENT = "    "
+"""Prefix of all lines of a row but the first."""
+
+_EMPTY = "-"
+"""Stands for an empty line of a row that has further lines."""
 
 
 def show(result: Row | Sequence[Row], *, output: str, query: str | None, columns: Mapping[str, str]) -> None:
@@ -22,7 +33,7 @@ def show(result: Row | Sequence[Row], *, output: str, query: str | None, columns
         result: One object or a list of them, with AWS's names as keys.
         output: `table`, `json` or `text`.
         query: JMESPath expression on the JSON form, or None.
-        columns: Headings of the table and the keys that they show. An object is shown with all its keys.
+        columns: Headings of the table and their keys. A single object is shown with all its keys.
     """
     shown: Any = result
     if query:
@@ -43,7 +54,7 @@ def _queried(result: Any, query: str) -> Any:
     from jmespath.exceptions import JMESPathError
 
     try:
-        # Through JSON, so that a query sees the same values as the output shows.
+        # Through JSON, so that the query sees the values of the JSON output.
         return jmespath.search(query, json.loads(json.dumps(result, default=_plain)))
     except JMESPathError as error:
         raise UsageError(f"--query is not a JMESPath expression: {error}".splitlines()[0]) from error
@@ -70,7 +81,7 @@ def _cell(value: Any) -> str:
 
 
 def _text(value: Any) -> list[str]:
-    """Lines as the AWS CLI's text: a row a line, its values separated by tabs."""
+    """Lines as in the AWS CLI's text output: one row per line, values separated by tabs."""
     if isinstance(value, Mapping):
         return ["\t".join(_one_line(item) for item in value.values())]
     if isinstance(value, (list, tuple)):
@@ -87,19 +98,17 @@ def _one_line(value: Any) -> str:
 def _table(value: Any, columns: Mapping[str, str]) -> None:
     from rich.console import Console
 
-    from eicctl.cli.view import wrapped_table
-
     console = Console(highlight=False)
-    # In a pipe a line is a row. On a terminal none is wider than that, and no ID is cut or broken.
+    # In a pipe, one line per row. On a terminal, lines fit its width, and no ID is cut or broken.
     width = console.width if console.is_terminal else None
     if isinstance(value, Mapping):
-        lines = wrapped_table.pairs([(foreign.line(str(key)), _one_line(item)) for key, item in value.items()], width)
+        lines = pairs([(foreign.line(str(key)), _one_line(item)) for key, item in value.items()], width)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
         cells = [
             (foreign.line(name), [_styled(_one_line(row.get(key))) for row in value]) for name, key in names.items()
         ]
-        lines = wrapped_table.rows(cells, width)
+        lines = rows(cells, width)
     else:
         for line in _text(value):
             click.echo(line)
@@ -108,7 +117,84 @@ def _table(value: Any, columns: Mapping[str, str]) -> None:
         console.print(part, soft_wrap=True)
 
 
-def _styled(text: str) -> Any:
+def rows(table: Sequence[tuple[str, Sequence[Text]]], width: int | None) -> Iterator[Text]:
+    """Yield the lines of a table. Columns that do not fit continue on the next lines, indented. Words longer than a
+    line stay whole; print them without cropping.
+
+    Args:
+        table: The columns' headings and cells, of equal number and without line breaks.
+        width: The terminal's, in columns; None for lines of any length.
+    """
+    from rich.text import Text
+
+    headed = [[Text(heading, style="bold"), *cells] for heading, cells in table]
+    widths = [max(width_of(cell.plain) for cell in cells) for cells in headed]
+    bands = [list(range(len(widths)))] if width is None else _bands(widths, width)
+    for row in zip(*headed, strict=True):
+        # Lines after the row's last non-empty cell are omitted.
+        last = max(
+            (number for number, band in enumerate(bands) if any(row[column].plain for column in band)), default=0
+        )
+        for number, band in enumerate(bands[: last + 1]):
+            indent = _INDENT if number else ""
+            if not any(row[column].plain for column in band):
+                yield Text(f"{indent}{_EMPTY}")
+                continue
+            if len(band) == 1 and width is not None:
+                cell = row[band[0]]
+                yield from (Text(line, style=cell.style) for line in wrap(f"{indent}{cell.plain}", width))
+                continue
+            line = Text(indent)
+            for column in band:
+                line.append_text(row[column])
+                line.append(" " * (widths[column] - width_of(row[column].plain)) + _GAP)
+            line.rstrip()
+            yield line
+
+
+def pairs(table: Sequence[tuple[str, str]], width: int | None) -> Iterator[Text]:
+    """Yield the lines of a table of keys and values. A value that does not fit beside its key is broken between words;
+    if a single word does not fit, the value goes below the key.
+
+    Args:
+        table: The keys and the values, without line breaks.
+        width: The terminal's, in columns; None for lines of any length.
+    """
+    from rich.text import Text
+
+    left = max(width_of(key) for key, _ in table) + len(_GAP) if table else 0
+    for key, value in table:
+        head = Text.assemble((key, "bold"), " " * (left - width_of(key)))
+        longest = max(map(width_of, value.split(" ")))
+        if width is None or left + width_of(value) <= width:
+            beside, below = value, []
+        elif left + longest <= width:
+            beside, *below = (line.lstrip(" ") for line in wrap(" " * left + value, width))
+            below = [" " * left + line for line in below]
+        else:
+            # No indent where it would break a word that fits the terminal.
+            indent = _INDENT if len(_INDENT) + longest <= width else ""
+            beside, below = "", wrap(indent + value, width)
+        head.append(beside)
+        head.rstrip()
+        yield head
+        yield from map(Text, below)
+
+
+def _bands(widths: Sequence[int], width: int) -> list[list[int]]:
+    """Return which columns share a line, by number."""
+    bands: list[list[int]] = [[]]
+    left = width
+    for column, needed in enumerate(widths):
+        if bands[-1] and needed > left:
+            bands.append([])
+            left = width - len(_INDENT)
+        bands[-1].append(column)
+        left -= needed + len(_GAP)
+    return bands
+
+
+def _styled(text: str) -> Text:
     from rich.text import Text
 
     styles = {"create-complete": "green", "update-complete": "green", "running": "green", "stopped": "yellow"}
