@@ -315,7 +315,7 @@ def test_one_stopped_process_is_named_and_the_others_are_listed_and_ended(projec
             assert f"hint: kill -CONT {pid}" in refused.stderr
         ended = project.run("down", "--all")
         assert ended.returncode == 1
-        assert "ended: desk" in ended.stderr
+        assert "Closed: desk" in ended.stderr
         assert f"(PID {pid}) is stopped\nhint: eicctl down --all --force" in ended.stderr
         assert list(project.ps()) == ["web"]
     finally:
@@ -323,7 +323,7 @@ def test_one_stopped_process_is_named_and_the_others_are_listed_and_ended(projec
     assert banner(stuck["web"]).startswith(b"SSH-2.0-")
     os.kill(pid, signal.SIGSTOP)
     forced = project.run("down", "--all", "--force")
-    assert (forced.returncode, forced.stderr) == (0, "ended: web\n")
+    assert (forced.returncode, forced.stderr) == (0, "Closed: web\n")
     wait_for(lambda: is_gone(pid))
     assert project.ps() == {}
     assert project.run("down", "--force").returncode == 2
@@ -345,7 +345,7 @@ def test_a_process_that_takes_no_connections_any_more_is_not_taken_for_a_killed_
         told = project.run("ps", "--output", "json")
         assert json.loads(told.stdout)[0]["State"] == "unknown"
         assert f"(PID {pid}) is stopped" in told.stderr
-        assert project.run("down", "--all", "--force").stderr == "ended: web\n"
+        assert project.run("down", "--all", "--force").stderr == "Closed: web\n"
         wait_for(lambda: is_gone(pid))
     finally:
         for client in clients:

@@ -43,7 +43,7 @@ def test_a_kept_shell_survives_the_end_of_its_tunnel(sshd_env: Env, session_name
 def test_without_keep_the_end_is_explained(sshd_env: Env) -> None:
     shell = terminal(sshd_env, "ssh", "node-1", *DURATION, "--announce-end", "3")
     shell.expect("this connection ends in 3 s")
-    shell.expect("the tunnel reached its longest duration of 6 s")
+    shell.expect("Tunnel closed: maximum duration \\(6 s\\) reached")
     shell.expect("--keep")
     assert exit_code(shell) == 255
 

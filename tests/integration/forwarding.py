@@ -13,9 +13,10 @@ from typing import Any
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError
+from eicctl.core.events import CloseInfo, TunnelEvent
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote
-from eicctl.ssh.forward.forwarder import Finished, Forward, Forwarder
+from eicctl.ssh.forward.forwarder import Forward, Forwarder
 from eicctl.ssh.forward.login import LoginRequest
 from eicctl.ssh.forward.renewal import Rotation, rotation_to
 from eicctl.tunnel.bind import bind_tcp
@@ -23,7 +24,7 @@ from eicctl.tunnel.bind import bind_tcp
 
 @dataclass
 class Record:
-    """An observer that remembers: a list of words for what happened to SSH connections, and the rest by kind."""
+    """Takes events, and remembers them: a list of words for what happened to SSH connections, and the rest by kind."""
 
     events: list[str] = field(default_factory=list)
     stayed: list[int] = field(default_factory=list)
@@ -31,38 +32,24 @@ class Record:
     notes: list[str] = field(default_factory=list)
     errors: list[EicctlError] = field(default_factory=list)
     opened_numbers: list[int] = field(default_factory=list)
-    finished: list[Finished] = field(default_factory=list)
+    finished: list[CloseInfo] = field(default_factory=list)
 
-    def noted(self, label: str, text: str) -> None:
-        self.notes.append(text)
-
-    def renewed(self, label: str, staying: int, seconds: float) -> None:
-        self.events.append("renewed")
-        self.stayed.append(staying)
-
-    def expired(self, label: str, cut: int) -> None:
-        self.events.append("expired")
-        self.cut.append(cut)
-
-    def lost(self, label: str, why: str, cut: int) -> None:
-        self.events.append("lost")
-        self.cut.append(cut)
-
-    def retrying(self, label: str, error: EicctlError, pause: float) -> None:
-        self.events.append("retrying")
-        self.errors.append(error)
-
-    def recovered(self, label: str, seconds: float) -> None:
-        self.events.append("recovered")
-
-    def opened(self, number: int, client: str, remote: str) -> None:
-        self.opened_numbers.append(number)
-
-    def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
-        self.errors.append(error)
-
-    def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:
-        self.finished.append(finished)
+    def __call__(self, event: TunnelEvent) -> None:
+        if event.error:
+            self.errors.append(event.error)
+        match event.kind:
+            case "note":
+                self.notes.append(event.text)
+            case "opened":
+                self.opened_numbers.append(event.connection)
+            case "closed" if event.close_info:
+                self.finished.append(event.close_info)
+            case "renewed" | "expired" | "lost" | "retrying" | "recovered":
+                self.events.append(event.kind)
+                if event.kind == "renewed":
+                    self.stayed.append(event.count)
+                elif event.kind in ("expired", "lost"):
+                    self.cut.append(event.count)
 
 
 @dataclass

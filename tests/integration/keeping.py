@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from eicctl.cli.view.events import lines
 from eicctl.named_tunnels.definition import Definition
 from eicctl.named_tunnels.status import Status
 from eicctl.named_tunnels.supervisor import Keeper
@@ -58,12 +59,12 @@ def keeping() -> Iterator[Kept]:
     """Run a keeper as long as the block lasts."""
     ready = threading.Event()
     found: list[Kept] = []
-    lines: list[tuple[str, str]] = []
+    said: list[tuple[str, str]] = []
 
     async def main() -> None:
         stop = asyncio.Event()
-        keeper = Keeper(lambda name, text: lines.append((name, text)))
-        found.append(Kept(keeper, asyncio.get_running_loop(), stop, lines))
+        keeper = Keeper(lambda name, event: said.extend((name, line) for line in lines(event)))
+        found.append(Kept(keeper, asyncio.get_running_loop(), stop, said))
         ready.set()
         await stop.wait()
         await keeper.close()

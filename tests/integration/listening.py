@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eicctl.core.errors import EicctlError
-from eicctl.core.events import CloseInfo
+from eicctl.core.events import CloseInfo, TunnelEvent
 from eicctl.tunnel.bind import bind_tcp
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 
 @dataclass
 class Told:
-    """An observer that remembers."""
+    """Takes events, and remembers them by kind."""
 
     waits: list[tuple[int, int]] = field(default_factory=list)
     leavers: list[int] = field(default_factory=list)
@@ -30,23 +30,22 @@ class Told:
     failures: list[EicctlError] = field(default_factory=list)
     endings: list[CloseInfo] = field(default_factory=list)
 
-    def waiting(self, number: int, client: str, before: int) -> None:
-        self.waits.append((number, before))
-
-    def left(self, number: int, client: str) -> None:
-        self.leavers.append(number)
-
-    def opened(self, number: int, client: str) -> None:
-        self.opened_numbers.append(number)
-
-    def retrying(self, number: int, client: str, error: EicctlError) -> None:
-        self.retries.append(error)
-
-    def failed(self, number: int, client: str, error: EicctlError) -> None:
-        self.failures.append(error)
-
-    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
-        self.endings.append(ending)
+    def __call__(self, event: TunnelEvent) -> None:
+        match event.kind:
+            case "waiting":
+                self.waits.append((event.connection, event.count))
+            case "disconnected":
+                self.leavers.append(event.connection)
+            case "opened":
+                self.opened_numbers.append(event.connection)
+            case "retrying" if event.error:
+                self.retries.append(event.error)
+            case "failed" if event.error:
+                self.failures.append(event.error)
+            case "closed" if event.close_info:
+                self.endings.append(event.close_info)
+            case _:
+                raise AssertionError(event)
 
     def ending(self) -> CloseInfo:
         """The first ending, once it is told."""

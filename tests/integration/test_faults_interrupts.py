@@ -201,7 +201,7 @@ def test_a_tunnel_that_ended_while_its_client_was_suspended_is_told(
             client.sendall(b"2")
             assert client.recv(1) == b"2"
         events = [json.loads(process.stdout.readline()) for _ in range(2)]
-        assert "longest duration" in events[1]["Reason"]
+        assert "maximum duration" in events[1]["Reason"]
 
 
 def tunnel_to(service: Service) -> list[str]:

@@ -171,7 +171,7 @@ def test_a_rate_is_told_in_the_services_words(serve: Serve, emulator: Emulator) 
 def test_forward_tells_that_it_waits(emulator: Emulator, endpoint: dict[str, Any]) -> None:
     emulator.add_fault("refuse", status=429, body=RATE, times=1)
     with forwarding(Remote("localhost", 1)) as running:
-        assert any("ThrottlingException: Rate exceeded" in note for note in running.record.notes)
+        assert any("ThrottlingException: Rate exceeded" in error.message for error in running.record.errors)
 
 
 def test_places_that_this_process_holds_are_told_while_it_waits(serve: Serve) -> None:

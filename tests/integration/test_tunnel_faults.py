@@ -93,7 +93,7 @@ def test_the_duration_is_named(serve: Serve) -> None:
     _, told = ended(service)
     error = told.ending().error
     assert error
-    assert "longest duration of 1 s" in error.message
+    assert "maximum duration (1 s) reached" in error.message
 
 
 @pytest.mark.parametrize(

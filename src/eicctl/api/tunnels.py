@@ -16,13 +16,13 @@ from typing import Self, Unpack
 from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
 from eicctl.core.errors import EicctlError, UsageError
-from eicctl.core.events import CloseInfo
+from eicctl.core.events import TunnelEvent
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_tcp, bind_unix
 from eicctl.tunnel.dial import Dialer
-from eicctl.tunnel.listener import Listener, Observer
+from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.probe import probe
 from eicctl.tunnel.relay import SOCKETS, Linger
 
@@ -49,7 +49,7 @@ class Tunnel:
         self.local_port: int = 0 if path else int(name[1])
         self.last_error: EicctlError | None = None
         self._path = path
-        self._told = _Told(self)
+        self._count = 0
         self._lock = threading.Lock()
         self._closed = False
         self._loop = BACKGROUND.enter()
@@ -59,7 +59,7 @@ class Tunnel:
     @property
     def connections(self) -> int:
         """How many connections it carries now."""
-        return self._told.count
+        return self._count
 
     @property
     def closed(self) -> bool:
@@ -93,36 +93,17 @@ class Tunnel:
         where = self.local_address if self._path else f"{self.local_address}:{self.local_port}"
         return f"<Tunnel {where} to {self.target.label}:{self.target.remote_port}, {state}>"
 
+    def _note(self, event: TunnelEvent) -> None:
+        info = event.close_info
+        if event.kind == "opened":
+            self._count += 1
+        elif info:
+            self._count -= 1
+        if error := info.error if info else event.error if event.kind == "failed" else None:
+            self.last_error = error
+
     async def _serve(self, dialer: Dialer, sockets: Sequence[socket.socket], linger: Linger) -> None:
-        await Listener(dialer, sockets, self._told, linger=linger).serve(self._stop)
-
-
-class _Told(Observer):
-    """Keeps count of a tunnel's connections."""
-
-    def __init__(self, tunnel: Tunnel) -> None:
-        self._tunnel = tunnel
-        self.count = 0
-
-    def waiting(self, number: int, client: str, before: int) -> None:
-        return
-
-    def left(self, number: int, client: str) -> None:
-        return
-
-    def retrying(self, number: int, client: str, error: EicctlError) -> None:
-        return
-
-    def opened(self, number: int, client: str) -> None:
-        self.count += 1
-
-    def failed(self, number: int, client: str, error: EicctlError) -> None:
-        self._tunnel.last_error = error
-
-    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
-        self.count -= 1
-        if ending.error:
-            self._tunnel.last_error = ending.error
+        await Listener(dialer, sockets, self._note, linger=linger).serve(self._stop)
 
 
 def open_tunnel(

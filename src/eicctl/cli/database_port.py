@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eicctl.cli.via_instance import TunnelWish, rotation, serve
 from eicctl.cli.view import messages
-from eicctl.core.errors import INTERRUPTED, EicctlError
+from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import DIRECT_DATABASE_PORT
 
 if TYPE_CHECKING:
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
-    from eicctl.core.events import CloseInfo
+    from eicctl.core.events import Emit
     from eicctl.core.model import Target
-    from eicctl.ssh.forward.forwarder import Observer
     from eicctl.ssh.forward.login import LoginRequest
 
 
@@ -36,7 +35,7 @@ class LocalPort:
         database: The database, or None for a host that RDS does not know.
         remote: The host and the port to connect to.
         sockets: Listening sockets.
-        observer: Is told what happens.
+        emit: Takes what happens.
         tunnels: What the user says of tunnels.
     """
 
@@ -44,7 +43,7 @@ class LocalPort:
     database: Database | None
     remote: tuple[str, int]
     sockets: Sequence[socket]
-    observer: Observer
+    emit: Emit
     tunnels: TunnelWish
 
     @property
@@ -74,7 +73,7 @@ class LocalPort:
 
         async def main(stop: asyncio.Event) -> None:
             ready(target.endpoint_id)
-            await Listener(dialer, self.sockets, _Direct(self.observer, f"{host}:{port}")).serve(stop)
+            await Listener(dialer, self.sockets, self.emit, remote=f"{host}:{port}").serve(stop)
 
         run_interruptibly(main)
         return INTERRUPTED
@@ -96,11 +95,11 @@ class LocalPort:
             self.session,
             via or _chosen(self.session, self.database, self.remote[1]),
             login,
-            self.observer,
+            self.emit,
             self.tunnels,
         )
         forward = Forward(tuple(self.sockets), connections, Remote(*self.remote))
-        return serve([forward], self.observer, lambda: ready(connections.label))
+        return serve([forward], self.emit, lambda: ready(connections.label))
 
 
 def _chosen(session: Session, database: Database | None, port: int) -> str:
@@ -111,37 +110,3 @@ def _chosen(session: Session, database: Database | None, port: int) -> str:
     name = f"{way.instance.name} ({way.instance.id})" if way.instance.name else way.instance.id
     messages.line(f"going through {name}: {way.reason}")
     return way.instance.id
-
-
-class _Direct:
-    """A listener's observer that tells a forwarder's."""
-
-    def __init__(self, observer: Observer, remote: str) -> None:
-        self._observer = observer
-        self._remote = remote
-
-    def opened(self, number: int, client: str) -> None:
-        self._observer.opened(number, client, self._remote)
-
-    def waiting(self, number: int, client: str, before: int) -> None:
-        queue = f"{before} before it" if before else "the next one"
-        messages.line(f"[{number}] {client} waits for a place at the endpoint ({queue})")
-
-    def left(self, number: int, client: str) -> None:
-        messages.line(f"[{number}] {client} has left before its tunnel was open")
-
-    def retrying(self, number: int, client: str, error: EicctlError) -> None:
-        messages.line(f"[{number}] trying again: {error.message}")
-
-    def failed(self, number: int, client: str, error: EicctlError) -> None:
-        self._observer.failed(number, client, self._remote, error)
-
-    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
-        from eicctl.ssh.forward.forwarder import Finished
-
-        if ending.error:
-            # An endpoint accepts a connection before it knows whether the target does.
-            self._observer.failed(number, client, self._remote, ending.error)
-        else:
-            finished = Finished(ending.bytes_in, ending.bytes_out, ending.duration)
-            self._observer.closed(number, client, self._remote, finished)

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from eicctl.cli.signals import run_interruptibly
 from eicctl.cli.view import messages
+from eicctl.cli.view.events import lines
 from eicctl.cli.view.named_tunnels import live_table, row
 from eicctl.core import sanitize
 from eicctl.core.errors import INTERRUPTED
+from eicctl.core.events import TunnelEvent
 from eicctl.named_tunnels.definition import Definition
 from eicctl.named_tunnels.log import Journal
 from eicctl.named_tunnels.status import Meter, Status
@@ -33,12 +35,13 @@ async def _run(definitions: Sequence[Definition], output: str, stop: asyncio.Eve
     on_terminal = output == "table" and sys.stdout.isatty()
     changed = asyncio.Event()
 
-    def say(name: str, text: str) -> None:
-        journal.write(name, text)
+    def keep(name: str, event: TunnelEvent) -> None:
+        journal.write(name, event)
         if not on_terminal:
-            messages.line(f"{name}: {text}", pin=False)
+            for line in lines(event):
+                messages.line(f"{name}: {line}", pin=False)
 
-    keeper = Keeper(say, changed.set)
+    keeper = Keeper(keep, changed.set)
     try:
         await keeper.open(definitions)
         showing = asyncio.create_task(_table(keeper) if on_terminal else _lines(keeper, changed, output))

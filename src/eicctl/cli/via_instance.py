@@ -22,9 +22,10 @@ from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.ssh.forward.forwarder import Forward, Observer
+    from eicctl.core.events import Emit
+    from eicctl.ssh.forward.forwarder import Forward
     from eicctl.ssh.forward.login import LoginRequest
-    from eicctl.ssh.forward.renewal import Rotation, Watcher
+    from eicctl.ssh.forward.renewal import Rotation
     from eicctl.ssh.host_keys import Check
     from eicctl.ssh.keys import KeyType
 
@@ -118,7 +119,7 @@ def rotation(
     session: Session,
     via: str,
     login: LoginRequest,
-    watcher: Watcher,
+    emit: Emit,
     tunnels: TunnelWish,
 ) -> Rotation:
     """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
@@ -133,7 +134,7 @@ def rotation(
         session,
         target,
         login,
-        watcher,
+        emit,
         endpoint_id=tunnels.endpoint_id,
         endpoint_dns_name=tunnels.endpoint_dns_name,
         max_tunnel_duration=tunnels.max_duration,
@@ -165,7 +166,7 @@ def warn_of(sockets: Sequence[socket], what: str) -> None:
         messages.line(f"warning: listening on {host}: whoever reaches it can connect to {what}")
 
 
-def serve(forwards: Sequence[Forward], observer: Observer, ready: Callable[[], None]) -> int:
+def serve(forwards: Sequence[Forward], emit: Emit, ready: Callable[[], None]) -> int:
     """Connect, call `ready`, and forward until Ctrl-C or SIGTERM."""
     import asyncio
 
@@ -182,7 +183,7 @@ def serve(forwards: Sequence[Forward], observer: Observer, ready: Callable[[], N
             return
         starting.result()
         ready()
-        await Forwarder(forwards, observer).serve(stop)
+        await Forwarder(forwards, emit).serve(stop)
 
     run_interruptibly(main)
     return INTERRUPTED

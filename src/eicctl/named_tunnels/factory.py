@@ -10,10 +10,11 @@ from socket import socket
 from typing import TYPE_CHECKING, cast
 
 from eicctl.core.errors import UsageError
+from eicctl.core.events import Emit, TunnelEvent
 from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target
 from eicctl.core.request import ConnectRequest
 from eicctl.named_tunnels.definition import Definition
-from eicctl.named_tunnels.runtime import Forwarding, Health, Opened, Straight, Through
+from eicctl.named_tunnels.runtime import Health, Opened, Straight, Through, forwarded
 from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Opening:
             undo.callback(self._unlink)
             opened = ways[self.definition.kind](undo)
             if not loopback_only(opened.sockets):
-                self.health.say(f"warning: listening on {self.definition.bind}: whoever reaches it can connect")
+                self._note(f"warning: listening on {self.definition.bind}: whoever reaches it can connect")
             undo.pop_all()
         return opened
 
@@ -110,22 +111,22 @@ class Opening:
             if spec.local_path:
                 sockets = self._bind_path(Path(self.definition.source).parent / spec.local_path)
             else:
-                sockets = bind_wanted(spec.local_port, spec.port, self.definition.bind or None, self.health.say)
+                sockets = bind_wanted(spec.local_port, spec.port, self.definition.bind or None, self._note)
             _closing(undo, sockets)
             remote = Remote(path=spec.remote_path) if spec.remote_path else Remote(spec.host or "localhost", spec.port)
             bound.append((sockets, remote))
-        rotation, observer = self._rotation(self.definition.via)
+        rotation, emit = self._rotation(self.definition.via)
         forwards = [Forward(tuple(sockets), rotation, remote) for sockets, remote in bound]
         where = ", ".join(str(remote) for _, remote in bound)
-        return Through(rotation, forwards, where, observer, cleanup=self._unlink)
+        return Through(rotation, forwards, where, emit, cleanup=self._unlink)
 
     def _socks(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.ssh.forward.forwarder import Forward
 
         sockets = self._bind(SOCKS_PORT)
         _closing(undo, sockets)
-        rotation, observer = self._rotation(self.definition.via)
-        return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", observer, cleanup=self._unlink)
+        rotation, emit = self._rotation(self.definition.via)
+        return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", emit, cleanup=self._unlink)
 
     def _database(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.aws.databases import direct_target, reader_of
@@ -150,29 +151,32 @@ class Opening:
         words = said.via
         if not words:
             way = instance_for(self.session, found, port)
-            self.health.say(f"going through {way.instance.name or way.instance.id}: {way.reason}")
+            self._note(f"going through {way.instance.name or way.instance.id}: {way.reason}")
             words = way.instance.id
-        rotation, observer = self._rotation(words)
+        rotation, emit = self._rotation(words)
         remote = Remote(host, port)
         forwards = [Forward(tuple(sockets), rotation, remote)]
-        return Through(rotation, forwards, str(remote), observer, cleanup=self._unlink)
+        return Through(rotation, forwards, str(remote), emit, cleanup=self._unlink)
 
     def _bind(self, wanted: int) -> list[socket]:
         port = self.definition.local_port
         usual = 0 if port == 0 else wanted
-        return bind_wanted(port or None, self.last_port or usual, self.definition.bind or None, self.health.say)
+        return bind_wanted(port or None, self.last_port or usual, self.definition.bind or None, self._note)
 
     def _bind_path(self, path: Path) -> list[socket]:
         sock = bind_unix(path)
         self._paths.append(path)
         return [sock]
 
+    def _note(self, text: str) -> None:
+        self.health.emit(TunnelEvent("note", text=text))
+
     def _unlink(self) -> None:
         """Remove the Unix sockets."""
         for path in self._paths:
             path.unlink(missing_ok=True)
 
-    def _rotation(self, words: str) -> tuple[Rotation, Forwarding]:
+    def _rotation(self, words: str) -> tuple[Rotation, Emit]:
         from eicctl.aws.targets import resolve
         from eicctl.ssh.forward.login import LoginRequest
         from eicctl.ssh.forward.renewal import rotation_to
@@ -188,15 +192,15 @@ class Opening:
             Path(said.private_key_file) if said.private_key_file else None,
             check=cast("Check", said.host_key_check) if said.host_key_check else configured_check(),
         )
-        observer = Forwarding(self.health, clients_choose=said.kind == "socks")
+        emit = forwarded(self.health, clients_choose=said.kind == "socks")
         return rotation_to(
             self.session,
             target,
             login,
-            observer,
+            emit,
             endpoint_id=said.instance_connect_endpoint_id,
             max_tunnel_duration=said.max_tunnel_duration,
-        ), observer
+        ), emit
 
 
 def _closing(undo: contextlib.ExitStack, sockets: Sequence[socket]) -> None:

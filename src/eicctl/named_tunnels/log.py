@@ -1,15 +1,19 @@
-"""The logs of named tunnels: a file each, in the state folder, that does not grow without end."""
+"""The logs of named tunnels: a file of events each (JSON, one a line), which does not grow without end."""
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from eicctl.core.errors import LocalError
+from eicctl.core.events import TunnelEvent
 from eicctl.support import settings
+from eicctl.support.documents import parse_json
 from eicctl.support.log_file import LogFile, plain
 
 LARGEST = 2**18
@@ -30,8 +34,8 @@ class Journal:
         self._lock = threading.Lock()
         self._handlers: dict[str, logging.Handler] = {}
 
-    def write(self, name: str, text: str) -> None:
-        """Add a line to the log of a tunnel. What cannot be written is not: the tunnel goes on."""
+    def write(self, name: str, event: TunnelEvent) -> None:
+        """Add an event to the log of a tunnel. What cannot be written is not: the tunnel goes on."""
         with self._lock:
             if name not in self._handlers:
                 try:
@@ -39,8 +43,8 @@ class Journal:
                 except (OSError, LocalError):
                     return
             handler = self._handlers[name]
-        record = logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, plain(" ".join(text.splitlines())), None, None)
-        handler.handle(record)
+        line = json.dumps(_plain(event.to_json()))
+        handler.handle(logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, line, None, None))
 
     def close(self) -> None:
         """Close the files."""
@@ -50,8 +54,8 @@ class Journal:
             self._handlers.clear()
 
 
-def last_lines(name: str, count: int) -> list[str]:
-    """Return the last lines of a tunnel's log.
+def last_events(name: str, count: int) -> list[TunnelEvent]:
+    """Return the last events of a tunnel's log.
 
     Raises:
         FileNotFoundError: It has none.
@@ -61,11 +65,11 @@ def last_lines(name: str, count: int) -> list[str]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     if len(lines) < count and older.exists():
         lines = older.read_text(encoding="utf-8", errors="replace").splitlines() + lines
-    return lines[-count:] if count else []
+    return [event for line in (lines[-count:] if count else []) if (event := _read(line))]
 
 
-def followed(name: str) -> Iterator[str]:
-    """Yield the lines that are added to a tunnel's log from now on, without end."""
+def followed(name: str) -> Iterator[TunnelEvent]:
+    """Yield the events that are added to a tunnel's log from now on, without end."""
     path = log_file(name)
     while not path.exists():
         time.sleep(_POLL)
@@ -74,7 +78,8 @@ def followed(name: str) -> Iterator[str]:
     try:
         while True:
             if line := file.readline():
-                yield line.rstrip("\n")
+                if event := _read(line):
+                    yield event
                 continue
             time.sleep(_POLL)
             if path.exists() and path.stat().st_size < file.tell():  # it has begun anew
@@ -85,6 +90,21 @@ def followed(name: str) -> Iterator[str]:
 
 
 def _handler(name: str) -> logging.Handler:
-    handler = LogFile(log_file(name), largest=LARGEST, kept=1)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    return handler
+    return LogFile(log_file(name), largest=LARGEST, kept=1)
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value without secrets and control characters in its texts."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return plain(" ".join(value.splitlines())) if isinstance(value, str) else value
+
+
+def _read(line: str) -> TunnelEvent | None:
+    """Return the event of a line; None where it holds none, as where it was written while the file began anew."""
+    try:
+        return TunnelEvent.from_json(parse_json(line))
+    except (ValueError, TypeError, AttributeError):
+        return None

@@ -10,15 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from eicctl.core.errors import EicctlError, SilentTargetError
-from eicctl.core.events import CloseInfo
+from eicctl.core.events import Emit, TunnelEvent
 from eicctl.core.model import Target, Traffic
-from eicctl.ssh.forward.forwarder import Finished, Forward, Forwarder
-from eicctl.ssh.forward.lines import ForwardLines
+from eicctl.ssh.forward.forwarder import Forward, Forwarder
 from eicctl.ssh.forward.renewal import Rotation
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
-from eicctl.tunnel.listener_lines import ListenerLines
 from eicctl.tunnel.peer_uid import NotLetInError
 from eicctl.tunnel.probe import probe
 from eicctl.tunnel.relay import Linger
@@ -30,8 +28,8 @@ LOOKED_UP_EVERY = 10.0
 class Health(Protocol):
     """Is told how an open tunnel is doing, on the loop's thread."""
 
-    def say(self, text: str) -> None:
-        """A line for the tunnel's log. Called in any thread."""
+    def emit(self, event: TunnelEvent) -> None:
+        """Something for the tunnel's log. Called in any thread."""
 
     def worked(self) -> None:
         """A connection has carried something."""
@@ -104,8 +102,7 @@ class Straight:
         self._look_up = look_up
         self._cleanup = cleanup
         self._doubtful = asyncio.Event()
-        connections = _Connections(health, self._doubtful, dialer.target.endpoint_id)
-        self._listener = Listener(dialer, sockets, connections, linger=Linger.of(linger))
+        self._listener = Listener(dialer, sockets, self._emit, linger=Linger.of(linger))
 
     @property
     def via(self) -> str:
@@ -131,6 +128,22 @@ class Straight:
             sock.close()
         self._cleanup()
 
+    def _emit(self, event: TunnelEvent) -> None:
+        self._health.emit(event)
+        error, info = event.error, event.close_info
+        if event.kind == "failed" and error and not isinstance(error, NotLetInError):
+            self._trouble(error)
+        # An endpoint accepts a connection before it knows whether the target does. A client that has waited for an
+        # answer in vain says nothing of the tunnel.
+        elif info and info.error and not info.bytes_in and not isinstance(info.error, SilentTargetError):
+            self._trouble(info.error)
+        elif info:
+            self._health.worked()
+
+    def _trouble(self, error: EicctlError) -> None:
+        self._doubtful.set()
+        self._health.failed(error)
+
     async def _follow(self) -> None:
         """Look the target up again when connections fail: an instance that was replaced has another address."""
         while True:
@@ -138,37 +151,11 @@ class Straight:
             with contextlib.suppress(EicctlError):
                 target = await in_thread(self._look_up)
                 if target != self._dialer.target:
-                    self._health.say(f"the target is at {target.address} now, through {target.endpoint_id}")
+                    moved = f"the target is at {target.address} now, through {target.endpoint_id}"
+                    self._health.emit(TunnelEvent("note", text=moved))
                     self._dialer.target = target
             await asyncio.sleep(LOOKED_UP_EVERY)
             self._doubtful.clear()
-
-
-class _Connections(ListenerLines):
-    """A listener's observer."""
-
-    def __init__(self, health: Health, doubtful: asyncio.Event, endpoint_id: str) -> None:
-        super().__init__(health.say, endpoint_id)
-        self._health = health
-        self._doubtful = doubtful
-
-    def failed(self, number: int, client: str, error: EicctlError) -> None:
-        super().failed(number, client, error)
-        if not isinstance(error, NotLetInError):
-            self._trouble(error)
-
-    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
-        super().closed(number, client, ending)
-        # An endpoint accepts a connection before it knows whether the target does.
-        silent = isinstance(ending.error, SilentTargetError)  # which tells nothing of the tunnel
-        if ending.error and not ending.bytes_in and not silent:
-            self._trouble(ending.error)
-        else:
-            self._health.worked()
-
-    def _trouble(self, error: EicctlError) -> None:
-        self._doubtful.set()
-        self._health.failed(error)
 
 
 class Through:
@@ -178,7 +165,7 @@ class Through:
         rotation: The SSH connections.
         forwards: What is forwarded by them.
         remote: Where connections go, in words.
-        observer: Is told what happens.
+        emit: Takes what happens.
         cleanup: Called at the end.
     """
 
@@ -187,7 +174,7 @@ class Through:
         rotation: Rotation,
         forwards: Sequence[Forward],
         remote: str,
-        observer: Forwarding,
+        emit: Emit,
         *,
         cleanup: Callable[[], None],
     ) -> None:
@@ -195,7 +182,7 @@ class Through:
         self.remote = remote
         self._rotation = rotation
         self._cleanup = cleanup
-        self._forwarder = Forwarder(forwards, observer)
+        self._forwarder = Forwarder(forwards, emit)
 
     @property
     def via(self) -> str:
@@ -220,40 +207,25 @@ class Through:
         self._cleanup()
 
 
-class Forwarding(ForwardLines):
-    """A forwarder's observer.
+def forwarded(health: Health, *, clients_choose: bool = False) -> Emit:
+    """Return what takes the events of a forwarder and its SSH connection.
 
     Args:
         health: Is told how it goes.
-        clients_choose: Whether each client says where it wants to go: a wrong choice tells nothing of the tunnel then.
+        clients_choose: Whether each client chooses its destination (SOCKS): a failed connect does not mark the tunnel
+            unhealthy then.
     """
 
-    def __init__(self, health: Health, *, clients_choose: bool = False) -> None:
-        super().__init__(health.say, verbose=True)
-        self._health = health
-        self._clients_choose = clients_choose
+    def emit(event: TunnelEvent) -> None:
+        health.emit(event)
+        if event.kind == "lost":
+            health.failed(EicctlError(f"the SSH connection to {event.via} is lost: {event.text}"))
+        elif event.kind == "recovered" or (event.close_info and not event.close_info.error):
+            health.worked()
+        elif event.error and not (event.connection and (clients_choose or isinstance(event.error, NotLetInError))):
+            health.failed(event.error)
 
-    def lost(self, label: str, why: str, cut: int) -> None:
-        super().lost(label, why, cut)
-        self._health.failed(EicctlError(f"the SSH connection to {label} is lost: {why}"))
-
-    def retrying(self, label: str, error: EicctlError, pause: float) -> None:
-        super().retrying(label, error, pause)
-        self._health.failed(error)
-
-    def recovered(self, label: str, seconds: float) -> None:
-        super().recovered(label, seconds)
-        self._health.worked()
-
-    def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
-        super().failed(number, client, remote, error)
-        if not self._clients_choose and not isinstance(error, NotLetInError):
-            self._health.failed(error)
-
-    def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:
-        super().closed(number, client, remote, finished)
-        if not finished.error:
-            self._health.worked()
+    return emit
 
 
 def seconds_left(traffic: Traffic) -> float | None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from eicctl.aws.session import Sessions
 from eicctl.core.errors import ConflictError, EicctlError
+from eicctl.core.events import TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.named_tunnels.definition import Definition
 from eicctl.named_tunnels.factory import Opening
@@ -24,26 +25,26 @@ from eicctl.tunnel.bind import local_addresses
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts to open a tunnel."""
 
-Say = Callable[[str, str], None]
-"""Takes a tunnel's name and a line for its log. Called in any thread."""
+Keep = Callable[[str, TunnelEvent], None]
+"""Takes a tunnel's name and something for its log. Called in any thread."""
 
 _log = logging.getLogger(__name__)
 
 
 class Kept:
-    """One named tunnel. All methods are called on the loop's thread, except `say`.
+    """One named tunnel. All methods are called on the loop's thread, except `emit`.
 
     Args:
         definition: What it is.
         sessions: Access to AWS.
-        say: Takes lines for its log.
+        keep: See `Keep`.
         changed: Called when its state has changed.
     """
 
-    def __init__(self, definition: Definition, sessions: Sessions, say: Say, changed: Callable[[], None]) -> None:
+    def __init__(self, definition: Definition, sessions: Sessions, keep: Keep, changed: Callable[[], None]) -> None:
         self.definition = definition
         self._sessions = sessions
-        self._say = say
+        self._keep_event = keep
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._opened: Opened | None = None
@@ -60,9 +61,9 @@ class Kept:
 
     # What `opened` tells
 
-    def say(self, text: str) -> None:
-        """A line for the log."""
-        self._say(self.definition.name, text)
+    def emit(self, event: TunnelEvent) -> None:
+        """Something for the log."""
+        self._keep_event(self.definition.name, event)
 
     def worked(self) -> None:
         """A connection has carried something."""
@@ -162,7 +163,8 @@ class Kept:
         self._error = error
         self._again = time.monotonic() + wait
         self._enter("retrying")
-        self.say(f"error: {error.message}" + (f"; hint: {self._hint(error)}" if error.hint else ""))
+        hinted = EicctlError(error.message, hint=self._hint(error) or None)
+        self.emit(TunnelEvent("retrying", error=hinted, seconds=wait))
         self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), wait)
@@ -178,7 +180,8 @@ class Kept:
         name = opened.sockets[0].getsockname()
         self._last_port = name[1] if isinstance(name, tuple) else 0
         self._enter("open")
-        self.say(f"listening on {' and '.join(local_addresses(opened.sockets))} for {opened.remote} ({opened.via})")
+        local = tuple(local_addresses(opened.sockets))
+        self.emit(TunnelEvent("listening", local=local, remote=opened.remote, via=opened.via))
         try:
             await opened.serve(self._stop)
         except Exception as error:
@@ -200,12 +203,12 @@ class Keeper:
     """Named tunnels by their names. Used on one event loop.
 
     Args:
-        say: Takes lines for their logs.
+        keep: See `Keep`.
         changed: Called when a state has changed.
     """
 
-    def __init__(self, say: Say, changed: Callable[[], None] = lambda: None) -> None:
-        self._say = say
+    def __init__(self, keep: Keep, changed: Callable[[], None] = lambda: None) -> None:
+        self._keep_event = keep
         self._changed = changed
         self._sessions = Sessions()
         self._kept: dict[str, Kept] = {}
@@ -233,9 +236,9 @@ class Keeper:
                 known.try_now()
                 continue
             if known:
-                self._say(definition.name, "its definition has changed")
+                self._keep_event(definition.name, TunnelEvent("note", text="its definition has changed"))
                 await known.close()
-            self._kept[definition.name] = Kept(definition, self._sessions, self._say, self._changed)
+            self._kept[definition.name] = Kept(definition, self._sessions, self._keep_event, self._changed)
 
     async def settled(self, names: Iterable[str]) -> None:
         """Wait until the first attempt of each has succeeded or failed."""

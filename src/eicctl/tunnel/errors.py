@@ -30,9 +30,6 @@ from eicctl.tunnel.sign import EXPIRES
 BEHIND = EXPIRES - 5
 """Seconds by which this machine's clock may be behind: a URL is signed with its time, and good for a minute."""
 
-DURATION_REACHED = "the tunnel reached its longest duration"
-BROKE = "the connection to the endpoint broke"
-"""How the messages of these two ends begin, for who has only the text."""
 
 TOO_MANY = "a likely cause: an endpoint carries 20 connections at once, whoever opens them; close some, or try later"
 """The hint where there may be too many connections."""
@@ -124,7 +121,7 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
             that broke without one.
         reason: The close reason.
         lived: Seconds since the handshake.
-        limit: The longest duration that was asked for, in seconds.
+        limit: The maximum duration that was asked for, in seconds.
         answered: Whether any byte came from the target.
         target: Where the tunnel went.
     """
@@ -134,13 +131,13 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
         return _unreachable(f"the endpoint cannot reach {where} ({reason})", target)
     if lived >= limit - 1:
         return DurationReachedError(
-            f"{DURATION_REACHED} of {limit} s, and the service ended it",
+            f"Tunnel closed: maximum duration ({limit} s) reached",
             hint="connect again; the service lets no connection live longer than 3600 s",
         )
     if code == 1006:
         if reason.startswith(SILENT):
-            return NetworkError(f"{BROKE} after {lived:.0f} s: {reason}", transient=True)
-        return NetworkError(f"{BROKE} after {lived:.0f} s", transient=True)
+            return NetworkError(f"the connection to the endpoint broke after {lived:.0f} s: {reason}", transient=True)
+        return NetworkError(f"the connection to the endpoint broke after {lived:.0f} s", transient=True)
     if code in (1000, 1005):
         return None
     what = f"{reason} (code {code})" if reason else f"code {code}"

@@ -1,7 +1,4 @@
-"""A local listener whose every connection gets a tunnel of its own.
-
-A local client that has connected, and whose tunnel is not open yet.
-"""
+"""A local listener whose every connection gets a tunnel of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ import itertools
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any
 
 from eicctl.core.errors import EicctlError, LocalError
-from eicctl.core.events import CloseInfo
+from eicctl.core.events import CloseInfo, Emit, Kind, TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.accept import Acceptor
@@ -22,6 +19,7 @@ from eicctl.tunnel.async_dial import open_link
 from eicctl.tunnel.dial import Dialer, Link
 from eicctl.tunnel.local_streams import SocketEnd
 from eicctl.tunnel.relay import FIRST_LOOK, LAST_LOOK, SOCKETS, Linger, Relay
+from eicctl.tunnel.slots import slots_of
 
 _log = logging.getLogger(__name__)
 
@@ -115,28 +113,6 @@ END_TIMEOUT = 0.8
 """Seconds for which the end of the listener waits for its tunnels' closing handshakes."""
 
 
-class Observer(Protocol):
-    """Is told what happens to connections, each with its number (from 1) and its client's address."""
-
-    def waiting(self, number: int, client: str, before: int) -> None:
-        """There is no place at the endpoint; `before` connections of this process are served first."""
-
-    def left(self, number: int, client: str) -> None:
-        """The client has gone before its tunnel was open."""
-
-    def opened(self, number: int, client: str) -> None:
-        """The endpoint has accepted the tunnel."""
-
-    def retrying(self, number: int, client: str, error: EicctlError) -> None:
-        """A dial failed for a passing reason and is tried again."""
-
-    def failed(self, number: int, client: str, error: EicctlError) -> None:
-        """No tunnel could be opened; the client's connection is closed."""
-
-    def closed(self, number: int, client: str, ending: CloseInfo) -> None:
-        """The tunnel has ended."""
-
-
 class Listener:
     """Accepts on listening sockets and carries each connection through a link of its own.
 
@@ -144,7 +120,8 @@ class Listener:
         dialer: Opens the links; each in a thread, so no connection waits for another one's dial. It has how long a
             client waits for a place; how many there are is the endpoint's `Slots.limit`.
         sockets: Listening sockets that do not block; `close` closes them.
-        observer: Is told what happens.
+        emit: Takes what happens to connections, which have numbers from 1. Called on the loop's thread.
+        remote: What the events say of where connections go; empty for nothing.
         linger: See `Relay`.
     """
 
@@ -152,13 +129,15 @@ class Listener:
         self,
         dialer: Dialer,
         sockets: Sequence[socket.socket],
-        observer: Observer,
+        emit: Emit,
         *,
+        remote: str = "",
         linger: Linger = SOCKETS,
     ) -> None:
         self._dialer = dialer
         self._sockets = list(sockets)
-        self._observer = observer
+        self._emit = emit
+        self._remote = remote
         self._linger = linger
         self._numbers = itertools.count(1)
         self._relays: dict[int, Relay] = {}  # with an open tunnel
@@ -209,6 +188,9 @@ class Listener:
         for relay in list(self._left.values()):
             relay.abort()
 
+    def _tell(self, kind: Kind, number: int, client: str, **more: Any) -> None:
+        self._emit(TunnelEvent(kind, number, client, self._remote, **more))
+
     def _accepted(self, client: socket.socket, name: str) -> None:
         number = next(self._numbers)
         task = self._loop.create_task(self._arrived(number, client, name))
@@ -216,7 +198,7 @@ class Listener:
         task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
 
     def _refused(self, client: str, why: EicctlError) -> None:
-        self._observer.failed(next(self._numbers), client, why)
+        self._tell("failed", next(self._numbers), client, error=why)
 
     def _no_longer_arriving(self, number: int, client: socket.socket, task: asyncio.Task[None]) -> None:
         del self._arriving[number]
@@ -230,10 +212,11 @@ class Listener:
 
         def queued(before: int) -> None:
             waiting.queued = True
-            self._observer.waiting(number, name, before)
+            limit = slots_of(self._dialer.target.endpoint_id).limit
+            self._tell("waiting", number, name, count=before, limit=limit)
 
         def retrying(error: EicctlError) -> None:
-            self._observer.retrying(number, name, error)
+            self._tell("retrying", number, name, error=error)
 
         dial = self._loop.create_task(open_link(self._dialer, retrying=retrying, queued=queued))
         waiting.watch(dial.cancel)
@@ -249,15 +232,15 @@ class Listener:
             end.close()
             if not waiting.gone:
                 raise
-            self._observer.left(number, name)
+            self._tell("disconnected", number, name)
         except EicctlError as error:
             end.close()
-            self._observer.failed(number, name, error)
+            self._tell("failed", number, name, error=error)
         except Exception as error:  # a defect must not leave the client waiting
             end.close()
             _log.debug("dial of connection %d failed", number, exc_info=True)
             failure = LocalError(f"unexpected {type(error).__name__} while connecting: {error}")
-            self._observer.failed(number, name, failure)
+            self._tell("failed", number, name, error=failure)
 
     def _opened(self, number: int, end: SocketEnd, name: str, link: Link, sent: bytes) -> None:
         def ended(ending: CloseInfo) -> None:
@@ -268,7 +251,7 @@ class Listener:
                 bytes_in=past.bytes_in + ending.bytes_in,
                 bytes_out=past.bytes_out + ending.bytes_out,
             )
-            self._observer.closed(number, name, ending)
+            self._tell("closed", number, name, close_info=ending)
             if not self._relays:
                 self._idle.set()
 
@@ -276,7 +259,7 @@ class Listener:
             del self._left[number]
 
         self._idle.clear()
-        self._observer.opened(number, name)
+        self._tell("opened", number, name)
         relay = Relay(self._loop, link, end, on_end=ended, on_done=done, linger=self._linger)
         self._relays[number] = self._left[number] = relay
         relay.start(sent)

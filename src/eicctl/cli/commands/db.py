@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.cli.via_instance import TunnelWish
     from eicctl.cli.view.database import LocalDatabase
-    from eicctl.cli.view.forward_events import Events
     from eicctl.ssh.forward.login import LoginRequest
 
 
@@ -81,7 +80,10 @@ def command(
     if print_url and output == "json":
         raise UsageError("--print-url does not go with --output json, which has the URL too")
     from eicctl.aws.databases import reader_of
+    from eicctl.cli.view.events import renderer
+    from eicctl.core.events import TunnelEvent
     from eicctl.reachability.jump_host import locate
+    from eicctl.tunnel.bind import local_addresses
 
     found, host, port = locate(session, database)
     if reader:
@@ -94,7 +96,7 @@ def command(
 
         click.echo(auth_token(session, host, port, db_user))
         return 0
-    events = _events(output, verbose, print_url)
+    emit = renderer(output, verbose=verbose, out=messages.line if print_url else messages.out)
     with contextlib.ExitStack() as cleanup:
         sockets = bind_port(cleanup, local_port, port, bind)
         warn_of(sockets, host)
@@ -103,23 +105,16 @@ def command(
             local = _with_token(session, cleanup, local)
 
         def ready(label: str) -> None:
-            events.listening(sockets, f"{host}:{port}", label)
-            _show(found, local, events, url_only=print_url)
+            addresses = tuple(local_addresses(sockets))
+            emit(TunnelEvent("listening", local=addresses, remote=f"{host}:{port}", via=label))
+            _show(found, local, output, url_only=print_url)
 
         from eicctl.cli.database_port import LocalPort
 
-        way = LocalPort(session, found, (host, port), sockets, events, tunnels)
+        way = LocalPort(session, found, (host, port), sockets, emit, tunnels)
         if way.is_direct and not via:
             return way.serve_directly(ready)
         return way.serve_through(via, login(), ready)
-
-
-def _events(output: str, verbose: bool, url_only: bool) -> Events:
-    from eicctl.cli.view.forward_events import JsonEvents, TextEvents
-
-    if output == "json":
-        return JsonEvents()
-    return TextEvents(verbose, messages.line if url_only else messages.out)
 
 
 def _check_iam(found: Database | None, user: str) -> None:
@@ -173,12 +168,10 @@ def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDat
     return replace(local, password_file=path)
 
 
-def _show(found: Database | None, local: LocalDatabase, events: Events, *, url_only: bool) -> None:
+def _show(found: Database | None, local: LocalDatabase, output: str, *, url_only: bool) -> None:
     """Print how to use the local port."""
-    from eicctl.cli.view.forward_events import JsonEvents
-
-    if isinstance(events, JsonEvents):
-        events.say(
+    if output == "json":
+        messages.event(
             "ready",
             Database=found.id if found else None,
             Engine=local.engine or None,

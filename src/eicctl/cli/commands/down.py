@@ -46,7 +46,7 @@ def command(*, names: tuple[str, ...], file: Path | None, everything: bool, forc
     missing = [name for name in names if name not in closed]
     if missing:
         raise NotFoundError(f"not open in the background: {', '.join(missing)}", hint="eicctl ps lists what is")
-    messages.line(f"ended: {', '.join(closed)}" if closed else "nothing was open in the background")
+    messages.line(f"Closed: {', '.join(closed)}" if closed else "No tunnels are open in the background")
     return 0
 
 
@@ -58,7 +58,7 @@ def _end_all(force: bool) -> int:
     names = [name for one in done for name in one.names]
     count = f"{len(done)} background process{'es' if len(done) > 1 else ''}"
     if done or not ended:
-        messages.line(f"ended: {', '.join(names) or count}" if done else "nothing was open in the background")
+        messages.line(f"Closed: {', '.join(names) or count}" if done else "No tunnels are open in the background")
     troubles = [one.trouble.message for one in ended if one.trouble]
     if troubles:
         raise LocalError("; ".join(troubles), hint="eicctl down --all --force")

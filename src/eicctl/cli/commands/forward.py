@@ -59,19 +59,21 @@ def command(
       eicctl forward --via web-1 5432:db.internal:5432 redis.internal:6379
       eicctl forward --via web-1 --socks 1080
     """
-    from eicctl.cli.view.forward_events import events_for
+    from eicctl.cli.view.events import renderer
+    from eicctl.core.events import TunnelEvent
     from eicctl.ssh.forward.forwarder import Forward
     from eicctl.ssh.forward.spec import parse_forward
+    from eicctl.tunnel.bind import local_addresses
 
     specs = [parse_forward(text) for text in forwards]
     _check(specs, socks, via)
-    events = events_for(output, verbose=verbose)
+    emit = renderer(output, verbose=verbose)
     how = login()
     machines: dict[str, Rotation] = {}
 
     def machine(words: str) -> Rotation:
         if words not in machines:
-            machines[words] = rotation(session, words, how, events, tunnels)
+            machines[words] = rotation(session, words, how, emit, tunnels)
         return machines[words]
 
     with contextlib.ExitStack() as cleanup:
@@ -86,9 +88,10 @@ def command(
             for forward in made:
                 remote = str(forward.remote) if forward.remote else "SOCKS5 clients (socks5h://)"
                 warn_of(forward.sockets, remote)
-                events.listening(forward.sockets, remote, forward.rotation.label)
+                local = tuple(local_addresses(forward.sockets))
+                emit(TunnelEvent("listening", local=local, remote=remote, via=forward.rotation.label))
 
-        return serve(made, events, ready)
+        return serve(made, emit, ready)
 
 
 def _check(specs: Sequence[ForwardSpec], socks: int | None, via: str | None) -> None:

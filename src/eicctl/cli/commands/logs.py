@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import click
 
 from eicctl.cli.param_types import TUNNEL
@@ -13,7 +15,7 @@ from eicctl.core.errors import NotFoundError
 @click.argument("name", type=TUNNEL)
 @click.option("--follow", "-f", is_flag=True, help="Follow the log until Ctrl-C.")
 @click.option(
-    "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="Number of last lines to show."
+    "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="Number of last events to show."
 )
 def command(*, name: str, follow: bool, lines: int) -> int:
     """Show the log of a named tunnel.
@@ -25,20 +27,19 @@ def command(*, name: str, follow: bool, lines: int) -> int:
       eicctl logs db
       eicctl logs db --follow --lines 0
     """
+    from eicctl.cli.view.events import stamped
     from eicctl.named_tunnels.config_file import is_name
-    from eicctl.named_tunnels.log import followed, last_lines
+    from eicctl.named_tunnels.log import followed, last_events
 
     if not is_name(name):
         raise NotFoundError(f"no tunnel can be called {name!r}")
     try:
-        found = last_lines(name, lines)
+        found = last_events(name, lines)
     except FileNotFoundError:
         if not follow:
             raise NotFoundError(f"there is no log of a tunnel {name!r}", hint="eicctl ps lists what is open") from None
         found = []
-    for line in found:
-        messages.out(line)
-    if follow:
-        for line in followed(name):
+    for event in chain(found, followed(name) if follow else ()):
+        for line in stamped(event):
             messages.out(line)
     return 0

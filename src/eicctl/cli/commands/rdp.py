@@ -83,10 +83,11 @@ def command(
     """
     from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import named, resolve_target
-    from eicctl.cli.view.tunnel_events import events_for
+    from eicctl.cli.view.events import renderer
+    from eicctl.core.events import TunnelEvent
     from eicctl.rdp.clients import find_client, serve_client
     from eicctl.rdp.file import Connection, check_user
-    from eicctl.tunnel.bind import bind_tcp
+    from eicctl.tunnel.bind import bind_tcp, local_addresses
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.listener import Listener
 
@@ -110,12 +111,12 @@ def command(
         password = _password_for(chosen, session, target, key_file) if chosen else None
         connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
         file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
-        events = events_for("text", target)
+        emit = renderer("text")
         dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
-        listener = Listener(dialer, sockets, events)
+        listener = Listener(dialer, sockets, emit)
 
         async def main(stop: asyncio.Event) -> int | None:
-            events.listening(sockets)
+            emit(TunnelEvent("listening", local=tuple(local_addresses(sockets)), target=target))
             if chosen is None:
                 await listener.serve(stop)
                 return None

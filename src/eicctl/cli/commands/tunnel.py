@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from eicctl.aws.session import Session
-    from eicctl.cli.view.tunnel_events import Events
+    from eicctl.core.events import Emit
     from eicctl.core.request import ConnectRequest
     from eicctl.tunnel.dial import Dialer
 
@@ -88,7 +88,8 @@ def command(
     if local_socket and (local_port or bind):
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
     from eicctl.cli.target_prompt import named, resolve_target
-    from eicctl.cli.view.tunnel_events import events_for
+    from eicctl.cli.view.events import renderer
+    from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import loopback_only
     from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.probe import probe
@@ -109,15 +110,17 @@ def command(
             look_up=lambda: resolve_target(session, same, ask=False),
         )
         slots_of(target.endpoint_id).limit = max_connections
-        events = events_for(output, target)
+        emit = renderer(output)
         if check is None:
             # A program reads JSON: its events are the same whether somebody watches stderr or not.
             check = output != "json" and sys.stderr.isatty()
         if check:
-            events.checked(probe(dialer, waits=messages.line))
+            found = probe(dialer, waits=messages.line)
+            banner = found.banner.splitlines()[0][:60].decode(errors="replace") if found.banner else ""
+            emit(TunnelEvent("checked", text=banner, target=target, request_id=found.request_id))
         if bind and not loopback_only(sockets):
             messages.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
-        return _serve(dialer, sockets, events, linger)
+        return _serve(dialer, sockets, emit, linger)
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
@@ -133,15 +136,17 @@ def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: P
     return sockets
 
 
-def _serve(dialer: Dialer, sockets: Sequence[socket], events: Events, linger: float | None) -> int:
+def _serve(dialer: Dialer, sockets: Sequence[socket], emit: Emit, linger: float | None) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     from eicctl.cli.signals import run_interruptibly
+    from eicctl.core.events import TunnelEvent
+    from eicctl.tunnel.bind import local_addresses
     from eicctl.tunnel.listener import Listener
     from eicctl.tunnel.relay import Linger
 
     async def main(stop: asyncio.Event) -> None:
-        events.listening(sockets)
-        await Listener(dialer, sockets, events, linger=Linger.of(linger)).serve(stop)
+        emit(TunnelEvent("listening", local=tuple(local_addresses(sockets)), target=dialer.target))
+        await Listener(dialer, sockets, emit, linger=Linger.of(linger)).serve(stop)
 
     run_interruptibly(main)
     return INTERRUPTED

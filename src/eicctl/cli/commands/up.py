@@ -102,5 +102,5 @@ def _detached(definitions: Sequence[Definition], output: str) -> int:
             messages.line(line, pin=False)
     waiting = [status.name for status in statuses if status.state != "open"]
     if waiting:
-        messages.line(f"not open yet, and tried again in the background: {', '.join(waiting)} (eicctl ps, eicctl logs)")
+        messages.line(f"Not open (retrying in background): {', '.join(waiting)} (eicctl ps, eicctl logs)")
     return UNREACHABLE if waiting else 0

@@ -9,16 +9,17 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import asyncssh
 
-from eicctl.core.errors import EicctlError, UsageError
+from eicctl.core.errors import EicctlError, LocalError, UnreachableError, UsageError
+from eicctl.core.events import CloseInfo, Emit, Kind, TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.ssh.forward import socks
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.relay import Client, Counted, join, reset
-from eicctl.ssh.forward.renewal import Lease, Rotation, Watcher
+from eicctl.ssh.forward.renewal import Lease, Rotation
 from eicctl.tunnel.accept import Acceptor
 
 SOCKS_TIMEOUT = 10.0
@@ -35,42 +36,18 @@ class Forward:
     remote: Remote | None
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a forwarded connection went: bytes from the remote side, bytes to it, and seconds. `error` is None for an
-    ordinary end."""
-
-    bytes_in: int
-    bytes_out: int
-    duration: float
-    error: str | None = None
-
-
-class Observer(Watcher, Protocol):
-    """Is told what happens, to SSH connections and to forwarded ones; these have numbers from 1."""
-
-    def opened(self, number: int, client: str, remote: str) -> None:
-        """A client is connected."""
-
-    def failed(self, number: int, client: str, remote: str, error: EicctlError) -> None:
-        """A client could not be connected, and its connection is closed."""
-
-    def closed(self, number: int, client: str, remote: str, finished: Finished) -> None:
-        """A forwarded connection has ended."""
-
-
 class Forwarder:
     """Accepts clients and forwards them, as long as it is served. The listeners stay open whatever becomes of the SSH
     connections.
 
     Args:
         forwards: What to forward; `serve` closes the sockets.
-        observer: Is told what happens.
+        emit: Takes what happens to connections, which have numbers from 1. Called on the loop's thread.
     """
 
-    def __init__(self, forwards: Sequence[Forward], observer: Observer) -> None:
+    def __init__(self, forwards: Sequence[Forward], emit: Emit) -> None:
         self._forwards = forwards
-        self._observer = observer
+        self._emit = emit
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._counts: set[Counted] = set()  # of connections that are being carried
@@ -119,13 +96,16 @@ class Forwarder:
             rotations = {forward.rotation for forward in self._forwards}
             await asyncio.gather(*(rotation.close() for rotation in rotations))
 
+    def _tell(self, kind: Kind, number: int, client: str, remote: Remote | None, **more: Any) -> None:
+        self._emit(TunnelEvent(kind, number, client, str(remote or "SOCKS5"), **more))
+
     def _accepted(self, forward: Forward, client: socket.socket, name: str) -> None:
         task = asyncio.create_task(self._forward(forward, client, name))
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._gone, client))
 
     def _refused(self, forward: Forward, client: str, why: EicctlError) -> None:
-        self._observer.failed(next(self._numbers), client, str(forward.remote or "SOCKS5"), why)
+        self._tell("failed", next(self._numbers), client, forward.remote, error=why)
 
     def _gone(self, client: socket.socket, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -143,10 +123,10 @@ class Forwarder:
                     remote = await socks.requested(*client)
             lease = await self._lease(forward, remote, writer)
         except EicctlError as error:
-            self._observer.failed(number, name, str(remote), error)
+            self._tell("failed", number, name, remote, error=error)
             await _hang_up(writer, gently=forward.remote is None)
         except socks.SocksError as error:
-            self._observer.failed(number, name, "SOCKS5", UsageError(str(error)))
+            self._tell("failed", number, name, None, error=UsageError(str(error)))
             await _hang_up(writer, gently=True)
         except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
             writer.transport.abort()
@@ -172,21 +152,23 @@ class Forwarder:
         started = time.monotonic()
         counted = Counted()
         self._counts.add(counted)
-        trouble: str | None = None
-        self._observer.opened(number, name, str(remote))
+        error: EicctlError | None = None
+        self._tell("opened", number, name, remote)
         try:
             await join(client, lease, counted)
             await _hang_up(client[1], gently=True)
-        except asyncssh.Error as error:
-            trouble = str(error.reason)
-        except OSError as error:
-            trouble = f"the client is gone: {error.strerror or error}"
+        except asyncssh.Error as failure:
+            error = UnreachableError(str(failure.reason))
+        except OSError as failure:
+            error = LocalError(f"the client is gone: {failure.strerror or failure}")
         finally:
             lease.release()
             client[1].transport.abort()
             self._count_off(counted)
         lived = time.monotonic() - started
-        self._observer.closed(number, name, str(remote), Finished(counted.bytes_in, counted.bytes_out, lived, trouble))
+        reason = error.message if error else "closed"
+        info = CloseInfo(reason, error, counted.bytes_in, counted.bytes_out, lived)
+        self._tell("closed", number, name, remote, close_info=info)
 
     def _count_off(self, counted: Counted) -> None:
         self._counts.discard(counted)

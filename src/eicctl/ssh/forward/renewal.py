@@ -2,8 +2,6 @@
 
 A fresh connection is ready before the old one's tunnel ends. From then on new forwarded connections take the fresh one,
 and those on the old one stay there until they end, or it does.
-
-SSH connections to a target, kept up.
 """
 
 from __future__ import annotations
@@ -14,11 +12,11 @@ import gc
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, UnreachableError
+from eicctl.core.events import Emit, TunnelEvent
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote, SshConnection, Streams, connect
@@ -49,28 +47,6 @@ Connect = Callable[[float], Awaitable[SshConnection]]
 """Opens an SSH connection; takes the retry budget of its dial, in seconds."""
 
 
-class Watcher(Protocol):
-    """Is told what happens to the SSH connections to a machine, which `label` names."""
-
-    def noted(self, label: str, text: str) -> None:
-        """Something that the user should know of the login. Called in any thread."""
-
-    def renewed(self, label: str, staying: int, seconds: float) -> None:
-        """A fresh one is in use; `staying` forwarded connections are on the old one, which ends in `seconds`."""
-
-    def expired(self, label: str, cut: int) -> None:
-        """An old one has reached its longest duration with `cut` forwarded connections on it."""
-
-    def lost(self, label: str, why: str, cut: int) -> None:
-        """The one in use has ended before its time, with `cut` forwarded connections on it."""
-
-    def retrying(self, label: str, error: EicctlError, pause: float) -> None:
-        """A new one cannot be made; the next attempt is in `pause` seconds."""
-
-    def recovered(self, label: str, seconds: float) -> None:
-        """There is one again, `seconds` after the last one was lost."""
-
-
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A forwarded connection on an SSH connection; `release` is called once it has ended."""
@@ -89,14 +65,14 @@ class Rotation:
     Args:
         label: What to call the machine.
         connect: Opens an SSH connection.
-        watcher: Is told what happens.
+        emit: Takes what happens to them. Called on the loop's thread, but a note of the login in any.
         patience: See `PATIENCE`.
     """
 
-    def __init__(self, label: str, connect: Connect, watcher: Watcher, *, patience: float = PATIENCE) -> None:
+    def __init__(self, label: str, connect: Connect, emit: Emit, *, patience: float = PATIENCE) -> None:
         self.label = label
         self._connect = connect
-        self._watcher = watcher
+        self._emit = emit
         self._patience = patience
         self._current: SshConnection
         self._old: dict[SshConnection, asyncio.Task[None]] = {}
@@ -182,15 +158,15 @@ class Rotation:
             since = loop.time()
             lost = old.lost.is_set()
             if lost:
-                self._watcher.lost(self.label, _reason(old), old.cut)
+                self._emit(TunnelEvent("lost", via=self.label, text=_reason(old), count=old.cut))
             fresh = await self._replacement(old)
             self._current = fresh
             self._ready.set()
             if lost or old.lost.is_set():
-                self._watcher.recovered(self.label, loop.time() - since)
+                self._emit(TunnelEvent("recovered", via=self.label, seconds=loop.time() - since))
                 continue
-            staying = old.uses
-            self._watcher.renewed(self.label, staying, old.expires - loop.time())
+            left = old.expires - loop.time()
+            self._emit(TunnelEvent("renewed", via=self.label, count=old.uses, seconds=left))
             self._old[old] = asyncio.create_task(self._see_off(old))
             old.retire()
 
@@ -203,7 +179,7 @@ class Rotation:
             except EicctlError as error:
                 self._last_error = error
                 wait = backoff.pause()
-                self._watcher.retrying(self.label, error, wait)
+                self._emit(TunnelEvent("retrying", via=self.label, error=error, seconds=wait))
             self._wanted.clear()
             await asyncio.sleep(min(wait, SHORT_PAUSE))
             if wait > SHORT_PAUSE:
@@ -213,7 +189,7 @@ class Rotation:
         """Wait for the end of a connection that is not in use any more."""
         await old.lost.wait()
         if old.cut:
-            self._watcher.expired(self.label, old.cut)
+            self._emit(TunnelEvent("expired", via=self.label, count=old.cut))
         await old.close()
         del self._old[old]
         # A connection of asyncssh is a large cycle of objects. Left to itself, the collector comes for the oldest
@@ -252,7 +228,7 @@ def rotation_to(
     session: Session,
     target: Target,
     request: LoginRequest,
-    watcher: Watcher,
+    emit: Emit,
     *,
     endpoint_id: str = "",
     endpoint_dns_name: str = "",
@@ -266,7 +242,7 @@ def rotation_to(
         session: Access to AWS.
         target: The machine.
         request: How to log in.
-        watcher: Is told what happens.
+        emit: See `Rotation`.
         endpoint_id: The endpoint that it must be, or empty for the one that serves the machine at the time.
         endpoint_dns_name: What to call it by, or empty for the name that AWS tells.
         max_tunnel_duration: Longest life of each connection, in seconds (1 to 3600).
@@ -276,7 +252,7 @@ def rotation_to(
     Raises:
         EicctlError: The target is not one to log in to, or the key cannot be used.
     """
-    login = prepare(session, target, request, lambda text: watcher.noted(target.label, text))
+    login = prepare(session, target, request, lambda text: emit(TunnelEvent("note", via=target.label, text=text)))
     same = ConnectRequest(
         remote_port=target.remote_port,
         instance_id=target.instance_id,
@@ -295,8 +271,8 @@ def rotation_to(
 
     async def open_one(retry_budget: float) -> SshConnection:
         def waiting(error: EicctlError) -> None:
-            watcher.noted(target.label, f"trying again: {error.message}")
+            emit(TunnelEvent("retrying", via=target.label, error=error))
 
         return await connect(dialer, login, retry_budget=retry_budget, waiting=waiting)
 
-    return Rotation(target.label, open_one, watcher, patience=patience)
+    return Rotation(target.label, open_one, emit, patience=patience)
