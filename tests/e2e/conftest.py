@@ -8,10 +8,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from eicctl.emulator.machines import sshd
@@ -63,15 +64,37 @@ def start_local(env: Env, *options: str) -> Env:
     return found
 
 
+@contextlib.contextmanager
+def local_world(env: Env, *options: str, endpoint: Sequence[str] | None = ()) -> Iterator[Env]:
+    """Run a local AWS as long as the block lasts, and give the environment that leads to it.
+
+    Args:
+        env: The environment to start it in.
+        options: Those of `eicctl local up`.
+        endpoint: Options of `eicctl create-endpoint`; None for no endpoint.
+    """
+    found = start_local(env, *options)
+    try:
+        if endpoint is not None:
+            made = run_eicctl(found, "create-endpoint", "--wait", *endpoint)
+            assert made.returncode == 0, made.stderr.decode()
+        yield found
+    finally:
+        run_eicctl(env, "local", "down")
+
+
+def boto3_client(env: Env, service: str) -> Any:
+    """A client of boto3's for a local AWS."""
+    keys = boto3.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=env["AWS_REGION"])
+    return keys.client(service, endpoint_url=env["AWS_ENDPOINT_URL"])  # type: ignore[call-overload]
+
+
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     """A local AWS with an endpoint; tests change nothing in it that others would notice."""
     env = clean_env(tmp_path_factory.mktemp("local"))
-    found = start_local(env)
-    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait", "--name", "office")
-    assert made.returncode == 0, made.stderr.decode()
-    yield found
-    run_eicctl(env, "local", "down")
+    with local_world(env, endpoint=["--create-security-group", "--name", "office"]) as found:
+        yield found
 
 
 WORLD = (
@@ -127,11 +150,9 @@ def sshd_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     public = Path(f"{own_key}.pub").read_text().strip()
     (folder / "world.toml").write_text(WORLD.replace("{own_key}", public))
     env = clean_env(folder) | {"OWN_KEY": str(own_key)}
-    found = start_local(env, "--sshd", "--world", str(folder / "world.toml"))
-    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
-    assert made.returncode == 0, made.stderr.decode()
-    yield found
-    run_eicctl(env, "local", "down")
+    options = ["--sshd", "--world", str(folder / "world.toml")]
+    with local_world(env, *options, endpoint=["--create-security-group"]) as found:
+        yield found
 
 
 @pytest.fixture

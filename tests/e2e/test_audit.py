@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
 from tests.trail_records import tunnel
 
@@ -21,12 +21,11 @@ from tests.trail_records import tunnel
 @pytest.fixture(scope="module")
 def trail_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     """A local AWS with 250 past tunnels."""
-    env = clean_env(tmp_path_factory.mktemp("audit"))
-    found = start_local(env)
     yesterday = datetime.now(UTC) - timedelta(hours=20)
-    control(found, "events", {"Records": [tunnel(yesterday + timedelta(minutes=n), who="dev/ann") for n in range(250)]})
-    yield found
-    run_eicctl(env, "local", "down")
+    records = [tunnel(yesterday + timedelta(minutes=n), who="dev/ann") for n in range(250)]
+    with local_world(clean_env(tmp_path_factory.mktemp("audit")), endpoint=None) as found:
+        control(found, "events", {"Records": records})
+        yield found
 
 
 def control(env: Env, resource: str, content: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import FillCache
 from tests.e2e.conftest import Env, run_eicctl
 from tests.processes import PROGRAM
 from tests.waiting import is_gone, wait_for
@@ -73,10 +74,11 @@ class Project:
 
 
 @pytest.fixture
-def project(env: Env, tmp_path: Path) -> Iterator[Project]:
+def project(env: Env, tmp_path: Path, fill_cache: FillCache) -> Iterator[Project]:
     folder = tmp_path / "project"
     folder.mkdir()
     home = Path(tempfile.mkdtemp(prefix="b-"))  # a short path: those of sockets end at 107 bytes
+    fill_cache(home)
     made = Project(env | {"EICCTL_HOME": str(home)}, folder)
     yield made
     made.run("down", "--all")

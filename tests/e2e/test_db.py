@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from eicctl.emulator.machines import sshd
-from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
 from tests.postgres import PASSWORD, Postgres, postgres
-from tests.processes import PROGRAM
+from tests.processes import running
 
 pytestmark = pytest.mark.needs("psql", "initdb", "postgres")
 
@@ -95,34 +95,20 @@ def world(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("world")
     file = folder / "world.toml"
     file.write_text(WORLD.replace("PORT", str(database.port)))
-    env = clean_env(folder)
-    found = start_local(env, "--world", str(file))
-    try:
-        made = run_eicctl(found, "create-endpoint", "--wait")
-        assert made.returncode == 0, made.stderr.decode()
+    with local_world(clean_env(folder), "--world", str(file)) as found:
         yield found | {"PGPASSWORD": PASSWORD}
-    finally:
-        run_eicctl(env, "local", "down")
 
 
 @contextlib.contextmanager
-def running(env: Env, *words: str) -> Iterator[subprocess.Popen[str]]:
+def serving(env: Env, *words: str) -> Iterator[subprocess.Popen[Any]]:
     """A command that serves until it is interrupted."""
-    process = subprocess.Popen(
-        [PROGRAM, *words], env=env, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
+    with running(*words, env=env, text=True) as process:
         yield process
         process.send_signal(signal.SIGINT)
-        process.wait(10)
-        assert process.returncode == 130
-    finally:
-        process.kill()
-        process.communicate()
+        assert process.wait(10) == 130
 
 
-def ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+def ready(process: subprocess.Popen[Any]) -> dict[str, Any]:
     """What `--output json` says once clients can connect."""
     assert process.stdout
     assert process.stderr
@@ -144,7 +130,7 @@ def query(env: Env, command: str, sql: str) -> str:
 
 @pytest.mark.parametrize("words", [["orders"], ["shop"], ["shop", "--reader"], ["orders", "--via", "another"]])
 def test_the_printed_line_works_through_an_instance(world: Env, words: list[str]) -> None:
-    with running(world, "db", *words, "--local-port", "0", "--output", "json") as process:
+    with serving(world, "db", *words, "--local-port", "0", "--output", "json") as process:
         event = ready(process)
         assert (event["Host"], event["User"], event["Name"]) == ("127.0.0.1", "demo", "postgres")
         assert event["Url"] == f"postgresql://demo@127.0.0.1:{event['Port']}/postgres"
@@ -153,7 +139,7 @@ def test_the_printed_line_works_through_an_instance(world: Env, words: list[str]
 
 
 def test_what_people_see(world: Env) -> None:
-    with running(world, "db", "orders", "--local-port", "0") as process:
+    with serving(world, "db", "orders", "--local-port", "0") as process:
         assert process.stdout
         assert process.stderr
         why = process.stderr.readline()
@@ -168,7 +154,7 @@ def test_what_people_see(world: Env) -> None:
 
 
 def test_the_url_alone(world: Env) -> None:
-    with running(world, "db", "orders", "--local-port", "0", "--print-url") as process:
+    with serving(world, "db", "orders", "--local-port", "0", "--print-url") as process:
         assert process.stdout
         url = process.stdout.readline().strip()
         assert query(world, f"psql '{url}'", "SELECT word FROM greeting") == "hello"
@@ -177,7 +163,7 @@ def test_the_url_alone(world: Env) -> None:
 def test_a_fresh_token_in_the_place_of_a_password(world: Env, database: Postgres) -> None:
     """PostgreSQL does not know IAM here: the token is made the user's password, and the printed line has to find it."""
     env = {name: value for name, value in world.items() if name != "PGPASSWORD"}
-    with running(
+    with serving(
         env, "db", "orders", "--iam-auth", "--user", "app", "--local-port", "0", "--output", "json"
     ) as process:
         event = ready(process)
@@ -219,7 +205,7 @@ def test_the_line_of_the_aws_blog(world: Env, tmp_path: Path, command: str) -> N
         if command == "tunnel"
         else ["db", "legacy", "--wait"]
     )
-    with running(env, *words, "--local-port", port) as process:
+    with serving(env, *words, "--local-port", port) as process:
         assert process.stdout
         assert f"127.0.0.1:{port}" in process.stdout.readline()
         line = f"psql 'host=127.0.0.1 port={port} user=demo dbname=postgres'"

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
-from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.conftest import FillCache
+from tests.e2e.conftest import Env, boto3_client, clean_env, local_world, run_eicctl
 from tests.terminal import exit_code, interrupt, terminal
 
 
@@ -17,25 +17,17 @@ from tests.terminal import exit_code, interrupt, terminal
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     """A local AWS with an endpoint, in which the group of the Linux machines lets nobody in."""
     env = clean_env(tmp_path_factory.mktemp("doctor"))
-    found = start_local(env)
-    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait", "--name", "office")
-    assert made.returncode == 0, made.stderr.decode()
-    client = boto3.client(
-        "ec2",
-        endpoint_url=found["AWS_ENDPOINT_URL"],
-        aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
-        region_name=found["AWS_REGION"],
-    )
-    (group,) = client.describe_security_groups(GroupNames=["targets"])["SecurityGroups"]
-    client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
-    yield found
-    run_eicctl(env, "local", "down")
+    with local_world(env, endpoint=["--create-security-group", "--name", "office"]) as found:
+        client = boto3_client(found, "ec2")
+        (group,) = client.describe_security_groups(GroupNames=["targets"])["SecurityGroups"]
+        client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+        yield found
 
 
 @pytest.fixture
-def env(aws: Env, tmp_path: Path) -> Env:
+def env(aws: Env, tmp_path: Path, fill_cache: FillCache) -> Env:
     """The environment of one test: its own home."""
+    fill_cache(tmp_path / "eicctl")
     return aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
 
 

@@ -16,7 +16,7 @@ import pytest
 from eicctl.core.errors import LocalError
 from eicctl.emulator import daemon
 from eicctl.emulator.machines import sshd
-from tests.e2e.conftest import Eicctl, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Eicctl, clean_env, local_world, run_eicctl, start_local
 from tests.processes import PROGRAM
 from tests.waiting import is_gone, wait_for
 
@@ -206,25 +206,15 @@ groups = ["open"]
 def test_a_world_of_ones_own(tmp_path: Path) -> None:
     world = tmp_path / "world.toml"
     world.write_text(WORLD)
-    env = clean_env(tmp_path)
-    found = start_local(env, "--world", str(world))
-    try:
+    with local_world(clean_env(tmp_path), "--world", str(world), endpoint=None) as found:
         listed = run_eicctl(found, "instances", "--query", "[].[Name, PrivateIpAddress]", "--output", "json")
         assert json.loads(listed.stdout) == [["node-1", "10.9.1.10"], ["node-2", "10.9.1.11"], ["node-3", "10.9.1.12"]]
-    finally:
-        run_eicctl(env, "local", "down")
 
 
 @pytest.mark.needs("sshd")
 def test_machines_can_be_real_sshds(tmp_path: Path) -> None:
-    env = clean_env(tmp_path)
     user = "ec2-user" if sshd.find_wrapper() else sshd.own_account()
-    found = start_local(env, "--sshd")
-    try:
-        made = run_eicctl(found, "create-endpoint", "--wait")
-        assert made.returncode == 0, made.stderr.decode()
+    with local_world(clean_env(tmp_path), "--sshd") as found:
         done = run_eicctl(found, "ssh", f"{user}@web-1", "--", "echo $SSH_CONNECTION; exit 4")
         assert done.returncode == 4, done.stderr.decode()
         assert done.stdout.strip()
-    finally:
-        run_eicctl(env, "local", "down")

@@ -8,12 +8,11 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pexpect
 import pyotp
 import pytest
 
-from tests.e2e.conftest import Env, clean_env
+from tests.e2e.conftest import Env, boto3_client, clean_env
 from tests.processes import PROGRAM
 from tests.terminal import terminal
 
@@ -28,13 +27,7 @@ class Device:
 
 @pytest.fixture
 def device(local_aws: Env) -> Device:
-    iam = boto3.client(
-        "iam",
-        endpoint_url=local_aws["AWS_ENDPOINT_URL"],
-        aws_access_key_id=local_aws["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=local_aws["AWS_SECRET_ACCESS_KEY"],
-        region_name=local_aws["AWS_REGION"],
-    )
+    iam = boto3_client(local_aws, "iam")
     made = iam.create_virtual_mfa_device(VirtualMFADeviceName=f"test-{uuid.uuid4().hex}")["VirtualMFADevice"]
     serial = made["SerialNumber"]
     iam.enable_mfa_device(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eicctl.emulator.machines import sshd
-from tests.e2e.conftest import Env, clean_env, run_eicctl
+from tests.e2e.conftest import Env, clean_env, home_of_ssh, run_eicctl
 from tests.ports import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -79,27 +77,15 @@ def script(of: list[Step]) -> str:
 @pytest.fixture
 def env(tmp_path: Path) -> Iterator[Env]:
     """A clean environment, whose home is OpenSSH's, too; a local AWS that the page leaves behind is ended."""
-    wrapper = sshd.find_wrapper()
-    if not wrapper:
+    if not sshd.find_wrapper():
         if os.environ.get("CI"):
             pytest.fail("libnss-wrapper is not installed")
         pytest.skip("libnss-wrapper is not installed")
-    home = Path(tempfile.mkdtemp(prefix="h-"))  # a short path: those of sockets end at 107 bytes
-    (home / ".ssh").mkdir(mode=0o700)
-    passwd = tmp_path / "passwd"
-    # OpenSSH looks its user's home up instead of taking HOME.
-    passwd.write_text(f"{sshd.own_account()}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
-    found = clean_env(home) | {
-        "LD_PRELOAD": str(wrapper),
-        "NSS_WRAPPER_PASSWD": str(passwd),
-        "NSS_WRAPPER_GROUP": "/etc/group",
-        "SHELL": "/bin/sh",
-        "LC_ALL": "C.UTF-8",
-    }
-    yield found
-    run_eicctl(found, "down", "--all")
-    run_eicctl(found, "local", "down")
-    shutil.rmtree(home, ignore_errors=True)
+    with home_of_ssh(clean_env(tmp_path), tmp_path, "h-") as found:
+        found |= {"EICCTL_HOME": f"{found['HOME']}/eicctl", "LC_ALL": "C.UTF-8"}
+        yield found
+        run_eicctl(found, "down", "--all")
+        run_eicctl(found, "local", "down")
 
 
 @pytest.mark.parametrize("page", [TUTORIAL, BLOG], ids=lambda page: "-".join(page.parts[-2:]))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
-from tests.e2e.conftest import Env, run_eicctl
+from tests.e2e.conftest import Env, boto3_client, run_eicctl
 
 
 @pytest.fixture
@@ -20,13 +18,7 @@ def user(local_aws: Env, env: Env) -> Callable[..., Env]:
     def make(name: str, *words: str) -> Env:
         written = run_eicctl(env, "policy", "connect", *words)
         assert written.returncode == 0, written.stderr
-        client: Any = boto3.client(
-            "iam",
-            endpoint_url=local_aws["AWS_ENDPOINT_URL"],
-            region_name=local_aws["AWS_REGION"],
-            aws_access_key_id=local_aws["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=local_aws["AWS_SECRET_ACCESS_KEY"],
-        )
+        client = boto3_client(local_aws, "iam")
         client.create_user(UserName=name)
         client.put_user_policy(UserName=name, PolicyName="connect", PolicyDocument=written.stdout.decode())
         key = client.create_access_key(UserName=name)["AccessKey"]

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 
 from eicctl.emulator.control.instances import password_of
-from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, boto3_client, clean_env, local_world
 from tests.e2e.desktop import answers, running, shares, vnc_desktop, xrdp, xvfb
 from tests.ports import free_port
 from tests.processes import PROGRAM
@@ -71,16 +70,8 @@ def display() -> Iterator[str]:
 Aws = tuple[Env, str, dict[str, str]]
 
 
-def _aws(folder: Path, port: int) -> Aws:
-    (folder / "world.toml").write_text(WORLD.format(port=port))
-    found = start_local(clean_env(folder), "--world", str(folder / "world.toml"))
-    made = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait")
-    assert made.returncode == 0, made.stderr.decode()
-    ec2 = boto3.client(
-        "ec2", endpoint_url=found["AWS_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=found["AWS_ACCESS_KEY_ID"], aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=found.get("AWS_SESSION_TOKEN"),
-    )  # fmt: skip
+def _prepared(found: Env, folder: Path) -> Aws:
+    ec2 = boto3_client(found, "ec2")
     (folder / "key.pem").write_text(ec2.create_key_pair(KeyName="windows")["KeyMaterial"])
     rows = [row for group in ec2.describe_instances()["Reservations"] for row in group["Instances"]]
     ids = {tag["Value"]: row["InstanceId"] for row in rows for tag in row["Tags"] if tag["Key"] == "Name"}
@@ -97,10 +88,10 @@ def rdp_port() -> int:
 def aws(tmp_path_factory: pytest.TempPathFactory, rdp_port: int) -> Iterator[Aws]:
     """A local AWS, the private key of its machines' key pair, and their passwords as the emulator has them."""
     folder = tmp_path_factory.mktemp("aws")
-    try:
-        yield _aws(folder, rdp_port)
-    finally:
-        run_eicctl(clean_env(folder), "local", "down")
+    (folder / "world.toml").write_text(WORLD.format(port=rdp_port))
+    options = ["--world", str(folder / "world.toml")]
+    with local_world(clean_env(folder), *options, endpoint=["--create-security-group"]) as found:
+        yield _prepared(found, folder)
 
 
 @pytest.fixture

@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 import pyotp
 import pytest
 
 from eicctl.emulator.control.instances import password_of
-from tests.e2e.conftest import Env, clean_env, run_eicctl, start_local
+from tests.e2e.conftest import Env, boto3_client, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
 from tests.secrecy import files_below, found_below, found_in, open_to_others, password_proxy, sampled
 from tests.worlds import AMAZON_LINUX, NETWORK, WINDOWS
@@ -132,9 +131,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     folder = tmp_path_factory.mktemp("aws")
     (folder / "world.toml").write_text(WORLD)
     env = clean_env(folder)
-    found = start_local(env, "--world", str(folder / "world.toml"))
     own = Path(tempfile.mkdtemp(prefix="s-"))  # a short path: those of sockets end at 107 bytes
-    try:
+    with local_world(env, "--world", str(folder / "world.toml"), endpoint=None) as found:
         answer = run_eicctl(found, "create-endpoint", "--create-security-group", "--wait", "--output", "json")
         made = prepared(found, tmp_path_factory.mktemp("home"), own, json.loads(answer.stdout))
         with password_proxy("me", made.secrets["proxy password"]) as (port, seen), sampled() as processes:
@@ -143,17 +141,14 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
             made.processes, made.proxied = processes.lines, seen
         yield made
         run_eicctl(made.env, "down", "--all")
-    finally:
-        run_eicctl(env, "local", "down")
-        shutil.rmtree(own, ignore_errors=True)
+    shutil.rmtree(own, ignore_errors=True)
 
 
 def prepared(found: Env, home: Path, own: Path, endpoint: dict[str, Any]) -> Day:
     """A user with a long-lived key, an MFA device, a key pair, and everything that others could read closed."""
     home.chmod(0o700)
     keys = {"aws_access_key_id": found["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": found["AWS_SECRET_ACCESS_KEY"]}
-    at: dict[str, Any] = {"endpoint_url": found["AWS_ENDPOINT_URL"], "region_name": "us-east-1", **keys}
-    iam, ec2 = boto3.client("iam", **at), boto3.client("ec2", **at)
+    iam, ec2 = boto3_client(found, "iam"), boto3_client(found, "ec2")
     device = iam.create_virtual_mfa_device(VirtualMFADeviceName=f"secrets-{uuid.uuid4().hex}")["VirtualMFADevice"]
     serial, seed = device["SerialNumber"], device["Base32StringSeed"].decode()
     iam.enable_mfa_device(

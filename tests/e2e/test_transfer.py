@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Eicctl, Env
+from tests.e2e.conftest import Eicctl, Env, boto3_client
 
 SIZE = 200 * 2**20
 PROXY = "ProxyCommand=eicctl proxy %h --remote-port %p"
@@ -20,17 +20,8 @@ def options(env: Env, eicctl: Eicctl, tmp_path: Path) -> list[str]:
     """OpenSSH's options: the proxy, and a key that web-1 accepts for a minute."""
     key = tmp_path / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    import boto3
-
-    client = boto3.client(
-        "ec2-instance-connect",
-        endpoint_url=env["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )
     found = eicctl("instances", "--query", "[?Name=='web-1'].InstanceId", "--output", "text")
-    client.send_ssh_public_key(
+    boto3_client(env, "ec2-instance-connect").send_ssh_public_key(
         InstanceId=found.stdout.decode().strip(),
         InstanceOSUser="ec2-user",
         SSHPublicKey=key.with_suffix(".pub").read_text(),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FillCache
 from tests.e2e.conftest import Env, run_eicctl
 from tests.e2e.warmth import agent_pid, lent, listening, wait_for_agent
 from tests.processes import PROGRAM
@@ -26,11 +27,12 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no background p
 
 
 @pytest.fixture
-def short_home(env: Env) -> Iterator[Env]:
+def short_home(env: Env, fill_cache: FillCache) -> Iterator[Env]:
     """An environment in which background processes are used; those that are left end with the test."""
     home = Path(tempfile.mkdtemp(prefix="w-"))  # a short path: those of sockets end at 107 bytes
     found = {name: value for name, value in env.items() if name != "CI"}
     found |= {"HOME": str(home), "EICCTL_HOME": str(home / "e"), "EICCTL_AGENT": "on"}
+    fill_cache(home / "e")
     yield found
     run_eicctl(found, "down", "--all")
     shutil.rmtree(home, ignore_errors=True)

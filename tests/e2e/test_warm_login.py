@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FillCache
 from tests.e2e.conftest import Env, run_eicctl
 from tests.e2e.warmth import agent_pid, lent, proxy_below, wait_for_agent
 from tests.processes import PROGRAM
@@ -25,11 +26,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def warm(sshd_env: Env) -> Iterator[Env]:
+def warm(sshd_env: Env, fill_cache: FillCache) -> Iterator[Env]:
     """An environment with a background process that the first login has started."""
     home = Path(tempfile.mkdtemp(prefix="w-"))  # a short path: those of sockets end at 107 bytes
     env = {name: value for name, value in sshd_env.items() if name != "CI"}
     env |= {"EICCTL_HOME": str(home), "EICCTL_AGENT": "on"}
+    fill_cache(home)
     first = run_eicctl(env, "ssh", "node-1", "--", "sleep 0.5; echo $USER")
     assert first.stdout == b"ec2-user\n", first.stderr
     wait_for_agent(env)
