@@ -9,6 +9,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from eicctl.emulator.control import moto_regions  # noqa: F401 - before the rest of moto
+
+# isort: split
 import moto.ec2.models.security_groups
 import moto.ec2.models.tags
 import moto.ec2.utils
