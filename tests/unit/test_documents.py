@@ -119,6 +119,6 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
         fix.added_rules()
     with pytest.raises(WireError):
         decode(DEEP.encode())
-    assert lint(DEEP)[0].problem.startswith("it is not JSON")
+    assert lint(DEEP)[0].problem.startswith("not JSON")
     (settings.runtime_dir() / "agent-x.json").write_text(DEEP)
     assert not list(tunnels(None, ""))
