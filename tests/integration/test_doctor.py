@@ -412,9 +412,9 @@ def test_without_a_target(eicctl: Eicctl, world: World) -> None:
     ("words", "said"),
     [
         (["web-1", "--fix", "--undo"], "--fix and --undo are mutually exclusive"),
-        (["web-1", "--dry-run"], "--dry-run goes with"),
+        (["web-1", "--dry-run"], "--dry-run requires"),
         (["--fix"], "--fix requires a target"),
-        (["web-1", "--port", "5432"], "ports 22 and 3389 only"),
+        (["web-1", "--port", "5432"], "only ports 22 and 3389"),
     ],
 )
 def test_bad_words(eicctl: Eicctl, words: list[str], said: str) -> None:

@@ -132,7 +132,7 @@ def open_tunnel(
         EicctlError: By what went wrong.
     """
     if local_socket and (local_port or bind):
-        raise UsageError("local_socket goes with neither local_port nor bind")
+        raise UsageError("local_socket excludes local_port and bind")
     with contextlib.ExitStack() as undo:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         if local_socket:

@@ -76,7 +76,7 @@ def command(
       eicctl db demo-db --iam-auth --user app
     """
     if print_password and not iam_auth:
-        raise UsageError("--print-password needs --iam-auth", hint="eicctl knows no other passwords")
+        raise UsageError("--print-password requires --iam-auth", hint="eicctl knows no other passwords")
     if print_url and output == "json":
         raise UsageError("--print-url does not go with --output json, which has the URL too")
     from eicctl.aws.databases import reader_of
@@ -119,7 +119,7 @@ def command(
 
 def _check_iam(found: Database | None, user: str) -> None:
     if found is None:
-        raise UsageError("--iam-auth is for databases of RDS")
+        raise UsageError("--iam-auth requires an RDS database")
     if not found.iam_auth:
         kind = "db-cluster" if found.cluster else "db-instance"
         raise UsageError(
@@ -130,7 +130,7 @@ def _check_iam(found: Database | None, user: str) -> None:
             ),
         )
     if not user:
-        raise UsageError("--iam-auth needs a database user", hint="--user NAME")
+        raise UsageError("--iam-auth requires a database user", hint="--user NAME")
 
 
 def _local(

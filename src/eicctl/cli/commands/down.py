@@ -38,14 +38,14 @@ def command(*, names: tuple[str, ...], file: Path | None, everything: bool, forc
 
     if everything:
         if names or file:
-            raise UsageError("--all goes with neither names nor --file")
+            raise UsageError("--all excludes NAME and --file")
         return _end_all(force)
     if force:
-        raise UsageError("--force needs --all", hint="eicctl down --all --force")
+        raise UsageError("--force requires --all", hint="eicctl down --all --force")
     closed = tunnels.close(list(names) or _defined(file))
     missing = [name for name in names if name not in closed]
     if missing:
-        raise NotFoundError(f"not open in the background: {', '.join(missing)}", hint="eicctl ps lists what is")
+        raise NotFoundError(f"No background tunnel named {', '.join(missing)}", hint="eicctl ps")
     messages.line(f"Closed: {', '.join(closed)}" if closed else "No tunnels are open in the background")
     return 0
 

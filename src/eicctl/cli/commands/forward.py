@@ -100,7 +100,7 @@ def _check(specs: Sequence[ForwardSpec], socks: int | None, via: str | None) -> 
     if via:
         return
     if any(not spec.host for spec in specs):
-        raise UsageError("a port alone needs an instance", hint="TARGET:PORT, or --via INSTANCE")
+        raise UsageError("PORT requires an instance", hint="TARGET:PORT, or --via INSTANCE")
     if socks is not None and len({spec.host for spec in specs}) > 1:
         raise UsageError("the SOCKS5 proxy could go through several instances", hint="--via INSTANCE chooses one")
 

@@ -32,12 +32,12 @@ def command(*, name: str, follow: bool, lines: int) -> int:
     from eicctl.named_tunnels.log import followed, last_events
 
     if not is_name(name):
-        raise NotFoundError(f"no tunnel can be called {name!r}")
+        raise NotFoundError(f"Invalid tunnel name {name!r}")
     try:
         found = last_events(name, lines)
     except FileNotFoundError:
         if not follow:
-            raise NotFoundError(f"there is no log of a tunnel {name!r}", hint="eicctl ps lists what is open") from None
+            raise NotFoundError(f"No log of a tunnel named {name!r}", hint="eicctl ps") from None
         found = []
     for event in chain(found, followed(name) if follow else ()):
         for line in stamped(event):

@@ -32,7 +32,8 @@ def command(*, output: str, query: str | None) -> int:
         render.show([row(status, pid) for status, pid in found], output=output, query=query, columns={})
         return 0
     if not found:
-        messages.line("no tunnel is open in the background; to open those of eicctl.toml: eicctl up --detach")
+        messages.line("No tunnels are open in the background")
+        messages.line("hint: eicctl up --detach")
         return 0
     render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS)
     for line in troubles([status for status, _ in found if status.state != "unknown"]):
