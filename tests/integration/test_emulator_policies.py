@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pyotp
@@ -252,7 +252,7 @@ def test_a_role_whose_trust_policy_demands_mfa(emulator: Emulator, endpoint: dic
     keys = user_with("ann", allow("sts:AssumeRole"))
     serial, totp = device_of("ann")
     sts = boto3.client("sts", **keys)
-    told = {"RoleArn": role, "RoleSessionName": "ann"}
+    told: dict[str, Any] = {"RoleArn": role, "RoleSessionName": "ann"}
     assert code_of(sts.assume_role, **told) == "AccessDenied"
     code = totp.at(emulator.state.now())
     proved = _keys(sts.assume_role(**told, SerialNumber=serial, TokenCode=code)["Credentials"])
@@ -350,11 +350,11 @@ def simulated(*entries: dict[str, Any], actions: tuple[str, ...] = (OPEN,)) -> l
         .paginate(
             PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:user/ann",
             ActionNames=list(actions),
-            ContextEntries=list(entries),
+            ContextEntries=cast(Any, list(entries)),
             PaginationConfig={"PageSize": 1},
         )
     )
-    return [row for page in pages for row in page["EvaluationResults"]]
+    return [dict(row) for page in pages for row in page["EvaluationResults"]]
 
 
 def test_simulation_names_what_decides_and_what_is_missing(emulator: Emulator) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -37,7 +38,7 @@ def test_no_secret_is_in_it(emulator: Emulator, log: io.StringIO, monkeypatch: p
     secret = emulator.env["AWS_SECRET_ACCESS_KEY"]
     device = own_code(emulator.state.now())
     answer = Session().client("sts").get_session_token(SerialNumber=device["SerialNumber"], TokenCode=device["Code"])
-    keys = answer["Credentials"]
+    keys: Any = answer["Credentials"]
     for name, key in (
         ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
         ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),

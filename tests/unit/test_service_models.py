@@ -67,7 +67,7 @@ def test_each_operation_that_is_called_is_in_the_table(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", OPERATIONS)
-def test_what_is_left_is_as_it_was(empty: None, service: str) -> None:
+def test_what_is_left_is_as_it_was(empty: None, service: Any) -> None:
     Session().client(service)
     client = Session().client(service)
     cut: Any = client.meta.service_model
@@ -105,7 +105,7 @@ def answer(resolver: EndpointResolver, service: str, region: str, more: dict[str
 
 
 def test_other_operations_are_there_too() -> None:
-    client = Session().client("ec2")
+    client: Any = Session().client("ec2")
     assert client.describe_volumes.__name__ == "describe_volumes"
     assert client.get_paginator("describe_volumes")
     assert client.get_paginator("describe_instances")
@@ -151,7 +151,7 @@ def test_what_is_damaged_is_made_anew(damage: Callable[[], object]) -> None:
     assert size(Session().client("ec2")) == len(OPERATIONS["ec2"])
     damage()
     client = Session().client("ec2")
-    assert client.describe_vpcs
+    assert hasattr(client, "describe_vpcs")
     assert client.meta.endpoint_url == "https://ec2.us-east-1.amazonaws.com"
     assert size(Session().client("ec2")) == len(OPERATIONS["ec2"])
 

@@ -11,12 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import ThrottledError
 from eicctl.support.documents import parse_json
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsRequestTypeDef, LookupEventsResponseTypeDef
+
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +74,7 @@ account's two requests a second up."""
 
 LONGEST_PAUSE = 30.0
 
-Attribute = tuple[str, str]
+Attribute = tuple[Literal["EventName", "EventSource", "ResourceName", "Username"], str]
 """An attribute of LookupEvents and its value; one a call is allowed."""
 
 _paces: dict[tuple[str | None, str], Pace] = {}
@@ -112,7 +117,7 @@ def look_up(
     client.meta.events.register(
         "before-send.cloudtrail.LookupEvents", lambda **_: pace.wait(), unique_id="eicctl-pace-of-lookups"
     )
-    request: dict[str, Any] = {
+    request: LookupEventsRequestTypeDef = {
         "LookupAttributes": [{"AttributeKey": attribute[0], "AttributeValue": attribute[1]}],
         "StartTime": since,
         "EndTime": until,
@@ -132,7 +137,9 @@ def _pace(session: Session, region: str) -> Pace:
         return _paces.setdefault((session.profile, region), Pace(INTERVAL))
 
 
-def _patiently(client: Any, request: dict[str, Any], pace: Pace, throttled: Callable[[float], None]) -> Any:
+def _patiently(
+    client: CloudTrailClient, request: LookupEventsRequestTypeDef, pace: Pace, throttled: Callable[[float], None]
+) -> LookupEventsResponseTypeDef:
     pause = 2.0
     for attempt in range(ATTEMPTS):
         try:
@@ -148,7 +155,7 @@ def _patiently(client: Any, request: dict[str, Any], pace: Pace, throttled: Call
     raise AssertionError("unreachable")
 
 
-def _record(row: dict[str, Any]) -> Any:
+def _record(row: EventTypeDef) -> Any:
     try:
         return parse_json(row.get("CloudTrailEvent") or "null")
     except ValueError:

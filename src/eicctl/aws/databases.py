@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import completion_cache
 from eicctl.aws.ec2_requests import exact_filters
@@ -28,6 +28,10 @@ from eicctl.core.network import SecurityGroup
 from eicctl.support import files, pins
 from eicctl.support.redact import register
 from eicctl.support.threads import both
+
+if TYPE_CHECKING:
+    from mypy_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
+
 
 RENEWED_EVERY = 600.0
 """Seconds after which a token in a file is replaced: well before its 15 minutes are over."""
@@ -211,8 +215,7 @@ def _others(session: Session) -> str:
 
 
 def _instances(session: Session, identifier: str = "") -> list[Database]:
-    request = {"DBInstanceIdentifier": identifier} if identifier else {}
-    return _noted(session, [_instance(row) for row in _rows(session, "describe_db_instances", "DBInstances", request)])
+    return _noted(session, [_instance(row) for row in _instance_rows(session, identifier)])
 
 
 def _clusters(session: Session, identifier: str = "") -> list[Database]:
@@ -226,21 +229,23 @@ def _noted(session: Session, found: list[Database]) -> list[Database]:
     return found
 
 
-def _cluster_rows(session: Session, identifier: str = "") -> list[dict[str, Any]]:
-    request = {"DBClusterIdentifier": identifier} if identifier else {}
-    return _rows(session, "describe_db_clusters", "DBClusters", request)
+def _cluster_rows(session: Session, identifier: str = "") -> list[DBClusterTypeDef]:
+    request: dict[str, Any] = {"DBClusterIdentifier": identifier} if identifier else {}
+    with contextlib.suppress(NotFoundError), translated("look up the databases"):
+        pages = session.client("rds").get_paginator("describe_db_clusters").paginate(**request)
+        return [row for page in pages for row in page["DBClusters"]]
+    return []
 
 
-def _rows(session: Session, operation: str, key: str, request: Mapping[str, str]) -> list[dict[str, Any]]:
-    try:
-        with translated("look up the databases"):
-            pages = session.client("rds").get_paginator(operation).paginate(**request)
-            return [row for page in pages for row in page[key]]
-    except NotFoundError:
-        return []
+def _instance_rows(session: Session, identifier: str) -> list[DBInstanceTypeDef]:
+    request: dict[str, Any] = {"DBInstanceIdentifier": identifier} if identifier else {}
+    with contextlib.suppress(NotFoundError), translated("look up the databases"):
+        pages = session.client("rds").get_paginator("describe_db_instances").paginate(**request)
+        return [row for page in pages for row in page["DBInstances"]]
+    return []
 
 
-def _instance(row: Mapping[str, Any]) -> Database:
+def _instance(row: DBInstanceTypeDef) -> Database:
     endpoint = row.get("Endpoint") or {}
     return Database(
         id=row["DBInstanceIdentifier"],
@@ -257,7 +262,7 @@ def _instance(row: Mapping[str, Any]) -> Database:
     )
 
 
-def _cluster(row: Mapping[str, Any]) -> Database:
+def _cluster(row: DBClusterTypeDef) -> Database:
     return Database(
         id=row["DBClusterIdentifier"],
         cluster=True,
@@ -273,7 +278,7 @@ def _cluster(row: Mapping[str, Any]) -> Database:
     )
 
 
-def _groups(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _groups(row: DBInstanceTypeDef | DBClusterTypeDef) -> tuple[str, ...]:
     return tuple(group["VpcSecurityGroupId"] for group in row.get("VpcSecurityGroups", []))
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.errors import code_of, translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
 def make_change(session: Session, operation: str, parameters: Mapping[str, Any], *, region: str = "") -> list[str]:
@@ -58,7 +61,7 @@ def is_gone(error: EicctlError) -> bool:
     return code_of(error).endswith(".NotFound")
 
 
-def exact_filters(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def exact_filters(values: Mapping[str, Sequence[str]]) -> list[FilterTypeDef]:
     """Return filters that match these values and no others, although EC2 takes `*` and `?` for wildcards.
 
     Args:
@@ -67,7 +70,7 @@ def exact_filters(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     return [{"Name": name, "Values": [_literal(value) for value in each]} for name, each in values.items()]
 
 
-def pattern_filters(values: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def pattern_filters(values: Mapping[str, Sequence[str]]) -> list[FilterTypeDef]:
     """Return filters in whose values `*` and `?` are wildcards: for patterns that a user gives."""
     return [{"Name": name, "Values": list(each)} for name, each in values.items()]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import completion_cache
 from eicctl.aws.ec2_requests import check_dry_run, exact_filters
@@ -20,6 +20,15 @@ from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFo
 from eicctl.core.model import Endpoint
 from eicctl.support.backoff import Backoff
 from eicctl.support.threads import together
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import (
+        CreateInstanceConnectEndpointRequestTypeDef,
+        CreateInstanceConnectEndpointResultTypeDef,
+        Ec2InstanceConnectEndpointTypeDef,
+        TagTypeDef,
+    )
+
 
 TIMEOUT = 600.0
 """Seconds to wait for a state by default; creation takes minutes (docs/explanation/protocol.md#control-plane)."""
@@ -137,9 +146,9 @@ def create_endpoint(session: Session, new: NewEndpoint) -> Endpoint:
     )
 
 
-def request_of(new: NewEndpoint, generation: int = 0) -> dict[str, Any]:
+def request_of(new: NewEndpoint, generation: int = 0) -> CreateInstanceConnectEndpointRequestTypeDef:
     """Return the parameters of CreateInstanceConnectEndpoint."""
-    request: dict[str, Any] = {
+    request: CreateInstanceConnectEndpointRequestTypeDef = {
         "SubnetId": new.subnet_id,
         # AWS's pages differ about the default, so it is always sent.
         # docs/explanation/protocol.md#client-ip-preservation
@@ -149,9 +158,9 @@ def request_of(new: NewEndpoint, generation: int = 0) -> dict[str, Any]:
     if new.security_group_ids:
         request["SecurityGroupIds"] = list(new.security_group_ids)
     if new.ip_address_type:
-        request["IpAddressType"] = new.ip_address_type
+        request["IpAddressType"] = new.ip_address_type  # type: ignore[typeddict-item]  # EC2 checks it
     if new.tags:
-        tags = [{"Key": key, "Value": value} for key, value in new.tags.items()]
+        tags: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in new.tags.items()]
         request["TagSpecifications"] = [{"ResourceType": "instance-connect-endpoint", "Tags": tags}]
     return request
 
@@ -289,7 +298,7 @@ def _look(session: Session, endpoint_id: str) -> Endpoint | None:
         return None
 
 
-def _created_within(endpoint: Endpoint, answer: Mapping[str, Any], seconds: float) -> bool:
+def _created_within(endpoint: Endpoint, answer: CreateInstanceConnectEndpointResultTypeDef, seconds: float) -> bool:
     """Whether a call that has taken so long has created the endpoint: then EC2's reads need not see it yet."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
@@ -313,7 +322,7 @@ def _token(new: NewEndpoint, generation: int) -> str:
     return "eicctl-" + hashlib.sha256(content.encode()).hexdigest()[:40]
 
 
-def endpoint_of(row: Mapping[str, Any], region: str) -> Endpoint:
+def endpoint_of(row: Ec2InstanceConnectEndpointTypeDef, region: str) -> Endpoint:
     """Return the endpoint that a row of DescribeInstanceConnectEndpoints tells of."""
     names = row.get("PublicDnsNames", {})
     dualstack = names.get("Dualstack", {})

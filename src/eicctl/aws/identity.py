@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError
 from eicctl.core.model import Endpoint, Target
 
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
+
+
 OPEN_TUNNEL = "ec2-instance-connect:OpenTunnel"
 SEND_KEY = "ec2-instance-connect:SendSSHPublicKey"
 
-Context = Mapping[str, tuple[str, str]]
+Context = Mapping[str, tuple[Literal["string", "numeric", "ip"], str]]
 """Condition keys, each with its type (`string`, `numeric`, `ip`) and its value."""
 
 
@@ -69,7 +73,7 @@ def simulate(session: Session, principal: str, action: str, resource: str, conte
     Raises:
         DeniedError: The caller may not ask.
     """
-    entries = [
+    entries: list[ContextEntryTypeDef] = [
         {"ContextKeyName": key, "ContextKeyType": kind, "ContextKeyValues": [value]}
         for key, (kind, value) in context.items()
     ]
@@ -84,7 +88,7 @@ def simulate(session: Session, principal: str, action: str, resource: str, conte
 
 def tunnel_context(endpoint: Endpoint, target: Target, duration: int | None) -> Context:
     """Return the condition keys of OpenTunnel (docs/explanation/protocol.md#iam); the duration's may be absent."""
-    context = {
+    context: dict[str, tuple[Literal["string", "numeric", "ip"], str]] = {
         "ec2-instance-connect:remotePort": ("numeric", str(target.remote_port)),
         "ec2-instance-connect:privateIpAddress": ("ip", target.address),
         **{f"aws:ResourceTag/{key}": ("string", value) for key, value in endpoint.tags.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import completion_cache
 from eicctl.aws.ec2_requests import exact_filters, pattern_filters
@@ -14,6 +14,9 @@ from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError, UnavailableError
 from eicctl.core.model import Instance
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def held_addresses(session: Session, region: str) -> list[Held]:
         return [held for row in rows for held in _of_instance(row)]
 
 
-def _of_instance(row: Mapping[str, Any]) -> Iterator[Held]:
+def _of_instance(row: InstanceTypeDef) -> Iterator[Held]:
     name = next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
     since: dict[str, datetime | None] = {}
     for interface in row.get("NetworkInterfaces", []):
@@ -211,7 +214,7 @@ def no_instance(session: Session, word: str, kind: str = "instance") -> NotFound
     return NotFoundError(f'No {kind} named "{word}" in {session.location}', hint=hint)
 
 
-def _instance(row: Mapping[str, Any], region: str, owner_id: str) -> Instance:
+def _instance(row: InstanceTypeDef, region: str, owner_id: str) -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", [])}
     addresses = [
         address["Ipv6Address"]

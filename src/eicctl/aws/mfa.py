@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
@@ -14,6 +14,10 @@ from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_wri
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
 from eicctl.support.redact import register
+
+if TYPE_CHECKING:
+    from mypy_boto3_sts import STSClient
+
 
 DURATIONS = range(900, 129_601)
 """Seconds that a session may last (docs/explanation/protocol.md#mfa-sessions)."""
@@ -112,7 +116,7 @@ def _device(session: Session) -> str:
     return found[0]
 
 
-def _open(sts: Any, device: str, code: str, duration: int | None) -> NewSession:
+def _open(sts: STSClient, device: str, code: str, duration: int | None) -> NewSession:
     lasting = {} if duration is None else {"DurationSeconds": duration}
     with translated("open an MFA session"):
         keys = sts.get_session_token(SerialNumber=device, TokenCode=code, **lasting)["Credentials"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.errors import translated
@@ -32,7 +32,23 @@ from eicctl.core.network import (
 )
 from eicctl.support.threads import together
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import (
+        IpPermissionOutputTypeDef,
+        NetworkAclEntryTypeDef,
+        NetworkAclTypeDef,
+        NetworkInterfaceTypeDef,
+        RouteTableTypeDef,
+        RouteTypeDef,
+        SecurityGroupTypeDef,
+        SubnetTypeDef,
+        VpcPeeringConnectionTypeDef,
+        VpcTypeDef,
+    )
+
+
+Row = TypeVar("Row")
 T = TypeVar("T")
 
 
@@ -76,7 +92,7 @@ def read_network(
 class _Reader:
     """Reads whole lists by paginated calls. `unread` says which of them were refused, and why."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: EC2Client) -> None:
         self._client = client
         self.unread: dict[str, str] = {}
 
@@ -84,9 +100,10 @@ class _Reader:
         self, operation: str, key: str, make: Callable[[Row], T], request: Mapping[str, Any]
     ) -> dict[str, T] | None:
         """Return what a call lists, by ID; None where it was refused."""
+        name: Any = _snake(operation)
         try:
             with translated(f"read the network ({operation})"):
-                pages = self._client.get_paginator(_snake(operation)).paginate(**request)
+                pages = self._client.get_paginator(name).paginate(**request)
                 made = [make(row) for page in pages for row in page[key]]
         except (DeniedError, RefusedError) as error:
             self.unread[operation] = in_short(error)
@@ -155,11 +172,11 @@ def _snake(operation: str) -> str:
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in operation).lstrip("_")
 
 
-def _name(row: Row) -> str:
+def _name(row: VpcTypeDef | SubnetTypeDef) -> str:
     return next((str(tag["Value"]) for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
 
 
-def cidrs_of(row: Row) -> tuple[str, ...]:
+def cidrs_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the ranges of a VPC or a subnet, of both families, as DescribeVpcs or DescribeSubnets tells them.
 
     EC2 goes on listing ranges that are disassociated or could not be associated; those are left out.
@@ -175,15 +192,15 @@ def cidrs_of(row: Row) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
-def _vpc(row: Row) -> Vpc:
+def _vpc(row: VpcTypeDef) -> Vpc:
     return Vpc(row["VpcId"], cidrs_of(row), _name(row), row.get("OwnerId", ""))
 
 
-def _subnet(row: Row) -> Subnet:
+def _subnet(row: SubnetTypeDef) -> Subnet:
     return Subnet(row["SubnetId"], row["VpcId"], cidrs_of(row), row.get("AvailabilityZone", ""), _name(row))
 
 
-def group_of(row: Row) -> SecurityGroup:
+def group_of(row: SecurityGroupTypeDef) -> SecurityGroup:
     """Return a security group as DescribeSecurityGroups tells it."""
     return SecurityGroup(
         row["GroupId"],
@@ -194,7 +211,7 @@ def group_of(row: Row) -> SecurityGroup:
     )
 
 
-def rule_of(row: Row) -> Rule:
+def rule_of(row: IpPermissionOutputTypeDef) -> Rule:
     """Return a rule as an `IpPermission` tells it."""
     protocol = str(row.get("IpProtocol", "-1"))
     first, last = row.get("FromPort"), row.get("ToPort")
@@ -221,12 +238,12 @@ def rule_of(row: Row) -> Rule:
     )
 
 
-def _acl(row: Row) -> NetworkAcl:
+def _acl(row: NetworkAclTypeDef) -> NetworkAcl:
     subnets = tuple(item["SubnetId"] for item in row.get("Associations", []) if item.get("SubnetId"))
     return NetworkAcl(row["NetworkAclId"], row.get("VpcId", ""), subnets, tuple(map(_entry, row.get("Entries", []))))
 
 
-def _entry(row: Row) -> AclEntry:
+def _entry(row: NetworkAclEntryTypeDef) -> AclEntry:
     ports = row.get("PortRange") or {}
     return AclEntry(
         number=int(row["RuleNumber"]),
@@ -252,7 +269,7 @@ _VIA: tuple[tuple[str, RouteKind], ...] = (
 )
 
 
-def _route_table(row: Row) -> RouteTable:
+def _route_table(row: RouteTableTypeDef) -> RouteTable:
     associations = row.get("Associations", [])
     return RouteTable(
         row["RouteTableId"],
@@ -263,18 +280,19 @@ def _route_table(row: Row) -> RouteTable:
     )
 
 
-def _route(row: Row) -> Route:
+def _route(row: RouteTypeDef) -> Route:
     destination = (
         row.get("DestinationCidrBlock") or row.get("DestinationIpv6CidrBlock") or row.get("DestinationPrefixListId", "")
     )
     gone = row.get("State") == "blackhole"
     if row.get("GatewayId") == "local":
         return Route(destination, blackhole=gone)
-    via, kind = next(((str(row[key]), kind) for key, kind in _VIA if row.get(key)), ("nothing", "other"))
+    fields: Mapping[str, Any] = row
+    via, kind = next(((str(fields[key]), kind) for key, kind in _VIA if fields.get(key)), ("nothing", "other"))
     return Route(destination, kind, via, gone)
 
 
-def _peering(row: Row) -> Peering:
+def _peering(row: VpcPeeringConnectionTypeDef) -> Peering:
     requester, accepter = row.get("RequesterVpcInfo", {}), row.get("AccepterVpcInfo", {})
     return Peering(
         row["VpcPeeringConnectionId"],
@@ -284,7 +302,7 @@ def _peering(row: Row) -> Peering:
     )
 
 
-def _interface(row: Row) -> Interface:
+def _interface(row: NetworkInterfaceTypeDef) -> Interface:
     addresses = [item["PrivateIpAddress"] for item in row.get("PrivateIpAddresses", [])]
     addresses += [item["Ipv6Address"] for item in row.get("Ipv6Addresses", [])]
     return Interface(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eicctl.aws.ec2_requests import check_dry_run, exact_filters
 from eicctl.aws.endpoints import VISIBLE
@@ -15,6 +15,15 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, NotFoundError
 from eicctl.core.model import DIRECT_PORTS, Endpoint
 from eicctl.support.backoff import Backoff
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import (
+        CreateSecurityGroupRequestTypeDef,
+        IpPermissionTypeDef,
+        SecurityGroupTypeDef,
+        UserIdGroupPairTypeDef,
+    )
+
 
 T = TypeVar("T")
 
@@ -143,7 +152,7 @@ class GroupMaker:
             told.append(f"Not removed: {', '.join(left)}")
         return "; ".join(told)
 
-    def _request(self) -> dict[str, Any]:
+    def _request(self) -> CreateSecurityGroupRequestTypeDef:
         plan = self.plan
         tags = {"Name": plan.name, MANAGED[0]: MANAGED[1]}
         return {
@@ -155,7 +164,7 @@ class GroupMaker:
             ],
         }
 
-    def _existing(self) -> dict[str, Any] | None:
+    def _existing(self) -> SecurityGroupTypeDef | None:
         """The group that an earlier call has created."""
         filters = exact_filters({"vpc-id": [self.plan.vpc_id], "group-name": [self.plan.name]})
         with translated("look up the security group"):
@@ -169,14 +178,14 @@ class GroupMaker:
                 f'Security group "{self.plan.name}" ({group_id}) exists, and was not created by eicctl',
                 hint=self._session.command("eicctl", "create-endpoint", *words),
             )
-        return dict(rows[0])
+        return rows[0]
 
-    def _create(self) -> dict[str, Any]:
+    def _create(self) -> SecurityGroupTypeDef:
         with translated("create the security group"):
             self.group_id = self._client.create_security_group(**self._request())["GroupId"]
         self._undo.append((self.group_id, lambda: self._client.delete_security_group(GroupId=self.group_id)))
         look = self._client.describe_security_groups
-        row = dict(self.once_visible("look up the group", lambda: look(GroupIds=[self.group_id]))["SecurityGroups"][0])
+        row = self.once_visible("look up the group", lambda: look(GroupIds=[self.group_id]))["SecurityGroups"][0]
         if default := row.pop("IpPermissionsEgress", []):
             revoke = self._client.revoke_security_group_egress
             self.once_visible(
@@ -184,22 +193,21 @@ class GroupMaker:
             )
         return row
 
-    def _target_rows(self) -> list[dict[str, Any]]:
+    def _target_rows(self) -> list[SecurityGroupTypeDef]:
         """The groups of targets, which have to exist before anything is created for them."""
         if not self.plan.allow_to:
             return []
         with translated("look up the targets' security groups"):
-            return list(self._client.describe_security_groups(GroupIds=list(self.plan.allow_to))["SecurityGroups"])
+            return self._client.describe_security_groups(GroupIds=list(self.plan.allow_to))["SecurityGroups"]
 
-    def _allow_to(self, target: Mapping[str, Any]) -> None:
+    def _allow_to(self, target: SecurityGroupTypeDef) -> None:
         present = {
             rule.get("FromPort")
             for rule in target.get("IpPermissions", [])
             for pair in rule.get("UserIdGroupPairs", [])
             if pair.get("GroupId") == self.group_id
         }
-        pair = {"GroupId": self.group_id, "Description": _RULE}
-        rules = [_rule(port, UserIdGroupPairs=[pair]) for port in DIRECT_PORTS if port not in present]
+        rules = [_from_group(port, self.group_id) for port in DIRECT_PORTS if port not in present]
         if not rules:
             return
         group_id = target["GroupId"]
@@ -211,17 +219,21 @@ class GroupMaker:
             )
         )
 
-    def _authorize(self, direction: str, group_id: str, rules: list[dict[str, Any]]) -> None:
+    def _authorize(self, direction: str, group_id: str, rules: list[IpPermissionTypeDef]) -> None:
         call = getattr(self._client, f"authorize_security_group_{direction}")
         self.once_visible(f"add rules to {group_id}", lambda: call(GroupId=group_id, IpPermissions=rules))
 
 
-def _rule(port: int, **peer: Any) -> dict[str, Any]:
-    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **peer}
+def _from_group(port: int, group_id: str) -> IpPermissionTypeDef:
+    pair: UserIdGroupPairTypeDef = {"GroupId": group_id, "Description": _RULE}
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [pair]}
 
 
-def _to_range(port: int, cidr: str) -> dict[str, Any]:
-    return _rule(port, **({"Ipv6Ranges": [{"CidrIpv6": cidr}]} if ":" in cidr else {"IpRanges": [{"CidrIp": cidr}]}))
+def _to_range(port: int, cidr: str) -> IpPermissionTypeDef:
+    rule: IpPermissionTypeDef = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+    if ":" in cidr:
+        return {**rule, "Ipv6Ranges": [{"CidrIpv6": cidr}]}
+    return {**rule, "IpRanges": [{"CidrIp": cidr}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +249,7 @@ class ManagedGroup:
 
     id: str
     name: str
-    rules: Mapping[str, list[dict[str, Any]]]
+    rules: Mapping[str, list[IpPermissionTypeDef]]
     used_by: tuple[str, ...]
 
 
@@ -251,25 +263,25 @@ def managed_groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
         return [_managed(session, endpoint, row) for row in rows]
 
 
-def _managed(session: Session, endpoint: Endpoint, row: Mapping[str, Any]) -> ManagedGroup:
+def _managed(session: Session, endpoint: Endpoint, row: SecurityGroupTypeDef) -> ManagedGroup:
     client, group_id = session.client("ec2"), row["GroupId"]
     pages = client.get_paginator("describe_network_interfaces").paginate(
         Filters=exact_filters({"group-id": [group_id]})
     )
     interfaces = [each["NetworkInterfaceId"] for page in pages for each in page["NetworkInterfaces"]]
     used_by = [each for each in interfaces if each not in endpoint.network_interface_ids]
-    rules: dict[str, list[dict[str, Any]]] = {}
-    for direction, key in (("", "IpPermissions"), ("egress.", "IpPermissionsEgress")):
+    rules: dict[str, list[IpPermissionTypeDef]] = {}
+    for direction in ("", "egress."):
         named = exact_filters({f"{direction}ip-permission.group-id": [group_id]})
         for other in client.describe_security_groups(Filters=named)["SecurityGroups"]:
-            for rule in other[key] if other["GroupId"] != group_id else ():
+            if other["GroupId"] == group_id:
+                continue
+            for rule in other["IpPermissionsEgress"] if direction else other["IpPermissions"]:
                 for pair in rule.get("UserIdGroupPairs", []):
                     if pair.get("GroupId") != group_id:
                         continue
                     if pair.get("Description") == _RULE and not direction:
-                        own = {"UserIdGroupPairs": [{"GroupId": group_id, "Description": _RULE}]}
-                        ports = {name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort")}
-                        rules.setdefault(other["GroupId"], []).append(ports | own)
+                        rules.setdefault(other["GroupId"], []).append(_from_group(rule["FromPort"], group_id))
                     else:
                         used_by.append(f"a rule of {other['GroupId']}")
     return ManagedGroup(group_id, row.get("GroupName", ""), rules, tuple(dict.fromkeys(used_by)))

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eicctl import __version__
 from eicctl.aws.config_files import LEFT_KEYS, config_file, credentials_file
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     import botocore.credentials
     import botocore.session
     from botocore.config import Config
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2_instance_connect import EC2InstanceConnectClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_rds import RDSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
 
     from eicctl.core.request import ConnectRequest
 
@@ -183,6 +190,22 @@ class Session:
         """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""
         return self.given_ca_bundle or self._setting("ca_bundle")
 
+    @overload
+    def client(self, service: Literal["cloudtrail"], region: str | None = None) -> CloudTrailClient: ...
+    @overload
+    def client(self, service: Literal["ec2"], region: str | None = None) -> EC2Client: ...
+    @overload
+    def client(
+        self, service: Literal["ec2-instance-connect"], region: str | None = None
+    ) -> EC2InstanceConnectClient: ...
+    @overload
+    def client(self, service: Literal["iam"], region: str | None = None) -> IAMClient: ...
+    @overload
+    def client(self, service: Literal["rds"], region: str | None = None) -> RDSClient: ...
+    @overload
+    def client(self, service: Literal["s3"], region: str | None = None) -> S3Client: ...
+    @overload
+    def client(self, service: Literal["sts"], region: str | None = None) -> STSClient: ...
     def client(self, service: str, region: str | None = None) -> Any:
         """Return the boto3 client of a service, made once for each region.
 

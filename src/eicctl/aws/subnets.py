@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.endpoint_selection import NoEndpointError, Place, serves
@@ -17,6 +17,9 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError
 from eicctl.core.model import Endpoint
 from eicctl.support.threads import both
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import SubnetTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
     return ChosenSubnet(best["SubnetId"], vpc, f"{best['AvailabilityZone']}, {why}", _type_of(best))
 
 
-def _type_of(subnet: Mapping[str, Any]) -> str:
+def _type_of(subnet: SubnetTypeDef) -> str:
     families = {ipaddress.ip_network(cidr).version for cidr in cidrs_of(subnet)}
     return "dualstack" if len(families) > 1 else "ipv6" if families == {6} else "ipv4"
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from eicctl.aws.endpoint_selection import NoEndpointError, Place, choose_endpoint, not_usable, serves, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
@@ -31,6 +31,10 @@ from eicctl.core.model import Endpoint, Instance, Target, usual_port
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
 from eicctl.support.threads import both
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import SubnetTypeDef, VpcTypeDef
+
 
 _log = logging.getLogger(__name__)
 
@@ -279,13 +283,13 @@ def _by_address(session: Session, address: str) -> Found:
     return Found(Place(address, vpc_id), address)
 
 
-def _subnets(session: Session) -> list[dict[str, Any]]:
+def _subnets(session: Session) -> list[SubnetTypeDef]:
     with translated("look up the subnets"):
         pages = session.client("ec2").get_paginator("describe_subnets").paginate()
         return [row for page in pages for row in page["Subnets"]]
 
 
-def _vpcs(session: Session) -> list[dict[str, Any]]:
+def _vpcs(session: Session) -> list[VpcTypeDef]:
     with translated("look up the VPCs"):
         pages = session.client("ec2").get_paginator("describe_vpcs").paginate()
         return [row for page in pages for row in page["Vpcs"]]
