@@ -90,7 +90,7 @@ def test_an_endpoint_without_such_a_name_is_an_error_that_says_so(
     ran = eicctl("tunnel", "web-1", "--remote-port", "22")
     endpoint_id = endpoint["InstanceConnectEndpointId"]
     assert ran.code == 5
-    assert f"error: endpoint {endpoint_id} has no dual-stack DNS name\n" in ran.err
+    assert f"error: Endpoint {endpoint_id} has no dual-stack DNS name\n" in ran.err
     assert f"eicctl modify-endpoint {endpoint_id} --ip-address-type dualstack" in ran.err
 
 
@@ -233,9 +233,9 @@ ZONE = "/latest/meta-data/placement/availability-zone/"
         ({"AWS_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1\n"),
         ({"AWS_DEFAULT_REGION": "eu-west-1"}, "", "us-west-2b", "in eu-west-1\n"),
         ({}, "[default]\nregion = eu-west-1\n", "us-west-2b", "in eu-west-1\n"),
-        ({"AWS_EC2_METADATA_DISABLED": "true"}, "", "us-west-2b", "no AWS region"),
-        ({}, "", "<html>sign in</html>", "no AWS region"),
-        ({}, "", "", "no AWS region"),
+        ({"AWS_EC2_METADATA_DISABLED": "true"}, "", "us-west-2b", "No region configured"),
+        ({}, "", "<html>sign in</html>", "No region configured"),
+        ({}, "", "", "No region configured"),
     ],
 )
 def test_the_region_of_the_instance_that_this_is(
@@ -256,7 +256,7 @@ def test_the_region_of_the_instance_that_this_is(
             monkeypatch.setenv(name, value)
         ran = run("list-endpoints")
     assert said in ran.stderr.decode()
-    assert ran.returncode == (2 if said.startswith("no") else 0)
+    assert ran.returncode == (2 if said.startswith("No") else 0)
     assert bool(asked) == (not environment and "region" not in config)
 
 

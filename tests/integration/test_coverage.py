@@ -125,7 +125,7 @@ def test_profiles(eicctl: Run) -> None:
     assert {row["Profile"] for row in rows} == {"one"}
     assert len(rows) == len({row["InstanceId"] for row in rows}) == 11
     assert all(row["Command"].endswith(" --profile one") for row in rows if row["Command"])
-    assert "bad: AWS does not accept the credentials" in ran.err
+    assert "bad: AWS rejected the credentials" in ran.err
     alone = eicctl("--profile", "bad", "coverage")
     assert alone.code == 4
 

@@ -171,12 +171,12 @@ def silent(world: World) -> None:
 
 
 CASES = [
-    (wrong_secret, "credentials", 4, "AWS does not accept the credentials"),
-    (no_credentials, "credentials", 4, "there are no AWS credentials"),
+    (wrong_secret, "credentials", 4, "AWS rejected the credentials"),
+    (no_credentials, "credentials", 4, "No AWS credentials found"),
     (expired_session, "credentials", 4, "the AWS session has expired"),
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
     (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS rejects"),
-    (misspelt_region, "credentials", 3, "there is no region 'us-esat-1'"),
+    (misspelt_region, "credentials", 3, 'No region named "us-esat-1"'),
     (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
     (stopped, "target", 5, "is stopped"),
     (no_endpoint, "endpoint", 3, "has no EC2 Instance Connect Endpoint"),

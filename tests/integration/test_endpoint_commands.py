@@ -305,7 +305,7 @@ def test_what_was_made_is_taken_back(eicctl: Eicctl, emulator: Emulator, ec2: An
     emulator.state.behave(denied="AuthorizeSecurityGroupIngress")
     done = eicctl("create-endpoint", "--create-security-group", "--allow-to", targets)
     assert done.code == 4
-    assert "Removed again: sg-" in done.err
+    assert "Removed: sg-" in done.err
     assert {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]} == before
     assert ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"] == []
 
@@ -554,7 +554,7 @@ def test_no_credentials_no_region_no_profile(eicctl: Eicctl, monkeypatch: pytest
     assert "credentials" in done.err
     unknown = eicctl("list-endpoints", "--profile", "nobody")
     assert unknown.code == 2
-    assert "known profiles" in unknown.err
+    assert "available profiles" in unknown.err
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     assert "--region" in eicctl("list-endpoints").err

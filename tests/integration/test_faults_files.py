@@ -214,7 +214,7 @@ def test_without_a_terminal_no_code_is_asked_for(emulator: Emulator, home: Path)
     )
     ran = run("instances", "--profile", "role", start_new_session=True)
     assert ran.returncode == 2, ran.stderr
-    assert b"there is no terminal to ask for it" in ran.stderr
+    assert b"there is no terminal to prompt on" in ran.stderr
     assert b"hint: eicctl mfa login --token-code -" in ran.stderr
 
 

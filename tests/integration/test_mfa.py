@@ -99,7 +99,7 @@ def test_a_used_code(base: Path, emulator: Emulator, eicctl: Eicctl) -> None:
     text = base.read_bytes()
     again = eicctl(*words)
     assert again.code == 4
-    assert "used once" in again.err
+    assert "already used" in again.err
     assert code not in again.err
     assert base.read_bytes() == text
 
@@ -199,7 +199,7 @@ def test_which_device(base: Path, emulator: Emulator, eicctl: Eicctl) -> None:
     base.write_text(base.read_text().replace("[work]", "[third]"))
     other = eicctl("mfa", "login", "--profile", "third", "--token-code", "123456")
     assert other.code == 4
-    assert "not one of the caller's" in other.err
+    assert "does not belong to the caller" in other.err
 
 
 def test_logins_at_the_same_time(base: Path) -> None:

@@ -63,13 +63,13 @@ def test_a_dns_name_in_the_place_of_an_address(endpoint: dict[str, Any]) -> None
 
 
 def test_an_address_that_does_not_resolve(endpoint: dict[str, Any]) -> None:
-    with pytest.raises(errors.NotFoundError, match="does not resolve from here") as caught:
+    with pytest.raises(errors.NotFoundError, match="Cannot resolve") as caught:
         found(private_ip_address="nobody.example.com", remote_port=3389)
     assert "--via INSTANCE" in str(caught.value.hint)
 
 
 def test_an_address_that_resolves_to_a_public_one(endpoint: dict[str, Any]) -> None:
-    with pytest.raises(errors.NotFoundError, match="no VPC") as caught:
+    with pytest.raises(errors.NotFoundError, match="No VPC") as caught:
         found(private_ip_address="public.example.com", remote_port=3389)
     assert "public" in str(caught.value.hint)
 

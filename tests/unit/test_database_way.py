@@ -60,11 +60,11 @@ def test_ipv6() -> None:
 
 
 def test_why_there_is_none() -> None:
-    with pytest.raises(NotFoundError, match="its groups admit sg-web"):
+    with pytest.raises(NotFoundError, match="its security groups allow sg-web"):
         choose(replace(WEB, security_group_ids=("sg-other",)))
-    with pytest.raises(NotFoundError, match="its groups admit nobody"):
+    with pytest.raises(NotFoundError, match="its security groups allow none"):
         choose(WEB, rules=())
-    with pytest.raises(NotFoundError, match="no Linux instance runs in vpc-1"):
+    with pytest.raises(NotFoundError, match="No running Linux instance in VPC vpc-1"):
         choose()
-    with pytest.raises(NotFoundError, match="no usable endpoint in vpc-1"):
+    with pytest.raises(NotFoundError, match=r"VPC vpc-1 .* has no available EC2 Instance Connect Endpoint"):
         choose(WEB, endpoints=[replace(ENDPOINT, vpc_id="vpc-2")])

@@ -133,7 +133,7 @@ def by_us(session: Session) -> dict[str, Any]:
     try:
         region: str | None = session.region
     except UsageError as error:
-        if not error.message.startswith("no AWS region"):
+        if not error.message.startswith("No region configured"):
             raise
         region = None
     return {

@@ -132,7 +132,7 @@ def test_users_by_pattern(config: Path) -> None:
     ("text", "words"),
     [
         ("os_user = 3", "os_user must be"),
-        ("os_usr = 'x'", "no setting 'os_usr'"),
+        ("os_usr = 'x'", 'unknown setting "os_usr"'),
         ("[os_users]\nx = 3", "os_users must be"),
         ("a b", "config.toml"),
     ],

@@ -208,8 +208,8 @@ def _run(command: str, profile: str) -> bytes:
             if _background:
                 process.kill()
                 raise CredentialsError(
-                    f"credential_process of profile {profile!r} has not answered within {PATIENCE:.0f} s, and has no "
-                    "terminal to ask on",
+                    f"credential_process of profile {profile!r} has not answered within {PATIENCE:.0f} s, and there "
+                    "is no terminal to prompt on",
                     hint=f"run it yourself: {command}",
                 )
             if terminal is None:

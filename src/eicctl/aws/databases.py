@@ -167,8 +167,8 @@ def find_database(session: Session, words: str) -> Database | None:
         )
     if len(found) > 1:
         raise AmbiguousError(
-            f"an instance and a cluster are called {words!r}",
-            hint="give a host name: " + ", ".join(d.host for d in found),
+            f'An instance and a cluster are both named "{words}"',
+            hint="specify a host name: " + ", ".join(d.host for d in found),
         )
     return found[0]
 
@@ -193,7 +193,7 @@ def reader_of(database: Database) -> str:
     """
     if not database.reader_host:
         kind = "a cluster without a reader endpoint" if database.cluster else "an instance; clusters have readers"
-        raise UsageError(f"{database.id} is {kind}", hint="leave out --reader, or give the cluster's identifier")
+        raise UsageError(f"{database.id} is {kind}", hint="omit --reader, or specify the cluster's identifier")
     return database.reader_host
 
 
@@ -334,7 +334,7 @@ def vpc_of(session: Session, database: Database) -> str:
     """Return the VPC that a database is in: that of its security groups."""
     groups = read_groups(session, database.security_group_ids)
     if not groups:
-        raise NotFoundError(f"{database.id} is in no VPC that can be seen: it has no security groups")
+        raise NotFoundError(f"{database.id} has no security groups, so its VPC is unknown")
     return groups[0].vpc_id
 
 
@@ -366,7 +366,6 @@ def _interface_address(session: Session, database: Database, vpc_id: str, error:
         line = pins.command("eicctl", "tunnel", "--private-ip-address", "ADDRESS", "--remote-port", database.port)
         raise NotFoundError(
             error.message,
-            hint=f"is a router here dropping private addresses from DNS answers? Addresses of RDS that it could be: "
-            f"{listed}; {line}",
+            hint=f"a router may drop private addresses from DNS answers. Addresses of RDS that match: {listed}; {line}",
         ) from error
     return str(fitting[0])

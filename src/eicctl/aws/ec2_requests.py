@@ -27,7 +27,7 @@ def make_change(session: Session, operation: str, parameters: Mapping[str, Any],
         DeniedError: The caller may not.
         EicctlError: By EC2's error.
     """
-    with translated(f"make the change ({operation})"):
+    with translated(f"change the network ({operation})"):
         answer = getattr(session.client("ec2", region or None), operation)(**parameters)
     return [row["SecurityGroupRuleId"] for row in answer.get("SecurityGroupRules", []) if "SecurityGroupRuleId" in row]
 
@@ -48,7 +48,7 @@ def check_change(session: Session, operation: str, parameters: Mapping[str, Any]
     Raises:
         EicctlError: Why it would not.
     """
-    check_dry_run("make the change", getattr(session.client("ec2"), operation), **parameters)
+    check_dry_run("change the network", getattr(session.client("ec2"), operation), **parameters)
 
 
 def is_there(error: EicctlError) -> bool:

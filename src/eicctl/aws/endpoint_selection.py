@@ -171,4 +171,4 @@ def usable_name(endpoint: Endpoint, *, fips: bool, dualstack: bool = False) -> s
     words = [*(["dual-stack"] if dualstack else []), *(["FIPS"] if fips else []), "DNS name"]
     hints = [pins.command(*dual_stack(endpoint))] if dualstack else []
     hints += ["export AWS_USE_FIPS_ENDPOINT=false, without --fips"] if fips else []
-    raise UnavailableError(f"endpoint {endpoint.id} has no {' '.join(words)}", hint="; ".join(hints) or None)
+    raise UnavailableError(f"Endpoint {endpoint.id} has no {' '.join(words)}", hint="; ".join(hints) or None)

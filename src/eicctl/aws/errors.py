@@ -110,23 +110,23 @@ def _from_service(error: Any, action: str) -> EicctlError:
     if code in _OTHER_TIME or (code in _EXPIRED | _UNKNOWN and clock.complaint(date)):
         # With a wrong clock services call the credentials expired or wrong, and good ones look bad.
         result = CredentialsError(
-            f"AWS does not accept signatures of this machine's time ({code}: {message})",
+            f"AWS rejected the time of the request: this machine's clock is wrong ({code}: {message})",
             hint=clock.complaint(date) or f"set this machine's clock: {clock.how_to_set()}",
         )
     elif code in _EXPIRED:
         result = CredentialsError(
-            f"the AWS session has expired ({code})",
-            hint="renew it: aws sso login, a new MFA code, or new keys in the profile",
+            f"The AWS session has expired ({code})",
+            hint="aws sso login, eicctl mfa login, or new keys in the profile",
         )
     elif code in _UNKNOWN:
         result = CredentialsError(
-            f"AWS does not accept the credentials: {message or code}",
-            hint="check access key and secret of the profile, and this machine's clock",
+            f"AWS rejected the credentials: {message or code}",
+            hint="check the profile's access key and secret key, and this machine's clock",
         )
     elif "MultiFactorAuthentication failed" in message:
         result = _mfa(message)
     elif code in _DENIED:
-        result = DeniedError(said, hint=f"the policy of the caller must allow {_denied_action(error, message)}")
+        result = DeniedError(said, hint=f"Missing IAM permission: {_denied_action(error, message)}")
     elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
         result = ThrottledError(f"{said} ({code})", hint="try again in a moment", transient=True)
     elif "NotFound" in code or ".Malformed" in code:
@@ -178,12 +178,12 @@ def _not_found(code: str, message: str, asked: tuple[str, str | None] | None) ->
 def _mfa(message: str) -> EicctlError:
     if "serial number is valid" in message:
         return DeniedError(
-            "the MFA device is not one of the caller's",
+            "The MFA device does not belong to the caller",
             hint="check mfa_serial in the profile, or: eicctl mfa login --serial ARN",
         )
     return DeniedError(
-        "AWS does not accept the MFA code: it is wrong, no longer good, or has been used once already",
-        hint="wait for the device's next code, and check the device's clock",
+        "AWS rejected the MFA code: it is wrong, expired, or already used",
+        hint="use the device's next code; check the device's clock",
     )
 
 
@@ -226,15 +226,15 @@ def _missing(error: Any, action: str) -> EicctlError:
 
 
 def _login(error: Any, _action: str) -> EicctlError:
-    return CredentialsError(f"the session of aws login cannot be used: {error}", hint="aws login")
+    return CredentialsError(f"Cannot use the session of aws login: {error}", hint="aws login")
 
 
 def _region(_error: Any, _action: str) -> EicctlError:
-    return UsageError("no AWS region is given", hint="--region or AWS_REGION")
+    return UsageError("No region configured", hint="set --region, AWS_REGION, or the profile's region")
 
 
 def _sso(error: Any, _action: str) -> EicctlError:
-    return CredentialsError(f"the SSO session cannot be used: {error}", hint="aws sso login")
+    return CredentialsError(f"Cannot use the SSO session: {error}", hint="aws sso login")
 
 
 def _profile(error: Any, _action: str) -> EicctlError:
@@ -245,27 +245,27 @@ def _profile(error: Any, _action: str) -> EicctlError:
         return UsageError(f"{variable} is set, but empty", hint=f"unset {variable}")
     # Without the variable, which would make botocore look for that profile.
     found = botocore.session.Session(profile="default").full_config["profiles"]
-    known = ", ".join(found) or "none"
-    return UsageError(f"there is no profile {name!r} in the AWS configuration", hint=f"known profiles: {known}")
+    hint = f"available profiles: {', '.join(found)}" if found else "no AWS profiles found; run: aws configure sso"
+    return UsageError(f'No AWS profile named "{name}"', hint=hint)
 
 
 def _credentials(error: Any, _action: str) -> EicctlError:
     return CredentialsError(
-        f"no usable AWS credentials: {error}",
+        f"No usable AWS credentials: {error}",
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
     )
 
 
 def _mfa_again(_error: Any, _action: str) -> EicctlError:
     return CredentialsError(
-        "the role's session has expired, and a new one needs another MFA code", hint="run the command again"
+        "The role's session has expired; a new one needs another MFA code", hint="run the command again"
     )
 
 
 def _tls(error: Any, action: str) -> EicctlError:
     return NetworkError(
         f"cannot {action}: TLS failed: {error.kwargs.get('error', error)}",
-        hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
+        hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
     )
 
 

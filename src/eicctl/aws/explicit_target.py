@@ -55,9 +55,9 @@ def address_of(name: str, resolver: Resolver = addresses_of) -> str:
     found = [ipaddress.ip_address(text.partition("%")[0]) for text in resolver(name)]
     if not found:
         raise NotFoundError(
-            f"the name {name!r} does not resolve from here",
-            hint="names of a VPC's own DNS resolve only inside it: give the address, or go through an instance, "
-            f"which resolves it there: {pins.command('eicctl', 'forward', '--via', 'INSTANCE', f'{name}:PORT')}",
+            f'Cannot resolve "{name}" from this machine',
+            hint="private names of a VPC resolve only inside it: specify the address, or an instance as the jump host: "
+            f"{pins.command('eicctl', 'forward', '--via', 'INSTANCE', f'{name}:PORT')}",
         )
     return str(min(found, key=lambda address: (not address.is_private, address.version)))
 

@@ -64,7 +64,7 @@ def principal_of(session: Session, arn: str) -> str:
             return str(session.client("iam").get_role(RoleName=role[1])["Role"]["Arn"])
     if re.fullmatch(r"arn:[\w-]+:iam::\d+:user/.+", arn):
         return arn
-    raise NotFoundError(f"IAM's simulator knows users and roles, and not {arn}")
+    raise NotFoundError(f"IAM's policy simulator supports only users and roles, not {arn}")
 
 
 def simulate(session: Session, principal: str, action: str, resource: str, context: Context) -> Decision:

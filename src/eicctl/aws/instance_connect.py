@@ -38,8 +38,8 @@ def _explained(error: EicctlError, code: str, instance_id: str, os_user: str) ->
     kinds: dict[str, tuple[type[EicctlError], str]] = {
         "AuthException": (
             DeniedError,
-            f"the policy must allow ec2-instance-connect:SendSSHPublicKey on {instance_id} "
-            f"with ec2:osuser = {os_user}; or use a key of your own: eicctl ssh --private-key-file FILE",
+            f"Missing IAM permission: ec2-instance-connect:SendSSHPublicKey on {instance_id} "
+            f"with ec2:osuser = {os_user}; or use your own key: eicctl ssh --private-key-file FILE",
         ),
         "EC2InstanceNotFoundException": (NotFoundError, "eicctl instances"),
         "EC2InstanceStateInvalidException": (

@@ -92,12 +92,12 @@ def _check_keys(session: Session, base: str, settings: Mapping[str, Any]) -> Non
     if "role_arn" in settings:
         source = settings.get("source_profile")
         raise UsageError(
-            f"the profile {base!r} assumes a role, whose session cannot open another",
+            f'Profile "{base}" assumes a role, whose session cannot open another one',
             hint=f"--profile {source}" if source else hint,
         )
     if session.credentials().session_token:
         raise CredentialsError(
-            f"the keys of {base!r} are temporary; an MFA session needs a user's long-lived ones", hint=hint
+            f'The keys of profile "{base}" are temporary; an MFA session requires a user\'s long-lived keys', hint=hint
         )
 
 
@@ -110,9 +110,9 @@ def _device(session: Session) -> str:
         raise
     found = [str(row["SerialNumber"]) for row in rows]
     if not found:
-        raise NotFoundError("the user has no MFA device", hint="enable one in IAM, or name it with --serial")
+        raise NotFoundError("The user has no MFA device", hint="enable one in IAM, or specify --serial ARN")
     if len(found) > 1:
-        raise AmbiguousError(f"the user has several MFA devices: {', '.join(found)}", hint="choose one with --serial")
+        raise AmbiguousError(f"The user has multiple MFA devices: {', '.join(found)}", hint="specify one: --serial ARN")
     return found[0]
 
 

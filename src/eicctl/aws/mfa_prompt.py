@@ -22,7 +22,7 @@ def ask_code(prompt: str) -> str:
             os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         except OSError as error:
             failure = UsageError(
-                "an MFA code is needed, and there is no terminal to ask for it",
+                "MFA code required, but there is no terminal to prompt on",
                 hint="eicctl mfa login --token-code -; it reads the code from stdin. Then use the session's --profile",
             )
             failure.needs_terminal = True
@@ -30,7 +30,7 @@ def ask_code(prompt: str) -> str:
     try:
         return getpass.getpass(prompt)
     except EOFError as error:
-        raise UsageError("no MFA code was typed") from error
+        raise UsageError("No MFA code entered") from error
 
 
 def ask_checked_code(prompt: str) -> str:

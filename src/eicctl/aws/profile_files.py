@@ -289,7 +289,7 @@ def _file(variable: str, path: str) -> Path:
 def _check_free(text: str, profile: str) -> None:
     name = credentials_profile
     if has(text, name, profile) and profile not in owned(text, name):
-        raise ConflictError(f"the profile {profile!r} holds other keys", hint="choose another one with --into")
+        raise ConflictError(f'Profile "{profile}" already holds other keys', hint="specify another name: --into NAME")
 
 
 def _change(path: Path, edit: Callable[[str], str]) -> None:

@@ -43,7 +43,7 @@ def no_such_region(session: Session) -> NotFoundError | None:
         return None
     near = difflib.get_close_matches(session.region, known, n=2, cutoff=0.8)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
-    return NotFoundError(f"there is no region {session.region!r}", hint=f"{meant}{_HINT}")
+    return NotFoundError(f'No region named "{session.region}"', hint=f"{meant}{_HINT}")
 
 
 def check_region(session: Session) -> str:
@@ -64,11 +64,11 @@ def check_region(session: Session) -> str:
     except NetworkError as error:
         raise no_such_region(session) or error from error
     if not rows:
-        raise no_such_region(session) or NotFoundError(f"there is no region {region!r}", hint=_HINT)
+        raise no_such_region(session) or NotFoundError(f'No region named "{region}"', hint=_HINT)
     status = str(rows[0].get("OptInStatus", ""))
     if status == "not-opted-in":
         raise UnavailableError(
-            f"the account has not opted in to {region}",
+            f"The account has not opted in to {region}",
             hint=pins.command("aws", "account", "enable-region", "--region-name", region),
         )
     return status

@@ -147,7 +147,7 @@ class GroupMaker:
         self._undo.clear()
         told = []
         if removed:
-            told.append(f"Removed again: {', '.join(removed)}")
+            told.append(f"Removed: {', '.join(removed)}")
         if left:
             told.append(f"Not removed: {', '.join(left)}")
         return "; ".join(told)

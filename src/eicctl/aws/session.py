@@ -124,8 +124,8 @@ class Session:
             region = self._configured_region() or self._instance_region()
             if not region:
                 raise UsageError(
-                    "no AWS region is given",
-                    hint="--region, AWS_REGION, or region of the profile: aws configure set region …",
+                    "No region configured",
+                    hint="set --region, AWS_REGION, or the profile's region: aws configure set region …",
                 )
             # botocore takes `fips-REGION` and `REGION-fips` for the region with FIPS endpoints.
             self._region = region.replace("fips-", "").replace("-fips", "")
@@ -259,7 +259,7 @@ class Session:
             keys = self._known_keys()
             frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
-                raise CredentialsError("the AWS credentials are incomplete", hint=_NO_CREDENTIALS)
+                raise CredentialsError("The AWS credentials are incomplete", hint=_NO_CREDENTIALS)
             register(frozen.secret_key, frozen.token)
             expires = getattr(keys, "_expiry_time", None)
             return Credentials(
@@ -325,7 +325,7 @@ class Session:
         """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
         keys = self._keys_or_none()
         if keys is None:
-            raise CredentialsError("there are no AWS credentials", hint=_NO_CREDENTIALS)
+            raise CredentialsError("No AWS credentials found", hint=_NO_CREDENTIALS)
         return keys
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:

@@ -265,16 +265,16 @@ def _by_address(session: Session, address: str) -> Found:
         return replace(_of_instance(with_address[0]), address=address)
     holding = [row for row in vpcs if _holds(cidrs_of(row), address)]
     if not holding:
-        public = "an endpoint reaches private addresses, and this is a public one; or is the region not the right one?"
+        public = "endpoints reach private addresses only, and this one is public; or try another --region"
         raise NotFoundError(
-            f"no VPC in {session.region} holds the address {address}",
-            hint=public if ipaddress.ip_address(address).is_global else "is the region right?",
+            f"No VPC in {session.region} contains {address}",
+            hint=public if ipaddress.ip_address(address).is_global else "try another --region",
         )
     if len(holding) > 1:
         listed = ", ".join(row["VpcId"] for row in holding)
         raise AmbiguousError(
-            f"several VPCs hold the address {address}: {listed}",
-            hint="name the endpoint: --instance-connect-endpoint-id ID; eicctl list-endpoints",
+            f"Multiple VPCs contain {address}: {listed}",
+            hint="specify --instance-connect-endpoint-id; eicctl list-endpoints",
         )
     vpc_id = holding[0]["VpcId"]
     for row in subnets:

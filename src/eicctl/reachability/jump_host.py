@@ -59,12 +59,12 @@ def choose_instance(
     running = [i for i in instances if i.vpc_id == vpc_id and i.state == "running" and i.platform == "linux"]
     if not running:
         raise NotFoundError(
-            f"no Linux instance runs in {vpc_id}, where {label} is",
-            hint="--via INSTANCE names one elsewhere that can reach it",
+            f"No running Linux instance in VPC {vpc_id} ({label})",
+            hint="--via INSTANCE specifies an instance elsewhere",
         )
     if not any(endpoint.vpc_id == vpc_id and endpoint.usable for endpoint in endpoints):
         raise NotFoundError(
-            f"there is no usable endpoint in {vpc_id}, where {label} is",
+            f"VPC {vpc_id} ({label}) has no available EC2 Instance Connect Endpoint",
             hint=pins.command("eicctl", "create-endpoint", "--vpc-id", vpc_id),
         )
     ways: list[tuple[tuple[bool, bool, str, str], Way]] = []
@@ -78,9 +78,9 @@ def choose_instance(
         ways.append(((not near, not reason.by_group, instance.name, instance.id), way))
     if not ways:
         raise NotFoundError(
-            f"none of the {len(running)} running Linux instances in {vpc_id} may connect to {label}, port {port}: "
+            f"None of the {len(running)} running Linux instances in {vpc_id} may connect to {label} on port {port}: "
             f"{_told(groups, port)}",
-            hint="--via INSTANCE goes through one all the same; or add an ingress rule to the database's group",
+            hint="--via INSTANCE uses one anyway; or add an inbound rule to the database's security group",
         )
     return min(ways, key=lambda pair: pair[0])[1]
 
@@ -106,7 +106,7 @@ def _reason(instance: Instance, groups: Sequence[SecurityGroup], port: int) -> _
 def _told(groups: Sequence[SecurityGroup], port: int) -> str:
     rules = [rule for group in groups for rule in group.ingress if covers(rule, port)]
     admitted = sorted({peer for rule in rules for peer in peers_of(rule)})
-    return f"its groups admit {', '.join(admitted)}" if admitted else "its groups admit nobody"
+    return f"its security groups allow {', '.join(admitted)}" if admitted else "its security groups allow none"
 
 
 def locate(session: Session, words: str) -> tuple[Database | None, str, int]:
@@ -129,8 +129,8 @@ def locate(session: Session, words: str) -> tuple[Database | None, str, int]:
         return found, found.host, given or found.port
     if not given:
         raise UsageError(
-            f"RDS knows no database with the host name {words} in {session.region}",
-            hint=f"is the region right? For any other host: {words}:PORT, with --via INSTANCE",
+            f"No database with host name {words} in {session.location}",
+            hint=f"try another --region. For any other host: {words}:PORT, with --via INSTANCE",
         )
     return None, words, given
 
@@ -144,8 +144,8 @@ def instance_for(session: Session, database: Database | None, port: int) -> Way:
     """
     if database is None:
         raise UsageError(
-            "RDS does not know this host, so no instance can be chosen",
-            hint="--via INSTANCE names the one to go through",
+            "RDS does not know this host, so no instance can be selected",
+            hint="specify the jump host: --via INSTANCE",
         )
     groups, (instances, endpoints) = both(
         lambda: read_groups(session, database.security_group_ids),
@@ -155,7 +155,7 @@ def instance_for(session: Session, database: Database | None, port: int) -> Way:
         ),
     )
     if not groups:
-        raise UsageError(f"{database.id} is in no VPC", hint="--via INSTANCE names the one to go through")
+        raise UsageError(f"{database.id} is in no VPC", hint="specify the jump host: --via INSTANCE")
     return choose_instance(
         instances,
         groups,

@@ -156,7 +156,8 @@ def _connect_socks(proxy: Proxy, sock: socket.socket, host: str, port: int) -> N
         from python_socks.sync import Proxy as SocksProxy
     except ImportError:
         raise UsageError(
-            "a SOCKS proxy needs one more package", hint="pip install 'eicctl[socks]', or name an HTTP proxy instead"
+            "SOCKS proxies require the package python-socks",
+            hint="pip install 'eicctl[socks]', or use an HTTP proxy",
         ) from None
 
     class Connected(SocksProxy):

@@ -101,7 +101,7 @@ def _check(path: Path, key: str, value: Any) -> None:
     names = ["[os_users]" if name == "os_users" else name for name in Config.__dataclass_fields__]
     hint = f"its keys are {', '.join(names)} and [tunnel.NAME]"
     if key not in Config.__dataclass_fields__:
-        raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
+        raise UsageError(f'{path}: unknown setting "{key}"', hint=hint)
     if key == "os_users":
         good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
         wanted = 'a table of names: "web-*" = "deploy"'

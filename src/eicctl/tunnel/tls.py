@@ -112,7 +112,7 @@ def secured(
     except ssl.SSLCertVerificationError as error:
         raise NetworkError(
             f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
-            hint="behind a proxy that opens TLS, give its CA with --ca-bundle or AWS_CA_BUNDLE",
+            hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
         ) from error
     except TimeoutError as error:
         raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
