@@ -17,7 +17,6 @@ from eicctl.core.events import CloseInfo, TunnelEvent
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
-from eicctl.ssh.forward.login import LoginRequest
 from eicctl.ssh.forward.renewal import Rotation, rotation_to
 from eicctl.tunnel.bind import bind_tcp
 
@@ -77,7 +76,8 @@ def forwarding(
     via: str = "web-1",
     duration: int | None = None,
     patience: float = 10.0,
-    login: LoginRequest | None = None,
+    login: ConnectRequest | None = None,
+    passphrase: str = "",
     sockets: Sequence[socket.socket] = (),
 ) -> Iterator[Running]:
     """Forward ports to `remotes` through an instance as long as the block lasts; None is a SOCKS5 proxy.
@@ -89,9 +89,9 @@ def forwarding(
     rotation = rotation_to(
         session,
         resolve(session, ConnectRequest(target=via)),
-        login or LoginRequest(),
+        (login or ConnectRequest()).replace(max_tunnel_duration=duration),
         record,
-        max_tunnel_duration=duration,
+        passphrase=lambda _: passphrase,
         patience=patience,
     )
     bound = [(tuple(sockets) or tuple(bind_tcp(0)), remote) for remote in remotes]

@@ -20,10 +20,11 @@ import asyncssh
 import pytest
 
 from eicctl.core import errors
+from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
 from eicctl.ssh.forward import renewal as rotation
 from eicctl.ssh.forward.connection import Remote
-from eicctl.ssh.forward.login import HostKeyError, LoginRequest
+from eicctl.ssh.forward.login import HostKeyError
 from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.tunnel.bind import bind_unix
@@ -314,7 +315,9 @@ def test_the_host_keys_are_those_of_the_console(echo_port: int, instance_ids: di
 
 
 def test_the_first_key_seen_is_kept(echo_port: int, instance_ids: dict[str, str]) -> None:
-    with forwarding(Remote("localhost", echo_port), login=LoginRequest(check="accept-new"), duration=2) as running:
+    with forwarding(
+        Remote("localhost", echo_port), login=ConnectRequest(host_key_check="accept-new"), duration=2
+    ) as running:
         assert by_instance().keys(instance_ids["web-1"])[0].startswith("ssh-ed25519 ")
         wait_for(lambda: renewals(running) == 1)  # with the kept key
 
@@ -322,7 +325,7 @@ def test_the_first_key_seen_is_kept(echo_port: int, instance_ids: dict[str, str]
 def test_a_strict_check_takes_no_unknown_key(echo_port: int) -> None:
     with (
         pytest.raises(errors.UsageError, match="No host key"),
-        forwarding(Remote("localhost", echo_port), login=LoginRequest(check="strict")),
+        forwarding(Remote("localhost", echo_port), login=ConnectRequest(host_key_check="strict")),
     ):
         pass
 
@@ -332,20 +335,23 @@ def test_a_key_of_another_type_is_not_taken_for_a_new_one(
     echo_port: int, instance_ids: dict[str, str], check: Any
 ) -> None:
     by_instance().pin(instance_ids["web-1"], [new_key("ecdsa-sha2-nistp256")])
-    with pytest.raises(HostKeyError), forwarding(Remote("localhost", echo_port), login=LoginRequest(check=check)):
+    with (
+        pytest.raises(HostKeyError),
+        forwarding(Remote("localhost", echo_port), login=ConnectRequest(host_key_check=check)),
+    ):
         pass
 
 
 def test_no_check(echo_port: int, instance_ids: dict[str, str]) -> None:
     by_instance().pin(instance_ids["web-1"], [new_key()])
-    with forwarding(Remote("localhost", echo_port), login=LoginRequest(check="off")) as running:
+    with forwarding(Remote("localhost", echo_port), login=ConnectRequest(host_key_check="off")) as running:
         assert exchange(running.port, b"unchecked") == b"unchecked"
         assert any("are not checked" in note for note in running.record.notes)
 
 
 def test_the_wrong_user(echo_port: int) -> None:
     refused = pytest.raises(errors.DeniedError, match="refused the login of nobody in")
-    with refused as caught, forwarding(Remote("localhost", echo_port), login=LoginRequest(user="nobody")):
+    with refused as caught, forwarding(Remote("localhost", echo_port), login=ConnectRequest(os_user="nobody")):
         pass
     assert "--os-user ec2-user" in str(caught.value.hint)
 
@@ -357,27 +363,28 @@ def test_a_key_of_the_users_own(echo_port: int, emulator: Emulator, instance_ids
     machine = emulator.state.machine_of(instance_ids["web-1"])
     assert machine
     emulator.state.put_machine(replace(machine, authorized_keys=(key.export_public_key().decode(),)))
-    login = LoginRequest(key_file=file, passphrase=lambda _: "open sesame")
-    with forwarding(Remote("localhost", echo_port), login=login) as running:
+    login = ConnectRequest(private_key_file=str(file))
+    with forwarding(Remote("localhost", echo_port), login=login, passphrase="open sesame") as running:
         assert exchange(running.port, b"own key") == b"own key"
     assert not [event for event in emulator.state.events() if event["eventName"] == "SendSSHPublicKey"]
     with (
         pytest.raises(errors.LocalError, match="cannot use the key"),
-        forwarding(Remote("localhost", echo_port), login=LoginRequest(key_file=file, passphrase=lambda _: "no")),
+        forwarding(Remote("localhost", echo_port), login=ConnectRequest(private_key_file=str(file)), passphrase="no"),
     ):
         pass
 
 
 @pytest.mark.parametrize("key_type", ["ed25519", "ecdsa", "rsa"])
 def test_a_key_of_any_type(echo_port: int, key_type: KeyType) -> None:
-    with forwarding(Remote("localhost", echo_port), login=LoginRequest(key_type=key_type)) as running:
+    with forwarding(Remote("localhost", echo_port), login=ConnectRequest(key_type=key_type)) as running:
         assert exchange(running.port, b"in") == b"in"
 
 
 def test_a_key_of_the_users_own_can_be_pushed(echo_port: int, home: Path) -> None:
     file = home / "key"
     file.write_bytes(asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key())
-    with forwarding(Remote("localhost", echo_port), login=LoginRequest(key_file=file, push=True)) as running:
+    login = ConnectRequest(private_key_file=str(file), send_key=True)
+    with forwarding(Remote("localhost", echo_port), login=login) as running:
         assert exchange(running.port, b"own key") == b"own key"
 
 

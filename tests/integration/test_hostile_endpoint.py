@@ -26,7 +26,6 @@ from eicctl.core.errors import EicctlError, NetworkError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
-from eicctl.ssh.forward.login import LoginRequest
 from eicctl.ssh.forward.renewal import rotation_to
 from tests.integration.forwarding import Record
 from tests.integration.listening import connect, listening, read_all
@@ -179,7 +178,7 @@ def test_ssh_in_this_process(emulator: Emulator, endpoint: dict[str, Any], tmp_p
     with ScriptedEndpoint(tmp_path, script) as scripted:
         session = Session(ca_bundle=scripted.ca)
         there = replace(target, endpoint_dns_name=scripted.name)
-        rotation = rotation_to(session, there, LoginRequest(), Record())
+        rotation = rotation_to(session, there, ConnectRequest(), Record())
 
         async def log_in() -> None:
             await rotation.start()

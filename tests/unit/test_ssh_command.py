@@ -11,7 +11,8 @@ import pytest
 
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
-from eicctl.ssh.command import Access, place_of, ssh_command
+from eicctl.core.request import ConnectRequest
+from eicctl.ssh.command import place_of, ssh_command
 from eicctl.ssh.explain import explain
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
@@ -27,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settled(strict: str = "yes", **more: Any) -> dict[str, str]:
-    return Standing(Access(), **more).in_session(Path("/a b/50%")).settings(by_instance(), strict=strict)
+    return Standing(ConnectRequest(**more)).in_session(Path("/a b/50%")).settings(by_instance(), strict=strict)
 
 
 def test_the_users_options_come_first() -> None:
@@ -49,7 +50,7 @@ def test_what_is_settled() -> None:
 
 
 def test_without_a_key_openssh_chooses() -> None:
-    settings = settled(pushes=False)
+    settings = settled(send_key=False)
     assert not {"IdentityFile", "IdentitiesOnly"} & settings.keys()
     assert "--ssh-login" not in settings["ProxyCommand"]
 
@@ -64,8 +65,8 @@ def test_places_of_copies() -> None:
 
 
 def test_the_proxy_command_survives_shell_and_percent() -> None:
-    access = Access(profile="50% off; rm -rf /", ca_bundle="/a b", max_tunnel_duration=60)
-    line = Standing(access).settings(by_instance())["ProxyCommand"]
+    request = ConnectRequest(profile="50% off; rm -rf /", ca_bundle="/a b", max_tunnel_duration=60)
+    line = Standing(request).settings(by_instance())["ProxyCommand"]
     words = shlex.split(line)
     assert words[words.index("--profile") + 1] == "50%% off; rm -rf /"
     assert words[words.index("--ca-bundle") + 1] == "/a b"

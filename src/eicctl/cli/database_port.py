@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from socket import socket
 from typing import TYPE_CHECKING
 
-from eicctl.cli.via_instance import TunnelWish, rotation, serve
+from eicctl.cli.via_instance import rotation, serve
 from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import DIRECT_DATABASE_PORT
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.events import Emit
     from eicctl.core.model import Target
-    from eicctl.ssh.forward.login import LoginRequest
+    from eicctl.core.request import ConnectRequest
 
 
 _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
@@ -36,7 +36,7 @@ class LocalPort:
         remote: The host and the port to connect to.
         sockets: Listening sockets.
         emit: Takes what happens.
-        tunnels: What the user says of tunnels.
+        request: How to log in to an instance, by which endpoint, and for how long.
     """
 
     session: Session
@@ -44,7 +44,7 @@ class LocalPort:
     remote: tuple[str, int]
     sockets: Sequence[socket]
     emit: Emit
-    tunnels: TunnelWish
+    request: ConnectRequest
 
     @property
     def is_direct(self) -> bool:
@@ -59,15 +59,14 @@ class LocalPort:
         from eicctl.tunnel.listener import Listener
 
         host, port = self.remote
-        said = self.tunnels
         greeting = _SSL_REQUEST if self.database and "postgres" in self.database.engine else b""
-        target = waited(self.session, self._target, host, said.wait, said.max_duration, greeting=greeting)
+        target = waited(self.session, self.request, self._target, host, greeting=greeting)
         dialer = Dialer(
             target,
             self.session.credentials,
             self.session.ca_bundle,
-            said.max_duration,
-            said.queue_timeout,
+            self.request.max_tunnel_duration,
+            self.request.queue_timeout,
             look_up=lambda: self._target(lambda _: None),
         )
 
@@ -82,11 +81,12 @@ class LocalPort:
         from eicctl.aws.databases import direct_target
 
         assert self.database  # noqa: S101 - is_direct
-        said = self.tunnels
-        target = direct_target(self.session, self.database, self.remote[0], endpoint_id=said.endpoint_id, note=note)
-        return replace(target, endpoint_dns_name=said.endpoint_dns_name or target.endpoint_dns_name)
+        target = direct_target(
+            self.session, self.database, self.remote[0], endpoint_id=self.request.endpoint_id, note=note
+        )
+        return replace(target, endpoint_dns_name=self.request.endpoint_dns_name or target.endpoint_dns_name)
 
-    def serve_through(self, via: str | None, login: LoginRequest, ready: Callable[[str], None]) -> int:
+    def serve_through(self, via: str | None, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C through an instance: `via`, or a chosen one. `ready` is told its name."""
         from eicctl.ssh.forward.connection import Remote
         from eicctl.ssh.forward.forwarder import Forward
@@ -94,9 +94,8 @@ class LocalPort:
         connections = rotation(
             self.session,
             via or _chosen(self.session, self.database, self.remote[1]),
-            login,
+            self.request,
             self.emit,
-            self.tunnels,
         )
         forward = Forward(tuple(self.sockets), connections, Remote(*self.remote))
         return serve([forward], self.emit, lambda: ready(connections.label))

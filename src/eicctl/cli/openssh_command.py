@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
-    from eicctl.ssh.command import Access
-    from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import KeyType
     from eicctl.ssh.login import Login
     from eicctl.ssh.openssh_options import Standing
     from eicctl.ssh.os_user import OsUser
@@ -112,53 +109,34 @@ class OpensshCommand(click.Command):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How to log in, as the options say."""
+    """A run of OpenSSH, as the options describe it.
+
+    Attributes:
+        session: Access to AWS.
+        words: The words that are OpenSSH's.
+        request: The target by options, how to reach it and how to log in.
+        print_command: Whether only the command line is printed.
+    """
 
     session: Session
     words: Arguments
-    os_user: str | None
-    private_key_file: Path | None
-    send_key: bool | None
-    key_type: KeyType
-    host_key_check: Check
+    request: ConnectRequest
     print_command: bool
-    max_tunnel_duration: int | None
-    allow_any_port: bool
-    endpoint_id: str
-    endpoint_dns_name: str
-    wait: float | None
-    no_agent: bool
-    cache: bool = True
 
     @property
     def pushes(self) -> bool:
         """Whether a key is pushed."""
-        return options.pushes(self.send_key, own_key=bool(self.own_key))
+        return not self.own_key if self.request.send_key is None else self.request.send_key
 
     @property
     def own_key(self) -> Path | None:
         """The private key that the user gives, to eicctl or to OpenSSH."""
-        return self.private_key_file or (Path(self.words.key_file).expanduser() if self.words.key_file else None)
+        given = self.request.private_key_file or self.words.key_file
+        return Path(given).expanduser() if given else None
 
-    @property
-    def access(self) -> Access:
-        """How a proxy of its own gets at AWS."""
-        from eicctl.ssh.command import Access
-
-        session = self.session
-        return Access(session.region, session.profile, session.given_ca_bundle, self.max_tunnel_duration, session.fips)
-
-    def request(self, words: str, port: int = 0, *, instance_id: str = "", address: str = "") -> ConnectRequest:
-        """Return the request for a target."""
-        return ConnectRequest(
-            remote_port=self.words.port or port or 22,
-            target=words,
-            instance_id=instance_id,
-            private_ip_address=address,
-            endpoint_id=self.endpoint_id,
-            endpoint_dns_name=self.endpoint_dns_name,
-            allow_any_port=self.allow_any_port,
-        )
+    def request_for(self, target: str, port: int = 0) -> ConnectRequest:
+        """Return the request for a target, with the port of its own words or 0."""
+        return self.request.replace(target=target, remote_port=self.words.port or port or 22)
 
     def standing(self, address: str = "") -> Standing:
         """Return how OpenSSH gets to the hosts.
@@ -166,15 +144,15 @@ class Wish:
         Args:
             address: The address to connect to, where the user has named one.
         """
-        from eicctl.ssh.command import Access
-        from eicctl.ssh.openssh_options import Standing, proxy_words
+        from eicctl.ssh.command import for_proxy, pinned
+        from eicctl.ssh.openssh_options import Standing
 
-        words = proxy_words(self.request("", address=address))
-        access = Access.pinned(self.session, self.max_tunnel_duration) if self.print_command else self.access
-        words = (*words, "--no-agent") if self.no_agent else words
         # What OpenSSH's own options name is not named again, unless its public half is to be pushed.
-        key_file = self.own_key if self.pushes else self.private_key_file
-        return Standing(access, self.pushes, self.host_key_check, words, key_file, self.key_type)
+        key_file = str(self.own_key) if self.pushes and self.own_key else self.request.private_key_file
+        request = self.request.replace(
+            instance_id=None, private_ip_address=address, private_key_file=key_file, send_key=self.pushes
+        )
+        return Standing((pinned if self.print_command else for_proxy)(self.session, request))
 
     def login(self, request: ConnectRequest, user: str) -> Login:
         """Resolve a request, choose the OS user, and return the login.
@@ -187,9 +165,9 @@ class Wish:
         from eicctl.ssh.os_user import choose
 
         target = self._target(request)
-        who = choose(self.session, target, self.words.user or self.os_user or user)
+        who = choose(self.session, target, self.words.user or self.request.os_user or user)
         self._look_at(target, who)
-        return Login(self.session, target, who, self.pushes, self.host_key_check)
+        return Login(self.session, target, who, self.pushes, self.request.host_key_check or "console")
 
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache where it was found some minutes ago."""
@@ -197,14 +175,13 @@ class Wish:
         from eicctl.doctor.likely_cause import remember
 
         cache = RememberedTargets(self.session)
-        if self.cache and not self.wait and request.label and (target := cache.get(request)):
+        if not request.no_cache and not request.wait and request.label and (target := cache.get(request)):
             remember(self.session, target)
             return target
         from eicctl.cli.target_prompt import resolve_target
         from eicctl.ssh.login import by_host
 
-        wait = None if self.print_command else self.wait
-        target = resolve_target(self.session, request, wait=wait, max_tunnel_duration=self.max_tunnel_duration)
+        target = resolve_target(self.session, request.replace(wait=None) if self.print_command else request)
         own = by_host(request, target)
         cache.put(target, *([request, own] if request.label else [own]))
         return target
@@ -222,51 +199,20 @@ def login_options(function: Command) -> Command:
     """Add the options of a login; the command takes the `wish` that they make."""
 
     @functools.wraps(function)
-    def wrapper(
-        *args: Any,
-        session: Session,
-        os_user: str | None,
-        private_key_file: Path | None,
-        send_key: bool | None,
-        key_type: KeyType,
-        host_key_check: Check,
-        print_command: bool,
-        max_tunnel_duration: int | None,
-        allow_any_port: bool,
-        instance_connect_endpoint_id: str | None,
-        instance_connect_endpoint_dns_name: str | None,
-        wait: float | None,
-        no_agent: bool,
-        **rest: Any,
-    ) -> Any:
-        wish = Wish(
-            session,
-            click.get_current_context().meta[_WORDS],
-            os_user,
-            private_key_file,
-            send_key,
-            key_type,
-            host_key_check,
-            print_command,
-            max_tunnel_duration,
-            allow_any_port,
-            instance_connect_endpoint_id or "",
-            instance_connect_endpoint_dns_name or "",
-            wait,
-            no_agent,
-        )
+    def wrapper(*args: Any, session: Session, request: ConnectRequest, print_command: bool, **rest: Any) -> Any:
+        wish = Wish(session, click.get_current_context().meta[_WORDS], request, print_command)
         try:
             return function(*args, wish=wish, **rest)
         except _TargetGoneError:
-            return function(*args, wish=replace(wish, cache=False), **rest)
+            return function(*args, wish=replace(wish, request=request.replace(no_cache=True)), **rest)
 
-    decorated: Any = wrapper
+    decorated: Any = options.as_request(cast("Command", wrapper))
     for option in reversed(
         (
             options.login_settings,
             click.option("--print-command", is_flag=True, help="Print the command line without running it."),
             options.wait_option,
-            options.agent_option,
+            options.request_option("--no-agent"),
             options.endpoint_settings,
             options.tunnel_options,
             options.keepalive_option,
@@ -283,9 +229,7 @@ def run_or_print(
     build: Callable[[list[str]], list[str]],
     folder: Path,
     *,
-    address: str = "",
     keep: bool = False,
-    announce: int = 0,
 ) -> int:
     """Run a program of OpenSSH and tell what went wrong, or print its command line.
 
@@ -294,9 +238,7 @@ def run_or_print(
         logins: One for each host and user.
         build: Makes the command line from the options that eicctl settles.
         folder: A folder of this user alone, for this run alone.
-        address: The address to connect to, where the user has named one.
         keep: Run it again whenever its connection is lost.
-        announce: Seconds before a tunnel's end at which it is announced; 0 for no announcement.
 
     Returns:
         The program's exit code.
@@ -306,17 +248,15 @@ def run_or_print(
     from eicctl.ssh.login import strictness
     from eicctl.ssh.process import run_program
 
+    address = wish.request.private_ip_address
     standing = wish.standing(logins[0].target.address if address else "")
     if wish.print_command:
         click.echo(joined(build(as_options(standing.settings(by_instance())))))
         return 0
     from eicctl.ssh import reconnect as keeping
 
-    more = ["--announce-end", str(announce)] if announce else []
-    more += ["--debug"] if log.debugging() else []
-    more += ["--quiet"] if wish.words.quiet else []
     strict = strictness(logins, messages.line)
-    session = replace(standing, words=(*standing.words, *more)).in_session(folder)
+    session = replace(standing, request=standing.request.replace(quiet=wish.words.quiet)).in_session(folder)
     settings = session.settings(by_instance(), strict=strict)
     if len(names := {login.name for login in logins}) == 1:
         settings["HostKeyAlias"] = names.pop()
@@ -327,9 +267,14 @@ def run_or_print(
             _push(wish, logins, folder)
         return run_program(command, folder)
 
-    _remember_login(wish, logins, standing, plain=not (address or keep or more))
+    _remember_login(
+        wish,
+        logins,
+        standing,
+        plain=not (address or keep or wish.request.announce_end or wish.words.quiet or log.debugging()),
+    )
     kept = (lambda: keeping.keep(connect, logins[0].target.label, messages.line)) if keep else connect
-    return _told(kept, logins, keep=keep, cached=wish.cache)
+    return _told(kept, logins, keep=keep, cached=not wish.request.no_cache)
 
 
 def _push(wish: Wish, logins: Sequence[Login], folder: Path) -> None:
@@ -337,7 +282,7 @@ def _push(wish: Wish, logins: Sequence[Login], folder: Path) -> None:
 
     for login in logins:
         if login.pushes:
-            name, kind = f"{login.user.name}@{login.name}", suited(wish.key_type, login.name)
+            name, kind = f"{login.user.name}@{login.name}", suited(wish.request.key_type, login.name)
             login.push((own_key(wish.own_key) if wish.own_key else session_key(folder, name, kind)).public)
 
 

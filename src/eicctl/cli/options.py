@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
 from eicctl.core.errors import UsageError
-from eicctl.core.model import MAX_TUNNEL_DURATION
-from eicctl.core.request import ConnectRequest
+from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import log, pins
 
 if TYPE_CHECKING:
@@ -64,20 +62,40 @@ log_options = _all(
 )
 """Where to log. The command takes nothing."""
 
-wire_options = _all(
-    click.option(
-        "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) to trust; default: the system's."
-    ),
-    click.option("--fips", is_flag=True, help="Use FIPS endpoints for the API and for tunnels."),
-    log_options,
-)
+_TYPES: dict[str, click.ParamType[Any]] = {
+    "aws_config_file": FILE,
+    "aws_shared_credentials_file": FILE,
+    "ca_bundle": FILE,
+    "endpoint_id": ENDPOINT_ID,
+    "instance_id": INSTANCE_ID,
+    "private_key_file": FILE,
+    "profile": PROFILE,
+    "region": REGION,
+}
+
+
+def request_option(name: str, *others: str, **changes: Any) -> Callable[[Command], Command]:
+    """Return the decorator of an option that `core.request` has.
+
+    Args:
+        name: The option.
+        others: Other names of it.
+        changes: Attributes of Click's that differ for a command.
+    """
+    option = PROXY_OPTIONS[name]
+    kind = _TYPES.get(option.field)
+    if option.limits:
+        kind = click.IntRange(*option.limits) if option.whole else click.FloatRange(*option.limits)
+    elif option.choices:
+        kind = click.Choice(option.choices)
+    attributes = {"type": kind, "metavar": option.metavar or None, "is_flag": option.is_flag, "help": option.help}
+    return click.option(*others, name, option.field, **{**attributes, **changes})
+
+
+wire_options = _all(request_option("--ca-bundle"), request_option("--fips"), log_options)
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
 
-aws_options = _all(
-    click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile."),
-    click.option("--region", type=REGION, metavar="REGION", help="AWS region; default: the profile's."),
-    wire_options,
-)
+aws_options = _all(request_option("--profile"), request_option("--region"), wire_options)
 """How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
 
 output_options = _all(
@@ -151,14 +169,6 @@ queue_option = click.option(
 )
 """How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
 
-linger_option = click.option(
-    "--linger",
-    type=click.FloatRange(0, 3600),
-    metavar="SECONDS",
-    help="Idle timeout after the client's EOF; default: 60 while the client waits for a response.",
-)
-"""How long to wait for an answer. The command takes `linger`."""
-
 
 def _keepalive(ctx: click.Context, _param: click.Parameter, value: float | None) -> None:
     if value is not None and not ctx.resilient_parsing:
@@ -167,20 +177,8 @@ def _keepalive(ctx: click.Context, _param: click.Parameter, value: float | None)
         set_interval(value)
 
 
-keepalive_option = click.option(
-    "--keepalive",
-    type=click.FloatRange(0, MAX_TUNNEL_DURATION),
-    metavar="SECONDS",
-    expose_value=False,
-    callback=_keepalive,
-    help="Ping an idle tunnel at this interval; 0: never. Default: keepalive in config.toml, else 30.",
-)
+keepalive_option = request_option("--keepalive", expose_value=False, callback=_keepalive)
 """How to keep idle tunnels alive. The command takes nothing."""
-
-agent_option = click.option(
-    "--no-agent", is_flag=True, help="Run in this process; neither use nor start the background process."
-)
-"""Whether to do without the background process. The command takes `no_agent`."""
 
 WAIT = 300.0
 """Seconds for which `--wait` alone waits."""
@@ -221,10 +219,9 @@ def _configured_check() -> Check:
 
 login_settings = _all(
     click.option("--os-user", metavar="NAME", help="OS user to log in as; default: the image's default user."),
-    click.option(
+    request_option(
         "--private-key-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False),
         help="Log in with this key; with --send-key, its public key is pushed.",
     ),
     click.option(
@@ -232,16 +229,14 @@ login_settings = _all(
         default=None,
         help="Push a public key; default: unless --private-key-file is specified.",
     ),
-    click.option(
+    request_option(
         "--key-type",
-        type=click.Choice(["auto", "ed25519", "ecdsa", "rsa"]),
         default="auto",
         show_default=True,
         help="Type of the generated key; auto: ed25519, or ECDSA P-256 or RSA if unsupported.",
     ),
-    click.option(
+    request_option(
         "--host-key-check",
-        type=click.Choice(["console", "accept-new", "strict", "off"]),
         default=_configured_check,
         help="Trust the host keys on the instance's console, else the first seen; the first seen; known ones; or any."
         " Default: console, or what config.toml says.",
@@ -251,53 +246,22 @@ login_settings = _all(
 `host_key_check`: the given one, else what the user has configured."""
 
 
-def pushes(send_key: bool | None, *, own_key: bool) -> bool:
-    """Return whether a key is pushed, by `--send-key` and whether the user has given a key."""
-    return not own_key if send_key is None else send_key
-
-
 endpoint_settings = _all(
-    click.option(
-        "--instance-connect-endpoint-id", type=ENDPOINT_ID, metavar="ID", help="Endpoint to use; default: the nearest."
-    ),
-    click.option(
-        "--instance-connect-endpoint-dns-name",
-        metavar="HOST[:PORT]",
-        help="The endpoint's DNS name. With its ID and the target's address, no AWS API is called.",
-    ),
+    request_option("--instance-connect-endpoint-id"), request_option("--instance-connect-endpoint-dns-name")
 )
-"""Which endpoint to use. Takes `instance_connect_endpoint_id` and `instance_connect_endpoint_dns_name`."""
+"""Which endpoint to use. The command takes a request."""
 
-instance_settings = _all(
-    click.option("--instance-id", type=INSTANCE_ID, metavar="ID", help="The target's instance ID, as in the AWS CLI."),
-    click.option(
-        "--private-ip-address", metavar="ADDRESS", help="Address or DNS name to connect to; default: the instance's."
-    ),
-)
-"""Which instance or address. Takes `instance_id` and `private_ip_address`."""
+instance_settings = _all(request_option("--instance-id"), request_option("--private-ip-address"))
+"""Which instance or address. The command takes a request."""
 
 target_settings = _all(instance_settings, endpoint_settings)
-"""What to connect to, by options. Takes `instance_id`, `private_ip_address` and the two of the endpoint."""
+"""What to connect to, by options. The command takes a request."""
 
 target_options = _all(click.argument("target", required=False, type=INSTANCE), target_settings)
-"""What to connect to. The command takes `target` and what `target_settings` give."""
+"""What to connect to. The command takes a request."""
 
-
-duration_option = click.option(
-    "--max-tunnel-duration",
-    type=click.IntRange(1, MAX_TUNNEL_DURATION),
-    metavar="SECONDS",
-    help="Maximum connection duration, 1 to 3600; default: the service's, 3600.",
-)
-"""How long a connection may live. The command takes `max_tunnel_duration`."""
-
-tunnel_options = _all(
-    duration_option,
-    click.option(
-        "--allow-any-port", is_flag=True, help="Allow remote ports other than 22 and 3389, which the service refuses."
-    ),
-)
-"""How long a connection may live, and any port. Takes `max_tunnel_duration` and `allow_any_port`."""
+tunnel_options = _all(request_option("--max-tunnel-duration"), request_option("--allow-any-port"))
+"""How long a connection may live, and any port. The command takes a request."""
 
 
 def parse_tags(words: Iterable[str]) -> dict[str, str]:
@@ -373,33 +337,25 @@ def with_session(function: Command) -> Command:
     return aws_options(cast("Command", wrapper))
 
 
-def with_request(function: Command) -> Command:
-    """Add `target_options` and `tunnel_options`; the command takes the `request` that they and `remote_port` make."""
+_FIELDS = frozenset(ConnectRequest.__annotations__)
+_SESSION = frozenset({"profile", "region", "ca_bundle", "fips"})
+
+
+def as_request(function: Command) -> Command:
+    """Give the command one `request` in place of the options that it describes."""
 
     @functools.wraps(function)
-    def wrapper(
-        *args: Any,
-        target: str | None,
-        instance_id: str | None,
-        private_ip_address: str | None,
-        instance_connect_endpoint_id: str | None,
-        instance_connect_endpoint_dns_name: str | None,
-        allow_any_port: bool,
-        remote_port: int | None,
-        **rest: Any,
-    ) -> Any:
-        request = ConnectRequest(
-            remote_port=remote_port,
-            target=target or "",
-            instance_id=instance_id or "",
-            private_ip_address=private_ip_address or "",
-            endpoint_id=instance_connect_endpoint_id or "",
-            endpoint_dns_name=instance_connect_endpoint_dns_name or "",
-            allow_any_port=allow_any_port,
-        )
-        return function(*args, request=request, **rest)
+    def wrapper(*args: Any, **values: Any) -> Any:
+        asked = {name: values[name] for name in _FIELDS & values.keys()}
+        rest = {name: value for name, value in values.items() if name not in asked or name in _SESSION}
+        return function(*args, request=ConnectRequest(**asked), **rest)
 
-    return target_options(tunnel_options(cast("Command", wrapper)))
+    return cast("Command", wrapper)
+
+
+def with_request(function: Command) -> Command:
+    """Add `target_options` and `tunnel_options`; the command takes the `request` that all its options make."""
+    return target_options(tunnel_options(as_request(function)))
 
 
 def session(profile: str | None, region: str | None, ca_bundle: str | None, fips: bool) -> Session:

@@ -19,25 +19,16 @@ if TYPE_CHECKING:
     from eicctl.core.model import Instance
 
 
-def resolve_target(
-    session: Session,
-    request: ConnectRequest,
-    *,
-    ask: bool = True,
-    wait: float | None = None,
-    max_tunnel_duration: int | None = None,
-) -> Target:
-    """Return the target that a request means.
+def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = True) -> Target:
+    """Return the target that a request means, once it is up if the request says to wait.
 
     Args:
         session: Access to AWS.
         request: The user's words.
         ask: Let the user choose, on a terminal, where there are several matches or no target is named.
-        wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
-        max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
     """
     label = request.label or "a target"
-    return waited(session, lambda: _remembered(session, request, ask=ask), label, wait, max_tunnel_duration)
+    return waited(session, request, lambda: _remembered(session, request, ask=ask), label)
 
 
 def named(session: Session, request: ConnectRequest) -> ConnectRequest:
@@ -60,24 +51,22 @@ def named(session: Session, request: ConnectRequest) -> ConnectRequest:
 
 def waited(
     session: Session,
+    request: ConnectRequest,
     resolve: Callable[[], Target],
     label: str,
-    wait: float | None,
-    max_tunnel_duration: int | None,
     *,
     greeting: bytes | None = None,
 ) -> Target:
-    """Return a target, with `wait` once it answers; the user sees what is waited for.
+    """Return a target, with the request's `wait` once it answers; the user sees what is waited for.
 
     Args:
         session: Access to AWS.
+        request: For how long to wait, and the duration of the tunnels that are tried meanwhile.
         resolve: Finds the target.
         label: What to call the target until it is found.
-        wait: Seconds to wait; None not to wait.
-        max_tunnel_duration: Longest life of a tunnel that is tried while it waits, in seconds, or None.
         greeting: What makes a server at port 3389 answer; None for a client of Remote Desktop's.
     """
-    if wait is None:
+    if request.wait is None:
         return resolve()
     from eicctl.api.wait import wait_until_ready
     from eicctl.cli.view.progress import Waiting
@@ -87,9 +76,9 @@ def waited(
         return wait_until_ready(
             session,
             resolve,
-            seconds=wait,
+            seconds=request.wait,
             label=label,
-            max_tunnel_duration=max_tunnel_duration,
+            max_tunnel_duration=request.max_tunnel_duration,
             greeting=RDP_REQUEST if greeting is None else greeting,
             show=waiting.show,
         )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from socket import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,29 +21,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.events import Emit
     from eicctl.ssh.forward.forwarder import Forward
-    from eicctl.ssh.forward.login import LoginRequest
     from eicctl.ssh.forward.renewal import Rotation
-    from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import KeyType
-
-
-@dataclass(frozen=True, slots=True)
-class TunnelWish:
-    """What the options say of tunnels.
-
-    Attributes:
-        endpoint_id: The endpoint to use; empty for the nearest.
-        endpoint_dns_name: Its DNS name, perhaps with a port; empty for that which AWS tells.
-        max_duration: Longest life of a tunnel, in seconds, or None for the service's.
-        queue_timeout: Seconds to wait for a place at the endpoint.
-        wait: Seconds to wait for a target that is not there or does not answer yet; None not to wait.
-    """
-
-    endpoint_id: str
-    endpoint_dns_name: str
-    max_duration: int | None
-    queue_timeout: float
-    wait: float | None
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -58,7 +33,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     options.login_settings,
     options.endpoint_settings,
-    options.duration_option,
+    options.request_option("--max-tunnel-duration"),
     options.queue_option,
     options.keepalive_option,
     options.wait_option,
@@ -70,44 +45,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 def through_options(function: Command) -> Command:
     """Add how to log in to an instance, and where to listen.
 
-    The command is an `options.WaitingCommand` and takes `via`, `login` (a function that returns the `LoginRequest`),
-    `tunnels` (a `TunnelWish`), `bind` and `verbose`.
+    The command is an `options.WaitingCommand` and takes `via`, `request`, `bind` and `verbose`.
     """
-
-    @functools.wraps(function)
-    def wrapper(
-        *args: Any,
-        os_user: str | None,
-        private_key_file: Path | None,
-        send_key: bool | None,
-        key_type: KeyType,
-        host_key_check: Check,
-        instance_connect_endpoint_id: str | None,
-        instance_connect_endpoint_dns_name: str | None,
-        max_tunnel_duration: int | None,
-        queue_timeout: float,
-        wait: float | None,
-        **rest: Any,
-    ) -> Any:
-        def login() -> LoginRequest:
-            from eicctl.ssh.forward.login import LoginRequest
-
-            push = options.pushes(send_key, own_key=bool(private_key_file))
-            return LoginRequest(os_user or "", private_key_file, push, _passphrase, host_key_check, key_type)
-
-        tunnels = TunnelWish(
-            instance_connect_endpoint_id or "",
-            instance_connect_endpoint_dns_name or "",
-            max_tunnel_duration,
-            queue_timeout,
-            wait,
-        )
-        return function(*args, login=login, tunnels=tunnels, **rest)
-
-    decorated: Any = wrapper
+    decorated = options.as_request(function)
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
-    return cast("Command", decorated)
+    return decorated
 
 
 def _passphrase(path: str) -> str:
@@ -115,31 +58,13 @@ def _passphrase(path: str) -> str:
     return answer
 
 
-def rotation(
-    session: Session,
-    via: str,
-    login: LoginRequest,
-    emit: Emit,
-    tunnels: TunnelWish,
-) -> Rotation:
+def rotation(session: Session, via: str, request: ConnectRequest, emit: Emit) -> Rotation:
     """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
     from eicctl.cli.target_prompt import resolve_target
     from eicctl.ssh.forward.renewal import rotation_to
 
-    request = ConnectRequest(
-        remote_port=SSH_PORT, target=via, endpoint_id=tunnels.endpoint_id, endpoint_dns_name=tunnels.endpoint_dns_name
-    )
-    target = resolve_target(session, request, wait=tunnels.wait, max_tunnel_duration=tunnels.max_duration)
-    return rotation_to(
-        session,
-        target,
-        login,
-        emit,
-        endpoint_id=tunnels.endpoint_id,
-        endpoint_dns_name=tunnels.endpoint_dns_name,
-        max_tunnel_duration=tunnels.max_duration,
-        queue_timeout=tunnels.queue_timeout,
-    )
+    target = resolve_target(session, request.replace(remote_port=SSH_PORT, target=via))
+    return rotation_to(session, target, request, emit, passphrase=_passphrase)
 
 
 def bind_port(cleanup: contextlib.ExitStack, port: int | None, wanted: int, address: str | None) -> Sequence[socket]:

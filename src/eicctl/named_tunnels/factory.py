@@ -178,29 +178,21 @@ class Opening:
 
     def _rotation(self, words: str) -> tuple[Rotation, Emit]:
         from eicctl.aws.targets import resolve
-        from eicctl.ssh.forward.login import LoginRequest
         from eicctl.ssh.forward.renewal import rotation_to
         from eicctl.ssh.host_keys import configured_check
 
         said = self.definition
-        target = resolve(
-            self.session,
-            ConnectRequest(remote_port=SSH_PORT, target=words, endpoint_id=said.instance_connect_endpoint_id),
-        )
-        login = LoginRequest(
-            said.os_user,
-            Path(said.private_key_file) if said.private_key_file else None,
-            check=cast("Check", said.host_key_check) if said.host_key_check else configured_check(),
-        )
-        emit = forwarded(self.health, clients_choose=said.kind == "socks")
-        return rotation_to(
-            self.session,
-            target,
-            login,
-            emit,
+        request = ConnectRequest(
+            remote_port=SSH_PORT,
+            target=words,
             endpoint_id=said.instance_connect_endpoint_id,
             max_tunnel_duration=said.max_tunnel_duration,
-        ), emit
+            os_user=said.os_user,
+            private_key_file=said.private_key_file,
+            host_key_check=cast("Check", said.host_key_check) if said.host_key_check else configured_check(),
+        )
+        emit = forwarded(self.health, clients_choose=said.kind == "socks")
+        return rotation_to(self.session, resolve(self.session, request), request, emit), emit
 
 
 def _closing(undo: contextlib.ExitStack, sockets: Sequence[socket]) -> None:

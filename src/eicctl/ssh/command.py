@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.tunnel.keepalive import given_interval
 
 if TYPE_CHECKING:
@@ -25,45 +25,25 @@ KEEP_ALIVE = 30
 """Seconds of silence after which ssh asks whether the server is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How a proxy gets at AWS: names only; the credentials themselves come from environment and configuration.
+def for_proxy(session: Session, request: ConnectRequest) -> ConnectRequest:
+    """Return the request with the session's names, for a ProxyCommand in this environment."""
+    return request.replace(
+        region=session.region,
+        profile=session.profile,
+        ca_bundle=session.given_ca_bundle,
+        fips=session.fips,
+        keepalive=given_interval() if request.keepalive is None else request.keepalive,
+    )
 
-    The files are those of the AWS configuration, where the proxy's environment may not name them (see `pinned`).
-    """
 
-    region: str = ""
-    profile: str | None = None
-    ca_bundle: str | None = None
-    max_tunnel_duration: int | None = None
-    fips: bool = False
-    config_file: str | None = None
-    credentials_file: str | None = None
-
-    @classmethod
-    def pinned(cls, session: Session, max_tunnel_duration: int | None = None) -> Access:
-        """Return access that is the session's in any environment but for keys that are in this one."""
-        config = _absolute(config_file()) if CONFIG in os.environ else None
-        credentials = _absolute(credentials_file()) if CREDENTIALS in os.environ else None
-        bundle = _absolute(session.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE", ""))
-        return cls(
-            session.region, session.pinned_profile, bundle, max_tunnel_duration, session.fips, config, credentials
-        )
-
-    def words(self) -> list[str]:
-        """The options that say so."""
-        found = ["--region", self.region] if self.region else []
-        for option, value in (
-            ("--profile", self.profile),
-            ("--ca-bundle", self.ca_bundle),
-            ("--max-tunnel-duration", self.max_tunnel_duration),
-            ("--keepalive", None if (seconds := given_interval()) is None else f"{seconds:g}"),
-            ("--aws-config-file", self.config_file),
-            ("--aws-shared-credentials-file", self.credentials_file),
-        ):
-            if value is not None:
-                found += [option, str(value)]
-        return [*found, "--fips"] if self.fips else found
+def pinned(session: Session, request: ConnectRequest) -> ConnectRequest:
+    """Return the request for a ProxyCommand in any environment: only keys that are in this one are left to it."""
+    return for_proxy(session, request).replace(
+        profile=session.pinned_profile,
+        ca_bundle=_absolute(session.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE", "")),
+        aws_config_file=_absolute(config_file()) if CONFIG in os.environ else None,
+        aws_shared_credentials_file=_absolute(credentials_file()) if CREDENTIALS in os.environ else None,
+    )
 
 
 def _absolute(path: str) -> str | None:

@@ -94,7 +94,7 @@ class Layout:
     """How blocks are written.
 
     Attributes:
-        standing: How OpenSSH gets to the hosts; its access has the profile and the region.
+        standing: How OpenSSH gets to the hosts; its request has the profile and the region.
         os_user: The OS user of all, or None for each one's own.
         multiplex: Whether sessions share a connection, for ten minutes after the last one's end.
     """
@@ -115,14 +115,14 @@ def for_instances(session: Session, instances: Sequence[Instance], layout: Layou
     """Return a block for each instance, called by its name where that is its own and plain, else by its ID."""
     counted = Counter(instance.name for instance in instances)
     users = choose_all(session, instances) if not layout.os_user else {}
-    access = layout.standing.access
-    profile = access.profile if access.profile != "default" else None
+    request = layout.standing.request
+    profile = request.profile if request.profile != "default" else None
     blocks = []
     taken: set[str] = set()
     for instance in instances:
         name = instance.name if instance.name and counted[instance.name] == 1 and host_name(instance.name) else ""
         word = name or instance.id
-        hosts = dict.fromkeys(filter(None, [host_name(word), host_name(word, profile, access.region)]))
+        hosts = dict.fromkeys(filter(None, [host_name(word), host_name(word, profile, request.region)]))
         if taken & hosts.keys():  # of another instance, which is called as this one in full
             continue
         taken |= hosts.keys()

@@ -29,7 +29,7 @@ from eicctl.ssh.command import as_options, ssh_command
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
-from eicctl.ssh.openssh_options import Standing, in_full
+from eicctl.ssh.openssh_options import Standing
 from eicctl.ssh.os_user import OsUser, choose_all
 from eicctl.support.threads import both
 
@@ -222,11 +222,17 @@ class Fleet:
         return result
 
     def _connect(self, login: Login, result: Result, sink: Sink, deadline: float | None) -> None:
-        standing = replace(self._standing, words=in_full(login.target))
+        target = login.target
+        request = self._standing.request.replace(  # AWS is not asked again
+            private_ip_address=target.address,
+            endpoint_id=target.endpoint_id,
+            endpoint_dns_name=target.endpoint_dns_name,
+        )
+        standing = replace(self._standing, request=request)
         settings = {"BatchMode": "yes", "HostKeyAlias": login.name}
         settings |= standing.settings(by_instance(), strict=login.verdict().strict)
         options = ["-T", "-n", *as_options(settings)]
-        line = ssh_command(login.target, login.user.name, options, self._command)
+        line = ssh_command(target, login.user.name, options, self._command)
         result.code = self._watch(line, result, sink, deadline)
         if result.code == 255 and not result.error:
             assert self._standing.folder  # noqa: S101 - it is in a session

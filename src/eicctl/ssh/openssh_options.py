@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.session import leave_keys
-from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import KEEP_ALIVE, Access, eicctl_words, proxy_line, quoted, token
-from eicctl.ssh.host_keys import Check
-from eicctl.ssh.keys import KeyType, own_key
+from eicctl.ssh.command import KEEP_ALIVE, eicctl_words, proxy_line, quoted, token
+from eicctl.ssh.keys import own_key
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
 from eicctl.ssh.process import version
-from eicctl.support import files
+from eicctl.support import files, log
 
 if TYPE_CHECKING:
     from eicctl.ssh.login import Login
@@ -36,22 +34,18 @@ class Standing:
     """How OpenSSH gets to hosts by itself.
 
     Attributes:
-        access: How the ProxyCommand gets at AWS.
-        pushes: Whether it pushes a key.
-        check: How host keys are checked.
-        words: More words of the ProxyCommand: what chooses the endpoint, say.
-        key_file: A private key of the user's own, to use and no other; its public half is pushed, if one is.
-        key_type: The type of a new key.
+        request: What its ProxyCommand asks for, beside the host and the port; `private_key_file` is a key of the user's
+            own, to use and no other. See `command.for_proxy` and `command.pinned`.
         folder: The folder of the eicctl command that runs OpenSSH; None for later runs by anybody.
     """
 
-    access: Access
-    pushes: bool = True
-    check: Check = "console"
-    words: tuple[str, ...] = ()
-    key_file: Path | None = None
-    key_type: KeyType = "auto"
+    request: ConnectRequest
     folder: Path | None = None
+
+    @property
+    def key_file(self) -> Path | None:
+        """A private key of the user's own."""
+        return Path(self.request.private_key_file).absolute() if self.request.private_key_file else None
 
     def in_session(self, folder: Path) -> Standing:
         """Return these options for runs of OpenSSH by one command, which leaves in a folder what its proxies need.
@@ -60,7 +54,7 @@ class Standing:
             LocalError: The public half of the user's key cannot be read, or the folder not be written.
         """
         leave_keys(folder)
-        if self.pushes and self.key_file:
+        if self.request.pushes_key and self.key_file:
             files.write_whole(folder / _PUBLIC, f"{own_key(self.key_file).public}\n")
         return replace(self, folder=folder)
 
@@ -72,7 +66,7 @@ class Standing:
             target: The word by which `proxy` finds the host; `%n` for the name that OpenSSH has for it.
             strict: StrictHostKeyChecking by a check that has been made; empty if the proxy is to make it.
         """
-        wanted = strict or STRICT[self.check]
+        wanted = strict or STRICT[self.request.host_key_check or "console"]
         proxy = self.proxy_options(target, checked=bool(strict))
         found = {
             "ProxyCommand": f"{proxy_line([*eicctl_words(), 'proxy'])} {proxy}",
@@ -83,24 +77,27 @@ class Standing:
             "ServerAliveInterval": str(KEEP_ALIVE),
         }
         if self.key_file:
-            found |= {"IdentityFile": quoted(self.key_file.absolute()), "IdentitiesOnly": "yes"}
-        elif self.pushes:
+            found |= {"IdentityFile": quoted(self.key_file), "IdentitiesOnly": "yes"}
+        elif self.request.pushes_key:
             # An IdentityFile that is not there as OpenSSH starts is read when it logs in.
             found |= {"IdentityFile": quoted(self.folder or key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
         return found
 
     def proxy_options(self, target: str = "%n", *, checked: bool) -> str:
         """Return the ProxyCommand from its options on; arguments as in `settings`."""
-        words = [*self.words, *self.access.words()]
-        if self.folder:
-            words += ["--session-folder", str(self.folder)]
-        if self.check != "console" and not checked:
-            words += ["--host-key-check", self.check]
-        if self.pushes and self.key_file:
-            words += ["--private-key-file", str(self.folder / _PUBLIC if self.folder else self.key_file.absolute())]
-        elif self.pushes and self.key_type != "auto":
-            words += ["--key-type", self.key_type]
-        login = f"--ssh-login {token('%r@%n')} " if self.pushes else ""
+        request = self.request
+        pushes = request.pushes_key
+        key_file = self.folder / _PUBLIC if self.folder else self.key_file
+        named = pushes and request.private_key_file
+        asked = request.replace(
+            remote_port=None,
+            session_folder=str(self.folder) if self.folder else None,
+            host_key_check=None if checked or request.host_key_check == "console" else request.host_key_check,
+            private_key_file=str(key_file) if named else None,
+            key_type=request.key_type if pushes and not named else None,
+        )
+        words = [*asked.to_argv(), *(["--debug"] if self.folder and log.debugging() else [])]
+        login = f"--ssh-login {token('%r@%n')} " if pushes else ""
         word = token(target) if target == "%n" else proxy_line([target])
         return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
 
@@ -124,18 +121,6 @@ def login_settings(login: Login, standing: Standing) -> dict[str, Any]:
     }
 
 
-def proxy_words(request: ConnectRequest) -> tuple[str, ...]:
-    """Return words of a ProxyCommand that say what a request does beside the host's name and the port."""
-    said: list[str] = []
-    for option, value in (
-        ("--private-ip-address", request.private_ip_address),
-        ("--instance-connect-endpoint-id", request.endpoint_id),
-        ("--instance-connect-endpoint-dns-name", request.endpoint_dns_name),
-    ):
-        said += [option, value] if value else []
-    return (*said, "--allow-any-port") if request.allow_any_port else tuple(said)
-
-
 def first_seen(strict: str, before: str) -> str:
     """Return a value of StrictHostKeyChecking for the OpenSSH that is here.
 
@@ -144,15 +129,6 @@ def first_seen(strict: str, before: str) -> str:
         before: What stands for `accept-new` before OpenSSH 7.6, which does not know it.
     """
     return before if strict == "accept-new" and (version() or (8, 0)) < (7, 6) else strict
-
-
-def in_full(target: Target) -> tuple[str, ...]:
-    """Return words of a ProxyCommand that leave nothing of a target to be asked of AWS."""
-    return (
-        *("--private-ip-address", target.address),
-        *("--instance-connect-endpoint-id", target.endpoint_id),
-        *("--instance-connect-endpoint-dns-name", target.endpoint_dns_name),
-    )
 
 
 def folder() -> Path:

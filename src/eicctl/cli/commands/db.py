@@ -16,14 +16,13 @@ from eicctl.core.errors import UsageError
 from eicctl.support import pins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from socket import socket
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
-    from eicctl.cli.via_instance import TunnelWish
     from eicctl.cli.view.database import LocalDatabase
-    from eicctl.ssh.forward.login import LoginRequest
+    from eicctl.core.request import ConnectRequest
 
 
 @click.command(cls=options.WaitingCommand)
@@ -58,8 +57,7 @@ def command(
     print_url: bool,
     print_password: bool,
     via: str | None,
-    login: Callable[[], LoginRequest],
-    tunnels: TunnelWish,
+    request: ConnectRequest,
     bind: str | None,
     verbose: bool,
     output: str,
@@ -111,10 +109,10 @@ def command(
 
         from eicctl.cli.database_port import LocalPort
 
-        way = LocalPort(session, found, (host, port), sockets, emit, tunnels)
+        way = LocalPort(session, found, (host, port), sockets, emit, request)
         if way.is_direct and not via:
             return way.serve_directly(ready)
-        return way.serve_through(via, login(), ready)
+        return way.serve_through(via, ready)
 
 
 def _check_iam(found: Database | None, user: str) -> None:

@@ -54,8 +54,6 @@ def command(
     *,
     session: Session,
     request: ConnectRequest,
-    max_tunnel_duration: int | None,
-    os_user: str | None,
     client_address: str | None,
     fix: bool,
     undo: bool,
@@ -97,8 +95,8 @@ def command(
         context = Context(
             session,
             request,
-            os_user=os_user or "",
-            max_tunnel_duration=max_tunnel_duration,
+            os_user=request.os_user,
+            max_tunnel_duration=request.max_tunnel_duration,
             client_address=client_address,
         )
         return context, _shown(context) if live else _quiet(context)

@@ -13,13 +13,12 @@ from eicctl.cli.via_instance import bind_port, rotation, serve, through_options,
 from eicctl.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from socket import socket
 
     from eicctl.aws.session import Session
-    from eicctl.cli.via_instance import TunnelWish
+    from eicctl.core.request import ConnectRequest
     from eicctl.ssh.forward.connection import Remote
-    from eicctl.ssh.forward.login import LoginRequest
     from eicctl.ssh.forward.renewal import Rotation
     from eicctl.ssh.forward.spec import ForwardSpec
 
@@ -41,8 +40,7 @@ def command(
     forwards: tuple[str, ...],
     socks: int | None,
     via: str | None,
-    login: Callable[[], LoginRequest],
-    tunnels: TunnelWish,
+    request: ConnectRequest,
     bind: str | None,
     verbose: bool,
     output: str,
@@ -68,12 +66,11 @@ def command(
     specs = [parse_forward(text) for text in forwards]
     _check(specs, socks, via)
     emit = renderer(output, verbose=verbose)
-    how = login()
     machines: dict[str, Rotation] = {}
 
     def machine(words: str) -> Rotation:
         if words not in machines:
-            machines[words] = rotation(session, words, how, emit, tunnels)
+            machines[words] = rotation(session, words, request, emit)
         return machines[words]
 
     with contextlib.ExitStack() as cleanup:

@@ -14,7 +14,6 @@ from eicctl.cli.options import Command
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
 from eicctl.cli.view import messages
 from eicctl.core.errors import DeniedError, UsageError
-from eicctl.core.model import MAX_TUNNEL_DURATION
 from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
@@ -211,29 +210,21 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
 @click.option(
     "--port",
     "--remote-port",
+    "remote_port",
     type=click.IntRange(1, 65535),
     help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
 )
+@options.request_option("--max-tunnel-duration", help="Connection duration to simulate; default: none.")
 @click.option(
-    "--max-tunnel-duration",
-    type=click.IntRange(1, MAX_TUNNEL_DURATION),
-    metavar="SECONDS",
-    help="Connection duration to simulate; default: none.",
+    "--os-user", "--user", "os_user", metavar="NAME", help="OS user to simulate pushing a key for; default: no key."
 )
-@click.option("--os-user", "--user", metavar="NAME", help="OS user to simulate pushing a key for; default: no key.")
 @options.output_options
+@options.as_request
 @options.with_session
 def check(
     *,
     session: Session,
-    target: str | None,
-    instance_id: str | None,
-    private_ip_address: str | None,
-    instance_connect_endpoint_id: str | None,
-    instance_connect_endpoint_dns_name: str | None,
-    port: int | None,
-    max_tunnel_duration: int | None,
-    os_user: str | None,
+    request: ConnectRequest,
     output: str,
     query: str | None,
 ) -> int:
@@ -251,15 +242,7 @@ def check(
     from eicctl.cli.view import render
     from eicctl.policy.check import check_target
 
-    request = ConnectRequest(
-        remote_port=port,
-        target=target or "",
-        instance_id=instance_id or "",
-        private_ip_address=private_ip_address or "",
-        endpoint_id=instance_connect_endpoint_id or "",
-        endpoint_dns_name=instance_connect_endpoint_dns_name or "",
-    )
-    checks = check_target(session, request, duration=max_tunnel_duration, os_user=os_user or "")
+    checks = check_target(session, request, duration=request.max_tunnel_duration, os_user=request.os_user)
     rows = [
         {"Action": one.action, "Status": one.status, "Resource": one.resource, "Reason": one.reason} for one in checks
     ]

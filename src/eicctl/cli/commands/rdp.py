@@ -65,9 +65,6 @@ def command(
     print_password: bool,
     save: Path | None,
     local_port: int,
-    queue_timeout: float,
-    wait: float | None,
-    max_tunnel_duration: int | None,
 ) -> int:
     """Open a Remote Desktop session through the endpoint.
 
@@ -94,7 +91,7 @@ def command(
     check_user(user)
     request = named(session, request)
     if print_password:
-        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        target = resolve_target(session, request)
         click.echo(_password(session, target, key_file, needed=True))
         return 0
     if not launch and (key_file or client):
@@ -107,12 +104,14 @@ def command(
         sockets = bind_tcp(local_port, None)
         for sock in sockets:
             cleanup.callback(sock.close)
-        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
+        target = resolve_target(session, request)
         password = _password_for(chosen, session, target, key_file) if chosen else None
         connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
         file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
         emit = renderer("text")
-        dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration, queue_timeout)
+        dialer = Dialer(
+            target, session.credentials, session.ca_bundle, request.max_tunnel_duration, request.queue_timeout
+        )
         listener = Listener(dialer, sockets, emit)
 
         async def main(stop: asyncio.Event) -> int | None:

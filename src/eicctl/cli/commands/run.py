@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,10 +15,8 @@ from eicctl.support import pins
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.ssh.command import Access
+    from eicctl.core.request import ConnectRequest
     from eicctl.ssh.fleet import Fleet, FleetHost, Result, Sink
-    from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import KeyType
     from eicctl.ssh.login import Login
 
 _DIAGNOSED = 3
@@ -53,6 +50,7 @@ _COLUMNS = {
 )
 @options.login_settings
 @click.option("--dry-run", is_flag=True, help="List the hosts without running the command.")
+@options.as_request
 @options.with_session
 def command(
     *,
@@ -65,11 +63,7 @@ def command(
     parallel: int,
     timeout: float | None,
     output: str,
-    os_user: str | None,
-    private_key_file: Path | None,
-    send_key: bool | None,
-    key_type: KeyType,
-    host_key_check: Check,
+    request: ConnectRequest,
     dry_run: bool,
 ) -> int:
     """Run a command on many instances in parallel.
@@ -89,33 +83,32 @@ def command(
         raise UsageError("no hosts selected", hint="use --target, --tag, --name-glob or --all")
 
     from eicctl.doctor.likely_cause import remember
+    from eicctl.ssh.command import for_proxy
     from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
     from eicctl.ssh.keys import private_folder, windows_error
     from eicctl.ssh.openssh_options import Standing
 
     choice = Choice(targets, options.parse_tags(tags), name_glob, everything)
-    hosts = choose_hosts(session, choice, os_user)
-    pushes = options.pushes(send_key, own_key=bool(private_key_file))
+    hosts = choose_hosts(session, choice, request.os_user or None)
+    pushes = request.pushes_key
     if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):
         raise windows_error(windows[0].label)
     if dry_run:
         render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
         return 0
     with private_folder() as folder:
-        logins = [login for host in hosts if (login := host.login(session, host_key_check, pushes=pushes))]
+        logins = [
+            login
+            for host in hosts
+            if (login := host.login(session, request.host_key_check or "console", pushes=pushes))
+        ]
         for login in logins:
             remember(session, login.target)
-        standing = Standing(_access(session), pushes, key_file=private_key_file, key_type=key_type)
+        standing = Standing(for_proxy(session, request))
         fleet = Fleet(logins, words, standing.in_session(folder), timeout=timeout)
         results = _run(fleet, logins, parallel, output)
     results += [_unreached(host) for host in hosts if not host.endpoint]
     return _summary(results, output)
-
-
-def _access(session: Session) -> Access:
-    from eicctl.ssh.command import Access
-
-    return Access(session.region, session.profile, session.given_ca_bundle, None, session.fips)
 
 
 def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:

@@ -46,7 +46,7 @@ def command(*, wish: Wish) -> int:
                 continue
             who = (place.host, place.user)
             if who not in logins:
-                logins[who] = wish.login(wish.request(place.host, _port(places)), place.user)
+                logins[who] = wish.login(wish.request_for(place.host, _port(places)), place.user)
             written.append(place_of(logins[who].target, logins[who].user.name, place.path))
 
         def build(settled: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from eicctl.ssh.arguments import SFTP, parse_destination, parse_place
 @click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]", operands="TARGET")
 @options.instance_settings
 @login_options
-def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | None) -> int:
+def command(*, wish: Wish) -> int:
     """Transfer files to and from an instance, interactively or in batch mode.
 
     Short options (-b, -r, -C, -l, …) are passed to sftp, whose exit code is returned.
@@ -25,7 +25,7 @@ def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | No
     """
     word = wish.words.operands[0] if wish.words.operands else ""
     place = parse_place(word, "sftp") or parse_destination(word, "sftp")
-    request = wish.request(place.host, place.port, instance_id=instance_id or "", address=private_ip_address or "")
+    request = wish.request_for(place.host, place.port)
 
     from eicctl.ssh.command import sftp_command
     from eicctl.ssh.keys import private_folder
@@ -36,4 +36,4 @@ def command(*, wish: Wish, instance_id: str | None, private_ip_address: str | No
         def build(settled: list[str]) -> list[str]:
             return sftp_command(login.target, login.user.name, [*wish.words.passed_on(), *settled], place.path)
 
-        return run_or_print(wish, [login], build, folder, address=private_ip_address or "")
+        return run_or_print(wish, [login], build, folder)

@@ -31,11 +31,8 @@ from eicctl.ssh.arguments import SSH, parse_destination
 def command(
     *,
     wish: Wish,
-    instance_id: str | None,
-    private_ip_address: str | None,
     keep: bool,
     kept_session: str | None,
-    announce_end: int | None,
 ) -> int:
     """Log in to an instance, or run a command on it.
 
@@ -53,7 +50,7 @@ def command(
     place = parse_destination(wish.words.operands[0] if wish.words.operands else "")
     if kept_session and not keep:
         raise UsageError("--session requires --keep")
-    request = wish.request(place.host, place.port, instance_id=instance_id or "", address=private_ip_address or "")
+    request = wish.request_for(place.host, place.port)
 
     from eicctl.ssh.command import ssh_command
     from eicctl.ssh.keys import private_folder
@@ -70,6 +67,4 @@ def command(
                 remote = (remote_command(kept_session or SESSION, remote),)
             return ssh_command(login.target, login.user.name, options, remote)
 
-        return run_or_print(
-            wish, [login], build, folder, address=private_ip_address or "", keep=keep, announce=announce_end or 0
-        )
+        return run_or_print(wish, [login], build, folder, keep=keep)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,9 +16,8 @@ from eicctl.support import settings
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
+    from eicctl.core.request import ConnectRequest
     from eicctl.ssh.config_file import Block, Change, Section
-    from eicctl.ssh.host_keys import Check
-    from eicctl.ssh.keys import KeyType
 
 
 @click.command
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--multiplex", is_flag=True, help="Share one connection per host (one of the endpoint's 20).")
 @options.login_settings
 @options.endpoint_settings
+@options.as_request
 @options.with_session
 def command(
     *,
@@ -45,13 +44,7 @@ def command(
     remove: bool,
     dry_run: bool,
     multiplex: bool,
-    os_user: str | None,
-    private_key_file: Path | None,
-    send_key: bool | None,
-    key_type: KeyType,
-    host_key_check: Check,
-    instance_connect_endpoint_id: str | None,
-    instance_connect_endpoint_dns_name: str | None,
+    request: ConnectRequest,
 ) -> None:
     """Make ssh, scp, rsync, git and Ansible reach instances as NAME.eic.
 
@@ -79,16 +72,14 @@ def command(
     if not (targets or everything or pattern):
         raise UsageError("no target specified", hint="use --all, --pattern, or names of instances")
 
-    from eicctl.ssh.command import Access
+    from eicctl.ssh.command import pinned
     from eicctl.ssh.openssh_options import Standing
 
-    access = Access.pinned(session)
-    endpoint = _endpoint(instance_connect_endpoint_id, instance_connect_endpoint_dns_name)
-    pushes = options.pushes(send_key, own_key=bool(private_key_file))
-    standing = Standing(access, pushes, host_key_check, endpoint, private_key_file, key_type)
+    request = pinned(session, request)
     if multiplex and not dry_run:
         settings.private(config_file.mux_folder())
-    layout = config_file.Layout(standing, os_user, multiplex)
+    layout = config_file.Layout(Standing(request), request.os_user or None, multiplex)
+    pushes = request.pushes_key
     instances = config_file.running(session) if everything else config_file.named(session, targets, pushes=pushes)
     blocks: list[Block] = config_file.for_instances(session, instances, layout)
     if pattern:
@@ -98,7 +89,8 @@ def command(
         return
     from eicctl.aws.identity import caller_identity
 
-    section = config_file.Section(caller_identity(session).account, access.region, access.profile or "")
+    account = caller_identity(session).account
+    section = config_file.Section(account, request.region or "", request.profile or "")
     changes, merged = config_file.installation(section, blocks, whole=everything)
     _change(changes, dry_run)
     if not dry_run:
@@ -115,15 +107,6 @@ def command(
 def _by_section(names: Mapping[str, Section]) -> Iterator[tuple[Section, list[str]]]:
     for owner in dict.fromkeys(names.values()):
         yield owner, [name for name in names if names[name] == owner]
-
-
-def _endpoint(endpoint_id: str | None, dns_name: str | None) -> tuple[str, ...]:
-    words: list[str] = []
-    if endpoint_id:
-        words += ["--instance-connect-endpoint-id", endpoint_id]
-    if dns_name:
-        words += ["--instance-connect-endpoint-dns-name", dns_name]
-    return tuple(words)
 
 
 def _change(changes: list[Change], dry_run: bool) -> None:

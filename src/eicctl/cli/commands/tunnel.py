@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     help="Maximum concurrent connections; further clients queue. An endpoint's limit is 20.",
 )
 @options.queue_option
-@options.linger_option
+@options.request_option("--linger")
 @options.keepalive_option
 @options.wait_option
 @click.option(
@@ -67,11 +67,7 @@ def command(
     bind: str | None,
     local_socket: Path | None,
     max_connections: int,
-    queue_timeout: float,
-    linger: float | None,
-    wait: float | None,
     check: bool | None,
-    max_tunnel_duration: int | None,
     output: str,
 ) -> int:
     """Listen on a local port and forward connections to the target.
@@ -99,14 +95,14 @@ def command(
     with contextlib.ExitStack() as cleanup:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
-        target = resolve_target(session, request, wait=wait, max_tunnel_duration=max_tunnel_duration)
-        same = request if request.label else request.replace(instance_id=target.instance_id)
+        target = resolve_target(session, request)
+        same = (request if request.label else request.replace(instance_id=target.instance_id)).replace(wait=None)
         dialer = Dialer(
             target,
             session.credentials,
             session.ca_bundle,
-            max_tunnel_duration,
-            queue_timeout,
+            request.max_tunnel_duration,
+            request.queue_timeout,
             look_up=lambda: resolve_target(session, same, ask=False),
         )
         slots_of(target.endpoint_id).limit = max_connections
@@ -120,7 +116,7 @@ def command(
             emit(TunnelEvent("checked", text=banner, target=target, request_id=found.request_id))
         if bind and not loopback_only(sockets):
             messages.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
-        return _serve(dialer, sockets, emit, linger)
+        return _serve(dialer, sockets, emit, request.linger)
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:

@@ -13,9 +13,10 @@ from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.session import Session
 from eicctl.core.errors import AccessError, LocalError
 from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import host_of
 from eicctl.ssh.explain import changed_key, refused
-from eicctl.ssh.host_keys import Check, verdict
+from eicctl.ssh.host_keys import verdict
 from eicctl.ssh.keys import KeyType, check_pushable, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.os_user import OsUser, choose
@@ -23,33 +24,6 @@ from eicctl.ssh.os_user import OsUser, choose
 
 class HostKeyError(AccessError):
     """The host shows another key than the known ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoginRequest:
-    """The user's words for a login.
-
-    Attributes:
-        user: The OS user; empty for that of the instance's image.
-        key_file: A private key of the user's own.
-        push: Whether to push a key: the public half of `key_file`, or an ephemeral one; None: without `key_file` only.
-            Without any, the agent and the usual files of the home folder have the keys.
-        passphrase: Asked for a key file that is encrypted; takes its name.
-        check: How to check the host's keys.
-        key_type: The type of an ephemeral key.
-    """
-
-    user: str = ""
-    key_file: Path | None = None
-    push: bool | None = None
-    passphrase: Callable[[str], str] | None = None
-    check: Check = "console"
-    key_type: KeyType = "auto"
-
-    @property
-    def pushes(self) -> bool:
-        """Whether a key is pushed for each connection."""
-        return not self.key_file if self.push is None else self.push
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +57,14 @@ class Login:
         session: Access to AWS.
         target: Where to log in.
         user: As whom.
-        request: The user's words.
+        request: How to log in.
         say: Takes what the user should know of the host's keys.
     """
 
     session: Session
     target: Target
     user: OsUser
-    request: LoginRequest
+    request: ConnectRequest
     say: Callable[[str], None]
     _own: asyncssh.SSHKey | None = None
     _said: set[str] = field(default_factory=set)
@@ -98,7 +72,7 @@ class Login:
     @property
     def pushes(self) -> bool:
         """Whether a key is pushed for each connection."""
-        return self.request.pushes
+        return self.request.pushes_key
 
     def keys(self) -> Sequence[asyncssh.SSHKey] | None:
         """Return the private keys to use, with the public ones pushed; None for what agent and home folder have.
@@ -125,7 +99,7 @@ class Login:
             UsageError: The check is strict, and no key is known.
         """
         name = host_of(self.target)
-        found = verdict(self.session, self.request.check, name)
+        found = verdict(self.session, self.request.host_key_check or "console", name)
         if found.note and found.note not in self._said:
             self._said.add(found.note)
             self.say(found.note)
@@ -146,23 +120,30 @@ class Login:
         )
 
 
-def prepare(session: Session, target: Target, request: LoginRequest, say: Callable[[str], None]) -> Login:
+def prepare(
+    session: Session,
+    target: Target,
+    request: ConnectRequest,
+    say: Callable[[str], None],
+    passphrase: Callable[[str], str] | None = None,
+) -> Login:
     """Return how to log in to a target.
 
     Args:
         session: Access to AWS.
         target: The target.
-        request: The user's words.
+        request: How to log in.
         say: Takes what the user should know.
+        passphrase: Asked for a key file that is encrypted; takes its name.
 
     Raises:
         UsageError: The target is not one to log in to, or no key can be pushed to it.
         LocalError: The key file cannot be used.
     """
-    if request.pushes:
+    if request.pushes_key:
         check_pushable(target)
-    own = read_key(request.key_file, request.passphrase) if request.key_file else None
-    user = choose(session, target, request.user)
+    own = read_key(Path(request.private_key_file), passphrase) if request.private_key_file else None
+    user = choose(session, target, request.os_user)
     if user.note:
         say(user.note)
     return Login(session, target, user, request, say, own)

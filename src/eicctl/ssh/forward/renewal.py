@@ -20,11 +20,10 @@ from eicctl.core.events import Emit, TunnelEvent
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote, SshConnection, Streams, connect
-from eicctl.ssh.forward.login import LoginRequest, prepare
+from eicctl.ssh.forward.login import prepare
 from eicctl.support.backoff import Backoff
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer
-from eicctl.tunnel.slots import QUEUE_TIMEOUT
 
 PATIENCE = 30.0
 """Seconds for which a new forwarded connection waits for an SSH connection, and for the answer to its request."""
@@ -227,13 +226,10 @@ def _abandon(connection: SshConnection, opening: asyncio.Task[Streams]) -> None:
 def rotation_to(
     session: Session,
     target: Target,
-    request: LoginRequest,
+    request: ConnectRequest,
     emit: Emit,
     *,
-    endpoint_id: str = "",
-    endpoint_dns_name: str = "",
-    max_tunnel_duration: int | None = None,
-    queue_timeout: float = QUEUE_TIMEOUT,
+    passphrase: Callable[[str], str] | None = None,
     patience: float = PATIENCE,
 ) -> Rotation:
     """Return the SSH connections to a target; nothing is connected yet.
@@ -241,31 +237,31 @@ def rotation_to(
     Args:
         session: Access to AWS.
         target: The machine.
-        request: How to log in.
+        request: How to log in, by which endpoint, and for how long.
         emit: See `Rotation`.
-        endpoint_id: The endpoint that it must be, or empty for the one that serves the machine at the time.
-        endpoint_dns_name: What to call it by, or empty for the name that AWS tells.
-        max_tunnel_duration: Longest life of each connection, in seconds (1 to 3600).
-        queue_timeout: Seconds for which a connection waits for a place at the endpoint.
+        passphrase: Asked for a key file that is encrypted; takes its name.
         patience: See `PATIENCE`.
 
     Raises:
         EicctlError: The target is not one to log in to, or the key cannot be used.
     """
-    login = prepare(session, target, request, lambda text: emit(TunnelEvent("note", via=target.label, text=text)))
-    same = ConnectRequest(
+
+    def note(text: str) -> None:
+        emit(TunnelEvent("note", via=target.label, text=text))
+
+    login = prepare(session, target, request, note, passphrase)
+    same = request.replace(
+        target="",
         remote_port=target.remote_port,
         instance_id=target.instance_id,
         private_ip_address="" if target.instance_id else target.address,
-        endpoint_id=endpoint_id,
-        endpoint_dns_name=endpoint_dns_name,
     )
     dialer = Dialer(
         target,
         session.credentials,
         session.ca_bundle,
-        max_tunnel_duration,
-        queue_timeout,
+        request.max_tunnel_duration,
+        request.queue_timeout,
         look_up=lambda: resolve(session, same),
     )
 
