@@ -350,7 +350,7 @@ def test_no_check(echo_port: int, instance_ids: dict[str, str]) -> None:
 
 
 def test_the_wrong_user(echo_port: int) -> None:
-    refused = pytest.raises(errors.DeniedError, match="refused the login of nobody in")
+    refused = pytest.raises(errors.DeniedError, match="refused the login of nobody")
     with refused as caught, forwarding(Remote("localhost", echo_port), login=ConnectRequest(os_user="nobody")):
         pass
     assert "--os-user ec2-user" in str(caught.value.hint)
