@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eicctl.agent.client import ask
-from eicctl.agent.paths import Place
+from eicctl.agent.paths import AgentPaths
 from eicctl.core.errors import LocalError
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.bind import bind_unix
@@ -215,7 +215,7 @@ def tunnel_to(service: Service) -> list[str]:
 
 def test_a_background_process_that_is_stopped_is_not_waited_for(home: Path) -> None:
     """It takes connections (the kernel does), and never answers."""
-    place = Place("silent")
+    place = AgentPaths("silent")
     sock = bind_unix(place.socket)
     try:
         with pytest.raises(LocalError, match="does not respond") as told:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from eicctl import __version__
 from eicctl.agent import protocol, start
 from eicctl.agent.client import GoneError, ask
-from eicctl.agent.paths import Place
+from eicctl.agent.paths import AgentPaths
 from eicctl.core.errors import EicctlError
 from tests.fuzzing import any_text, fuzz
 from tests.waiting import wait_for
@@ -34,14 +34,14 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="de
 class Agent:
     """A background process of its own."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.pid = int(ask(place, "status")["Pid"])
+    def __init__(self, paths: AgentPaths) -> None:
+        self.paths = paths
+        self.pid = int(ask(paths, "status")["Pid"])
 
     def connect(self) -> socket.socket:
         """A connection of a client."""
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(str(self.place.socket))  # without a time-out it waits where others are before it
+        sock.connect(str(self.paths.socket))  # without a time-out it waits where others are before it
         sock.settimeout(30)
         return sock
 
@@ -57,7 +57,7 @@ class Agent:
     def settles_at(self, count: int) -> None:
         """Wait until it has no more descriptors than that, and see that it answers."""
         wait_for(lambda: self.descriptors() <= count, f"a return to {count} descriptors")
-        assert ask(self.place, "status")["Pid"] == self.pid
+        assert ask(self.paths, "status")["Pid"] == self.pid
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +66,12 @@ def agent() -> Iterator[Agent]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EICCTL_HOME", str(home))
         patch.setenv("HOME", str(home))
-        place = start.here()
+        paths = start.here()
         program = "from eicctl.agent import start; start.start(start.here())"
         subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
-        made = Agent(place)
+        made = Agent(paths)
         with contextlib.suppress(EicctlError):
-            ask(place, "open")  # a defect, which opens its log
+            ask(paths, "open")  # a defect, which opens its log
         quiet = made.descriptors()
         for _ in range(20):  # what it imports in advance opens files
             time.sleep(0.05)
@@ -79,7 +79,7 @@ def agent() -> Iterator[Agent]:
         made.settles_at(quiet)
         yield made
         with contextlib.suppress(GoneError):
-            ask(place, "end")
+            ask(paths, "end")
         with contextlib.suppress(ProcessLookupError):
             os.kill(made.pid, signal.SIGTERM)
     shutil.rmtree(home, ignore_errors=True)
@@ -113,7 +113,7 @@ def test_any_bytes(agent: Agent, data: bytes) -> None:
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(65536):
             pass
-    assert ask(agent.place, "status")["Pid"] == agent.pid
+    assert ask(agent.paths, "status")["Pid"] == agent.pid
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_many_connections_that_say_nothing_or_half(agent: Agent) -> None:
     for number, sock in enumerate(socks):
         if number % 2:
             sock.sendall(half)
-    assert ask(agent.place, "status")["Pid"] == agent.pid
+    assert ask(agent.paths, "status")["Pid"] == agent.pid
     assert agent.resident() - memory < 64 * 2**20
     for sock in socks:
         sock.close()

@@ -90,12 +90,12 @@ def test_tunnels_are_the_projects_and_those_open(
     monkeypatch: pytest.MonkeyPatch,
     offered: Offered,
 ) -> None:
-    from eicctl.agent.paths import Place
+    from eicctl.agent.paths import AgentPaths
 
     (home / "eicctl.toml").write_text('[tunnel.db]\ntarget = "db-1"\n[tunnel]\nweb = {target = "web-1"}\n')
     (home / "below").mkdir()
     monkeypatch.chdir(home / "below")
-    Place("0123").write_record([{"name": "db"}, {"name": "cache"}], os.getpid())
+    AgentPaths("0123").write_record([{"name": "db"}, {"name": "cache"}], os.getpid())
     assert offered("eicctl up ") == ["db", "web", "cache"]
     (home / "eicctl.toml").write_text("[[")
     assert offered("eicctl up ") == ["db", "cache"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.agent.paths import Place
+from eicctl.agent.paths import AgentPaths
 from eicctl.agent.protocol import WireError, decode
 from eicctl.aws.session import Session
 from eicctl.aws.target_cache import RememberedTargets
@@ -105,14 +105,14 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
         fix._file(),
         durations.memory_file(),
         daemon.record_path(),
-        Place("x").record,
+        AgentPaths("x").record,
         settings.cache_dir() / "targets.json",
     ):
         path.write_text(DEEP)
     assert os_user._load() == {}
     assert jsonstore.read(durations.memory_file()) == {}
     assert daemon.running() is None
-    assert Place("x").read_record() is None
+    assert AgentPaths("x").read_record() is None
     assert RememberedTargets(Session(region="us-east-1")).get(ConnectRequest(target="web1")) is None
     assert jsonstore.read(str(settings.cache_dir() / "targets.json")) == {}
     with pytest.raises(LocalError, match="not as eicctl has written it"):

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from eicctl.agent.environment import usual_path
-from eicctl.agent.paths import Place
+from eicctl.agent.paths import AgentPaths
 from eicctl.cli.commands.proxy import command
 from eicctl.core.request import HOST_KEY_CHECKS, PROXY_OPTIONS, ConnectRequest
 from eicctl.fastpath import proxy, ssh
@@ -135,8 +135,8 @@ def test_a_usual_login_is_read_as_by_click(line: str, user: str, options: list[s
     assert (parsed.request.os_user, parsed.options, parsed.command) == (user, options, command)
     own = {"--os-user": True} | {name: not option.is_flag for name, option in PROXY_OPTIONS.items()}
     _, click_s = split(line.split(), own, SSH)
-    place = parse_destination(click_s.operands[0])
-    assert place.host == parsed.request.target == "web-1"
+    paths = parse_destination(click_s.operands[0])
+    assert paths.host == parsed.request.target == "web-1"
     assert click_s.passed_on() == list(_parted(options))
     assert list(click_s.operands[1:]) == command
 
@@ -202,4 +202,4 @@ def test_the_socket_is_where_the_background_process_has_it(
     if form == "loose":
         assert found is None
     elif form != "none":
-        assert found == str(Place("0123456789abcdef").socket)
+        assert found == str(AgentPaths("0123456789abcdef").socket)

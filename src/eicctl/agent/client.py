@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from eicctl import __version__
 from eicctl.agent import protocol
-from eicctl.agent.paths import Place, places
+from eicctl.agent.paths import AgentPaths, all_paths
 from eicctl.agent.protocol import pid_of, user_of
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 
@@ -28,27 +28,27 @@ class GoneError(Exception):
 class UnresponsiveError(LocalError):
     """A background process that is there and does not answer. `pid` is its process ID, or 0 where that is not known."""
 
-    def __init__(self, place: Place, pid: int) -> None:
+    def __init__(self, paths: AgentPaths, pid: int) -> None:
         if _is_stopped(pid):
             super().__init__(f"The background process (PID {pid}) is stopped", hint=f"kill -CONT {pid}")
         else:
             super().__init__(
-                f"The background process (PID {pid or 'unknown'}) does not respond; its log: {place.log}",
+                f"The background process (PID {pid or 'unknown'}) does not respond; its log: {paths.log}",
                 hint="eicctl down --all --force",
             )
         self.pid = pid
 
 
-def in_every_place(call: Callable[[Place], T]) -> list[T]:
-    """Call something for each place in which a background process is, or was; none waits for another one."""
+def for_each_agent(call: Callable[[AgentPaths], T]) -> list[T]:
+    """Call something for each background process that runs, or was killed, all at the same time."""
     from concurrent.futures import ThreadPoolExecutor
 
-    found = places()
+    found = all_paths()
     with ThreadPoolExecutor(max(1, len(found))) as pool:
         return list(pool.map(call, found))
 
 
-def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> protocol.Message:
+def ask(paths: AgentPaths, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> protocol.Message:
     """Send a request and return the answer.
 
     Raises:
@@ -57,7 +57,7 @@ def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> 
         ConflictError: The process is of another version of eicctl and holds tunnels.
         EicctlError: The request failed.
     """
-    with _connected(place) as sock:
+    with _connected(paths) as sock:
         pid = pid_of(sock)
         sock.settimeout(0 if _is_stopped(pid) else timeout)
         request = {"Do": verb, "Version": __version__, "Protocol": protocol.PROTOCOL, **fields}
@@ -65,7 +65,7 @@ def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> 
             sock.sendall(protocol.encode(request))
             answer = protocol.receive(sock)
         except (TimeoutError, BlockingIOError) as error:
-            raise UnresponsiveError(place, pid) from error
+            raise UnresponsiveError(paths, pid) from error
         except (OSError, protocol.WireError) as error:
             raise GoneError(str(error)) from error
     if answer is None:
@@ -77,23 +77,23 @@ def ask(place: Place, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> 
     return answer
 
 
-def answers(place: Place) -> bool:
-    """Whether a process listens in a place."""
-    with contextlib.suppress(GoneError), _connected(place):
+def answers(paths: AgentPaths) -> bool:
+    """Whether a background process listens."""
+    with contextlib.suppress(GoneError), _connected(paths):
         return True
     return False
 
 
-def _connected(place: Place) -> socket.socket:
+def _connected(paths: AgentPaths) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(TIMEOUT)
     try:
-        sock.connect(str(place.socket))
+        sock.connect(str(paths.socket))
         if user_of(sock) not in (None, os.getuid()):
-            raise LocalError(f"a process of another user listens at {place.socket}")
+            raise LocalError(f"a process of another user listens at {paths.socket}")
     except (BlockingIOError, TimeoutError) as error:  # it has taken no connections for long
         sock.close()
-        raise UnresponsiveError(place, _recorded_pid(place)) from error
+        raise UnresponsiveError(paths, _recorded_pid(paths)) from error
     except OSError as error:
         sock.close()
         raise GoneError(str(error)) from error
@@ -103,11 +103,11 @@ def _connected(place: Place) -> socket.socket:
     return sock
 
 
-def _recorded_pid(place: Place) -> int:
-    """Return the process ID that a place's process has written down; 0 where it may be another one's by now."""
-    pid = (place.read_record() or {}).get("Pid")
+def _recorded_pid(paths: AgentPaths) -> int:
+    """Return the process ID that an agent has recorded; 0 if that may be another process's by now."""
+    pid = (paths.read_record() or {}).get("Pid")
     with contextlib.suppress(OSError):
-        if place.name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+        if paths.name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
             return int(str(pid))
     return 0
 

@@ -120,11 +120,11 @@ def connect(environ: Mapping[str, str]) -> socket.socket | None:
     name = environment.fingerprint(environ)
     path = environment.usual_path(name, environ)
     if path is None:
-        from eicctl.agent.paths import Place
+        from eicctl.agent.paths import AgentPaths
         from eicctl.core.errors import EicctlError
 
         try:
-            path = str(Place(name).socket)
+            path = str(AgentPaths(name).socket)
         except EicctlError:
             return None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

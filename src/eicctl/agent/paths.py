@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +17,7 @@ from eicctl.support import files, jsonstore, settings
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AgentPaths:
     """The files of one background process.
 
     Attributes:
@@ -36,7 +37,7 @@ class Place:
 
     @property
     def lock(self) -> Path:
-        """Locked by the process as long as it lives."""
+        """Locked by the process as long as it runs."""
         return _folder() / f"{PREFIX}{self.name}.lock"
 
     @property
@@ -46,7 +47,7 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """What it has to say of itself."""
+        """Its own log."""
         return settings.state_dir() / "agent.log"
 
     def write_record(self, definitions: list[dict[str, Any]], pid: int) -> None:
@@ -58,18 +59,45 @@ class Place:
         found = jsonstore.read(self.record)
         return found if isinstance(found.get("Tunnels"), list) else None
 
-    def forget(self) -> None:
-        """Remove what tells of the process."""
+    def remove(self) -> None:
+        """Remove record and socket."""
         for path in (self.record, self.socket):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def places() -> list[Place]:
-    """Return the places in which a background process is, or was."""
+def all_paths() -> list[AgentPaths]:
+    """Return the paths of all background processes that run, or have been killed."""
     names = {path.stem.removeprefix(PREFIX) for path in _folder().glob(f"{PREFIX}*.lock")}
-    return [Place(name) for name in sorted(names)]
+    return [AgentPaths(name) for name in sorted(names)]
 
 
 def _folder() -> Path:
     return settings.runtime_dir()
+
+
+def open_lockfile(path: Path) -> int:
+    """Return the descriptor of a file to lock.
+
+    Raises:
+        LocalError: It cannot be opened.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise LocalError(f"cannot open {path}: {error.strerror}") from error
+
+
+def lock(descriptor: int, deadline: float) -> bool:
+    """Lock a file, waiting for another process that holds the lock until the deadline; return whether it is locked."""
+    import fcntl  # not on Windows, where there is no background process
+
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from eicctl import __version__
 from eicctl.agent import protocol
-from eicctl.agent.paths import Place
+from eicctl.agent.paths import AgentPaths
 from eicctl.agent.protocol import user_of
 from eicctl.agent.session import Connection, PendingTunnel, ProxySession, serve_login
 from eicctl.aws import credential_process
@@ -44,13 +44,13 @@ class Server:
     """Answers requests until it is told to end, or has been idle for some time.
 
     Args:
-        place: Its files.
+        paths: Its files.
         listening: Its socket, which listens.
         idle: Seconds without tunnels and requests after which it ends.
     """
 
-    def __init__(self, place: Place, listening: socket.socket, *, idle: float) -> None:
-        self._place = place
+    def __init__(self, paths: AgentPaths, listening: socket.socket, *, idle: float) -> None:
+        self._paths = paths
         self._listening = listening
         self._idle = idle
         self._loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ class Server:
         self._last_use = time.monotonic()
         self._clients: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        self._inode = _inode(place)
+        self._inode = _inode(paths)
         self._sessions = Sessions()
         self._pending: dict[str, PendingTunnel] = {}
         self._handlers: dict[str, Handler] = {"open": self._open, "status": self._status, "close": self._close}
@@ -195,7 +195,7 @@ class Server:
 
     def _record(self) -> None:
         definitions = self._keeper.definitions() if self._keeper else []
-        self._place.write_record([definition.to_json() for definition in definitions], os.getpid())
+        self._paths.write_record([definition.to_json() for definition in definitions], os.getpid())
 
     async def _watch(self) -> None:
         """End when idle, or when the socket is gone and nobody can reach this process any more."""
@@ -205,8 +205,8 @@ class Server:
             if not busy and time.monotonic() - self._last_use > self._idle:
                 _log.info("idle for %.0f s", self._idle)
                 self.stop()
-            elif _inode(self._place) != self._inode:
-                _log.warning("%s is gone or another's; ending", self._place.socket)
+            elif _inode(self._paths) != self._inode:
+                _log.warning("%s is gone or another's; ending", self._paths.socket)
                 self.stop()
 
 
@@ -220,8 +220,8 @@ def _same_version(message: protocol.Message) -> bool:
     return message.get("Version") == __version__ and message.get("Protocol") == protocol.PROTOCOL
 
 
-def _inode(place: Place) -> int | None:
+def _inode(paths: AgentPaths) -> int | None:
     try:
-        return place.socket.lstat().st_ino
+        return paths.socket.lstat().st_ino
     except OSError:
         return None

@@ -7,9 +7,8 @@ import signal
 import sys
 import time
 
-from eicctl.agent import environment as surroundings
-from eicctl.agent.environment import switched
-from eicctl.agent.paths import Place
+from eicctl.agent import environment
+from eicctl.agent.paths import AgentPaths, lock, open_lockfile
 from eicctl.core.errors import EicctlError, LocalError
 
 READY = b"ready"
@@ -26,19 +25,19 @@ _DESCRIPTOR = 3
 """The new process's number of the lock file. The lock is on the open file, so it ends with whoever has that last."""
 
 
-def here() -> Place:
-    """Return the place of the background process for this environment.
+def here() -> AgentPaths:
+    """Return the paths of the background process for this environment.
 
     Raises:
         LocalError: This platform has none.
     """
     if sys.platform == "win32":
         raise LocalError("there is no background process on Windows", hint="eicctl up; in a window of its own")
-    return Place(surroundings.fingerprint())
+    return AgentPaths(environment.fingerprint())
 
 
 def start_soon() -> None:
-    """Start the background process for the next command, if none listens; what goes wrong is told by its log.
+    """Start the background process for the next command, if none listens; a failure is in its log only.
 
     It is not started where the user does not want it (`agent = false` in config.toml, `EICCTL_AGENT=off`), nor in
     CI (the variable `CI`), where nobody connects again, unless `EICCTL_AGENT=on` asks for it.
@@ -53,19 +52,19 @@ def start_soon() -> None:
 
 
 def _wanted() -> bool:
-    asked = switched(os.environ)
-    if asked is None:
+    switched = environment.switched(os.environ)
+    if switched is None:
         from eicctl.support import settings
 
         return not os.environ.get("CI") and settings.config().agent
-    return asked
+    return switched
 
 
-def start(place: Place, *, wait: bool = True) -> None:
-    """Start the process of a place; if one listens already, nothing is done.
+def start(paths: AgentPaths, *, wait: bool = True) -> None:
+    """Start a background process; if it listens already, nothing is done.
 
     Args:
-        place: Its files.
+        paths: Its files.
         wait: Whether to return only when it listens. Otherwise it goes on by itself, also if this process ends at once.
 
     Raises:
@@ -74,51 +73,29 @@ def start(place: Place, *, wait: bool = True) -> None:
     from eicctl.agent.client import answers
 
     deadline = time.monotonic() + START_TIMEOUT
-    lock = _opened(place)
+    lockfile = paths.lock.with_suffix(".start")
+    descriptor = open_lockfile(lockfile)
     try:
-        if not _locked(lock, deadline if wait else 0.0) or answers(place):
+        if not lock(descriptor, deadline if wait else 0.0) or answers(paths):
             return
-        os.ftruncate(lock, 0)
-        _spawn(place, lock, DELAY if not wait else 0.0)
+        os.ftruncate(descriptor, 0)
+        _spawn(paths, descriptor, DELAY if not wait else 0.0)
     finally:
-        os.close(lock)
+        os.close(descriptor)
     if not wait:
         return
-    lock = _opened(place)
+    descriptor = open_lockfile(lockfile)
     try:
         # The new process has the lock until it listens, or ends.
-        told = os.read(lock, 4096) if _locked(lock, deadline) else b""
+        report = os.read(descriptor, 4096) if lock(descriptor, deadline) else b""
     finally:
-        os.close(lock)
-    if told != READY:
-        why = f": {told.decode(errors='replace')}" if told else ""
-        raise LocalError(f"the background process did not start{why}", hint=f"its log: {place.log}")
+        os.close(descriptor)
+    if report != READY:
+        reason = f": {report.decode(errors='replace')}" if report else ""
+        raise LocalError(f"the background process did not start{reason}", hint=f"its log: {paths.log}")
 
 
-def _opened(place: Place) -> int:
-    path = place.lock.with_suffix(".start")
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise LocalError(f"cannot open {path}: {error.strerror}") from error
-
-
-def _locked(descriptor: int, deadline: float) -> bool:
-    """Lock a file, waiting for others that hold the lock until the deadline; return whether that was done."""
-    import fcntl
-
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
-
-
-def _spawn(place: Place, lock: int, delay: float) -> None:
+def _spawn(paths: AgentPaths, lock: int, delay: float) -> None:
     """Start the process with the lock, without anything else of this one's; it makes a session of its own."""
     import fcntl
 
@@ -126,12 +103,12 @@ def _spawn(place: Place, lock: int, delay: float) -> None:
     try:
         os.posix_spawn(
             sys.executable,
-            [sys.executable, "-P", "-m", "eicctl.agent", place.name, str(_DESCRIPTOR), str(delay)],
-            surroundings.for_process(),
+            [sys.executable, "-P", "-m", "eicctl.agent", paths.name, str(_DESCRIPTOR), str(delay)],
+            environment.for_process(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
                 (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_OPEN, 2, str(place.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_OPEN, 2, str(paths.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, passed, _DESCRIPTOR),
             ],
             setsigmask=[signal.SIGHUP, signal.SIGINT],  # until it has that session

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eicctl.agent.client import GoneError, UnresponsiveError, ask, in_every_place
-from eicctl.agent.paths import Place
+from eicctl.agent.client import GoneError, UnresponsiveError, ask, for_each_agent
+from eicctl.agent.paths import AgentPaths
 from eicctl.agent.start import here, start
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 from eicctl.named_tunnels.definition import Definition
@@ -35,13 +35,13 @@ class Held:
     """What one background process holds.
 
     Attributes:
-        place: Its files.
+        paths: Its files.
         pid: Its process ID; 0 where it was killed, and its tunnels are `lost` then.
         statuses: Its tunnels; those of its record where it cannot be asked.
         trouble: Why it cannot be asked: it does not respond, or is of another version. None where it can.
     """
 
-    place: Place
+    paths: AgentPaths
     pid: int
     statuses: tuple[Status, ...]
     trouble: EicctlError | None = None
@@ -54,7 +54,7 @@ class Held:
 
 def held() -> list[Held]:
     """Return what the background processes hold, and what those held that were killed."""
-    return [found for found in in_every_place(_held) if found]
+    return [found for found in for_each_agent(_held) if found]
 
 
 def detach(definitions: Sequence[Definition]) -> list[Status]:
@@ -64,26 +64,26 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
         ConflictError: A tunnel of the same name is open in another background process, or from another file.
         LocalError: The process cannot be started.
     """
-    place = here()
+    paths = here()
     names = {definition.name for definition in definitions}
     for other in held():
         clash = names & set(other.names)
-        if other.trouble and other.place == place:
+        if other.trouble and other.paths == paths:
             raise other.trouble
-        if clash and other.place != place and other.pid:
+        if clash and other.paths != paths and other.pid:
             name = min(clash)
             raise ConflictError(
                 f"a tunnel named {name!r} is open with another AWS environment (PID {other.pid})",
                 hint=pins.command("eicctl", "down", name),
             )
     for _ in range(TRIES):
-        start(place)
+        start(paths)
         with contextlib.suppress(GoneError):
             answer = ask(
-                place, "open", timeout=OPEN_TIMEOUT, Definitions=[definition.to_json() for definition in definitions]
+                paths, "open", timeout=OPEN_TIMEOUT, Definitions=[definition.to_json() for definition in definitions]
             )
             return [Status.from_json(row) for row in answer["Statuses"]]
-    raise LocalError("the background process ends again and again", hint=f"its log: {place.log}")
+    raise LocalError("the background process ends again and again", hint=f"its log: {paths.log}")
 
 
 def close(names: Sequence[str]) -> list[str]:
@@ -108,11 +108,11 @@ def close(names: Sequence[str]) -> list[str]:
 def _close(found: Held, names: list[str]) -> list[str]:
     if found.pid:
         with contextlib.suppress(GoneError):
-            return list(ask(found.place, "close", Names=names)["Names"])
+            return list(ask(found.paths, "close", Names=names)["Names"])
         return names
-    record = found.place.read_record() or {"Pid": 0, "Tunnels": []}
+    record = found.paths.read_record() or {"Pid": 0, "Tunnels": []}
     rest = [row for row in record["Tunnels"] if row.get("name") not in names]
-    found.place.write_record(rest, record.get("Pid", 0)) if rest else found.place.forget()
+    found.paths.write_record(rest, record.get("Pid", 0)) if rest else found.paths.remove()
     return names
 
 
@@ -130,23 +130,23 @@ def end(*, force: bool) -> list[Ended]:
     Args:
         force: Whether to kill those that do not respond.
     """
-    return [ended for ended in in_every_place(lambda place: _end(place, force=force)) if ended]
+    return [ended for ended in for_each_agent(lambda paths: _end(paths, force=force)) if ended]
 
 
-def _end(place: Place, *, force: bool) -> Ended | None:
-    found = _held(place)
+def _end(paths: AgentPaths, *, force: bool) -> Ended | None:
+    found = _held(paths)
     if not found:
         return None
     if isinstance(found.trouble, UnresponsiveError):
         if not force or not found.trouble.pid:
             return Ended(found.names, found.trouble)
         _kill(found.trouble.pid)
-        place.forget()
+        paths.remove()
         return Ended(found.names)
     try:
         if found.names and not found.trouble:
             _close(found, found.names)
-        ask(place, "end")  # the one request that every version understands
+        ask(paths, "end")  # the one request that every version understands
     except GoneError:
         pass
     except UnresponsiveError as error:
@@ -154,21 +154,21 @@ def _end(place: Place, *, force: bool) -> Ended | None:
     return Ended(found.names)
 
 
-def make_room(place: Place) -> None:
+def make_room(paths: AgentPaths) -> None:
     """End the least used background processes beyond `MOST`, but none that holds or carries anything.
 
     Args:
-        place: That of the process that asks, which stays.
+        paths: That of the process that asks, which stays.
     """
 
-    def unused(other: Place) -> tuple[float, Place] | None:
+    def unused(other: AgentPaths) -> tuple[float, AgentPaths] | None:
         with contextlib.suppress(GoneError, EicctlError):
-            answer = ask(other, "status") if other != place else {}
+            answer = ask(other, "status") if other != paths else {}
             if answer:
                 return (0.0 if answer["Statuses"] or answer["Clients"] else float(answer["Unused"])), other
         return None
 
-    others = sorted((found for found in in_every_place(unused) if found), key=lambda pair: -pair[0])
+    others = sorted((found for found in for_each_agent(unused) if found), key=lambda pair: -pair[0])
     for seconds, other in others[: max(0, len(others) + 1 - MOST)]:
         if seconds:
             with contextlib.suppress(GoneError, EicctlError):
@@ -187,19 +187,19 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _held(place: Place) -> Held | None:
+def _held(paths: AgentPaths) -> Held | None:
     try:
-        answer = ask(place, "status")
+        answer = ask(paths, "status")
     except GoneError:
-        return _recorded(place, None)
+        return _recorded(paths, None)
     except EicctlError as error:
-        return _recorded(place, error)
-    return Held(place, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
+        return _recorded(paths, error)
+    return Held(paths, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
 
 
-def _recorded(place: Place, trouble: EicctlError | None) -> Held | None:
+def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> Held | None:
     """What a process holds that cannot be asked, or held before it was killed; None where that is nothing."""
-    record = place.read_record() or {"Pid": 0, "Tunnels": []}
+    record = paths.read_record() or {"Pid": 0, "Tunnels": []}
     state: State = "unknown" if trouble else "lost"
     error = trouble.message if trouble else f"the background process (PID {record.get('Pid')}) was killed"
     try:
@@ -218,8 +218,8 @@ def _recorded(place: Place, trouble: EicctlError | None) -> Held | None:
         for d in definitions
     )
     if trouble:
-        return Held(place, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
-    return Held(place, 0, statuses) if statuses else None
+        return Held(paths, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
+    return Held(paths, 0, statuses) if statuses else None
 
 
 def _again(lost: Definition) -> str:

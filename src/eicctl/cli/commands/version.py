@@ -107,12 +107,12 @@ def _background() -> list[dict[str, Any]]:
     """The background processes that run."""
     if sys.platform == "win32":  # there are none
         return []
-    from eicctl.agent.client import GoneError, ask, in_every_place
-    from eicctl.agent.paths import Place
+    from eicctl.agent.client import GoneError, ask, for_each_agent
+    from eicctl.agent.paths import AgentPaths
 
-    def look(place: Place) -> dict[str, Any] | None:
+    def look(paths: AgentPaths) -> dict[str, Any] | None:
         try:
-            answer = ask(place, "status")
+            answer = ask(paths, "status")
         except GoneError:
             return None
         except EicctlError as error:  # of another version, or it does not answer
@@ -120,7 +120,7 @@ def _background() -> list[dict[str, Any]]:
         return {"Pid": answer["Pid"], "Version": answer["Version"], "Tunnels": len(answer.get("Statuses", []))}
 
     try:
-        return [found for found in in_every_place(look) if found]
+        return [found for found in for_each_agent(look) if found]
     except EicctlError as error:  # its folder cannot be read
         return [{"Problem": error.message}]
 
