@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eicctl.agent.environment import LONGEST, PREFIX
+from eicctl.core.errors import LocalError
 from eicctl.support import files, jsonstore, settings
 
 
