@@ -1,1 +1,1 @@
-"""The background process of a user: it holds what is detached from a terminal."""
+"""A user's background process: it serves `eicctl proxy` without start-up costs, and holds detached tunnels."""

@@ -1,4 +1,4 @@
-"""What commands ask of background processes."""
+"""Requests of commands to background processes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from eicctl.agent.protocol import pid_of, user_of
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 
 TIMEOUT = 5.0
-"""Seconds to wait for an answer that needs nothing of AWS."""
+"""Seconds to wait for an answer that takes no call of AWS."""
 
 T = TypeVar("T")
 
 
 class GoneError(Exception):
-    """No process listens there, or it ended before it answered."""
+    """No background process listens, or it ended before it answered."""
 
 
 class UnresponsiveError(LocalError):
-    """A background process that is there and does not answer. `pid` is its process ID, or 0 where that is not known."""
+    """A background process runs, but does not respond. `pid` is its process ID, or 0 if unknown."""
 
     def __init__(self, paths: AgentPaths, pid: int) -> None:
         if _is_stopped(pid):
@@ -52,7 +52,7 @@ def ask(paths: AgentPaths, verb: str, *, timeout: float = TIMEOUT, **fields: Any
     """Send a request and return the answer.
 
     Raises:
-        GoneError: Nobody is there.
+        GoneError: No process answers.
         UnresponsiveError: It does not answer in time.
         ConflictError: The process is of another version of eicctl and holds tunnels.
         EicctlError: The request failed.
@@ -91,7 +91,7 @@ def _connected(paths: AgentPaths) -> socket.socket:
         sock.connect(str(paths.socket))
         if user_of(sock) not in (None, os.getuid()):
             raise LocalError(f"a process of another user listens at {paths.socket}")
-    except (BlockingIOError, TimeoutError) as error:  # it has taken no connections for long
+    except (BlockingIOError, TimeoutError) as error:  # it has not accepted connections for long
         sock.close()
         raise UnresponsiveError(paths, _recorded_pid(paths)) from error
     except OSError as error:
@@ -113,7 +113,7 @@ def _recorded_pid(paths: AgentPaths) -> int:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped, as by SIGSTOP (proc(5)); False where that cannot be known."""
+    """Whether a process is stopped, as by SIGSTOP (proc(5)); False if that cannot be known."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
     except (OSError, IndexError):
@@ -122,7 +122,7 @@ def _is_stopped(pid: int) -> bool:
 
 def _other_version(answer: protocol.Message) -> EicctlError:
     if not answer.get("Tunnels"):
-        raise GoneError  # it makes way
+        raise GoneError  # it ends, for a process of this version
     return ConflictError(
         f"the background process (PID {answer.get('Pid')}) is of eicctl {answer.get('Version')}, and this is "
         f"{__version__}",

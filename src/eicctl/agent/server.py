@@ -1,4 +1,4 @@
-"""The background process: it takes requests on its socket, and holds named tunnels."""
+"""The background process: it answers requests on its socket, and holds named tunnels."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
 
 CHECKED_EVERY = 30.0
-"""Seconds between two looks whether the process is still of any use."""
+"""Seconds between two checks whether the process is idle, or its socket is gone."""
 
 ASKED_AGAIN = 60.0
-"""Seconds after which a client's request has a failed `credential_process` run again."""
+"""Age in seconds from which a failed `credential_process` runs again for a client's request."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ Handler: TypeAlias = "Callable[[protocol.Message], Awaitable[protocol.Message]]"
 
 
 class Server:
-    """Answers requests until it is told to end, or has been idle for some time.
+    """Answers requests until it is asked to end, or has been idle for some time.
 
     Args:
         paths: Its files.
@@ -67,7 +67,7 @@ class Server:
     async def serve(self) -> None:
         """Answer requests until the end, then close every tunnel."""
         self._listening.setblocking(False)
-        # Of whose process a client is, `_answer` makes sure: a Unix socket tells it by itself.
+        # `_answer` checks the client's user: a Unix socket has it.
         acceptor = Acceptor([self._listening], self._accepted, None)
         acceptor.start()
         watching = asyncio.create_task(self._watch())
@@ -94,10 +94,10 @@ class Server:
         connection = Connection(sock)
         try:
             if user_of(sock) not in (None, os.getuid()):
-                _log.warning("a process of another user has connected; it is not answered")
+                _log.warning("a process of another user has connected; ignored")
                 return
             while (message := await connection.receive()) is not None:
-                if message.get("Do") != "status":  # which is asked for by who looks only
+                if message.get("Do") != "status":  # `ps` and completion only look
                     self._last_use = time.monotonic()
                 if message.get("Do") in ("proxy", "login") and _same_version(message):
                     await self._serve_client(connection, message)
@@ -119,7 +119,9 @@ class Server:
             return {**about, "Ok": True}
         if not _same_version(message):
             if not self._keeper:
-                self._loop.call_later(0.05, self.stop)  # nothing is lost, and the client's own version can take over
+                self._loop.call_later(
+                    0.05, self.stop
+                )  # nothing is lost, and a process of the client's version can start
             return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._keeper or ())}
         handler = self._handlers.get(str(verb))
         if handler is None:
@@ -128,13 +130,13 @@ class Server:
             return {**about, "Ok": True, **await handler(message)}
         except EicctlError as error:
             failure = {"Error": error.message, "Hint": error.hint, "ExitCode": error.exit_code}
-        except Exception as error:  # one request must not end what others hold
+        except Exception as error:  # one request must not end the tunnels of others
             _log.exception("a request failed")
             failure = {"Error": f"unexpected {type(error).__name__}: {error}", "Hint": None, "ExitCode": 1}
         return {**about, "Ok": False, **failure}
 
     async def _serve_client(self, connection: Connection, message: protocol.Message) -> None:
-        """Do what a client waits for; its connection is over then."""
+        """Serve a client that waits; its connection is over afterwards."""
         try:
             request = ConnectRequest.from_json(message["Request"])
             credential_process.ask_again(older_than=ASKED_AGAIN)
@@ -145,7 +147,7 @@ class Server:
                 await serve_login(connection, request, str(message["Key"]), session, self._pending)
         except (protocol.WireError, OSError):
             raise
-        except Exception:  # the client sees the end of its connection, and does what is left to do
+        except Exception:  # the client sees the end of its connection, and goes on by itself
             _log.exception("a connection failed")
         self._last_use = time.monotonic()
 
@@ -198,7 +200,7 @@ class Server:
         self._paths.write_record([definition.to_json() for definition in definitions], os.getpid())
 
     async def _watch(self) -> None:
-        """End when idle, or when the socket is gone and nobody can reach this process any more."""
+        """End when idle, or when the socket is gone, so that no client can reach this process."""
         while True:
             await asyncio.sleep(min(CHECKED_EVERY, self._idle / 2))
             busy = self._keeper or self._clients
@@ -206,12 +208,12 @@ class Server:
                 _log.info("idle for %.0f s", self._idle)
                 self.stop()
             elif _inode(self._paths) != self._inode:
-                _log.warning("%s is gone or another's; ending", self._paths.socket)
+                _log.warning("%s is gone or belongs to another process; ending", self._paths.socket)
                 self.stop()
 
 
 def _load_keeper() -> None:
-    """Import what keeps tunnels: that takes long enough that connections would notice."""
+    """Import the supervisor: in a thread, as that takes long enough to stall connections."""
     import eicctl.named_tunnels.log
     import eicctl.named_tunnels.supervisor  # noqa: F401
 

@@ -18,27 +18,27 @@ from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
 
 OPEN_TIMEOUT = 60.0
-"""Seconds to wait for tunnels' first attempts; the process itself waits a little less."""
+"""Seconds to wait for the tunnels' first attempts; the process itself waits a little less."""
 
 GRACE = 2.0
-"""Seconds for a process that is to be killed to end properly."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 MOST = 3
-"""Background processes that a user has beside those that hold tunnels or carry connections."""
+"""How many background processes a user has, not counting those that hold tunnels or relay connections."""
 
 TRIES = 5
-"""How often a request is sent to a process that ends at that moment."""
+"""How often a request is sent if the process ends before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What one background process holds.
+class AgentState:
+    """The state of one background process.
 
     Attributes:
         paths: Its files.
-        pid: Its process ID; 0 where it was killed, and its tunnels are `lost` then.
-        statuses: Its tunnels; those of its record where it cannot be asked.
-        trouble: Why it cannot be asked: it does not respond, or is of another version. None where it can.
+        pid: Its process ID; 0 if it was killed: its tunnels are `lost` then.
+        statuses: Its tunnels; those of its record if it gives no answer.
+        trouble: Why it gives no answer: it does not respond, or is of another version. None if it does.
     """
 
     paths: AgentPaths
@@ -52,13 +52,13 @@ class Held:
         return [status.name for status in self.statuses]
 
 
-def held() -> list[Held]:
-    """Return what the background processes hold, and what those held that were killed."""
-    return [found for found in for_each_agent(_held) if found]
+def states() -> list[AgentState]:
+    """Return the states of all background processes, also of those that were killed while they held tunnels."""
+    return [found for found in for_each_agent(_state) if found]
 
 
 def detach(definitions: Sequence[Definition]) -> list[Status]:
-    """Open tunnels in the background process, which is started if need be; return how their first attempts went.
+    """Open tunnels in the background process, which is started if needed; return how their first attempts went.
 
     Raises:
         ConflictError: A tunnel of the same name is open in another background process, or from another file.
@@ -66,7 +66,7 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
     """
     paths = here()
     names = {definition.name for definition in definitions}
-    for other in held():
+    for other in states():
         clash = names & set(other.names)
         if other.trouble and other.paths == paths:
             raise other.trouble
@@ -87,14 +87,14 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
 
 
 def close(names: Sequence[str]) -> list[str]:
-    """End tunnels; return the names of those that there were. What killed processes held is forgotten.
+    """Close tunnels; return the names of those that existed. Lost ones of killed processes are removed from the record.
 
     Raises:
-        EicctlError: A process that holds one of them does not respond; the others are ended.
+        EicctlError: A process that holds one of them does not respond; the others are closed.
     """
     closed: list[str] = []
     troubles: list[EicctlError] = []
-    for found in held():
+    for found in states():
         chosen = [name for name in found.names if name in names]
         if chosen and found.trouble:
             troubles.append(found.trouble)
@@ -105,7 +105,7 @@ def close(names: Sequence[str]) -> list[str]:
     return closed
 
 
-def _close(found: Held, names: list[str]) -> list[str]:
+def _close(found: AgentState, names: list[str]) -> list[str]:
     if found.pid:
         with contextlib.suppress(GoneError):
             return list(ask(found.paths, "close", Names=names)["Names"])
@@ -125,7 +125,7 @@ class Ended:
 
 
 def end(*, force: bool) -> list[Ended]:
-    """End every background process, with what it holds; forget what killed ones held.
+    """End every background process with its tunnels; remove the records of killed ones.
 
     Args:
         force: Whether to kill those that do not respond.
@@ -134,7 +134,7 @@ def end(*, force: bool) -> list[Ended]:
 
 
 def _end(paths: AgentPaths, *, force: bool) -> Ended | None:
-    found = _held(paths)
+    found = _state(paths)
     if not found:
         return None
     if isinstance(found.trouble, UnresponsiveError):
@@ -155,10 +155,10 @@ def _end(paths: AgentPaths, *, force: bool) -> Ended | None:
 
 
 def make_room(paths: AgentPaths) -> None:
-    """End the least used background processes beyond `MOST`, but none that holds or carries anything.
+    """End the least used background processes beyond `MOST`, but none that has tunnels or connections.
 
     Args:
-        paths: That of the process that asks, which stays.
+        paths: Those of this process, which stays.
     """
 
     def unused(other: AgentPaths) -> tuple[float, AgentPaths] | None:
@@ -176,7 +176,7 @@ def make_room(paths: AgentPaths) -> None:
 
 
 def _kill(pid: int) -> None:
-    """End a process of this user: properly where it still can, or by force."""
+    """End a process of this user: by SIGTERM, and by SIGKILL if that does not help."""
     with contextlib.suppress(ProcessLookupError):
         for number in (signal.SIGTERM, signal.SIGCONT):
             os.kill(pid, number)
@@ -187,18 +187,18 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _held(paths: AgentPaths) -> Held | None:
+def _state(paths: AgentPaths) -> AgentState | None:
     try:
         answer = ask(paths, "status")
     except GoneError:
         return _recorded(paths, None)
     except EicctlError as error:
         return _recorded(paths, error)
-    return Held(paths, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
+    return AgentState(paths, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
 
 
-def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> Held | None:
-    """What a process holds that cannot be asked, or held before it was killed; None where that is nothing."""
+def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> AgentState | None:
+    """Return the recorded state of a process that gives no answer, or was killed; None if that has no tunnels."""
     record = paths.read_record() or {"Pid": 0, "Tunnels": []}
     state: State = "unknown" if trouble else "lost"
     error = trouble.message if trouble else f"the background process (PID {record.get('Pid')}) was killed"
@@ -218,11 +218,11 @@ def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> Held | None:
         for d in definitions
     )
     if trouble:
-        return Held(paths, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
-    return Held(paths, 0, statuses) if statuses else None
+        return AgentState(paths, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
+    return AgentState(paths, 0, statuses) if statuses else None
 
 
 def _again(lost: Definition) -> str:
-    """The command that opens a tunnel as it was opened before."""
+    """Return the command that opens a lost tunnel again."""
     line = pins.command("eicctl", "up", "--detach", *(("--file", lost.source) if lost.source else ()), lost.name)
     return pins.pinned(line, lost.profile, lost.region)

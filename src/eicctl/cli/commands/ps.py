@@ -22,7 +22,7 @@ def command(*, output: str, query: str | None) -> int:
     from eicctl.cli.view import render
     from eicctl.cli.view.named_tunnels import COLUMNS, row, shown, troubles
 
-    processes = tunnels.held()
+    processes = tunnels.states()
     found = [(status, held.pid) for held in processes for status in held.statuses]
     for held in processes:
         if held.trouble:
