@@ -57,7 +57,7 @@ def test_objects(capsys: pytest.CaptureFixture[str]) -> None:
             "Connection": 4,
             "Client": CLIENT,
             "Reason": "closed by the client",
-            "Error": None,
+            "Error": False,
             "BytesIn": 1000,
             "BytesOut": 20,
             "Seconds": 1.25,

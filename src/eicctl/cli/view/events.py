@@ -177,7 +177,8 @@ def _fields(event: TunnelEvent) -> dict[str, object]:
             return {**known, "Error": error.message, "Hint": error.hint, "RequestId": error.request_id}
         case "closed" if info:
             counts = {"BytesIn": info.bytes_in, "BytesOut": info.bytes_out, "Seconds": round(info.duration, 3)}
-            failure = info.error.message if info.error else None
+            # A tunnel of its own has the text in Reason.
+            failure = (info.error and info.error.message) if event.remote else bool(info.error)
             return {**known, "Reason": info.reason, "Error": failure, **counts, "RequestId": info.request_id}
         case "likely-cause":
             return {**known, "LikelyCause": event.text, "Hint": event.hint or None}
