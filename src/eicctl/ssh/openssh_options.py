@@ -6,7 +6,10 @@ does that, too.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,6 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import KEEP_ALIVE, eicctl_words, proxy_line, quoted, token
 from eicctl.ssh.keys import own_key
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
-from eicctl.ssh.process import version
 from eicctl.support import files, log
 
 if TYPE_CHECKING:
@@ -121,6 +123,17 @@ def login_settings(login: Login, standing: Standing) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def _version() -> tuple[int, int] | None:
+    """Return the version of ssh, or None where it does not tell."""
+    try:
+        done = subprocess.run(["ssh", "-V"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    found = re.search(r"OpenSSH\D*(\d+)\.(\d+)", done.stderr + done.stdout)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 def first_seen(strict: str, before: str) -> str:
     """Return a value of StrictHostKeyChecking for the OpenSSH that is here.
 
@@ -128,7 +141,7 @@ def first_seen(strict: str, before: str) -> str:
         strict: The value.
         before: What stands for `accept-new` before OpenSSH 7.6, which does not know it.
     """
-    return before if strict == "accept-new" and (version() or (8, 0)) < (7, 6) else strict
+    return before if strict == "accept-new" and (_version() or (8, 0)) < (7, 6) else strict
 
 
 def folder() -> Path:

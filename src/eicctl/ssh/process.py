@@ -5,34 +5,38 @@ Imports are few: all of them happen before OpenSSH's start.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from eicctl.core.errors import EicctlError, LocalError
+from eicctl.core.errors import LocalError
 from eicctl.ssh import failure_reports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any
 
-@dataclass(frozen=True, slots=True)
+    from eicctl.core.errors import EicctlError
+
+
 class Outcome:
     """How a program ended.
 
     Attributes:
         code: Its exit code.
         stderr: The end of what it wrote there; it has been passed on.
-        errors: Why tunnels failed or ended, where that was no ordinary end.
-        lived: The longest time that a tunnel that failed was open, in seconds.
+        errors: Why tunnels failed, or ended early.
+        lived: The longest time that one of them was open, in seconds.
     """
 
-    code: int
-    stderr: str
-    errors: tuple[EicctlError, ...] = ()
-    lived: float = 0.0
+    def __init__(self, code: int, stderr: str, errors: tuple[EicctlError, ...] = (), lived: float = 0.0) -> None:
+        self.code = code
+        self.stderr = stderr
+        self.errors = errors
+        self.lived = lived
 
 
 def run_program(command: Sequence[str], folder: Path) -> Outcome:
@@ -43,12 +47,11 @@ def run_program(command: Sequence[str], folder: Path) -> Outcome:
     """
     failures: list[failure_reports.Failure] = []
 
-    def told() -> bool:
+    def will_explain() -> bool:
         failures.extend(failure_reports.take(folder))
         return bool(failures)
 
-    code, stderr = run(command, told)
-    return outcome(code, stderr, failures)
+    return outcome(*run(command, will_explain), failures)
 
 
 def outcome(code: int, stderr: str, failures: Sequence[failure_reports.Failure]) -> Outcome:
@@ -64,43 +67,25 @@ def outcome(code: int, stderr: str, failures: Sequence[failure_reports.Failure])
     return Outcome(code, stderr, errors, lived)
 
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
-
 _KEPT = 2**16
-"""Bytes of the end of stderr that are kept."""
+"""Bytes of stderr's end to keep."""
 
 _LINES_OF_A_LOST_PROXY = re.compile(
     rb"(?:kex_exchange_identification: .*|Connection (?:closed|reset) by UNKNOWN port \d+|(?:scp: )?Connection closed)"
     rb"\r?\n"
 )
-"""What OpenSSH says where its ProxyCommand has ended before the login: less than eicctl can tell."""
+"""OpenSSH's messages when its ProxyCommand ended before the login; eicctl's error says more."""
 
 
-@functools.cache
-def version() -> tuple[int, int] | None:
-    """Return the version of ssh, or None where it does not tell."""
-    import subprocess
-
-    try:
-        done = subprocess.run(["ssh", "-V"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    found = re.search(r"OpenSSH\D*(\d+)\.(\d+)", done.stderr + done.stdout)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def run(command: Sequence[str], told: Callable[[], bool] = lambda: False) -> tuple[int, str]:
+def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False) -> tuple[int, str]:
     """Run OpenSSH; return its exit code and the end of what it wrote to stderr, which has been passed on at once.
 
-    Ctrl-C is for OpenSSH, which has it from the terminal too; SIGTERM and SIGHUP are passed on. A child that ends by a
-    signal counts as 128 plus its number. When it is suspended, this process is too, so that the shell comes back.
+    OpenSSH gets Ctrl-C from the terminal; SIGTERM and SIGHUP are passed on to it. The exit code of a child that ends by
+    a signal is 128 plus its number. When it is suspended, this process is too, so that the shell comes back.
 
     Args:
         command: The command line.
-        told: Whether the user will be told why OpenSSH has lost its ProxyCommand; called at the end.
+        will_explain: Returns whether the caller will explain why OpenSSH lost its ProxyCommand; called at the end.
 
     Raises:
         LocalError: There is no such program.
@@ -110,7 +95,7 @@ def run(command: Sequence[str], told: Callable[[], bool] = lambda: False) -> tup
         code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail)
     except FileNotFoundError as error:
         raise LocalError(f"{command[0]} is not installed", hint="install the OpenSSH client") from error
-    if not told():
+    if not will_explain():
         _write(b"".join(tail.held))
     return code, tail.kept.decode(errors="replace")
 
@@ -164,7 +149,7 @@ def _watched(child: int, reading: int, wakeups: int, tail: _Tail) -> int:
 
 
 class _Signals:
-    """What signals do while OpenSSH runs. A context manager that gives a descriptor on which each of them is seen."""
+    """Signal handlers while OpenSSH runs. The context manager's value is a descriptor that becomes readable by each."""
 
     def __init__(self, child: int) -> None:
         self._child = child
@@ -177,8 +162,8 @@ class _Signals:
         self._old_wakeups = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         for name in ("SIGINT", "SIGQUIT", "SIGCHLD", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name)
-            passed_on = name in ("SIGTERM", "SIGHUP")
-            self._before[number] = signal.signal(number, self._pass_on if passed_on else _ignore)
+            handler = self._pass_on if name in ("SIGTERM", "SIGHUP") else lambda *_: None
+            self._before[number] = signal.signal(number, handler)
         return self._reading
 
     def __exit__(self, *_: object) -> None:
@@ -193,10 +178,6 @@ class _Signals:
             os.kill(self._child, number)
         except ProcessLookupError:
             return
-
-
-def _ignore(_number: int, _frame: object) -> None:
-    return
 
 
 def _run_on_windows(command: Sequence[str], tail: _Tail) -> int:
@@ -214,7 +195,7 @@ def _run_on_windows(command: Sequence[str], tail: _Tail) -> int:
 
 
 class _Tail:
-    """What a child writes to stderr: passed on byte for byte, but for what may have to be explained.
+    """A child's stderr, passed on byte for byte except for the lines that eicctl may replace by an explanation.
 
     Attributes:
         kept: Its end.
