@@ -137,12 +137,12 @@ def test_a_usual_login_is_read_as_by_click(line: str, user: str, options: list[s
     _, click_s = split(line.split(), own, SSH)
     paths = parse_destination(click_s.operands[0])
     assert paths.host == parsed.request.target == "web-1"
-    assert click_s.passed_on() == list(_parted(options))
+    assert click_s.to_argv() == list(_parted(options))
     assert list(click_s.operands[1:]) == command
 
 
 def _parted(options: list[str]) -> list[str]:
-    """Options as `passed_on` writes them: one a word."""
+    """Options as `to_argv` writes them: one a word."""
     found = []
     for word in options:
         if word.startswith("-") and word[1] not in SSH.with_argument:

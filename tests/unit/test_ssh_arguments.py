@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eicctl.core.errors import UsageError
-from eicctl.ssh.arguments import SCP, SFTP, SSH, Destination, Grammar, parse_destination, parse_place, split
+from eicctl.ssh.arguments import SCP, SFTP, SSH, Destination, Grammar, parse_destination, parse_remote_path, split
 
 OWN = {"--os-user": True, "--no-send-key": False, "--instance-id": True, "--private-ip-address": True}
 
@@ -45,7 +45,7 @@ def test_bad_options(line: str) -> None:
 
 def test_user_and_port_are_not_passed_on() -> None:
     _, words = split(["-l", "ann", "-p", "22", "-v", "-i", "key", "web-1"], OWN, SSH)
-    assert words.passed_on() == ["-v", "-i", "key"]
+    assert words.to_argv() == ["-v", "-i", "key"]
     assert words.last("l") == "ann"
 
 
@@ -127,13 +127,13 @@ def test_copying(grammar: Grammar, line: str, options: list[tuple[str, str | Non
     ],
 )
 def test_places(text: str, expected: Destination | None) -> None:
-    assert parse_place(text) == expected
+    assert parse_remote_path(text) == expected
 
 
 @pytest.mark.parametrize("text", [":x", "@:x", "-oProxyCommand=x:y", "ann@-x:y", "-x@web-1:y"])
 def test_places_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
-        parse_place(text)
+        parse_remote_path(text)
 
 
 @pytest.mark.parametrize("words", [["-p", "x"], ["-p", "0"], ["-o", "Port=70000"]])

@@ -12,11 +12,11 @@ import pytest
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import place_of, ssh_command
+from eicctl.ssh.command import remote_path, ssh_command
 from eicctl.ssh.explain import explain
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
-from eicctl.ssh.openssh_options import Standing
+from eicctl.ssh.openssh_options import OpensshOptions
 from eicctl.ssh.os_user import OsUser, user_of
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "e.example.com", "us-east-1", instance_id="i-1", instance_name="web-1")
@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settled(strict: str = "yes", **more: Any) -> dict[str, str]:
-    return Standing(ConnectRequest(**more)).in_session(Path("/a b/50%")).settings(by_instance(), strict=strict)
+    return OpensshOptions(ConnectRequest(**more)).in_session(Path("/a b/50%")).settings(by_instance(), strict=strict)
 
 
 def test_the_users_options_come_first() -> None:
@@ -60,13 +60,13 @@ def test_what_is_not_checked_is_not_kept() -> None:
 
 
 def test_places_of_copies() -> None:
-    assert place_of(TARGET, "ann", "a b") == "ann@i-1:a b"
-    assert place_of(replace(TARGET, instance_id="", address="fd00::1"), "ann", "x") == "ann@[fd00::1]:x"
+    assert remote_path(TARGET, "ann", "a b") == "ann@i-1:a b"
+    assert remote_path(replace(TARGET, instance_id="", address="fd00::1"), "ann", "x") == "ann@[fd00::1]:x"
 
 
 def test_the_proxy_command_survives_shell_and_percent() -> None:
     request = ConnectRequest(profile="50% off; rm -rf /", ca_bundle="/a b", max_tunnel_duration=60)
-    line = Standing(request).settings(by_instance())["ProxyCommand"]
+    line = OpensshOptions(request).settings(by_instance())["ProxyCommand"]
     words = shlex.split(line)
     assert words[words.index("--profile") + 1] == "50%% off; rm -rf /"
     assert words[words.index("--ca-bundle") + 1] == "/a b"

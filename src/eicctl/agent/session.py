@@ -26,7 +26,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.command import for_proxy
 from eicctl.ssh.host_keys import configured_check
 from eicctl.ssh.login import Login, by_host
-from eicctl.ssh.openssh_options import Standing, login_settings
+from eicctl.ssh.openssh_options import OpensshOptions, login_settings
 from eicctl.ssh.os_user import choose
 from eicctl.ssh.proxy_tunnel import Opening
 from eicctl.support import settings
@@ -364,7 +364,7 @@ def _login_settings(request: ConnectRequest, session: Session) -> dict[str, Any]
         raise EicctlError("not to log in to with a pushed key")
     user = choose(session, target, request.os_user or None)
     login = Login(session, target, user, pushes=True, check=request.host_key_check or configured_check())
-    return login_settings(login, Standing(for_proxy(session, by_host(request, target))))
+    return login_settings(login, OpensshOptions(for_proxy(session, by_host(request, target))))
 
 
 def _may_delegate() -> bool:

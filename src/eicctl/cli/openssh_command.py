@@ -1,4 +1,4 @@
-"""What the commands that run OpenSSH share: how their words are read, their options, and how their end is told."""
+"""Shared by the commands that run OpenSSH: argument parsing, options, the run, and the explanation of a failure."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
     from eicctl.ssh.login import Login
-    from eicctl.ssh.openssh_options import Standing
-    from eicctl.ssh.os_user import OsUser
+    from eicctl.ssh.openssh_options import OpensshOptions
     from eicctl.ssh.process import Outcome
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,7 +42,7 @@ FAILED = 255
 
 
 class _TargetGoneError(Exception):
-    """A target that was found some minutes ago is no more; nothing has been connected to."""
+    """A cached target does not exist any more; nothing has been connected to."""
 
 
 class OpensshCommand(click.Command):
@@ -99,7 +98,7 @@ class OpensshCommand(click.Command):
         if words.asks_program:
             from eicctl.ssh.process import run
 
-            return run([self.grammar.name, *words.passed_on()])[0]
+            return run([self.grammar.name, *words.to_argv()])[0]
         with messages.quietly(words.quiet):
             return super().invoke(ctx)
 
@@ -108,7 +107,7 @@ class OpensshCommand(click.Command):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Invocation:
     """A run of OpenSSH, as the options describe it.
 
     Attributes:
@@ -138,21 +137,21 @@ class Wish:
         """Return the request for a target, with the port of its own words or 0."""
         return self.request.replace(target=target, remote_port=self.words.port or port or 22)
 
-    def standing(self, address: str = "") -> Standing:
+    def openssh_options(self, address: str = "") -> OpensshOptions:
         """Return how OpenSSH gets to the hosts.
 
         Args:
             address: The address to connect to, where the user has named one.
         """
         from eicctl.ssh.command import for_proxy, pinned
-        from eicctl.ssh.openssh_options import Standing
+        from eicctl.ssh.openssh_options import OpensshOptions
 
-        # What OpenSSH's own options name is not named again, unless its public half is to be pushed.
+        # A key that OpenSSH's own options name is repeated only if its public half is to be pushed.
         key_file = str(self.own_key) if self.pushes and self.own_key else self.request.private_key_file
         request = self.request.replace(
             instance_id=None, private_ip_address=address, private_key_file=key_file, send_key=self.pushes
         )
-        return Standing((pinned if self.print_command else for_proxy)(self.session, request))
+        return OpensshOptions((pinned if self.print_command else for_proxy)(self.session, request))
 
     def login(self, request: ConnectRequest, user: str) -> Login:
         """Resolve a request, choose the OS user, and return the login.
@@ -161,16 +160,20 @@ class Wish:
             request: The target.
             user: The user of its own words, or an empty string.
         """
+        from eicctl.ssh.keys import check_pushable
         from eicctl.ssh.login import Login
         from eicctl.ssh.os_user import choose
 
         target = self._target(request)
         who = choose(self.session, target, self.words.user or self.request.os_user or user)
-        self._look_at(target, who)
+        if self.pushes:
+            check_pushable(target)
+        if who.note:
+            messages.line(who.note)
         return Login(self.session, target, who, self.pushes, self.request.host_key_check or "console")
 
     def _target(self, request: ConnectRequest) -> Target:
-        """Return the target of a request, from the cache where it was found some minutes ago."""
+        """Return the target of a request, from the cache if it was resolved some minutes ago."""
         from eicctl.aws.target_cache import RememberedTargets
         from eicctl.doctor.likely_cause import remember
 
@@ -186,25 +189,17 @@ class Wish:
         cache.put(target, *([request, own] if request.label else [own]))
         return target
 
-    def _look_at(self, target: Target, who: OsUser) -> None:
-        if self.pushes:
-            from eicctl.ssh.keys import check_pushable
-
-            check_pushable(target)
-        if who.note:
-            messages.line(who.note)
-
 
 def login_options(function: Command) -> Command:
-    """Add the options of a login; the command takes the `wish` that they make."""
+    """Add the options of a login; the command takes the `invocation` that they make."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, session: Session, request: ConnectRequest, print_command: bool, **rest: Any) -> Any:
-        wish = Wish(session, click.get_current_context().meta[_WORDS], request, print_command)
+        invocation = Invocation(session, click.get_current_context().meta[_WORDS], request, print_command)
         try:
-            return function(*args, wish=wish, **rest)
+            return function(*args, invocation=invocation, **rest)
         except _TargetGoneError:
-            return function(*args, wish=replace(wish, request=request.replace(no_cache=True)), **rest)
+            return function(*args, invocation=replace(invocation, request=request.replace(no_cache=True)), **rest)
 
     decorated: Any = options.as_request(cast("Command", wrapper))
     for option in reversed(
@@ -224,19 +219,19 @@ def login_options(function: Command) -> Command:
 
 
 def run_or_print(
-    wish: Wish,
+    invocation: Invocation,
     logins: Sequence[Login],
     build: Callable[[list[str]], list[str]],
     folder: Path,
     *,
     keep: bool = False,
 ) -> int:
-    """Run a program of OpenSSH and tell what went wrong, or print its command line.
+    """Run a program of OpenSSH and explain its failure, or print its command line.
 
     Args:
-        wish: How to log in.
+        invocation: How to log in.
         logins: One for each host and user.
-        build: Makes the command line from the options that eicctl settles.
+        build: Returns the command line with eicctl's options in it.
         folder: A folder of this user alone, for this run alone.
         keep: Run it again whenever its connection is lost.
 
@@ -248,57 +243,57 @@ def run_or_print(
     from eicctl.ssh.login import strictness
     from eicctl.ssh.process import run_program
 
-    address = wish.request.private_ip_address
-    standing = wish.standing(logins[0].target.address if address else "")
-    if wish.print_command:
-        click.echo(joined(build(as_options(standing.settings(by_instance())))))
+    address = invocation.request.private_ip_address
+    openssh = invocation.openssh_options(logins[0].target.address if address else "")
+    if invocation.print_command:
+        click.echo(joined(build(as_options(openssh.settings(by_instance())))))
         return 0
     from eicctl.ssh import reconnect as keeping
 
     strict = strictness(logins, messages.line)
-    session = replace(standing, request=standing.request.replace(quiet=wish.words.quiet)).in_session(folder)
+    session = replace(openssh, request=openssh.request.replace(quiet=invocation.words.quiet)).in_session(folder)
     settings = session.settings(by_instance(), strict=strict)
     if len(names := {login.name for login in logins}) == 1:
         settings["HostKeyAlias"] = names.pop()
     command = build(as_options(settings))
 
     def connect() -> Outcome:
-        if wish.words.has_proxy:  # and eicctl's is not started
-            _push(wish, logins, folder)
+        if invocation.words.has_proxy:  # and eicctl's is not started
+            _push(invocation, logins, folder)
         return run_program(command, folder)
 
     _remember_login(
-        wish,
+        invocation,
         logins,
-        standing,
-        plain=not (address or keep or wish.request.announce_end or wish.words.quiet or log.debugging()),
+        openssh,
+        plain=not (address or keep or invocation.request.announce_end or invocation.words.quiet or log.debugging()),
     )
     kept = (lambda: keeping.keep(connect, logins[0].target.label, messages.line)) if keep else connect
-    return _told(kept, logins, keep=keep, cached=not wish.request.no_cache)
+    return _run(kept, logins, keep=keep, cached=not invocation.request.no_cache)
 
 
-def _push(wish: Wish, logins: Sequence[Login], folder: Path) -> None:
+def _push(invocation: Invocation, logins: Sequence[Login], folder: Path) -> None:
     from eicctl.ssh.keys import own_key, session_key, suited
 
     for login in logins:
         if login.pushes:
-            name, kind = f"{login.user.name}@{login.name}", suited(wish.request.key_type, login.name)
-            login.push((own_key(wish.own_key) if wish.own_key else session_key(folder, name, kind)).public)
+            name, kind = f"{login.user.name}@{login.name}", suited(invocation.request.key_type, login.name)
+            login.push((own_key(invocation.own_key) if invocation.own_key else session_key(folder, name, kind)).public)
 
 
-def _remember_login(wish: Wish, logins: Sequence[Login], standing: Standing, *, plain: bool) -> None:
+def _remember_login(invocation: Invocation, logins: Sequence[Login], openssh: OpensshOptions, *, plain: bool) -> None:
     """Remember a login of the usual form, for the next one's `fastpath.ssh`."""
     from eicctl.fastpath import ssh as quick
 
-    if quick.new_logins and plain and wish.pushes and len(logins) == 1:
+    if quick.new_logins and plain and invocation.pushes and len(logins) == 1:
         from eicctl.aws import login_cache
         from eicctl.ssh.openssh_options import login_settings
 
-        login_cache.note(quick.new_logins[0], login_settings(logins[0], standing))
+        login_cache.note(quick.new_logins[0], login_settings(logins[0], openssh))
 
 
-def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
-    """Connect, and tell what went wrong; return the exit code.
+def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
+    """Connect, and explain a failure; return the exit code.
 
     Args:
         connect: Runs the program.
@@ -307,7 +302,7 @@ def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool
         cached: Whether the targets may be those of some minutes ago.
 
     Raises:
-        _TargetGoneError: One of them is no more.
+        _TargetGoneError: One of them does not exist any more.
     """
     from eicctl.ssh.explain import explain
 
@@ -333,10 +328,10 @@ def _told(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool
 
 
 def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stderr: str, folder: str) -> int | None:
-    """Tell how a login of `fastpath.ssh` has failed; return the exit code, or None where its target is no more.
+    """Explain how a login of `fastpath.ssh` has failed; return the exit code, or None if its target does not exist.
 
     Args:
-        known: What OpenSSH was told.
+        known: The login; see `openssh_options.login_settings`.
         request: What was asked for.
         code: OpenSSH's exit code.
         stderr: The end of what it wrote.
@@ -355,7 +350,7 @@ def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stde
     login = Login(session, target, OsUser(**known["User"]), pushes=True)
     failures = failure_reports.take(Path(folder))
     try:
-        return _told(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
+        return _run(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
     except _TargetGoneError:
         from eicctl.aws.target_cache import RememberedTargets
 

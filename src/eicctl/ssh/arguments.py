@@ -1,4 +1,4 @@
-"""The words of `eicctl ssh`, `scp` and `sftp`, read as OpenSSH's programs read them.
+"""The arguments of `eicctl ssh`, `scp` and `sftp`, parsed as OpenSSH's programs parse them.
 
 eicctl's own options are long ones, which OpenSSH does not have; all short ones are OpenSSH's.
 """
@@ -15,13 +15,13 @@ from eicctl.support import pins
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """How a program of OpenSSH reads its words.
+    """How a program of OpenSSH parses its arguments.
 
     Attributes:
         name: The program.
         with_argument: Its options that take an argument.
         without_argument: Those that take none.
-        port: The option that gives the port.
+        port: The option for the port.
         operands_end_options: Whether everything after the first operand is the remote command's.
     """
 
@@ -50,7 +50,7 @@ SFTP = Grammar("sftp", frozenset("BbcDFiJloPRSsX"), frozenset("46AaCfNpqrv"), po
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Whom to reach: `[USER@]HOST`, or `SCHEME://[USER@]HOST[:PORT][/PATH]`. Empty and 0 where not given."""
+    """`[USER@]HOST`, or `SCHEME://[USER@]HOST[:PORT][/PATH]`; parts that are missing are empty or 0."""
 
     host: str
     user: str = ""
@@ -60,10 +60,10 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """OpenSSH's part of the words.
+    """OpenSSH's part of the arguments.
 
     Attributes:
-        grammar: How they were read.
+        grammar: How they were parsed.
         options: Its options in their order, each with its argument or None.
         operands: The other words.
     """
@@ -74,15 +74,15 @@ class Arguments:
 
     @property
     def user(self) -> str | None:
-        """The OS user that the options give, or None."""
+        """The OS user in the options, or None."""
         return self.setting("user") or (self.last("l") if self.grammar is SSH else None)
 
     @property
     def port(self) -> int:
-        """The port that the options give, or 0.
+        """The port in the options, or 0.
 
         Raises:
-            UsageError: It is none.
+            UsageError: It is not a port.
         """
         given = self.setting("port") or self.last(self.grammar.port)
         if given is None:
@@ -93,7 +93,7 @@ class Arguments:
 
     @property
     def quiet(self) -> bool:
-        """Whether only errors are to be told: `-q`, which a later `-v` undoes, or a LogLevel of errors only."""
+        """Whether to print errors only: `-q`, which a later `-v` undoes, or a LogLevel of errors only."""
         for name, _ in reversed(self.options):
             if name in ("q", "v"):
                 return name == "q"
@@ -101,17 +101,17 @@ class Arguments:
 
     @property
     def asks_program(self) -> bool:
-        """Whether the options ask the program of itself (`-V`, `-Q cipher`), and no host is connected to."""
+        """Whether the options ask about the program itself (`-V`, `-Q cipher`) and connect nowhere."""
         return self.grammar is SSH and any(name in ("Q", "V") for name, _ in self.options)
 
     @property
     def key_file(self) -> str:
-        """The private key that the options give, as ssh would read its name; empty where they give none."""
+        """The private key in the options, as ssh would read its name, or an empty string."""
         return self.last("i") or (self.setting("identityfile") or "").strip('"')
 
     @property
     def has_proxy(self) -> bool:
-        """Whether the options give a way to the host."""
+        """Whether the options have a proxy or jump host of the user's own."""
         return bool(self.last("J") or self.setting("proxyjump") or self.setting("proxycommand"))
 
     def last(self, flag: str) -> str | None:
@@ -119,7 +119,7 @@ class Arguments:
         return next((value for name, value in reversed(self.options) if name == flag), None)
 
     def setting(self, keyword: str) -> str | None:
-        """The value of the first `-o KEYWORD=VALUE`, which is the one that OpenSSH takes."""
+        """The value of the first `-o KEYWORD=VALUE`, which is the one that OpenSSH uses."""
         for name, value in self.options:
             if name != "o" or value is None:
                 continue
@@ -128,27 +128,27 @@ class Arguments:
                 return rest.strip()
         return None
 
-    def passed_on(self) -> list[str]:
-        """The options for OpenSSH's command line, without user and port, which eicctl settles itself."""
+    def to_argv(self) -> list[str]:
+        """The options for OpenSSH's command line, without user and port, which eicctl adds itself."""
         words: list[str] = []
-        settled = ("l", "p") if self.grammar is SSH else (self.grammar.port,)
+        ours = ("l", "p") if self.grammar is SSH else (self.grammar.port,)
         for flag, value in self.options:
-            if flag in settled:
+            if flag in ours:
                 continue
             words += [f"-{flag}"] if value is None else [f"-{flag}", value]
         return words
 
 
 def split(words: Sequence[str], own: Mapping[str, bool], grammar: Grammar) -> tuple[list[str], Arguments]:
-    """Part eicctl's own long options from OpenSSH's words.
+    """Split the arguments into eicctl's own long options and OpenSSH's.
 
     Args:
-        words: All words.
+        words: All arguments.
         own: eicctl's long options, each with whether it takes a value.
         grammar: The program's.
 
     Returns:
-        eicctl's words, and OpenSSH's.
+        eicctl's arguments, and OpenSSH's.
 
     Raises:
         UsageError: A short option is not the program's, or its argument is missing.
@@ -161,7 +161,7 @@ def split(words: Sequence[str], own: Mapping[str, bool], grammar: Grammar) -> tu
         word = left.pop(0)
         if word == "--":
             if grammar.operands_end_options and not operands and _name_a_target(ours):
-                operands.append("")  # in the place of the target: the command follows at once
+                operands.append("")  # no target word: the command follows
             if operands or not grammar.operands_end_options:
                 operands += left
                 break
@@ -184,7 +184,7 @@ def _name_a_target(ours: Sequence[str]) -> bool:
 
 
 def _short(word: str, left: list[str], grammar: Grammar) -> list[tuple[str, str | None]]:
-    """Read one word of short options, such as `-vN` or `-L8080:localhost:80`; takes an argument from `left`."""
+    """Parse one word of short options, such as `-vN` or `-L8080:localhost:80`; may pop its argument from `left`."""
     found: list[tuple[str, str | None]] = []
     for position, flag in enumerate(word[1:], 1):
         if flag in grammar.without_argument:
@@ -204,7 +204,7 @@ def _short(word: str, left: list[str], grammar: Grammar) -> list[tuple[str, str 
 
 
 def parse_destination(text: str, scheme: str = "ssh") -> Destination:
-    """Read `[USER@]HOST` or `SCHEME://[USER@]HOST[:PORT][/PATH]`.
+    """Parse `[USER@]HOST` or `SCHEME://[USER@]HOST[:PORT][/PATH]`.
 
     Raises:
         UsageError: It is not of that form, or could be taken for an option.
@@ -225,13 +225,13 @@ def parse_destination(text: str, scheme: str = "ssh") -> Destination:
     return found
 
 
-def parse_place(text: str, scheme: str = "scp") -> Destination | None:
-    """Read a file's place as scp(1) does: `[USER@]HOST:[PATH]` or `scp://…`; None for a file of this machine.
+def parse_remote_path(text: str, scheme: str = "scp") -> Destination | None:
+    """Parse a path as scp(1) does: `[USER@]HOST:[PATH]` or `scp://…`; None for a local path.
 
-    What has a slash before its first colon is a file here, and an IPv6 address is in brackets.
+    With a slash before its first colon it is a local path; an IPv6 address is in brackets.
 
     Raises:
-        UsageError: It could be taken for an option, or names no host.
+        UsageError: It could be taken for an option, or has no host.
     """
     if text.startswith(f"{scheme}://"):
         return parse_destination(text, scheme)

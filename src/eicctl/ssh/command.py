@@ -117,10 +117,10 @@ def scp_command(port: int, options: Sequence[str], places: Sequence[str]) -> lis
 
 def sftp_command(target: Target, user: str, options: Sequence[str], path: str) -> list[str]:
     """Return the words of sftp's command line; `path` is where to begin, or a file to fetch, or empty."""
-    return ["sftp", *options, "-P", str(target.remote_port), "--", place_of(target, user, path)]
+    return ["sftp", *options, "-P", str(target.remote_port), "--", remote_path(target, user, path)]
 
 
-def place_of(target: Target, user: str, path: str) -> str:
+def remote_path(target: Target, user: str, path: str) -> str:
     """Return `USER@HOST:PATH`, as scp(1) and sftp(1) read it."""
     host = host_of(target)
     return f"{user}@[{host}]:{path}" if ":" in host else f"{user}@{host}:{path}"

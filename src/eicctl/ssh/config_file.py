@@ -19,7 +19,7 @@ from eicctl.core.model import Instance
 from eicctl.ssh.command import quoted, word_of
 from eicctl.ssh.host_names import SUFFIX, host_name
 from eicctl.ssh.keys import windows_error
-from eicctl.ssh.openssh_options import Standing, folder, named_hosts
+from eicctl.ssh.openssh_options import OpensshOptions, folder, named_hosts
 from eicctl.ssh.os_user import DEFAULT, choose_all
 from eicctl.support import files
 
@@ -94,18 +94,18 @@ class Layout:
     """How blocks are written.
 
     Attributes:
-        standing: How OpenSSH gets to the hosts; its request has the profile and the region.
+        openssh: How OpenSSH gets to the hosts; its request has the profile and the region.
         os_user: The OS user of all, or None for each one's own.
         multiplex: Whether sessions share a connection, for ten minutes after the last one's end.
     """
 
-    standing: Standing
+    openssh: OpensshOptions
     os_user: str | None = None
     multiplex: bool = False
 
     def settings(self, user: str, target: str) -> dict[str, str]:
         """Return the settings of one block."""
-        found = {"User": user, **self.standing.settings(named_hosts(), target)}
+        found = {"User": user, **self.openssh.settings(named_hosts(), target)}
         if self.multiplex:
             found |= {"ControlMaster": "auto", "ControlPath": quoted(mux_folder(), "/%C"), "ControlPersist": "10m"}
         return found
@@ -115,7 +115,7 @@ def for_instances(session: Session, instances: Sequence[Instance], layout: Layou
     """Return a block for each instance, called by its name where that is its own and plain, else by its ID."""
     counted = Counter(instance.name for instance in instances)
     users = choose_all(session, instances) if not layout.os_user else {}
-    request = layout.standing.request
+    request = layout.openssh.request
     profile = request.profile if request.profile != "default" else None
     blocks = []
     taken: set[str] = set()

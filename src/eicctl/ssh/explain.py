@@ -1,4 +1,4 @@
-"""Why OpenSSH ended with 255, and what to do."""
+"""Hints for a login that failed: OpenSSH's exit code 255, a host key that has changed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _CHANGED = ("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification fai
 
 
 def explain(code: int, stderr: str, login: Login) -> str | None:
-    """Return a hint for a failed login, or None where OpenSSH has said enough.
+    """Return a hint for a failed login, or None if OpenSSH's own message is enough.
 
     Args:
         code: OpenSSH's exit code.
         stderr: The end of what it wrote.
-        login: How the login was tried.
+        login: The login.
     """
     if code != FAILED:
         return None
@@ -41,12 +41,12 @@ def explain(code: int, stderr: str, login: Login) -> str | None:
 
 
 def changed_key(session: Session, target: Target, offered: str | None) -> str:
-    """Tell a rebuilt instance from something worse: AWS vouches for what is on the console.
+    """Return a hint for a changed host key; the console output, from AWS, tells a rebuilt instance from another host.
 
     Args:
         session: Access to AWS.
         target: The host.
-        offered: The fingerprint (`SHA256:…`) of the key that it shows, or None where that is not known.
+        offered: The fingerprint (`SHA256:…`) of the key that it shows, or None if unknown.
     """
     on_console: tuple[str, ...] = ()
     if target.instance_id:

@@ -1,4 +1,4 @@
-"""How connections have failed: `eicctl proxy` reports it to the eicctl command that runs OpenSSH, by a file."""
+"""Reports of failed connections, in a file: from `eicctl proxy` to the eicctl command that runs OpenSSH."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Failure:
     Attributes:
         host: The host as OpenSSH was given it.
         error: Why it failed.
-        lived: How long its tunnel was open, in seconds; 0 where it never was.
+        lived: How long its tunnel was open, in seconds; 0 if it never was.
     """
 
     def __init__(self, host: str, error: EicctlError, lived: float) -> None:
@@ -39,7 +39,7 @@ def add(folder: str, failure: Failure) -> None:
         failure: The failure.
 
     Raises:
-        OSError: The folder is gone, and so is the command.
+        OSError: The folder is gone with the command.
     """
     line = json.dumps({"Host": failure.host, "Lived": failure.lived, **to_json(failure.error)}) + "\n"
     descriptor = os.open(os.path.join(folder, _FILE), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # noqa: PTH118
@@ -50,7 +50,7 @@ def add(folder: str, failure: Failure) -> None:
 
 
 def take(folder: Path, host: str | None = None) -> list[Failure]:
-    """Return what has been reported of a host, or of all; without a host, the reports are removed."""
+    """Return the reports for a host, or for all; without a host, they are removed."""
     try:
         lines = (folder / _FILE).read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -29,7 +29,7 @@ from eicctl.ssh.command import as_options, ssh_command
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
-from eicctl.ssh.openssh_options import Standing
+from eicctl.ssh.openssh_options import OpensshOptions
 from eicctl.ssh.os_user import OsUser, choose_all
 from eicctl.support.threads import both
 
@@ -162,7 +162,7 @@ class Fleet:
     Args:
         logins: The hosts, in the order in which they begin.
         command: The remote command's words.
-        standing: How OpenSSH gets to the hosts, in a session.
+        openssh: How OpenSSH gets to the hosts, in a session.
         timeout: Seconds for one host, from its first call of AWS to its end; None for no limit.
     """
 
@@ -170,13 +170,13 @@ class Fleet:
         self,
         logins: Sequence[Login],
         command: Sequence[str],
-        standing: Standing,
+        openssh: OpensshOptions,
         *,
         timeout: float | None,
     ) -> None:
         self._logins = logins
         self._command = command
-        self._standing = standing
+        self._openssh = openssh
         self._timeout = timeout
         self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.BoundedSemaphore(SLOTS))
         self._stopped = threading.Event()
@@ -187,7 +187,7 @@ class Fleet:
 
         An interrupt ends the commands that run; the others have the code None.
         """
-        for login in self._logins:  # made here, because a defaultdict is not for several threads
+        for login in self._logins:  # a defaultdict is not thread-safe
             self._slots[login.target.endpoint_id]
         with contextlib.ExitStack() as cleanup:
             pool = cleanup.enter_context(ThreadPoolExecutor(parallel))
@@ -223,20 +223,20 @@ class Fleet:
 
     def _connect(self, login: Login, result: Result, sink: Sink, deadline: float | None) -> None:
         target = login.target
-        request = self._standing.request.replace(  # AWS is not asked again
+        request = self._openssh.request.replace(  # AWS is not asked again
             private_ip_address=target.address,
             endpoint_id=target.endpoint_id,
             endpoint_dns_name=target.endpoint_dns_name,
         )
-        standing = replace(self._standing, request=request)
+        openssh = replace(self._openssh, request=request)
         settings = {"BatchMode": "yes", "HostKeyAlias": login.name}
-        settings |= standing.settings(by_instance(), strict=login.verdict().strict)
+        settings |= openssh.settings(by_instance(), strict=login.verdict().strict)
         options = ["-T", "-n", *as_options(settings)]
         line = ssh_command(target, login.user.name, options, self._command)
         result.code = self._watch(line, result, sink, deadline)
         if result.code == 255 and not result.error:
-            assert self._standing.folder  # noqa: S101 - it is in a session
-            failed = failure_reports.take(self._standing.folder, login.name)
+            assert self._openssh.folder  # noqa: S101 - it is in a session
+            failed = failure_reports.take(self._openssh.folder, login.name)
             result.cause = failed[0].error if failed else None
             result.error = failed[0].error.message if failed else _last_line(result.stderr)
 

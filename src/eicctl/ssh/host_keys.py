@@ -1,6 +1,6 @@
-"""Which host keys a login accepts: those that AWS vouches for, those seen before, or the first that is seen.
+"""Which host keys a login accepts: those in the instance's console output, those seen before, or the first one seen.
 
-Host keys as cloud-init prints them to the console at first boot (docs/explanation/protocol.md#keys).
+cloud-init prints host keys to the console at first boot (docs/explanation/protocol.md#keys).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _KEY = re.compile(r"\b((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[\w@.-]+) (AAAA[A-Za-z0-9+/
 
 
 def host_keys(console: str) -> tuple[str, ...]:
-    """Return the keys of the last complete block, each as `TYPE BASE64`; nothing where there is none.
+    """Return the keys of the last complete block, each as `TYPE BASE64`.
 
-    What is before and after a key on its line (the kernel's time stamps, a comment) is left out, and so is whatever is
-    no key of the type that it says: the console also carries what programs on the instance write.
+    Text around a key on its line (the kernel's time stamps, a comment) is omitted, and so is a key that is not of the
+    type that it says: programs on the instance write to the console, too.
     """
     before, end, _ = console.rpartition(_END)
     _, begin, block = before.rpartition(_BEGIN)
@@ -61,10 +61,10 @@ CHECKS: tuple[Check, ...] = get_args(Check)
 
 
 def configured_check() -> Check:
-    """Return how the user has set host keys to be checked in config.toml; `console` where nothing is set.
+    """Return `host_key_check` of config.toml; the default is `console`.
 
     Raises:
-        UsageError: It is set to something else.
+        UsageError: It has another value.
     """
     configured = settings.config().host_key_check
     if not configured:
@@ -127,7 +127,7 @@ def verdict(session: Session, check: Check, name: str) -> Verdict:
 
 
 def read_console(session: Session, instance_id: str) -> tuple[str, ...]:
-    """Return the host keys on an instance's console; nothing where it has none.
+    """Return the host keys in an instance's console output.
 
     Raises:
         EicctlError: The console cannot be read.

@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class HostName:
-    """What a host name means. Profile and region are None where the name has none."""
+    """The parts of a host name. Profile and region are None if the name has none."""
 
     target: str
     profile: str | None = None
@@ -22,11 +22,11 @@ class HostName:
 
 
 def parse(name: str, profiles: Collection[str]) -> HostName | None:
-    """Read a host name; None if it does not end with `.eic`.
+    """Parse a host name; None if it does not end with `.eic`.
 
     Args:
         name: The name.
-        profiles: The profiles that there are: names have dots too, so only what is one is taken for one.
+        profiles: The existing profiles. Instance names have dots, too, so only an existing profile counts as one.
     """
     rest = name.removesuffix(SUFFIX)
     if rest == name or not rest:
@@ -43,6 +43,6 @@ def parse(name: str, profiles: Collection[str]) -> HostName | None:
 
 
 def host_name(target: str, profile: str | None = None, region: str | None = None) -> str | None:
-    """Return the host name, or None where a part has what is special in ssh_config or in a shell."""
+    """Return the host name, or None if a part has a character that is special in ssh_config or in a shell."""
     parts = [part for part in (target, profile, region) if part]
     return ".".join(parts) + SUFFIX if all(_PLAIN.fullmatch(part) for part in parts) else None

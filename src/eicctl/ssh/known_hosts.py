@@ -36,7 +36,7 @@ class KnownHosts:
         return tuple(found)
 
     def pin(self, name: str, keys: Sequence[str]) -> None:
-        """Let these be the keys of a name, and no others.
+        """Make these the only keys of a name.
 
         Raises:
             UsageError: OpenSSH would not take it for one name.
@@ -57,10 +57,9 @@ class KnownHosts:
             return True
 
     def follow(self, name: str, instance_id: str, keys: Sequence[str]) -> None:
-        """Let a name that instances come and go under have the keys of the instance that it means now.
+        """Give a name, which may move from instance to instance, the keys of the instance that has it now.
 
-        Where it meant another instance before, that one's keys are gone. Without keys OpenSSH will take the first that
-        it sees.
+        Keys of another instance that had it before are removed. Without keys OpenSSH accepts the first that it sees.
 
         Raises:
             UsageError: OpenSSH would not take it for one name.
@@ -83,7 +82,7 @@ class KnownHosts:
 
 
 def _check(name: str) -> None:
-    """Raise where a name would be a pattern, several names, or more than one line."""
+    """Raise if a name would be a pattern, several names, or more than one line."""
     if (
         not name
         or name[0] in "#@|"

@@ -32,8 +32,8 @@ STRICT = {"console": "accept-new", "accept-new": "accept-new", "strict": "yes", 
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How OpenSSH gets to hosts by itself.
+class OpensshOptions:
+    """OpenSSH's options for hosts, with `eicctl proxy` as the ProxyCommand.
 
     Attributes:
         request: What its ProxyCommand asks for, beside the host and the port; `private_key_file` is a key of the user's
@@ -49,7 +49,7 @@ class Standing:
         """A private key of the user's own."""
         return Path(self.request.private_key_file).absolute() if self.request.private_key_file else None
 
-    def in_session(self, folder: Path) -> Standing:
+    def in_session(self, folder: Path) -> OpensshOptions:
         """Return these options for runs of OpenSSH by one command, which leaves in a folder what its proxies need.
 
         Raises:
@@ -104,20 +104,20 @@ class Standing:
         return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
 
 
-def login_settings(login: Login, standing: Standing) -> dict[str, Any]:
+def login_settings(login: Login, openssh: OpensshOptions) -> dict[str, Any]:
     """Return OpenSSH's settings for a login, in a form that JSON can carry. AWS may be asked for the host's keys.
 
     `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings, without those that name the
     session's folder.
     """
     verdict = login.verdict()
-    settings = standing.settings(by_instance(), strict=verdict.strict) | {"HostKeyAlias": login.name}
+    settings = openssh.settings(by_instance(), strict=verdict.strict) | {"HostKeyAlias": login.name}
     del settings["ProxyCommand"], settings["IdentityFile"]
     return {
         "Host": login.name,
         "User": asdict(login.user),
         "Target": asdict(login.target),
-        "Proxy": standing.proxy_options(checked=True),
+        "Proxy": openssh.proxy_options(checked=True),
         "Settings": settings,
         "Notes": [note for note in (login.user.note, verdict.note) if note],
     }

@@ -1,11 +1,10 @@
-"""A login that OpenSSH makes through `eicctl proxy`, which pushes the key and, where OpenSSH comes first, makes it.
+"""A login that OpenSSH makes through `eicctl proxy`, which creates its key, pushes it, and pins the host's keys.
 
-A key in a file that ssh_config(5) can name, fresh for a connection or for several that overlap.
-
-OpenSSH may read the public half of an IdentityFile as it starts, before its ProxyCommand has done anything, and the
-private half when it logs in. A key that another connection to the same host exchanged in between would not fit. So a
-key stays where it is while a connection uses it. The last one moves it aside, and a connection that begins within a
-minute takes the same one back; OpenSSH may have seen it.
+A key for ssh_config(5) is in a file with a fixed name, new for one connection or for several that overlap. OpenSSH may
+read its public half as it starts, before its ProxyCommand has done anything, and the private half when it logs in; a
+key that another connection to the same host replaced in between would not match. So a key stays in place while a
+connection uses it. The last one moves it aside, and a connection within the next minute, whose OpenSSH may have read
+it, moves it back.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from eicctl.support.threads import begin
 from eicctl.tunnel.dial import Dialer, Link
 
 REUSED_FOR = 60
-"""Seconds after its last use for which a key is taken back. OpenSSH's start takes much less."""
+"""Seconds after its last use within which a key is used again. OpenSSH's start takes much less."""
 
 
 @contextlib.contextmanager
 def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[Key]:
-    """Have a key while a connection lasts.
+    """Yield a key that exists while a connection lasts.
 
     Args:
-        folder: Where keys are; made 0700.
+        folder: The folder of keys; created with mode 0700.
         name: The key's file: `USER@HOST`.
         key_type: The type of a new key.
 
@@ -62,7 +61,7 @@ def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[
 
 
 def _public(path: Path) -> Path:
-    """Where the public half is: under no name at which OpenSSH looks (`FILE.pub`)."""
+    """The file of the public half, whose name is not the one that OpenSSH reads (`FILE.pub`)."""
     return path.with_name(f".{path.name}.public")
 
 

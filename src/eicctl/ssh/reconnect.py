@@ -45,18 +45,18 @@ def remote_command(name: str, command: Sequence[str]) -> str:
 
 
 def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None]) -> Outcome:
-    """Connect, and again whenever the connection is lost; return how the session, or the last try, ended.
+    """Connect, and reconnect whenever the connection is lost; return how the session, or the last attempt, ended.
 
-    A connection is lost when its tunnel reached its longest duration, or broke. The network may then be away for long,
-    so tries go on, with pauses of up to 30 s, until the user interrupts.
+    A connection is lost when its tunnel reached its maximum duration, or broke. The network may be down for long, so
+    attempts continue, with pauses of up to 30 s, until the user interrupts.
 
     Args:
-        connect: Makes one connection and returns when it has ended; raises where none came about.
-        where: What to call the session's place.
+        connect: Makes one connection and returns when it has ended; raises if there was none.
+        where: The host's label.
         say: Called with one line for each loss.
 
     Raises:
-        EicctlError: The first connection did not come about, or a later one failed for a reason that stays.
+        EicctlError: The first connection failed, or a later one for a reason that is not transient.
     """
     outcome = connect()
     while cause := lost(outcome):
@@ -67,7 +67,7 @@ def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None])
 
 
 def lost(outcome: Outcome) -> EicctlError | None:
-    """Return why a connection was lost, or None where it ended as it should, or never was one."""
+    """Return why a connection was lost, or None if it ended normally or never existed."""
     if outcome.code != 255 or not outcome.lived:
         return None
     return next((e for e in outcome.errors if isinstance(e, DurationReachedError | NetworkError)), None)

@@ -86,7 +86,7 @@ def command(
     from eicctl.ssh.command import for_proxy
     from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
     from eicctl.ssh.keys import private_folder, windows_error
-    from eicctl.ssh.openssh_options import Standing
+    from eicctl.ssh.openssh_options import OpensshOptions
 
     choice = Choice(targets, options.parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, request.os_user or None)
@@ -104,8 +104,8 @@ def command(
         ]
         for login in logins:
             remember(session, login.target)
-        standing = Standing(for_proxy(session, request))
-        fleet = Fleet(logins, words, standing.in_session(folder), timeout=timeout)
+        openssh = OpensshOptions(for_proxy(session, request))
+        fleet = Fleet(logins, words, openssh.in_session(folder), timeout=timeout)
         results = _run(fleet, logins, parallel, output)
     results += [_unreached(host) for host in hosts if not host.endpoint]
     return _summary(results, output)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from eicctl.cli import options
-from eicctl.cli.openssh_command import OpensshCommand, Wish, login_options, run_or_print
-from eicctl.ssh.arguments import SFTP, parse_destination, parse_place
+from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
+from eicctl.ssh.arguments import SFTP, parse_destination, parse_remote_path
 
 
 @click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]", operands="TARGET")
 @options.instance_settings
 @login_options
-def command(*, wish: Wish) -> int:
+def command(*, invocation: Invocation) -> int:
     """Transfer files to and from an instance, interactively or in batch mode.
 
     Short options (-b, -r, -C, -l, …) are passed to sftp, whose exit code is returned.
@@ -23,17 +23,17 @@ def command(*, wish: Wish) -> int:
       eicctl sftp ubuntu@app-1:/var/log
       eicctl sftp -b commands.txt web-1
     """
-    word = wish.words.operands[0] if wish.words.operands else ""
-    place = parse_place(word, "sftp") or parse_destination(word, "sftp")
-    request = wish.request_for(place.host, place.port)
+    word = invocation.words.operands[0] if invocation.words.operands else ""
+    destination = parse_remote_path(word, "sftp") or parse_destination(word, "sftp")
+    request = invocation.request_for(destination.host, destination.port)
 
     from eicctl.ssh.command import sftp_command
     from eicctl.ssh.keys import private_folder
 
     with private_folder() as folder:
-        login = wish.login(request, place.user)
+        login = invocation.login(request, destination.user)
 
-        def build(settled: list[str]) -> list[str]:
-            return sftp_command(login.target, login.user.name, [*wish.words.passed_on(), *settled], place.path)
+        def build(own: list[str]) -> list[str]:
+            return sftp_command(login.target, login.user.name, [*invocation.words.to_argv(), *own], destination.path)
 
-        return run_or_print(wish, [login], build, folder)
+        return run_or_print(invocation, [login], build, folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from eicctl.cli import options
-from eicctl.cli.openssh_command import OpensshCommand, Wish, login_options, run_or_print
+from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
 from eicctl.core.errors import UsageError
 from eicctl.ssh.arguments import SSH, parse_destination
 
@@ -30,7 +30,7 @@ from eicctl.ssh.arguments import SSH, parse_destination
 @login_options
 def command(
     *,
-    wish: Wish,
+    invocation: Invocation,
     keep: bool,
     kept_session: str | None,
 ) -> int:
@@ -47,24 +47,24 @@ def command(
       eicctl ssh web-1 --keep
       eicctl ssh web-1 --wait
     """
-    place = parse_destination(wish.words.operands[0] if wish.words.operands else "")
+    destination = parse_destination(invocation.words.operands[0] if invocation.words.operands else "")
     if kept_session and not keep:
         raise UsageError("--session requires --keep")
-    request = wish.request_for(place.host, place.port)
+    request = invocation.request_for(destination.host, destination.port)
 
     from eicctl.ssh.command import ssh_command
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.reconnect import SESSION, remote_command
 
     with private_folder() as folder:
-        login = wish.login(request, place.user)
+        login = invocation.login(request, destination.user)
 
-        def build(settled: list[str]) -> list[str]:
-            options = [*wish.words.passed_on(), *settled]
-            remote = wish.words.operands[1:]
+        def build(own: list[str]) -> list[str]:
+            options = [*invocation.words.to_argv(), *own]
+            remote = invocation.words.operands[1:]
             if keep:
                 options = ["-t", *options]
                 remote = (remote_command(kept_session or SESSION, remote),)
             return ssh_command(login.target, login.user.name, options, remote)
 
-        return run_or_print(wish, [login], build, folder, keep=keep)
+        return run_or_print(invocation, [login], build, folder, keep=keep)

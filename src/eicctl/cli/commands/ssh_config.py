@@ -73,12 +73,12 @@ def command(
         raise UsageError("no target specified", hint="use --all, --pattern, or names of instances")
 
     from eicctl.ssh.command import pinned
-    from eicctl.ssh.openssh_options import Standing
+    from eicctl.ssh.openssh_options import OpensshOptions
 
     request = pinned(session, request)
     if multiplex and not dry_run:
         settings.private(config_file.mux_folder())
-    layout = config_file.Layout(Standing(request), request.os_user or None, multiplex)
+    layout = config_file.Layout(OpensshOptions(request), request.os_user or None, multiplex)
     pushes = request.pushes_key
     instances = config_file.running(session) if everything else config_file.named(session, targets, pushes=pushes)
     blocks: list[Block] = config_file.for_instances(session, instances, layout)

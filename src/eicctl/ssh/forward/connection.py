@@ -1,4 +1,4 @@
-"""asyncssh on a tunnel: one SSH connection over one websocket."""
+"""One SSH connection (asyncssh) over one tunnel."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from eicctl.tunnel.local_streams import SocketEnd
 from eicctl.tunnel.relay import END_AT_EOF, Relay
 
 KEEP_ALIVE = 15
-"""Seconds of silence after which the server is asked whether it is there."""
+"""Seconds of silence after which the server is sent a keepalive request."""
 
 KEEP_ALIVE_TRIES = 3
-"""Questions without an answer after which the connection counts as lost."""
+"""Unanswered keepalive requests after which the connection counts as lost."""
 
 LOGIN_TIMEOUT = 30
 """Seconds for the SSH handshake and the login."""
 
 WINDOW = 2**19
-"""Bytes that a forwarded connection may receive before its client takes them. asyncssh holds up to two windows."""
+"""Bytes that a forwarded connection may receive before its client reads them. asyncssh holds up to two windows."""
 
 _CLOSED = "SSH connection closed"
-"""What asyncssh says of a channel whose connection has gone, which it may say before it says that to the connection."""
+"""asyncssh's reason for a channel whose connection is lost; it may come before the connection's own callback."""
 
 Streams = tuple["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"]
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where the machine connects to: a host and a port, or a Unix socket of its own."""
+    """What the jump host connects to: a host and a port, or a Unix socket of its own."""
 
     host: str = "localhost"
     port: int = 0
@@ -56,7 +56,7 @@ class Remote:
 
 
 class RefusedByHostError(EicctlError):
-    """The SSH server is there, but does not connect us to where a client wants to go."""
+    """The SSH server does not connect to the requested destination."""
 
 
 class SshConnection:
@@ -100,7 +100,7 @@ class SshConnection:
         return self._uses
 
     async def open(self, remote: Remote) -> Streams:
-        """Connect to somewhere as from the machine.
+        """Connect to a destination from the jump host.
 
         Raises:
             RefusedByHostError: The server cannot or may not connect there.
@@ -122,13 +122,13 @@ class SshConnection:
         self._uses += 1
 
     def end(self) -> None:
-        """Count it off. The last one of a retired connection ends that."""
+        """Count its end. The last one of a retired connection closes that."""
         self._uses -= 1
         if self._retired and not self._uses:
             self._connection.close()
 
     def retire(self) -> None:
-        """Take no new ones: end when the last one ends, which may be now."""
+        """Close as soon as no forwarded connection is left, which may be now."""
         self._retired = True
         if not self._uses:
             self._connection.close()
@@ -143,13 +143,11 @@ class SshConnection:
             self._relay.abort()
 
     def note_end(self) -> None:
-        """It has ended, or is of no use any more."""
+        """Note that it has ended, or is useless."""
         if not self.lost.is_set():
             self.cut = self._uses
             self.lost.set()
             self.writable.set()
-
-    # How it comes up
 
     async def start(self, login: Login, keys: Sequence[asyncssh.SSHKey] | None, host_keys: HostKeys) -> None:
         """Log in.
@@ -181,14 +179,14 @@ class SshConnection:
             )
         except BaseException as error:
             ours.close()
-            await self._settled()
+            await self._await_close_info()
             self._relay.abort()
             if isinstance(error, (asyncssh.Error, OSError, ValueError)):
                 raise await in_thread(functools.partial(self._explained, error, login, host_keys)) from error
             raise
 
-    async def _settled(self) -> None:
-        """Wait a moment for what the service says of a tunnel that has just ended."""
+    async def _await_close_info(self) -> None:
+        """Wait a moment for the reason why a tunnel has just ended."""
         try:
             async with asyncio.timeout(0.3):
                 await self._tunnel_ended.wait()
@@ -218,7 +216,7 @@ class SshConnection:
 
 
 def _introduce_user(name: str) -> None:
-    """asyncssh wants a name and a home of the user on this machine, who may have a number only, as in a container."""
+    """Give asyncssh the local name and home that it needs: in a container the user may have a number only."""
     try:
         getpass.getuser()
     except (KeyError, OSError, ImportError):

@@ -1,7 +1,7 @@
-"""A client's socket and a channel of an SSH connection, joined.
+"""Relays bytes between a client's socket and a channel of an SSH connection.
 
-asyncssh has a forwarder of its own. It leaves a channel open for good where a client goes while that is being opened
-(asyncssh issue 823), and it cannot go from one SSH connection to the next.
+asyncssh's own forwarder leaves a channel open for good if the client disconnects while it is being opened (asyncssh
+issue 823), and cannot move from one SSH connection to the next.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Counted:
 
 
 async def join(client: Client, lease: Lease, counted: Counted) -> None:
-    """Carry bytes until both sides have ended. Each side's end is passed on; a failure of one resets the other.
+    """Relay bytes until both sides have ended. Each side's EOF is passed on; a failure of one resets the other.
 
     Raises:
-        OSError: The client is gone.
-        asyncssh.Error: The SSH connection is.
+        OSError: The client's connection broke.
+        asyncssh.Error: The SSH connection broke.
     """
     from_client, to_client = client
     from_remote, to_remote = lease.streams
@@ -67,7 +67,7 @@ async def join(client: Client, lease: Lease, counted: Counted) -> None:
 async def _up(
     source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes], connection: SshConnection, counted: Counted
 ) -> None:
-    """From the client, as fast as the channel and the tunnel take it."""
+    """From the client, as fast as the channel and the tunnel accept it."""
     while data := await source.read(CHUNK):
         if sink.is_closing():
             continue  # the remote side has closed; it may still have sent something that the client is to read
@@ -93,7 +93,7 @@ async def _down(
 
 
 async def _until_closed(up: asyncio.Task[None], channel: asyncssh.SSHWriter[bytes]) -> None:
-    """The remote side has said all: let the client speak as long as it is listened to, and a little longer."""
+    """After the remote side's EOF, let the client send until the channel is closed, and a little longer."""
     closed = asyncio.create_task(channel.wait_closed())
     try:
         await asyncio.wait({up, closed}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,7 +104,7 @@ async def _until_closed(up: asyncio.Task[None], channel: asyncssh.SSHWriter[byte
 
 
 def reset(client: asyncio.StreamWriter) -> None:
-    """End a client's connection so that it cannot take what it has got for everything."""
+    """Reset a client's connection, so that what it has received does not look complete."""
     if sock := client.get_extra_info("socket"):
         reset_at_close(sock)
     client.transport.abort()

@@ -16,15 +16,15 @@ SUCCEEDED, HOST_UNREACHABLE, REFUSED, BAD_COMMAND, BAD_ADDRESS = 0, 4, 5, 7, 8
 
 
 class SocksError(Exception):
-    """The client does not speak SOCKS5, or wants what there is not; it has been told."""
+    """The client does not speak SOCKS5, or requests something unsupported; it has got an answer."""
 
 
 async def requested(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Remote:
-    """Return where a client wants to go.
+    """Return the destination that a client requests.
 
     Raises:
-        SocksError: It says something else.
-        asyncio.IncompleteReadError: It has gone.
+        SocksError: It is not a request that can be served.
+        asyncio.IncompleteReadError: The client has disconnected.
     """
     version, count = await reader.readexactly(2)
     if version != VERSION:
@@ -51,7 +51,7 @@ async def requested(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 def answer(writer: asyncio.StreamWriter, code: int) -> None:
-    """Tell the client how its request went. The address that RFC 1928 has here is of no use to it."""
+    """Send the reply to a request. The address that RFC 1928 has in it is of no use to the client."""
     writer.write(bytes((VERSION, code, 0, IPV4, 0, 0, 0, 0, 0, 0)))
 
 

@@ -1,4 +1,4 @@
-"""What to forward, in words: `[LOCAL:]HOST:PORT`, as in ssh(1)'s `-L`."""
+"""Forward specifications: `[LOCAL:]HOST:PORT`, as in ssh(1)'s `-L`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class ForwardSpec:
     """One forward.
 
     Attributes:
-        host: The host as the user calls it; empty for the machine that is gone through.
-        port: The remote port; 0 where `remote_path` is given.
+        host: The host as the user calls it; empty for the jump host itself.
+        port: The remote port; 0 with `remote_path`.
         local_port: The local port; 0 for a free one, None for the same as the remote one if that is free.
-        local_path: A local Unix socket in the place of a port.
-        remote_path: A Unix socket of the machine in the place of a port.
+        local_path: A local Unix socket instead of a port.
+        remote_path: A Unix socket of the jump host instead of a port.
     """
 
     host: str
@@ -33,10 +33,10 @@ class ForwardSpec:
 
 
 def parse_forward(text: str) -> ForwardSpec:
-    """Return what a word of the command line says.
+    """Parse a forward specification.
 
     Raises:
-        UsageError: It is of no known form.
+        UsageError: It has none of the `FORMS`.
     """
     parts = _PARTS.findall(text)
     if not 1 <= len(parts) <= 3 or ":".join(parts) != text:
