@@ -78,7 +78,7 @@ def test_a_failed_copy_has_scp_s_exit_code(at_sshd: Eicctl, tmp_path: Path) -> N
         (["scp", "a", "scp://node-1:22/x", "scp://node-2:3389/y"], "different ports"),
         (["scp", "-Z", "a", "node-1:"], "-Z is not an option of scp"),
         (["scp", "a", "-oProxyCommand=x:y"], "missing source or destination"),
-        (["sftp", "--", "-x@node-1"], "may start with a dash"),
+        (["sftp", "--", "-x@node-1"], "cannot start with a dash"),
     ],
 )
 def test_bad_words(at_sshd: Eicctl, words: list[str], said: str) -> None:

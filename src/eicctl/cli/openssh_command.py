@@ -238,7 +238,7 @@ def run_or_print(
     Returns:
         The program's exit code.
     """
-    from eicctl.ssh.command import as_options, joined
+    from eicctl.ssh.command import as_options
     from eicctl.ssh.known_hosts import by_instance
     from eicctl.ssh.login import strictness
     from eicctl.ssh.process import run_program
@@ -246,7 +246,7 @@ def run_or_print(
     address = invocation.request.private_ip_address
     openssh = invocation.openssh_options(logins[0].target.address if address else "")
     if invocation.print_command:
-        click.echo(joined(build(as_options(openssh.settings(by_instance())))))
+        click.echo(pins.command(*build(as_options(openssh.settings(by_instance())))))
         return 0
     from eicctl.ssh import reconnect as keeping
 

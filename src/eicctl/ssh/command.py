@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credential
 from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
+from eicctl.support import pins
 from eicctl.tunnel.keepalive import given_interval
 
 if TYPE_CHECKING:
@@ -69,17 +68,12 @@ def eicctl_words() -> list[str]:
 
 def proxy_line(words: Sequence[str]) -> str:
     """Return words as a ProxyCommand, or a part of one: for the shell that runs it, after ssh has replaced % tokens."""
-    return joined(words).replace("%", "%%")
+    return pins.command(*words).replace("%", "%%")
 
 
 def token(text: str) -> str:
     """Return a word of a ProxyCommand that has % tokens. OpenSSH before 9.6 lets through what is special to a shell."""
     return f"'{text}'" if os.name == "posix" else text
-
-
-def joined(words: Sequence[str]) -> str:
-    """Return words as a line of the platform's shell."""
-    return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
 
 
 def host_of(target: Target) -> str:
@@ -104,29 +98,13 @@ def ssh_command(target: Target, user: str, options: Sequence[str], command: Sequ
     return ["ssh", *options, "-l", user, "-p", str(target.remote_port), "--", host_of(target), *command]
 
 
-def scp_command(port: int, options: Sequence[str], places: Sequence[str]) -> list[str]:
-    """Return the words of scp's command line.
-
-    Args:
-        port: The hosts' port.
-        options: The user's own, then eicctl's.
-        places: Files here, and `USER@HOST:PATH`.
-    """
-    return ["scp", *options, "-P", str(port), "--", *places]
-
-
-def sftp_command(target: Target, user: str, options: Sequence[str], path: str) -> list[str]:
-    """Return the words of sftp's command line; `path` is where to begin, or a file to fetch, or empty."""
-    return ["sftp", *options, "-P", str(target.remote_port), "--", remote_path(target, user, path)]
-
-
 def remote_path(target: Target, user: str, path: str) -> str:
     """Return `USER@HOST:PATH`, as scp(1) and sftp(1) read it."""
     host = host_of(target)
     return f"{user}@[{host}]:{path}" if ":" in host else f"{user}@{host}:{path}"
 
 
-def quoted(path: Path, rest: str = "") -> str:
+def config_path(path: Path, rest: str = "") -> str:
     """Return a path as a word of ssh_config(5), where % begins a token and a space ends the word.
 
     Args:
@@ -140,10 +118,10 @@ def quoted(path: Path, rest: str = "") -> str:
     if "${" in text:
         raise UsageError(f"OpenSSH cannot use the path {text}: it reads ${{ as a variable")
     text = text.replace("%", "%%")
-    return word_of(text, rest) if _SPECIAL.search(text) else text + rest
+    return config_word(text, rest) if _SPECIAL.search(text) else text + rest
 
 
-def word_of(text: str, rest: str = "") -> str:
+def config_word(text: str, rest: str = "") -> str:
     """Return a text in the double quotes of ssh_config(5), in which a backslash stands before a quote or another one.
 
     OpenSSH before 8.7 knows no backslash: it takes all but a double quote as it is.

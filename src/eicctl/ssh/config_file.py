@@ -16,7 +16,7 @@ from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Instance
-from eicctl.ssh.command import quoted, word_of
+from eicctl.ssh.command import config_path, config_word
 from eicctl.ssh.host_names import SUFFIX, host_name
 from eicctl.ssh.keys import windows_error
 from eicctl.ssh.openssh_options import OpensshOptions, folder, named_hosts
@@ -107,7 +107,7 @@ class Layout:
         """Return the settings of one block."""
         found = {"User": user, **self.openssh.settings(named_hosts(), target)}
         if self.multiplex:
-            found |= {"ControlMaster": "auto", "ControlPath": quoted(mux_folder(), "/%C"), "ControlPersist": "10m"}
+            found |= {"ControlMaster": "auto", "ControlPath": config_path(mux_folder(), "/%C"), "ControlPersist": "10m"}
         return found
 
 
@@ -330,7 +330,7 @@ def include_line(path: str) -> str:
     """
     _check(path)
     pattern = re.sub(r"[*?\[\\]", r"\\\g<0>", path) if os.name == "posix" else path
-    return f"Include {word_of(pattern.replace('%', '?').replace('${', '?{'))}"
+    return f"Include {config_word(pattern.replace('%', '?').replace('${', '?{'))}"
 
 
 def with_include(text: str, path: str) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 
-from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
-from eicctl.core.model import Target
-from eicctl.ssh.command import host_of
 from eicctl.ssh.host_keys import fingerprint, read_console
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
-from eicctl.ssh.os_user import OsUser, image_user
+from eicctl.ssh.os_user import image_user
 from eicctl.support import pins
 
 FAILED = 255
@@ -34,25 +31,24 @@ def explain(code: int, stderr: str, login: Login) -> str | None:
         return None
     if any(words in stderr for words in _CHANGED):
         offered = _OFFERED.search(stderr)
-        return changed_key(login.session, login.target, offered[1] if offered else None)
+        return changed_key(login, offered[1] if offered else None)
     if "Permission denied (" in stderr:
-        return refused(login.session, login.target, login.user, pushed=login.pushes)
+        return refused(login)
     return None
 
 
-def changed_key(session: Session, target: Target, offered: str | None) -> str:
+def changed_key(login: Login, offered: str | None) -> str:
     """Return a hint for a changed host key; the console output, from AWS, tells a rebuilt instance from another host.
 
     Args:
-        session: Access to AWS.
-        target: The host.
-        offered: The fingerprint (`SHA256:…`) of the key that it shows, or None if unknown.
+        login: The login.
+        offered: The fingerprint (`SHA256:…`) of the key that the host shows, or None if unknown.
     """
     on_console: tuple[str, ...] = ()
-    if target.instance_id:
+    if login.target.instance_id:
         with contextlib.suppress(EicctlError):
-            on_console = read_console(session, target.instance_id)
-    known, name = by_instance(), host_of(target)
+            on_console = read_console(login.session, login.target.instance_id)
+    known, name = by_instance(), login.name
     accept = pins.command("ssh-keygen", "-R", name, "-f", known.path)
     if not on_console:
         return (
@@ -75,11 +71,12 @@ def changed_key(session: Session, target: Target, offered: str | None) -> str:
     )
 
 
-def refused(session: Session, target: Target, user: OsUser, *, pushed: bool) -> str:
-    """Return a hint for a login that the server has refused; `pushed` is whether a key was pushed for it."""
-    if not pushed:
+def refused(login: Login) -> str:
+    """Return a hint for a login that the server has refused."""
+    user = login.user
+    if not login.pushes:
         return f"the instance does not accept this key for the OS user {user.name}; --os-user specifies another user"
-    of_image = image_user(session, target)
+    of_image = image_user(login.session, login.target)
     if of_image and user.name != of_image:
         return f"the instance's image has the OS user {of_image}, not {user.name}: --os-user {of_image}"
     doubt = f"{user.name} is a guess from the AMI (override with --os-user), or " if user.source == "image" else ""

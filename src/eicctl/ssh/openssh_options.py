@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.session import leave_keys
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import KEEP_ALIVE, eicctl_words, proxy_line, quoted, token
+from eicctl.ssh.command import KEEP_ALIVE, config_path, eicctl_words, proxy_line, token
 from eicctl.ssh.keys import own_key
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
 from eicctl.support import files, log
@@ -69,20 +69,23 @@ class OpensshOptions:
             strict: StrictHostKeyChecking by a check that has been made; empty if the proxy is to make it.
         """
         wanted = strict or STRICT[self.request.host_key_check or "console"]
+        accepted = wanted
+        if wanted == "accept-new" and (_version() or (8, 0)) < (7, 6):  # which do not know it
+            accepted = "no" if self.folder else "ask"
         proxy = self.proxy_options(target, checked=bool(strict))
         found = {
             "ProxyCommand": f"{proxy_line([*eicctl_words(), 'proxy'])} {proxy}",
-            "UserKnownHostsFile": os.devnull if wanted == "no" else quoted(known.path),
-            "StrictHostKeyChecking": first_seen(wanted, "no" if self.folder else "ask"),
+            "UserKnownHostsFile": os.devnull if wanted == "no" else config_path(known.path),
+            "StrictHostKeyChecking": accepted,
             "HashKnownHosts": "no",
             "CheckHostIP": "no",
             "ServerAliveInterval": str(KEEP_ALIVE),
         }
         if self.key_file:
-            found |= {"IdentityFile": quoted(self.key_file), "IdentitiesOnly": "yes"}
+            found |= {"IdentityFile": config_path(self.key_file), "IdentitiesOnly": "yes"}
         elif self.request.pushes_key:
             # An IdentityFile that is not there as OpenSSH starts is read when it logs in.
-            found |= {"IdentityFile": quoted(self.folder or key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
+            found |= {"IdentityFile": config_path(self.folder or key_folder(), "/%r@%n"), "IdentitiesOnly": "yes"}
         return found
 
     def proxy_options(self, target: str = "%n", *, checked: bool) -> str:
@@ -125,23 +128,13 @@ def login_settings(login: Login, openssh: OpensshOptions) -> dict[str, Any]:
 
 @functools.cache
 def _version() -> tuple[int, int] | None:
-    """Return the version of ssh, or None where it does not tell."""
+    """Return the version of ssh, or None if unknown."""
     try:
         done = subprocess.run(["ssh", "-V"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except OSError:
         return None
     found = re.search(r"OpenSSH\D*(\d+)\.(\d+)", done.stderr + done.stdout)
     return (int(found[1]), int(found[2])) if found else None
-
-
-def first_seen(strict: str, before: str) -> str:
-    """Return a value of StrictHostKeyChecking for the OpenSSH that is here.
-
-    Args:
-        strict: The value.
-        before: What stands for `accept-new` before OpenSSH 7.6, which does not know it.
-    """
-    return before if strict == "accept-new" and (_version() or (8, 0)) < (7, 6) else strict
 
 
 def folder() -> Path:

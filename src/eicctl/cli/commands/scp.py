@@ -33,7 +33,7 @@ def command(*, invocation: Invocation) -> int:
     if not any(paths):
         raise UsageError("no remote path given", hint="eicctl scp FILE TARGET:PATH")
 
-    from eicctl.ssh.command import remote_path, scp_command
+    from eicctl.ssh.command import remote_path
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.login import Login
 
@@ -52,9 +52,8 @@ def command(*, invocation: Invocation) -> int:
         def build(own: list[str]) -> list[str]:
             # Without -3, versions before 8.7 let one host copy to the other, which it cannot reach.
             both = ["-3"] if paths[-1] and any(paths[:-1]) and invocation.words.last("R") is None else []
-            return scp_command(
-                invocation.words.port or _port(paths) or SSH_PORT, [*invocation.words.to_argv(), *both, *own], written
-            )
+            port = str(invocation.words.port or _port(paths) or SSH_PORT)
+            return ["scp", *invocation.words.to_argv(), *both, *own, "-P", port, "--", *written]
 
         return run_or_print(invocation, list(logins.values()), build, folder)
 

@@ -27,13 +27,14 @@ def command(*, invocation: Invocation) -> int:
     destination = parse_remote_path(word, "sftp") or parse_destination(word, "sftp")
     request = invocation.request_for(destination.host, destination.port)
 
-    from eicctl.ssh.command import sftp_command
+    from eicctl.ssh.command import remote_path
     from eicctl.ssh.keys import private_folder
 
     with private_folder() as folder:
         login = invocation.login(request, destination.user)
 
         def build(own: list[str]) -> list[str]:
-            return sftp_command(login.target, login.user.name, [*invocation.words.to_argv(), *own], destination.path)
+            path = remote_path(login.target, login.user.name, destination.path)
+            return ["sftp", *invocation.words.to_argv(), *own, "-P", str(login.target.remote_port), "--", path]
 
         return run_or_print(invocation, [login], build, folder)

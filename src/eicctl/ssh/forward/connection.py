@@ -16,7 +16,8 @@ import asyncssh
 from eicctl.core.errors import DeniedError, EicctlError, UnreachableError
 from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
-from eicctl.ssh.forward.login import HostKeys, Login
+from eicctl.ssh.explain import refused
+from eicctl.ssh.forward.login import AsyncsshLogin, HostKeys
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.async_dial import open_link
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
@@ -149,7 +150,7 @@ class SshConnection:
             self.lost.set()
             self.writable.set()
 
-    async def start(self, login: Login, keys: Sequence[asyncssh.SSHKey] | None, host_keys: HostKeys) -> None:
+    async def start(self, login: AsyncsshLogin, keys: Sequence[asyncssh.SSHKey] | None, host_keys: HostKeys) -> None:
         """Log in.
 
         Raises:
@@ -193,13 +194,13 @@ class SshConnection:
         except TimeoutError:
             return
 
-    def _explained(self, error: Exception, login: Login, host_keys: HostKeys) -> EicctlError:
+    def _explained(self, error: Exception, login: AsyncsshLogin, host_keys: HostKeys) -> EicctlError:
         """Return the error that the user sees. May ask AWS for the reasons."""
         label = self.target.label
         if self.failure:
             return self.failure
         if isinstance(error, asyncssh.PermissionDenied):
-            return DeniedError(f"{label} refused the login of {login.user.name}", hint=login.refusal())
+            return DeniedError(f"{label} refused the login of {login.user.name}", hint=refused(login))
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             return login.host_key_error(self.offered)
         if isinstance(error, asyncssh.KeyExchangeFailed) and host_keys.trusted:
@@ -237,7 +238,7 @@ def _refused(error: asyncssh.ChannelOpenError, target: Target, remote: Remote) -
 
 async def connect(
     dialer: Dialer,
-    login: Login,
+    login: AsyncsshLogin,
     *,
     retry_budget: float = RETRY_BUDGET,
     waiting: Callable[[EicctlError], None] | None = None,

@@ -1,4 +1,4 @@
-"""A login without OpenSSH: keys that exist in memory only, and the host's keys as OpenSSH would be told of them."""
+"""A login by asyncssh: keys that exist in memory only, and host keys by the same rules as with OpenSSH."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from pathlib import Path
 
 import asyncssh
 
-from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.session import Session
 from eicctl.core.errors import AccessError, LocalError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import host_of
-from eicctl.ssh.explain import changed_key, refused
+from eicctl.ssh.explain import changed_key
 from eicctl.ssh.host_keys import verdict
 from eicctl.ssh.keys import KeyType, check_pushable, suited
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.ssh.os_user import OsUser, choose
+from eicctl.ssh.login import Login
+from eicctl.ssh.os_user import choose
 
 
 class HostKeyError(AccessError):
@@ -28,10 +27,10 @@ class HostKeyError(AccessError):
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
-    """What is accepted of a host in one connection.
+    """Which keys of a host one connection accepts.
 
     Attributes:
-        name: What its keys are known under: the instance's ID, else the address.
+        name: The name in known_hosts: the instance's ID, else the address.
         strict: OpenSSH's StrictHostKeyChecking: `yes`, `accept-new` or `no`.
         trusted: The known keys.
     """
@@ -41,7 +40,7 @@ class HostKeys:
     trusted: tuple[asyncssh.SSHKey, ...]
 
     def accept(self, key: asyncssh.SSHKey) -> bool:
-        """Return whether a key that is not known is accepted, which the first of a host may be; it is known then."""
+        """Return whether an unknown key is accepted, as the first key of a host may be; it is pinned then."""
         if self.strict != "accept-new" or self.trusted:
             return False
         kind, blob, *_ = key.export_public_key().decode().split()
@@ -49,74 +48,52 @@ class HostKeys:
         return True
 
 
-@dataclass
-class Login:
-    """A login to one target, for any number of connections. Its methods block.
+@dataclass(kw_only=True)
+class AsyncsshLogin(Login):
+    """A login for any number of connections. Its methods block.
 
     Attributes:
-        session: Access to AWS.
-        target: Where to log in.
-        user: As whom.
-        request: How to log in.
-        say: Takes what the user should know of the host's keys.
+        key_type: The type of a new key.
+        own_key: The user's own private key.
+        say: Called with what the user should know of the host's keys.
     """
 
-    session: Session
-    target: Target
-    user: OsUser
-    request: ConnectRequest
+    key_type: KeyType
+    own_key: asyncssh.SSHKey | None
     say: Callable[[str], None]
-    _own: asyncssh.SSHKey | None = None
-    _said: set[str] = field(default_factory=set)
-
-    @property
-    def pushes(self) -> bool:
-        """Whether a key is pushed for each connection."""
-        return self.request.pushes_key
+    _noted: set[str] = field(default_factory=set)
 
     def keys(self) -> Sequence[asyncssh.SSHKey] | None:
-        """Return the private keys to use, with the public ones pushed; None for what agent and home folder have.
+        """Return the private keys to use, after pushing the public one; None for those of agent and home folder.
 
         Raises:
             EicctlError: By the service's error.
         """
         if not self.pushes:
-            return [self._own] if self._own else None
-        key = self._own or _new_key(suited(self.request.key_type, host_of(self.target)))
-        send_ssh_public_key(
-            self.session,
-            instance_id=self.target.instance_id,
-            os_user=self.user.name,
-            public_key=key.export_public_key().decode().strip(),
-            availability_zone=self.target.availability_zone,
-        )
+            return [self.own_key] if self.own_key else None
+        key = self.own_key or _new_key(suited(self.key_type, self.name))
+        self.push(key.export_public_key().decode().strip())
         return [key]
 
     def host_keys(self) -> HostKeys:
-        """Return what is accepted of the host; its console is read where its keys are not known yet.
+        """Return which keys of the host are accepted now; the console of an unknown instance is read.
 
         Raises:
             UsageError: The check is strict, and no key is known.
         """
-        name = host_of(self.target)
-        found = verdict(self.session, self.request.host_key_check or "console", name)
-        if found.note and found.note not in self._said:
-            self._said.add(found.note)
+        found = verdict(self.session, self.check, self.name)
+        if found.note and found.note not in self._noted:
+            self._noted.add(found.note)
             self.say(found.note)
-        return HostKeys(name, found.strict, _imported(by_instance().keys(name)))
-
-    def refusal(self) -> str:
-        """Return a hint for a login that the server has refused."""
-        return refused(self.session, self.target, self.user, pushed=self.pushes)
+        return HostKeys(self.name, found.strict, _imported(by_instance().keys(self.name)))
 
     def host_key_error(self, offered: asyncssh.SSHKey | None) -> HostKeyError:
         """Return the error for a host that shows another key than the known ones."""
         fingerprint = offered.get_fingerprint() if offered else None
-        name = host_of(self.target)
         shown = f" ({fingerprint})" if fingerprint else ""
         return HostKeyError(
-            f"the host key of {name}{shown} does not match the pinned one",
-            hint=changed_key(self.session, self.target, fingerprint),
+            f"the host key of {self.name}{shown} does not match the pinned one",
+            hint=changed_key(self, fingerprint),
         )
 
 
@@ -126,27 +103,30 @@ def prepare(
     request: ConnectRequest,
     say: Callable[[str], None],
     passphrase: Callable[[str], str] | None = None,
-) -> Login:
-    """Return how to log in to a target.
+) -> AsyncsshLogin:
+    """Return the login to a target.
 
     Args:
         session: Access to AWS.
         target: The target.
         request: How to log in.
-        say: Takes what the user should know.
-        passphrase: Asked for a key file that is encrypted; takes its name.
+        say: Called with what the user should know.
+        passphrase: Returns the passphrase of an encrypted key file; takes its name.
 
     Raises:
-        UsageError: The target is not one to log in to, or no key can be pushed to it.
+        UsageError: No key can be pushed to the target.
         LocalError: The key file cannot be used.
     """
     if request.pushes_key:
         check_pushable(target)
-    own = read_key(Path(request.private_key_file), passphrase) if request.private_key_file else None
+    own_key = read_key(Path(request.private_key_file), passphrase) if request.private_key_file else None
     user = choose(session, target, request.os_user)
     if user.note:
         say(user.note)
-    return Login(session, target, user, request, say, own)
+    check = request.host_key_check or "console"
+    return AsyncsshLogin(
+        session, target, user, request.pushes_key, check, key_type=request.key_type, own_key=own_key, say=say
+    )
 
 
 _ALGORITHMS = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
@@ -154,7 +134,7 @@ _ALGORITHMS = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": 
 
 
 def _new_key(key_type: KeyType) -> asyncssh.SSHKey:
-    """Make a key; with `auto` of the first type that the cryptography library can do, which may be in FIPS mode."""
+    """Create a key; with `auto` of the first type that the cryptography library supports, which may be in FIPS mode."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     if key_type != "auto":
