@@ -57,7 +57,7 @@ def test_what_the_browser_makes_of_it(page: Path, tmp_path: Path) -> None:
     assert "<script" not in dom
     assert "<img" not in dom
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in dom
-    for heading in ("Over time", "What stands out", "Principals", "Targets"):
+    for heading in ("Over time", "Findings", "Principals", "Targets"):
         assert f"<h2>{heading}</h2>" in dom
     assert dom.count("<svg") >= 2
     assert "<td>dev/a<" in dom

@@ -1,4 +1,4 @@
-"""What is counted, what stands out, and that the page is what it should be whatever is in it."""
+"""What is counted, the findings, and that the page is what it should be whatever is in it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from eicctl.audit import summary as limits
 from eicctl.audit.addresses import Directory
 from eicctl.audit.correlation import joined
 from eicctl.audit.findings import findings
-from eicctl.audit.markup import Markup, element
 from eicctl.audit.page import Heading, page
 from eicctl.audit.records import CHANGES, event_of
 from eicctl.audit.summary import OfficeHours, Summary
+from eicctl.support.html import Markup, element
 from tests.trail_records import START, Record, record, tunnel
 
 WEEK = timedelta(days=7)
@@ -41,22 +41,24 @@ GOOD: Record = {"mfa": True, "duration": "600"}
 
 
 def test_an_ordinary_week_has_little_that_stands_out() -> None:
-    assert titles(tunnel(START + timedelta(days=day), **GOOD) for day in range(5)) == ["1 address of no known instance"]
+    assert titles(tunnel(START + timedelta(days=day), **GOOD) for day in range(5)) == [
+        "1 address with no known instance"
+    ]
 
 
 @pytest.mark.parametrize(
     ("records", "title"),
     [
         ([tunnel(START, error="AccessDeniedException")], "1 call denied"),
-        ([tunnel(START, error="InvalidParameter", **GOOD)], "1 call failed for another reason"),
+        ([tunnel(START, error="InvalidParameter", **GOOD)], "1 call failed for other reasons"),
         ([tunnel(START, mfa=False, duration="600")], "1 call by sessions without MFA"),
-        ([tunnel(START, mfa=None, who="ann", duration="600")], "1 call whose record says nothing of MFA"),
-        ([tunnel(START, mfa=True)], "1 tunnel without a longest duration"),
-        ([tunnel(START + timedelta(hours=13), **GOOD)], "1 connection outside of office hours"),
-        ([tunnel(START + timedelta(days=5), **GOOD)], "1 connection outside of office hours"),
-        ([tunnel(START, port="5432", **GOOD)], "Ports other than 22 and 3389 were asked for"),
+        ([tunnel(START, mfa=None, who="ann", duration="600")], "1 call with unknown MFA status"),
+        ([tunnel(START, mfa=True)], "1 tunnel with no max duration"),
+        ([tunnel(START + timedelta(hours=13), **GOOD)], "1 connection outside office hours"),
+        ([tunnel(START + timedelta(days=5), **GOOD)], "1 connection outside office hours"),
+        ([tunnel(START, port="5432", **GOOD)], "Requests for ports other than 22 and 3389"),
         ([record("DeleteInstanceConnectEndpoint", START, {})], "1 endpoint change"),
-        ([tunnel(START) | {"userIdentity": {"type": "Root"}}], "The root user has been used"),
+        ([tunnel(START) | {"userIdentity": {"type": "Root"}}], "Root user activity"),
     ],
 )
 def test_each_rule(records: list[Record], title: str) -> None:
@@ -81,7 +83,7 @@ def test_what_changed_no_endpoint_is_no_endpoint_change(name: str, code: str) ->
 
 def test_a_tunnel_that_was_refused_could_not_last_an_hour() -> None:
     """As when a policy wants a duration, and a client tries without one first."""
-    assert not any("longest duration" in title for title in titles([tunnel(START, error="AccessDeniedException")]))
+    assert not any("max duration" in title for title in titles([tunnel(START, error="AccessDeniedException")]))
 
 
 def test_new_sources_are_those_of_known_principals_in_the_second_half() -> None:
@@ -178,7 +180,7 @@ def test_the_page_stands_alone() -> None:
 
 
 def test_a_page_of_nothing() -> None:
-    assert "Nothing." in page(summed([]), HEADING)
+    assert "No findings." in page(summed([]), HEADING)
 
 
 @settings(deadline=None)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from eicctl import cli
-from eicctl.audit.markup import element
 from eicctl.audit.records import event_of
 from eicctl.audit.rows import Row
 from eicctl.cli.view import audit, messages, render
@@ -27,6 +26,7 @@ from eicctl.cli.view.progress import Waiting
 from eicctl.core import sanitize
 from eicctl.core.errors import EicctlError
 from eicctl.named_tunnels.status import Status
+from eicctl.support.html import element
 from eicctl.support.log_file import Lines
 
 HOSTILE = {

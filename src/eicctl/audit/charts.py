@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from eicctl.audit.markup import Markup, element, joined
 from eicctl.audit.summary import Bucket, Summary
+from eicctl.support.html import Markup, element, joined
 
 _WIDTH, _HEIGHT = 960, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 12, 30

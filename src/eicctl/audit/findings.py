@@ -1,6 +1,6 @@
-"""What stands out of a summary: rules, each a function. Pure; no I/O.
+"""The findings of a summary: one function per rule. Pure; no I/O.
 
-None of this is proof of anything. Each finding says what was counted, so that a reader can judge it.
+A finding is no proof of misuse: each says what was counted, so that a reader can judge it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Literal
 from eicctl.audit.summary import OTHERS, Entry, Summary
 
 MOST_ITEMS = 12
-"""Examples that a finding names."""
+"""Maximum number of examples in a finding."""
 
 Severity = Literal["high", "medium", "low"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something to look at. `items` are examples: what, and what is to say of it."""
+    """Something to review. `items` are examples: a name and a detail."""
 
     severity: Severity
     title: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def findings(summary: Summary) -> list[Finding]:
-    """Return what stands out, the gravest first."""
+    """Return the findings, the most severe first."""
     found = [finding for rule in _RULES for finding in rule(summary)]
     return sorted(found, key=lambda finding: ("high", "medium", "low").index(finding.severity))
 
@@ -38,8 +38,8 @@ def _root(summary: Summary) -> Iterator[Finding]:
     if entries:
         yield Finding(
             "high",
-            "The root user has been used",
-            "Root cannot be limited by a policy of the account; tunnels need it for nothing.",
+            "Root user activity",
+            "Policies of the account cannot restrict root, and tunnels never need it.",
             _items(entries, lambda entry: _number(entry.events, "event")),
         )
 
@@ -50,8 +50,8 @@ def _denials(summary: Summary) -> Iterator[Finding]:
         yield Finding(
             "high",
             f"{_number(summary.total.denied, 'call')} denied",
-            "A policy, or the credentials, did not allow these. A few are everyday mistakes; many, or of many kinds, "
-            "are someone who tries what they may do.",
+            "A policy or the credentials did not allow these. A few are everyday mistakes; many, or many kinds, "
+            "suggest someone probing for permissions.",
             _items(entries, lambda entry: f"{entry.denied} of {entry.events} denied: {_codes(entry)}"),
         )
 
@@ -93,16 +93,16 @@ def _no_mfa(summary: Summary) -> Iterator[Finding]:
         yield Finding(
             "medium",
             f"{_number(summary.total.no_mfa, 'call')} by sessions without MFA",
-            "The record says that the session was made without MFA. Role sessions of machines and of identity "
-            "providers say so too, whatever their users had to show.",
+            "The record says that the session was created without MFA. This includes role sessions of machines and of "
+            "identity providers, even if their users passed MFA there.",
             _items(entries, lambda entry: f"{entry.no_mfa} of {entry.events}"),
         )
     unknown = _most(summary.principals.values(), _mfa_unknown)
     if unknown:
         yield Finding(
             "low",
-            f"{_number(_mfa_unknown(summary.total), 'call')} whose record says nothing of MFA",
-            "This is so for long-lived access keys, which have no session that MFA could belong to.",
+            f"{_number(_mfa_unknown(summary.total), 'call')} with unknown MFA status",
+            "CloudTrail does not record MFA for long-lived access keys.",
             _items(unknown, lambda entry: f"{_mfa_unknown(entry)} of {entry.events}"),
         )
 
@@ -117,8 +117,8 @@ def _off_hours(summary: Summary) -> Iterator[Finding]:
         hours = summary.hours
         yield Finding(
             "medium",
-            f"{_number(summary.total.off_hours, 'connection')} outside of office hours",
-            f"Office hours are taken to be {hours.begins}:00 to {hours.ends}:00, Monday to Friday, local time.",
+            f"{_number(summary.total.off_hours, 'connection')} outside office hours",
+            f"Office hours: {hours.begins}:00 to {hours.ends}:00, Monday to Friday, local time.",
             _items(entries, lambda entry: f"{entry.off_hours} of {entry.tunnels + entry.keys}"),
         )
 
@@ -128,8 +128,8 @@ def _failures(summary: Summary) -> Iterator[Finding]:
     if entries:
         yield Finding(
             "low",
-            f"{_number(summary.total.failed, 'call')} failed for another reason",
-            "Wrong parameters, limits, or something that did not exist.",
+            f"{_number(summary.total.failed, 'call')} failed for other reasons",
+            "Invalid parameters, limits, or missing resources.",
             _items(entries, lambda entry: f"{entry.failed} of {entry.events} failed: {_codes(entry)}"),
         )
 
@@ -143,7 +143,7 @@ def _changes(summary: Summary) -> Iterator[Finding]:
         yield Finding(
             "medium",
             f"{_number(summary.total.changes, 'endpoint change')}",
-            "An endpoint is a way into its VPC; each change should have been meant.",
+            "An endpoint opens its VPC to connections. Confirm each change was intended.",
             tuple(items[:MOST_ITEMS]),
         )
 
@@ -153,9 +153,9 @@ def _durations(summary: Summary) -> Iterator[Finding]:
     if entries:
         yield Finding(
             "low",
-            f"{_number(summary.total.no_duration, 'tunnel')} without a longest duration",
-            "They could last the service's hour. A policy with ec2-instance-connect:maxTunnelDuration makes clients "
-            "ask for less.",
+            f"{_number(summary.total.no_duration, 'tunnel')} with no max duration",
+            "They can last the service's maximum of one hour. A policy with ec2-instance-connect:maxTunnelDuration "
+            "enforces less.",
             _items(entries, lambda entry: f"{entry.no_duration} of {_number(entry.tunnels, 'tunnel')}"),
         )
 
@@ -164,9 +164,9 @@ def _unknown_targets(summary: Summary) -> Iterator[Finding]:
     if summary.unknown.found:
         yield Finding(
             "low",
-            f"{summary.unknown} {'address' if len(summary.unknown.found) == 1 else 'addresses'} of no known instance",
-            "Databases and other services have private addresses too; else the instance is gone, and nothing here "
-            "tells which it was.",
+            f"{summary.unknown} {'address' if len(summary.unknown.found) == 1 else 'addresses'} with no known instance",
+            "Databases and other services have private addresses, too; or the instance was terminated, and its ID "
+            "cannot be determined.",
             tuple((address, "") for address in list(summary.unknown.found)[:MOST_ITEMS]),
         )
 
@@ -175,7 +175,7 @@ def _ports(summary: Summary) -> Iterator[Finding]:
     if summary.odd_ports:
         yield Finding(
             "medium",
-            "Ports other than 22 and 3389 were asked for",
+            "Requests for ports other than 22 and 3389",
             "The service refuses them.",
             tuple((port, _number(count, "time")) for port, count in summary.odd_ports.most_common(MOST_ITEMS)),
         )

@@ -1,19 +1,16 @@
-"""The map of `eicctl coverage`: one HTML page without scripts, that loads nothing, for light and dark screens."""
+"""The map of `eicctl coverage`: one HTML page for light and dark screens."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from html import escape
 from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from eicctl.core import sanitize
 from eicctl.reachability.coverage import summary
+from eicctl.support.html import Child, Markup, document, element, joined
 
 if TYPE_CHECKING:
     from eicctl.core.model import Endpoint
@@ -25,185 +22,222 @@ _MARKS: dict[Verdict, str] = {"ok": "✓", "failed": "✕", "unknown": "?"}
 _WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "unreachable", "unknown": "unknown"}
 _CLASSES: dict[Verdict, str] = {"ok": "ok", "failed": "no", "unknown": "dim"}
 _LONG = 50
-_NOWHERE = "(no subnet)"
 
 
 def page_of(coverage: Coverage, now: datetime) -> str:
-    """Return the page.
-
-    Args:
-        coverage: What to show.
-        now: When it was looked at.
-    """
+    """Return the page for a result as of `now`."""
     style = resources.files("eicctl.cli").joinpath("coverage_page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{digest}'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="referrer" content="no-referrer">'
-        f"<title>Coverage: {_t(_count(coverage))}</title><style>{style}</style></head>\n<body>\n"
+    subtitle = f"Which running instances EC2 Instance Connect Endpoint reaches · {now:%Y-%m-%d %H:%M} UTC"
+    return document(
+        f"Coverage: {summary(coverage.reaches).partition(';')[0]}",
+        style,
+        element("header", element("h1", "Coverage"), element("p", subtitle, class_="sub"), _figures(coverage.reaches)),
+        element("main", _main(coverage)),
+        element(
+            "footer",
+            element(
+                "p",
+                [
+                    (element("span", _mark(verdict), word, class_=f"tile {_CLASSES[verdict]}"), " ")
+                    for verdict, word in _WORDS.items()
+                ],
+                class_="legend",
+            ),
+            element(
+                "p",
+                "Evaluated from endpoints, security groups, network ACLs and routes; nothing was connected. Made by ",
+                element("code", "eicctl coverage"),
+                ".",
+            ),
+        ),
     )
-    return head + "\n".join(_body(coverage, now)) + "\n</body></html>\n"
 
 
-def _body(coverage: Coverage, now: datetime) -> Iterator[str]:
-    yield "<header><h1>Coverage</h1>"
-    yield f'<p class="sub">Which running instances EC2 Instance Connect Endpoint reaches · {now:%Y-%m-%d %H:%M} UTC</p>'
-    yield from _figures(coverage.reaches)
-    yield "</header><main>"
+def _mark(verdict: Verdict) -> Markup:
+    return element("b", f"{_MARKS[verdict]} ")
+
+
+def _main(coverage: Coverage) -> Iterable[Child]:
     if coverage.notices:
-        yield '<section class="notices"><h2>Could not be read</h2><ul>'
-        yield from (f"<li>{_t(notice)}</li>" for notice in coverage.notices)
-        yield "</ul></section>"
+        notices = [element("li", notice) for notice in coverage.notices]
+        yield element("section", element("h2", "Could not be read"), element("ul", notices), class_="notices")
     for account, of_account in groupby(coverage.covered, key=lambda covered: covered.place.account_id):
-        yield from _account(account, list(of_account))
+        yield _account(account, list(of_account))
     if not coverage.reaches:
-        yield '<p class="empty">No instance is running in what was looked at.</p>'
-    yield "</main><footer>"
-    yield '<p class="legend">' + " ".join(
-        f'<span class="tile {_CLASSES[verdict]}"><b>{_MARKS[verdict]}</b> {word}</span>'
-        for verdict, word in _WORDS.items()
-    )
-    yield "</p><p>Thought through from endpoints, security groups, network ACLs and routes; nothing was connected. "
-    yield "Made by <code>eicctl coverage</code>.</p></footer>"
+        yield element("p", "No running instances.", class_="empty")
 
 
-def _figures(reaches: Sequence[Reach]) -> Iterator[str]:
+def _figures(reaches: Sequence[Reach]) -> Markup:
     count = Counter(reach.verdict for reach in reaches)
-    yield '<div class="figures">'
-    for verdict, word in _WORDS.items():
-        kind = _CLASSES[verdict] if count[verdict] else "none-of-it"
-        yield (
-            f'<div class="figure {kind}"><span class="number"><b>{_MARKS[verdict]}</b> {count[verdict]}</span>'
-            f"<span>{word}</span></div>"
+    figures = [
+        element(
+            "div",
+            element("span", _mark(verdict), count[verdict], class_="number"),
+            element("span", word),
+            class_=f"figure {_CLASSES[verdict] if count[verdict] else 'none-of-it'}",
         )
+        for verdict, word in _WORDS.items()
+    ]
     causes = Counter(reach.cause for reach in reaches if reach.verdict != "ok").most_common()
-    if causes:
-        yield '<table class="causes"><caption>Top causes</caption>'
-        most = causes[0][1]
-        for cause, number in causes:
-            yield (
-                f'<tr><th scope="row">{_t(cause)}</th><td class="n">{number}</td>'
-                '<td><svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
-                f'<rect width="100" height="6"/><rect width="{100 * number / most:.0f}" height="6"/></svg></td></tr>'
-            )
-        yield "</table>"
-    yield "</div>"
+    rows = [
+        element(
+            "tr",
+            element("th", cause, scope="row"),
+            element("td", number, class_="n"),
+            element("td", _bar(100 * number / causes[0][1])),
+        )
+        for cause, number in causes
+    ]
+    table = element("table", element("caption", "Top causes"), rows, class_="causes") if rows else None
+    return element("div", figures, table, class_="figures")
 
 
-def _account(account: str, covered: Sequence[Covered]) -> Iterator[str]:
+def _bar(percent: float) -> Markup:
+    rects = (element("rect", width=width, height=6) for width in ("100", f"{percent:.0f}"))
+    return element("svg", *rects, class_="bar", viewBox="0 0 100 6", preserveAspectRatio="none", aria_hidden="true")
+
+
+def _account(account: str, covered: Sequence[Covered]) -> Markup:
     profiles = ", ".join(sorted({each.place.profile for each in covered if each.place.profile}))
-    yield f'<section class="account"><h2>Account {_t(account or "(unknown)")}'
-    yield f" <small>{_t(profiles)}</small></h2>" if profiles else "</h2>"
-    for each in covered:
-        if each.reaches:
-            yield from _region(each)
-    quiet = [each.place.region for each in covered if not each.reaches]
-    if quiet:
-        yield f'<p class="quiet">No running instances: {_t(", ".join(quiet))}</p>'
-    yield "</section>"
+    quiet = ", ".join(each.place.region for each in covered if not each.reaches)
+    return element(
+        "section",
+        element("h2", f"Account {account or '(unknown)'} ", _small(profiles)),
+        [_region(each) for each in covered if each.reaches],
+        element("p", f"No running instances: {quiet}", class_="quiet") if quiet else None,
+        class_="account",
+    )
 
 
-def _region(covered: Covered) -> Iterator[str]:
-    count = Counter(reach.verdict for reach in covered.reaches)
-    yield f'<section class="region"><h3>{_t(covered.place.region)} '
-    yield f"<small>{count['ok']} of {len(covered.reaches)} reachable</small></h3>"
+def _region(covered: Covered) -> Markup:
+    reachable = sum(reach.verdict == "ok" for reach in covered.reaches)
     ordered = sorted(covered.reaches, key=lambda reach: (reach.instance.vpc_id, reach.instance.subnet_id))
-    for vpc_id, of_vpc in groupby(ordered, key=lambda reach: reach.instance.vpc_id):
-        yield from _vpc(covered, vpc_id, list(of_vpc))
-    yield "</section>"
+    return element(
+        "section",
+        element("h3", f"{covered.place.region} ", _small(f"{reachable} of {len(covered.reaches)} reachable")),
+        [
+            _vpc(covered, vpc_id, list(of_vpc))
+            for vpc_id, of_vpc in groupby(ordered, key=lambda reach: reach.instance.vpc_id)
+        ],
+        class_="region",
+    )
 
 
-def _vpc(covered: Covered, vpc_id: str, reaches: Sequence[Reach]) -> Iterator[str]:
+def _vpc(covered: Covered, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
     vpc = (covered.survey.facts.vpcs or {}).get(vpc_id)
-    title = _named(vpc.name if vpc else "", vpc_id)
-    cidrs = f" <small>{_t(', '.join(vpc.cidrs))}</small>" if vpc else ""
-    yield f'<article class="vpc"><h4>VPC {title}{cidrs}</h4>'
     endpoints = [each for each in covered.survey.endpoints if each.vpc_id == vpc_id]
-    if not endpoints:
-        yield '<p class="none">✕ no endpoint in this VPC</p>'
-    yield '<div class="subnets">'
     subnets = {reach.instance.subnet_id for reach in reaches} | {endpoint.subnet_id for endpoint in endpoints}
-    for subnet_id in sorted(subnets, key=lambda each: (_subnet_title(covered, each), each)):
-        inside = [reach for reach in reaches if reach.instance.subnet_id == subnet_id]
-        yield from _subnet(covered, subnet_id, [e for e in endpoints if e.subnet_id == subnet_id], inside)
-    yield "</div>"
-    yield from _reasons(covered, reaches)
-    yield "</article>"
+    return element(
+        "article",
+        element(
+            "h4", "VPC ", _named(vpc.name if vpc else "", vpc_id), " ", _small(", ".join(vpc.cidrs) if vpc else "")
+        ),
+        None if endpoints else element("p", "✕ no endpoint in this VPC", class_="none"),
+        element(
+            "div",
+            [
+                _subnet(
+                    covered,
+                    subnet_id,
+                    [endpoint for endpoint in endpoints if endpoint.subnet_id == subnet_id],
+                    [reach for reach in reaches if reach.instance.subnet_id == subnet_id],
+                )
+                for subnet_id in sorted(subnets, key=lambda each: (_subnet_name(covered, each), each))
+            ],
+            class_="subnets",
+        ),
+        _reasons(covered, reaches),
+        class_="vpc",
+    )
 
 
-def _subnet_title(covered: Covered, subnet_id: str) -> str:
+def _subnet_name(covered: Covered, subnet_id: str) -> str:
     subnet = (covered.survey.facts.subnets or {}).get(subnet_id)
     return subnet.name if subnet else ""
 
 
-def _subnet(covered: Covered, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Iterator[str]:
+def _subnet(covered: Covered, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Markup:
     subnet = (covered.survey.facts.subnets or {}).get(subnet_id)
-    told = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else []
-    small = " · ".join(f"<span>{_t(each)}</span>" for each in told if each)
-    title = _subnet_title(covered, subnet_id) or ("subnet" if subnet_id else _NOWHERE)
-    yield f'<div class="subnet"><h5><bdi>{_t(title)}</bdi> <small>{small or _t(subnet_id)}</small></h5>'
-    for endpoint in endpoints:
-        kind = "usable" if endpoint.usable else "unusable"
-        mark = "⇥" if endpoint.usable else "✕"
-        keeps = " · preserves client IP" if endpoint.preserve_client_ip else ""
-        yield (
-            f'<p class="endpoint {kind}"><b>{mark}</b> endpoint {_named(endpoint.name, endpoint.id)} '
-            f'<small class="state">{_t(endpoint.state)} · {_t(endpoint.ip_address_type)}{keeps}</small></p>'
-        )
-    yield '<ul class="tiles">'
-    for reach in sorted(reaches, key=lambda each: (each.instance.name, each.instance.id)):
-        yield _tile(reach)
-    yield "</ul></div>"
-
-
-def _tile(reach: Reach) -> str:
-    instance = reach.instance
-    words = _WORDS[reach.verdict] + (f": {reach.reason}" if reach.reason else "")
-    cause = f'<span class="cause">{_t(reach.cause)}</span>' if reach.cause else ""
-    return (
-        f'<li class="tile {_CLASSES[reach.verdict]}" title="{_t(words)}">'
-        f'<b aria-label="{_WORDS[reach.verdict]}">{_MARKS[reach.verdict]}</b>'
-        f'<span class="name"><bdi>{_t(instance.name or instance.id)}</bdi></span>'
-        f'<span class="where">{_t(instance.private_ip or instance.ipv6)}:{reach.port}'
-        f"{' Windows' if instance.platform == 'windows' else ''}</span>{cause}</li>"
+    details = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else [subnet_id]
+    small = joined(
+        (" · " if number else None, element("span", text)) for number, text in enumerate(filter(None, details))
+    )
+    title = _subnet_name(covered, subnet_id) or ("subnet" if subnet_id else "(no subnet)")
+    ordered = sorted(reaches, key=lambda each: (each.instance.name, each.instance.id))
+    return element(
+        "div",
+        element("h5", element("bdi", title), " ", element("small", small)),
+        [_endpoint(endpoint) for endpoint in endpoints],
+        element("ul", [_tile(reach) for reach in ordered], class_="tiles"),
+        class_="subnet",
     )
 
 
-def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Iterator[str]:
-    """What keeps instances from being reached, once for all that have it in common."""
+def _endpoint(endpoint: Endpoint) -> Markup:
+    state = f"{endpoint.state} · {endpoint.ip_address_type}"
+    state += " · preserves client IP" if endpoint.preserve_client_ip else ""
+    return element(
+        "p",
+        element("b", "⇥" if endpoint.usable else "✕"),
+        " endpoint ",
+        _named(endpoint.name, endpoint.id),
+        " ",
+        element("small", state, class_="state"),
+        class_=f"endpoint {'usable' if endpoint.usable else 'unusable'}",
+    )
+
+
+def _tile(reach: Reach) -> Markup:
+    instance, word = reach.instance, _WORDS[reach.verdict]
+    windows = " Windows" if instance.platform == "windows" else ""
+    return element(
+        "li",
+        element("b", _MARKS[reach.verdict], aria_label=word),
+        element("span", element("bdi", instance.name or instance.id), class_="name"),
+        element("span", f"{instance.private_ip or instance.ipv6}:{reach.port}{windows}", class_="where"),
+        element("span", reach.cause, class_="cause") if reach.cause else None,
+        class_=f"tile {_CLASSES[reach.verdict]}",
+        title=f"{word}: {reach.reason}" if reach.reason else word,
+    )
+
+
+def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Markup | None:
+    """The reasons why instances are not reachable, one row for all instances with the same one."""
     together: dict[tuple[Verdict, str, str], list[Reach]] = {}
     for reach in reaches:
         if reach.reason:
             together.setdefault((reach.verdict, reach.reason, covered.command(reach)), []).append(reach)
     if not together:
-        return
-    yield '<table class="why"><thead><tr><th>Instance</th><th>Why</th><th>Fix</th></tr></thead><tbody>'
-    for (verdict, reason, command), those in together.items():
-        names = ", ".join(f"<bdi>{_t(reach.instance.name or reach.instance.id)}</bdi>" for reach in those)
-        yield (
-            f'<tr class="{_CLASSES[verdict]}"><td><b>{_MARKS[verdict]}</b> {names}</td>'
-            f"<td>{_whole(reason)}</td><td><code>{_whole(command)}</code></td></tr>"
+        return None
+    rows = [
+        element(
+            "tr",
+            element("td", _mark(verdict), _names(those)),
+            element("td", _whole(reason)),
+            element("td", element("code", _whole(command))),
+            class_=_CLASSES[verdict],
         )
-    yield "</tbody></table>"
+        for (verdict, reason, command), those in together.items()
+    ]
+    heads = element("tr", [element("th", head) for head in ("Instance", "Reason", "Fix")])
+    return element("table", element("thead", heads), element("tbody", rows), class_="why")
 
 
-def _whole(text: str) -> str:
+def _names(reaches: Iterable[Reach]) -> Markup:
+    names = (element("bdi", reach.instance.name or reach.instance.id) for reach in reaches)
+    return joined((", " if number else None, name) for number, name in enumerate(names))
+
+
+def _whole(text: str) -> Markup:
     """Text that breaks between words only, and not at the hyphens of an ID; a very long word may break."""
-    words = ((word, _t(word)) for word in text.split(" "))
-    return " ".join(f"<span>{safe}</span>" if "-" in word and len(word) < _LONG else safe for word, safe in words)
+    words = (element("span", word) if "-" in word and len(word) < _LONG else word for word in text.split(" "))
+    return joined((" " if number else None, word) for number, word in enumerate(words))
 
 
-def _named(name: str, identifier: str) -> str:
+def _small(text: str) -> Markup | None:
+    return element("small", text) if text else None
+
+
+def _named(name: str, identifier: str) -> Child:
     """A name with its ID, or the ID alone."""
-    return f"<bdi>{_t(name)}</bdi> <small>{_t(identifier)}</small>" if name else _t(identifier)
-
-
-def _count(coverage: Coverage) -> str:
-    return summary(coverage.reaches).partition(";")[0]
-
-
-def _t(text: str) -> str:
-    """Text for HTML, in an element or a quoted attribute; control characters are shown."""
-    return escape(sanitize.printable(text), quote=True)
+    return [element("bdi", name), " ", element("small", identifier)] if name else identifier

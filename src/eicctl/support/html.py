@@ -1,7 +1,9 @@
-"""HTML and SVG that cannot be broken by what is in it: every text is escaped where it is put in. Pure; no I/O."""
+"""HTML and SVG from nested elements, with every text escaped; whole pages that run no script and load nothing."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
@@ -10,7 +12,7 @@ from eicctl.core import sanitize
 
 
 class Markup(str):
-    """Text that is markup already. Made by `element` only, and for what this package itself has written."""
+    """Text that is markup already: the result of `element`, or a constant of this package."""
 
     __slots__ = ()
 
@@ -41,6 +43,22 @@ def element(name: str, /, *children: Child, **attributes: str | int | float | No
 def joined(children: Iterable[Child]) -> Markup:
     """Return several children as one."""
     return Markup(_inner(children))
+
+
+def document(title: str, style: str, *body: Child) -> str:
+    """Return a whole page. Its Content-Security-Policy allows only `style` (CSS), whatever the texts in it say."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', *body), lang='en')}\n"
 
 
 def visible(text: str) -> str:
