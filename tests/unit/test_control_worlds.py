@@ -97,7 +97,7 @@ def test_forwards() -> None:
     ("old", "new", "message"),
     [
         ('"10.0.1.0/24"', '"10.1.1.0/24"', "vpc[0].subnet[0].cidr is not in the VPC's range 10.0.0.0/16: 10.1.1.0/24"),
-        ('"10.0.1.0/24"', '"10.0.1.7/24"', "vpc[0].subnet[0].cidr is no CIDR range: 10.0.1.7/24 has host bits set"),
+        ('"10.0.1.0/24"', '"10.0.1.7/24"', "vpc[0].subnet[0].cidr is not a CIDR range: 10.0.1.7/24 has host bits set"),
         ('"10.0.2.0/28"', '"10.0.0.0/20"', "vpc[0].subnet[1].cidr overlaps that of one: 10.0.0.0/20"),
         ('"10.0.0.0/16"', '"fd00::/16"', "vpc[0].cidr must be an IPv4 range, not fd00::/16"),
         ('"fd00:0:0:1::/64"', '"fd01::/64"', "vpc[0].subnet[0].ipv6_cidr is not in the VPC's range"),

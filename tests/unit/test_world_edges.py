@@ -47,7 +47,7 @@ def test_they_are_read() -> None:
         ("50 deny 22 from", "0 deny 22 from", "vpc[0].acl[0].ingress has an entry that is not of the form"),
         ("50 deny 22 from", "50 deny 99999 from", "vpc[0].acl[0].ingress has an entry that has no such ports"),
         ("50 deny 22 from", "50 deny 22 to", "vpc[0].acl[0].ingress has an entry that is not of the form"),
-        ("10.0.9.0/24", "eice", "vpc[0].acl[0].ingress has an entry that names neither a CIDR range nor a group"),
+        ("10.0.9.0/24", "eice", "vpc[0].acl[0].ingress has an entry that names no CIDR range"),
         ("50 deny", "100 deny", "vpc[0].acl[0].ingress has two entries of one number: 100"),
         ('subnets = ["one"]', 'subnets = ["two"]', "vpc[0].acl[0].subnets names a subnet that the VPC does not have"),
         ('groups = ["eice"]', 'groups = ["x"]', "vpc[0].endpoint[0].groups names a group that the VPC does not have"),

@@ -38,9 +38,9 @@ def test_a_small_one() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (('cidr = "10.0.0.0/16"', 'cidr = "10.0.0.0/99"'), r"vpc\[0\]\.cidr is no CIDR range"),
+        (('cidr = "10.0.0.0/16"', 'cidr = "10.0.0.0/99"'), r"vpc\[0\]\.cidr is not a CIDR range"),
         (('cidr = "10.0.0.0/16"', ""), r"vpc\[0\]\.cidr is missing"),
-        (('address = "10.0.1.5"', 'address = "x"'), r"vpc\[0\]\.instance\[0\]\.address is no IP address"),
+        (('address = "10.0.1.5"', 'address = "x"'), r"vpc\[0\]\.instance\[0\]\.address is not an IP address"),
         (('address = "10.0.1.5"', 'address = "10.0.1.5"\nstate = "odd"'), r"state must be one of running"),
         (('address = "10.0.1.5"', 'address = "10.0.1.5"\nimage = "b"'), r"image must be one of a"),
         (('address = "10.0.1.5"', 'address = "10.0.1.5"\ngroups = ["g"]'), r"a group that the VPC does not have: g"),
