@@ -79,7 +79,7 @@ def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
     assert [file.stat().st_mode & 0o777 for file in kept] == [0o600]
     again = run_eicctl(env, "audit", "--output", "json", "--query", "length(@)")
     assert again.returncode == 0
-    assert "going on with an interrupted look-up" in again.stderr.decode()
+    assert "Resuming an interrupted lookup" in again.stderr.decode()
     assert json.loads(again.stdout) == 250
     assert not list((tmp_path / "eicctl" / "state").glob("audit-*.sqlite"))
 
@@ -88,7 +88,7 @@ def test_following(trail_aws: Env, tmp_path: Path) -> None:
     env = trail_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
     process = start(env, "--follow", "--interval", "1", "--since", "1m", "--output", "json")
     assert process.stdout
-    wait_for(process, "waiting for new events")
+    wait_for(process, "Waiting for new events")
     control(trail_aws, "events", {"Records": [tunnel(datetime.now(UTC), who="ops/eve", error="AccessDeniedException")]})
     row = json.loads(process.stdout.readline())
     assert (row["Principal"], row["Outcome"]) == ("ops/eve", "denied")

@@ -35,7 +35,7 @@ def test_up_env_status_down(tmp_path: Path) -> None:
         assert [machine["name"] for machine in status["Machines"]] == ["web-1", "app-1", "win-1", "demo-db"]
         again = run_eicctl(env, "local", "up", "--detach")
         assert again.returncode == 6
-        assert "is up already" in again.stderr.decode()
+        assert "is already running" in again.stderr.decode()
         assert b"web-1" in run_eicctl(found, "instances").stdout
     finally:
         assert run_eicctl(env, "local", "down").returncode == 0
@@ -86,7 +86,7 @@ def test_one_that_is_stopped_keeps_its_state(tmp_path: Path) -> None:
         assert (told.returncode, f"hint: kill -CONT {pid}" in told.stderr.decode()) == (5, True)
         for words in (["--detach"], []):
             again = run_eicctl(env, "local", "up", *words)
-            assert (again.returncode, b"is up already" in again.stderr) == (6, True)
+            assert (again.returncode, b"is already running" in again.stderr) == (6, True)
         os.kill(pid, signal.SIGCONT)
         assert endpoints(found) == b"office\n"
         os.kill(pid, signal.SIGSTOP)
@@ -109,7 +109,7 @@ def test_one_that_cannot_be_reached_from_here_keeps_its_state(tmp_path: Path) ->
         told = run_eicctl(env, "local", "status")
         assert (told.returncode, f"does not answer at {nowhere}" in told.stderr.decode()) == (5, True)
         again = run_eicctl(env, "local", "up", "--detach")
-        assert (again.returncode, b"is up already" in again.stderr) == (6, True)
+        assert (again.returncode, b"is already running" in again.stderr) == (6, True)
         record(tmp_path).write_text(text)
         assert endpoints(found) == b"office\n"
     finally:
@@ -123,7 +123,7 @@ def test_two_that_start_at_the_same_time(tmp_path: Path) -> None:
     try:
         said = [process.communicate(timeout=60)[1] for process in both]
         assert sorted(process.returncode != 0 for process in both) == [False, True], said
-        assert any(b"is up already" in text or b"did not start" in text for text in said)
+        assert any(b"is already running" in text or b"did not start" in text for text in said)
         assert run_eicctl(env, "local", "status").returncode == 0
     finally:
         assert run_eicctl(env, "local", "down").returncode == 0

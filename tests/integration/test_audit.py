@@ -328,7 +328,7 @@ def test_log_files_in_s3(emulator: Emulator, eicctl: Eicctl, now: datetime) -> N
     done = eicctl("audit", "--from", "s3://logs/AWSLogs/", "--since", "7d", "--output", "csv")
     assert done.code == 0, done.err
     assert len(list(csv.DictReader(io.StringIO(done.out)))) == 12
-    assert "log files: 12, older ones left out: 1; records: 24" in done.err
+    assert "log files: 12, older files skipped: 1; records: 24" in done.err
     store(now, "cut", packed(*(tunnel(now - timedelta(minutes=5)) for _ in range(300)))[:-100])
     done = eicctl("audit", "--from", "s3://logs", "--since", "7d", "--output", "text")
     assert done.code == 1

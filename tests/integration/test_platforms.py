@@ -107,7 +107,7 @@ def test_no_unix_sockets_is_told() -> None:
 def test_no_local_aws_is_told() -> None:
     done = run("raise SystemExit(eicctl.cli.main(['local', 'up', '--port', '0']))")
     assert done.returncode == 2
-    assert "the local AWS runs on Linux and macOS only" in done.stderr
+    assert "The local AWS runs on Linux and macOS only" in done.stderr
 
 
 @pytest.mark.parametrize("there", ["127.0.0.1", "::1"])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from eicctl.audit.correlation import Row
 from eicctl.audit.filters import Choice, moment
 from eicctl.audit.records import event_of
-from eicctl.audit.rows import Row
 from eicctl.core.errors import UsageError
 from tests.trail_records import ENDPOINT, START, tunnel
 

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.audit.addresses import Directory, Door, Holder
-from eicctl.audit.correlation import joined
+from eicctl.audit.correlation import Row, joined
 from eicctl.audit.records import Event, ends_of, event_of, launches_of
-from eicctl.audit.rows import Row
 from tests.trail_records import ENDPOINT, START, Record, end, key, launch, record, tunnel
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eicctl.audit.correlation import Row
 from eicctl.audit.records import EVENT_NAMES, ends_of, event_of, launches_of, time_of
-from eicctl.audit.rows import Row
 from eicctl.audit.store import EventStore
 from tests.trail_records import ENDPOINT, START, end, identity, key, launch, record, tunnel
 

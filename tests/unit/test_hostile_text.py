@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from eicctl import cli
+from eicctl.audit.correlation import Row
 from eicctl.audit.records import event_of
-from eicctl.audit.rows import Row
 from eicctl.cli.view import audit, messages, render
 from eicctl.cli.view.database import LocalDatabase
 from eicctl.cli.view.named_tunnels import live_table

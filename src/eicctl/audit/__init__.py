@@ -1,10 +1,10 @@
-"""Who has used the endpoints: from CloudTrail's records to rows, a summary, and a page.
+"""Who used the endpoints: from CloudTrail's records to rows, a summary, and a report.
 
 ::
 
-    records   one CloudTrail record -> Event                logfile   a log file -> records
-    store     events, each once, in the order of time       directory who had which address
-    join      events and directory -> rows                  choice    which rows are asked for
-    summary   rows -> numbers, in bounded memory            findings  what to review
-    page      all that as HTML (markup, style, charts)      gather    from AWS or files into the store
+    records      a CloudTrail record -> Event            log_files  log files -> records
+    store        events, deduplicated and in order       fetch      from AWS into the store
+    addresses    which instance had an address when      filters    which rows to show
+    correlation  events and addresses -> rows            summary    rows -> counts, in bounded memory
+    findings     what to review                          page       the report as HTML, with its charts
 """

@@ -8,13 +8,83 @@ instance, keys do, but only if those of that minute all went to one instance.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
 
 from eicctl.audit.addresses import Directory, Evidence
 from eicctl.audit.records import KEY, TUNNEL, Event
-from eicctl.audit.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event and its target.
+
+    Attributes:
+        event: The record.
+        instance_id: The target; empty where it is not known.
+        instance_name: Its Name tag.
+        evidence: How the target is known.
+        endpoint_name: The endpoint's Name tag.
+        os_user: The OS user that the key was for, where one was pushed.
+        key_event_id: The SendSSHPublicKey event that belongs to this tunnel; it has no row of its own.
+    """
+
+    event: Event
+    instance_id: str = ""
+    instance_name: str = ""
+    evidence: Evidence = ""
+    endpoint_name: str = ""
+    os_user: str = ""
+    key_event_id: str = ""
+
+    @property
+    def target(self) -> str:
+        """The target as people know it: name, ID or address; empty for an endpoint change."""
+        return self.instance_name or self.instance_id or self.event.address
+
+    def shown(self) -> dict[str, Any]:
+        """The row with AWS's spelling: what `COLUMNS` has. Times are ISO 8601 in UTC."""
+        found = {name: attrgetter(path)(self) for name, path in COLUMNS.items()}
+        return found | {"EventTime": iso(self.event.time)}
+
+
+COLUMNS: Mapping[str, str] = {
+    "EventTime": "event.time",
+    "EventName": "event.name",
+    "Outcome": "event.outcome",
+    "Principal": "event.principal.label",
+    "PrincipalArn": "event.principal.arn",
+    "PrincipalType": "event.principal.kind",
+    "SessionName": "event.principal.session",
+    "AccessKeyId": "event.principal.access_key_id",
+    "MfaAuthenticated": "event.principal.mfa",
+    "SourceIpAddress": "event.source_ip",
+    "UserAgent": "event.user_agent",
+    "InstanceConnectEndpointId": "event.endpoint_id",
+    "EndpointName": "endpoint_name",
+    "PrivateIpAddress": "event.address",
+    "RemotePort": "event.port",
+    "MaxTunnelDuration": "event.duration",
+    "InstanceId": "instance_id",
+    "InstanceName": "instance_name",
+    "TargetSource": "evidence",
+    "InstanceOSUser": "os_user",
+    "KeyEventId": "key_event_id",
+    "ErrorCode": "event.error_code",
+    "ErrorMessage": "event.error_message",
+    "AwsRegion": "event.region",
+    "EventId": "event.id",
+}
+"""The columns of a row, in order, each with the attribute of a `Row` that it shows."""
+
+
+def iso(time: datetime) -> str:
+    """A time as ISO 8601 in UTC, to the second."""
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+
 
 BEFORE = timedelta(seconds=60)
 """How long before a tunnel its key may have been pushed (docs/explanation/protocol.md#keys)."""

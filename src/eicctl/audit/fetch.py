@@ -19,10 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from eicctl.audit.addresses import Directory, Door, Holder
-from eicctl.audit.correlation import AFTER, BEFORE, joined
+from eicctl.audit.correlation import AFTER, BEFORE, Row, joined
 from eicctl.audit.filters import Choice
 from eicctl.audit.records import CHANGES, END, LAUNCH, Event, ends_of, event_of, launches_of
-from eicctl.audit.rows import Row
 from eicctl.audit.store import EventStore, Span
 from eicctl.aws import cloudtrail
 from eicctl.aws.endpoints import list_endpoints

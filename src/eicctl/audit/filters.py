@@ -1,4 +1,4 @@
-"""Which rows are asked for: the words of the command as a filter. Pure; no I/O."""
+"""The filter of an audit, from the command's options. Pure; no I/O."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
-from eicctl.audit.correlation import AFTER, BEFORE
+from eicctl.audit.correlation import AFTER, BEFORE, Row
 from eicctl.audit.records import Event
-from eicctl.audit.rows import Row
 from eicctl.core.errors import UsageError
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -19,7 +18,7 @@ _AGO = re.compile(r"(\d{1,6})\s*([mhdw])")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is asked for; an empty word asks for everything.
+    """The rows to show; an empty value means all.
 
     Attributes:
         since: From this time on.
@@ -27,7 +26,7 @@ class Choice:
         user: The caller: ARN, name, `role/session`, session name or access key.
         target: Instance ID, Name tag or address.
         endpoint: ID or Name tag of the endpoint.
-        denied: Only what was refused.
+        denied: Only refused calls.
 
     Words may have `*` and `?`; upper and lower case are the same.
     """
@@ -59,8 +58,8 @@ class Choice:
             and (not self.denied or event.refused)
         )
 
-    def told(self) -> str:
-        """The filters besides the time, in words; empty where there are none."""
+    def describe(self) -> str:
+        """The filters besides the time, for people; empty without any."""
         words = (("user", self.user), ("target", self.target), ("endpoint", self.endpoint))
         found = [f"{name} {value}" for name, value in words if value]
         return ", ".join([*found, "refused calls only"] if self.denied else found)
@@ -94,6 +93,6 @@ def moment(words: str, now: datetime, option: str) -> datetime:
         return (found if found.tzinfo else found.astimezone()).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"{option} does not understand {words!r}",
-            hint="24h, 7d, 30m or 2w ago; a date, 2026-11-20; or a time, 2026-11-20T08:30 (here) or …Z (UTC)",
+            f"invalid {option} {words!r}",
+            hint="use 24h, 7d, 30m or 2w; a date, 2026-11-20; or a time, 2026-11-20T08:30 (local) or …Z (UTC)",
         ) from None

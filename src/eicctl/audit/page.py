@@ -8,9 +8,9 @@ from datetime import datetime
 from importlib import resources
 
 from eicctl.audit.charts import heat, timeline
+from eicctl.audit.correlation import Row
 from eicctl.audit.findings import Finding, findings
 from eicctl.audit.records import TUNNEL
-from eicctl.audit.rows import Row
 from eicctl.audit.summary import Entry, Summary
 from eicctl.support.html import Child, Markup, document, element, joined
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from eicctl.audit.correlation import Row
 from eicctl.audit.records import CHANGES, KEY, TUNNEL
-from eicctl.audit.rows import Row
 
 MOST_ENTRIES = 2_000
 """Principals, and targets, that are counted apart; the rest are counted together."""

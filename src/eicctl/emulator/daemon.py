@@ -1,4 +1,4 @@
-"""The running emulator of this user: its record on disk, its start in the background, its end."""
+"""The running emulator of this user: its record on disk, starting it in the background, stopping it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FILES = "files-"
 _LOCK = "lock"
 _UP = "up.lock"
 _LOOKS_TAKE = 1.0
-"""Seconds for which the lock may be in the hands of somebody who only looks."""
+"""Seconds for which a process that only checks may hold the lock."""
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
@@ -71,7 +71,7 @@ class Running:
             with opener.open(request, timeout=10) as answer:
                 return parse_json(answer.read())
         except HTTPException as error:  # it ended while it answered
-            raise ConnectionError(f"the local AWS broke off: {error}") from error
+            raise ConnectionError(f"the local AWS closed the connection: {error}") from error
 
 
 def folder() -> Path:
@@ -82,12 +82,12 @@ def folder() -> Path:
 
 
 def log_path() -> Path:
-    """The file that tells what an emulator in the background has done."""
+    """The log file of an emulator in the background."""
     return folder() / "log.txt"
 
 
 def record_path() -> Path:
-    """The file that tells of the running emulator."""
+    """The file that describes the running emulator."""
     return folder() / "running.json"
 
 
@@ -112,10 +112,10 @@ def running() -> Running | None:
 
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
-    """Be the one emulator of this user as long as the block lasts.
+    """Be the only emulator of this user while the block runs.
 
     Raises:
-        ConflictError: There is one already.
+        ConflictError: One is already running.
     """
     with (folder() / _UP).open("wb") as lock:
         deadline = time.monotonic() + _LOOKS_TAKE
@@ -125,7 +125,7 @@ def only_one() -> Iterator[None]:
                 break
             except OSError as error:
                 if time.monotonic() > deadline:
-                    raise ConflictError("the local AWS is up already", hint="eicctl local down ends it") from error
+                    raise ConflictError("The local AWS is already running", hint="eicctl local down") from error
                 time.sleep(0.05)
         yield
 
@@ -154,9 +154,9 @@ def remove_record(pid: int) -> None:
 
 @contextlib.contextmanager
 def files_folder() -> Iterator[Path]:
-    """A new folder for an emulator's files as long as the block lasts. Those of emulators that were killed are removed.
+    """A new folder for an emulator's files while the block runs; removes those of killed emulators.
 
-    A lock tells which are in use: it ends with its process, however that ends.
+    A lock marks those in use: it ends with its process, however that ends.
     """
     for old in folder().glob(f"{_FILES}*/{_LOCK}"):
         with contextlib.suppress(OSError), old.open("wb") as lock:
@@ -201,10 +201,10 @@ def start(arguments: list[str]) -> Running:
         if process.poll() is not None:
             said = _last_said(log)
             why = said.get("error", f"exit code {process.returncode}")
-            raise LocalError(f"the local AWS did not start: {why}", hint=said.get("hint", f"its log: {log}"))
+            raise LocalError(f"The local AWS did not start: {why}", hint=said.get("hint", f"see the log: {log}"))
         time.sleep(0.05)
     process.terminate()
-    raise LocalError(f"the local AWS did not answer within {START_TIMEOUT:.0f} s", hint=f"its log: {log}")
+    raise LocalError(f"The local AWS did not answer within {START_TIMEOUT:.0f} s", hint=f"see the log: {log}")
 
 
 def _last_said(log: Path) -> dict[str, str]:
@@ -228,7 +228,7 @@ def stop(found: Running) -> None:
     deadline = time.monotonic() + STOP_TIMEOUT
     while _is_alive(found):
         if time.monotonic() > deadline:
-            raise LocalError(f"the local AWS (PID {found.pid}) does not end", hint=f"kill -9 {found.pid}")
+            raise LocalError(f"The local AWS (PID {found.pid}) does not stop", hint=f"kill -9 {found.pid}")
         time.sleep(0.05)
     record_path().unlink(missing_ok=True)
 

@@ -45,7 +45,7 @@ _QUIET = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked for.
+    """The parameters of a run.
 
     Attributes:
         choice: Which rows.
@@ -67,16 +67,16 @@ class Task:
 
 
 def from_files(session: Session, places: tuple[str, ...], task: Task) -> int:
-    """Audit log files. The exit code is 1 where one could not be read to its end."""
+    """Audit log files. The exit code is 1 where one is truncated or malformed."""
     with EventStore() as store:
         with Waiting("reading log files") as waiting:
             reader = Reader(store, task.choice, _progress(waiting), messages.line)
             tally = reader.read(session, places)
-        older = f", older ones left out: {tally.skipped:,}" if tally.skipped else ""
+        older = f", older files skipped: {tally.skipped:,}" if tally.skipped else ""
         messages.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
         directory = Directory()
         directory.learn(store.lives())
-        gaps = [f"{name} could not be read to its end" for name in tally.damaged]
+        gaps = [f"{name} is truncated or malformed" for name in tally.damaged]
         _deliver(store, directory, task, f"log files of {', '.join(places)}", gaps)
     return 1 if tally.damaged else 0
 
@@ -86,10 +86,12 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
     regions = tuple(used_regions(session)) if all_regions else (session.region,)
     since = task.choice.since or task.now
     if since < task.now - KEPT:
-        messages.line("CloudTrail's event history has 90 days; what is older may be in a trail's log files: --from")
+        messages.line(
+            "CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from"
+        )
     with checkpoint(session) as store:
         if len(store):
-            messages.line(f"going on with an interrupted look-up: {len(store)} events are here already")
+            messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")
         with Waiting("looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
             scope = Scope(session, regions, _progress(waiting), messages.line)
             # A little more than is asked for, for the keys of tunnels at its edges.
@@ -115,7 +117,7 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
     return 1 if gaps else 0
 
 
-_INTERRUPTED = "what has been found is kept: the same command goes on from there, for a day"
+_INTERRUPTED = "Results so far are saved; repeat the command within a day to resume"
 
 
 def _deliver(store: EventStore, directory: Directory, task: Task, source: str, gaps: list[str]) -> None:
@@ -124,7 +126,7 @@ def _deliver(store: EventStore, directory: Directory, task: Task, source: str, g
     if task.rows:
         count = show_rows(rows_of(store, directory, task.choice), output=task.output, query=task.query)
         if not count and task.output == "table":
-            messages.line("there is no such event")
+            messages.line("No matching events")
 
 
 def _write_report(store: EventStore, directory: Directory, task: Task, source: str, gaps: list[str]) -> None:
@@ -136,7 +138,7 @@ def _write_report(store: EventStore, directory: Directory, task: Task, source: s
     summary = Summary(begins, ends, task.hours, lambda time: time.astimezone())
     for row in rows_of(store, directory, task.choice):
         summary.add(row)
-    files.write_whole(task.report_file, page(summary, Heading(source, task.choice.told(), task.now, gaps)))
+    files.write_whole(task.report_file, page(summary, Heading(source, task.choice.describe(), task.now, gaps)))
     total = summary.total
     messages.line(
         f"wrote {task.report_file} (tunnels: {total.tunnels:,}, refused calls: {total.refused:,}, "
@@ -151,13 +153,13 @@ def _follow(store: EventStore, follower: Follower, task: Task, every: float) -> 
         show(row)
     follower.knows(store.events(task.now - 2 * OVERLAP))
     store.discard()
-    messages.line("waiting for new events; CloudTrail delivers them after some minutes. Ctrl-C ends this")
+    messages.line("Waiting for new events, which CloudTrail delivers after some minutes. Press Ctrl-C to stop")
     while True:
         time.sleep(every)
         try:
             rows = follower.look(datetime.now(UTC))
         except (NetworkError, ThrottledError) as error:
-            messages.line(f"{error.message}; trying again")
+            messages.line(f"{error.message}; retrying")
             continue
         for row in rows:
             show(row)
@@ -306,18 +308,16 @@ def _check(
     regions: bool,
 ) -> None:
     if choice.since and choice.since >= (choice.until or now):
-        raise UsageError(f"--since is not before {'--until' if choice.until else 'now'}")
+        raise UsageError(f"--since must be before {'--until' if choice.until else 'now'}")
     if query and output == "csv":
-        raise UsageError("--query and --output csv do not go together", hint="--output json or text")
+        raise UsageError("--query and --output csv cannot be combined", hint="--output json or text")
     for given, option in ((places, "--from"), (report_file, "--report"), (query, "--query"), (choice.until, "--until")):
         if follow and given:
-            raise UsageError(f"--follow and {option} do not go together")
+            raise UsageError(f"--follow and {option} cannot be combined")
     if places and regions:
-        raise UsageError(
-            "--from and --all-regions do not go together", hint="log files have the regions that they have"
-        )
+        raise UsageError("--from and --all-regions cannot be combined", hint="log files contain their own regions")
     if report_file and not report_file.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {report_file.parent}")
+        raise UsageError(f"Folder {report_file.parent} does not exist")
 
 
 def _hours(words: str) -> OfficeHours:
@@ -325,5 +325,5 @@ def _hours(words: str) -> OfficeHours:
 
     begins, _, ends = words.partition("-")
     if not (begins.isdecimal() and ends.isdecimal() and 0 <= int(begins) < int(ends) <= 24):
-        raise UsageError(f"--office-hours does not understand {words!r}", hint="7-19 is from 7:00 to 19:00")
+        raise UsageError(f"invalid --office-hours {words!r}", hint="use HH-HH, such as 7-19")
     return OfficeHours(int(begins), int(ends))

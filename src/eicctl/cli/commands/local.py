@@ -92,7 +92,7 @@ def up(
     from eicctl.emulator import daemon
 
     if found := daemon.running():
-        raise ConflictError(f"the local AWS is up already, at {found.url}", hint="eicctl local down ends it")
+        raise ConflictError(f"The local AWS is already running at {found.url}", hint="eicctl local down")
     if detach:
         arguments = [f"--port={port}", f"--data-port={data_port}", f"--data-host={data_host}"]
         arguments += [f"--transition={transition}", f"--max-connections={max_connections}"]
@@ -113,7 +113,7 @@ def up(
 
 
 def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
-    """Tell where it is, and wait until it shall end."""
+    """Report where it listens, and wait until it is stopped."""
     from eicctl.emulator import daemon
 
     record = daemon.Running(
@@ -122,7 +122,7 @@ def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
     daemon.write_record(record)
     try:
         _tell(record, sshd=sshd)
-        # Whoever removes the record (a test's temporary folder, say), or starts another, wants this one to end.
+        # Removing the record (with a test's temporary folder, say), or starting another, stops this one.
         while not stop.wait(1.0) and daemon.is_recorded(os.getpid()):
             pass
     finally:
@@ -131,11 +131,11 @@ def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
 
 
 def _show_log() -> None:
-    """Tell of every tunnel, and why it is refused or leads nowhere."""
+    """Log every tunnel to stderr, with the reason why it is refused or unreachable."""
     import logging
 
     class Lines(logging.Handler):
-        """Records as lines for people: they hold what clients have sent."""
+        """Records as sanitized lines: they contain what clients sent."""
 
         def emit(self, record: logging.LogRecord) -> None:
             with contextlib.suppress(OSError):  # a terminal that is gone must not end a tunnel
@@ -154,9 +154,9 @@ def _import() -> tuple[type[Emulator], type[Options]]:
         from eicctl.emulator.server import Emulator, Options
     except ImportError as error:
         if error.name in ("fcntl", "pty", "pwd", "termios"):
-            raise UsageError("the local AWS runs on Linux and macOS only", hint="on Windows, use WSL") from error
+            raise UsageError("The local AWS runs on Linux and macOS only", hint="on Windows, use WSL") from error
         raise LocalError(
-            f"the local AWS needs packages that are not installed ({error.name})", hint="pip install 'eicctl[local]'"
+            f"The local AWS needs packages that are not installed ({error.name})", hint="pip install 'eicctl[local]'"
         ) from error
     return Emulator, Options
 
@@ -164,12 +164,12 @@ def _import() -> tuple[type[Emulator], type[Options]]:
 def _tell(found: Running, *, sshd: bool) -> None:
     from eicctl.emulator.machines import sshd as openssh
 
-    messages.line(f"the local AWS is up: {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    messages.line(f"Local AWS running at {found.url}, tunnels on port {found.data_port} (PID {found.pid})")
     if sshd and not openssh.find_wrapper():
         messages.line(
-            f"the only OS user is {openssh.own_account()}: sshd knows real accounts (apt install libnss-wrapper)"
+            f"The only OS user is {openssh.own_account()}: sshd accepts only real accounts (apt install libnss-wrapper)"
         )
-    messages.line('next: eval "$(eicctl local env)" and eicctl instances', pin=False)
+    messages.line('Next: eval "$(eicctl local env)" and eicctl instances', pin=False)
 
 
 def _required() -> Running:
@@ -177,22 +177,22 @@ def _required() -> Running:
 
     found = daemon.running()
     if found is None:
-        raise UnavailableError("the local AWS is not up", hint="eicctl local up --detach")
+        raise UnavailableError("The local AWS is not running", hint="eicctl local up --detach")
     return found
 
 
 def _asked(found: Running, resource: str) -> Any:
-    """Return what the local AWS answers to a GET of its control API."""
+    """Return the local AWS's answer to a GET of its control API."""
     from eicctl.emulator import daemon
 
-    hint = "eicctl local down ends it, with all that it has"
+    hint = "eicctl local down"
     if daemon.is_stopped(found):
-        raise UnavailableError(f"the local AWS (PID {found.pid}) is stopped", hint=f"kill -CONT {found.pid}")
+        raise UnavailableError(f"The local AWS (PID {found.pid}) is suspended", hint=f"kill -CONT {found.pid}")
     try:
         return found.call("GET", resource)
     except (OSError, ValueError) as error:
         raise UnavailableError(
-            f"the local AWS (PID {found.pid}) does not answer at {found.url}: {error}", hint=hint
+            f"The local AWS (PID {found.pid}) does not answer at {found.url}: {error}", hint=hint
         ) from error
 
 
@@ -255,7 +255,7 @@ def status(*, output: str) -> None:
             row | {"Endpoints": told["endpoints"], "Machines": told["machines"]}, output="json", query=None, columns={}
         )
         return
-    messages.out(f"up at {found.url}, tunnels at port {found.data_port} (PID {found.pid})")
+    messages.out(f"Running at {found.url}, tunnels on port {found.data_port} (PID {found.pid})")
     for endpoint, state in told["endpoints"].items():
         count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
         messages.out(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
@@ -294,7 +294,7 @@ def mfa_code() -> None:
     """
     code = _asked(_required(), "mfa")["Code"]
     if not code:
-        raise UnavailableError("every code that is good now has been used", hint="try again in half a minute")
+        raise UnavailableError("All currently valid codes have been used", hint="try again in 30 s")
     click.echo(code)
 
 
@@ -310,4 +310,4 @@ def down() -> None:
     from eicctl.emulator import daemon
 
     daemon.stop(_required())
-    messages.line("the local AWS is down")
+    messages.line("Local AWS stopped")

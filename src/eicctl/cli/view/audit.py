@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
+from eicctl.audit.correlation import COLUMNS, Row
 from eicctl.audit.records import TUNNEL
-from eicctl.audit.rows import COLUMNS, Row
 from eicctl.cli.view import messages, render
 from eicctl.core import sanitize
 
@@ -92,7 +92,7 @@ def _table(rows: Iterable[Row]) -> int:
     if kept:
         render.show([_for_people(row) for row in kept], output="table", query=None, columns=_TABLE)
     if count > len(kept):
-        messages.line(f"the latest {len(kept):,} of {count:,} rows; --output csv, json and text have all")
+        messages.line(f"Showing the latest {len(kept):,} of {count:,} rows; use --output csv, json or text for all")
     return count
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eicctl.emulator.control import backends, cloudtrail, credentials, instances, interfaces, policy_language
-from eicctl.emulator.control.backends import Action, ActionResult, ApiError
+from eicctl.emulator.control.backends import Action, ActionResult, ApiError, page_start, page_token
 from eicctl.emulator.control.cloudtrail import ORIGIN, endpoint_parameters, key_parameters, recorded
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
@@ -43,53 +43,44 @@ class Actions:
 
     def install(self) -> None:
         """Make moto answer with these operations."""
+        send_key = recorded(self._state, "SendSSHPublicKey", cloudtrail.SOURCE, self.send_key, key_parameters)
         backends.install(
-            ec2={
-                "create_instance_connect_endpoint": self._change("CreateInstanceConnectEndpoint", self.create),
-                "describe_instance_connect_endpoints": self._bound(self.describe),
-                "modify_instance_connect_endpoint": self._change("ModifyInstanceConnectEndpoint", self.modify),
-                "delete_instance_connect_endpoint": self._change("DeleteInstanceConnectEndpoint", self.delete),
-                "get_console_output": self._bound(self.console_output),
-                "get_password_data": self._bound(self.password_data),
+            {
+                "ec2": {
+                    "create_instance_connect_endpoint": self._change("CreateInstanceConnectEndpoint", self.create),
+                    "describe_instance_connect_endpoints": self.describe,
+                    "modify_instance_connect_endpoint": self._change("ModifyInstanceConnectEndpoint", self.modify),
+                    "delete_instance_connect_endpoint": self._change("DeleteInstanceConnectEndpoint", self.delete),
+                    "get_console_output": self.console_output,
+                    "get_password_data": self.password_data,
+                },
+                "ec2-instance-connect": {
+                    "send_ssh_public_key": send_key,
+                    "send_serial_console_ssh_public_key": self.send_serial_key,
+                },
+                "cloudtrail": {"lookup_events": self.lookup_events},
+                "sts": {"get_session_token": self.session_token, "get_caller_identity": self.caller_identity},
+                "iam": {"simulate_principal_policy": self.simulate},
             },
-            instance_connect={
-                "send_ssh_public_key": self._bound(
-                    recorded(self._state, "SendSSHPublicKey", cloudtrail.SOURCE, self.send_key, key_parameters)
-                ),
-                "send_serial_console_ssh_public_key": self._bound(self.send_serial_key),
+            {
+                "ec2": {
+                    "run_instances": self.run_instances,
+                    "start_instances": self.start_instances,
+                    "describe_instances": self.describe_instances,
+                    "create_tags": self.create_tags,
+                    "create_security_group": self.create_group,
+                    **dict.fromkeys(_NAMING_GROUPS, self.name_groups),
+                    "delete_security_group": interfaces.delete_group,
+                    "delete_subnet": interfaces.delete_subnet,
+                    "delete_network_interface": interfaces.delete_interface,
+                },
+                "iam": {"list_mfa_devices": credentials.list_devices},
+                "sts": {"assume_role": self.assume_role},
             },
-            cloudtrail={"lookup_events": self._bound(self.lookup_events)},
-            sts={
-                "get_session_token": self._bound(self.session_token),
-                "get_caller_identity": self._bound(self.caller_identity),
-            },
-            iam={"simulate_principal_policy": self._bound(self.simulate)},
-            around_ec2={
-                "run_instances": self.run_instances,
-                "start_instances": self.start_instances,
-                "describe_instances": self.describe_instances,
-                "create_tags": self.create_tags,
-                "create_security_group": self.create_group,
-                **dict.fromkeys(_NAMING_GROUPS, self.name_groups),
-                "delete_security_group": self.delete_group,
-                "delete_subnet": self.delete_subnet,
-                "delete_network_interface": self.delete_interface,
-            },
-            around_iam={"list_mfa_devices": credentials.list_devices},
-            around_sts={"assume_role": self.assume_role},
         )
 
-    @staticmethod
-    def _bound(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """A plain function, which moto takes for a method of the class."""
-
-        def method(response: Any) -> Any:
-            return action(response)
-
-        return method
-
     def _change(self, name: str, action: Action) -> Action:
-        return self._bound(recorded(self._state, name, cloudtrail.EC2, action, endpoint_parameters(name)))
+        return recorded(self._state, name, cloudtrail.EC2, action, endpoint_parameters(name))
 
     def _service(self, response: Any) -> EndpointService:
         return EndpointService(self._state, response.region, self._dns_name())
@@ -122,11 +113,11 @@ class Actions:
         found = self._service(response).describe(ids, response._filters_from_querystring())
         if response._get_param("DryRun", False):
             raise dry_run_succeeds()
-        start = _page_start(response._get_param("NextToken"))
+        start = page_start(response._get_param("NextToken"))
         page = found[start : start + size]
         result: dict[str, Any] = {"InstanceConnectEndpoints": [self._shape(*pair) for pair in page]}
-        if start + size < len(found):
-            result["NextToken"] = base64.b64encode(str(start + size).encode()).decode()
+        if token := page_token(start + size, len(found)):
+            result["NextToken"] = token
         return ActionResult(result)
 
     def modify(self, response: Any) -> ActionResult:
@@ -154,25 +145,24 @@ class Actions:
 
     def console_output(self, response: Any) -> ActionResult:
         """GetConsoleOutput."""
-        instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
-        if response._get_param("DryRun", False):
-            raise dry_run_succeeds()
+        instance = self._instance(response)
         text = instances.console_output(self._state.machine_of(instance.id))
-        return ActionResult(
-            {
-                "InstanceId": instance.id,
-                "Timestamp": self._state.now(),
-                "Output": base64.b64encode(text.encode()).decode(),
-            }
-        )
+        return self._timed(instance, "Output", base64.b64encode(text.encode()).decode())
 
     def password_data(self, response: Any) -> ActionResult:
         """GetPasswordData."""
+        instance = self._instance(response)
+        return self._timed(instance, "PasswordData", instances.password_data(response.ec2_backend, instance))
+
+    @staticmethod
+    def _instance(response: Any) -> Any:
         instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
         if response._get_param("DryRun", False):
             raise dry_run_succeeds()
-        data = instances.password_data(response.ec2_backend, instance)
-        return ActionResult({"InstanceId": instance.id, "Timestamp": self._state.now(), "PasswordData": data})
+        return instance
+
+    def _timed(self, instance: Any, name: str, value: str) -> ActionResult:
+        return ActionResult({"InstanceId": instance.id, "Timestamp": self._state.now(), name: value})
 
     def send_key(self, response: Any) -> ActionResult:
         """SendSSHPublicKey."""
@@ -208,7 +198,7 @@ class Actions:
                 start=response._get_param("StartTime"),
                 end=response._get_param("EndTime"),
                 size=int(response._get_param("MaxResults", 50)),
-                page=_page_start(response._get_param("NextToken")),
+                page=page_start(response._get_param("NextToken")),
             )
         )
 
@@ -244,7 +234,7 @@ class Actions:
     def simulate(response: Any) -> ActionResult:
         """IAM's SimulatePrincipalPolicy."""
         size = int(response._get_param("MaxItems") or policy_language.PAGE)
-        start = _page_start(response._get_param("Marker"))
+        start = page_start(response._get_param("Marker"))
         found = policy_language.simulate(
             response._get_param("PolicySourceArn", ""),
             actions=response._get_param("ActionNames", []),
@@ -252,13 +242,9 @@ class Actions:
             entries=response._get_param("ContextEntries") or [],
             extra=response._get_param("PolicyInputList") or [],
         )
-        result: dict[str, Any] = {
-            "EvaluationResults": found[start : start + size],
-            "IsTruncated": start + size < len(found),
-        }
-        if result["IsTruncated"]:
-            result["Marker"] = base64.b64encode(str(start + size).encode()).decode()
-        return ActionResult(result)
+        token = page_token(start + size, len(found))
+        page = {"EvaluationResults": found[start : start + size], "IsTruncated": bool(token)}
+        return ActionResult({**page, "Marker": token} if token else page)
 
     def run_instances(self, moto: Action, response: Any) -> Any:
         """RunInstances: what runs has a machine, which takes its time to boot."""
@@ -308,24 +294,6 @@ class Actions:
                 raise ApiError("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
         return moto(response)
 
-    @staticmethod
-    def delete_group(moto: Action, response: Any) -> Any:
-        """DeleteSecurityGroup, if nothing uses it."""
-        interfaces.check_group(response.ec2_backend, response._get_param("GroupId"), response._get_param("GroupName"))
-        return moto(response)
-
-    @staticmethod
-    def delete_subnet(moto: Action, response: Any) -> Any:
-        """DeleteSubnet, if nothing is in it."""
-        interfaces.check_subnet(response.ec2_backend, response._get_param("SubnetId"))
-        return moto(response)
-
-    @staticmethod
-    def delete_interface(moto: Action, response: Any) -> Any:
-        """DeleteNetworkInterface, if no service manages it."""
-        interfaces.check_interface(response.ec2_backend, response._get_param("NetworkInterfaceId"))
-        return moto(response)
-
     def _shape(self, endpoint: EndpointRecord, tags: dict[str, str]) -> dict[str, Any]:
         """The endpoint as botocore's model has it."""
         names = {"DnsName": endpoint.dns_name, "FipsDnsName": endpoint.fips_dns_name}
@@ -359,15 +327,3 @@ class Actions:
                 if endpoint.ip_address_type in types
             },
         }
-
-
-def _page_start(token: str | None) -> int:
-    if not token:
-        return 0
-    try:
-        start = int(base64.b64decode(token, validate=True))
-    except ValueError:
-        start = -1
-    if start < 0:
-        raise ApiError("InvalidNextToken", "The token is not valid.")
-    return start

@@ -8,12 +8,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -23,43 +22,11 @@ from eicctl.emulator.control.backends import LOCK, zones
 from eicctl.emulator.control.cloudtrail import ORIGIN, record_denial
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import settle
-from eicctl.emulator.control.permission import Origin, Permission, asked_of, invalid, service_of
+from eicctl.emulator.control.permission import Origin, Permission, asked_of, invalid
 from eicctl.emulator.signature import Rejected, Verifier
 from eicctl.emulator.state import State
 
 _log = logging.getLogger(__name__)
-
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
-
-
-def denied_action(denied: str, environ: dict[str, Any]) -> str | None:
-    """Return the request's action if it is denied.
-
-    Args:
-        denied: Actions, separated by spaces, each with or without a region: `DescribeSubnets eu-west-1:DescribeVpcs`.
-        environ: The request; its body, a `BytesIO`, can be read again afterwards.
-    """
-    if not denied:
-        return None
-    body = environ["wsgi.input"].read()
-    environ["wsgi.input"].seek(0)
-    action = parse_qs(body.decode("latin-1")).get("Action", [""])[0]
-    scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-    region = scope[1] if scope else ""
-    return action if {action, f"{region}:{action}"} & set(denied.split()) else None
-
-
-def refuse(start_response: Callable[..., Any], action: str) -> Iterable[bytes]:
-    """Answer as EC2 does where a policy does not allow an action."""
-    start_response("403 Forbidden", [("Content-Type", "text/xml")])
-    message = f"You are not authorized to perform this operation. User is not authorized to perform: ec2:{action}"
-    return [
-        (
-            "<Response><Errors><Error><Code>UnauthorizedOperation</Code>"
-            f"<Message>{message}</Message></Error></Errors><RequestID>denied</RequestID></Response>"
-        ).encode()
-    ]
-
 
 StartResponse = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -93,15 +60,14 @@ class Guard:
         # WSGI has the path unquoted, each byte as a character of Latin-1 (PEP 3333).
         path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
         query = environ.get("QUERY_STRING", "")
-        protocol, service = _protocol(headers), service_of(headers)
+        protocol, asked = _protocol(headers), asked_of(headers, body)
         try:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
-            if service == "ec2":
+            if asked and asked.service == "ec2":
                 return _refuse(start_response, _as_ec2(why), protocol, 401)
             return _refuse(start_response, why, protocol)
         origin = Origin(str(environ.get("REMOTE_ADDR", "")), headers.get("user-agent", ""))
-        asked = asked_of(headers, body)
         if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
             # AWS has no such host; here all regions are one host, and moto would fail on it.
             return _refuse(
@@ -112,6 +78,9 @@ class Guard:
             return _refuse(start_response, denial, protocol)
         if asked and protocol == "xml" and (wrong := invalid(asked.service, asked.parameters)):
             return _refuse(start_response, wrong, protocol, 400)
+        if asked and {asked.name, f"{asked.region}:{asked.name}"} & set(self._state.behaviour.denied.split()):
+            message = "You are not authorized to perform this operation. User is not authorized to perform: ec2:"
+            return _refuse(start_response, Rejected("UnauthorizedOperation", message + asked.name), protocol)
         caller_token, origin_token = CALLER.set(caller), ORIGIN.set(origin)
         try:
             return self._app(environ, start_response)
@@ -193,8 +162,6 @@ def _orderly(state: State, app: Wsgi) -> Wsgi:
             time.sleep(latency)
         with LOCK:
             settle(state)
-            if action := denied_action(state.behaviour.denied, environ):
-                return refuse(start_response, action)
             return app(environ, start_response)
 
     return serve

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from eicctl.emulator.control import moto_regions  # noqa: F401 - before the rest of moto
@@ -42,7 +44,21 @@ ACCOUNT = DEFAULT_ACCOUNT_ID
 LOCK = threading.RLock()
 """Held by whoever reads or changes moto's memory: moto iterates over dicts that its other threads change."""
 
-__all__ = ["ACCOUNT", "LOCK", "ActionResult", "ApiError", "ec2", "iam", "install", "rds", "reset", "sts", "zones"]
+__all__ = [
+    "ACCOUNT",
+    "LOCK",
+    "ActionResult",
+    "ApiError",
+    "ec2",
+    "iam",
+    "install",
+    "page_start",
+    "page_token",
+    "rds",
+    "reset",
+    "sts",
+    "zones",
+]
 
 Action = Callable[[Any], Any]
 """A method of one of moto's response classes: takes the response object, answers with an `ActionResult`."""
@@ -56,6 +72,24 @@ class ApiError(ServiceException):
     """An error of an AWS operation: its code and its message. moto answers with it in the service's form."""
 
     # moto looks for the model of the service from whose package an exception comes, so it must not come from moto's.
+
+
+def page_start(token: str | None) -> int:
+    """Return where the page of a token begins."""
+    if not token:
+        return 0
+    try:
+        start = int(base64.b64decode(token, validate=True))
+    except ValueError:
+        start = -1
+    if start < 0:
+        raise ApiError("InvalidNextToken", "The token is not valid.")
+    return start
+
+
+def page_token(start: int, total: int) -> str:
+    """Return the token of the page that begins at `start`; empty after the last one."""
+    return base64.b64encode(str(start).encode()).decode() if start < total else ""
 
 
 def ec2(region: str) -> Any:
@@ -105,20 +139,20 @@ def _ipv6_ranges(subnet: Any) -> list[dict[str, Any]]:
 _moto: dict[tuple[type, str], Action] = {}
 
 
-def install(
-    *,
-    ec2: Mapping[str, Action],
-    instance_connect: Mapping[str, Action],
-    cloudtrail: Mapping[str, Action],
-    sts: Mapping[str, Action],
-    iam: Mapping[str, Action],
-    around_ec2: Mapping[str, Around],
-    around_iam: Mapping[str, Around],
-    around_sts: Mapping[str, Around],
-) -> None:
-    """Add operations, by their names in snake case, to moto's responses of these services, or replace moto's own.
+RESPONSES: Mapping[str, type] = {
+    "ec2": EC2Response,
+    "ec2-instance-connect": Ec2InstanceConnectResponse,
+    "cloudtrail": CloudTrailResponse,
+    "sts": TokenResponse,
+    "iam": IamResponse,
+}
+"""moto's response classes, whose methods are the operations of a service."""
 
-    The last three wrap moto's own operations. What an earlier call has installed is replaced.
+
+def install(own: Mapping[str, Mapping[str, Action]], around: Mapping[str, Mapping[str, Around]]) -> None:
+    """Add operations, by service and name in snake case, to moto's, or replace those; and wrap moto's own.
+
+    What an earlier call has installed is replaced.
     """
     # moto warns of codes that a service's model lacks; these any service may answer with.
     for code in ("AccessDenied", "ThrottlingException"):
@@ -133,26 +167,23 @@ def install(
     # Tags are made for IDs with a prefix that moto knows.
     EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
     EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"
-    for response, actions in (
-        (EC2Response, ec2),
-        (Ec2InstanceConnectResponse, instance_connect),
-        (CloudTrailResponse, cloudtrail),
-        (TokenResponse, sts),
-        (IamResponse, iam),
-    ):
+    for service, actions in own.items():
         for name, action in actions.items():
-            setattr(response, name, action)
-    for kind, wraps in ((EC2Response, around_ec2), (IamResponse, around_iam), (TokenResponse, around_sts)):
-        for name, around in wraps.items():
+            setattr(RESPONSES[service], name, _method(action))
+    for service, wraps in around.items():
+        kind = RESPONSES[service]
+        for name, wrap in wraps.items():
             moto = _moto.setdefault((kind, name), getattr(kind, name))
-            setattr(kind, name, _wrapped(around, moto))
+            setattr(kind, name, _method(partial(wrap, moto)))
 
 
-def _wrapped(around: Around, moto: Action) -> Action:
-    def action(response: Any) -> Any:
-        return around(moto, response)
+def _method(action: Action) -> Action:
+    """A plain function, which a class takes for a method."""
 
-    return action
+    def method(response: Any) -> Any:
+        return action(response)
+
+    return method
 
 
 # fnmatch of the standard library would do, but for `[…]`, which it takes for a set and EC2 for itself.

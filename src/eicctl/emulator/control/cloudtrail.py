@@ -6,7 +6,6 @@ answer are wrapped as in the records of CreateVpcEndpoint, and error codes begin
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 
-from eicctl.emulator.control.backends import ACCOUNT, Action, ActionResult, ApiError
+from eicctl.emulator.control.backends import ACCOUNT, Action, ActionResult, ApiError, page_token
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.permission import Asked, Origin
 from eicctl.emulator.signature import Known, Rejected
@@ -341,8 +340,8 @@ def lookup(
     found.sort(key=lambda event: event["EventTime"], reverse=True)
     shown = [{key: value for key, value in event.items() if key != "AwsRegion"} for event in found]
     result: dict[str, Any] = {"Events": shown[page : page + size]}
-    if page + size < len(found):
-        result["NextToken"] = base64.b64encode(str(page + size).encode()).decode()
+    if token := page_token(page + size, len(found)):
+        result["NextToken"] = token
     return result
 
 

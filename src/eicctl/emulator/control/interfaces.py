@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from eicctl.emulator.control.backends import ApiError
+from eicctl.emulator.control.backends import Action, ApiError
 
 
 def make(
@@ -70,12 +70,14 @@ def _free_address(subnet: Any, owner: object) -> str:
         raise ApiError("InsufficientFreeAddressesInSubnet", f"The subnet {subnet.id} has no free address.") from None
 
 
-def check_group(ec2: Any, group_id: str | None, name: str | None) -> None:
-    """Raise EC2's error if a network interface is in the security group, or a rule of another group names it."""
+def delete_group(moto: Action, response: Any) -> Any:
+    """DeleteSecurityGroup, unless a network interface is in the group, or a rule of another group names it."""
+    ec2, group_id, name = response.ec2_backend, response._get_param("GroupId"), response._get_param("GroupName")
     for groups in ec2.groups.values():
         for group in groups.values():
             if group_id == group.id or (name and name == group.name):
                 _check_group(ec2, group, [other for other in groups.values() if other is not group])
+    return moto(response)
 
 
 def _check_group(ec2: Any, group: Any, others: Iterable[Any]) -> None:
@@ -88,17 +90,21 @@ def _check_group(ec2: Any, group: Any, others: Iterable[Any]) -> None:
         raise _has_dependents(group.id)
 
 
-def check_subnet(ec2: Any, subnet_id: str) -> None:
-    """Raise EC2's error if a network interface is in the subnet."""
-    if any(interface.subnet.id == subnet_id for interface in _live_interfaces(ec2)):
+def delete_subnet(moto: Action, response: Any) -> Any:
+    """DeleteSubnet, unless a network interface is in it."""
+    subnet_id = response._get_param("SubnetId")
+    if any(interface.subnet.id == subnet_id for interface in _live_interfaces(response.ec2_backend)):
         raise _has_dependents(subnet_id)
+    return moto(response)
 
 
-def check_interface(ec2: Any, interface_id: str) -> None:
-    """Raise EC2's error if an AWS service manages the network interface."""
-    interface = ec2.enis.get(interface_id)
+def delete_interface(moto: Action, response: Any) -> Any:
+    """DeleteNetworkInterface, unless an AWS service manages it."""
+    interface_id = response._get_param("NetworkInterfaceId")
+    interface = response.ec2_backend.enis.get(interface_id)
     if interface and interface.requester_managed:
         raise ApiError("InvalidNetworkInterface.InUse", f"Interface: [{interface_id}] in use.")  # the code is inferred
+    return moto(response)
 
 
 def _live_interfaces(ec2: Any) -> list[Any]:

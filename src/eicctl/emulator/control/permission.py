@@ -18,19 +18,19 @@ UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """Characters that XML 1.0 has no form for: an answer with one of them could not be read (XML 1.0, section 2.2)."""
 
 _IDS = {
-    "i": ("InstanceId", "InvalidInstanceID.Malformed"),
-    "subnet": ("SubnetId", "InvalidSubnetID.Malformed"),
-    "vpc": ("VpcId", "InvalidVpcID.Malformed"),
-    "sg": ("GroupId", "InvalidGroupId.Malformed"),
-    "eice": ("InstanceConnectEndpointId", "InvalidInstanceConnectEndpointId.Malformed"),
-    "eni": ("NetworkInterfaceId", "InvalidNetworkInterfaceId.Malformed"),
-    "rtb": ("RouteTableId", "InvalidRouteTableId.Malformed"),
-    "ami": ("ImageId", "InvalidAMIID.Malformed"),
-    "pcx": ("VpcPeeringConnectionId", "InvalidVpcPeeringConnectionId.Malformed"),
+    "i": ("InstanceId", "InvalidInstanceID.Malformed", "instance"),
+    "subnet": ("SubnetId", "InvalidSubnetID.Malformed", "subnet"),
+    "vpc": ("VpcId", "InvalidVpcID.Malformed", "vpc"),
+    "sg": ("GroupId", "InvalidGroupId.Malformed", "security-group"),
+    "eice": ("InstanceConnectEndpointId", "InvalidInstanceConnectEndpointId.Malformed", "instance-connect-endpoint"),
+    "eni": ("NetworkInterfaceId", "InvalidNetworkInterfaceId.Malformed", "network-interface"),
+    "rtb": ("RouteTableId", "InvalidRouteTableId.Malformed", "route-table"),
+    "ami": ("ImageId", "InvalidAMIID.Malformed", "image"),
+    "pcx": ("VpcPeeringConnectionId", "InvalidVpcPeeringConnectionId.Malformed", "vpc-peering-connection"),
 }
-"""Prefixes of EC2's IDs, their parameters, and the error codes of malformed ones (EC2 API, error codes)."""
+"""Prefixes of EC2's IDs: parameter, error code of a malformed one (EC2 API, error codes), and kind in ARNs."""
 
-_BY_PARAMETER = {name: prefix for prefix, (name, _) in _IDS.items()} | {"SecurityGroupId": "sg"}
+_BY_PARAMETER = {name: prefix for prefix, (name, _, _) in _IDS.items()} | {"SecurityGroupId": "sg"}
 _FORM = re.compile(r"([a-z]+)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _LISTED = re.compile(r"(\w+?)(?:\.\d+)?")
 
@@ -63,18 +63,6 @@ def _malformed(name: str, value: str) -> str:
 
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/([\w-]+)/")
-_KINDS = {
-    "i": "instance",
-    "subnet": "subnet",
-    "vpc": "vpc",
-    "sg": "security-group",
-    "eice": "instance-connect-endpoint",
-    "eni": "network-interface",
-    "rtb": "route-table",
-    "ami": "image",
-    "pcx": "vpc-peering-connection",
-}
-"""The kinds of resources in ARNs, by the prefixes of their IDs."""
 _WITHOUT = ("Describe", "List", "Lookup")
 """How the names of actions begin that have no resource."""
 
@@ -187,7 +175,7 @@ class Permission:
         if service not in ("ec2", "ec2-instance-connect"):
             return [None]
         found = [
-            _arn(region, _KINDS[prefix], value)
+            _arn(region, _IDS[prefix][2], value)
             for key, value in parameters.items()
             if (prefix := prefix_of(key, value))
         ]
@@ -198,12 +186,6 @@ class Permission:
 
 _CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"}
 """How services call a denial; the others say AccessDenied."""
-
-
-def service_of(headers: Mapping[str, str]) -> str:
-    """The service that a request is signed for; empty where its signature has no scope."""
-    scope = _SCOPE.search(headers.get("authorization", ""))
-    return scope[2] if scope else ""
 
 
 def asked_of(headers: Mapping[str, str], body: bytes) -> Asked | None:

@@ -96,7 +96,7 @@ class Sshd:
     def __init__(self, state: State, folder: Path) -> None:
         found = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
         if not found:
-            raise LocalError("there is no sshd", hint="apt install openssh-server, or leave --sshd away")
+            raise LocalError("sshd is not installed", hint="apt install openssh-server, or omit --sshd")
         self._program = found
         self._state = state
         self._folder = folder
