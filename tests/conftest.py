@@ -30,7 +30,7 @@ from eicctl.aws.session import Session  # noqa: E402
 from eicctl.emulator.server import Emulator  # noqa: E402
 
 FillCache = Callable[[Path], None]
-from eicctl.emulator.state import Behaviour  # noqa: E402
+from eicctl.emulator.state import Behavior  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -116,7 +116,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fill_cache: FillCache)
 @pytest.fixture
 def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """A fresh world, with the environment that leads to it."""
-    running_emulator.state.behave(**asdict(Behaviour(transition=0.0)))
+    running_emulator.state.behave(**asdict(Behavior(transition=0.0)))
     running_emulator.reset()
     for name, value in running_emulator.env.items():
         if value:

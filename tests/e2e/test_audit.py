@@ -73,7 +73,7 @@ def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
     finally:
         control(trail_aws, "settings", {"latency": 0.0})
     assert process.returncode == 130, err
-    assert "the same command goes on from there" in err
+    assert "repeat the command within a day to resume" in err
     assert not out
     kept = list((tmp_path / "eicctl" / "state").glob("audit-*.sqlite"))
     assert [file.stat().st_mode & 0o777 for file in kept] == [0o600]

@@ -137,7 +137,7 @@ def test_down_ends_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         daemon.write_record(daemon.Running(other.pid, "http://127.0.0.1:9", 9, "", {}))
         found = daemon.running()
         assert found
-        with pytest.raises(LocalError, match="does not end"):
+        with pytest.raises(LocalError, match="does not stop"):
             daemon.stop(found)
         assert other.poll() is None
         assert not daemon.record_path().exists()  # which the emulator would notice
@@ -164,7 +164,7 @@ def test_a_foreground_one_ends_by_ctrl_c(tmp_path: Path) -> None:
         [PROGRAM, "local", "up"], env=clean_env(tmp_path), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     )
     assert process.stderr
-    assert b"is up" in process.stderr.readline()
+    assert b"Local AWS running" in process.stderr.readline()
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130

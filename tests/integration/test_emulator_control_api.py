@@ -39,7 +39,7 @@ def test_status(emulator: Emulator, endpoint: dict[str, Any]) -> None:
     status, told = call(emulator, "GET", "status")
     assert status == 200
     assert told["endpoints"] == {endpoint["InstanceConnectEndpointId"]: "create-complete"}
-    assert told["behaviour"]["max_connections"] == 20
+    assert told["behavior"]["max_connections"] == 20
     assert "host_key" not in json.dumps(told)
 
 

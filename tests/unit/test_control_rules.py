@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eicctl.emulator.control.backends import matches
-from eicctl.emulator.control.network import Peer, Rule, why_blocked
+from eicctl.emulator.control.network import Peer, Rule, group_blocking
 
 ENDPOINT = Peer("10.0.1.7", ("sg-endpoint",))
 TARGET = Peer("10.0.2.9", ("sg-target",))
@@ -34,7 +34,7 @@ ANY = Rule(0, 65_535, cidr="0.0.0.0/0")
     ],
 )
 def test_both_sides_must_agree(egress: list[Rule], ingress: list[Rule] | None, blocked_by: str | None) -> None:
-    why = why_blocked(port=22, source=ENDPOINT, target=TARGET, egress=egress, ingress=ingress)
+    why = group_blocking(port=22, source=ENDPOINT, target=TARGET, egress=egress, ingress=ingress)
     assert (why is None) == (blocked_by is None)
     assert blocked_by is None or f"no {blocked_by} rule" in str(why)
 

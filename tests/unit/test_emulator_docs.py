@@ -12,7 +12,7 @@ import pytest
 
 from eicctl.emulator import control_api
 from eicctl.emulator.data import faults
-from eicctl.emulator.state import Behaviour
+from eicctl.emulator.state import Behavior
 from eicctl.emulator.world import schema
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "reference", "local-aws.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_every_fault_is_told(name: str) -> None:
 
 def test_every_setting_is_told() -> None:
     told = re.findall(r"^\| `(\w+)` \|", section("Settings"), re.MULTILINE)
-    assert told == [field.name for field in dataclasses.fields(Behaviour)]
+    assert told == [field.name for field in dataclasses.fields(Behavior)]
 
 
 def test_every_request_is_told() -> None:

@@ -11,13 +11,13 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from eicctl.emulator.signature import Known, Rejected, Verifier
+from eicctl.emulator.signature import AccessKey, Rejected, Verifier
 from eicctl.emulator.state import State
 
 HOST = "eice.example:8443"
 TUNNEL = "ec2-instance-connect"
-LONG = Known("AKIALONG", "secret", "arn:aws:iam::123456789012:user/ann", "IAMUser")
-SHORT = Known(
+LONG = AccessKey("AKIALONG", "secret", "arn:aws:iam::123456789012:user/ann", "IAMUser")
+SHORT = AccessKey(
     "ASIASHORT", "other", "arn:aws:sts::123456789012:assumed-role/r/s", "AssumedRole",
     session_token="token/with+signs=", expires=datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1),
 )  # fmt: skip
@@ -33,7 +33,7 @@ def verifier(state: State) -> Verifier:
     return Verifier(state, {known.access_key_id: known for known in (LONG, SHORT)}.get)
 
 
-def keys(known: Known, **changes: str) -> Credentials:
+def keys(known: AccessKey, **changes: str) -> Credentials:
     given = {"access": known.access_key_id, "secret": known.secret, "token": known.session_token, **changes}
     return Credentials(given["access"], given["secret"], given["token"] or None)
 
@@ -53,7 +53,7 @@ def why(verifier: Verifier, query: str, host: str = HOST) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("known", [LONG, SHORT])
-def test_a_good_url(verifier: Verifier, known: Known) -> None:
+def test_a_good_url(verifier: Verifier, known: AccessKey) -> None:
     assert verifier.verify_query(HOST, "/openTunnel", presigned(keys(known))) is known
 
 
@@ -127,7 +127,7 @@ def signed(credentials: Credentials, body: bytes = b"Action=DescribeVpcs") -> di
 
 
 @pytest.mark.parametrize("known", [LONG, SHORT])
-def test_a_good_request(verifier: Verifier, known: Known) -> None:
+def test_a_good_request(verifier: Verifier, known: AccessKey) -> None:
     headers = signed(keys(known))
     assert verifier.verify_header("POST", "/", "", headers, b"Action=DescribeVpcs") is known
 

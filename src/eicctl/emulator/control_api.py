@@ -1,4 +1,4 @@
-"""The emulator's own HTTP API, for tests and for `eicctl local`: faults, behaviour, status.
+"""The emulator's own HTTP API, for tests and for `eicctl local`: faults, behavior, status.
 
 docs/reference/local-aws.md has it.
 """
@@ -15,7 +15,7 @@ from eicctl.core.errors import UsageError
 from eicctl.emulator.control import cloudtrail, credentials
 from eicctl.emulator.control.permission import UNWRITABLE
 from eicctl.emulator.data import faults
-from eicctl.emulator.state import Behaviour, State
+from eicctl.emulator.state import Behavior, State
 from eicctl.support.documents import parse_json
 
 PREFIX = "/_eicctl/"
@@ -80,7 +80,7 @@ class ControlApi:
 
     def _status(self) -> dict[str, Any]:
         return {
-            "behaviour": dataclasses.asdict(self._state.behaviour),
+            "behavior": dataclasses.asdict(self._state.behavior),
             "endpoints": {endpoint.id: endpoint.state for endpoint in self._state.endpoints()},
             "machines": [
                 {"name": m.name, "kind": m.kind, "address": m.address, "instance_id": m.instance_id, "vpc_id": m.vpc_id}
@@ -100,7 +100,7 @@ class ControlApi:
         return {"Records": records}
 
     def _behave(self, content: dict[str, Any]) -> dict[str, Any]:
-        known = {field.name: type(field.default) for field in dataclasses.fields(Behaviour)}
+        known = {field.name: type(field.default) for field in dataclasses.fields(Behavior)}
         for name, value in content.items():
             if name not in known:
                 raise ValueError(f"{name} is not a setting; those are {', '.join(known)}")

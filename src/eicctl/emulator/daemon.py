@@ -21,6 +21,7 @@ from typing import IO, Any
 from eicctl.core.errors import ConflictError, LocalError
 from eicctl.support import settings
 from eicctl.support.documents import parse_json
+from eicctl.support.files import write_whole
 
 _FILES = "files-"
 _LOCK = "lock"
@@ -132,10 +133,7 @@ def only_one() -> Iterator[None]:
 
 def write_record(record: Running) -> None:
     """Write the record, for this user only."""
-    descriptor, name = tempfile.mkstemp(dir=folder())
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(record), file)
-    Path(name).replace(record_path())
+    write_whole(record_path(), json.dumps(asdict(record)))
 
 
 def is_recorded(pid: int) -> bool:

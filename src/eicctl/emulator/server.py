@@ -27,7 +27,7 @@ from eicctl.emulator.data.gateway import Gateway
 from eicctl.emulator.data.sockets import loopback_sockets
 from eicctl.emulator.data.tls import make_context, with_system_cas
 from eicctl.emulator.machines.services import Machines
-from eicctl.emulator.signature import Known, Verifier
+from eicctl.emulator.signature import AccessKey, Verifier
 from eicctl.emulator.state import Fault, State
 from eicctl.emulator.world.load import load_world
 
@@ -59,12 +59,12 @@ class Options:
 class Emulator:
     """A local AWS. A context manager; moto's memory is the process's, so there is one at a time."""
 
-    def __init__(self, options: Options | None = None, **behaviour: Any) -> None:
+    def __init__(self, options: Options | None = None, **behavior: Any) -> None:
         self._options = options or Options()
         self.state = State()
-        self.state.behave(**behaviour)
+        self.state.behave(**behavior)
         self.token = secrets.token_urlsafe(24)
-        self._own = Known(
+        self._own = AccessKey(
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret=secrets.token_urlsafe(30),
             arn=OWN_ARN,
@@ -154,7 +154,7 @@ class Emulator:
         self._cleanup.close()
 
     def reset(self) -> None:
-        """Put the world back as it was at the start; behaviour stays."""
+        """Put the world back as it was at the start; behavior stays."""
         self._reset_world()
 
     def add_fault(self, kind: str, **parameters: Any) -> Fault:

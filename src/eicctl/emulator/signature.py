@@ -22,7 +22,7 @@ _DATE = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class AccessKey:
     """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one.
 
     `mfa_at` is when MFA was proved for a temporary one (UTC, without a zone); None where it was not.
@@ -43,7 +43,7 @@ class Known:
         return self.mfa_at is not None
 
 
-Lookup = Callable[[str], Known | None]
+Lookup = Callable[[str], AccessKey | None]
 """Finds an access key by its ID."""
 
 
@@ -68,7 +68,7 @@ class Verifier:
         self._state = state
         self._lookup = lookup
 
-    def verify_query(self, host: str, path: str, query: str) -> Known:
+    def verify_query(self, host: str, path: str, query: str) -> AccessKey:
         """Check a presigned GET of the data plane; return whose key has signed it.
 
         Args:
@@ -102,7 +102,7 @@ class Verifier:
             raise Rejected("SignatureDoesNotMatch", f"Signature expired: {signed_at + lifetime} is earlier than {now}.")
         return known
 
-    def verify_header(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Known:
+    def verify_header(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> AccessKey:
         """Check an API request of the control plane; return whose key has signed it.
 
         Args:
@@ -137,7 +137,7 @@ class Verifier:
         _compare(auth, request, signature)
         return known
 
-    def _known(self, access_key_id: str, session_token: str) -> Known:
+    def _known(self, access_key_id: str, session_token: str) -> AccessKey:
         known = self._lookup(access_key_id)
         if known is None or not hmac.compare_digest(known.session_token, session_token):
             raise Rejected("UnrecognizedClientException", "The security token included in the request is invalid.")

@@ -71,7 +71,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A misbehaviour that the data plane shows, `times` times (-1: always), to connections that match.
+    """A misbehavior that the data plane shows, `times` times (-1: always), to connections that match.
 
     `kind` and its parameters are documented in docs/reference/local-aws.md. An empty `endpoint_id` or `address`
     matches all.
@@ -86,7 +86,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behavior:
     """How the emulator behaves; `State.behave` changes it.
 
     Attributes:
@@ -134,7 +134,7 @@ class State:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._lock = threading.RLock()
-        self._behaviour = Behaviour()
+        self._behaviour = Behavior()
         self._real_clock = clock
         self.on_push: Callable[[str], None] = lambda _instance_id: None
         self.fips_port = 0
@@ -145,7 +145,7 @@ class State:
         return self._real_clock() + self._behaviour.clock_offset
 
     def clear(self) -> None:
-        """Forget everything but the behaviour."""
+        """Forget everything but the behavior."""
         with self._lock:
             self._endpoints: dict[str, _Kept] = {}
             self._settled: list[tuple[float, EndpointRecord, EndpointRecord | None]] = []
@@ -160,12 +160,12 @@ class State:
             self._started: dict[str, tuple[float, float]] = {}
 
     @property
-    def behaviour(self) -> Behaviour:
+    def behavior(self) -> Behavior:
         """How the emulator behaves now."""
         return self._behaviour
 
-    def behave(self, **changes: Any) -> Behaviour:
-        """Change the behaviour; the names are those of `Behaviour`."""
+    def behave(self, **changes: Any) -> Behavior:
+        """Change the behavior; the names are those of `Behavior`."""
         with self._lock:
             self._behaviour = replace(self._behaviour, **changes)
             return self._behaviour
@@ -230,7 +230,7 @@ class State:
         with self._lock:
             self._by_token[endpoint.region, client_token] = (request, endpoint)
 
-    def made_with(self, region: str, client_token: str) -> tuple[object, EndpointRecord] | None:
+    def endpoint_of_token(self, region: str, client_token: str) -> tuple[object, EndpointRecord] | None:
         """The request with a ClientToken, and the endpoint made with it as it is now; `delete-complete` if gone."""
         with self._lock:
             if (region, client_token) not in self._by_token:
@@ -250,7 +250,7 @@ class State:
         with self._lock:
             return self._machines.get((vpc_id, address))
 
-    def machine_called(self, vpc_id: str, host: str) -> Machine | None:
+    def find_machine(self, vpc_id: str, host: str) -> Machine | None:
         """The machine that an address or a DNS name leads to inside a VPC."""
         with self._lock:
             found = (m for m in self._machines.values() if m.vpc_id == vpc_id and host.lower() in m.names)
@@ -313,7 +313,7 @@ class State:
         with self._lock:
             return list(self._events)
 
-    def may_look_up(self, region: str) -> bool:
+    def allow_lookup(self, region: str) -> bool:
         """Whether a region takes a call of LookupEvents now; counts it. As many as a second's may come at once."""
         rate = self._behaviour.lookup_rate
         if not rate:

@@ -86,9 +86,7 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
     regions = tuple(used_regions(session)) if all_regions else (session.region,)
     since = task.choice.since or task.now
     if since < task.now - KEPT:
-        messages.line(
-            "CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from"
-        )
+        messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
     with checkpoint(session) as store:
         if len(store):
             messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")

@@ -267,7 +267,7 @@ class Actions:
 
     def describe_instances(self, moto: Action, response: Any) -> Any:
         """DescribeInstances: what boots is pending."""
-        instances.show_boots(self._state, response.ec2_backend)
+        instances.update_boot_states(self._state, response.ec2_backend)
         return moto(response)
 
     def create_tags(self, moto: Action, response: Any) -> Any:

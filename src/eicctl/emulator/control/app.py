@@ -22,7 +22,7 @@ from eicctl.emulator.control.backends import LOCK, zones
 from eicctl.emulator.control.cloudtrail import ORIGIN, record_denial
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import settle
-from eicctl.emulator.control.permission import Origin, Permission, asked_of, invalid
+from eicctl.emulator.control.permission import Origin, Permission, invalid, parse_call
 from eicctl.emulator.signature import Rejected, Verifier
 from eicctl.emulator.state import State
 
@@ -60,7 +60,7 @@ class Guard:
         # WSGI has the path unquoted, each byte as a character of Latin-1 (PEP 3333).
         path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
         query = environ.get("QUERY_STRING", "")
-        protocol, asked = _protocol(headers), asked_of(headers, body)
+        protocol, asked = _protocol(headers), parse_call(headers, body)
         try:
             caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
         except Rejected as why:
@@ -78,7 +78,7 @@ class Guard:
             return _refuse(start_response, denial, protocol)
         if asked and protocol == "xml" and (wrong := invalid(asked.service, asked.parameters)):
             return _refuse(start_response, wrong, protocol, 400)
-        if asked and {asked.name, f"{asked.region}:{asked.name}"} & set(self._state.behaviour.denied.split()):
+        if asked and {asked.name, f"{asked.region}:{asked.name}"} & set(self._state.behavior.denied.split()):
             message = "You are not authorized to perform this operation. User is not authorized to perform: ec2:"
             return _refuse(start_response, Rejected("UnauthorizedOperation", message + asked.name), protocol)
         caller_token, origin_token = CALLER.set(caller), ORIGIN.set(origin)
@@ -144,7 +144,7 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(state, _orderly(state, DomainDispatcherApplication(_backend_app)), verifier, Permission(state))
+    return Guard(state, _serialized(state, DomainDispatcherApplication(_backend_app)), verifier, Permission(state))
 
 
 def _backend_app(service: Any) -> Any:
@@ -154,11 +154,11 @@ def _backend_app(service: Any) -> Any:
     return app
 
 
-def _orderly(state: State, app: Wsgi) -> Wsgi:
+def _serialized(state: State, app: Wsgi) -> Wsgi:
     """One request after another, each after the time that it takes, in a world that is as late as the clock."""
 
     def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if latency := state.behaviour.latency:
+        if latency := state.behavior.latency:
             time.sleep(latency)
         with LOCK:
             settle(state)

@@ -18,8 +18,8 @@ from moto.core.exceptions import ServiceException
 
 from eicctl.emulator.control.backends import ACCOUNT, Action, ActionResult, ApiError, page_token
 from eicctl.emulator.control.credentials import CALLER
-from eicctl.emulator.control.permission import Asked, Origin
-from eicctl.emulator.signature import Known, Rejected
+from eicctl.emulator.control.permission import ApiCall, Origin
+from eicctl.emulator.signature import AccessKey, Rejected
 from eicctl.emulator.state import State
 
 Details = Callable[[Any], dict[str, Any]]
@@ -60,7 +60,7 @@ def recorded(state: State, name: str, source: str, action: Action, asked: Detail
                     caller=CALLER.get(),
                     parameters=asked(response),
                     answer=_answer(name, source, answer),
-                    source_ip=state.behaviour.client_ip or origin.address,
+                    source_ip=state.behavior.client_ip or origin.address,
                     user_agent=origin.user_agent,
                     error=error,
                 ),
@@ -91,7 +91,7 @@ def endpoint_parameters(name: str) -> Details:
     return parameters
 
 
-def record_denial(state: State, asked: Asked, caller: Known, origin: Origin, denial: Rejected) -> None:
+def record_denial(state: State, asked: ApiCall, caller: AccessKey, origin: Origin, denial: Rejected) -> None:
     """Record a call that the caller's policies do not allow, if it is one that leaves a record."""
     details: Callable[[Any], dict[str, Any]]
     if asked.service == "ec2-instance-connect" and asked.name == "SendSSHPublicKey":
@@ -106,7 +106,7 @@ def record_denial(state: State, asked: Asked, caller: Known, origin: Origin, den
         region=asked.region,
         caller=caller,
         parameters=details(_Sent(asked.parameters)),
-        source_ip=state.behaviour.client_ip or origin.address,
+        source_ip=state.behavior.client_ip or origin.address,
         user_agent=origin.user_agent,
         error=(_code(denial.code, source), denial.message),
     )
@@ -166,6 +166,9 @@ LOOKUP_KEYS = (
 )
 """What LookupEvents can look for (the service's model, LookupAttributeKey)."""
 
+TUNNEL_PARAMETERS = ("instanceConnectEndpointId", "remotePort", "privateIpAddress", "maxTunnelDuration")
+"""The parameters of OpenTunnel that a record has (docs/explanation/protocol.md#cloudtrail)."""
+
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -176,7 +179,7 @@ class Call:
     name: str
     source: str
     region: str
-    caller: Known | None
+    caller: AccessKey | None
     parameters: Mapping[str, Any]
     source_ip: str
     user_agent: str = ""
@@ -190,36 +193,6 @@ class Call:
 def new_id() -> str:
     """A request or event ID."""
     return str(uuid.uuid4())
-
-
-def record_tunnel(
-    state: State,
-    *,
-    region: str,
-    caller: Known | None,
-    access_key_id: str,
-    parameters: Mapping[str, str],
-    source_ip: str,
-    user_agent: str,
-    request_id: str,
-    error: tuple[str, str] | None,
-) -> None:
-    """Record an OpenTunnel attempt (docs/explanation/protocol.md#cloudtrail). `error` is its code and message."""
-    names = ("instanceConnectEndpointId", "remotePort", "privateIpAddress", "maxTunnelDuration")
-    call = Call(
-        name="OpenTunnel",
-        source=SOURCE,
-        region=region,
-        caller=caller,
-        access_key_id=access_key_id,
-        parameters={name: parameters[name] for name in names if name in parameters},
-        source_ip=source_ip,
-        user_agent=user_agent,
-        request_id=request_id,
-        error=error,
-        endpoint_id=parameters.get("instanceConnectEndpointId", ""),
-    )
-    record_call(state, call)
 
 
 def record_call(state: State, call: Call) -> None:
@@ -317,7 +290,7 @@ def lookup(
     page: int,
 ) -> dict[str, Any]:
     """Answer LookupEvents: newest first, one attribute a call, `start` and `end` in seconds since 1970."""
-    if not state.may_look_up(region):
+    if not state.allow_lookup(region):
         raise ApiError("ThrottlingException", "Rate exceeded")
     if len(attributes) > 1:
         raise ApiError("InvalidLookupAttributesException", "Only one lookup attribute is allowed.")

@@ -15,16 +15,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ActionResult, ApiError, iam, sts
-from eicctl.emulator.signature import Known, Lookup
+from eicctl.emulator.signature import AccessKey, Lookup
 
-CALLER: ContextVar[Known] = ContextVar("caller")
+CALLER: ContextVar[AccessKey] = ContextVar("caller")
 """Who has signed the request that this thread of the control plane answers."""
 
 
-def key_lookup(own: Known) -> Lookup:
+def key_lookup(own: AccessKey) -> Lookup:
     """Return a function that finds an access key by its ID: `own`, or one that moto has issued."""
 
-    def find(access_key_id: str) -> Known | None:
+    def find(access_key_id: str) -> AccessKey | None:
         if access_key_id == own.access_key_id:
             return own
         with LOCK:
@@ -33,19 +33,19 @@ def key_lookup(own: Known) -> Lookup:
     return find
 
 
-def _of_user(access_key_id: str) -> Known | None:
+def _of_user(access_key_id: str) -> AccessKey | None:
     for user in iam().users.values():
         for key in user.access_keys:
             if key.access_key_id == access_key_id and key.status == "Active":
-                return Known(access_key_id, key.secret_access_key, user.arn, "IAMUser", user_id=user.id)
+                return AccessKey(access_key_id, key.secret_access_key, user.arn, "IAMUser", user_id=user.id)
     return None
 
 
-def _temporary(access_key_id: str) -> Known | None:
+def _temporary(access_key_id: str) -> AccessKey | None:
     session = sts().get_assumed_role_from_access_key(access_key_id)
     if session is None:
         return None
-    return Known(
+    return AccessKey(
         access_key_id,
         session.secret_access_key,
         session.arn,
@@ -100,7 +100,7 @@ def list_devices(moto: Action, response: Any) -> Any:
     return moto(response)
 
 
-def check_mfa(caller: Known, serial: str, code: str, now: datetime) -> bool:
+def check_mfa(caller: AccessKey, serial: str, code: str, now: datetime) -> bool:
     """Return whether the caller has proved MFA: with a code that is good now and is used for the first time.
 
     Raises:
@@ -165,7 +165,7 @@ class Session:
     mfa_at: datetime | None = None
 
 
-def check_request(caller: Known, seconds: int) -> None:
+def check_request(caller: AccessKey, seconds: int) -> None:
     """Refuse what GetSessionToken refuses before it looks at a code.
 
     Raises:
@@ -177,7 +177,7 @@ def check_request(caller: Known, seconds: int) -> None:
         raise ApiError("AccessDenied", "Cannot call GetSessionToken with session credentials")
 
 
-def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
+def open_session(caller: AccessKey, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
     """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not."""
     now = now.replace(tzinfo=None, microsecond=0)
     session = Session(
@@ -193,10 +193,10 @@ def open_session(caller: Known, seconds: int, now: datetime, *, mfa: bool = Fals
     return session
 
 
-def caller_identity(caller: Known) -> dict[str, Any]:
+def caller_identity(caller: AccessKey) -> dict[str, Any]:
     """Answer GetCallerIdentity."""
     return {"UserId": _user_id(caller), "Account": ACCOUNT, "Arn": caller.arn}
 
 
-def _user_id(caller: Known) -> str:
+def _user_id(caller: AccessKey) -> str:
     return caller.user_id or f"AIDA{caller.access_key_id[4:]}"

@@ -141,7 +141,7 @@ class EndpointService:
 
     def _replayed(self, request: CreateRequest) -> EndpointRecord | None:
         """The answer to a ClientToken that was used before: the old one, also when its endpoint is gone."""
-        made = request.client_token and self._state.made_with(self._region, request.client_token)
+        made = request.client_token and self._state.endpoint_of_token(self._region, request.client_token)
         if not made:
             return None
         earlier, endpoint = made
@@ -194,7 +194,7 @@ class EndpointService:
             client_token=request.client_token,
         )
         made = replace(making, state="create-complete")
-        if failure := self._state.behaviour.fail_create:
+        if failure := self._state.behavior.fail_create:
             self._state.behave(fail_create="")
             made = replace(making, state="create-failed", state_message=failure, network_interface_ids=())
         if request.tags:

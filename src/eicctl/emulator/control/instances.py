@@ -160,7 +160,7 @@ def follow(state: State, ec2: Any) -> None:
             state.put_machine(machine_of(state, instance))
 
 
-def show_boots(state: State, ec2: Any) -> None:
+def update_boot_states(state: State, ec2: Any) -> None:
     """Let instances that start be pending for the time that this takes."""
     for instance in ec2.all_instances():
         if instance.state in ("pending", "running"):

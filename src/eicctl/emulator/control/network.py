@@ -39,7 +39,7 @@ class Peer:
     groups: tuple[str, ...]
 
 
-def why_blocked(
+def group_blocking(
     *, port: int, source: Peer, target: Peer, egress: Iterable[Rule], ingress: Iterable[Rule] | None
 ) -> str | None:
     """Return what keeps the connection from the target, or None (docs/explanation/protocol.md#security-groups).
@@ -80,7 +80,7 @@ def next_vpc(ec2: Any, subnet: Any, address: str) -> str | None:
     return max(fitting, key=lambda way: way[0])[1] if fitting else None
 
 
-def why_stopped(ec2: Any, source: Any, target: Any, *, seen: str, address: str, port: int) -> str | None:
+def acl_blocking(ec2: Any, source: Any, target: Any, *, seen: str, address: str, port: int) -> str | None:
     """Return which network ACL stops a connection between two subnets, there or back, or None.
 
     Args:
@@ -204,7 +204,7 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
         if here is None:
             return f"the endpoint {endpoint.id} has no network interface"
         seen = client_ip if endpoint.preserve_client_ip else here
-        at_groups = why_blocked(
+        at_groups = group_blocking(
             port=port,
             source=Peer(seen, endpoint.security_group_ids),
             target=Peer(machine.address, groups),
@@ -212,10 +212,14 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
             # A machine in no group is no instance: the world says that something answers there.
             ingress=_rules(machine.region, machine.vpc_id, groups, egress=False) if groups else None,
         )
-        return at_groups or _unpreserved(endpoint, machine) or _lost(endpoint, machine, port, seen=seen, here=here)
+        return (
+            at_groups
+            or _preservation_problem(endpoint, machine)
+            or _route_problem(endpoint, machine, port, seen=seen, here=here)
+        )
 
 
-def _unpreserved(endpoint: EndpointRecord, machine: Machine) -> str | None:
+def _preservation_problem(endpoint: EndpointRecord, machine: Machine) -> str | None:
     """What client IP preservation does not work with (docs/explanation/protocol.md#client-ip-preservation)."""
     if not endpoint.preserve_client_ip:
         return None
@@ -227,7 +231,7 @@ def _unpreserved(endpoint: EndpointRecord, machine: Machine) -> str | None:
     return None
 
 
-def _lost(endpoint: EndpointRecord, machine: Machine, port: int, *, seen: str, here: str) -> str | None:
+def _route_problem(endpoint: EndpointRecord, machine: Machine, port: int, *, seen: str, here: str) -> str | None:
     """What keeps the connection from crossing between the subnets, or its answer from coming back."""
     backend = ec2(endpoint.region)
     source = backend.get_subnet(endpoint.subnet_id)
@@ -236,7 +240,7 @@ def _lost(endpoint: EndpointRecord, machine: Machine, port: int, *, seen: str, h
         return None  # The world says that something answers there, in no subnet of EC2.
     if next_vpc(backend, target, here) != endpoint.vpc_id:
         return f"no route leads back from {target.id}"
-    return why_stopped(backend, source, target, seen=seen, address=machine.address, port=port)
+    return acl_blocking(backend, source, target, seen=seen, address=machine.address, port=port)
 
 
 def _instance_of(machine: Machine) -> Any | None:

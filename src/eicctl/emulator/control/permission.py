@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from eicctl.emulator.control.backends import ACCOUNT, LOCK, ec2
 from eicctl.emulator.control.policy_language import Context, evaluate, policies_of
-from eicctl.emulator.signature import Known, Rejected
+from eicctl.emulator.signature import AccessKey, Rejected
 from eicctl.emulator.state import State
 from eicctl.support.documents import parse_json
 
@@ -79,7 +79,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ApiCall:
     """What a request of the control plane asks for: the operation and its parameters, as they are sent."""
 
     service: str
@@ -98,7 +98,7 @@ class Permission:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def denial(self, caller: Known, asked: Asked, origin: Origin) -> Rejected | None:
+    def denial(self, caller: AccessKey, asked: ApiCall, origin: Origin) -> Rejected | None:
         """Return the error of a call of the control plane that the caller's policies do not allow, else None."""
         policies = policies_of(caller.arn)
         action = f"{asked.service}:{asked.name}"
@@ -113,7 +113,9 @@ class Permission:
                 return Rejected(code, _message(caller, action, resource, verdict.decision))
         return None
 
-    def tunnel_denial(self, caller: Known, region: str, parameters: Mapping[str, str], origin: Origin) -> str | None:
+    def tunnel_denial(
+        self, caller: AccessKey, region: str, parameters: Mapping[str, str], origin: Origin
+    ) -> str | None:
         """Return why the caller's policies do not allow OpenTunnel, else None. `parameters` are those of the URL."""
         policies = policies_of(caller.arn)
         if policies is None:
@@ -126,7 +128,7 @@ class Permission:
         verdict = evaluate(policies, action, resource, context)
         return None if verdict.allowed else _message(caller, action, resource, verdict.decision)
 
-    def context(self, caller: Known, origin: Origin) -> dict[str, list[str]]:
+    def context(self, caller: AccessKey, origin: Origin) -> dict[str, list[str]]:
         """Return the condition keys that every request has (IAM user guide, global condition keys).
 
         `aws:MultiFactorAuthPresent` is there for temporary keys only, and `aws:MultiFactorAuthAge` only where MFA was
@@ -134,7 +136,7 @@ class Permission:
         """
         now = self._state.now()
         found = {
-            "aws:sourceip": [self._state.behaviour.client_ip or origin.address],
+            "aws:sourceip": [self._state.behavior.client_ip or origin.address],
             "aws:principalarn": [caller.arn],
             "aws:currenttime": [now.isoformat()],
             "aws:epochtime": [str(int(now.timestamp()))],
@@ -188,10 +190,10 @@ _CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedE
 """How services call a denial; the others say AccessDenied."""
 
 
-def asked_of(headers: Mapping[str, str], body: bytes) -> Asked | None:
+def parse_call(headers: Mapping[str, str], body: bytes) -> ApiCall | None:
     """What a signed request asks for, or None where its signature has no scope."""
     scope = _SCOPE.search(headers.get("authorization", ""))
-    return Asked(scope[2], scope[1], *_request(headers, body)) if scope else None
+    return ApiCall(scope[2], scope[1], *_request(headers, body)) if scope else None
 
 
 def _request(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str]]:
@@ -217,7 +219,7 @@ def _arn(region: str, kind: str, resource_id: str) -> str:
     return f"arn:aws:ec2:{region}:{ACCOUNT}:{kind}/{resource_id}"
 
 
-def _message(caller: Known, action: str, resource: str | None, decision: str) -> str:
+def _message(caller: AccessKey, action: str, resource: str | None, decision: str) -> str:
     on = f" on resource: {resource}" if resource else ""
     why = (
         "with an explicit deny in an identity-based policy"

@@ -29,9 +29,9 @@ from eicctl.emulator.control.network import blocked, machine_at
 from eicctl.emulator.control.permission import Origin, Permission
 from eicctl.emulator.data import faults
 from eicctl.emulator.data.faults import FaultInjector
-from eicctl.emulator.data.sockets import Doorway
+from eicctl.emulator.data.sockets import ListeningSocket
 from eicctl.emulator.machines.services import Machines, Streams
-from eicctl.emulator.signature import Known, Rejected, Verifier
+from eicctl.emulator.signature import AccessKey, Rejected, Verifier
 from eicctl.emulator.state import EndpointRecord, Fault, State
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def parse_request(path_and_query: str, host: str) -> Request:
     return Request(dict(parse_qsl(parts.query, keep_blank_values=True)), host, parts.path, parts.query)
 
 
-def authenticate(verifier: Verifier, request: Request, ports: Sequence[int] = ()) -> Known:
+def authenticate(verifier: Verifier, request: Request, ports: Sequence[int] = ()) -> AccessKey:
     """Return who asks, or refuse.
 
     Args:
@@ -136,7 +136,7 @@ def admit(state: State, request: Request, open_connections: int) -> Admitted:
     if endpoint.state not in USABLE:
         raise Refused(400, "InvalidStateException", f"The endpoint {endpoint.id} is in state {endpoint.state}.")
     text = request.address
-    if named := state.machine_called(endpoint.vpc_id, text):  # the VPC's own resolver is asked, as far as is guessed
+    if named := state.find_machine(endpoint.vpc_id, text):  # the VPC's own resolver is asked, as far as is guessed
         text = named.address
     try:
         address = ipaddress.ip_address(text)
@@ -152,7 +152,7 @@ def admit(state: State, request: Request, open_connections: int) -> Admitted:
     duration = request.parameters.get("maxTunnelDuration", str(LONGEST))
     if not duration.isdigit() or not 1 <= int(duration) <= LONGEST:
         raise Refused(400, "InvalidParameter", "The specified MaxTunnelDuration is not valid.")
-    if open_connections >= state.behaviour.max_connections:
+    if open_connections >= state.behavior.max_connections:
         raise Refused(429, "ThrottlingException", f"The endpoint {endpoint.id} carries as many connections as it can.")
     return Admitted(endpoint, str(address), int(port), int(duration))
 
@@ -179,7 +179,7 @@ class Tunnel(ServerConnection):
     opened_at: datetime
     fault: Fault | None = None
     request_id: str = ""
-    carried: Carried
+    carried: ByteCounts
 
     @property
     def peer(self) -> str:
@@ -205,12 +205,12 @@ class Gateway:
         self._tunnels: set[Tunnel] = set()
         self._carrying: set[asyncio.Task[Any]] = set()
         self._servers: list[Server] = []
-        self._doorways: Sequence[Doorway] = ()
+        self._listeners: Sequence[ListeningSocket] = ()
         self._ports: Sequence[int] = ()
 
-    async def start(self, sockets: Sequence[Doorway], context: ssl.SSLContext) -> None:
+    async def start(self, sockets: Sequence[ListeningSocket], context: ssl.SSLContext) -> None:
         """Serve on listening sockets."""
-        self._doorways = sockets
+        self._listeners = sockets
         self._ports = sorted({int(sock.getsockname()[1]) for sock in sockets})
         for sock in sockets:
             # create_connection says of which class the connections are, which serve()'s types cannot express.
@@ -241,8 +241,8 @@ class Gateway:
             async with asyncio.timeout(STOP_TIMEOUT):
                 for server in self._servers:
                     await server.wait_closed()
-        for doorway in self._doorways:
-            await doorway.hang_up(STOP_TIMEOUT)
+        for listener in self._listeners:
+            await listener.hang_up(STOP_TIMEOUT)
 
     def open_connections(self) -> dict[str, int]:
         """How many connections each endpoint carries."""
@@ -270,7 +270,7 @@ class Gateway:
         tunnel.request_id = cloudtrail.new_id()
         tunnel.fault = self._state.take_fault(request.endpoint_id, request.address, faults.AFTER_TLS)
         await FaultInjector(tunnel.fault, tunnel).in_handshake()
-        caller: Known | None = None
+        caller: AccessKey | None = None
         try:
             if tunnel.fault and tunnel.fault.kind == "refuse":
                 raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
@@ -284,7 +284,7 @@ class Gateway:
         self._count(tunnel)
         return None
 
-    async def _authorize(self, caller: Known, request: Request, origin: Origin) -> None:
+    async def _authorize(self, caller: AccessKey, request: Request, origin: Origin) -> None:
         """Refuse what the caller's policies do not allow (docs/explanation/protocol.md#iam)."""
         ask = self._permission.tunnel_denial
         if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, origin):
@@ -294,7 +294,7 @@ class Gateway:
         """Count a tunnel from its handshake on: those that arrive together must not pass the limit together."""
         endpoint_id = tunnel.admitted.endpoint.id
         tunnel.opened_at = self._state.now()
-        tunnel.carried = Carried()
+        tunnel.carried = ByteCounts()
         self._open[endpoint_id] += 1
         self._tunnels.add(tunnel)
 
@@ -305,7 +305,12 @@ class Gateway:
         tunnel.connection_lost_waiter.add_done_callback(forget)
 
     def _record(
-        self, tunnel: Tunnel, http_request: HttpRequest, request: Request, caller: Known | None, refusal: Refused | None
+        self,
+        tunnel: Tunnel,
+        http_request: HttpRequest,
+        request: Request,
+        caller: AccessKey | None,
+        refusal: Refused | None,
     ) -> None:
         _log.info(
             "openTunnel %s %s port %s: %s",
@@ -314,20 +319,24 @@ class Gateway:
             request.parameters.get("remotePort", "-"),
             f"refused, {refusal.status} {refusal.code}" if refusal else "open",
         )
-        cloudtrail.record_tunnel(
-            self._state,
+        given = request.parameters
+        call = cloudtrail.Call(
+            name="OpenTunnel",
+            source=cloudtrail.SOURCE,
             region=request.region,
             caller=caller,
             access_key_id=request.access_key_id,
-            parameters=request.parameters,
+            parameters={name: given[name] for name in cloudtrail.TUNNEL_PARAMETERS if name in given},
             source_ip=self._client_ip(tunnel),
             user_agent=_user_agent(http_request),
             request_id=tunnel.request_id,
             error=(refusal.code, refusal.message) if refusal else None,
+            endpoint_id=request.endpoint_id,
         )
+        cloudtrail.record_call(self._state, call)
 
     def _client_ip(self, tunnel: Tunnel) -> str:
-        return self._state.behaviour.client_ip or tunnel.peer
+        return self._state.behavior.client_ip or tunnel.peer
 
     async def _answer(self, tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
         if tunnel.request_id:
@@ -343,10 +352,10 @@ class Gateway:
         self._carrying.add(task)
         try:
             with contextlib.suppress(ConnectionClosed, OSError):
-                mischief = FaultInjector(tunnel.fault, tunnel)
-                await mischief.at_start()
+                injector = FaultInjector(tunnel.fault, tunnel)
+                await injector.at_start()
                 if streams := await self._connect(tunnel.admitted, self._client_ip(tunnel)):
-                    await Carrier(tunnel, mischief, tunnel.carried).run(*streams, tunnel.admitted.duration)
+                    await Relay(tunnel, injector, tunnel.carried).run(*streams, tunnel.admitted.duration)
                 else:
                     await asyncio.sleep(UNREACHABLE_DELAY)
                     await tunnel.close(1011, UNREACHABLE)
@@ -397,25 +406,25 @@ LINGER = 5.0
 
 
 @dataclass(slots=True)
-class Carried:
+class ByteCounts:
     """How many bytes a tunnel has carried."""
 
     to_target: int = 0
     from_target: int = 0
 
 
-class Carrier:
+class Relay:
     """Carries the bytes of one tunnel. Memory is bounded: whoever does not read stops the other's writing.
 
     Args:
         tunnel: The websocket.
-        mischief: The fault that it shows.
+        injector: The fault that it shows.
         carried: Counts.
     """
 
-    def __init__(self, tunnel: ServerConnection, mischief: FaultInjector, carried: Carried) -> None:
+    def __init__(self, tunnel: ServerConnection, injector: FaultInjector, carried: ByteCounts) -> None:
         self._tunnel = tunnel
-        self._mischief = mischief
+        self._injector = injector
         self._carried = carried
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, duration: float) -> None:
@@ -426,7 +435,7 @@ class Carrier:
                     self._up(writer),
                     self._down(reader),
                     self._expire(duration),
-                    self._mischief.by_time(),
+                    self._injector.by_time(),
                     self._client_gone(),
                 )
             writer.close()
@@ -439,7 +448,7 @@ class Carrier:
 
     async def _up(self, target: asyncio.StreamWriter) -> None:
         """From the client to the target. There is no half-close: the client's end is the tunnel's."""
-        if self._mischief.stalls("out"):
+        if self._injector.stalls("out"):
             await asyncio.Event().wait()
         async for message in self._tunnel:
             if isinstance(message, str):
@@ -451,11 +460,11 @@ class Carrier:
 
     async def _down(self, target: asyncio.StreamReader) -> None:
         """From the target to the client; the target's end is the tunnel's."""
-        if self._mischief.stalls("in"):
+        if self._injector.stalls("in"):
             await asyncio.Event().wait()
         try:
             while data := await target.read(CHUNK):
-                if not await self._mischief.send(data):
+                if not await self._injector.send(data):
                     return
                 self._carried.from_target += len(data)
         except ConnectionClosed:

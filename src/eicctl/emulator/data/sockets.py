@@ -20,7 +20,7 @@ BACKLOG = 512
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Doorway(socket.socket):
+class ListeningSocket(socket.socket):
     """A listening socket that knows of connections before TLS is up: it cuts them where a fault wants it.
 
     asyncio's servers tell of a connection only when TLS is up, but they take what `accept` gives them, and a connection
@@ -69,7 +69,7 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) -> list[Doorway]:
+def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) -> list[ListeningSocket]:
     """Return sockets on the same port of the loopback addresses that this machine has: 127.0.0.1, ::1, or both.
 
     Args:
@@ -80,7 +80,7 @@ def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) ->
     Raises:
         LocalError: The port is not to be had.
     """
-    found: list[Doorway] = []
+    found: list[ListeningSocket] = []
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         if len(found) == most:
             break
@@ -98,13 +98,13 @@ def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) ->
     return found
 
 
-def listen(family: int, host: str, port: int, state: State | None = None) -> Doorway:
+def listen(family: int, host: str, port: int, state: State | None = None) -> ListeningSocket:
     """Return a listening socket; `state` has its faults.
 
     Raises:
         LocalError: The port is in use, or not permitted.
     """
-    sock = Doorway(family, socket.SOCK_STREAM, state=state)
+    sock = ListeningSocket(family, socket.SOCK_STREAM, state=state)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

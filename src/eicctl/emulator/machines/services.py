@@ -79,7 +79,7 @@ class Machines:
         """
         if host in LOOPBACK:
             return await _dial(host, port)
-        found = self._state.machine_called(machine.vpc_id, host)
+        found = self._state.find_machine(machine.vpc_id, host)
         return await self.connect(found, port) if found else None
 
     async def close(self) -> None:

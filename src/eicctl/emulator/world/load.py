@@ -35,7 +35,7 @@ _REST = AclEntrySpec(32_767, False, None, None, "0.0.0.0/0")
 """The entry with which every network ACL ends."""
 
 
-def let_ipv6_through(ec2: Any, vpc_id: str) -> None:
+def allow_ipv6(ec2: Any, vpc_id: str) -> None:
     """Let IPv6 through the default network ACL, as EC2 does where the VPC has it and moto does not."""
     default = next(acl for acl in ec2.network_acls.values() if acl.vpc_id == vpc_id and acl.default)
     for egress in (True, False):
@@ -90,10 +90,10 @@ def _make_entry(ec2: Any, acl_id: str, egress: bool, entry: AclEntrySpec) -> Non
     )
 
 
-__all__ = ["Seeder", "check_places", "host_key"]
+__all__ = ["Seeder", "check_zones", "host_key"]
 
 
-def check_places(world: WorldSpec, source: str) -> None:
+def check_zones(world: WorldSpec, source: str) -> None:
     """Raise `UsageError` if AWS has no such region or Availability Zone. `source` is what errors call the file."""
     for number, vpc in enumerate(world.vpcs):
         known = zones(vpc.region)
@@ -168,7 +168,7 @@ class _VpcSeeder:
         for database in spec.databases:
             self._make_database(database)
         if spec.ipv6_cidr:
-            let_ipv6_through(self._ec2, self._vpc.id)
+            allow_ipv6(self._ec2, self._vpc.id)
         for acl in spec.acls:
             make_acl(self._ec2, self._vpc.id, self._subnets, acl)
         service = EndpointService(self._state, spec.region, self._dns_name)
@@ -371,7 +371,7 @@ def load_world(state: State, path: Path | None = None, dns_name: str = "localhos
     except ValueError as error:
         raise UsageError(f"{name} is not TOML: {error}") from error
     world = WorldReader(name).read(content)
-    check_places(world, name)
+    check_zones(world, name)
     with backends.LOCK:
         backends.reset()
         state.clear()
