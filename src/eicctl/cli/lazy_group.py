@@ -1,4 +1,4 @@
-"""A Click group that imports a command's module when the command is named."""
+"""A Click group that imports a command's module on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in modules of a package, one each.
+    """A group whose commands are modules of a package.
 
     The module of `create-endpoint` is `create_endpoint`, and its attribute `command` is the Click command.
 
@@ -32,8 +32,7 @@ class LazyGroup(click.Group):
         try:
             return super().main(*args, **kwargs)
         except SystemExit as end:
-            # Click and rich end so, and for nothing else, where the reader of stdout is gone. Programs in a pipeline
-            # tell that by an exit code of its own.
+            # Click and rich exit with 1 only if the reader of stdout has closed it, which has an exit code of its own.
             if end.code == 1:
                 raise BrokenPipeError from end
             raise

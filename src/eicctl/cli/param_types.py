@@ -1,7 +1,7 @@
-"""Parameter types that complete from what this machine knows: the cache of names and IDs, AWS's configuration, and the
-named tunnels. AWS is asked nothing, and nothing is started.
+"""Parameter types with completion from local data: the cache of names and IDs, the AWS configuration, and the named
+tunnels. Completion calls no AWS API and starts no process.
 
-Every command imports this module; a completion imports the rest when it needs it.
+Every command imports this module; the data sources are imported only for a completion.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8.4
-    """A text, completed by values that are known.
+    """A text, completed from known values.
 
     Args:
         source: Yields values, each with a description, for a profile and a region.
-        login: Whether `USER@` may stand before the value.
-        open_ended: Whether more of the word follows the value, so that the shell adds no space.
-        files: Whether a file of this machine may be given as well.
+        login: Whether the value may have the prefix `USER@`.
+        open_ended: Whether the word continues after the value, so that the shell adds no space.
+        files: Whether a local file is valid as well.
     """
 
     name = "text"
@@ -40,8 +40,8 @@ class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8
         self._files = files
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-        """Return the known values that begin with the word so far. A value that begins with a dash is left out: it
-        would be taken for an option."""
+        """Return the known values with the prefix `incomplete`, but none that begins with a dash: it would be parsed as
+        an option."""
         from click.shell_completion import CompletionItem
 
         from eicctl.aws import completion_cache
@@ -57,7 +57,7 @@ class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8
 
 
 def _given(ctx: click.Context, name: str) -> str | None:
-    """The value of an option on the line, of the command or of those above it."""
+    """The value of an option of the command, or of its parents."""
     at: click.Context | None = ctx
     while at:
         if isinstance(value := at.params.get(name), str):
@@ -66,11 +66,15 @@ def _given(ctx: click.Context, name: str) -> str | None:
     return None
 
 
-def _instances(profile: str | None, region: str) -> Values:
-    """Names first: they are typed more often."""
+def _recall(kind: str, profile: str | None, region: str) -> dict[str, str]:
     from eicctl.aws import completion_cache
 
-    found = completion_cache.recall(completion_cache.INSTANCES, profile, region)
+    return completion_cache.recall(kind, profile, region)
+
+
+def _instances(profile: str | None, region: str) -> Values:
+    """Names first: they are typed more often."""
+    found = _recall("instances", profile, region)
     names: dict[str, str] = {}
     for key, name in found.items():
         if name:
@@ -80,9 +84,7 @@ def _instances(profile: str | None, region: str) -> Values:
 
 
 def _instance_ids(profile: str | None, region: str) -> Values:
-    from eicctl.aws import completion_cache
-
-    yield from completion_cache.recall(completion_cache.INSTANCES, profile, region).items()
+    yield from _recall("instances", profile, region).items()
 
 
 def _copies(profile: str | None, region: str) -> Values:
@@ -90,7 +92,7 @@ def _copies(profile: str | None, region: str) -> Values:
 
 
 def _hosts(profile: str | None, region: str) -> Values:
-    """The names of ssh_config, too."""
+    """Instances, also by their names in ssh_config."""
     for value, what in _instances(profile, region):
         yield value, what
         if _PLAIN.issuperset(value) and value[:1] not in "._-":
@@ -98,9 +100,7 @@ def _hosts(profile: str | None, region: str) -> Values:
 
 
 def _endpoint_ids(profile: str | None, region: str) -> Values:
-    from eicctl.aws import completion_cache
-
-    yield from completion_cache.recall(completion_cache.ENDPOINTS, profile, region).items()
+    yield from _recall("endpoints", profile, region).items()
 
 
 def _endpoints(profile: str | None, region: str) -> Values:
@@ -111,11 +111,8 @@ def _endpoints(profile: str | None, region: str) -> Values:
 
 
 def _databases(profile: str | None, region: str) -> Values:
-    from eicctl.aws import completion_cache
-
-    found = completion_cache.recall(completion_cache.DATABASES, profile, region)
-    yield from ((key, "database") for key in found)
-    yield from ((f"rds:{key}", "database") for key in found)
+    for prefix in ("", "rds:"):
+        yield from ((prefix + key, "database") for key in _recall("databases", profile, region))
 
 
 def _profiles(_profile: str | None, _region: str) -> Values:
@@ -133,7 +130,7 @@ def _regions(_profile: str | None, _region: str) -> Values:
 
 
 def tunnels(_profile: str | None, _region: str) -> Values:
-    """Yield the named tunnels of the project, and the open ones."""
+    """Yield the named tunnels that the project defines, and the open ones."""
     seen: set[str] = set()
     for name, what in (*_defined(), *_open()):
         if name not in seen:
@@ -142,7 +139,7 @@ def tunnels(_profile: str | None, _region: str) -> Values:
 
 
 def _defined() -> Values:
-    """Those of the nearest eicctl.toml here or above."""
+    """The tunnels in the nearest eicctl.toml, in this folder or above."""
     from pathlib import Path
 
     from eicctl.support.documents import read_toml
@@ -160,7 +157,7 @@ def _defined() -> Values:
 
 
 def _open() -> Values:
-    """Those that a background process holds, as its record says."""
+    """The tunnels of the background processes, from their state files."""
     from pathlib import Path
 
     from eicctl.agent.environment import PREFIX, usual_folder
@@ -185,7 +182,7 @@ LOGIN = Known(_instances, login=True)
 """`[USER@]INSTANCE`."""
 
 COPY = Known(_copies, login=True, open_ended=True, files=True)
-"""`[USER@]INSTANCE:PATH`, or a file of this machine."""
+"""`[USER@]INSTANCE:PATH`, or a local file."""
 
 FORWARD = Known(_copies, open_ended=True)
 """`INSTANCE:PORT`."""
@@ -212,4 +209,4 @@ TUNNEL = Known(tunnels)
 """A named tunnel: one of the project's, or an open one."""
 
 FILE = click.Path(readable=False)
-"""A file or folder, which is not looked at."""
+"""A file or folder; its existence is not checked."""

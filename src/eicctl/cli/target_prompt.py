@@ -1,4 +1,4 @@
-"""The target of a command: resolved, and chosen by the user where a name has several matches."""
+"""Resolve the target of a command, and let the user select one of several matches."""
 
 from __future__ import annotations
 
@@ -20,22 +20,29 @@ if TYPE_CHECKING:
 
 
 def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = True) -> Target:
-    """Return the target that a request means, once it is up if the request says to wait.
+    """Return the target of a request, after waiting for it if the request says so.
 
     Args:
         session: Access to AWS.
-        request: The user's words.
-        ask: Let the user choose, on a terminal, where there are several matches or no target is named.
+        request: The request.
+        ask: On a terminal, let the user select an instance if several match or none is specified.
     """
-    label = request.label or "a target"
-    return waited(session, request, lambda: _remembered(session, request, ask=ask), label)
+
+    def resolve() -> Target:
+        from eicctl.doctor.likely_cause import remember
+
+        target = _resolved(session, request, ask=ask)
+        remember(session, target)
+        return target
+
+    return waited(session, request, resolve, request.label or "a target")
 
 
 def named(session: Session, request: ConnectRequest) -> ConnectRequest:
-    """Return a request that names a target: where it does not, the user chooses one on a terminal.
+    """Return a request with a target. On a terminal, the user selects one if none is specified.
 
     Raises:
-        UsageError: None is named, and there is no terminal, or no running instance.
+        UsageError: None is specified, and stdin is not a terminal or no instance is running.
     """
     from eicctl.aws.explicit_target import check_named, check_port
 
@@ -57,14 +64,14 @@ def waited(
     *,
     greeting: bytes | None = None,
 ) -> Target:
-    """Return a target, with the request's `wait` once it answers; the user sees what is waited for.
+    """Return a target; with the request's `wait`, once it responds. Shows progress on stderr.
 
     Args:
         session: Access to AWS.
-        request: For how long to wait, and the duration of the tunnels that are tried meanwhile.
-        resolve: Finds the target.
-        label: What to call the target until it is found.
-        greeting: What makes a server at port 3389 answer; None for a client of Remote Desktop's.
+        request: How long to wait, and the maximum duration of test tunnels meanwhile.
+        resolve: Returns the target.
+        label: Name of the target for the progress line.
+        greeting: First bytes to send to a server at port 3389; None for those of an RDP client.
     """
     if request.wait is None:
         return resolve()
@@ -82,14 +89,6 @@ def waited(
             greeting=RDP_REQUEST if greeting is None else greeting,
             show=waiting.show,
         )
-
-
-def _remembered(session: Session, request: ConnectRequest, *, ask: bool) -> Target:
-    from eicctl.doctor.likely_cause import remember
-
-    target = _resolved(session, request, ask=ask)
-    remember(session, target)
-    return target
 
 
 def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target:
@@ -114,7 +113,7 @@ def _on_terminal() -> bool:
 
 
 def _choose(candidates: Sequence[Instance]) -> str:
-    """Return the ID of the instance that the user picks."""
+    """Return the ID of the instance that the user selects."""
     table = [
         (f"{number:3}", one.name, one.id, one.state, one.private_ip, one.availability_zone)
         for number, one in enumerate(candidates, 1)

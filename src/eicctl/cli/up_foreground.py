@@ -85,4 +85,4 @@ def _tell(status: Status, output: str) -> None:
         messages.event("state", **row(status))
     elif status.state == "open":
         where = " and ".join(status.local)
-        messages.told(sanitize.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))
+        messages.status(sanitize.line(f"{status.name}: {where} for {status.remote} (through {status.via})"))

@@ -117,6 +117,31 @@ def read_text(path: Path) -> str:
         raise LocalError(f"cannot read {path}: {error.strerror}") from error
 
 
+def install(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Write a file that others may read, with the folders above it; return whether it was changed.
+
+    Raises:
+        LocalError: It cannot be written.
+    """
+    if read_text(path) == text:
+        return False
+    make_parents(path)
+    write_whole(path, text, mode)
+    return True
+
+
+def make_parents(path: Path) -> None:
+    """Create the folders above a file.
+
+    Raises:
+        LocalError: They cannot be created.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other processes of eicctl wait for: that of `path`, in a file beside it.

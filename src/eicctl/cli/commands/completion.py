@@ -1,7 +1,7 @@
-"""`eicctl completion`, and the answers to a shell's Tab: Click's `shell_completion`, with other scripts.
+"""`eicctl completion`, and the completion requests of shells: Click's `shell_completion` with scripts of our own.
 
-Anybody who can tag an instance chooses its name. Click's own script for bash inserts a value as it is, and the shell
-would run a name as code; its script for fish cuts values at a comma, and none of them completes `--option=value`.
+Anybody who can tag an instance chooses its name. Click's script for bash inserts values unquoted, so that the shell
+would run a name as code; its script for fish cuts values at a comma; and none of them completes `--option=value`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 
 from eicctl.cli.options import separate_wait
 from eicctl.cli.view import messages
-from eicctl.core.errors import LocalError
 
 VARIABLE = "_EICCTL_COMPLETE"
 """The environment variable by which a shell asks: `bash_complete`."""
@@ -197,16 +196,14 @@ def command(*, shell: str, install: bool) -> None:
 
 
 _MARK = "# eicctl completion"
-"""At the end of the line that `install_script` puts into zsh's start-up file."""
-
-_READABLE = 0o644
+"""Marks the line that `install_script` adds to zsh's start-up file."""
 
 
 def install_script(shell: str, text: str, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Write a script where its shell finds it; once more changes nothing.
+    """Write a script where its shell finds it. Idempotent.
 
     Returns:
-        What was done, what else is needed, and how to undo it, in lines for the user.
+        Lines for the user: what was done, what else is needed, and how to undo it.
 
     Raises:
         LocalError: A file cannot be written.
@@ -230,33 +227,19 @@ def install_script(shell: str, text: str, environ: Mapping[str, str] = os.enviro
 
 
 def _put(path: Path, text: str) -> str:
-    from eicctl.support.files import read_text, write_whole
+    from eicctl.support.files import install
 
-    if read_text(path) == text:
-        return f"{path} is up to date"
-    _make_folder(path)
-    write_whole(path, text, _READABLE)
-    return f"Wrote {path}"
+    return f"Wrote {path}" if install(path, text) else f"{path} is up to date"
 
 
 def _put_line(path: Path, line: str) -> str:
-    """Have a line of ours be the first of a file: what completes must be known before what makes use of it."""
-    from eicctl.support.files import locked, read_text, write_whole
+    """Make a line of ours the first of zsh's start-up file: `fpath` must be set before `compinit` runs."""
+    from eicctl.support.files import install, locked, make_parents, read_text
 
     marked = f"{line}  {_MARK}"
-    _make_folder(path)
+    make_parents(path)
     with locked(path):
-        old = read_text(path)
-        others = [one for one in old.splitlines(keepends=True) if not one.rstrip().endswith(_MARK)]
-        new = f"{marked}\n{''.join(others)}"
-        if new == old:
-            return f"{path} is up to date"
-        write_whole(path, new, path.stat().st_mode & 0o777 if path.exists() else _READABLE)
-    return f"Added at the top of {path}: {marked}"
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error
+        others = [one for one in read_text(path).splitlines(keepends=True) if not one.rstrip().endswith(_MARK)]
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        changed = install(path, f"{marked}\n{''.join(others)}", mode)
+    return f"Added at the top of {path}: {marked}" if changed else f"{path} is up to date"

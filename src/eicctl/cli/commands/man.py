@@ -14,12 +14,10 @@ import click
 
 import eicctl
 from eicctl.cli.view import messages
-from eicctl.core.errors import LocalError, NotFoundError, UsageError
+from eicctl.core.errors import NotFoundError, UsageError
 
 PAGES = Path(eicctl.__file__).parent / "man"
-"""The pages, one a command: `eicctl-policy-check.1`."""
-
-_READABLE = 0o644
+"""The pages, one per command: `eicctl-policy-check.1`."""
 
 
 @click.command
@@ -62,7 +60,7 @@ def install_pages(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Write the pages where man(1) finds them for this user.
 
     Returns:
-        What was done, what else is needed, and how to undo it, in lines for the user.
+        Lines for the user: what was done, what else is needed, and how to undo it.
 
     Raises:
         LocalError: They cannot be written.
@@ -80,25 +78,18 @@ def install_pages(environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def write_pages(folder: Path) -> tuple[int, int]:
-    """Write the pages into a folder, which is made; return how many were not there yet, and how many there are.
+    """Write the pages to a folder, which is created; return how many were changed, and how many there are.
 
     Raises:
         LocalError: They cannot be written.
     """
-    from eicctl.support.files import read_text, write_whole
+    from eicctl.support.files import install
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalError(f"cannot create the folder {folder}: {error.strerror}") from error
-    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.1")}
-    changed = {name: text for name, text in pages.items() if read_text(folder / name) != text}
-    for name, text in changed.items():
-        write_whole(folder / name, text, _READABLE)
-    return len(changed), len(pages)
+    pages = list(PAGES.glob("*.1"))
+    return sum(install(folder / page.name, page.read_text(encoding="utf-8")) for page in pages), len(pages)
 
 
 def _show(page: Path) -> bool:
-    """Show a page with man(1); False where there is none."""
+    """Show a page with man(1); return whether that worked."""
     program = shutil.which("man")
     return bool(program) and subprocess.run([str(program), str(page)], check=False).returncode == 0

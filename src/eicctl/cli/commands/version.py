@@ -1,7 +1,4 @@
-"""`eicctl version`: what a report of a defect needs.
-
-What a report of a defect needs to know of this installation. It holds no secret: names of variables, no values.
-"""
+"""`eicctl version`: information for bug reports. It contains no secrets: names of variables, but not their values."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def about() -> dict[str, Any]:
-    """Return it, with keys as in the JSON form of `eicctl version`. What cannot be found out is None."""
+    """Return the object that `eicctl version --output json` prints. Unknown values are None."""
     return {
         "Eicctl": __version__,
         "InstallMethod": installed(),
@@ -51,12 +48,12 @@ def about() -> dict[str, Any]:
 
 
 def variables(environ: Mapping[str, str]) -> list[str]:
-    """Return the names of the variables that are set and matter to eicctl."""
+    """Return the names of the set variables that affect eicctl."""
     return sorted(name for name in environ if name.startswith(("AWS_", "EICCTL_")) or name.lower() in _PROXIES)
 
 
 def installed() -> str:
-    """Return by what eicctl was installed: `pipx`, `uv tool`, `pip`, `uv`, `zip archive`, or `source`."""
+    """Return how eicctl was installed: `pipx`, `uv tool`, `pip`, `uv`, `zip archive`, or `source`."""
     if not Path(__file__).exists():  # it is within an archive
         return "zip archive"
     prefix = Path(sys.prefix)
@@ -104,8 +101,8 @@ def _folder(find: Callable[[], Path]) -> str:
 
 
 def _background() -> list[dict[str, Any]]:
-    """The background processes that run."""
-    if sys.platform == "win32":  # there are none
+    """The running background processes."""
+    if sys.platform == "win32":  # no background processes
         return []
     from eicctl.agent.client import GoneError, ask, for_each_agent
     from eicctl.agent.paths import AgentPaths

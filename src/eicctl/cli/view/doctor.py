@@ -1,4 +1,4 @@
-"""How `eicctl doctor` shows a diagnosis: a list that fills while the checks run, the cause, and the path."""
+"""Output of `eicctl doctor`: the list of checks, updated while they run; the cause; and the path."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ _NARROWEST = 30
 
 
 class Rows:
-    """Takes results as they are known, and shows them in the order of the checks.
-
-    They change in place on a terminal, and are written at the end elsewhere.
+    """Shows results in the order of the checks: updated in place on a terminal, else printed at the end.
 
     Args:
-        checks: Returns the checks that apply, which may become fewer as more is known of the target.
+        checks: Returns the checks that apply; they may become fewer as more is known about the target.
     """
 
     def __init__(self, checks: Callable[[], Sequence[Check]]) -> None:
@@ -58,7 +56,7 @@ class Rows:
             self._live.refresh()
 
     def finish(self, results: Sequence[Result]) -> None:
-        """Show all results as the diagnosis has them: a later one may overrule an earlier one."""
+        """Show the final results: the diagnosis may overrule earlier ones."""
         self._results = {result.key: result for result in results}
         if self._console.is_terminal:
             self._live.refresh()
@@ -84,7 +82,7 @@ class Rows:
 
 
 def show_summary(diagnosis: Diagnosis, label: str) -> None:
-    """Write the cause, what to do, and the path; `label` is the target's, empty where none is given."""
+    """Print the cause, its remediation, and the path; `label` is the target's, or empty."""
     console = Console(highlight=False)
     symbols = _symbols(console)
     cause = diagnosis.cause
@@ -110,7 +108,7 @@ def show_summary(diagnosis: Diagnosis, label: str) -> None:
 
 
 def _advice(text: str, console: Console) -> list[Text]:
-    """A command in one piece, so that it can be copied; prose is broken between words."""
+    """Format a remediation: a command stays on one line, so that it can be copied; prose is wrapped."""
     label = "  Run: " if is_command(text) else "  To fix: "
     width = max(_NARROWEST, console.width - len(label))
     first, *rest = [text] if is_command(text) else _wrap(text, width)
@@ -118,7 +116,7 @@ def _advice(text: str, console: Console) -> list[Text]:
 
 
 def _symbols(console: Console) -> Symbols:
-    """The symbols that the terminal's encoding has."""
+    """The symbols that the terminal can encode."""
     try:
         "●○│┆✓✗·◀─→".encode(console.encoding)
     except UnicodeEncodeError:
@@ -140,7 +138,7 @@ def _row(result: Result, width: int, console: Console) -> list[Text]:
 
 
 def _skipped(results: Sequence[Result], checks: Sequence[Check], width: int, console: Console) -> list[Text]:
-    """One line for all checks that were skipped, with the checks whose failure is the reason."""
+    """One line for all skipped checks, with the failed checks that caused it."""
     keys = {result.key for result in results if result.skipped_because}
     if not keys:
         return []
@@ -152,12 +150,12 @@ def _skipped(results: Sequence[Result], checks: Sequence[Check], width: int, con
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Break a text at spaces only: no ID and no option is broken in two."""
+    """Wrap a text at spaces only, so that no ID and no option is broken."""
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _sentence(text: str) -> str:
-    """Begin with a capital letter, but not where that would change a name."""
+    """Capitalize the first word, unless it may be a name."""
     first = text.partition(" ")[0]
     opener = first.title() if first in ("the", "this", "a", "no", "nothing", "several", "cannot") else first
     return f"{opener}{text[len(first) :]}".removesuffix(".") + "."

@@ -1,4 +1,4 @@
-"""What people read on stderr: notes, errors, hints. Stdout belongs to a command's result."""
+"""Messages on stderr: notes, errors, hints. Stdout is for a command's result."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _FULL = {
     errno.EMFILE: _DESCRIPTORS,
     errno.ENFILE: _DESCRIPTORS,
 }
-"""What to do about errors that any write or open may meet on a machine that has no more of something."""
+"""Hints for errors of a machine that has run out of a resource."""
 
 
 _COMMAND = re.compile(
     r"\s*(?:[\w ]+:\s+)?(?:\w+=\S+ )*"
     r"(?:eicctl|aws|ssh|ssh-keygen|scp|sftp|psql|mysql|sqlcmd|sqlplus|mongosh|redis-cli|export|eval|kill|pip|sudo) "
 )
-"""How a line begins that is a command, perhaps after a label."""
+"""Start of a line that is a command, perhaps after a label."""
 
 _PROSE = re.compile(r"[;,?] ")
-"""What no command has outside of quotes."""
+"""Punctuation that no command has outside of quotes."""
 
 _CLEAR = "\r\x1b[K"
 
@@ -53,7 +53,7 @@ arguments: list[str] = []
 
 @contextlib.contextmanager
 def quietly(quiet: bool) -> Iterator[None]:
-    """While in the block, write only errors on stderr, and no notes, if `quiet`."""
+    """Suppress notes on stderr within the block if `quiet`; errors are still printed."""
     global _quiet  # noqa: PLW0603 - what is said on stderr is a matter of the process
     before, _quiet = _quiet, quiet
     try:
@@ -63,20 +63,20 @@ def quietly(quiet: bool) -> Iterator[None]:
 
 
 def line(text: str, *, pin: bool = True) -> None:
-    """Write one line for people, unless only errors are wanted.
+    """Print a note on stderr, unless `quietly` suppresses it.
 
     Args:
-        text: The line. The command lines in it are made to work in any shell.
-        pin: Without, they stay as they are, because they are for another profile or region than this process's.
+        text: The line. Command lines in it get this process's `--profile` and `--region`.
+        pin: False if its command lines are for another profile or region.
     """
     if not _quiet:
         _line(pins.pinned(text) if pin else text)
 
 
 def live(text: str) -> None:
-    """Write a line on a terminal in place of the last one; an empty text takes that away.
+    """Replace the current line of a terminal; an empty text removes it.
 
-    It is cut at the terminal's width: a line that the terminal breaks could not be taken away.
+    It is cut at the terminal's width: a line that the terminal wraps could not be removed.
     """
     if not _quiet:
         with contextlib.suppress(OSError):
@@ -85,30 +85,27 @@ def live(text: str) -> None:
 
 
 def out(text: str) -> None:
-    """Write one line of a result for people on stdout."""
+    """Print a line of a result on stdout, wrapped on a terminal."""
     click.echo(fitted(printable(text), sys.stdout))
 
 
-def told(text: str) -> None:
-    """Write one line on stdout about what goes on. Where nobody reads it any more, that goes on all the same."""
+def status(text: str) -> None:
+    """Print a line on stdout about a running operation, which continues even if stdout is closed or full."""
     _told(fitted(text, sys.stdout))
 
 
 def json_line(value: object) -> None:
-    """Write one JSON value, as a line, on stdout: see `told`."""
+    """Print a JSON value as a line on stdout, as `status` does."""
     import json
 
     _told(json.dumps(value))
 
 
 def fitted(text: str, file: TextIO) -> str:
-    """Break lines of prose between words where `file` is a terminal that is narrower.
-
-    A command stays in one piece, for the terminal to break, so that it can be copied.
-    """
+    """Wrap prose to the width of the terminal `file`. A command stays on one line, so that it can be copied."""
     if not (width := columns(file)):
         return text
-    # What a word of foreign text could look like does not stand at the start of a line.
+    # Indented, so that no word of foreign text looks like the start of a message.
     return "\n".join(
         part if is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
     )
@@ -146,7 +143,7 @@ def width_of(text: str) -> int:
 
 
 def columns(file: TextIO) -> int:
-    """Return the width of the terminal that `file` is, or 0 where it is none."""
+    """Return the width of the terminal `file`, or 0 if it is not a terminal."""
     try:
         if not file.isatty():
             return 0
@@ -157,13 +154,13 @@ def columns(file: TextIO) -> int:
 
 
 def is_command(text: str) -> bool:
-    """Whether a line is a command, perhaps after a label, and not a sentence that begins with one."""
+    """Return whether a line is a command, perhaps after a label, and not a sentence that begins with one."""
     return bool(_COMMAND.match(text)) and not _PROSE.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
 
 
 def _line(text: str) -> None:
-    """Write one line for people. Control characters of foreign text are shown, not sent (`shown`)."""
-    with contextlib.suppress(OSError):  # whoever has read stderr is gone, or its disk is full: what is served goes on
+    """Print a line on stderr, with control characters made visible."""
+    with contextlib.suppress(OSError):  # stderr is closed or its disk is full: the operation continues
         print(fitted(sanitize.message(text), sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -172,12 +169,12 @@ def _told(text: str) -> None:
         print(text, flush=True)  # noqa: T201
     except BrokenPipeError:
         broken_pipe()
-    except OSError:  # a full disk, say, which may have room again for the next one
+    except OSError:  # such as a full disk, which may have room for the next line
         return
 
 
 def event(name: str, **fields: object) -> None:
-    """Write an event as a JSON object on stdout. The command lines of its `Hint` are made to work in any shell."""
+    """Print an event as a JSON object on stdout. Commands in its `Hint` get `--profile` and `--region`."""
     if isinstance(hint := fields.get("Hint"), str):
         fields["Hint"] = pins.pinned(hint)
     json_line({"Event": name, **fields})
@@ -197,7 +194,7 @@ def failure(error: errors.EicctlError) -> int:
 
 
 def again(*more: str) -> str:
-    """Return this process's own command line with more options, as a hint that works in another shell, too."""
+    """Return this process's command line with more options, as a hint that works in any shell."""
     given = {word.partition("=")[0] for word in arguments}
     return pins.command_line(
         ["eicctl", *arguments, *more],
@@ -207,7 +204,7 @@ def again(*more: str) -> str:
 
 
 def _error(text: str) -> None:
-    """Write what went wrong; what others said may hold a secret."""
+    """Print an error, without secrets that a foreign message may contain."""
     from eicctl.support.redact import redact
 
     _line(redact(f"error: {text}"))
@@ -222,7 +219,7 @@ def _likely_cause(error: errors.EicctlError) -> LikelyCause | None:
 
 
 def bug(error: Exception) -> int:
-    """Report an exception that eicctl should have translated."""
+    """Report an unexpected exception and return the exit code."""
     log.failed(error)
     if isinstance(error, OSError) and (hint := _what_is_full(error)):
         about = f": {error.filename}" if error.filename else ""
@@ -235,13 +232,13 @@ def bug(error: Exception) -> int:
 
 
 def _what_is_full(error: OSError) -> str | None:
-    """Return what to do about an error of a machine that has no more of something, or None for any other error."""
+    """Return the hint for an error of a machine that has run out of a resource, or None."""
     if str(error.strerror).startswith("No usable temporary directory"):  # of Python's tempfile
         return _ROOM
     return _FULL.get(error.errno or 0)
 
 
 def broken_pipe() -> int:
-    """End quietly when the reader of stdout is gone, as `head` does."""
+    """Return the exit code for a closed stdout, as after `| head`, and discard further output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + 13

@@ -1,4 +1,4 @@
-"""Statuses of named tunnels as rows, and as a table that is drawn again and again."""
+"""Statuses of named tunnels as rows, and as a live table."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ COLUMNS = {
 _HEADINGS = {key: heading for heading, key in COLUMNS.items()}
 
 _CUT = {"Remote": 12, "Through": 10}
-"""Columns that may be cut, and what is left of them at least."""
+"""Columns that may be cut, and their minimum widths."""
 
 _DROPPED = ("Kind", "Out", "In", "Through", "Rate", "Connections", "Remote", "Left")
-"""Columns that may be left out, in this order."""
+"""Columns that may be omitted, in this order."""
 
 _STYLES = {
     "open": "green",
@@ -47,7 +47,7 @@ _STYLES = {
 
 
 def row(status: Status, pid: int | None = None) -> dict[str, Any]:
-    """Return a status in the form of `--output json`."""
+    """Return a status as `--output json` prints it."""
     found = {
         "Name": status.name,
         "Kind": status.kind,
@@ -73,7 +73,7 @@ def row(status: Status, pid: int | None = None) -> dict[str, Any]:
 
 
 def shown(status: Status) -> dict[str, str]:
-    """Return a status as people read it."""
+    """Return a status as the table shows it."""
     again = f" in {status.again_in:.0f} s" if status.again_in is not None else ""
     return {
         "Name": status.name,
@@ -91,7 +91,7 @@ def shown(status: Status) -> dict[str, str]:
 
 
 def troubles(statuses: Sequence[Status]) -> list[str]:
-    """Return a line for each tunnel that has one to tell."""
+    """Return the error and hint of each tunnel that has one, as lines."""
     lines = []
     for status in statuses:
         if status.error:
@@ -101,7 +101,7 @@ def troubles(statuses: Sequence[Status]) -> list[str]:
 
 
 def live_table(statuses: Sequence[Status], footer: str, width: int) -> RenderableType:
-    """Return what a terminal of so many columns shows of the tunnels, now."""
+    """Return the table of the tunnels for a terminal of this width."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -121,9 +121,9 @@ def live_table(statuses: Sequence[Status], footer: str, width: int) -> Renderabl
 
 
 def fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
-    """Return which columns a terminal has room for, and how wide they are: none is cut but those of `_CUT`.
+    """Return the columns that fit the terminal, with their widths.
 
-    Where there is too little room, columns are first cut, and then left out.
+    If space is short, the columns of `_CUT` are cut first; then those of `_DROPPED` are omitted.
     """
     from rich.cells import cell_len
 
@@ -140,7 +140,7 @@ def fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
         if excess() > 0:
             sizes.pop(key, None)
     for key in _CUT:
-        if key in sizes:  # what was left out may have made room again
+        if key in sizes:  # omitted columns may have made room
             natural = max(cell_len(text) for text in (_HEADINGS[key], *(row[key] for row in rows)))
             sizes[key] += max(0, min(-excess(), natural - sizes[key]))
     return sizes
