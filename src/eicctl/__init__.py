@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
+    from eicctl.api.endpoints import create_endpoint
     from eicctl.api.sockets import TunnelSocket, connect, connect_async
     from eicctl.api.targets import push_key
     from eicctl.api.tunnels import Tunnel, open_tunnel, open_tunnel_async
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
         UnreachableError,
         UsageError,
     )
-    from eicctl.core.model import Target
+    from eicctl.core.model import Endpoint, Target
     from eicctl.core.request import ConnectRequest
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "DeniedError",
     "DurationReachedError",
     "EicctlError",
+    "Endpoint",
     "LocalError",
     "NetworkError",
     "NotFoundError",
@@ -61,12 +63,14 @@ __all__ = [
     "UsageError",
     "connect",
     "connect_async",
+    "create_endpoint",
     "open_tunnel",
     "open_tunnel_async",
     "push_key",
 ]
 
 _HOMES = {
+    "Endpoint": "eicctl.core.model",
     "Session": "eicctl.aws.session",
     "Target": "eicctl.core.model",
     "ConnectRequest": "eicctl.core.request",
@@ -74,6 +78,7 @@ _HOMES = {
     "TunnelSocket": "eicctl.api.sockets",
     "connect": "eicctl.api.sockets",
     "connect_async": "eicctl.api.sockets",
+    "create_endpoint": "eicctl.api.endpoints",
     "open_tunnel": "eicctl.api.tunnels",
     "open_tunnel_async": "eicctl.api.tunnels",
     "push_key": "eicctl.api.targets",

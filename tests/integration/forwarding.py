@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from eicctl.api.forwards import rotation_to
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError
@@ -17,7 +18,7 @@ from eicctl.core.events import CloseInfo, TunnelEvent
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
-from eicctl.ssh.forward.renewal import Rotation, rotation_to
+from eicctl.ssh.forward.renewal import Rotation
 from eicctl.tunnel.bind import bind_tcp
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from eicctl import ConflictError, EicctlError, create_endpoint
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
 from tests.terminal import exit_code, terminal
@@ -308,6 +309,19 @@ def test_what_was_made_is_taken_back(eicctl: Eicctl, emulator: Emulator, ec2: An
     assert "Removed: sg-" in done.err
     assert {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]} == before
     assert ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"] == []
+
+
+def test_programs_have_the_rollback_too(emulator: Emulator, ec2: Any) -> None:
+    before = {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]}
+    targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
+    emulator.state.behave(denied="CreateInstanceConnectEndpoint")
+    with pytest.raises(EicctlError, match="Removed again: "):
+        create_endpoint(create_security_group=True, allow_to=[targets])
+    assert {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]} == before
+    emulator.state.behave(denied="")
+    assert create_endpoint(create_security_group=True, allow_to=[targets], wait=60).usable
+    with pytest.raises(ConflictError, match="already has endpoint"):
+        create_endpoint()
 
 
 def test_a_dry_run_makes_nothing(eicctl: Eicctl, ec2: Any) -> None:

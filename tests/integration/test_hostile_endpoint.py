@@ -20,13 +20,13 @@ import pytest
 from websockets.frames import Opcode
 
 import eicctl
+from eicctl.api.forwards import rotation_to
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, NetworkError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
-from eicctl.ssh.forward.renewal import rotation_to
 from tests.integration.forwarding import Record
 from tests.integration.listening import connect, listening, read_all
 from tests.integration.scripted_endpoint import Peer, Script, ScriptedEndpoint

@@ -224,7 +224,7 @@ def test_wrong_arguments(emulator: Emulator) -> None:
         eicctl.open_tunnel("web-1", **wrong)
     with pytest.raises(eicctl.UsageError, match="a session excludes region"):
         eicctl.connect("web-1", session=eicctl.Session(), region="us-east-1")
-    with pytest.raises(eicctl.UsageError, match="neither local_port nor bind"):
+    with pytest.raises(eicctl.UsageError, match="excludes local_port and bind"):
         eicctl.open_tunnel("web-1", local_socket=Path("x"), local_port=1)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = eicctl.nothing  # type: ignore[attr-defined]

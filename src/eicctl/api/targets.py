@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+from eicctl.api.dialers import dialer_to
 from eicctl.api.wait import wait_until_ready
 from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.session import Session
@@ -12,7 +13,6 @@ from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.tunnel.dial import Dialer
-from eicctl.tunnel.slots import QUEUE_TIMEOUT
 
 
 class Options(TypedDict, total=False):
@@ -48,6 +48,12 @@ class Options(TypedDict, total=False):
     wait: float | None
 
 
+_REQUESTED: tuple[
+    Literal["remote_port", "endpoint_id", "max_tunnel_duration", "queue_timeout", "keepalive", "wait"], ...
+] = ("remote_port", "endpoint_id", "max_tunnel_duration", "queue_timeout", "keepalive", "wait")
+"""The options that a request has, too."""
+
+
 def dialer_for(target: str | ConnectRequest | Target, options: Options) -> Dialer:
     """Return what opens links to a target.
 
@@ -63,35 +69,23 @@ def dialer_for(target: str | ConnectRequest | Target, options: Options) -> Diale
     if unknown:
         raise TypeError(f"unknown keyword arguments: {', '.join(sorted(unknown))}")
     session = _session(options)
-    duration = options.get("max_tunnel_duration")
-    wait = options.get("wait")
-    if isinstance(target, Target):
-        found = target
+    named = (
+        target
+        if isinstance(target, ConnectRequest)
+        else ConnectRequest(target="" if isinstance(target, Target) else target)
+    )
+    request = named.replace(**{name: options[name] for name in _REQUESTED if options.get(name) is not None})
 
-        def find() -> Target:
-            return found
+    def find() -> Target:
+        return target if isinstance(target, Target) else resolve(session, request)
 
-        label = target.label
-    else:
-        request = target if isinstance(target, ConnectRequest) else ConnectRequest(target=target)
-        if "remote_port" in options:
-            request = request.replace(remote_port=options["remote_port"])
-        if endpoint_id := options.get("endpoint_id"):
-            request = request.replace(endpoint_id=endpoint_id)
-
-        def find() -> Target:
-            return resolve(session, request)
-
-        label = request.label
-    if wait is None:
+    if request.wait is None:
         ready = find()
     else:
-        ready = wait_until_ready(session, find, seconds=wait, label=label, max_tunnel_duration=duration)
-    queue_timeout = options.get("queue_timeout", QUEUE_TIMEOUT)
-    keepalive = options.get("keepalive")
-    return Dialer(
-        ready, session.credentials, session.ca_bundle, duration, queue_timeout, look_up=find, keepalive=keepalive
-    )
+        label = target.label if isinstance(target, Target) else request.label
+        duration = request.max_tunnel_duration
+        ready = wait_until_ready(session, find, seconds=request.wait, label=label, max_tunnel_duration=duration)
+    return dialer_to(session, ready, request, look_up=find)
 
 
 def _session(options: Options) -> Session:

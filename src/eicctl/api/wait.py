@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 
+from eicctl.api.dialers import dialer_to
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import InstanceStateError
 from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, TargetUnreachableError, UnreachableError
 from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
 from eicctl.support.backoff import Backoff
-from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, probe
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 10.0
@@ -108,8 +108,9 @@ def _answers(
     session: Session, target: Target, max_tunnel_duration: int | None, deadline: float, greeting: bytes
 ) -> str:
     """Try a tunnel; return why the port does not count as answering, or an empty string."""
-    dialer = Dialer(target, session.credentials, session.ca_bundle, max_tunnel_duration)
-    dialer = dataclasses.replace(dialer, queue_timeout=max(0.0, deadline - time.monotonic()))
+    left = max(0.0, deadline - time.monotonic())
+    request = ConnectRequest(max_tunnel_duration=max_tunnel_duration, queue_timeout=left)
+    dialer = dialer_to(session, target, request)
     rdp = target.remote_port == _RDP
     found = probe(dialer, retry_budget=0, greeting=greeting if rdp else b"")
     if found.banner or (rdp and target.platform != "windows"):

@@ -53,20 +53,18 @@ class LocalPort:
 
     def serve_directly(self, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
+        from eicctl.api.dialers import dialer_to
         from eicctl.cli.signals import run_interruptibly
         from eicctl.cli.target_prompt import waited
-        from eicctl.tunnel.dial import Dialer
         from eicctl.tunnel.listener import Listener
 
         host, port = self.remote
         greeting = _SSL_REQUEST if self.database and "postgres" in self.database.engine else b""
         target = waited(self.session, self.request, self._target, host, greeting=greeting)
-        dialer = Dialer(
+        dialer = dialer_to(
+            self.session,
             target,
-            self.session.credentials,
-            self.session.ca_bundle,
-            self.request.max_tunnel_duration,
-            self.request.queue_timeout,
+            self.request,
             look_up=lambda: self._target(lambda _: None),
         )
 

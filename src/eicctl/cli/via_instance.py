@@ -60,8 +60,8 @@ def _passphrase(path: str) -> str:
 
 def rotation(session: Session, via: str, request: ConnectRequest, emit: Emit) -> Rotation:
     """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
+    from eicctl.api.forwards import rotation_to
     from eicctl.cli.target_prompt import resolve_target
-    from eicctl.ssh.forward.renewal import rotation_to
 
     target = resolve_target(session, request.replace(remote_port=SSH_PORT, target=via))
     return rotation_to(session, target, request, emit, passphrase=_passphrase)

@@ -67,6 +67,9 @@ class EicctlError(Exception):
         self.transient = transient
         self.request_id = request_id
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class UsageError(EicctlError):
     """The words of the call are wrong."""

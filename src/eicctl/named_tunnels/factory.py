@@ -91,13 +91,13 @@ class Opening:
         return self._straight(sockets, look_up)
 
     def _straight(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Opened:
-        from eicctl.tunnel.dial import Dialer
+        from eicctl.api.dialers import dialer_to
 
         said = self.definition
         target = look_up()
         label = f"{target.label} port {target.remote_port}"
-        session = self.session
-        dialer = Dialer(target, session.credentials, session.ca_bundle, said.max_tunnel_duration, look_up=look_up)
+        request = ConnectRequest(max_tunnel_duration=said.max_tunnel_duration)
+        dialer = dialer_to(self.session, target, request, look_up=look_up)
         return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink, linger=said.linger)
 
     def _via(self, undo: contextlib.ExitStack) -> Opened:
@@ -177,8 +177,8 @@ class Opening:
             path.unlink(missing_ok=True)
 
     def _rotation(self, words: str) -> tuple[Rotation, Emit]:
+        from eicctl.api.forwards import rotation_to
         from eicctl.aws.targets import resolve
-        from eicctl.ssh.forward.renewal import rotation_to
         from eicctl.ssh.host_keys import configured_check
 
         said = self.definition

@@ -10,13 +10,11 @@ from eicctl.cli import options
 from eicctl.cli.view import messages, render
 from eicctl.cli.view.endpoint import row_of, would_call
 from eicctl.cli.view.progress import Waiting
-from eicctl.core.errors import ConflictError, EicctlError, UsageError
+from eicctl.core.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from eicctl.aws.endpoints import NewEndpoint
-    from eicctl.aws.security_groups import GroupMaker
+    from eicctl.api.endpoints import EndpointPlan
     from eicctl.aws.session import Session
-    from eicctl.aws.subnets import ChosenSubnet
     from eicctl.core.model import Endpoint
 
 
@@ -91,33 +89,27 @@ def command(
         raise UsageError("--allow-to requires --create-security-group", hint=messages.again("--create-security-group"))
     if preserve_client_ip and ip_address_type not in (None, "ipv4"):
         raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
-    all_tags = options.parse_tags(tags) | ({"Name": name} if name else {})
+    from eicctl.api.endpoints import plan_endpoint
 
-    from eicctl.aws.endpoints import NewEndpoint
-    from eicctl.aws.security_groups import GroupMaker, GroupPlan
-    from eicctl.aws.subnets import choose_subnet, describe_subnet
-
-    subnet = describe_subnet(session, subnet_id) if subnet_id else choose_subnet(session, vpc_id)
+    plan = plan_endpoint(
+        session,
+        subnet_id=subnet_id,
+        vpc_id=vpc_id,
+        security_group_ids=group_ids,
+        create_security_group=create_security_group,
+        allow_to=allow_to,
+        preserve_client_ip=preserve_client_ip,
+        ip_address_type=ip_address_type,
+        name=name,
+        tags=options.parse_tags(tags),
+    )
+    subnet, existing, deleting = plan.subnet, plan.existing, plan.deleting
     if not subnet_id:
         messages.line(f"Using subnet {subnet.subnet_id} ({subnet.reason})")
-    existing, deleting = _present(session, subnet)
     if existing and not if_not_exists:
-        raise ConflictError(
-            f"VPC {subnet.vpc_id} already has endpoint {existing.id} ({existing.state}); "
-            "add --if-not-exists to reuse it",
-            hint=messages.again("--if-not-exists"),
-        )
-    new = NewEndpoint(
-        subnet_id=subnet.subnet_id,
-        security_group_ids=group_ids,
-        preserve_client_ip=preserve_client_ip,
-        ip_address_type=ip_address_type or ("ipv4" if preserve_client_ip else ""),
-        tags=all_tags,
-    )
-    maker = None
-    if create_security_group and not existing:
-        plan = GroupPlan(subnet.subnet_id, subnet.vpc_id, f"{name or 'eice'}-{subnet.subnet_id}", allow_to)
-        maker = GroupMaker(session, plan)
+        conflict = plan.conflict(messages.again("--if-not-exists"))
+        conflict.message += "; add --if-not-exists to reuse it"
+        raise conflict
     if not ip_address_type and not existing and subnet.ip_address_type != "ipv4":
         messages.line(
             f"IP address type: ipv4 (required by --preserve-client-ip; the subnet is {subnet.ip_address_type})"
@@ -125,71 +117,39 @@ def command(
             else f"IP address type: {subnet.ip_address_type} (the subnet's; override with --ip-address-type)"
         )
     if dry_run:
-        _try(session, new, maker, existing)
+        _try(plan)
         return
     if existing:
         messages.line(f"Endpoint {existing.id} already exists")
     elif deleting and wait:
         _await_deletion(session, deleting, timeout)
     try:
-        endpoint = existing or _create(session, new, maker)
+        endpoint = existing or plan.create(messages.line)
     except ConflictError as error:
         if deleting and not wait:
             error.message += f"\nEndpoint {deleting.id} of the VPC is still being deleted"
             error.hint = messages.again("--wait")
         raise
+    if plan.group:
+        verb = "Reusing" if plan.group.reused else "Created"
+        messages.line(f"{verb} security group {plan.group.group_id} ({plan.group.plan.name})")
     if wait and not endpoint.usable:
         endpoint = _await_creation(session, endpoint, timeout)
     render.show(row_of(endpoint), output=output, query=query, columns={})
 
 
-def _present(session: Session, subnet: ChosenSubnet) -> tuple[Endpoint | None, Endpoint | None]:
-    """The endpoint of the VPC, and one that is being deleted."""
-    from eicctl.aws.endpoints import list_endpoints
-
-    found = list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]})
-    existing = [each for each in found if each.state != "create-failed" and not each.state.startswith("delete-")]
-    deleting = [each for each in found if each.state == "delete-in-progress"]
-    failed = [each for each in found if each.state == "delete-failed"]
-    return next(iter(existing + failed), None), next(iter(deleting), None)
-
-
-def _create(session: Session, new: NewEndpoint, maker: GroupMaker | None) -> Endpoint:
-    """Create the group, then the endpoint; a failure undoes what was done and says so."""
-    from dataclasses import replace
-
-    from eicctl.aws.endpoints import create_endpoint
-
-    if maker is None:
-        return create_endpoint(session, new)
-    try:
-        group_id = maker.make()
-        with_group = replace(new, security_group_ids=(*new.security_group_ids, group_id))
-        endpoint = maker.once_visible("create the endpoint", lambda: create_endpoint(session, with_group))
-    except EicctlError as error:
-        if undone := maker.undo():
-            error.message = f"{error.message}\n{undone}"
-        raise
-    except KeyboardInterrupt:
-        if undone := maker.undo():
-            messages.line(undone)
-        raise
-    messages.line(f"{'Reusing' if maker.reused else 'Created'} security group {group_id} ({maker.plan.name})")
-    return endpoint
-
-
-def _try(session: Session, new: NewEndpoint, maker: GroupMaker | None, existing: Endpoint | None) -> None:
+def _try(plan: EndpointPlan) -> None:
     """Say what would be called; EC2's dry runs say whether it would be done."""
     from eicctl.aws.endpoints import check_create, request_of
 
-    if existing:
-        messages.out(f"Would reuse endpoint {existing.id}")
+    if plan.existing:
+        messages.out(f"Would reuse endpoint {plan.existing.id}")
         return
-    if maker:
-        for line in maker.check():
+    if plan.group:
+        for line in plan.group.check():
             messages.out(line)
-    check_create(session, new)
-    would_call("CreateInstanceConnectEndpoint", **request_of(new))
+    check_create(plan.session, plan.new)
+    would_call("CreateInstanceConnectEndpoint", **request_of(plan.new))
 
 
 def _await_deletion(session: Session, deleting: Endpoint, timeout: float) -> None:

@@ -78,6 +78,7 @@ def command(
       eicctl rdp win-1 --wait=900 --key-file ~/.ssh/windows.pem
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
+    from eicctl.api.dialers import dialer_to
     from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import named, resolve_target
     from eicctl.cli.view.events import renderer
@@ -85,7 +86,6 @@ def command(
     from eicctl.rdp.clients import find_client, serve_client
     from eicctl.rdp.file import Connection, check_user
     from eicctl.tunnel.bind import bind_tcp, local_addresses
-    from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.listener import Listener
 
     check_user(user)
@@ -109,9 +109,7 @@ def command(
         connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
         file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
         emit = renderer("text")
-        dialer = Dialer(
-            target, session.credentials, session.ca_bundle, request.max_tunnel_duration, request.queue_timeout
-        )
+        dialer = dialer_to(session, target, request)
         listener = Listener(dialer, sockets, emit)
 
         async def main(stop: asyncio.Event) -> int | None:

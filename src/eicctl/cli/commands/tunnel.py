@@ -83,11 +83,11 @@ def command(
     """
     if local_socket and (local_port or bind):
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
+    from eicctl.api.dialers import dialer_to
     from eicctl.cli.target_prompt import named, resolve_target
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import loopback_only
-    from eicctl.tunnel.dial import Dialer
     from eicctl.tunnel.probe import probe
     from eicctl.tunnel.slots import slots_of
 
@@ -97,12 +97,10 @@ def command(
         sockets = _bind(cleanup, local_port, bind, local_socket)
         target = resolve_target(session, request)
         same = (request if request.label else request.replace(instance_id=target.instance_id)).replace(wait=None)
-        dialer = Dialer(
+        dialer = dialer_to(
+            session,
             target,
-            session.credentials,
-            session.ca_bundle,
-            request.max_tunnel_duration,
-            request.queue_timeout,
+            request,
             look_up=lambda: resolve_target(session, same, ask=False),
         )
         slots_of(target.endpoint_id).limit = max_connections

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from eicctl.api.dialers import dialer_to
 from eicctl.core.errors import (
     CredentialsError,
     DeniedError,
@@ -16,9 +17,9 @@ from eicctl.core.errors import (
     UnavailableError,
 )
 from eicctl.core.model import RDP_PORT, SSH_PORT, Target
+from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, Outcome, Segment, Status, duration, failed
 from eicctl.doctor.context import Context, required
-from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, Probe, probe
 
 RETRY_BUDGET = 3.0
@@ -40,7 +41,8 @@ _REFUSALS: Sequence[tuple[type[EicctlError], str]] = (
 def run(context: Context) -> Outcome:
     """Open a tunnel and wait for the target's first bytes."""
     session, target = context.session, required(context.target)
-    dialer = Dialer(target, session.credentials, session.ca_bundle, context.max_tunnel_duration, QUEUE_TIMEOUT)
+    request = ConnectRequest(max_tunnel_duration=context.max_tunnel_duration, queue_timeout=QUEUE_TIMEOUT)
+    dialer = dialer_to(session, target, request)
     greeting = RDP_REQUEST if target.remote_port == RDP_PORT and target.platform == "windows" else b""
     try:
         found = probe(dialer, greeting=greeting, retry_budget=RETRY_BUDGET)

@@ -13,17 +13,12 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from eicctl.aws.session import Session
-from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, UnreachableError
 from eicctl.core.events import Emit, TunnelEvent
-from eicctl.core.model import Target
-from eicctl.core.request import ConnectRequest
-from eicctl.ssh.forward.connection import Remote, SshConnection, Streams, connect
-from eicctl.ssh.forward.login import prepare
+from eicctl.ssh.forward.connection import Remote, SshConnection, Streams
 from eicctl.support.backoff import Backoff
 from eicctl.tunnel import preconnect
-from eicctl.tunnel.dial import RETRY_BUDGET, Dialer
+from eicctl.tunnel.dial import RETRY_BUDGET
 
 PATIENCE = 30.0
 """Seconds for which a new forwarded connection waits for an SSH connection, and for the answer to its request."""
@@ -221,54 +216,3 @@ def _abandon(connection: SshConnection, opening: asyncio.Task[Streams]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[1].channel.abort()
     connection.end()
-
-
-def rotation_to(
-    session: Session,
-    target: Target,
-    request: ConnectRequest,
-    emit: Emit,
-    *,
-    passphrase: Callable[[str], str] | None = None,
-    patience: float = PATIENCE,
-) -> Rotation:
-    """Return the SSH connections to a target; nothing is connected yet.
-
-    Args:
-        session: Access to AWS.
-        target: The machine.
-        request: How to log in, by which endpoint, and for how long.
-        emit: See `Rotation`.
-        passphrase: Asked for a key file that is encrypted; takes its name.
-        patience: See `PATIENCE`.
-
-    Raises:
-        EicctlError: The target is not one to log in to, or the key cannot be used.
-    """
-
-    def note(text: str) -> None:
-        emit(TunnelEvent("note", via=target.label, text=text))
-
-    login = prepare(session, target, request, note, passphrase)
-    same = request.replace(
-        target="",
-        remote_port=target.remote_port,
-        instance_id=target.instance_id,
-        private_ip_address="" if target.instance_id else target.address,
-    )
-    dialer = Dialer(
-        target,
-        session.credentials,
-        session.ca_bundle,
-        request.max_tunnel_duration,
-        request.queue_timeout,
-        look_up=lambda: resolve(session, same),
-    )
-
-    async def open_one(retry_budget: float) -> SshConnection:
-        def waiting(error: EicctlError) -> None:
-            emit(TunnelEvent("retrying", via=target.label, error=error))
-
-        return await connect(dialer, login, retry_budget=retry_budget, waiting=waiting)
-
-    return Rotation(target.label, open_one, emit, patience=patience)

@@ -1,0 +1,163 @@
+"""Create an endpoint, with a security group of its own if wanted, and undo what a failure leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from eicctl.aws import endpoints
+from eicctl.aws.endpoints import NewEndpoint
+from eicctl.aws.security_groups import GroupMaker, GroupPlan
+from eicctl.aws.session import Session
+from eicctl.aws.subnets import ChosenSubnet, choose_subnet, describe_subnet
+from eicctl.core.errors import ConflictError, EicctlError, UsageError
+from eicctl.core.model import Endpoint
+
+
+@dataclass(frozen=True)
+class EndpointPlan:
+    """An endpoint to be created.
+
+    Attributes:
+        session: Access to AWS.
+        subnet: Its subnet.
+        new: What is requested.
+        group: Creates its security group; None for no group of its own, and where the VPC has an endpoint already.
+        existing: The VPC's endpoint. A VPC has one at most.
+        deleting: An endpoint of the VPC that is still being deleted.
+    """
+
+    session: Session
+    subnet: ChosenSubnet
+    new: NewEndpoint
+    group: GroupMaker | None
+    existing: Endpoint | None
+    deleting: Endpoint | None
+
+    def create(self, note: Callable[[str], object] = lambda _text: None) -> Endpoint:
+        """Create the group, then the endpoint; a failure undoes what was done and says so.
+
+        Args:
+            note: Takes what was undone after Ctrl-C.
+
+        Raises:
+            ConflictError: The VPC has an endpoint, perhaps one that is being deleted.
+            EicctlError: By AWS's error; its message ends with what was undone.
+        """
+        if self.group is None:
+            return endpoints.create_endpoint(self.session, self.new)
+        try:
+            group_id = self.group.make()
+            new = replace(self.new, security_group_ids=(*self.new.security_group_ids, group_id))
+            return self.group.once_visible("create the endpoint", lambda: endpoints.create_endpoint(self.session, new))
+        except EicctlError as error:
+            if undone := self.group.undo():
+                error.message = f"{error.message}\n{undone}"
+            raise
+        except KeyboardInterrupt:
+            if undone := self.group.undo():
+                note(undone)
+            raise
+
+    def conflict(self, hint: str) -> ConflictError:
+        """Return the error for a VPC that has an endpoint already."""
+        assert self.existing  # noqa: S101 - the caller has looked
+        about = f"{self.existing.id} ({self.existing.state})"
+        return ConflictError(f"VPC {self.subnet.vpc_id} already has endpoint {about}", hint=hint)
+
+
+def plan_endpoint(
+    session: Session,
+    *,
+    subnet_id: str | None = None,
+    vpc_id: str | None = None,
+    security_group_ids: Sequence[str] = (),
+    create_security_group: bool = False,
+    allow_to: Sequence[str] = (),
+    preserve_client_ip: bool = False,
+    ip_address_type: str | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> EndpointPlan:
+    """Return what `create_endpoint` would create; nothing is changed.
+
+    Raises:
+        EicctlError: The subnet cannot be found or chosen.
+    """
+    subnet = describe_subnet(session, subnet_id) if subnet_id else choose_subnet(session, vpc_id)
+    found = endpoints.list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]})
+    usable = [each for each in found if each.state != "create-failed" and not each.state.startswith("delete-")]
+    existing = next(iter(usable + [each for each in found if each.state == "delete-failed"]), None)
+    group = None
+    if create_security_group and not existing:
+        group_name = f"{name or 'eice'}-{subnet.subnet_id}"
+        group = GroupMaker(session, GroupPlan(subnet.subnet_id, subnet.vpc_id, group_name, tuple(allow_to)))
+    new = NewEndpoint(
+        subnet_id=subnet.subnet_id,
+        security_group_ids=tuple(security_group_ids),
+        preserve_client_ip=preserve_client_ip,
+        ip_address_type=ip_address_type or ("ipv4" if preserve_client_ip else ""),
+        tags=dict(tags or {}) | ({"Name": name} if name else {}),
+    )
+    deleting = next((each for each in found if each.state == "delete-in-progress"), None)
+    return EndpointPlan(session, subnet, new, group, existing, deleting)
+
+
+def create_endpoint(
+    *,
+    subnet_id: str | None = None,
+    vpc_id: str | None = None,
+    security_group_ids: Sequence[str] = (),
+    create_security_group: bool = False,
+    allow_to: Sequence[str] = (),
+    preserve_client_ip: bool = False,
+    ip_address_type: str | None = None,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    wait: float | None = None,
+    if_not_exists: bool = False,
+    session: Session | None = None,
+) -> Endpoint:
+    """Create an endpoint, and return it. If a step fails, what the earlier ones have created is removed.
+
+    Args:
+        subnet_id: Its subnet; None for the one with the most running instances.
+        vpc_id: The VPC to choose a subnet in; None for the only one.
+        security_group_ids: Its security groups.
+        create_security_group: Whether to create a group with egress to ports 22 and 3389 of the VPC and nothing else.
+        allow_to: With `create_security_group`: groups of targets that get an inbound rule from it.
+        preserve_client_ip: Whether targets see the client's address.
+        ip_address_type: `ipv4`, `dualstack` or `ipv6`; None for the subnet's, or `ipv4` with `preserve_client_ip`.
+        name: Its Name tag.
+        tags: Additional tags.
+        wait: Seconds to wait until it is available, which takes minutes; None to return at once.
+        if_not_exists: Whether to return the VPC's endpoint where it has one.
+        session: Access to AWS; None for the environment's.
+
+    Raises:
+        ConflictError: The VPC has an endpoint already.
+        EicctlError: By AWS's error; its message says what was undone.
+    """
+    if allow_to and not create_security_group:
+        raise UsageError("allow_to requires create_security_group")
+    access = session or Session()
+    plan = plan_endpoint(
+        access,
+        subnet_id=subnet_id,
+        vpc_id=vpc_id,
+        security_group_ids=security_group_ids,
+        create_security_group=create_security_group,
+        allow_to=allow_to,
+        preserve_client_ip=preserve_client_ip,
+        ip_address_type=ip_address_type,
+        name=name,
+        tags=tags,
+    )
+    if plan.existing and not if_not_exists:
+        raise plan.conflict("if_not_exists=True returns it")
+    if plan.deleting and not plan.existing and wait is not None:
+        endpoints.wait_deleted(access, plan.deleting.id, timeout=wait, progress=lambda _now: None)
+    endpoint = plan.existing or plan.create()
+    if wait is not None and not endpoint.usable:
+        endpoint = endpoints.wait_usable(access, endpoint.id, timeout=wait, progress=lambda _now: None)
+    return endpoint
