@@ -48,90 +48,58 @@ def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[
     """
     settings.private(folder)
     path = folder / name
-    with files.locked(folder / "keys"):
-        _sweep(folder)
-        key = _present(path) or _taken_back(path) or _made(path, key_type)
-        users = _Users(folder / f".{name}.users")
-    try:
-        yield key
-    finally:
+    # OpenSSH reads FILE.pub, so the public half has another name.
+    public, aside, users = (path.with_name(f".{name}.{kind}") for kind in ("public", "aside", "users"))
+    with contextlib.ExitStack() as stack:
         with files.locked(folder / "keys"):
-            if users.leave():
-                _move_aside(path)
+            _sweep(folder)
+            if aside.exists() and not path.exists():
+                aside.replace(path)
+            if path.exists() and public.exists():
+                key = Key(path, public.read_text())
+            else:
+                key = _new_key(path, public, key_type)
+            # Each process that uses the key holds a shared lock, which ends with it.
+            using = os.open(users, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            stack.callback(os.close, using)
+            _flock(using, "LOCK_SH")
+        try:
+            yield key
+        finally:
+            with files.locked(folder / "keys"), contextlib.suppress(FileNotFoundError):
+                if _flock(using, "LOCK_EX", "LOCK_NB"):  # it was the last one
+                    path.replace(aside)
+                    os.utime(aside)
 
 
-def _public(path: Path) -> Path:
-    """The file of the public half, whose name is not the one that OpenSSH reads (`FILE.pub`)."""
-    return path.with_name(f".{path.name}.public")
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.aside")
-
-
-def _present(path: Path) -> Key | None:
-    return Key(path, _public(path).read_text()) if path.exists() and _public(path).exists() else None
-
-
-def _taken_back(path: Path) -> Key | None:
-    aside = _aside(path)
-    with contextlib.suppress(FileNotFoundError):
-        if time.time() - aside.stat().st_mtime < REUSED_FOR:
-            aside.replace(path)
-            return _present(path)
-    return None
-
-
-def _made(path: Path, key_type: KeyType) -> Key:
+def _new_key(path: Path, public: Path, key_type: KeyType) -> Key:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
         key = make_key(Path(folder) / "key", key_type)
-        files.write_whole(_public(path), key.public)
+        files.write_whole(public, key.public)
         key.file.replace(path)
     return Key(path, key.public)
 
 
-def _move_aside(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        path.replace(_aside(path))
-        os.utime(_aside(path))
-
-
 def _sweep(folder: Path) -> None:
-    """Remove what was moved aside long ago."""
+    """Remove keys that were moved aside long ago."""
     for aside in folder.glob(".*.aside"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - aside.stat().st_mtime > REUSED_FOR:
                 aside.unlink()
-                _public(aside.with_name(aside.name[1 : -len(".aside")])).unlink(missing_ok=True)
+                aside.with_suffix(".public").unlink(missing_ok=True)
 
 
-class _Users:
-    """The processes that use a key: each holds a shared lock, which ends with it."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        self._lock("LOCK_SH")
-
-    def leave(self) -> bool:
-        """Use it no longer; return whether this was the last one. Without flock(2) nobody is ever the last."""
-        try:
-            return self._lock("LOCK_EX", "LOCK_NB")
-        finally:
-            os.close(self._descriptor)
-
-    def _lock(self, *how: str) -> bool:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return False
-        flags = 0
-        for name in how:
-            flags |= getattr(fcntl, name)
-        try:
-            fcntl.flock(self._descriptor, flags)
-        except BlockingIOError:
-            return False
-        return True
+def _flock(descriptor: int, *flags: str) -> bool:
+    """Lock a file; return whether that was possible, which it never is without flock(2)."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(descriptor, sum(getattr(fcntl, flag) for flag in flags))
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
