@@ -76,7 +76,7 @@ def test_the_wait_ends(emulator: Emulator, ec2: Any, eicctl: Run, instance_ids: 
 def test_no_launch_takes_no_key(eicctl: Run, key_file: Path) -> None:
     ran = eicctl("rdp", "win-1", "--no-launch", "--key-file", str(key_file))
     assert ran.code == 2
-    assert "--no-launch starts no client, and needs no --key-file" in ran.err
+    assert "--no-launch starts no client and does not take --key-file" in ran.err
     assert "--print-password" in ran.err
     ran = eicctl("rdp", "win-1", "--no-launch", "--client", "xfreerdp")
     assert ran.code == 2

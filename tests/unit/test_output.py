@@ -94,7 +94,7 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
         (["rdp", "--client", "none"], 2, "No target specified"),
         (["tunnel", "--remote-port", "22", "--local-port", "1"], 2, "No target specified"),
         (["tunnel"], 2, "--remote-port"),
-        (["forward"], 2, "nothing to forward"),
+        (["forward"], 2, "Nothing to forward"),
         (["db"], 2, "Missing argument"),
         (["logs"], 2, "Missing argument"),
         (["show-endpoint"], 2, "Missing argument"),

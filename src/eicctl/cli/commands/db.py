@@ -74,9 +74,9 @@ def command(
       eicctl db demo-db --iam-auth --user app
     """
     if print_password and not iam_auth:
-        raise UsageError("--print-password requires --iam-auth", hint="eicctl knows no other passwords")
+        raise UsageError("--print-password requires --iam-auth", hint=messages.again("--iam-auth"))
     if print_url and output == "json":
-        raise UsageError("--print-url does not go with --output json, which has the URL too")
+        raise UsageError("--print-url and --output json are mutually exclusive; the JSON output has the URL")
     from eicctl.aws.databases import reader_of
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
@@ -151,7 +151,7 @@ def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDat
     from eicctl.ssh.keys import private_folder
 
     if local.kind not in (POSTGRES, MYSQL):
-        raise UsageError(f"the engine {local.engine} has no IAM authentication")
+        raise UsageError(f"Engine {local.engine} does not support IAM authentication")
     path = cleanup.enter_context(private_folder()) / ("pgpass" if local.kind == POSTGRES else "my.cnf")
 
     def content() -> str:

@@ -239,7 +239,9 @@ def _confirmed(question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError("Refusing to change a security group without confirmation (no TTY)", hint="--yes")
+        raise UsageError(
+            "Refusing to change a security group without confirmation (no TTY)", hint=messages.again("--yes")
+        )
     if click.confirm(question, err=True):
         return True
     messages.line("Canceled")

@@ -93,13 +93,13 @@ def command(
 
 def _check(specs: Sequence[ForwardSpec], socks: int | None, via: str | None) -> None:
     if not specs and socks is None:
-        raise UsageError("nothing to forward", hint="eicctl forward TARGET:PORT, or --socks PORT; see --help")
+        raise UsageError("Nothing to forward", hint="eicctl forward TARGET:PORT, or --socks PORT")
     if via:
         return
     if any(not spec.host for spec in specs):
         raise UsageError("PORT requires an instance", hint="TARGET:PORT, or --via INSTANCE")
     if socks is not None and len({spec.host for spec in specs}) > 1:
-        raise UsageError("the SOCKS5 proxy could go through several instances", hint="--via INSTANCE chooses one")
+        raise UsageError("Multiple instances: specify the one for the SOCKS5 proxy", hint="--via INSTANCE")
 
 
 def _remote(spec: ForwardSpec, via: str | None) -> Remote:

@@ -60,7 +60,7 @@ def command(*, session: Session, filters: dict[str, list[str]], output: str, que
             }
         )
     if not rows and output == "table" and not query:
-        messages.line(f"No {'matching ' if filters else ''}instance in {session.location}")
+        messages.line(f"No {'matching ' if filters else ''}instances in {session.location}")
     else:
         if output == "table" and not query:
             rows = [{**row, "PrivateIpAddress": row["PrivateIpAddress"] or row["Ipv6Address"]} for row in rows]

@@ -47,7 +47,7 @@ def command(
         found, failures = list_endpoints(session, filters=filters), {}
     rows = [row_of(endpoint) for endpoint in found]
     if not rows and output == "table" and not query:
-        what = "No matching endpoint" if filters else "No EC2 Instance Connect Endpoint"
+        what = "No matching endpoints" if filters else "No EC2 Instance Connect Endpoint"
         messages.line(f"{what} in {'any region' if all_regions else session.location}")
         if not filters:
             messages.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")

@@ -62,7 +62,7 @@ def command(*, request: ConnectRequest, force: bool, **_access: Any) -> int:
     if on_terminal() and not force:
         raise UsageError(
             "eicctl proxy relays raw bytes for a program, as OpenSSH's ProxyCommand; stdin and stdout are a terminal "
-            "here (--force relays them all the same)",
+            "here (--force overrides this)",
             hint=_for_people(request),
         )
     from eicctl.fastpath.proxy import run

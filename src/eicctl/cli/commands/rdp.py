@@ -96,8 +96,8 @@ def command(
         return 0
     if not launch and (key_file or client):
         raise UsageError(
-            f"--no-launch starts no client, and needs no {'--key-file' if key_file else '--client'}",
-            hint="--print-password shows the password" if key_file else "leave one of them out",
+            f"--no-launch starts no client and does not take {'--key-file' if key_file else '--client'}",
+            hint="--print-password shows the password" if key_file else "omit one of them",
         )
     chosen = find_client(sys.platform, client or "") if launch else None
     with contextlib.ExitStack() as cleanup:
@@ -124,7 +124,7 @@ def command(
     if code is None:
         return INTERRUPTED
     if chosen and not chosen.ended_well(code):
-        raise LocalError(f"{chosen.name} ended with exit code {code}", hint="what it wrote above tells why")
+        raise LocalError(f"{chosen.name} ended with exit code {code}", hint="see its output above")
     return 0
 
 
@@ -145,13 +145,15 @@ def _password(session: Session, target: Target, key_file: Path | None, *, needed
     if key_file and target.instance_id:
         return decrypt(password_data(session, target.instance_id), key_file, _passphrase)
     if key_file:
-        raise UsageError(f"{target.label} is no known instance: EC2 has no password of it", hint="leave --key-file out")
+        raise UsageError(
+            f"{target.label} matches no EC2 instance, so its password is not available", hint="omit --key-file"
+        )
     name = key_name(session, target.instance_id) if target.instance_id and target.platform == "windows" else ""
     hint = (
         f"--key-file with the private key of {name}" if name else "--key-file with the key of the instance's key pair"
     )
     if needed:
-        raise UsageError("the password cannot be decrypted without a key", hint=hint)
+        raise UsageError("Decrypting the password requires a key", hint=hint)
     if name:
         messages.line(f"the client asks for the password; eicctl fetches it with {hint}")
     return None
