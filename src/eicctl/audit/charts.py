@@ -89,8 +89,8 @@ def _bar(summary: Summary, bucket: Bucket, x: float, step: float, scale: float) 
                 )
             )
     when = f"{summary.local(bucket.begins):%a %Y-%m-%d %H:%M}"
-    told = f"{when}: {bucket.ok} tunnels, {bucket.other} others, {bucket.refused} refused"
-    return element("g", element("title", told), parts)
+    label = f"{when}: {bucket.ok} tunnels, {bucket.other} others, {bucket.refused} refused"
+    return element("g", element("title", label), parts)
 
 
 def _grid(top: int, scale: float) -> Markup:

@@ -1,8 +1,8 @@
 """Events to rows: tunnels with their instances and the keys that were pushed for them. Pure; no I/O.
 
 A key that its caller pushed up to a minute before a tunnel (that is how long it is good) or a few seconds after it (the
-two calls run at the same time) belongs to the tunnel if it went to the tunnel's instance. Where the address tells no
-instance, keys do, but only if those of that minute all went to one instance.
+two calls run at the same time) belongs to the tunnel if it went to the tunnel's instance. Where the address identifies
+no instance, keys do, but only if all keys of that minute went to one instance.
 """
 
 from __future__ import annotations

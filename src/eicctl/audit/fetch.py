@@ -131,8 +131,8 @@ class Scope:
     Attributes:
         session: Access to AWS.
         regions: The regions.
-        say: Is told how far it is.
-        warn: Is told what could not be found out.
+        say: Called with the progress.
+        warn: Called with what could not be read.
         stop: Set when the user wants no more.
     """
 

@@ -1,4 +1,4 @@
-"""From CloudTrail's log files, on disk or in S3, into the store. What is not asked for is left out while reading.
+"""From CloudTrail's log files, on disk or in S3, into the store. Records that do not match are skipped while reading.
 
 Records from a CloudTrail log file, one after the other, however large the file is. Pure; no I/O of its own.
 
@@ -228,8 +228,8 @@ class Reader:
     Args:
         store: Where events go.
         choice: What is asked for.
-        say: Is told how far it is.
-        warn: Is told of files that cannot be read to their end.
+        say: Called with the progress.
+        warn: Called with the files that are truncated or malformed.
     """
 
     def __init__(

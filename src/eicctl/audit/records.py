@@ -94,7 +94,7 @@ class Event:
     def outcome(self) -> Outcome:
         """What came of it.
 
-        `ok`: it was done. `allowed`: the service accepted a tunnel; whether it reached its target, no record tells.
+        `ok`: it was done. `allowed`: the service accepted a tunnel; no record says whether it reached its target.
         `denied` by a policy or for the credentials; `failed` for another reason; `dry-run`: nothing was to be done.
         """
         if not self.error_code:
@@ -135,7 +135,7 @@ class End:
 
 
 def event_of(record: object) -> Event | None:
-    """Return the event that a record tells; None for other events, and for what has no name or time."""
+    """Return the event of a record; None for other events, and for records without a name or time."""
     if not isinstance(record, Mapping):
         return None
     name, time = _text(record, "eventName"), time_of(record.get("eventTime"))

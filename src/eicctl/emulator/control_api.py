@@ -29,7 +29,7 @@ class ControlApi:
         state: The emulator's memory.
         token: The bearer token that a caller must have.
         reset: Puts the world back as it was at the start.
-        connections: Tells of every open connection.
+        connections: Lists the open connections.
         app: The AWS API.
     """
 

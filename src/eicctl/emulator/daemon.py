@@ -137,7 +137,7 @@ def write_record(record: Running) -> None:
 
 
 def is_recorded(pid: int) -> bool:
-    """Whether the record is of this process."""
+    """Whether the record is this process's."""
     try:
         return bool(parse_json(record_path().read_text())["pid"] == pid)
     except (OSError, ValueError, LookupError, LocalError):
@@ -145,7 +145,7 @@ def is_recorded(pid: int) -> bool:
 
 
 def remove_record(pid: int) -> None:
-    """Remove the record if it is of this process."""
+    """Remove the record if it is this process's."""
     if is_recorded(pid):
         record_path().unlink(missing_ok=True)
 
@@ -197,16 +197,16 @@ def start(arguments: list[str]) -> Running:
         if record_path().exists() and (found := running()) and found.pid == process.pid and _answers(found):
             return found
         if process.poll() is not None:
-            said = _last_said(log)
-            why = said.get("error", f"exit code {process.returncode}")
-            raise LocalError(f"The local AWS did not start: {why}", hint=said.get("hint", f"see the log: {log}"))
+            printed = _last_printed(log)
+            why = printed.get("error", f"exit code {process.returncode}")
+            raise LocalError(f"The local AWS did not start: {why}", hint=printed.get("hint", f"see the log: {log}"))
         time.sleep(0.05)
     process.terminate()
     raise LocalError(f"The local AWS did not answer within {START_TIMEOUT:.0f} s", hint=f"see the log: {log}")
 
 
-def _last_said(log: Path) -> dict[str, str]:
-    """Return the error and the hint with which a command has ended, from what it wrote."""
+def _last_printed(log: Path) -> dict[str, str]:
+    """Return the error and the hint that a command printed last."""
     lines = log.read_text(errors="replace").splitlines()
     return {kind: text for kind, colon, text in (line.partition(": ") for line in lines) if colon}
 
@@ -232,14 +232,14 @@ def stop(found: Running) -> None:
 
 
 def is_stopped(found: Running) -> bool:
-    """Whether its process is stopped, as by Ctrl-Z, where the system tells."""
+    """Whether its process is suspended, as by Ctrl-Z, if the system reports it."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{found.pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
     return False
 
 
 def _is_alive(found: Running) -> bool:
-    """Whether the process is there that has written the record: it has a lock, which ends with it."""
+    """Whether the process that wrote the record is alive: it holds a lock, which ends with it."""
     try:
         import fcntl
     except ImportError:  # Windows, where none can have been started
@@ -255,7 +255,7 @@ def _is_alive(found: Running) -> bool:
 
 
 def _is_process(found: Running) -> bool:
-    """Whether the process of the record's ID is the emulator: it has the lock's file open, where the system tells."""
+    """Whether the process of the record's ID is the emulator: it has the lock file open, if the system reports it."""
     descriptors = Path(f"/proc/{found.pid}/fd")
     if not Path("/proc/self/fd").exists():
         return True
@@ -268,7 +268,7 @@ def _is_process(found: Running) -> bool:
 
 
 def _answers(found: Running) -> bool:
-    """Whether it is there: only the process that has written the record knows its token."""
+    """Whether it answers: only the process that wrote the record knows its token."""
     try:
         found.call("GET", "connections")
     except (OSError, ValueError):

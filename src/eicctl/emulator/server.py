@@ -166,7 +166,7 @@ class Emulator:
         return fault
 
     def connections(self) -> dict[str, int]:
-        """How many connections each endpoint carries."""
+        """The number of open connections of each endpoint."""
         return self._gateway.open_connections()
 
     def _reset_world(self) -> None:

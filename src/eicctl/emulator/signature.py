@@ -39,7 +39,7 @@ class AccessKey:
 
     @property
     def mfa(self) -> bool:
-        """Whether it was made with MFA."""
+        """Whether MFA was used to create it."""
         return self.mfa_at is not None
 
 
@@ -60,7 +60,7 @@ class Verifier:
     """Checks signatures against the access keys that exist.
 
     Args:
-        state: Tells the time.
+        state: Has the emulator's time.
         lookup: Finds an access key.
     """
 

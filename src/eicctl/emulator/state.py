@@ -49,7 +49,7 @@ class Machine:
     `host_key` is an OpenSSH private key (PEM), `host_public_key` its one-line public half. `users` are the OS users
     that exist. `forwards` maps a port to a real `HOST:PORT` on this computer that stands for the service there.
     `kind` is `linux` (SSH on 22), `windows` (RDP greeting on 3389) or `service` (only `forwards`). The security groups
-    are those of a machine that is no instance; an instance's are in moto. `names` are the DNS names that lead to it
+    are those of a machine that is not an instance; an instance's are in moto. `names` are the DNS names that lead to it
     inside its VPC. `authorized_keys` are public keys that every user of it may log in with, without a push.
     """
 
@@ -71,7 +71,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A misbehavior that the data plane shows, `times` times (-1: always), to connections that match.
+    """A fault that the data plane injects `times` times (-1: always) into connections that match.
 
     `kind` and its parameters are documented in docs/reference/local-aws.md. An empty `endpoint_id` or `address`
     matches all.
@@ -94,7 +94,7 @@ class Behavior:
         fail_create: Why the next endpoint fails to be made; empty where it does not. Good for one endpoint.
         latency: Seconds that each call of the control plane takes.
         client_ip: The address that connections seem to come from; empty for the real one.
-        max_connections: Connections that an endpoint carries at once (docs/explanation/protocol.md#limits: 20).
+        max_connections: Simultaneous connections of an endpoint (docs/explanation/protocol.md#limits: 20).
         clock_offset: Seconds by which the emulator's clock is ahead of this machine's.
         boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
         lag: Seconds for which calls do not see a security group or an endpoint that was just created (EC2 is eventually

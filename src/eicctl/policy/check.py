@@ -76,7 +76,7 @@ def check_connection(
         target: Where the tunnel goes.
         endpoint: The endpoint that serves it.
         instance: The instance, or None where the target is an address only.
-        duration: The longest life of the tunnel in seconds, or None where none is sent.
+        duration: The maximum duration of the tunnel in seconds, or None where none is sent.
         os_user: The OS user that a key is pushed for; empty where none is.
     """
     account, partition = caller.split(":")[4], caller.split(":")[1]

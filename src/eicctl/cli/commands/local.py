@@ -247,20 +247,23 @@ def status(*, output: str) -> None:
     from eicctl.cli.view import render
 
     found = _required()
-    told = _asked(found, "status")
+    resources = _asked(found, "status")
     open_connections = _asked(found, "connections")
     if output == "json":
         row = {"Url": found.url, "DataPort": found.data_port, "Pid": found.pid, "Connections": open_connections}
         render.show(
-            row | {"Endpoints": told["endpoints"], "Machines": told["machines"]}, output="json", query=None, columns={}
+            row | {"Endpoints": resources["endpoints"], "Machines": resources["machines"]},
+            output="json",
+            query=None,
+            columns={},
         )
         return
     messages.out(f"Running at {found.url}, tunnels on port {found.data_port} (PID {found.pid})")
-    for endpoint, state in told["endpoints"].items():
+    for endpoint, state in resources["endpoints"].items():
         count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
         messages.out(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
     columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
-    render.show(told["machines"], output="table", query=None, columns=columns)
+    render.show(resources["machines"], output="table", query=None, columns=columns)
 
 
 @command.command()

@@ -33,7 +33,7 @@ class Actions:
 
     Args:
         state: The emulator's memory.
-        dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
+        dns_name: Returns the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
 
     def __init__(self, state: State, dns_name: Callable[[], str]) -> None:

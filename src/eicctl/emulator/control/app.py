@@ -1,6 +1,6 @@
 """The control plane as a WSGI application: moto behind a check of each request's signature and permissions.
 
-Whoever may push a key gets a shell as the user that runs the emulator, so other users of this machine must not.
+Pushing a key gives a shell as the user that runs the emulator, so other users of this machine must not get in.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Guard:
-    """A WSGI application that passes on what carries a good signature and refuses the rest with 403.
+    """WSGI middleware that passes on requests with a valid signature and refuses others with 403.
 
-    What it passes on can tell who asks from `CALLER`, and where they are from `ORIGIN`.
+    `CALLER` and `ORIGIN` tell the wrapped application who sent the request, and from where.
 
-    A call that policies do not allow is recorded as CloudTrail does it.
+    Calls that policies deny are recorded as CloudTrail records them.
 
     Args:
         state: The emulator's memory.
-        app: What is guarded.
+        app: The guarded application.
         verifier: Checks the signature.
         permission: Checks that the caller's policies allow the call.
     """
@@ -71,7 +71,9 @@ class Guard:
         if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
             # AWS has no such host; here all regions are one host, and moto would fail on it.
             return _refuse(
-                start_response, Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."), protocol
+                start_response,
+                Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."),
+                protocol,
             )
         if asked and (denial := self._permission.denial(caller, asked, origin)):
             record_denial(self._state, asked, caller, origin, denial)
@@ -105,7 +107,7 @@ _XML_CODES = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTok
 
 
 def _protocol(headers: Mapping[str, str]) -> str:
-    """Return the form in which the service of a request tells errors: `json`, `s3` or `xml`."""
+    """Return the form of a service's errors: `json`, `s3` or `xml`."""
     if "x-amz-target" in headers:
         return "json"
     return "s3" if "/s3/" in headers.get("authorization", "") else "xml"
@@ -141,21 +143,21 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
     Args:
         state: The emulator's memory.
         verifier: Checks signatures.
-        dns_name: Tells the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
+        dns_name: Returns the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
     return Guard(state, _serialized(state, DomainDispatcherApplication(_backend_app)), verifier, Permission(state))
 
 
 def _backend_app(service: Any) -> Any:
-    """moto's application for a service. What goes wrong in it comes out as an exception, and not as a page of HTML."""
+    """moto's application for a service. Errors are raised instead of rendered as HTML."""
     app = create_backend_app(service)
     app.config["PROPAGATE_EXCEPTIONS"] = True
     return app
 
 
 def _serialized(state: State, app: Wsgi) -> Wsgi:
-    """One request after another, each after the time that it takes, in a world that is as late as the clock."""
+    """Serve requests one at a time, each after the configured latency, with endpoint states brought up to date."""
 
     def serve(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if latency := state.behavior.latency:

@@ -42,7 +42,7 @@ ACCOUNT = DEFAULT_ACCOUNT_ID
 """The account that everything belongs to."""
 
 LOCK = threading.RLock()
-"""Held by whoever reads or changes moto's memory: moto iterates over dicts that its other threads change."""
+"""Held while moto's memory is read or changed: moto iterates over dicts that its other threads change."""
 
 __all__ = [
     "ACCOUNT",
@@ -98,7 +98,7 @@ def ec2(region: str) -> Any:
 
 
 def zones(region: str) -> list[str]:
-    """The Availability Zones of a region; none of a region that there is not."""
+    """The Availability Zones of a region; none if the region does not exist."""
     return [str(zone.name) for zone in RegionsAndZonesBackend.zones.get(region, [])]
 
 

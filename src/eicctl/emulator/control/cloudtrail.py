@@ -30,14 +30,14 @@ ORIGIN: ContextVar[Origin] = ContextVar("origin")
 
 
 def recorded(state: State, name: str, source: str, action: Action, asked: Details) -> Action:
-    """Return an action that leaves a record, whether it succeeds or not.
+    """Return an action that is recorded, whether it succeeds or not.
 
     Args:
         state: The emulator's memory.
         name: The operation.
         source: The service, as `eventSource`.
         action: What does it.
-        asked: Tells the `requestParameters`; it takes moto's response object.
+        asked: Returns the `requestParameters` of moto's response object.
     """
 
     def recording(response: Any) -> Any:
@@ -79,7 +79,7 @@ def key_parameters(response: Any) -> dict[str, Any]:
 
 
 def endpoint_parameters(name: str) -> Details:
-    """Return what tells the parameters of an endpoint's operation."""
+    """Return a function that reads the parameters of an endpoint's operation."""
     known = ("InstanceConnectEndpointId", "SubnetId", "PreserveClientIp", "IpAddressType", "ClientToken", "DryRun")
 
     def parameters(response: Any) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _identity(call: Call) -> dict[str, Any]:
 
 
 def completed(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a record that someone has made up, with what LookupEvents needs where it is missing."""
+    """Return a custom record, completed with the fields that LookupEvents needs."""
     defaults = {
         "eventVersion": "1.08",
         "userIdentity": {},

@@ -72,7 +72,7 @@ def add_device() -> None:
 
 
 def own_code(now: datetime) -> dict[str, str]:
-    """Return the local user's device and a code of it that is good now and has not been used; empty if there is none.
+    """Return the local user's device and a code of it that is valid now and unused; empty if there is none.
 
     It is the current one, or the next, which is taken already. Either is good for half a minute at least.
     """
@@ -101,7 +101,7 @@ def list_devices(moto: Action, response: Any) -> Any:
 
 
 def check_mfa(caller: AccessKey, serial: str, code: str, now: datetime) -> bool:
-    """Return whether the caller has proved MFA: with a code that is good now and is used for the first time.
+    """Return whether the caller proved MFA with a code that is valid now and has not been used.
 
     Raises:
         ApiError: A code is given that is wrong or used, or a device that is not the caller's, or one without the other.
@@ -166,7 +166,7 @@ class Session:
 
 
 def check_request(caller: AccessKey, seconds: int) -> None:
-    """Refuse what GetSessionToken refuses before it looks at a code.
+    """Check what GetSessionToken checks before the MFA code.
 
     Raises:
         ApiError: They would last too long or too short, or the caller has temporary ones.
@@ -178,7 +178,7 @@ def check_request(caller: AccessKey, seconds: int) -> None:
 
 
 def open_session(caller: AccessKey, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
-    """Return new temporary credentials for the caller, good for some seconds, and made with MFA or not."""
+    """Return new temporary credentials for the caller, valid for `seconds`, created with MFA or not."""
     now = now.replace(tzinfo=None, microsecond=0)
     session = Session(
         access_key_id="ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16)),

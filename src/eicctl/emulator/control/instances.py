@@ -16,7 +16,7 @@ from eicctl.emulator.state import Machine, State
 
 
 def console_output(machine: Machine | None) -> str:
-    """Return the text; of a machine that is no Linux machine, without keys (docs/explanation/protocol.md#keys)."""
+    """Return the console output; without host keys unless it is a Linux machine (docs/explanation/protocol.md#keys)."""
     lines = ["[    0.000000] Linux version 6.1.0 (emulated)", "cloud-init[900]: Cloud-init running 'modules:final'"]
     if machine is None or not machine.host_public_key:
         return "\r\n".join([*lines, ""])

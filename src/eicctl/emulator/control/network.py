@@ -209,7 +209,7 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
             source=Peer(seen, endpoint.security_group_ids),
             target=Peer(machine.address, groups),
             egress=_rules(endpoint.region, endpoint.vpc_id, endpoint.security_group_ids, egress=True),
-            # A machine in no group is no instance: the world says that something answers there.
+            # A machine without groups is not an instance: the world file declares that something answers there.
             ingress=_rules(machine.region, machine.vpc_id, groups, egress=False) if groups else None,
         )
         return (
@@ -252,7 +252,7 @@ def _groups_of(machine: Machine) -> tuple[str, ...] | None:
     if not machine.instance_id:
         return machine.security_group_ids
     instance = _instance_of(machine)
-    # One that boots is pending until somebody asks for its state; that it does not answer yet is not said here.
+    # A booting instance is pending until its state is read; that it does not answer yet is checked elsewhere.
     if instance is None or instance.state not in ("running", "pending"):
         return None
     return tuple(group.id for group in groups_of(instance.nics[0]))

@@ -84,9 +84,9 @@ def _row(action: str, resource: str, verdict: Verdict) -> dict[str, Any]:
 
 
 def policies_of(arn: str) -> list[Source] | None:
-    """Return the policies of a user, a role or a session of a role; None for who is not restricted.
+    """Return the policies of a user, a role or a session of a role; None for an unrestricted one.
 
-    Not restricted are the emulator's own user, roles that nobody has made, and whoever has no policy at all.
+    Unrestricted are the emulator's own user, roles that do not exist, and principals without any policy.
     """
     kind, _, path = arn.rpartition(":")[2].partition("/")
     with LOCK:
@@ -108,7 +108,7 @@ def exists(arn: str) -> bool:
 
 
 def check_trust(role_arn: str, caller_arn: str, context: Context) -> None:
-    """Refuse that a caller assumes a role whose trust policy does not let it. A role that nobody has made trusts all.
+    """Check that a role's trust policy allows the caller to assume it. A role that does not exist trusts everyone.
 
     Raises:
         ApiError: It does not.
@@ -177,7 +177,7 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
-        """Whether the action is let through."""
+        """Whether the action is allowed."""
         return self.decision == "allowed"
 
 

@@ -151,7 +151,7 @@ KINDS: Mapping[str, Kind] = {
     "drip": Kind({"size": int, "seconds": _NUMBER}),
     "stall": Kind({"direction": str}),
 }
-"""Each kind by its name; docs/reference/local-aws.md tells what they do."""
+"""Each kind by its name; docs/reference/local-aws.md describes them."""
 
 _RANGES: Mapping[str, tuple[float, float]] = {"status": (100, 599), "code": (1000, 4999), "times": (-1, float("inf"))}
 

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 PORTS = ("22", "3389")
 USABLE = ("create-complete", "update-in-progress", "update-complete", "update-failed")
-LONGEST = 3600
+MAX_DURATION = 3600
 
 _PORT = re.compile(r":\d+$")
 _BAD_PORT = "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your request."
@@ -76,7 +76,7 @@ class Request:
 
     @property
     def access_key_id(self) -> str:
-        """Whose signature it claims to carry."""
+        """The access key that it claims to be signed with."""
         return self.parameters.get("X-Amz-Credential", "").partition("/")[0]
 
     @property
@@ -102,7 +102,7 @@ def parse_request(path_and_query: str, host: str) -> Request:
 
 
 def authenticate(verifier: Verifier, request: Request, ports: Sequence[int] = ()) -> AccessKey:
-    """Return who asks, or refuse.
+    """Return the caller's access key, or refuse.
 
     Args:
         verifier: Checks the signature.
@@ -128,7 +128,7 @@ def admit(state: State, request: Request, open_connections: int) -> Admitted:
     Args:
         state: The emulator's memory.
         request: What is asked for.
-        open_connections: How many connections the endpoint carries already.
+        open_connections: The endpoint's open connections.
     """
     endpoint = state.endpoint(request.endpoint_id)
     if endpoint is None or endpoint.region != request.region:
@@ -149,8 +149,8 @@ def admit(state: State, request: Request, open_connections: int) -> Admitted:
     port = request.parameters.get("remotePort", "")
     if port not in PORTS:
         raise Refused(400, "InvalidParameter", _BAD_PORT)
-    duration = request.parameters.get("maxTunnelDuration", str(LONGEST))
-    if not duration.isdigit() or not 1 <= int(duration) <= LONGEST:
+    duration = request.parameters.get("maxTunnelDuration", str(MAX_DURATION))
+    if not duration.isdigit() or not 1 <= int(duration) <= MAX_DURATION:
         raise Refused(400, "InvalidParameter", "The specified MaxTunnelDuration is not valid.")
     if open_connections >= state.behavior.max_connections:
         raise Refused(429, "ThrottlingException", f"The endpoint {endpoint.id} carries as many connections as it can.")
@@ -160,7 +160,7 @@ def admit(state: State, request: Request, open_connections: int) -> Admitted:
 UNREACHABLE = "Unable to connect to target"
 
 UNREACHABLE_DELAY = 0.1
-"""Seconds until an unreachable target is said to be so; the real service takes a TCP time-out."""
+"""Seconds until an unreachable target is reported; the real service waits for a TCP timeout."""
 
 HANDSHAKE_TIMEOUT = 60
 """Seconds until a client that does not finish the handshake is left; longer than any delay that a fault may ask for."""
@@ -203,7 +203,7 @@ class Gateway:
         self._permission = Permission(state)
         self._open: Counter[str] = Counter()
         self._tunnels: set[Tunnel] = set()
-        self._carrying: set[asyncio.Task[Any]] = set()
+        self._relaying: set[asyncio.Task[Any]] = set()
         self._servers: list[Server] = []
         self._listeners: Sequence[ListeningSocket] = ()
         self._ports: Sequence[int] = ()
@@ -215,7 +215,7 @@ class Gateway:
         for sock in sockets:
             # create_connection says of which class the connections are, which serve()'s types cannot express.
             server = await serve(
-                self._carry,  # type: ignore[arg-type]
+                self._relay,  # type: ignore[arg-type]
                 sock=sock,
                 ssl=context,
                 create_connection=Tunnel,
@@ -234,7 +234,7 @@ class Gateway:
         """Close all tunnels and stop serving."""
         for server in self._servers:
             server.close(close_connections=True)
-        for task in self._carrying:
+        for task in self._relaying:
             task.cancel()
         await self._machines.close()
         with contextlib.suppress(TimeoutError):
@@ -245,11 +245,11 @@ class Gateway:
             await listener.hang_up(STOP_TIMEOUT)
 
     def open_connections(self) -> dict[str, int]:
-        """How many connections each endpoint carries."""
+        """The number of open connections of each endpoint."""
         return {endpoint: count for endpoint, count in self._open.items() if count}
 
     def open_tunnels(self) -> list[dict[str, Any]]:
-        """Every open tunnel: where it leads, and how many bytes it has carried."""
+        """Every open tunnel: its target, and how many bytes it has relayed."""
         return [
             {
                 "endpoint_id": tunnel.admitted.endpoint.id,
@@ -346,10 +346,10 @@ class Gateway:
                 del response.headers["Date"]
             response.headers["Date"] = format_datetime(self._state.now(), usegmt=True)
 
-    async def _carry(self, tunnel: Tunnel) -> None:
+    async def _relay(self, tunnel: Tunnel) -> None:
         task = asyncio.current_task()
         assert task  # noqa: S101 - a coroutine runs in one
-        self._carrying.add(task)
+        self._relaying.add(task)
         try:
             with contextlib.suppress(ConnectionClosed, OSError):
                 injector = FaultInjector(tunnel.fault, tunnel)
@@ -360,7 +360,7 @@ class Gateway:
                     await asyncio.sleep(UNREACHABLE_DELAY)
                     await tunnel.close(1011, UNREACHABLE)
         finally:
-            self._carrying.discard(task)
+            self._relaying.discard(task)
 
     async def _connect(self, admitted: Admitted, client_ip: str) -> Streams | None:
         machine = await asyncio.to_thread(machine_at, self._state, admitted.endpoint, admitted.address)
@@ -414,7 +414,7 @@ class ByteCounts:
 
 
 class Relay:
-    """Carries the bytes of one tunnel. Memory is bounded: whoever does not read stops the other's writing.
+    """Relays the bytes of one tunnel. Memory is bounded: a side that does not read stops the other's writing.
 
     Args:
         tunnel: The websocket.
@@ -428,7 +428,7 @@ class Relay:
         self._carried = carried
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, duration: float) -> None:
-        """Carry until an end, or for `duration` seconds; then hang up on the target."""
+        """Relay until one side ends, or for `duration` seconds; then close the target's connection."""
         try:
             with contextlib.suppress(ConnectionClosed, OSError):
                 await _first_of(
@@ -475,7 +475,7 @@ class Relay:
             await self._tunnel.close(1000)
 
     async def _expire(self, duration: float) -> None:
-        """End the tunnel at its longest duration. With which code and reason the service does is not documented."""
+        """End the tunnel at its maximum duration. The service's close code and reason are not documented."""
         await asyncio.sleep(duration)
         await self._tunnel.close(1000, "Maximum tunnel duration reached")
 

@@ -21,9 +21,9 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ListeningSocket(socket.socket):
-    """A listening socket that knows of connections before TLS is up: it cuts them where a fault wants it.
+    """A listening socket that sees connections before TLS is up, and cuts them if a fault says so.
 
-    asyncio's servers tell of a connection only when TLS is up, but they take what `accept` gives them, and a connection
+    asyncio's servers report a connection only when TLS is up, but they take what `accept` gives them, and a connection
     that is gone by then is theirs to ignore: ConnectionAbortedError.
     """
 
@@ -59,7 +59,7 @@ class ListeningSocket(socket.socket):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         deadline = time.monotonic() + timeout
-        # A connection before TLS is asyncio's own, and it tells nobody of its end.
+        # A connection before TLS is internal to asyncio, which does not report its end.
         while any(sock.fileno() >= 0 for sock in self._accepted) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

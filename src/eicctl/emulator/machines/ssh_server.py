@@ -202,7 +202,7 @@ Connect = Callable[[str, int], Awaitable[Streams | None]]
 
 
 async def open_forward(connect: Connect, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
-    """Connect to the target and return the session that carries its bytes.
+    """Connect to the target and return the session that relays its bytes.
 
     asyncssh has a forwarder of its own. It leaves a channel open for good when the target ends before the client does,
     and OpenSSH's `-W` then never returns.
@@ -229,7 +229,7 @@ async def open_unix_forward(path: str) -> asyncssh.SSHTCPSession[bytes]:
 
 
 def _joined(streams: Streams) -> asyncssh.SSHTCPSession[bytes]:
-    """Return the session that carries the bytes of a channel to and from the streams."""
+    """Return the session that relays between a channel and the streams."""
 
     async def handler(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
         await _join(reader, writer, *streams)
@@ -243,7 +243,7 @@ async def _join(
     from_target: asyncio.StreamReader,
     to_target: asyncio.StreamWriter,
 ) -> None:
-    """Carry both ways, each to its own end; an error ends both."""
+    """Relay in both directions, each until its own end; an error ends both."""
     with contextlib.suppress(OSError, asyncssh.Error):
         await asyncio.gather(_copy(from_client, to_target), _copy(from_target, to_client))
     to_client.close()
@@ -263,7 +263,7 @@ class SshMachine:
     """Serves SSH for one machine. What clients run is run as the user that runs the emulator.
 
     Args:
-        state: Tells which keys are accepted now.
+        state: Has the keys that are accepted now.
         machine: The machine.
         home: The folder that stands for its users' home.
         connect: Opens connections that clients want forwarded, as from the machine.

@@ -86,7 +86,7 @@ class Sshd:
     """Serves SSH by sshd.
 
     Args:
-        state: Tells which keys are accepted now.
+        state: Has the keys that are accepted now.
         folder: A private folder for configurations, keys and homes.
 
     Raises:

@@ -98,7 +98,7 @@ def check_zones(world: WorldSpec, source: str) -> None:
     for number, vpc in enumerate(world.vpcs):
         known = zones(vpc.region)
         if not known:
-            raise UsageError(f"{source}: vpc[{number}].region is no region of AWS: {vpc.region}")
+            raise UsageError(f"{source}: vpc[{number}].region is not an AWS region: {vpc.region}")
         for place, subnet in enumerate(vpc.subnets):
             if subnet.availability_zone not in known:
                 raise UsageError(

@@ -305,7 +305,7 @@ class VpcSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """An AMI: its name and owner tell which OS user it has."""
+    """An AMI; its name and owner identify its OS user."""
 
     key: str = _key(_text())
     name: str = _key(_text())
