@@ -8,7 +8,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.audit.addresses import Directory, Door, Holder
+from eicctl.audit.addresses import AddressHolder, Directory, KnownEndpoint
 from eicctl.audit.correlation import Row, joined
 from eicctl.audit.records import Event, ends_of, event_of, launches_of
 from tests.trail_records import ENDPOINT, START, Record, end, key, launch, record, tunnel
@@ -24,7 +24,7 @@ def rows(records: Sequence[Record], directory: Directory | None = None) -> list[
     return list(joined(sorted(events, key=lambda event: event.time), directory or Directory()))
 
 
-WEB = Holder("i-web", "10.0.1.10", "web-1", "vpc-1")
+WEB = AddressHolder("i-web", "10.0.1.10", "web-1", "vpc-1")
 
 
 def test_an_address_tells_the_instance() -> None:
@@ -74,7 +74,7 @@ def test_keys_of_others_old_ones_and_refused_ones_do_not_count() -> None:
 
 
 def test_an_address_counts_from_when_its_instance_got_it() -> None:
-    holder = Holder("i-new", "10.0.1.10", "new", "vpc-1", since=START + timedelta(days=1))
+    holder = AddressHolder("i-new", "10.0.1.10", "new", "vpc-1", since=START + timedelta(days=1))
     old, new = rows([tunnel(START), tunnel(START + timedelta(days=2))], Directory([holder]))
     assert old.instance_id == ""
     assert new.instance_id == "i-new"
@@ -98,22 +98,22 @@ def test_an_instance_that_has_ended_has_its_address_no_more() -> None:
 
 
 def test_the_same_address_in_two_vpcs() -> None:
-    holders = [WEB, Holder("i-twin", "10.0.1.10", "twin", "vpc-2")]
+    holders = [WEB, AddressHolder("i-twin", "10.0.1.10", "twin", "vpc-2")]
     (unsure,) = rows([tunnel(START)], Directory(holders))
-    (sure,) = rows([tunnel(START)], Directory(holders, [Door(ENDPOINT, "office", "vpc-2")]))
+    (sure,) = rows([tunnel(START)], Directory(holders, [KnownEndpoint(ENDPOINT, "office", "vpc-2")]))
     assert unsure.instance_id == ""
     assert (sure.instance_name, sure.endpoint_name) == ("twin", "office")
 
 
 def test_a_deleted_endpoint_has_the_vpc_that_its_record_tells() -> None:
-    holders = [WEB, Holder("i-twin", "10.0.1.10", "twin", "vpc-2")]
+    holders = [WEB, AddressHolder("i-twin", "10.0.1.10", "twin", "vpc-2")]
     answer = {"instanceConnectEndpoint": {"instanceConnectEndpointId": ENDPOINT, "vpcId": "vpc-2"}}
     made = record("CreateInstanceConnectEndpoint", START - seconds(500), {}, responseElements=answer)
     assert rows([made, tunnel(START)], Directory(holders))[1].instance_name == "twin"
 
 
 def test_another_region_is_another_address() -> None:
-    directory = Directory([Holder("i-web", "10.0.1.10", region="eu-central-1")])
+    directory = Directory([AddressHolder("i-web", "10.0.1.10", region="eu-central-1")])
     (row,) = rows([tunnel(START)], directory)
     assert row.instance_id == ""
 
@@ -139,7 +139,7 @@ def test_no_tunnel_is_lost_and_order_is_kept(parts: list[tuple[str, int, str]]) 
         assert found
         events.append(found)
     events.sort(key=lambda event: event.time)
-    out = list(joined(events, Directory([Holder("i-a", "10.0.1.10")])))
+    out = list(joined(events, Directory([AddressHolder("i-a", "10.0.1.10")])))
     kept = {row.event.id for row in out}
     used = {row.key_event_id for row in out if row.key_event_id}
     assert {event.id for event in events} == kept | used

@@ -23,7 +23,7 @@ _SLACK = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class AddressHolder:
     """An instance at an address. `since` is when it got it, None where that is not known."""
 
     instance_id: str
@@ -36,7 +36,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class KnownEndpoint:
     """An endpoint."""
 
     id: str
@@ -49,29 +49,29 @@ class Directory:
 
     Args:
         holders: Instances; one without an address only gives its ID a name.
-        doors: Endpoints.
+        endpoints: Endpoints.
     """
 
-    def __init__(self, holders: Iterable[Holder] = (), doors: Iterable[Door] = ()) -> None:
-        self._at: dict[str, list[Holder]] = defaultdict(list)
+    def __init__(self, holders: Iterable[AddressHolder] = (), endpoints: Iterable[KnownEndpoint] = ()) -> None:
+        self._at: dict[str, list[AddressHolder]] = defaultdict(list)
         self._names: dict[str, str] = {}
-        self._doors: dict[str, Door] = {}
+        self._endpoints: dict[str, KnownEndpoint] = {}
         self._ended: dict[str, datetime] = {}
         for holder in holders:
             self.add(holder)
-        for door in doors:
-            self.open_door(door)
+        for endpoint in endpoints:
+            self.add_endpoint(endpoint)
 
-    def add(self, holder: Holder) -> None:
+    def add(self, holder: AddressHolder) -> None:
         """Learn of an instance."""
         if holder.address:
             self._at[holder.address].append(holder)
         if holder.name:
             self._names.setdefault(holder.instance_id, holder.name)
 
-    def open_door(self, door: Door) -> None:
+    def add_endpoint(self, endpoint: KnownEndpoint) -> None:
         """Learn of an endpoint."""
-        self._doors[door.id] = door
+        self._endpoints[endpoint.id] = endpoint
 
     def learn(self, lives: Iterable[Launch | End]) -> None:
         """Learn of instances from RunInstances records, and of their ends from TerminateInstances records."""
@@ -80,7 +80,7 @@ class Directory:
                 self._ended[life.instance_id] = life.time
             else:
                 self.add(
-                    Holder(
+                    AddressHolder(
                         life.instance_id,
                         life.address,
                         life.name,
@@ -93,8 +93,8 @@ class Directory:
 
     def notice(self, event: Event) -> None:
         """Learn the VPC of an endpoint from the record that made it."""
-        if event.name in CHANGES and event.vpc_id and event.endpoint_id not in self._doors:
-            self._doors[event.endpoint_id] = Door(event.endpoint_id, vpc_id=event.vpc_id)
+        if event.name in CHANGES and event.vpc_id and event.endpoint_id not in self._endpoints:
+            self._endpoints[event.endpoint_id] = KnownEndpoint(event.endpoint_id, vpc_id=event.vpc_id)
 
     def name_of(self, instance_id: str) -> str:
         """The Name tag of an instance, or an empty string."""
@@ -102,24 +102,24 @@ class Directory:
 
     def door_name(self, endpoint_id: str) -> str:
         """The Name tag of an endpoint, or an empty string."""
-        door = self._doors.get(endpoint_id)
-        return door.name if door else ""
+        endpoint = self._endpoints.get(endpoint_id)
+        return endpoint.name if endpoint else ""
 
     def knows(self, region: str, address: str) -> bool:
         """Whether any instance is known at an address."""
         return any(_in_region(holder, region) for holder in self._at.get(address, ()))
 
-    def instance_at(self, event: Event) -> Holder | None:
+    def instance_at(self, event: Event) -> AddressHolder | None:
         """Return the instance at the address of a tunnel at its time; None where none is known or several could be."""
         could = [
             holder
             for holder in self._at.get(event.address, ())
             if _in_region(holder, event.region) and self._lived(holder, event.time)
         ]
-        door = self._doors.get(event.endpoint_id)
-        if door and door.vpc_id:
+        endpoint = self._endpoints.get(event.endpoint_id)
+        if endpoint and endpoint.vpc_id:
             # An endpoint reaches peered VPCs too, so its own VPC is preferred and not required.
-            could = [holder for holder in could if holder.vpc_id == door.vpc_id] or could
+            could = [holder for holder in could if holder.vpc_id == endpoint.vpc_id] or could
         if len({holder.vpc_id for holder in could if holder.vpc_id}) > 1:
             return None
         dated = sorted((holder for holder in could if holder.since), key=lambda holder: holder.since or event.time)
@@ -127,10 +127,10 @@ class Directory:
             return dated[-1]
         return could[0] if len({holder.instance_id for holder in could}) == 1 else None
 
-    def _lived(self, holder: Holder, time: datetime) -> bool:
+    def _lived(self, holder: AddressHolder, time: datetime) -> bool:
         ended = self._ended.get(holder.instance_id)
         return (holder.since is None or holder.since <= time + _SLACK) and (ended is None or time <= ended + _SLACK)
 
 
-def _in_region(holder: Holder, region: str) -> bool:
+def _in_region(holder: AddressHolder, region: str) -> bool:
     return not holder.region or not region or holder.region == region

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from eicctl.audit.addresses import Directory, Door, Holder
+from eicctl.audit.addresses import AddressHolder, Directory, KnownEndpoint
 from eicctl.audit.correlation import AFTER, BEFORE, Row, joined
 from eicctl.audit.filters import Choice
 from eicctl.audit.records import CHANGES, END, LAUNCH, Event, ends_of, event_of, launches_of
@@ -238,7 +238,7 @@ class _Region:
             self.store.complete(self.region, lookup[1], (begins, settled))
 
     def _throttled(self, pause: float) -> None:
-        self.scope.say(f"CloudTrail throttles, a pause of {pause:.0f} s")
+        self.scope.say(f"throttled by CloudTrail, pausing {pause:.0f} s")
 
 
 def known_addresses(scope: Scope, store: EventStore, now: datetime) -> Directory:
@@ -247,11 +247,11 @@ def known_addresses(scope: Scope, store: EventStore, now: datetime) -> Directory
     for region in scope.regions:
         try:
             for held in held_addresses(scope.session, region):
-                directory.add(Holder(held.instance_id, held.address, held.name, held.vpc_id, region, held.since))
+                directory.add(AddressHolder(held.instance_id, held.address, held.name, held.vpc_id, region, held.since))
             for endpoint in list_endpoints(scope.session, region=region):
-                directory.open_door(Door(endpoint.id, endpoint.tags.get("Name", ""), endpoint.vpc_id))
+                directory.add_endpoint(KnownEndpoint(endpoint.id, endpoint.tags.get("Name", ""), endpoint.vpc_id))
         except EicctlError as error:
-            scope.warn(f"{region}: targets have no names: {error.message}")
+            scope.warn(f"{region}: cannot look up target names: {error.message}")
     for region in scope.regions:
         unknown = {address for where, address in store.addresses() if where == region}
         unknown = {address for address in unknown if not directory.knows(region, address)}
@@ -268,7 +268,7 @@ def _search_launches(scope: Scope, region: str, unknown: set[str], directory: Di
             found = [launch for record in page.records for launch in launches_of(record) if launch.address in unknown]
             directory.learn(found)
             left -= {launch.address for launch in found}
-            scope.say(f"looking for instances that are gone: {len(unknown) - len(left)} of {len(unknown)} addresses")
+            scope.say(f"looking up terminated instances: {len(unknown) - len(left)} of {len(unknown)} addresses")
             if not left or number == HISTORY_PAGES:
                 break
         if len(left) < len(unknown):
@@ -276,7 +276,7 @@ def _search_launches(scope: Scope, region: str, unknown: set[str], directory: Di
             for page in islice(ends, HISTORY_PAGES):
                 directory.learn(end for record in page.records for end in ends_of(record))
     except EicctlError as error:
-        scope.warn(f"{region}: instances that are gone have no names: {error.message}")
+        scope.warn(f"{region}: cannot look up terminated instances: {error.message}")
 
 
 def rows_of(store: EventStore, directory: Directory, choice: Choice) -> Iterator[Row]:

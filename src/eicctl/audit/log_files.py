@@ -255,7 +255,7 @@ class Reader:
             for name, source in self._opened(session, place):
                 self._read_file(name, source)
             if self.tally.files + self.tally.skipped == before:
-                raise NotFoundError(f"there is no log file in {place}", hint="log files end with .json or .json.gz")
+                raise NotFoundError(f"No log files in {place}", hint="log files end with .json or .json.gz")
         self._keep()
         return self.tally
 
@@ -263,7 +263,7 @@ class Reader:
         if place.startswith("s3://"):
             bucket, _, prefix = place.removeprefix("s3://").partition("/")
             if not bucket:
-                raise UsageError(f"{place} names no bucket", hint="s3://BUCKET/PREFIX")
+                raise UsageError(f"{place} has no bucket name", hint="s3://BUCKET/PREFIX")
             wanted = (found for found in list_objects(session, bucket, prefix) if self._wants_object(found))
             for found, source in open_objects(session, bucket, wanted):
                 yield f"s3://{bucket}/{found.key}", source
@@ -285,7 +285,7 @@ class Reader:
         elif place.exists():
             yield place
         else:
-            raise NotFoundError(f"there is no file or folder {place}")
+            raise NotFoundError(f"File or folder {place} does not exist")
 
     def _wants_object(self, found: Object) -> bool:
         return bool(found.size) and self._wants(found.key)
@@ -312,7 +312,7 @@ class Reader:
         except (DamagedError, EicctlError, OSError) as error:
             self.tally.damaged.append(name)
             why = error.message if isinstance(error, EicctlError) else str(error)
-            self._warn(f"{name}: {why}; what comes before is used")
+            self._warn(f"{name}: {why}; using the records before the error")
 
     def _take(self, record: Any) -> None:
         self.tally.records += 1
