@@ -72,6 +72,32 @@ def test_arrows_go_down() -> None:
     assert not wrong
 
 
+EMULATOR = {
+    "__init__": set(),
+    "state": set(),
+    "daemon": set(),
+    "signature": {"state"},
+    "machines": {"state"},
+    "control": {"state", "signature"},
+    "data": {"state", "signature", "control", "machines"},
+    "world": {"state", "control"},
+    "control_api": {"state", "control", "data"},
+    "server": {"state", "signature", "control", "data", "machines", "world", "control_api"},
+}
+"""What each part of the emulator may import of the others."""
+
+
+def test_the_emulators_arrows_go_down() -> None:
+    wrong = {}
+    for path in FILES:
+        if room_of(path) == "emulator":
+            part = name_of(path).split("/")[1].removesuffix(".py")
+            parts = {name.split(".")[2] for name in imported(path) if name.startswith("eicctl.emulator.")}
+            if upward := parts - {part} - EMULATOR[part]:
+                wrong[name_of(path)] = upward
+    assert not wrong
+
+
 def test_only_aws_calls_boto3() -> None:
     users = [path for path in FILES if {name.split(".")[0] for name in imported(path)} & BOTO]
     assert users
