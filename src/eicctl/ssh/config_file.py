@@ -36,19 +36,19 @@ def users_file() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a file has, and what it is to have."""
+    """A file's old and new text."""
 
     path: Path
     before: str
     after: str
 
     def diff(self) -> str:
-        """Return the difference in the unified form; empty where there is none."""
+        """Return the unified diff; empty if nothing changes."""
         before, after = (text.splitlines(keepends=True) for text in (self.before, self.after))
         return "".join(difflib.unified_diff(before, after, str(self.path), str(self.path)))
 
     def make(self) -> None:
-        """Write the file, if it changes. What a file of the user's had is kept beside it, with `.before-eicctl`.
+        """Write the file, if it changes. A copy of the user's own file is kept with the suffix `.before-eicctl`.
 
         Raises:
             LocalError: It cannot be written.
@@ -66,7 +66,7 @@ class Change:
 
 
 def installation(section: Section, blocks: Sequence[Block], *, whole: bool) -> tuple[list[Change], Merged]:
-    """Return the changes that put blocks into eicctl's file, and an Include of it into the user's; and what they do."""
+    """Return the changes that put blocks into eicctl's file and its Include into the user's, and the merge's result."""
     own, users = files.read_text(own_file()), files.read_text(users_file())
     result = merged(own, section, blocks, whole=whole)
     return [
@@ -76,7 +76,7 @@ def installation(section: Section, blocks: Sequence[Block], *, whole: bool) -> t
 
 
 def removal() -> list[Change]:
-    """Return the changes that take both away; the files stay, and so do the user's own lines."""
+    """Return the changes that remove both; the files stay, with the user's own lines."""
     own, users = files.read_text(own_file()), files.read_text(users_file())
     return [
         Change(users_file(), users, without_include(users, str(own_file()))),
@@ -112,7 +112,7 @@ class Layout:
 
 
 def for_instances(session: Session, instances: Sequence[Instance], layout: Layout) -> list[Block]:
-    """Return a block for each instance, called by its name where that is its own and plain, else by its ID."""
+    """Return a block for each instance, by its name if that is unique and a plain host name, else by its ID."""
     counted = Counter(instance.name for instance in instances)
     users = choose_all(session, instances) if not layout.os_user else {}
     request = layout.openssh.request
@@ -144,11 +144,11 @@ def running(session: Session) -> list[Instance]:
 
 
 def named(session: Session, words: Sequence[str], *, pushes: bool) -> list[Instance]:
-    """Return the instances that names or IDs mean; Windows ones only where no key is pushed.
+    """Return the instances with these names or IDs; Windows ones only if no key is pushed.
 
     Raises:
-        NotFoundError: One means none.
-        UsageError: One means a Windows instance, which a key would be pushed to.
+        NotFoundError: One does not exist.
+        UsageError: A key would be pushed to a Windows instance.
     """
     found = instances_named(session, words, states=["running", "stopped"])
     for instance in found:
@@ -239,9 +239,9 @@ class Merged:
 
     Attributes:
         text: The file.
-        gone: Names that it had, and has no more.
-        moved: Names that led elsewhere before, with the section in which they did.
-        refused: Names of new blocks that lead to instances of another section, with that section, and still do.
+        gone: Names that were removed.
+        moved: Names that another section had before, with that section.
+        refused: Names of new blocks that another section has and keeps, with that section.
     """
 
     text: str
@@ -253,14 +253,14 @@ class Merged:
 def merged(text: str, section: Section, blocks: Sequence[Block], *, whole: bool) -> Merged:
     """Put blocks into a section of the file; each name is in the file once, and patterns are last.
 
-    A name that another account or region has stays there. One that another profile has for the same instances, and a
-    pattern, go to the new block.
+    A name that another account or region has stays there. A pattern, or a name that another profile has for the same
+    instances, moves to the new block.
 
     Args:
         text: The file as it is, or an empty text.
         section: The section.
         blocks: The blocks, in their order.
-        whole: Whether they are all hosts that the section shall have; else other hosts stay. Patterns stay anyway.
+        whole: Whether other hosts of the section are removed. Patterns stay anyway.
     """
     _check(str(section))
     sections = _sections(text)
@@ -298,7 +298,7 @@ def _text(sections: Mapping[Section, Sequence[Block]]) -> str:
 
 
 def _check(text: str) -> None:
-    """Raise where OpenSSH would not read a text as part of one line."""
+    """Raise if OpenSSH would not read a text as part of one line."""
     if any(char < " " or char == "\x7f" for char in text):
         raise UsageError(f"cannot write {text!r} to ssh_config: it has a control character")
 

@@ -1,7 +1,4 @@
-"""One command on many instances: an OpenSSH process for each.
-
-Which instances a command goes to, through which endpoints, and as whom.
-"""
+"""One command on many instances: which ones, through which endpoints, as whom, and an OpenSSH process for each."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ from eicctl.support.threads import both
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which instances: named ones, and running ones that all filters fit.
+    """Which instances: named ones, and running ones that match all filters.
 
     Attributes:
         targets: Instance IDs and Name tags.
@@ -53,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class FleetHost:
-    """An instance of the fleet; the endpoint is None where none of its VPC serves it."""
+    """An instance of the fleet; the endpoint is None if its VPC has no usable one."""
 
     instance: Instance
     endpoint: Endpoint | None
@@ -73,10 +70,10 @@ class FleetHost:
 
 
 def choose_hosts(session: Session, choice: Choice, os_user: str | None) -> list[FleetHost]:
-    """Return the hosts, in the order in which to begin.
+    """Return the hosts, in the order in which to start.
 
     Raises:
-        NotFoundError: A named instance does not exist, or nothing fits.
+        NotFoundError: A named instance does not exist, or nothing matches.
     """
     instances, endpoints = both(lambda: _instances(session, choice), lambda: list_endpoints(session))
     if not instances:
@@ -127,7 +124,7 @@ def _kept() -> IO[bytes]:
 
 @dataclass
 class Result:
-    """What became of one host.
+    """The result of one host.
 
     Attributes:
         label: Its name.

@@ -1,7 +1,7 @@
 """SendSSHPublicKey by one signed request: a login waits for it, and importing boto3 takes longer than all the rest.
 
-Only what is plain is done here: keys that are read without botocore, a usual endpoint, and the answer that all is well.
-Anything else is left to boto3 (`aws.instance_connect`), which knows about retries, and what errors mean.
+Only the common case is handled here: credentials that are read without botocore, a regional endpoint, and success.
+boto3 (`aws.instance_connect`) handles anything else, with retries and errors.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eicctl.tunnel.tls_stream import SecureSocket
 
 IDLE = 15.0
-"""Seconds after its last answer for which a connection is used again."""
+"""Seconds after its last response within which a connection is used again."""
 
 _TARGET = "AWSEC2InstanceConnectService.SendSSHPublicKey"
 _TYPE = "application/x-amz-json-1.1"
@@ -62,7 +62,7 @@ def push_key(session: Session, instance_id: str, os_user: str, public_key: str, 
 
 
 def _endpoint(session: Session) -> str | None:
-    """Return the URL of the service, or None where finding it is botocore's."""
+    """Return the URL of the service, or None if only botocore can determine it."""
     configured = os.environ.get("AWS_ENDPOINT_URL_EC2_INSTANCE_CONNECT") or os.environ.get("AWS_ENDPOINT_URL")
     if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or session.fips or session.dualstack:
         return None
@@ -115,10 +115,10 @@ def request(host: str, region: str, credentials: Credentials, body: bytes, now: 
 
 
 def _answered(where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
-    """Return the status and the request ID of the answer, on an idle connection where there is one that still serves.
+    """Return the status and the request ID of the response, by an idle connection if one still works.
 
     Raises:
-        EicctlError, OSError, EOFError, ValueError: There is none, or it is not HTTP.
+        EicctlError, OSError, EOFError, ValueError: There is no response, or it is not HTTP.
     """
     with _lock:
         connection, since = _idle.pop(where, (None, 0.0))
@@ -175,11 +175,11 @@ class _Connection:
                 end.close()
 
     def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
-        """Send a request; return the status and the headers of the answer, all of which has been read.
+        """Send a request; return the status and the headers of the response, whose body has been read.
 
         Raises:
             OSError, EOFError: The connection broke.
-            ValueError: What came is no answer with a length.
+            ValueError: It is not an HTTP response with a length.
         """
         if self._stream:
             self._stream.send(request)

@@ -1,7 +1,6 @@
-"""One usable SSH connection at any time, although the service ends each one within the hour.
+"""Renews an SSH connection before the service ends its tunnel within the hour, and replaces a lost one.
 
-A fresh connection is ready before the old one's tunnel ends. From then on new forwarded connections take the fresh one,
-and those on the old one stay there until they end, or it does.
+New forwarded connections use the new SSH connection; existing ones stay on the old one until they end, or it does.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import RETRY_BUDGET
 
 PATIENCE = 30.0
-"""Seconds for which a new forwarded connection waits for an SSH connection, and for the answer to its request."""
+"""Seconds that a new forwarded connection waits for an SSH connection and for the response to its request."""
 
 MARGIN = 0.25
-"""The part of a tunnel's duration that is left when its successor is made. It is what a forwarded connection has at
-least, and the time for which renewing may fail. The old tunnel takes a second one of the endpoint's 20 places only as
-long as something still uses it."""
+"""The part of a tunnel's duration that is left when its successor is opened: the least for a new forwarded connection,
+and the time for which renewal may fail. The old tunnel takes another of the endpoint's 20 slots only while it is in
+use."""
 
 JITTER = 0.1
 """The part of the margin by which it varies, so that many clients do not renew at the same moment."""
@@ -35,7 +34,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two attempts to connect."""
 
 SHORT_PAUSE = 2.0
-"""Seconds after which an attempt is made in spite of a longer pause, if somebody waits for it."""
+"""Seconds after which the next attempt is made, whatever the pause, if a client waits for it."""
 
 Connect = Callable[[float], Awaitable[SshConnection]]
 """Opens an SSH connection; takes the retry budget of its dial, in seconds."""
@@ -49,7 +48,7 @@ class Lease:
     streams: Streams
 
     def release(self) -> None:
-        """Let the SSH connection go, if it only waits for this."""
+        """Count the end of this forwarded connection."""
         self.connection.end()
 
 
