@@ -220,7 +220,7 @@ def test_throttling_is_waited_out(emulator: Emulator, now: datetime, monkeypatch
     with EventStore() as store:
         look_up(scope_of(lift), store, (now - timedelta(days=1), now), now)
         assert len(store) == 1
-    assert "throttles" in told[0]
+    assert "throttled by CloudTrail" in told[0]
 
 
 @pytest.mark.usefixtures("unpaced")
