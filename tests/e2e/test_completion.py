@@ -164,7 +164,7 @@ FOUND = {
         '. "$HOME/.zshrc"; autoload -Uz compinit; compinit -u -D; print $_comps[eicctl]',
         "_eicctl",
     ),
-    "fish": (["fish", "-c"], "complete -C 'eicctl pol'", "policy\tIAM"),
+    "fish": (["fish", "-c"], "complete -C 'eicctl pol'", "policy\tGenerate"),
 }
 """What each shell does with the first Tab, asked without a terminal, and what it says then."""
 

@@ -73,8 +73,8 @@ def test_a_full_disk_behind_stdout_is_told(words: list[str]) -> None:
         ran = run(*words, stdout=full)
     assert ran.returncode == 1
     assert b"error: No space left on device" in ran.stderr
-    assert b"hint: make room" in ran.stderr
-    assert b"defect" not in ran.stderr
+    assert b"hint: free disk space" in ran.stderr
+    assert b"bug in eicctl" not in ran.stderr
 
 
 def greeting(port: int) -> bytes:
@@ -253,7 +253,7 @@ def test_a_user_without_a_home_has_temporary_folders(more: dict[str, str], tmp_p
     env: dict[str, Any] = homeless(tmp_path, **more)
     for words in (["instances"], ["proxy", "web-1"], ["ps"], ["down", "--all"], ["mfa", "status"], ["version"]):
         ran = run(*words, env=env, cwd=tmp_path)
-        assert b"defect" not in ran.stderr, ran.stderr
+        assert b"bug in eicctl" not in ran.stderr, ran.stderr
         assert ran.returncode == 0 or b"hint: export HOME=FOLDER" in ran.stderr, ran.stderr
     for words in (["ssh-config", "web-1"], ["completion", "bash", "--install"], ["man", "--install"]):
         ran = run(*words, env=env, cwd=tmp_path)
@@ -338,8 +338,8 @@ def test_base_folders_that_are_no_good(value: str, tmp_path: Path, home: Path) -
     folder.mkdir()
     for words in (["proxy", "web-1"], ["instances"], ["logs", "x"], ["completion", "bash", "--install"]):
         ran = run(*words, env=env, cwd=folder)
-        assert b"defect" not in ran.stderr, ran.stderr
-        assert ran.returncode == 0 or b"no log of" in ran.stderr or b"cannot make" in ran.stderr, ran.stderr
+        assert b"bug in eicctl" not in ran.stderr, ran.stderr
+        assert ran.returncode == 0 or b"No log of" in ran.stderr or b"cannot create" in ran.stderr, ran.stderr
     assert not list(folder.iterdir())
 
 
@@ -358,4 +358,4 @@ def test_a_home_of_somebody_who_is_not_there(name: str) -> None:
     ran = run("ps", env=os.environ | {name: "~no-such-user/x"})
     assert ran.returncode == 1
     assert b"cannot expand ~no-such-user/x" in ran.stderr
-    assert b"defect" not in ran.stderr
+    assert b"bug in eicctl" not in ran.stderr
