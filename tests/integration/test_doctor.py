@@ -173,7 +173,7 @@ def silent(world: World) -> None:
 CASES = [
     (wrong_secret, "credentials", 4, "AWS rejected the credentials"),
     (no_credentials, "credentials", 4, "No AWS credentials found"),
-    (expired_session, "credentials", 4, "the AWS session has expired"),
+    (expired_session, "credentials", 4, "The AWS session has expired"),
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
     (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS rejects"),
     (misspelt_region, "credentials", 3, 'No region named "us-esat-1"'),

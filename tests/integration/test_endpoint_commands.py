@@ -568,7 +568,7 @@ def test_no_credentials_no_region_no_profile(eicctl: Eicctl, monkeypatch: pytest
     assert "credentials" in done.err
     unknown = eicctl("list-endpoints", "--profile", "nobody")
     assert unknown.code == 2
-    assert "available profiles" in unknown.err
+    assert "no AWS profiles found" in unknown.err
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     assert "--region" in eicctl("list-endpoints").err
