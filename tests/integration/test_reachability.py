@@ -19,7 +19,7 @@ from eicctl.core.errors import TargetUnreachableError
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.world.load import load_world
 from eicctl.reachability.coverage import Reach, assess, assess_all
-from eicctl.reachability.coverage_scan import Place, Survey, survey
+from eicctl.reachability.coverage_scan import Inventory, ScanLocation, read_inventory
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 
@@ -40,8 +40,8 @@ def ec2(session: Session) -> Any:
     return session.client("ec2")
 
 
-def surveyed(session: Session) -> Survey:
-    return survey(session, Place("", "", session.region))
+def surveyed(session: Session) -> Inventory:
+    return read_inventory(session, ScanLocation("", "", session.region))
 
 
 def dial(session: Session, reach: Reach) -> bool:
@@ -313,5 +313,5 @@ def test_a_refused_read_leaves_its_fact_unknown(emulator: Emulator, session: Ses
     }
 
 
-def _parts(found: Survey) -> tuple[Any, Any, Any]:
+def _parts(found: Inventory) -> tuple[Any, Any, Any]:
     return found.instances, found.endpoints, found.facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eicctl.aws.endpoint_selection import NoEndpointError, Place, choose_endpoint, usable_name
+from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, choose_endpoint, usable_name
 from eicctl.core.errors import NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.support.pins import PROFILE_VARIABLES, REGION_VARIABLES
@@ -17,7 +17,7 @@ def nothing_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-PLACE = Place("web-1", "vpc-1", "subnet-1", "az-1")
+PLACE = TargetLocation("web-1", "vpc-1", "subnet-1", "az-1")
 
 
 def endpoint(name: str, **changes: object) -> Endpoint:
@@ -84,7 +84,7 @@ def test_states_that_serve_nobody(state: str, message: str, hint: str) -> None:
 
 def test_endpoints_of_a_vpcs_owner() -> None:
     """A participant of a shared VPC cannot use them (docs/explanation/protocol.md#shared-vpcs)."""
-    place = Place("web-1", "vpc-1", "subnet-1", account="111122223333")
+    place = TargetLocation("web-1", "vpc-1", "subnet-1", account="111122223333")
     theirs, ours = endpoint("theirs", owner_id="999988887777"), endpoint("ours", owner_id="111122223333")
     assert choose_endpoint([theirs, ours], place, "10.0.0.1").id == "ours"
     with pytest.raises(NoEndpointError):

@@ -9,7 +9,7 @@ import pytest
 from eicctl.agent.paths import AgentPaths
 from eicctl.agent.protocol import WireError, decode
 from eicctl.aws.session import Session
-from eicctl.aws.target_cache import RememberedTargets
+from eicctl.aws.target_cache import TargetCache
 from eicctl.cli.param_types import tunnels
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.request import ConnectRequest
@@ -113,7 +113,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     assert jsonstore.read(durations.memory_file()) == {}
     assert daemon.running() is None
     assert AgentPaths("x").read_record() is None
-    assert RememberedTargets(Session(region="us-east-1")).get(ConnectRequest(target="web1")) is None
+    assert TargetCache(Session(region="us-east-1")).get(ConnectRequest(target="web1")) is None
     assert jsonstore.read(str(settings.cache_dir() / "targets.json")) == {}
     with pytest.raises(LocalError, match="not as eicctl has written it"):
         fix.added_rules()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eicctl.core.model import Endpoint
 from eicctl.core.network import AclEntry, GroupReference, NetworkFacts, Peering, PrefixList, Route, RouteTable, Rule
 from eicctl.reachability.connection import Destination
-from eicctl.reachability.ranges import Box, box, decide
+from eicctl.reachability.ranges import TrafficRange, first_match, traffic_range
 from eicctl.reachability.remedies import NewEndpoint, command_line
 from tests.network import ENDPOINT, FACTS, FAR, TARGET, applied, findings, with_acl, with_group
 
@@ -190,21 +190,23 @@ def test_without_the_rule_that_decides_nothing_is_let_in(
 
 
 BOXES = st.builds(
-    lambda a, b, c, d: Box(4, min(a, b), max(a, b), (min(c, d), max(c, d))),
+    lambda a, b, c, d: TrafficRange(4, min(a, b), max(a, b), (min(c, d), max(c, d))),
     *[st.integers(0, 6)] * 4,
 )
 
 
 @SETTINGS
 @given(st.lists(BOXES, min_size=1, max_size=1), st.lists(BOXES, max_size=6))
-def test_each_point_is_decided_by_the_first_rule_that_has_it(asked: list[Box], rules: list[Box]) -> None:
-    def has(whole: Box, address: int, port: int) -> bool:
+def test_each_point_is_decided_by_the_first_rule_that_has_it(
+    asked: list[TrafficRange], rules: list[TrafficRange]
+) -> None:
+    def has(whole: TrafficRange, address: int, port: int) -> bool:
         return whole.first <= address <= whole.last and whole.ports[0] <= port <= whole.ports[1]
 
-    pieces = decide(asked, list(zip(rules, range(len(rules)), strict=True)))
+    pieces = first_match(asked, list(zip(rules, range(len(rules)), strict=True)))
     for address in range(7):
         for port in range(7):
-            deciding = [piece.rule for piece in pieces if has(piece.box, address, port)]
+            deciding = [piece.rule for piece in pieces if has(piece.part, address, port)]
             expected = next((number for number, rule in enumerate(rules) if has(rule, address, port)), None)
             assert deciding == ([expected] if has(asked[0], address, port) else [])
 
@@ -212,5 +214,5 @@ def test_each_point_is_decided_by_the_first_rule_that_has_it(asked: list[Box], r
 @given(st.ip_addresses(v=4), st.integers(0, 32))
 def test_a_range_is_what_the_library_says(address: ipaddress.IPv4Address, length: int) -> None:
     network = ipaddress.ip_network(f"{address}/{length}", strict=False)
-    there = box(f"{address}/{length}")
+    there = traffic_range(f"{address}/{length}")
     assert (there.first, there.last) == (int(network[0]), int(network[-1]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eicctl.aws.session import Session
-from eicctl.aws.target_cache import LIFETIME, RememberedTargets
+from eicctl.aws.target_cache import LIFETIME, TargetCache
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import settings
@@ -33,11 +33,11 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def known(request: ConnectRequest = REQUEST, *, later: float = 1.0, session: Session | None = None) -> Target | None:
-    return RememberedTargets(session or Session(), THEN + later).get(request)
+    return TargetCache(session or Session(), THEN + later).get(request)
 
 
 def put(request: ConnectRequest = REQUEST) -> None:
-    RememberedTargets(Session(), THEN).put(TARGET, request)
+    TargetCache(Session(), THEN).put(TARGET, request)
 
 
 def test_a_target_is_remembered_for_some_minutes() -> None:
@@ -76,7 +76,7 @@ def test_for_the_same_options_and_configuration_only(home: Path) -> None:
 def test_it_can_be_forgotten() -> None:
     put()
     put(REQUEST.replace(target="web-2"))
-    RememberedTargets(Session(), THEN + 1).forget(REQUEST)
+    TargetCache(Session(), THEN + 1).forget(REQUEST)
     assert known() is None
     assert known(REQUEST.replace(target="web-2")) == TARGET
 

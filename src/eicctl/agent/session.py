@@ -18,7 +18,7 @@ from eicctl.agent import protocol
 from eicctl.agent.delegate import DECLINED, ENDED, NOTE, READY
 from eicctl.aws import login_cache
 from eicctl.aws.session import Session
-from eicctl.aws.target_cache import RememberedTargets
+from eicctl.aws.target_cache import TargetCache
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError, to_json
 from eicctl.core.events import CloseInfo
@@ -355,7 +355,7 @@ def _login_settings(request: ConnectRequest, session: Session) -> dict[str, Any]
     Raises:
         EicctlError: The target is not found, or is not one to log in to.
     """
-    cache = RememberedTargets(session)
+    cache = TargetCache(session)
     target = cache.get(request)
     if not target:
         target = resolve(session, request)

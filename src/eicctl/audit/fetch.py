@@ -26,7 +26,7 @@ from eicctl.audit.store import EventStore, Span
 from eicctl.aws import cloudtrail
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import caller_identity
-from eicctl.aws.instances import held_addresses
+from eicctl.aws.instances import address_history
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
 from eicctl.support import settings
@@ -246,7 +246,7 @@ def known_addresses(scope: Scope, store: EventStore, now: datetime) -> Directory
     directory = Directory()
     for region in scope.regions:
         try:
-            for held in held_addresses(scope.session, region):
+            for held in address_history(scope.session, region):
                 directory.add(AddressHolder(held.instance_id, held.address, held.name, held.vpc_id, region, held.since))
             for endpoint in list_endpoints(scope.session, region=region):
                 directory.add_endpoint(KnownEndpoint(endpoint.id, endpoint.tags.get("Name", ""), endpoint.vpc_id))

@@ -1,7 +1,4 @@
-"""CloudTrail's LookupEvents, at the pace that the service allows: two requests a second, for an account and region.
-
-A clock for calls that a service takes a few of a second.
-"""
+"""CloudTrail's LookupEvents, at the rate that the service allows: two requests a second, for an account and region."""
 
 from __future__ import annotations
 

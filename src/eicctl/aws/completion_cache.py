@@ -1,7 +1,7 @@
-"""Names and IDs that AWS has told, for the completion of command lines: on disk, so that a Tab asks nobody.
+"""Names and IDs that AWS has reported, on disk, so that the completion of a command line calls no API.
 
-A JSON file for each who and where, in the cache folder, of this user alone; it holds names and IDs, no secret. Who asks
-is told by what can be read without botocore, whose import takes longer than a completion may: the keys of the
+One JSON file per identity and region, in the cache folder, mode 0600, with names and IDs and no secret. The identity is
+a hash of what is readable without importing botocore, which takes longer than a completion may: the keys of the
 environment, or the profile's own lines. A profile that leads to another account has other lines, and so another file.
 
 Imports as little as can be: a completion waits for it.

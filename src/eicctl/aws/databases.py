@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import completion_cache
 from eicctl.aws.ec2_requests import exact_filters
-from eicctl.aws.endpoint_selection import Place, choose_endpoint, usable_name
+from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import Resolver, address_of, addresses_of
@@ -314,7 +314,7 @@ def direct_target(
         address = _interface_address(session, database, vpc_id, error)
         note(f"{host} does not resolve from here; {address} is the only address of RDS with the database's groups")
     endpoints = [get_endpoint(session, endpoint_id)] if endpoint_id else list_endpoints(session)
-    place = Place(database.id, vpc_id, availability_zone=database.availability_zone)
+    place = TargetLocation(database.id, vpc_id, availability_zone=database.availability_zone)
     endpoint = (
         endpoints[0]
         if endpoint_id

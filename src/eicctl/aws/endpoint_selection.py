@@ -1,7 +1,4 @@
-"""Which endpoint serves a target: decisions without I/O.
-
-Many instances and several endpoints: which endpoint carries which instance. Pure; no I/O.
-"""
+"""Selects the endpoint for a target, and spreads many targets over several endpoints. No I/O."""
 
 from __future__ import annotations
 
@@ -46,7 +43,7 @@ def _alternating(assigned: Sequence[Assignment]) -> Iterable[Assignment]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TargetLocation:
     """Where a target is. What is not known is empty. `account` is the caller's."""
 
     label: str
@@ -76,7 +73,7 @@ def serves(endpoint: Endpoint, address: str) -> bool:
 
 def choose_endpoint(
     endpoints: Sequence[Endpoint],
-    place: Place,
+    place: TargetLocation,
     address: str,
     *,
     command: Command = _command,
@@ -137,12 +134,12 @@ def not_usable(endpoints: Sequence[Endpoint], again: Sequence[str], command: Com
     )
 
 
-def _own(endpoint: Endpoint, place: Place) -> bool:
+def _own(endpoint: Endpoint, place: TargetLocation) -> bool:
     """Whether the caller may use it: not one of a shared VPC's owner (docs/explanation/protocol.md#shared-vpcs)."""
     return not place.account or not endpoint.owner_id or endpoint.owner_id == place.account
 
 
-def _distance(endpoint: Endpoint, place: Place) -> int:
+def _distance(endpoint: Endpoint, place: TargetLocation) -> int:
     if endpoint.subnet_id == place.subnet_id:
         return 0
     return 1 if endpoint.availability_zone == place.availability_zone else 2

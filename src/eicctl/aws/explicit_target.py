@@ -62,7 +62,7 @@ def address_of(name: str, resolver: Resolver = addresses_of) -> str:
     return str(min(found, key=lambda address: (not address.is_private, address.version)))
 
 
-def told_in_full(session: Session, request: ConnectRequest) -> Target | None:
+def explicit_target(session: Session, request: ConnectRequest) -> Target | None:
     """Return the target if the request has the endpoint's ID, its DNS name and the address; else None."""
     if not (request.endpoint_id and request.endpoint_dns_name and request.private_ip_address):
         return None

@@ -1,4 +1,4 @@
-"""SendSSHPublicKey: let an OS user of an instance in by a key, for 60 seconds."""
+"""SendSSHPublicKey: allow a key to log in as an OS user of an instance, for 60 seconds."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """An address of an instance. A terminated instance has none any more, and a name for as long as EC2 lists it.
+class InstanceAddress:
+    """A private address of an instance. A terminated instance has none, and a name for as long as EC2 lists it.
 
     `since` is when the address's interface was attached, None where EC2 does not say. (An instance's launch time would
     not do: it is that of its last start.)
@@ -34,7 +34,7 @@ class Held:
     since: datetime | None
 
 
-def held_addresses(session: Session, region: str) -> list[Held]:
+def address_history(session: Session, region: str) -> list[InstanceAddress]:
     """Return the addresses of all instances of a region, terminated ones included."""
     with translated("look up instances"):
         pages = session.client("ec2", region).get_paginator("describe_instances").paginate()
@@ -42,7 +42,7 @@ def held_addresses(session: Session, region: str) -> list[Held]:
         return [held for row in rows for held in _of_instance(row)]
 
 
-def _of_instance(row: InstanceTypeDef) -> Iterator[Held]:
+def _of_instance(row: InstanceTypeDef) -> Iterator[InstanceAddress]:
     name = next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
     since: dict[str, datetime | None] = {}
     for interface in row.get("NetworkInterfaces", []):
@@ -55,7 +55,7 @@ def _of_instance(row: InstanceTypeDef) -> Iterator[Held]:
         if address:
             since.setdefault(address, None)
     for address in since or [""]:
-        yield Held(row["InstanceId"], name, row.get("VpcId", ""), address, since.get(address))
+        yield InstanceAddress(row["InstanceId"], name, row.get("VpcId", ""), address, since.get(address))
 
 
 def console_output(session: Session, instance_id: str, *, latest: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Logins of some minutes ago, on disk: what OpenSSH was told, so that the next one needs neither AWS nor much Python.
+"""Recent logins, on disk: the arguments of OpenSSH, so that the next login needs neither AWS nor much Python.
 
 One JSON file in the cache folder, of this user alone; it holds names, addresses and settings, no secret.
 """

@@ -29,7 +29,7 @@ _SERIAL = re.compile(r"[A-Za-z0-9_+=/:,.@-]{9,256}")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class OpenedSession:
     """A session that works. `arn` is whose it is, as GetCallerIdentity says."""
 
     profile: str
@@ -39,7 +39,7 @@ class Done:
 
 def login(
     session: Session, *, into: str | None, serial: str | None, duration: int | None, code: Callable[[str], str]
-) -> Done:
+) -> OpenedSession:
     """Open an MFA session with the keys of a profile, store it in a profile of its own, and try it.
 
     Args:
@@ -78,7 +78,7 @@ def login(
         kept["ca_bundle"] = session.given_ca_bundle
     store(profile, base, made, kept)
     fresh = Session(profile=profile, fips=session.given_fips)
-    return Done(profile, caller_identity(fresh).arn, made)
+    return OpenedSession(profile, caller_identity(fresh).arn, made)
 
 
 def check_duration(seconds: int | None, allowed: range, whom: str) -> None:

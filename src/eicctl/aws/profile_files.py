@@ -1,6 +1,6 @@
 """MFA sessions in the files of the AWS configuration: written, listed, removed. Each change is locked and backed up.
 
-Sections that eicctl owns in the text of AWS configuration files. Text in, text out; all other bytes stay.
+eicctl changes only the sections that it owns; all other bytes stay.
 
 The rules are those of botocore's parser (Python's `configparser`): a header is indented no deeper than the option
 before it, a line that is continues that option's value, comments are whole lines.

@@ -1,7 +1,4 @@
-"""Regions: whether one exists and may be used, and in which of them an instance is.
-
-The regions that an account uses.
-"""
+"""Regions: which ones an account uses, whether one exists and is enabled, and in which of them an instance is."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What is noted of each request to AWS: a line of the log, and in an error's answer where it was asked.
-
-The line says which request it was, how it was answered, how long it took, and its ID.
+"""Logs each request to AWS: operation, status, duration and request ID; notes its region in the answer, for errors.
 
 botocore's own log has this too, with signatures, session tokens and whole answers between (`support/logging_setup.py`).
 """

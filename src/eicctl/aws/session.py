@@ -1,7 +1,4 @@
-"""Who we are, where, and clients for the services: one boto3 session, made when it is first needed.
-
-Sessions that are shared by all who ask for the same, with their clients and credentials.
-"""
+"""Access to AWS: credentials, region and clients of one profile; botocore is loaded when it is first needed."""
 
 from __future__ import annotations
 

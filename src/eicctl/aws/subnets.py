@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eicctl.aws.ec2_requests import exact_filters
-from eicctl.aws.endpoint_selection import NoEndpointError, Place, serves
+from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, serves
 from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
 from eicctl.aws.network import cidrs_of
@@ -80,7 +80,7 @@ def _type_of(subnet: SubnetTypeDef) -> str:
 
 def why_no_endpoint(
     session: Session,
-    place: Place,
+    place: TargetLocation,
     endpoints: Sequence[Endpoint],
     address: str,
     *,

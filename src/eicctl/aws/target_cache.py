@@ -32,7 +32,7 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")
 _log = logging.getLogger(__name__)
 
 
-class RememberedTargets:
+class TargetCache:
     """What one session has found.
 
     Args:

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from eicctl.aws.endpoint_selection import NoEndpointError, Place, choose_endpoint, not_usable, serves, usable_name
+from eicctl.aws.endpoint_selection import (
+    NoEndpointError,
+    TargetLocation,
+    choose_endpoint,
+    not_usable,
+    serves,
+    usable_name,
+)
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import (
@@ -18,8 +25,8 @@ from eicctl.aws.explicit_target import (
     addresses_of,
     check_named,
     check_port,
+    explicit_target,
     is_address,
-    told_in_full,
     with_address,
 )
 from eicctl.aws.instances import list_instances, no_instance
@@ -58,7 +65,7 @@ class InstanceStateError(UnavailableError):
 class Found:
     """A target before its endpoint is chosen. `instance` is None where the address belongs to no known one."""
 
-    place: Place
+    place: TargetLocation
     address: str
     instance: Instance | None = None
 
@@ -75,13 +82,13 @@ def resolve(session: Session, request: ConnectRequest, *, resolver: Resolver = a
         UnavailableError: The instance or the endpoint is in a state that serves no connection.
     """
     check_port(request)
-    if target := told_in_full(session, request):
+    if target := explicit_target(session, request):
         return target
     check_named(request)
     request = with_address(request, resolver)
     started = time.monotonic()
     found, endpoints = both(lambda: find(session, request, resolver), lambda: endpoints_for(session, request))
-    target = joined(session, request, found, endpoints)
+    target = with_endpoint(session, request, found, endpoints)
     _log.debug(
         "resolved %s in %.0f ms: %s, %s port %d, through %s",
         request.label,
@@ -97,7 +104,7 @@ def resolve(session: Session, request: ConnectRequest, *, resolver: Resolver = a
 def served_by(endpoints: Sequence[Endpoint], instance: Instance) -> Endpoint | None:
     """Return the endpoint that would serve an instance, or None."""
     try:
-        return choose_endpoint(endpoints, place_of(instance), instance.private_ip or instance.ipv6)
+        return choose_endpoint(endpoints, location_of(instance), instance.private_ip or instance.ipv6)
     except (NotFoundError, UnavailableError, ValueError):
         return None
 
@@ -130,7 +137,7 @@ def endpoints_for(session: Session, request: ConnectRequest) -> list[Endpoint]:
     return list_endpoints(session)
 
 
-def joined(session: Session, request: ConnectRequest, found: Found, endpoints: Sequence[Endpoint]) -> Target:
+def with_endpoint(session: Session, request: ConnectRequest, found: Found, endpoints: Sequence[Endpoint]) -> Target:
     """Return the target with the endpoint that serves it; `request` has its address as `with_address` makes it.
 
     Raises:
@@ -241,13 +248,13 @@ def _of_instance(instance: Instance) -> Found:
         if instance.state in ("stopped", "stopping"):
             hint = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
         raise InstanceStateError(f"the instance {label} is {instance.state}", hint=hint)
-    return Found(place_of(instance), instance.private_ip or instance.ipv6, instance)
+    return Found(location_of(instance), instance.private_ip or instance.ipv6, instance)
 
 
-def place_of(instance: Instance) -> Place:
+def location_of(instance: Instance) -> TargetLocation:
     """Return where an instance is."""
     label = instance.name or instance.id
-    return Place(label, instance.vpc_id, instance.subnet_id, instance.availability_zone, instance.owner_id)
+    return TargetLocation(label, instance.vpc_id, instance.subnet_id, instance.availability_zone, instance.owner_id)
 
 
 def _by_address(session: Session, address: str) -> Found:
@@ -279,8 +286,8 @@ def _by_address(session: Session, address: str) -> Found:
     vpc_id = holding[0]["VpcId"]
     for row in subnets:
         if row["VpcId"] == vpc_id and _holds(cidrs_of(row), address):
-            return Found(Place(address, vpc_id, row["SubnetId"], row["AvailabilityZone"]), address)
-    return Found(Place(address, vpc_id), address)
+            return Found(TargetLocation(address, vpc_id, row["SubnetId"], row["AvailabilityZone"]), address)
+    return Found(TargetLocation(address, vpc_id), address)
 
 
 def _subnets(session: Session) -> list[SubnetTypeDef]:

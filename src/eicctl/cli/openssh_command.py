@@ -174,10 +174,10 @@ class Invocation:
 
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache if it was resolved some minutes ago."""
-        from eicctl.aws.target_cache import RememberedTargets
+        from eicctl.aws.target_cache import TargetCache
         from eicctl.doctor.likely_cause import remember
 
-        cache = RememberedTargets(self.session)
+        cache = TargetCache(self.session)
         if not request.no_cache and not request.wait and request.label and (target := cache.get(request)):
             remember(self.session, target)
             return target
@@ -352,7 +352,7 @@ def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stde
     try:
         return _run(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
     except _TargetGoneError:
-        from eicctl.aws.target_cache import RememberedTargets
+        from eicctl.aws.target_cache import TargetCache
 
-        RememberedTargets(session).forget(request)
+        TargetCache(session).forget(request)
         return None

@@ -92,10 +92,10 @@ def waited(
 
 
 def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target:
-    from eicctl.aws.explicit_target import check_port, told_in_full
+    from eicctl.aws.explicit_target import check_port, explicit_target
 
     check_port(request)
-    if target := told_in_full(session, request):
+    if target := explicit_target(session, request):
         return target
 
     from eicctl.aws.targets import SeveralInstancesError, resolve

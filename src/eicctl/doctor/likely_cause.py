@@ -93,7 +93,7 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     """
     from eicctl.aws.endpoints import get_endpoint
     from eicctl.aws.instances import list_instances
-    from eicctl.aws.targets import Found, place_of
+    from eicctl.aws.targets import Found, location_of
     from eicctl.core.model import Instance
     from eicctl.core.request import ConnectRequest
     from eicctl.doctor.cause import find_cause, silent_target
@@ -117,7 +117,7 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     request = ConnectRequest(remote_port=target.remote_port, private_ip_address=target.address)
     context = Context(session, request, client_address="")
     context.endpoint, context.target = endpoint, target
-    context.found = Found(place_of(instance), target.address, instance) if instance else None
+    context.found = Found(location_of(instance), target.address, instance) if instance else None
     results = [Result(check, check.run(context)) for check in context.checks if check.is_network_rule]
     cause = find_cause(results)
     if cause:

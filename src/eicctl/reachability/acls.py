@@ -23,7 +23,7 @@ from eicctl.reachability.connection import (
     of_verdicts,
     target_source,
 )
-from eicctl.reachability.ranges import Box, Piece, box, decide
+from eicctl.reachability.ranges import Piece, TrafficRange, first_match, traffic_range
 from eicctl.reachability.remedies import AclAllow, port_words
 
 ENDPOINT_ACL_OUT = "endpoint-acl-out"
@@ -90,7 +90,7 @@ def _crossed(facts: NetworkFacts, crossing: _Crossing, sources: Sequence[Source]
 
 
 def _asked_of(acl: NetworkAcl, crossing: _Crossing, source: Source) -> tuple[Verdict, str, AclAllow | None]:
-    pieces = decide(source.at(crossing.ports), _entries(acl, crossing.egress))
+    pieces = first_match(source.at(crossing.ports), _entries(acl, crossing.egress))
     denied = [piece for piece in pieces if piece.rule is None or not piece.rule.allow]
     if not denied:
         deciding = _names([piece.rule for piece in pieces])
@@ -102,9 +102,9 @@ def _asked_of(acl: NetworkAcl, crossing: _Crossing, source: Source) -> tuple[Ver
     return "unknown", f"{told}, but only {_part(crossing, denied)}", change
 
 
-def _entries(acl: NetworkAcl, egress: bool) -> list[tuple[Box, AclEntry]]:
+def _entries(acl: NetworkAcl, egress: bool) -> list[tuple[TrafficRange, AclEntry]]:
     return [
-        (box(entry.cidr, entry.ports if entry.protocol != "-1" else ANY_PORT), entry)
+        (traffic_range(entry.cidr, entry.ports if entry.protocol != "-1" else ANY_PORT), entry)
         for entry in sorted(acl.entries, key=lambda entry: entry.number)
         if entry.egress == egress and entry.protocol in _TCP
     ]
@@ -126,7 +126,7 @@ def _lets(crossing: _Crossing, source: Source, one: str, several: str, pieces: S
 
 
 def _part(crossing: _Crossing, denied: Sequence[Piece[AclEntry]]) -> str:
-    ports = sorted({piece.box.ports for piece in denied} - {crossing.ports})
+    ports = sorted({piece.part.ports for piece in denied} - {crossing.ports})
     return f"ports {listed([port_words(each) for each in ports[:3]])}" if ports else "some of the addresses"
 
 

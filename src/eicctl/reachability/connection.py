@@ -8,7 +8,7 @@ from typing import Literal
 
 from eicctl.core.model import Endpoint, Instance
 from eicctl.core.network import NetworkFacts, Subnet
-from eicctl.reachability.ranges import Box, box, holds, public
+from eicctl.reachability.ranges import TrafficRange, holds, public, traffic_range
 from eicctl.reachability.remedies import Change
 
 Verdict = Literal["ok", "failed", "unknown"]
@@ -114,12 +114,12 @@ class Source:
     """
 
     label: str
-    boxes: tuple[Box, ...]
+    boxes: tuple[TrafficRange, ...]
     cidr: str = ""
 
-    def at(self, ports: tuple[int, int]) -> list[Box]:
+    def at(self, ports: tuple[int, int]) -> list[TrafficRange]:
         """Its addresses with these ports."""
-        return [Box(each.version, each.first, each.last, ports) for each in self.boxes]
+        return [TrafficRange(each.version, each.first, each.last, ports) for each in self.boxes]
 
 
 def endpoint_source(facts: NetworkFacts, connection: Connection) -> Source:
@@ -128,15 +128,15 @@ def endpoint_source(facts: NetworkFacts, connection: Connection) -> Source:
     for interface_id in endpoint.network_interface_ids:
         interface = (facts.interfaces or {}).get(interface_id)
         for address in interface.addresses if interface else ():
-            if box(address).version == version:
-                return Source(f"the endpoint's address {address}", (box(address),), _single(address))
+            if traffic_range(address).version == version:
+                return Source(f"the endpoint's address {address}", (traffic_range(address),), _single(address))
     subnet = subnet_of(facts, endpoint.subnet_id)
-    cidrs = [cidr for cidr in (subnet.cidrs if subnet else ()) if box(cidr).version == version]
+    cidrs = [cidr for cidr in (subnet.cidrs if subnet else ()) if traffic_range(cidr).version == version]
     if not cidrs:
-        return Source("the endpoint's address (unknown)", (box("::/0" if version == 6 else "0.0.0.0/0"),))
+        return Source("the endpoint's address (unknown)", (traffic_range("::/0" if version == 6 else "0.0.0.0/0"),))
     return Source(
         f"the endpoint's subnet {' and '.join(cidrs)}",
-        tuple(box(cidr) for cidr in cidrs),
+        tuple(traffic_range(cidr) for cidr in cidrs),
         cidrs[0] if len(cidrs) == 1 else "",
     )
 
@@ -145,14 +145,14 @@ def client_source(connection: Connection) -> Source:
     """The caller as a source, as the target sees it with client IP preservation."""
     address = connection.client_address
     if address and ":" not in address:
-        return Source(f"your address {address}", (box(address),), _single(address))
+        return Source(f"your address {address}", (traffic_range(address),), _single(address))
     return Source("your public address (unknown)", public())
 
 
 def target_source(connection: Connection) -> Source:
     """The target as a source: of the packets that go back."""
     target = connection.target
-    return Source(f"{target.address}", (box(target.address),), _single(target.address))
+    return Source(f"{target.address}", (traffic_range(target.address),), _single(target.address))
 
 
 def subnet_of(facts: NetworkFacts, subnet_id: str) -> Subnet | None:

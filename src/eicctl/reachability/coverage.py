@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eicctl.aws.endpoint_selection import Place, choose_endpoint, serves
+from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, serves
 from eicctl.core.errors import NotFoundError, UnavailableError
 from eicctl.core.model import RDP_PORT, Endpoint, Instance, usual_port
 from eicctl.core.network import NetworkFacts
@@ -127,7 +127,9 @@ def summary(reaches: Sequence[Reach]) -> str:
 
 def _own(instance: Instance, endpoints: Sequence[Endpoint]) -> Endpoint | None:
     """The endpoint that eicctl takes for an instance; where none is usable, the one that is there."""
-    place = Place(instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone, instance.owner_id)
+    place = TargetLocation(
+        instance.id, instance.vpc_id, instance.subnet_id, instance.availability_zone, instance.owner_id
+    )
     usable = [e for e in endpoints if e.vpc_id == instance.vpc_id and e.usable]
     try:
         return choose_endpoint(endpoints, place, _address(instance, usable))

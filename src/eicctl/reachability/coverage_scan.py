@@ -27,7 +27,7 @@ _NARROW = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScanLocation:
     """A region of an account, as one profile sees it. `account_id` is empty where the caller may not know it."""
 
     profile: str
@@ -41,10 +41,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Inventory:
     """What there is in a place. `instances` are the running ones."""
 
-    place: Place
+    place: ScanLocation
     instances: tuple[Instance, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     facts: NetworkFacts = field(default_factory=NetworkFacts)
@@ -54,7 +54,7 @@ class Survey:
 class Unread:
     """A place that could not be read, and why."""
 
-    place: Place
+    place: ScanLocation
     error: EicctlError
 
 
@@ -66,9 +66,9 @@ class Account:
     account_id: str
     regions: tuple[str, ...]
 
-    def places(self) -> list[tuple[Session, Place]]:
+    def places(self) -> list[tuple[Session, ScanLocation]]:
         """The session with each place."""
-        return [(self.session, Place(self.session.profile or "", self.account_id, r)) for r in self.regions]
+        return [(self.session, ScanLocation(self.session.profile or "", self.account_id, r)) for r in self.regions]
 
 
 def account_of(session: Session, regions: Sequence[str], *, all_regions: bool) -> Account:
@@ -88,7 +88,7 @@ def account_of(session: Session, regions: Sequence[str], *, all_regions: bool) -
     return Account(session, account_id, tuple(dict.fromkeys(regions or [session.region])))
 
 
-def survey(session: Session, place: Place) -> Survey:
+def read_inventory(session: Session, place: ScanLocation) -> Inventory:
     """Return what there is in one place.
 
     Raises:
@@ -100,7 +100,7 @@ def survey(session: Session, place: Place) -> Survey:
         lambda: list_endpoints(session, region=place.region),
     )
     if not instances:
-        return Survey(place, endpoints=tuple(endpoints))
+        return Inventory(place, endpoints=tuple(endpoints))
     vpc_ids = sorted({each.vpc_id for each in instances} | {each.vpc_id for each in endpoints} - {""})
     facts = read_network(
         session,
@@ -108,15 +108,15 @@ def survey(session: Session, place: Place) -> Survey:
         vpc_ids=vpc_ids if len(vpc_ids) <= _NARROW else (),
         interface_ids=[each for endpoint in endpoints for each in endpoint.network_interface_ids],
     )
-    return Survey(place, tuple(instances), tuple(endpoints), facts)
+    return Inventory(place, tuple(instances), tuple(endpoints), facts)
 
 
-def survey_all(accounts: Sequence[Account]) -> Iterator[Survey | Unread]:
+def read_inventories(accounts: Sequence[Account]) -> Iterator[Inventory | Unread]:
     """Yield what there is in each place of the accounts, in the order in which they answer."""
 
-    def look(session: Session, place: Place) -> Survey | Unread:
+    def look(session: Session, place: ScanLocation) -> Inventory | Unread:
         try:
-            return survey(session, place)
+            return read_inventory(session, place)
         except EicctlError as error:
             return Unread(place, error)
 
@@ -130,13 +130,13 @@ def survey_all(accounts: Sequence[Account]) -> Iterator[Survey | Unread]:
 class Covered:
     """A place that was read, with the answer for each running instance."""
 
-    survey: Survey
+    inventory: Inventory
     reaches: tuple[Reach, ...]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ScanLocation:
         """Where it is."""
-        return self.survey.place
+        return self.inventory.place
 
     def command(self, reach: Reach) -> str:
         """The command that fixes what makes an instance unreachable; empty where there is none."""
@@ -162,7 +162,7 @@ class Coverage:
     def notices(self) -> list[str]:
         """What could not be read, in words."""
         said = [(each.place, in_short(each.error)) for each in self.unread]
-        said += [(each.place, why) for each in self.covered for why in each.survey.facts.unread.values()]
+        said += [(each.place, why) for each in self.covered for why in each.inventory.facts.unread.values()]
         return [f"{place.label}: {why}" for place, why in said]
 
 
@@ -192,7 +192,7 @@ def cover(
     _check(client_address)
     accounts, so_far = _accounts(sessions, [region for region in regions if region], all_regions=all_regions)
     so_far = replace(so_far, places=len(so_far.unread) + sum(len(account.regions) for account in accounts))
-    for found in survey_all(accounts):
+    for found in read_inventories(accounts):
         if isinstance(found, Unread):
             so_far = replace(so_far, unread=(*so_far.unread, found))
         else:
@@ -210,7 +210,7 @@ def cover(
     )
 
 
-def _order(place: Place) -> tuple[str, str, str]:
+def _order(place: ScanLocation) -> tuple[str, str, str]:
     return (place.account_id, place.profile, place.region)
 
 
@@ -232,7 +232,7 @@ def _accounts(
         try:
             return account_of(session, regions, all_regions=all_regions)
         except EicctlError as error:
-            return Unread(Place(session.profile or "", "", ""), error)
+            return Unread(ScanLocation(session.profile or "", "", ""), error)
 
     answers = together([lambda each=each: ask(each) for each in sessions])  # type: ignore[misc]
     return list(_apart(answers)), Coverage(unread=tuple(each for each in answers if isinstance(each, Unread)))

@@ -14,7 +14,7 @@ from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_A
 from eicctl.reachability.connection import Connection, Finding, listed, target_source
 from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS, endpoint_egress, target_ingress
 from eicctl.reachability.remedies import EndpointSetting
-from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT, check_routes, ways
+from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT, check_routes, routes_to
 
 ENDPOINT_STATE = "endpoint-state"
 ADDRESS_FAMILY = "address-family"
@@ -91,7 +91,7 @@ def client_ip_preservation(facts: NetworkFacts, connection: Connection) -> Findi
         against.append(f"instance type {target.instance_type} does not support it")
     if target.vpc_id and target.vpc_id != endpoint.vpc_id:
         against.append(f"the target is in {target.vpc_id}, not in the endpoint's VPC {endpoint.vpc_id}")
-    routes = ways(facts, endpoint.subnet_id, target_source(connection)) or []
+    routes = routes_to(facts, endpoint.subnet_id, target_source(connection)) or []
     if any(route and route.kind == "transit-gateway" for route in routes):
         against.append("it does not work through a transit gateway")
     if against:

@@ -15,7 +15,7 @@ from eicctl.reachability.connection import (
     not_read,
     target_source,
 )
-from eicctl.reachability.ranges import Box, box, decide, prefix_length
+from eicctl.reachability.ranges import TrafficRange, first_match, prefix_length, traffic_range
 from eicctl.reachability.remedies import GroupRule, port_words
 
 ENDPOINT_EGRESS = "endpoint-egress"
@@ -41,7 +41,7 @@ class Peer:
     """
 
     label: str
-    boxes: tuple[Box, ...]
+    boxes: tuple[TrafficRange, ...]
     group_ids: tuple[str, ...] | None = ()
     vpc_id: str = ""
 
@@ -83,8 +83,8 @@ def judge(
                 _sort(facts, group, rule, peer, grants, egress=egress)
     grants.by_range.sort(key=lambda pair: (-prefix_length(pair[0]), pair))
     rules = [(whole, words) for words in sorted(grants.by_group) for whole in peer.boxes]
-    rules += [(box(cidr), words) for cidr, words in grants.by_range]
-    pieces = decide(peer.boxes, rules)
+    rules += [(traffic_range(cidr), words) for cidr, words in grants.by_range]
+    pieces = first_match(peer.boxes, rules)
     admitted = tuple(dict.fromkeys(piece.rule for piece in pieces if piece.rule is not None))
     return Judgement(
         admitted_by=admitted,
@@ -212,12 +212,12 @@ def _refusal(groups: Sequence[SecurityGroup], asked: _Question) -> str:
     what = f"{names} {verb} no {way} rule for TCP {port} {'to' if egress else 'from'}"
     if ids := asked.peer.group_ids:
         who += f" or {' or '.join(ids)}"
-    there = list(dict.fromkeys(words for group in groups for words in _told(group, egress=egress)))
+    there = list(dict.fromkeys(words for group in groups for words in _existing_rules(group, egress=egress)))
     more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
     return f"{what} {who} (existing: {', '.join(there[:_SHOWN]) or 'none'}{more})"
 
 
-def _told(group: SecurityGroup, *, egress: bool) -> Iterator[str]:
+def _existing_rules(group: SecurityGroup, *, egress: bool) -> Iterator[str]:
     for rule in group.egress if egress else group.ingress:
         yield f"{_traffic(rule)} {'to' if egress else 'from'} {listed(peers_of(rule))}"
 

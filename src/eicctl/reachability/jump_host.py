@@ -1,7 +1,4 @@
-"""Which database the user means, and through which instance it is reached: the reading for `database_way`.
-
-Through which instance a database is reached: a decision without I/O.
-"""
+"""The jump host of a database: the instance through which eicctl reaches it, and why that one."""
 
 from __future__ import annotations
 
@@ -16,13 +13,13 @@ from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import Endpoint, Instance
 from eicctl.core.network import NetworkFacts, SecurityGroup
 from eicctl.reachability.groups import Peer, covers, judge, peers_of
-from eicctl.reachability.ranges import box
+from eicctl.reachability.ranges import traffic_range
 from eicctl.support import pins
 from eicctl.support.threads import both
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class JumpHost:
     """The instance to go through, and why."""
 
     instance: Instance
@@ -38,7 +35,7 @@ def choose_instance(
     port: int,
     availability_zone: str = "",
     label: str = "the database",
-) -> Way:
+) -> JumpHost:
     """Return a running Linux instance of the VPC that the database's groups let connect.
 
     One in the database's Availability Zone comes first (traffic between zones is charged), then one that a group's rule
@@ -67,19 +64,19 @@ def choose_instance(
             f"VPC {vpc_id} ({label}) has no available EC2 Instance Connect Endpoint",
             hint=pins.command("eicctl", "create-endpoint", "--vpc-id", vpc_id),
         )
-    ways: list[tuple[tuple[bool, bool, str, str], Way]] = []
+    ways: list[tuple[tuple[bool, bool, str, str], JumpHost]] = []
     for instance in running:
         reason = _reason(instance, groups, port)
         if not reason:
             continue
         near = bool(availability_zone) and instance.availability_zone == availability_zone
         zone = f", in the same zone {availability_zone}" if near else ""
-        way = Way(instance, f"{reason.words}{zone}")
+        way = JumpHost(instance, f"{reason.words}{zone}")
         ways.append(((not near, not reason.by_group, instance.name, instance.id), way))
     if not ways:
         raise NotFoundError(
             f"None of the {len(running)} running Linux instances in {vpc_id} may connect to {label} on port {port}: "
-            f"{_told(groups, port)}",
+            f"{_allowed_peers(groups, port)}",
             hint="--via INSTANCE uses one anyway; or add an inbound rule to the database's security group",
         )
     return min(ways, key=lambda pair: pair[0])[1]
@@ -96,14 +93,14 @@ class _Reason:
 def _reason(instance: Instance, groups: Sequence[SecurityGroup], port: int) -> _Reason | None:
     for address in filter(None, (instance.private_ip, instance.ipv6)):
         label = f"{instance.name or instance.id} ({address})"
-        peer = Peer(label, (box(address),), instance.security_group_ids, instance.vpc_id)
+        peer = Peer(label, (traffic_range(address),), instance.security_group_ids, instance.vpc_id)
         judgement = judge(NetworkFacts(), groups, peer, port)
         if judgement.wholly:
             return _Reason(judgement.admitted_by[0], judgement.by_group)
     return None
 
 
-def _told(groups: Sequence[SecurityGroup], port: int) -> str:
+def _allowed_peers(groups: Sequence[SecurityGroup], port: int) -> str:
     rules = [rule for group in groups for rule in group.ingress if covers(rule, port)]
     admitted = sorted({peer for rule in rules for peer in peers_of(rule)})
     return f"its security groups allow {', '.join(admitted)}" if admitted else "its security groups allow none"
@@ -135,7 +132,7 @@ def locate(session: Session, words: str) -> tuple[Database | None, str, int]:
     return None, words, given
 
 
-def instance_for(session: Session, database: Database | None, port: int) -> Way:
+def instance_for(session: Session, database: Database | None, port: int) -> JumpHost:
     """Return an instance that may connect to a database, and why.
 
     Raises:

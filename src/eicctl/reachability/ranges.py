@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class TrafficRange:
     """Addresses of one family from `first` to `last`, as numbers, with the ports `ports[0]` to `ports[1]`."""
 
     version: int
@@ -27,25 +27,25 @@ class Box:
     last: int
     ports: tuple[int, int] = ANY_PORT
 
-    def overlap(self, other: Box) -> Box | None:
+    def overlap(self, other: TrafficRange) -> TrafficRange | None:
         """What both have in common, or None."""
         first, last = max(self.first, other.first), min(self.last, other.last)
         low, high = max(self.ports[0], other.ports[0]), min(self.ports[1], other.ports[1])
         if self.version != other.version or first > last or low > high:
             return None
-        return Box(self.version, first, last, (low, high))
+        return TrafficRange(self.version, first, last, (low, high))
 
-    def without(self, part: Box) -> list[Box]:
+    def without(self, part: TrafficRange) -> list[TrafficRange]:
         """What is left when `part`, an overlap with this box, is taken away."""
         left = []
         if self.first < part.first:
-            left.append(Box(self.version, self.first, part.first - 1, self.ports))
+            left.append(TrafficRange(self.version, self.first, part.first - 1, self.ports))
         if part.last < self.last:
-            left.append(Box(self.version, part.last + 1, self.last, self.ports))
+            left.append(TrafficRange(self.version, part.last + 1, self.last, self.ports))
         if self.ports[0] < part.ports[0]:
-            left.append(Box(self.version, part.first, part.last, (self.ports[0], part.ports[0] - 1)))
+            left.append(TrafficRange(self.version, part.first, part.last, (self.ports[0], part.ports[0] - 1)))
         if part.ports[1] < self.ports[1]:
-            left.append(Box(self.version, part.first, part.last, (part.ports[1] + 1, self.ports[1])))
+            left.append(TrafficRange(self.version, part.first, part.last, (part.ports[1] + 1, self.ports[1])))
         return left
 
 
@@ -55,9 +55,9 @@ def _range_of(cidr: str) -> tuple[int, int, int]:
     return network.version, int(network.network_address), int(network.broadcast_address)
 
 
-def box(cidr: str, ports: tuple[int, int] = ANY_PORT) -> Box:
-    """Return the box of a CIDR range, or of a single address, and ports."""
-    return Box(*_range_of(cidr), ports)
+def traffic_range(cidr: str, ports: tuple[int, int] = ANY_PORT) -> TrafficRange:
+    """Return the traffic of a CIDR range, or of a single address, and ports."""
+    return TrafficRange(*_range_of(cidr), ports)
 
 
 @lru_cache(maxsize=65_536)
@@ -68,7 +68,7 @@ def prefix_length(cidr: str) -> int:
 
 def holds(cidr: str, address: str) -> bool:
     """Whether an address is in a range."""
-    return box(cidr).overlap(box(address)) is not None
+    return traffic_range(cidr).overlap(traffic_range(address)) is not None
 
 
 PRIVATE = (
@@ -83,15 +83,15 @@ PRIVATE = (
 """IPv4 ranges that no client of a public service has for an address (RFC 6890)."""
 
 
-def public() -> tuple[Box, ...]:
-    """All addresses that a client of unknown address may have; IPv4, as client addresses are kept for no others."""
-    left = [box("0.0.0.0/0")]
+def public() -> tuple[TrafficRange, ...]:
+    """Publicly routable IPv4: possible sources when the client's address is unknown."""
+    left = [traffic_range("0.0.0.0/0")]
     for cidr in (*PRIVATE, "224.0.0.0/3"):
-        left = [rest for whole in left for rest in _minus(whole, box(cidr))]
+        left = [rest for whole in left for rest in _minus(whole, traffic_range(cidr))]
     return tuple(left)
 
 
-def _minus(whole: Box, other: Box) -> list[Box]:
+def _minus(whole: TrafficRange, other: TrafficRange) -> list[TrafficRange]:
     part = whole.overlap(other)
     return whole.without(part) if part else [whole]
 
@@ -100,11 +100,11 @@ def _minus(whole: Box, other: Box) -> list[Box]:
 class Piece(Generic[R]):
     """A part of what was asked for, and the rule that decides it; None where no rule matches."""
 
-    box: Box
+    part: TrafficRange
     rule: R | None
 
 
-def decide(asked: Sequence[Box], rules: Iterable[tuple[Box, R]]) -> list[Piece[R]]:
+def first_match(asked: Sequence[TrafficRange], rules: Iterable[tuple[TrafficRange, R]]) -> list[Piece[R]]:
     """Cut what is asked for into parts, each with the first rule that matches it.
 
     Args:
@@ -114,7 +114,7 @@ def decide(asked: Sequence[Box], rules: Iterable[tuple[Box, R]]) -> list[Piece[R
     left = list(asked)
     pieces: list[Piece[R]] = []
     for matches, rule in rules:
-        rest: list[Box] = []
+        rest: list[TrafficRange] = []
         for whole in left:
             if part := whole.overlap(matches):
                 pieces.append(Piece(part, rule))

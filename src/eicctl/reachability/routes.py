@@ -17,7 +17,7 @@ from eicctl.reachability.connection import (
     subnet_of,
     target_source,
 )
-from eicctl.reachability.ranges import Box, box, decide, prefix_length
+from eicctl.reachability.ranges import TrafficRange, first_match, prefix_length, traffic_range
 from eicctl.reachability.remedies import NewEndpoint, PeeringRoute
 
 ROUTE_OUT = "route-out"
@@ -25,7 +25,7 @@ ROUTE_BACK = "route-back"
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Direction:
     """From a subnet to a goal in a VPC. `target_subnet` is where an endpoint would help if there is no way."""
 
     check: str
@@ -46,22 +46,22 @@ def check_routes(facts: NetworkFacts, connection: Connection) -> list[Finding]:
     endpoint, target = connection.endpoint, connection.target
     there, here = target_source(connection), endpoint_source(facts, connection)
     ways_there_and_back = (
-        _Way(ROUTE_OUT, endpoint.subnet_id, endpoint.vpc_id, there, target.vpc_id, target.subnet_id),
-        _Way(ROUTE_BACK, target.subnet_id, target.vpc_id, here, endpoint.vpc_id, target.subnet_id),
+        _Direction(ROUTE_OUT, endpoint.subnet_id, endpoint.vpc_id, there, target.vpc_id, target.subnet_id),
+        _Direction(ROUTE_BACK, target.subnet_id, target.vpc_id, here, endpoint.vpc_id, target.subnet_id),
     )
     return [_routed(facts, way) for way in ways_there_and_back]
 
 
-def ways(facts: NetworkFacts, subnet_id: str, goal: Source) -> list[Route | None] | None:
+def routes_to(facts: NetworkFacts, subnet_id: str, goal: Source) -> list[Route | None] | None:
     """Return the routes that a subnet's table has for a goal (None: no route); None if the table is not known."""
     table = _table(facts, subnet_id)
     if table is None:
         return None
-    pieces = decide(goal.boxes, _by_prefix(facts, table))
+    pieces = first_match(goal.boxes, _by_prefix(facts, table))
     return list(dict.fromkeys(piece.rule for piece in pieces))
 
 
-def _by_prefix(facts: NetworkFacts, table: RouteTable) -> list[tuple[Box, Route]]:
+def _by_prefix(facts: NetworkFacts, table: RouteTable) -> list[tuple[TrafficRange, Route]]:
     found: list[tuple[int, bool, str, Route]] = []
     for route in table.routes:
         known = (facts.prefix_lists or {}).get(route.destination)
@@ -69,17 +69,19 @@ def _by_prefix(facts: NetworkFacts, table: RouteTable) -> list[tuple[Box, Route]
         found += [
             (-prefix_length(cidr), route.kind != "local", cidr, route) for cidr in cidrs if not cidr.startswith("pl-")
         ]
-    return [(box(cidr), route) for *_, cidr, route in sorted(found, key=lambda item: (*item[:3], item[3].via))]
+    return [
+        (traffic_range(cidr), route) for *_, cidr, route in sorted(found, key=lambda item: (*item[:3], item[3].via))
+    ]
 
 
-def _routed(facts: NetworkFacts, way: _Way) -> Finding:
-    routes = ways(facts, way.subnet_id, way.goal)
+def _routed(facts: NetworkFacts, way: _Direction) -> Finding:
+    routes = routes_to(facts, way.subnet_id, way.goal)
     if routes is None:
         if way.within:
             return Finding(way.check, "ok", f"both ends are in {way.vpc_id}")
         what = f"the route table of {way.subnet_id or 'the subnet'}"
         return Finding(way.check, "unknown", not_read(facts, "DescribeRouteTables", what))
-    told = [_told(facts, route, way) for route in routes]
+    told = [_verdict_of(facts, route, way) for route in routes]
     if all(verdict == "ok" for verdict, _ in told):
         return Finding(way.check, "ok", listed([words for _, words in told]))
     if dark := _unread_lists(facts, way.subnet_id):
@@ -88,7 +90,7 @@ def _routed(facts: NetworkFacts, way: _Way) -> Finding:
         table = _table(facts, way.subnet_id)
         table_id = table.id if table else ""
         evidence = f"route table {table_id} of {way.subnet_id}: {listed([words for _, words in told])}"
-        return Finding(way.check, "failed", evidence, _mend(facts, table_id, way, routes))
+        return Finding(way.check, "failed", evidence, _fix(facts, table_id, way, routes))
     return Finding(way.check, "unknown", listed([words for verdict, words in told if verdict != "ok"]))
 
 
@@ -105,7 +107,7 @@ def _unread_lists(facts: NetworkFacts, subnet_id: str) -> list[str]:
     return [each for each in named if each.startswith("pl-") and (each not in lists or lists[each].cidrs is None)]
 
 
-def _told(facts: NetworkFacts, route: Route | None, way: _Way) -> tuple[Verdict, str]:
+def _verdict_of(facts: NetworkFacts, route: Route | None, way: _Direction) -> tuple[Verdict, str]:
     """A route's verdict and evidence."""
     if route is None:
         # Every route table of a VPC has routes to all of it, which cannot be taken away.
@@ -138,8 +140,8 @@ def _by_peering(facts: NetworkFacts, route: Route, words: str, goal_vpc: str) ->
     return "ok", words
 
 
-def _mend(
-    facts: NetworkFacts, table_id: str, way: _Way, routes: Sequence[Route | None]
+def _fix(
+    facts: NetworkFacts, table_id: str, way: _Direction, routes: Sequence[Route | None]
 ) -> PeeringRoute | NewEndpoint | None:
     """A route to a peering connection that is there and active; else an endpoint on the target's own side."""
     between: list[Peering] = [

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from eicctl.aws.explicit_target import check_port, told_in_full
+from eicctl.aws.explicit_target import check_port, explicit_target
 from eicctl.core import errors
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.aws.target_cache import RememberedTargets
+    from eicctl.aws.target_cache import TargetCache
     from eicctl.tunnel.dial import Link
 
 
@@ -42,7 +42,7 @@ class Opening:
         self._found = found
         self.session, self._request = _by_host_name(session, request)
         self.target: Target | None = None
-        self._remembered: RememberedTargets | None = None
+        self._remembered: TargetCache | None = None
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Link]:
@@ -52,7 +52,7 @@ class Opening:
             EicctlError: Why the target was not found, the key not pushed, or the tunnel not opened.
         """
         check_port(self._request)
-        target = told_in_full(self.session, self._request)
+        target = explicit_target(self.session, self._request)
         if not target and (known := self._recalled()):
             with contextlib.ExitStack() as stack:
                 try:
@@ -81,9 +81,9 @@ class Opening:
     def _recalled(self) -> Target | None:
         if self._request.no_cache or not self._request.label:
             return None
-        from eicctl.aws.target_cache import RememberedTargets
+        from eicctl.aws.target_cache import TargetCache
 
-        self._remembered = RememberedTargets(self.session)
+        self._remembered = TargetCache(self.session)
         return self._remembered.get(self._request)
 
     @contextlib.contextmanager

@@ -124,8 +124,8 @@ def _region(covered: Covered) -> Markup:
 
 
 def _vpc(covered: Covered, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
-    vpc = (covered.survey.facts.vpcs or {}).get(vpc_id)
-    endpoints = [each for each in covered.survey.endpoints if each.vpc_id == vpc_id]
+    vpc = (covered.inventory.facts.vpcs or {}).get(vpc_id)
+    endpoints = [each for each in covered.inventory.endpoints if each.vpc_id == vpc_id]
     subnets = {reach.instance.subnet_id for reach in reaches} | {endpoint.subnet_id for endpoint in endpoints}
     return element(
         "article",
@@ -152,12 +152,12 @@ def _vpc(covered: Covered, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
 
 
 def _subnet_name(covered: Covered, subnet_id: str) -> str:
-    subnet = (covered.survey.facts.subnets or {}).get(subnet_id)
+    subnet = (covered.inventory.facts.subnets or {}).get(subnet_id)
     return subnet.name if subnet else ""
 
 
 def _subnet(covered: Covered, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Markup:
-    subnet = (covered.survey.facts.subnets or {}).get(subnet_id)
+    subnet = (covered.inventory.facts.subnets or {}).get(subnet_id)
     details = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else [subnet_id]
     small = joined(
         (" · " if number else None, element("span", text)) for number, text in enumerate(filter(None, details))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from eicctl.aws.endpoint_selection import dual_stack, serves
-from eicctl.aws.explicit_target import told_in_full
-from eicctl.aws.targets import Found, joined
+from eicctl.aws.explicit_target import explicit_target
+from eicctl.aws.targets import Found, with_endpoint
 from eicctl.core.errors import DeniedError, UnavailableError
 from eicctl.core.model import Endpoint, Target
 from eicctl.doctor.check import Check, Outcome, Segment, Status
@@ -18,12 +18,12 @@ def run(context: Context) -> Outcome:
     try:
         endpoints = context.candidate_endpoints()
     except DeniedError as error:
-        context.target = told_in_full(session, request)
+        context.target = explicit_target(session, request)
         if not context.target:
             raise
         message = f"{context.target.endpoint_id} (as specified; no permission to look it up)"
         return Outcome(Status.UNKNOWN, message, error.hint or "")
-    target = told_in_full(session, request) or joined(session, request, required(context.found), endpoints)
+    target = explicit_target(session, request) or with_endpoint(session, request, required(context.found), endpoints)
     context.target = target
     # The endpoint may have been given by its name.
     context.endpoint = next((one for one in endpoints if one.id == target.endpoint_id), endpoints[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eicctl.aws.explicit_target import told_in_full
+from eicctl.aws.explicit_target import explicit_target
 from eicctl.aws.regions import check_region
 from eicctl.core.errors import DeniedError
 from eicctl.doctor.check import Check, Outcome, Segment, Status, always
@@ -19,7 +19,7 @@ def run(context: Context) -> Outcome:
     else:
         note = ", opted in" if opted == "opted-in" else ""
         outcome = Outcome(Status.OK, f"{region}{note}", details={"RegionName": region, "OptInStatus": opted})
-    if context.has_target and not told_in_full(context.session, context.request):
+    if context.has_target and not explicit_target(context.session, context.request):
         context.prefetch_endpoints()
     return outcome
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eicctl.aws.explicit_target import told_in_full, with_address
+from eicctl.aws.explicit_target import explicit_target, with_address
 from eicctl.aws.instances import instance_status
 from eicctl.aws.regions import find_elsewhere
 from eicctl.aws.session import Session
@@ -19,7 +19,7 @@ def run(context: Context) -> Outcome:
     """Find the target, and keep it in the context."""
     context.request = with_address(context.request)
     session, request = context.session, context.request
-    told = told_in_full(session, request)
+    told = explicit_target(session, request)
     try:
         context.found = find(session, request)
     except DeniedError as error:
