@@ -18,7 +18,7 @@ def copy(tmp_path: Path) -> Path:
     for name in ("docs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "benchmarks").mkdir()
-    for name in ("README.md", "CHANGELOG.md", "benchmarks/RESULTS.md"):
+    for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     return tmp_path
 

@@ -49,7 +49,7 @@ def test_a_refusal_with_another_date_is_the_clocks(code: str, ahead: float, word
     assert clock.how_to_set() in error.hint
 
 
-@pytest.mark.parametrize(("code", "hint"), [("RequestExpired", "renew it"), ("SignatureDoesNotMatch", "secret")])
+@pytest.mark.parametrize(("code", "hint"), [("RequestExpired", "aws sso login"), ("SignatureDoesNotMatch", "secret")])
 def test_the_same_refusal_at_the_right_time_is_not(code: str, hint: str) -> None:
     error = refusal(code, "no", date(0))
     assert error.hint

@@ -106,7 +106,7 @@ _REGIONAL = ("ec2", "rds")
 
 _COMMAND = (
     r"\b(?:eicctl (?P<eicctl>" + "|".join(TAKES) + r")(?![\w-])"
-    r"|aws (?P<aws>configure(?: set \S+ \S+)?|login(?! cannot)|(?:account|ec2|rds|sso) [a-z][a-z0-9-]+))"
+    r"|aws (?P<aws>configure(?: sso| set \S+ \S+)?|login(?! cannot)|(?:account|ec2|rds|sso) [a-z][a-z0-9-]+))"
     r"""(?P<words>(?: (?!--(?: |$))(?:'[^']*'|"[^"]*"|[^\s;,.()'"]|[,.](?=\S))+)*)"""
 )
 """A command with the words that belong to it: up to the end of the sentence, or to a `--`."""
