@@ -27,7 +27,15 @@ GENERATED = {
 }
 """Pages that are made from the source, with the functions that make them."""
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        ROOT / "CONTRIBUTING.md",
+        *DOCS.rglob("*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]
+)
 
 
 def prose(page: Path) -> str:

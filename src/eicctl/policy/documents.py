@@ -37,7 +37,7 @@ def notes(scope: Scope) -> list[str]:
                 "target's tags: limit tunnels with --cidr"
             )
         if scope.max_duration is not None:
-            found.append("requests without a duration are refused; eicctl sends one automatically")
+            found.append("requests without a duration are refused; one is sent automatically")
         if not scope.endpoints:
             found.append("no --endpoint: tunnels through all endpoints in the account are allowed")
     if scope.kind == "admin":
