@@ -98,10 +98,10 @@ def test_the_configured_user_counts(at_sshd: Eicctl, sshd_env: Env) -> None:
     config.write_text('os_user = "nobody"\n[os_users]\n"app-*" = "ubuntu"\n')
     done = at_sshd("ssh", "app-1", "--", "echo $USER")
     assert done.stdout == b"ubuntu\n"
-    assert b"from config.toml" in done.stderr
+    assert b"(config.toml)" in done.stderr
 
 
 def test_a_refused_key_is_explained(at_sshd: Eicctl) -> None:
     done = at_sshd("ssh", "bare", "--", "true")
     assert done.returncode == 255
-    assert b"EC2 Instance Connect package" in done.stderr
+    assert b"EC2 Instance Connect is not installed" in done.stderr

@@ -44,7 +44,7 @@ NOT_RUN = {
 ENDS = {
     r"eicctl db (?!.*&$)": [("GUI tools: .*\n", "\x03")],
     r"eicctl (tunnel|forward|rdp) (?!.*(--wait=2|&$))": [("Listening on .*\n", "\x03")],
-    r"eicctl logs .*--follow": [("listening on .*\n", "\x03")],
+    r"eicctl logs .*--follow": [("Listening on .*\n", "\x03")],
     r"eicctl ssh \S+( -L \S+|( --debug| --log-file \S+)?)$|ssh web-1\.eic": [(r"[$#] $", "exit\n")],
     r"eicctl sftp": [("sftp> ", "bye\n")],
     r"eicctl doctor .*--(fix|undo)": [(r"\[y/N\]: ", "y\n")],

@@ -315,7 +315,7 @@ def test_programs_have_the_rollback_too(emulator: Emulator, ec2: Any) -> None:
     before = {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]}
     targets = groups_of(ec2, group_name="targets")[0]["GroupId"]
     emulator.state.behave(denied="CreateInstanceConnectEndpoint")
-    with pytest.raises(EicctlError, match="Removed again: "):
+    with pytest.raises(EicctlError, match="Removed: "):
         create_endpoint(create_security_group=True, allow_to=[targets])
     assert {row["GroupId"] for row in ec2.describe_security_groups()["SecurityGroups"]} == before
     emulator.state.behave(denied="")

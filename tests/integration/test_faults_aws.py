@@ -119,7 +119,7 @@ def test_credentials_that_expire_before_a_renewal_of_ssh(
         error = running.record.errors[0]
         assert isinstance(error, errors.CredentialsError)
         assert error.hint
-        assert "renew" in error.hint
+        assert "aws sso login" in error.hint
         session_keys.renew()
         wait_for(lambda: "recovered" in running.record.events)
         with connect(running.port) as client:

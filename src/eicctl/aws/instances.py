@@ -117,7 +117,7 @@ def password_data(session: Session, instance_id: str) -> str:
     data = str(answer.get("PasswordData", "")).strip()
     if not data:
         raise UnavailableError(
-            f"EC2 has no password for {instance_id}, or not yet",
+            f"EC2 has no password for {instance_id}, or none yet",
             hint="Windows makes it some minutes after the first start, for an instance with a key pair; "
             "an image with a password of its own has none here",
             transient=True,
