@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from eicctl.doctor import context as doctor_context
 from eicctl.emulator.data.tls import make_context
 from eicctl.emulator.server import Emulator
-from eicctl.tunnel import public_ip
 from eicctl.tunnel.trace import walk
 from tests.integration.test_proxies import connect_proxy, running
 
@@ -87,7 +87,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        monkeypatch.setattr(public_ip, "SERVICE", f"https://localhost:{server.server_port}/")
+        monkeypatch.setattr(doctor_context, "CHECK_IP_SERVICE", f"https://localhost:{server.server_port}/")
 
         def answer(text: bytes) -> str:
             nonlocal told
@@ -104,10 +104,10 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     [(b"203.0.113.7\n", "203.0.113.7"), (b"2001:db8::1\n", None), (b"<html>log in first</html>", None), (b"", None)],
 )
 def test_the_public_address(home: Path, answers: Callable[[bytes], str], text: bytes, address: str | None) -> None:
-    assert public_ip.public_address(answers(text)) == address
+    assert doctor_context.public_address(answers(text)) == address
 
 
 def test_an_answer_that_is_not_trusted_is_none(home: Path, answers: Callable[[bytes], str]) -> None:
     answers(b"203.0.113.7\n")
-    assert public_ip.public_address(None) is None
-    assert public_ip.public_address("/no/such/bundle") is None
+    assert doctor_context.public_address(None) is None
+    assert doctor_context.public_address("/no/such/bundle") is None

@@ -12,7 +12,7 @@ from eicctl import __version__
 from eicctl.core.errors import UsageError
 from eicctl.support.proxies import proxy_for
 from eicctl.tunnel.connect import split_host
-from eicctl.tunnel.user_agent import user_agent
+from eicctl.tunnel.sign import user_agent
 
 
 @pytest.mark.parametrize(

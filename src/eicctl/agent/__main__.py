@@ -54,7 +54,7 @@ def _serve(name: str, report: int) -> None:
     from eicctl.support.logging_setup import background
     from eicctl.tunnel import preconnect
     from eicctl.tunnel.bind import bind_unix
-    from eicctl.tunnel.descriptors import allow_many
+    from eicctl.tunnel.dial import allow_many
     from eicctl.tunnel.selector_loop import new_loop
 
     paths = AgentPaths(name)

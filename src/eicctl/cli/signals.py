@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from eicctl.tunnel.descriptors import allow_many
+from eicctl.tunnel.dial import allow_many
 
 T = TypeVar("T")
 

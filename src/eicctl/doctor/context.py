@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from eicctl.aws.identity import Identity
 from eicctl.aws.network import read_network
 from eicctl.aws.session import Session
 from eicctl.aws.targets import Found, endpoints_for
+from eicctl.core.errors import LocalError
 from eicctl.core.model import SSH_PORT, Endpoint, Instance, Target, usual_port
 from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, registry
@@ -20,7 +22,7 @@ from eicctl.reachability.connection import Connection, Finding, instance_at, pla
 from eicctl.reachability.evaluate import evaluate
 from eicctl.ssh.os_user import choose
 from eicctl.support.threads import begin
-from eicctl.tunnel.public_ip import public_address
+from eicctl.tunnel import tls
 
 T = TypeVar("T")
 
@@ -201,3 +203,25 @@ class Context:
             duration=self.max_tunnel_duration,
             os_user=choose(self.session, target, self.os_user or None).name if pushes else "",
         )
+
+
+CHECK_IP_SERVICE = "https://checkip.amazonaws.com/"
+"""AWS's own service that answers with the caller's address."""
+
+CHECK_IP_TIMEOUT = 3.0
+
+
+def public_address(ca_bundle: str | None) -> str | None:
+    """Return this machine's public IPv4 address, or None where that cannot be found out. Proxies are used.
+
+    Args:
+        ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
+    """
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(CHECK_IP_SERVICE, timeout=CHECK_IP_TIMEOUT, context=tls.context(ca_bundle)) as answer:
+            address = ipaddress.ip_address(answer.read(64).decode().strip())
+    except (OSError, ValueError, LocalError):
+        return None
+    return str(address) if address.version == 4 else None

@@ -6,6 +6,7 @@ Dialling blocks, and is done in a thread where other connections must go on mean
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import threading
@@ -26,13 +27,13 @@ from eicctl.support.deadline import seconds_left
 from eicctl.tunnel import errors, keepalive, preconnect, tls
 from eicctl.tunnel import preconnect as early
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
-from eicctl.tunnel.descriptors import out_of_descriptors
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
-from eicctl.tunnel.sign import presign
+from eicctl.tunnel.sign import presign, user_agent
 from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, SlotReservation, slots_of
 from eicctl.tunnel.tls_stream import SecureSocket
-from eicctl.tunnel.user_agent import user_agent
+
+_log = logging.getLogger(__name__)
 
 RETRY_BUDGET = 15.0
 """Seconds after which a dial that failed for a passing reason is not begun again."""
@@ -42,7 +43,6 @@ LOOK_UP_EVERY = 10.0
 
 _END_OF_HEAD = b"\r\n\r\n"
 
-_log = logging.getLogger(__name__)
 
 # websockets logs requests at DEBUG, and the request line holds a presigned URL.
 _silent = logging.Logger("eicctl.websockets", level=logging.CRITICAL + 1)
@@ -351,3 +351,25 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol, timeout: float) -> t
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
+
+
+WANTED = 8192
+"""File descriptors that a process which serves clients should be allowed; a shell's usual limit is 1,024."""
+
+
+def allow_many() -> None:
+    """Raise this process's own limit of file descriptors to `WANTED`, as far as the system's limit lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def out_of_descriptors(error: BaseException) -> bool:
+    """Whether an error, or its cause, is that the process or the machine has no file descriptors left."""
+    return any(getattr(one, "errno", None) in (errno.EMFILE, errno.ENFILE) for one in (error, error.__cause__))

@@ -1,4 +1,4 @@
-"""One presigned `openTunnel` URL for one connection.
+"""One presigned `openTunnel` URL for one connection, and the `User-Agent` that it is used with.
 
 SigV4 query signing by the standard library: the URL is the first thing that a cold `eicctl proxy` needs, and
 importing botocore's signer takes longer than the TLS handshake. The tests compare each signature with botocore's.
@@ -6,11 +6,16 @@ importing botocore's signer takes longer than the TLS handshake. The tests compa
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
+import os
+import platform
+import string
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from eicctl import __version__
 from eicctl.core.model import Credentials, Target
 
 SERVICE = "ec2-instance-connect"
@@ -84,3 +89,36 @@ def authority(dns_name: str) -> str:
 
 def _quote(text: str) -> str:
     return quote(text, safe="-_.~")
+
+
+_ALLOWED = frozenset(string.ascii_letters + string.digits + "!$%&'*+-.^_`|~,")
+_SYSTEMS = {"linux": "linux", "windows": "windows", "darwin": "macos"}
+
+
+@functools.cache
+def user_agent() -> str:
+    """Return `eicctl/VERSION ua/2.1 os/… md/arch#… lang/python#… md/pyimpl#…`, with the execution environment and the
+    application ID that AWS's variables name: formed as botocore forms its own, without importing it."""
+    system, release = platform.system(), platform.release()
+    parts = [_part("eicctl", __version__), "ua/2.1"]
+    if family := _SYSTEMS.get(system.lower()):
+        parts.append(_part("os", family, release))
+    else:
+        parts += ["os/other", _part("md", system, release)]
+    if machine := platform.machine().lower():
+        parts.append(_part("md", "arch", machine))
+    parts.append(_part("lang", "python", platform.python_version()))
+    parts.append(_part("md", "pyimpl", platform.python_implementation()))
+    if environment := os.environ.get("AWS_EXECUTION_ENV"):
+        parts.append(_part("exec-env", environment))
+    if application := os.environ.get("AWS_SDK_UA_APP_ID"):
+        parts.append(f"app/{_clean(application, '#')}")
+    return " ".join(parts)
+
+
+def _part(prefix: str, name: str, value: str = "") -> str:
+    return f"{prefix}/{_clean(name)}#{_clean(value, '#')}" if value else f"{prefix}/{_clean(name)}"
+
+
+def _clean(text: str, also: str = "") -> str:
+    return "".join(char if char in _ALLOWED or char in also else "-" for char in text)

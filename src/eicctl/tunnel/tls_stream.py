@@ -10,11 +10,28 @@ import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 from typing import cast
 
 from eicctl.support.deadline import seconds_left
-from eicctl.tunnel.buffers import SCRATCH
+
+SIZE = 2**18
+
+
+class _Scratch(threading.local):
+    """The calling thread's buffers for what is read and passed on at once, so that a connection owns none.
+
+    `cipher` is for bytes that come encrypted, and `view` for plain ones. `view` is
+    longer: to what one read brings, the end of a TLS record that an earlier one has brought may add.
+    """
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(SIZE + 2**15))
+        self.cipher = memoryview(bytearray(SIZE))
+
+
+SCRATCH = _Scratch()
 
 _RECORD = 16384
 _TCP_INFO = struct.Struct("=2xBB40xI8xI")
