@@ -4,7 +4,7 @@ PYTHON ?= python3
 TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
-PARALLEL := -n 2 --dist worksteal
+PARALLEL := -n 3 --dist worksteal
 
 .PHONY: help demo test coverage fuzz check format bench docs man picture lock audit-deps clean
 help:

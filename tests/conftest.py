@@ -122,3 +122,12 @@ def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyP
         if value:
             monkeypatch.setenv(name, value)
     return running_emulator
+
+
+LONGEST = {"test_pages_on_a_terminal.py", "test_ssh_config_file.py", "test_demo.py", "test_pages.py", "test_secrets.py"}
+"""Files whose tests take 10 to 80 s each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no worker is busy with one while the others have nothing left."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
