@@ -42,6 +42,14 @@ def enough_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Long bytes by length and first difference: a dump of megabytes hides which test failed."""
+    if op != "==" or not isinstance(left, bytes) or not isinstance(right, bytes) or len(left) + len(right) < 10_000:
+        return None
+    differs = next((at for at, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), None)
+    return [f"<{len(left)} bytes> == <{len(right)} bytes>", f"first difference at: {differs}"]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """A shell starts its background jobs with SIGINT ignored, and every command of the tests would inherit that."""
