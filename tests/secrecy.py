@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.integration.test_proxies import connect_proxy
+from tests.integration.test_tunnel_proxies import connect_proxy
 
 PATTERNS = {
     "a presigned URL": rb"X-Amz-Signature(?:=|%3D)[0-9a-f]{16}",

@@ -30,14 +30,14 @@ NOT_RUN = {
     r".*\bsudo |eicctl local up .*--data-port 443": "change the machine",
     r"aws |.* --aws-cli": "the AWS CLI, and a proxy for it alone: test_aws_cli",
     r"eicctl create-endpoint --wait$": "is the README's, without the security group; a VPC has one endpoint",
-    r"ansible |rsync |git ": "programs of others, which see no terminal of ours: test_transfer, test_copies",
+    r"ansible |rsync |git ": "programs of others, which see no terminal of ours: test_proxy, test_scp_sftp",
     r".*--iam-auth": "needs a database with IAM authentication: test_db",
     r".*systemctl": "asks this machine's systemd",
     r"ssh (-p 2222|-i my-key.pem|-o ProxyCommand)": "needs a key of the user's own on the instance",
     r"eicctl rdp .*--key-file": "needs a desktop: test_rdp",
     r".*s3://": "needs a bucket: integration/test_audit",
-    r"export (HTTPS?_PROXY|NO_PROXY|AWS_CA_BUNDLE)|.*--ca-bundle": "need a proxy: integration/test_proxies",
-    r"eicctl tunnel --private-ip-address legacy": "needs a name that DNS knows: integration/test_targets",
+    r"export (HTTPS?_PROXY|NO_PROXY|AWS_CA_BUNDLE)|.*--ca-bundle": "need a proxy: integration/test_tunnel_proxies",
+    r"eicctl tunnel --private-ip-address legacy": "needs a name that DNS knows: integration/test_aws_targets",
 }
 """What is not run here, as patterns, and why, or where it is."""
 

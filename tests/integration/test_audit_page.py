@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.trail_records import START, tunnel, write_log
-from tests.unit.test_audit_report import hostile_records
+from tests.unit.test_audit_summary import hostile_records
 
 pytestmark = pytest.mark.needs("chromium", "convert")
 

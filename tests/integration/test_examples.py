@@ -18,7 +18,7 @@ NOT_RUN = {
     "eicctl (ssh|scp|sftp) |eicctl run --(tag|name)|ssh|scp|rsync": "run OpenSSH: e2e/test_examples and others",
     "eicctl (tunnel|forward|db)": "last until they are ended: e2e/test_tunnel, e2e/test_db",
     "eicctl rdp": "starts a desktop: e2e/test_rdp",
-    "eicctl (up|logs|down)": "are of the background: e2e/test_background",
+    "eicctl (up|logs|down)": "are of the background: e2e/test_up_detach",
     "eicctl (local|demo)|eval": "start a local AWS of their own: e2e/test_local, e2e/test_demo",
     "eicctl mfa log": "need a code or a session: e2e/test_mfa",
     "eicctl audit": "CloudTrail answers two requests a second: test_audit, e2e/test_audit",

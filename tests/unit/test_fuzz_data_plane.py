@@ -21,8 +21,8 @@ from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.frames import MAX_MESSAGE
 from eicctl.tunnel.sign import presign
 from tests.fuzzing import any_text, fuzz
-from tests.unit.test_frames import by_us, by_websockets, frame
-from tests.unit.test_presign import NOW, signed_by_botocore
+from tests.unit.test_tunnel_frames import by_us, by_websockets, frame
+from tests.unit.test_tunnel_sign import NOW, signed_by_botocore
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example.com", "eu-west-1")
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=["Cs"]), min_size=1)

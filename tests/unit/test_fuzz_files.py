@@ -23,7 +23,7 @@ from eicctl.ssh.host_keys import host_keys
 from eicctl.ssh.known_hosts import KnownHosts
 from eicctl.support import files, settings
 from tests.fuzzing import any_text, file_text, fuzz
-from tests.unit.test_host_key_files import ED, OTHER
+from tests.unit.test_ssh_host_keys import ED, OTHER
 
 KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 VALUES = dict.fromkeys(KEYS, "x=y") | {"eicctl_mfa_base": "base"}

@@ -18,7 +18,7 @@ from eicctl.aws.session import Session
 from eicctl.core import errors
 from eicctl.ssh.push_key import push_key
 from tests.processes import run
-from tests.unit.test_host_key_files import ED
+from tests.unit.test_ssh_host_keys import ED
 
 if TYPE_CHECKING:
     from eicctl.emulator.server import Emulator

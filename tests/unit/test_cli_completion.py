@@ -16,7 +16,7 @@ from eicctl.aws import completion_cache
 from eicctl.aws.session import Session
 from eicctl.cli import COMMANDS, eicctl, param_types
 from eicctl.cli.commands.completion import VARIABLE, complete, install_script
-from tests.unit.test_completion_cache import REGION, home, note
+from tests.unit.test_aws_completion_cache import REGION, home, note
 
 __all__ = ["home"]
 

@@ -18,7 +18,7 @@ def citations() -> set[tuple[str, str, str]]:
     return {
         (path.relative_to(ROOT).as_posix(), page, anchor)
         for path in files
-        if path.name != "test_check_docs.py"
+        if path.name != "test_docs_check.py"
         for page, anchor in re.findall(r"\b(docs/[\w/-]+\.md)(?:#([\w-]+))?", path.read_text(encoding="utf-8"))
     }
 
@@ -42,7 +42,7 @@ def test_a_fact_of_the_service_is_cited_with_its_section() -> None:
     facts = [
         (path, anchor)
         for path, page, anchor in citations()
-        if page == FACTS and path != "tests/unit/test_doc_citations.py"
+        if page == FACTS and path != "tests/unit/test_docs_citations.py"
     ]
     assert len(facts) > 30
     assert not [path for path, anchor in facts if not anchor]

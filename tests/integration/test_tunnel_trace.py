@@ -14,7 +14,7 @@ from eicctl.doctor import context as doctor_context
 from eicctl.emulator.data.tls import make_context
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.trace import walk
-from tests.integration.test_proxies import connect_proxy, running
+from tests.integration.test_tunnel_proxies import connect_proxy, running
 
 
 @pytest.fixture
