@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eicctl.api.wait import wait_until_ready
+from eicctl.api.targets import wait_until_ready
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import NotFoundError, UnavailableError, UnreachableError

@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from eicctl.audit.addresses import Directory
+from eicctl.audit.correlation import Directory
 from eicctl.audit.fetch import LOOKUPS, Follower, Scope, Stopped, look_up, rows_of
 from eicctl.audit.filters import Choice
 from eicctl.audit.store import EventStore

@@ -18,8 +18,7 @@ from eicctl.aws.targets import target_of
 from eicctl.core.errors import TargetUnreachableError
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.world.load import load_world
-from eicctl.reachability.coverage import Reach, assess, assess_all
-from eicctl.reachability.coverage_scan import Inventory, ScanLocation, read_inventory
+from eicctl.reachability.coverage import Inventory, Reach, ScanLocation, assess, assess_all, read_inventory
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 

@@ -8,8 +8,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eicctl.audit.addresses import AddressHolder, Directory, KnownEndpoint
-from eicctl.audit.correlation import Row, joined
+from eicctl.audit.correlation import AddressHolder, Directory, KnownEndpoint, Row, joined
 from eicctl.audit.records import Event, ends_of, event_of, launches_of
 from tests.trail_records import ENDPOINT, START, Record, end, key, launch, record, tunnel
 

@@ -12,12 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.audit import summary as limits
-from eicctl.audit.addresses import Directory
-from eicctl.audit.correlation import joined
-from eicctl.audit.findings import findings
+from eicctl.audit.correlation import Directory, joined
 from eicctl.audit.page import Heading, page
 from eicctl.audit.records import CHANGES, event_of
-from eicctl.audit.summary import OfficeHours, Summary
+from eicctl.audit.summary import OfficeHours, Summary, findings
 from eicctl.support.html import Markup, element
 from tests.trail_records import START, Record, record, tunnel
 

@@ -48,7 +48,6 @@ SPOKEN_BY = {
     "reachability/jump_host.py": ("db",),
     "policy/check.py": ("doctor", "tunnel", "ssh"),
     "policy/documents.py": ("policy connect", "policy admin"),
-    "policy/scope.py": ("policy connect",),
     "aws/endpoint_selection.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "aws/mfa_prompt.py": ("mfa login",),
     "aws/databases.py": ("db",),

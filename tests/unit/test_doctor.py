@@ -21,7 +21,7 @@ from eicctl.doctor.checks.endpoints import endpoints_outcome
 from eicctl.doctor.checks.instance_connect import image_outcome
 from eicctl.doctor.checks.target import status_outcome
 from eicctl.doctor.context import Context, Once
-from eicctl.doctor.run import run
+from eicctl.doctor.diagnosis import run
 
 OK = Outcome(Status.OK, "")
 

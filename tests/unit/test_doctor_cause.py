@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from eicctl.doctor.cause import find_cause, reconciled
 from eicctl.doctor.check import Outcome, Result, Status, registry, without_target
+from eicctl.doctor.diagnosis import find_cause, reconciled
 
 OK, FAILED, UNKNOWN = Status.OK, Status.FAILED, Status.UNKNOWN
 CHECKS = [check for check in registry() if check.applies is not without_target]

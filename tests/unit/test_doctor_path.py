@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from eicctl.doctor.cause import Cause
 from eicctl.doctor.check import Outcome, Result, Status, registry, without_target
 from eicctl.doctor.path import ASCII, UNICODE, Step, Symbols, draw, trace
 
@@ -28,8 +27,7 @@ def drawn(symbols: Symbols, cause: str = "", *, skipped: tuple[str, ...] = (), p
         details = {**DETAILS.get(check.key, {}), **({"Proxy": proxy} if check.key == "connectivity" and proxy else {})}
         outcome = Outcome(status, "", details=details, resources=RESOURCES.get(check.key, ()))
         results.append(Result(check, outcome, skipped_because="target" if check.key in skipped else ""))
-    found = Cause(cause, "", "", 5) if cause else None
-    return ["".join(span.text for span in line) for line in draw(trace(results, found, port=22), symbols)]
+    return ["".join(span.text for span in line) for line in draw(trace(results, cause, port=22), symbols)]
 
 
 def test_all_is_well() -> None:
@@ -74,5 +72,5 @@ def test_a_cause_before_the_endpoint() -> None:
 
 def test_checks_that_are_drawn() -> None:
     results = [Result(check, Outcome(Status.OK, "")) for check in CHECKS]
-    steps = {part.key for part in trace(results, None, port=22) if isinstance(part, Step)}
+    steps = {part.key for part in trace(results, "", port=22) if isinstance(part, Step)}
     assert {check.key for check in CHECKS} - steps == {"instance-connect", "os-user"}

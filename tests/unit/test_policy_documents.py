@@ -12,9 +12,8 @@ from moto.iam.policy_validation import IAMPolicyDocumentValidator
 
 from eicctl.core.errors import UsageError
 from eicctl.emulator.control.policy_language import Source, evaluate
-from eicctl.policy.documents import FORMATS, ROLE_NAMES, document, notes
+from eicctl.policy.documents import FORMATS, ROLE_NAMES, Scope, checked, document, notes
 from eicctl.policy.lint import lint
-from eicctl.policy.scope import Scope, checked
 
 ARN = "arn:aws:ec2:us-east-1:123456789012:instance-connect-endpoint/eice-0123456789abcdef0"
 OPEN, PUSH = "ec2-instance-connect:OpenTunnel", "ec2-instance-connect:SendSSHPublicKey"

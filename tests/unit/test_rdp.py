@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from eicctl.core.errors import LocalError, UsageError
-from eicctl.rdp.clients import CLIENTS, Client, find_client
-from eicctl.rdp.file import Connection, file_text
+from eicctl.rdp.clients import CLIENTS, Client, Connection, file_text, find_client
 from eicctl.rdp.password import decrypt
 
 KEY = rsa.generate_private_key(65537, 2048)

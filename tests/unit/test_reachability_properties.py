@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from eicctl.core.model import Endpoint
 from eicctl.core.network import AclEntry, GroupReference, NetworkFacts, Peering, PrefixList, Route, RouteTable, Rule
-from eicctl.reachability.connection import Destination
-from eicctl.reachability.ranges import TrafficRange, first_match, traffic_range
+from eicctl.reachability.connection import Destination, TrafficRange, first_match, traffic_range
 from eicctl.reachability.remedies import NewEndpoint, command_line
 from tests.network import ENDPOINT, FACTS, FAR, TARGET, applied, findings, with_acl, with_group
 

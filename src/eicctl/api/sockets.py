@@ -8,8 +8,8 @@ import socket
 import weakref
 from typing import TYPE_CHECKING, Unpack
 
-from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
+from eicctl.api.tunnels import BACKGROUND
 from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest

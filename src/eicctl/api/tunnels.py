@@ -1,4 +1,4 @@
-"""A local port for a remote one, as long as a program wants it."""
+"""Tunnels that programs open: a local port for a remote one, on one event loop in a thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from eicctl.api.background import BACKGROUND
 from eicctl.api.targets import Options, dialer_for
 from eicctl.core.errors import EicctlError, UsageError
 from eicctl.core.events import TunnelEvent
@@ -25,6 +24,53 @@ from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.probe import probe
 from eicctl.tunnel.relay import SOCKETS, Linger
+from eicctl.tunnel.selector_loop import new_loop
+
+
+class Background:
+    """An event loop in a thread of its own, while somebody needs it. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def enter(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, which runs at least until `leave` is called."""
+        with self._lock:
+            self._users += 1
+            if self._loop is None:
+                self._loop = new_loop()
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name="eicctl tunnels", daemon=True)
+                self._thread.start()
+            return self._loop
+
+    def leave(self) -> None:
+        """The loop is not needed any more. The last one to leave ends the thread, and waits for its end."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop and thread:
+            loop.call_soon_threadsafe(loop.stop)
+            if thread is not threading.current_thread():
+                thread.join()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+BACKGROUND = Background()
+"""The one of this process."""
 
 
 class Tunnel:

@@ -18,8 +18,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from eicctl.audit.addresses import AddressHolder, Directory, KnownEndpoint
-from eicctl.audit.correlation import AFTER, BEFORE, Row, joined
+from eicctl.audit.correlation import AFTER, BEFORE, AddressHolder, Directory, KnownEndpoint, Row, joined
 from eicctl.audit.filters import Choice
 from eicctl.audit.records import CHANGES, END, LAUNCH, Event, ends_of, event_of, launches_of
 from eicctl.audit.store import EventStore, Span

@@ -53,7 +53,7 @@ class LocalPort:
 
     def serve_directly(self, ready: Callable[[str], None]) -> int:
         """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` is told the endpoint's ID."""
-        from eicctl.api.dialers import dialer_to
+        from eicctl.api.targets import dialer_to
         from eicctl.cli.signals import run_interruptibly
         from eicctl.cli.target_prompt import waited
         from eicctl.tunnel.listener import Listener

@@ -75,7 +75,7 @@ def waited(
     """
     if request.wait is None:
         return resolve()
-    from eicctl.api.wait import wait_until_ready
+    from eicctl.api.targets import wait_until_ready
     from eicctl.cli.view.progress import Waiting
     from eicctl.tunnel.probe import RDP_REQUEST
 

@@ -96,9 +96,9 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     from eicctl.aws.targets import Found, location_of
     from eicctl.core.model import Instance
     from eicctl.core.request import ConnectRequest
-    from eicctl.doctor.cause import find_cause, silent_target
     from eicctl.doctor.check import Result, Status
     from eicctl.doctor.context import Context
+    from eicctl.doctor.diagnosis import find_cause, silent_target
     from eicctl.reachability.remedies import GroupRule
     from eicctl.support import pins
     from eicctl.support.threads import both

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from eicctl.doctor.cause import Cause
 from eicctl.doctor.check import Result, Segment, Status, few
 
 
@@ -62,12 +61,12 @@ UNICODE = Symbols(
 ASCII = Symbols("*", "o", "|", ":", {Status.OK: "+", Status.FAILED: "x", Status.UNKNOWN: "?"}, "-", "<-- blocked here")
 
 
-def trace(results: Sequence[Result], cause: Cause | None, *, port: int) -> list[Node | Step]:
+def trace(results: Sequence[Result], cause_key: str, *, port: int) -> list[Node | Step]:
     """Return the path that the results for a target describe.
 
     Args:
         results: The results, in the order of the list.
-        cause: The cause that was found; its step is the one that blocks the connection.
+        cause_key: The check that shows the cause, if there is one; its step blocks the connection.
         port: The target's port.
     """
     details = {result.key: result.outcome.details for result in results}
@@ -78,7 +77,10 @@ def trace(results: Sequence[Result], cause: Cause | None, *, port: int) -> list[
 
     def steps(*segments: Segment) -> list[Step]:
         return [
-            _step(result, cause, port) for segment in segments for result in results if result.check.segment is segment
+            _step(result, cause_key, port)
+            for segment in segments
+            for result in results
+            if result.check.segment is segment
         ]
 
     proxy = node("proxy", "connectivity", "Proxy")
@@ -93,13 +95,13 @@ def trace(results: Sequence[Result], cause: Cause | None, *, port: int) -> list[
     ]
 
 
-def _step(result: Result, cause: Cause | None, port: int) -> Step:
+def _step(result: Result, cause_key: str, port: int) -> Step:
     return Step(
         result.key,
         result.check.step.format(port=port),
         result.status,
         skipped=bool(result.skipped_because),
-        blocked=cause is not None and cause.key == result.key,
+        blocked=cause_key == result.key,
         detail=", ".join(result.outcome.resources),
     )
 

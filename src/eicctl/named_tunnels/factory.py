@@ -91,7 +91,7 @@ class Opening:
         return self._straight(sockets, look_up)
 
     def _straight(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Opened:
-        from eicctl.api.dialers import dialer_to
+        from eicctl.api.targets import dialer_to
 
         said = self.definition
         target = look_up()

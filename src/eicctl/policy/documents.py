@@ -1,13 +1,173 @@
-"""Policy documents of least privilege, by docs/explanation/protocol.md#iam; control and data plane are separate."""
+"""Policy documents of least privilege: the options that limit one, validated, and the document in each format."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from eicctl.policy.scope import Scope
+from eicctl.core.errors import UsageError
+from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
+
+Kind = Literal["connect", "admin", "auditor"]
+
+_ENDPOINT_ID = re.compile(r"eice-([0-9a-f]{17}|[0-9a-f]{8})")
+_ENDPOINT_ARN = re.compile(r"arn:[\w-]+:ec2:[\w*-]*:(\d{12}|\*)?:instance-connect-endpoint/(\*|eice-[0-9a-f]{8,17})")
+_OS_USER = re.compile(r"[A-Za-z_0-9][A-Za-z0-9@._-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the policy is limited to; empty values limit nothing.
+
+    Attributes:
+        kind: `connect` is the data plane, `admin` the control plane, `auditor` reads only.
+        endpoints: IDs or ARNs.
+        ports: Remote ports.
+        cidrs: Ranges of the targets' private addresses.
+        max_duration: Maximum tunnel duration in seconds.
+        os_users: OS users that keys may be pushed for; empty for no permission to push.
+        instance_tags: Tags that instances must have for keys to be pushed to them.
+        source_ips: Ranges of the callers' public addresses.
+        account: Account ID, or `*`.
+        region: Region, or `*`.
+        partition: `aws`, `aws-cn` or `aws-us-gov`.
+    """
+
+    kind: Kind
+    endpoints: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    cidrs: tuple[str, ...] = ()
+    max_duration: int | None = None
+    os_users: tuple[str, ...] = ()
+    instance_tags: Mapping[str, str] = field(default_factory=dict)
+    source_ips: tuple[str, ...] = ()
+    account: str = "*"
+    region: str = "*"
+    partition: str = "aws"
+
+
+def checked(scope: Scope) -> Scope:
+    """Return the scope with normalized ranges.
+
+    Raises:
+        UsageError: An option is invalid, or has no effect.
+    """
+    _check_kind(scope)
+    for endpoint in scope.endpoints:
+        _check_endpoint(endpoint)
+    for port in scope.ports:
+        if port not in DIRECT_PORTS:
+            raise UsageError(
+                f"Endpoints support only ports 22 and 3389, not {port}",
+                hint="other ports are forwarded over SSH (eicctl forward): allow 22",
+            )
+    if scope.max_duration is not None and not 1 <= scope.max_duration <= MAX_TUNNEL_DURATION:
+        raise UsageError(f"--max-duration {scope.max_duration}: must be 1 to {MAX_TUNNEL_DURATION} s")
+    _check_users(scope)
+    if not re.fullmatch(r"\d{12}|\*", scope.account):
+        raise UsageError(f"--account {scope.account!r}: not an account ID of 12 digits")
+    return Scope(
+        scope.kind,
+        scope.endpoints,
+        tuple(sorted(set(scope.ports))),
+        _ranges("--cidr", scope.cidrs),
+        scope.max_duration,
+        scope.os_users,
+        scope.instance_tags,
+        _public(_ranges("--source-ip", scope.source_ips)),
+        scope.account,
+        scope.region,
+        scope.partition,
+    )
+
+
+def _check_kind(scope: Scope) -> None:
+    given = {
+        "--port": scope.ports,
+        "--cidr": scope.cidrs,
+        "--max-duration": scope.max_duration is not None,
+        "--os-user": scope.os_users,
+        "--instance-tag": scope.instance_tags,
+        "--endpoint": scope.endpoints if scope.kind == "auditor" else (),
+    }
+    wrong = [option for option, value in given.items() if value]
+    if scope.kind == "connect" or not wrong:
+        return
+    if scope.kind == "admin":
+        raise UsageError(
+            f"{wrong[0]} has no effect in a policy for administration: it limits connections, not the management of "
+            "endpoints",
+            hint="eicctl policy connect; attach both policies to principals who need both",
+        )
+    raise UsageError(
+        f"{wrong[0]} has no effect in a policy for auditors: they open no tunnels, and Describe… and "
+        "LookupEvents cannot be limited to a resource",
+        hint="--source-ip is the only limit that auditor takes",
+    )
+
+
+def _check_endpoint(text: str) -> None:
+    if _ENDPOINT_ID.fullmatch(text) or _ENDPOINT_ARN.fullmatch(text):
+        return
+    hint = "eicctl list-endpoints"
+    if text.startswith("i-") or ":instance/" in text:
+        hint = "tunnels go to addresses, not to instances: limit them with --cidr ADDRESS/32"
+    raise UsageError(f"--endpoint {text!r}: neither the ID (eice-…) nor the ARN of an endpoint", hint=hint)
+
+
+def _check_users(scope: Scope) -> None:
+    for user in scope.os_users:
+        if not _OS_USER.fullmatch(user):
+            raise UsageError(f"--os-user {user!r}: not a valid OS user name", hint="wildcards would include root")
+    if scope.os_users and scope.ports and 22 not in scope.ports:
+        raise UsageError(
+            "--os-user has no effect without port 22: keys are for SSH", hint="add --port 22, or omit --os-user"
+        )
+    if scope.instance_tags and not scope.os_users:
+        raise UsageError(
+            "--instance-tag has no effect without --os-user: it limits which instances accept pushed keys; a tunnel "
+            "goes to an address",
+            hint="--cidr limits where tunnels go; --os-user allows keys to be pushed",
+        )
+
+
+def _ranges(option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    for text in texts:
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError as error:
+            raise UsageError(f"{option} {text!r}: {error}") from None
+        if network.prefixlen == 0:
+            raise UsageError(f"{option} {text} limits nothing: omit it")
+        found.append(str(network))
+    return tuple(dict.fromkeys(found))
+
+
+def _public(ranges: tuple[str, ...]) -> tuple[str, ...]:
+    for text in ranges:
+        network = ipaddress.ip_network(text)
+        if network.is_private and not network.is_global and not _documentation(text):
+            raise UsageError(
+                f"--source-ip {text} never matches: AWS sees the public address of the caller",
+                hint="use the public range of the office or VPN; --cidr is for the targets' private addresses",
+            )
+    return ranges
+
+
+def _documentation(text: str) -> bool:
+    """Whether it is one of the ranges for examples (RFC 5737, RFC 3849), which Python counts as private."""
+    network = ipaddress.ip_network(text)
+    examples = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+    return any(
+        network.version == example.version and network.subnet_of(example)  # type: ignore[arg-type]
+        for example in map(ipaddress.ip_network, examples)
+    )
+
 
 Document = dict[str, Any]
 

@@ -14,16 +14,19 @@ from eicctl.core.network import ANY_PORT, AclEntry, NetworkAcl, NetworkFacts
 from eicctl.reachability.connection import (
     Connection,
     Finding,
+    Piece,
     Source,
+    TrafficRange,
     Verdict,
     client_source,
     endpoint_source,
+    first_match,
     listed,
     not_read,
     of_verdicts,
     target_source,
+    traffic_range,
 )
-from eicctl.reachability.ranges import Piece, TrafficRange, first_match, traffic_range
 from eicctl.reachability.remedies import AclAllow, port_words
 
 ENDPOINT_ACL_OUT = "endpoint-acl-out"

@@ -9,13 +9,16 @@ from eicctl.core.network import ANY_PORT, GroupReference, NetworkFacts, Rule, Se
 from eicctl.reachability.connection import (
     Connection,
     Finding,
+    TrafficRange,
     client_source,
     endpoint_source,
+    first_match,
     listed,
     not_read,
+    prefix_length,
     target_source,
+    traffic_range,
 )
-from eicctl.reachability.ranges import TrafficRange, first_match, prefix_length, traffic_range
 from eicctl.reachability.remedies import GroupRule, port_words
 
 ENDPOINT_EGRESS = "endpoint-egress"

@@ -12,8 +12,8 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import Endpoint, Instance
 from eicctl.core.network import NetworkFacts, SecurityGroup
+from eicctl.reachability.connection import traffic_range
 from eicctl.reachability.groups import Peer, covers, judge, peers_of
-from eicctl.reachability.ranges import traffic_range
 from eicctl.support import pins
 from eicctl.support.threads import both
 

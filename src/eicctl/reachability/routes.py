@@ -10,14 +10,17 @@ from eicctl.reachability.connection import (
     Connection,
     Finding,
     Source,
+    TrafficRange,
     Verdict,
     endpoint_source,
+    first_match,
     listed,
     not_read,
+    prefix_length,
     subnet_of,
     target_source,
+    traffic_range,
 )
-from eicctl.reachability.ranges import TrafficRange, first_match, prefix_length, traffic_range
 from eicctl.reachability.remedies import NewEndpoint, PeeringRoute
 
 ROUTE_OUT = "route-out"

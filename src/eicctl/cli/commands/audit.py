@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.core import ParameterSource
 
-from eicctl.audit.addresses import Directory
-from eicctl.audit.correlation import AFTER, BEFORE
+from eicctl.audit.correlation import AFTER, BEFORE, Directory
 from eicctl.audit.fetch import KEPT, OVERLAP, Follower, Scope, checkpoint, known_addresses, look_up, rows_of
 from eicctl.audit.filters import Choice
 from eicctl.audit.log_files import Reader

@@ -16,7 +16,7 @@ from eicctl.core.model import DIRECT_PORTS
 
 if TYPE_CHECKING:
     from eicctl.cli.view.progress import Waiting
-    from eicctl.reachability.coverage_scan import Coverage
+    from eicctl.reachability.coverage import Coverage
 
 _COLUMNS = {
     "Name": "Name",
@@ -85,8 +85,7 @@ def command(
       eicctl coverage --query "[?Reachable=='no'].[Name,Reason,Command]" --output text
     """
     from eicctl.cli.view.progress import Waiting
-    from eicctl.reachability.coverage import summary
-    from eicctl.reachability.coverage_scan import cover
+    from eicctl.reachability.coverage import cover, summary
 
     if region and all_regions:
         raise UsageError("--region and --all-regions are mutually exclusive")

@@ -110,8 +110,7 @@ def command(
 def _shown(context: Context) -> Diagnosis:
     """Run the checks and show each result as it is known; then the cause and the path."""
     from eicctl.cli.view.doctor import Rows, show_summary
-    from eicctl.doctor.diagnosis import diagnose
-    from eicctl.doctor.run import run
+    from eicctl.doctor.diagnosis import diagnose, run
 
     results = []
     with Rows(lambda: context.checks) as rows:
@@ -127,8 +126,7 @@ def _shown(context: Context) -> Diagnosis:
 def _quiet(context: Context) -> Diagnosis:
     """Run the checks, with progress on a terminal."""
     from eicctl.cli.view.progress import Waiting
-    from eicctl.doctor.diagnosis import diagnose
-    from eicctl.doctor.run import run
+    from eicctl.doctor.diagnosis import diagnose, run
 
     checks = context.checks
     if not sys.stderr.isatty():

@@ -90,8 +90,7 @@ def scope_options(function: Command) -> Command:
 
 def write(kind: Any, form: str, given: dict[str, Any]) -> None:
     """Write the policy to stdout and notes on it to stderr, without any AWS call."""
-    from eicctl.policy.documents import FORMATS, document, notes
-    from eicctl.policy.scope import Scope, checked
+    from eicctl.policy.documents import FORMATS, Scope, checked, document, notes
 
     scope = checked(
         Scope(

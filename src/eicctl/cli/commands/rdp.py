@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
-    from eicctl.rdp.clients import Client
-    from eicctl.rdp.file import Connection
+    from eicctl.rdp.clients import Client, Connection
 
 
 @click.command(cls=options.WaitingCommand)
@@ -78,13 +77,12 @@ def command(
       eicctl rdp win-1 --wait=900 --key-file ~/.ssh/windows.pem
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
-    from eicctl.api.dialers import dialer_to
+    from eicctl.api.targets import dialer_to
     from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import named, resolve_target
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
-    from eicctl.rdp.clients import find_client, serve_client
-    from eicctl.rdp.file import Connection, check_user
+    from eicctl.rdp.clients import Connection, check_user, find_client, serve_client
     from eicctl.tunnel.bind import bind_tcp, local_addresses
     from eicctl.tunnel.listener import Listener
 
@@ -166,7 +164,7 @@ def _passphrase(path: str) -> str:
 
 def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None, *, needed: bool) -> Path | None:
     """Write the connection file: where the user wants to keep it, or, if needed, in a folder that goes at the end."""
-    from eicctl.rdp.file import file_text
+    from eicctl.rdp.clients import file_text
     from eicctl.ssh.keys import private_folder
     from eicctl.support.files import write_whole
 

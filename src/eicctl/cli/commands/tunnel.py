@@ -83,7 +83,7 @@ def command(
     """
     if local_socket and (local_port or bind):
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
-    from eicctl.api.dialers import dialer_to
+    from eicctl.api.targets import dialer_to
     from eicctl.cli.target_prompt import named, resolve_target
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent

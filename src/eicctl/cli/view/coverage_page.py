@@ -15,8 +15,7 @@ from eicctl.support.html import Child, Markup, document, element, joined
 if TYPE_CHECKING:
     from eicctl.core.model import Endpoint
     from eicctl.reachability.connection import Verdict
-    from eicctl.reachability.coverage import Reach
-    from eicctl.reachability.coverage_scan import Coverage, Covered
+    from eicctl.reachability.coverage import Coverage, Covered, Reach
 
 _MARKS: dict[Verdict, str] = {"ok": "✓", "failed": "✕", "unknown": "?"}
 _WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "unreachable", "unknown": "unknown"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eicctl.api.dialers import dialer_to
+from eicctl.api.targets import dialer_to
 from eicctl.core.errors import (
     CredentialsError,
     DeniedError,
