@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eicctl.cli.commands import doctor
-from eicctl.support import settings
+from eicctl.support import paths
 from tests.integration.conftest import Ran
 from tests.integration.test_doctor import World, no_egress, no_endpoint, no_ingress, nothing_listens, world
 
@@ -127,7 +127,7 @@ def test_nothing_to_fix(eicctl: Eicctl, world: World) -> None:
 def test_rules_of_another_account_are_left_alone(eicctl: Eicctl, world: World) -> None:
     no_ingress(world)
     eicctl("doctor", "web-1", "--fix", "--yes")
-    file = settings.state_dir() / "doctor.json"
+    file = paths.state_dir() / "doctor.json"
     rows = json.loads(file.read_text())
     file.write_text(json.dumps([{**row, "account": "999999999999"} for row in rows]))
     ran = eicctl("doctor", "--undo", "--yes")
@@ -138,7 +138,7 @@ def test_rules_of_another_account_are_left_alone(eicctl: Eicctl, world: World) -
 def test_what_was_made_is_for_this_user_alone(eicctl: Eicctl, world: World) -> None:
     no_ingress(world)
     eicctl("doctor", "web-1", "--fix", "--yes")
-    file = settings.state_dir() / "doctor.json"
+    file = paths.state_dir() / "doctor.json"
     assert file.stat().st_mode & 0o777 == 0o600
     Path(file).write_text("{broken")
     ran = eicctl("doctor", "--undo", "--yes")

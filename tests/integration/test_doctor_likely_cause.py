@@ -16,7 +16,7 @@ from eicctl.core import errors
 from eicctl.core.request import ConnectRequest
 from eicctl.doctor import likely_cause
 from eicctl.emulator.server import Emulator
-from eicctl.support import settings
+from eicctl.support import paths
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 from tests.integration.conftest import Ran
@@ -83,8 +83,8 @@ def test_a_command_tells_it(eicctl: Eicctl, world: World, monkeypatch: pytest.Mo
 def test_it_can_be_switched_off(world: World, capsys: pytest.CaptureFixture[str], off: str) -> None:
     no_ingress(world)
     error = unreachable()
-    settings.config_file().parent.mkdir(parents=True, exist_ok=True)
-    settings.config_file().write_text(f"{off}\n")
+    paths.config_file().parent.mkdir(parents=True, exist_ok=True)
+    paths.config_file().write_text(f"{off}\n")
     assert messages.failure(error) == 5
     said = capsys.readouterr().err
     assert "likely cause" not in said.replace("likely causes", "")

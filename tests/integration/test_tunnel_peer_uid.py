@@ -20,7 +20,7 @@ from eicctl.agent.environment import fingerprint, usual_path
 from eicctl.core.errors import LocalError
 from eicctl.named_tunnels.definition import Definition
 from eicctl.ssh.proxy_login import shared_key
-from eicctl.support import files, settings
+from eicctl.support import files, paths
 from eicctl.tunnel import peer_uid
 from eicctl.tunnel.bind import bind_unix
 from tests.integration.keeping import keeping
@@ -169,8 +169,8 @@ def test_a_neighbour_is_let_in_where_the_user_wants_it(serve: Serve, monkeypatch
 
 def test_the_settings_let_everybody_in(home: Path) -> None:
     assert not peer_uid.everybody_is_let_in()
-    settings.config_file().parent.mkdir(parents=True)
-    settings.config_file().write_text("allow_other_users = true\n")
+    paths.config_file().parent.mkdir(parents=True)
+    paths.config_file().write_text("allow_other_users = true\n")
     assert peer_uid.everybody_is_let_in()
 
 
@@ -241,11 +241,11 @@ def test_folders_that_a_neighbour_has_made_first_are_not_used(made: str, tmp_pat
     elif made == "above writable":
         above.chmod(0o777)
     with pytest.raises(LocalError, match="not a folder of this user alone"):
-        settings.private(folder)
+        paths.private(folder)
 
 
 def test_files_are_of_this_user_alone(home: Path) -> None:
-    for folder in (settings.state_dir(), settings.cache_dir(), settings.runtime_dir()):
+    for folder in (paths.state_dir(), paths.cache_dir(), paths.runtime_dir()):
         assert folder.stat().st_mode & 0o777 == 0o700
 
         def looks(folder: Path = folder) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 
 from eicctl.aws import completion_cache
 from eicctl.aws.session import Session
-from eicctl.support import settings
+from eicctl.support import paths
 
 REGION = "eu-west-1"
 
@@ -41,7 +41,7 @@ def recall(profile: str | None = None, region: str = REGION) -> dict[str, str]:
 
 
 def files() -> list[Path]:
-    return sorted((settings.cache_dir() / "known").glob("*.json"))
+    return sorted((paths.cache_dir() / "known").glob("*.json"))
 
 
 def test_what_is_noted_is_recalled_and_for_this_user_alone() -> None:

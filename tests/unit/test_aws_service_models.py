@@ -21,7 +21,7 @@ from sources import FILES, name_of, nodes
 
 from eicctl.aws.service_models import _ENDPOINT_PREFIXES, OPERATIONS, _endpoints, _folder, _plain, _shapes_of
 from eicctl.aws.session import Session
-from eicctl.support import settings
+from eicctl.support import paths
 
 WHOLE = botocore.session.Session()
 
@@ -35,7 +35,7 @@ def region(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def empty(home: Path) -> None:
     """Nothing is in the cache, as before the first command."""
-    shutil.rmtree(settings.cache_dir())
+    shutil.rmtree(paths.cache_dir())
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from eicctl.aws.session import Session
 from eicctl.aws.target_cache import LIFETIME, TargetCache
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.support import settings
+from eicctl.support import paths
 
 REQUEST = ConnectRequest(target="web-1")
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example.com", "eu-west-1", "i-1", "web-1")
@@ -83,7 +83,7 @@ def test_it_can_be_forgotten() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"x": 1}', "\xff"])
 def test_a_broken_file_is_an_empty_one(text: str) -> None:
-    file = settings.cache_dir() / "targets.json"
+    file = paths.cache_dir() / "targets.json"
     file.write_text(text, encoding="latin-1")
     assert known() is None
     put()
@@ -92,7 +92,7 @@ def test_a_broken_file_is_an_empty_one(text: str) -> None:
 
 def test_the_file_is_the_users_alone_and_holds_no_key() -> None:
     put()
-    file = settings.cache_dir() / "targets.json"
+    file = paths.cache_dir() / "targets.json"
     assert file.stat().st_mode & 0o077 == 0
     assert "AKIA" not in file.read_text()
 

@@ -21,7 +21,7 @@ from eicctl.named_tunnels.config_file import read_file
 from eicctl.ssh.config_file import Block, Section, merged, with_include, without_include
 from eicctl.ssh.host_keys import host_keys
 from eicctl.ssh.known_hosts import KnownHosts
-from eicctl.support import files, settings
+from eicctl.support import files, paths, settings
 from tests.fuzzing import any_text, file_text, fuzz
 from tests.unit.test_ssh_host_keys import ED, OTHER
 
@@ -226,17 +226,17 @@ def test_any_project_file_is_read_or_refused(data: bytes) -> None:
             read_file(path)
         except EicctlError as error:
             assert str(path) in error.message  # noqa: PT017 - some files are good
-        settings.config_file().parent.mkdir(parents=True, exist_ok=True)
-        settings.config_file().write_bytes(data)
+        paths.config_file().parent.mkdir(parents=True, exist_ok=True)
+        paths.config_file().write_bytes(data)
         try:
             settings.config()
         except EicctlError as error:
-            assert str(settings.config_file()) in error.message  # noqa: PT017
+            assert str(paths.config_file()) in error.message  # noqa: PT017
 
 
 def test_a_project_file_of_100_mb_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EICCTL_HOME", str(tmp_path))
-    for path in (tmp_path / "eicctl.toml", settings.config_file()):
+    for path in (tmp_path / "eicctl.toml", paths.config_file()):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.truncate(100 * 2**20)

@@ -20,7 +20,7 @@ from eicctl.emulator.world.load import load_world
 from eicctl.named_tunnels.config_file import line_of, read_file
 from eicctl.policy.lint import lint
 from eicctl.ssh import os_user
-from eicctl.support import jsonstore, settings
+from eicctl.support import jsonstore, paths, settings
 from eicctl.support.documents import LARGEST, MOST_PARTS, parse_json, parse_toml
 from eicctl.tunnel import durations
 
@@ -47,7 +47,7 @@ def test_a_key_of_many_parts_is_refused_before_it_is_parsed(
     with pytest.raises(ValueError, match="dotted parts"):
         parse_toml(text)
     path = tmp_path / "eicctl.toml"
-    for file in (path, settings.config_file()):
+    for file in (path, paths.config_file()):
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
     with pytest.raises(UsageError, match="dotted parts"):
@@ -106,7 +106,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
         durations.memory_file(),
         daemon.record_path(),
         AgentPaths("x").record,
-        settings.cache_dir() / "targets.json",
+        paths.cache_dir() / "targets.json",
     ):
         path.write_text(DEEP)
     assert os_user._load() == {}
@@ -114,11 +114,11 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     assert daemon.running() is None
     assert AgentPaths("x").read_record() is None
     assert TargetCache(Session(region="us-east-1")).get(ConnectRequest(target="web1")) is None
-    assert jsonstore.read(str(settings.cache_dir() / "targets.json")) == {}
+    assert jsonstore.read(str(paths.cache_dir() / "targets.json")) == {}
     with pytest.raises(LocalError, match="not as eicctl has written it"):
         fix.added_rules()
     with pytest.raises(WireError):
         decode(DEEP.encode())
     assert lint(DEEP)[0].problem.startswith("not JSON")
-    (settings.runtime_dir() / "agent-x.json").write_text(DEEP)
+    (paths.runtime_dir() / "agent-x.json").write_text(DEEP)
     assert not list(tunnels(None, ""))

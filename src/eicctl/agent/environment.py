@@ -80,7 +80,7 @@ def usual_path(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def usual_folder(environ: Mapping[str, str]) -> str | None:
-    """Return eicctl's runtime folder, as `settings.runtime_dir` has it, or None where that must find it."""
+    """Return eicctl's runtime folder, as `paths.runtime_dir` has it, or None where that must find it."""
     if home := environ.get("EICCTL_HOME"):
         return None if home.startswith("~") or home.endswith("/") else f"{home}/run"
     if sys.platform != "linux":

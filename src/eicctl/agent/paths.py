@@ -14,7 +14,7 @@ from typing import Any
 
 from eicctl.agent.environment import LONGEST, PREFIX
 from eicctl.core.errors import LocalError
-from eicctl.support import files, jsonstore, settings
+from eicctl.support import files, jsonstore, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class AgentPaths:
         if len(os.fsencode(path)) <= LONGEST:
             return path
         short = blake2b(os.fsencode(path.parent), digest_size=6).hexdigest()
-        return settings.private(Path(tempfile.gettempdir()) / f"eicctl-{short}") / path.name
+        return paths.private(Path(tempfile.gettempdir()) / f"eicctl-{short}") / path.name
 
     @property
     def lock(self) -> Path:
@@ -49,7 +49,7 @@ class AgentPaths:
     @property
     def log(self) -> Path:
         """Its own log."""
-        return settings.state_dir() / "agent.log"
+        return paths.state_dir() / "agent.log"
 
     def write_record(self, definitions: list[dict[str, Any]], pid: int) -> None:
         """Write what the process `pid` holds, or held."""
@@ -74,7 +74,7 @@ def all_paths() -> list[AgentPaths]:
 
 
 def _folder() -> Path:
-    return settings.runtime_dir()
+    return paths.runtime_dir()
 
 
 def open_lockfile(path: Path) -> int:

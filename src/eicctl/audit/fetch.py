@@ -28,7 +28,7 @@ from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import address_history
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
-from eicctl.support import settings
+from eicctl.support import paths
 from eicctl.support.threads import begin
 
 OVERLAP = timedelta(minutes=20)
@@ -152,7 +152,7 @@ def checkpoint(session: Session) -> EventStore:
     # Another AWS, such as the local one, may have the same account.
     elsewhere = os.environ.get("AWS_ENDPOINT_URL_CLOUDTRAIL") or os.environ.get("AWS_ENDPOINT_URL", "")
     place = f"{account}-{hashlib.sha256(elsewhere.encode()).hexdigest()[:8]}" if elsewhere else account
-    path = settings.state_dir() / f"audit-{place}.sqlite"
+    path = paths.state_dir() / f"audit-{place}.sqlite"
     if _age(path) > CHECKPOINT_AGE.total_seconds():
         path.unlink(missing_ok=True)
     try:

@@ -165,7 +165,7 @@ def _path(profile: str | None, region: str) -> str | None:
 
 
 def _folder() -> str | None:
-    """`known` in the cache folder, as `settings.cache_dir` has it."""
+    """`known` in the cache folder, as `paths.cache_dir` has it."""
     home, base = os.environ.get("EICCTL_HOME"), os.environ.get("XDG_CACHE_HOME", "").strip()
     if home and not home.startswith("~"):
         return f"{home}/cache/known"
@@ -174,10 +174,10 @@ def _folder() -> str | None:
     if not home and sys.platform == "linux" and base.startswith("/"):
         return f"{base}/eicctl/known"
     from eicctl.core.errors import LocalError
-    from eicctl.support import settings
+    from eicctl.support import paths
 
     try:
-        return str(settings.cache_dir() / "known")
+        return str(paths.cache_dir() / "known")
     except LocalError:
         return None
 
@@ -201,7 +201,7 @@ def _write(path: str, kind: str, newer: Mapping[str, str], gone: Iterable[str], 
     from pathlib import Path
 
     from eicctl.core.errors import LocalError
-    from eicctl.support import settings
+    from eicctl.support import paths
 
     def changed(content: dict[str, Any]) -> dict[str, Any]:
         left = {k: row for k, row in _rows(content.get(kind)).items() if k not in newer and k not in set(gone)}
@@ -209,8 +209,8 @@ def _write(path: str, kind: str, newer: Mapping[str, str], gone: Iterable[str], 
         return {**content, kind: jsonstore.newest(rows, MOST)}
 
     with contextlib.suppress(LocalError):
-        settings.cache_dir()
-        folder = settings.private(Path(path).parent)
+        paths.cache_dir()
+        folder = paths.private(Path(path).parent)
         jsonstore.update(Path(path), changed, lock=folder / "all")
         _thin(folder)
 

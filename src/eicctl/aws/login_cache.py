@@ -81,10 +81,10 @@ def _folder(kind: str, variable: str, usual: str) -> str:
         return f"{home}/{kind}"
     if not home and sys.platform == "linux":
         return f"{base or os.path.expanduser(usual)}/eicctl"  # noqa: PTH111
-    from eicctl.support import settings
+    from eicctl.support import paths
 
-    folders = {"state": settings.state_dir, "cache": settings.cache_dir}
-    return str(folders[kind]() if kind in folders else settings.config_file().parent)
+    folders = {"state": paths.state_dir, "cache": paths.cache_dir}
+    return str(folders[kind]() if kind in folders else paths.config_file().parent)
 
 
 def _own_files() -> tuple[str, str]:
@@ -102,12 +102,12 @@ def _change(key: str, row: dict[str, Any] | None) -> None:
     from pathlib import Path
 
     from eicctl.core.errors import LocalError
-    from eicctl.support import settings
+    from eicctl.support import paths
 
     def changed(rows: dict[str, Any]) -> dict[str, Any]:
         rows.pop(key, None)
         return jsonstore.newest(rows | ({key: row} if row else {}), _MOST)
 
     with contextlib.suppress(LocalError, OSError):
-        settings.cache_dir()
+        paths.cache_dir()
         jsonstore.update(Path(_path()), changed)

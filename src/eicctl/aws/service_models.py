@@ -19,7 +19,7 @@ import botocore
 from botocore.loaders import Loader
 
 from eicctl.core.errors import LocalError
-from eicctl.support import settings
+from eicctl.support import paths
 from eicctl.support.files import write_whole
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _folder() -> Path:
     """The folder for this version of botocore, and these operations."""
     words = repr((botocore.__version__, sorted(OPERATIONS.items()), Loader.BUILTIN_DATA_PATH, _MARK))
     digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
-    return settings.cache_dir() / f"botocore-{botocore.__version__}-{digest}"
+    return paths.cache_dir() / f"botocore-{botocore.__version__}-{digest}"
 
 
 class _CutDown(Loader):
@@ -153,7 +153,7 @@ class _CutDown(Loader):
             return
         missing, self._missing = self._missing, set()
         with contextlib.suppress(LocalError, OSError, ValueError, TypeError, KeyError, AttributeError):
-            settings.private(self._folder)
+            paths.private(self._folder)
             for service, kind in sorted(missing):
                 if service == "endpoints":
                     self._write("endpoints", _endpoints(super().load_data_with_path("endpoints")[0]))
@@ -186,7 +186,7 @@ class _CutDown(Loader):
 
     def _write(self, name: str, data: Any) -> None:
         path = self._folder / f"{name}.json"
-        settings.private(path.parent)
+        paths.private(path.parent)
         write_whole(path, json.dumps(data, separators=(",", ":")))
 
     def _has_user(self, name: str) -> bool:
@@ -196,7 +196,7 @@ class _CutDown(Loader):
 def _is_ours(folder: Path) -> bool:
     """Whether the folder is there, and nobody else could have written into it."""
     with contextlib.suppress(LocalError):
-        return folder.is_dir() and settings.private(folder) == folder
+        return folder.is_dir() and paths.private(folder) == folder
     return False
 
 

@@ -20,7 +20,7 @@ from eicctl.aws.session import Session, configuration_signature
 from eicctl.core.errors import LocalError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.support import jsonstore, settings
+from eicctl.support import jsonstore, paths
 from eicctl.support.pins import named_profile, named_region
 
 LIFETIME = 300.0
@@ -45,7 +45,7 @@ class TargetCache:
         self._now = time.time() if now is None else now
         self._file: Path | None = None
         with contextlib.suppress(LocalError):
-            self._file = settings.cache_dir() / "targets.json"
+            self._file = paths.cache_dir() / "targets.json"
 
     def get(self, request: ConnectRequest) -> Target | None:
         """Return the target of an equal request, or None where none is known or it is too old."""

@@ -13,7 +13,7 @@ from eicctl.aws.ec2_requests import is_gone, is_there, make_change
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
 from eicctl.reachability.remedies import GroupRule
-from eicctl.support import files, settings
+from eicctl.support import files, paths
 from eicctl.support.documents import parse_json
 
 
@@ -111,7 +111,7 @@ def remove_rule(session: Session, added: AddedRule) -> bool:
 
 
 def _file() -> Path:
-    return settings.state_dir() / "doctor.json"
+    return paths.state_dir() / "doctor.json"
 
 
 def _load() -> list[AddedRule]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from eicctl.core.errors import ConflictError, LocalError
-from eicctl.support import settings
+from eicctl.support import paths
 from eicctl.support.documents import parse_json
 from eicctl.support.files import write_whole
 
@@ -77,7 +77,7 @@ class Running:
 
 def folder() -> Path:
     """The folder of the emulator's record and log."""
-    path = settings.state_dir() / "local"
+    path = paths.state_dir() / "local"
     path.mkdir(mode=0o700, exist_ok=True)
     return path
 

@@ -19,7 +19,7 @@ from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 from eicctl.named_tunnels.definition import KINDS, Definition, Kind
 from eicctl.ssh.forward.spec import parse_forward
 from eicctl.ssh.host_keys import CHECKS
-from eicctl.support import files, settings
+from eicctl.support import files, paths
 from eicctl.support.documents import read_toml
 
 _ALL = frozenset(KINDS)
@@ -162,7 +162,7 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
     found = project_file(folder or Path.cwd())
     own = read_file(found) if found else []
     names = {definition.name for definition in own}
-    users = settings.config_file()
+    users = paths.config_file()
     common = read_file(users) if users.exists() else []
     everything = own + [definition for definition in common if definition.name not in names]
     if not everything:
@@ -225,7 +225,7 @@ class _File:
         """Return what the file defines."""
         tables = content.pop(TABLE, {})
         defaults: dict[str, Any] = {}
-        if self._path != settings.config_file():  # whose other keys are settings
+        if self._path != paths.config_file():  # whose other keys are settings
             for key, value in content.items():
                 self._check_default(key, value)
             defaults = content

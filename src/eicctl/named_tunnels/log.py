@@ -12,7 +12,7 @@ from typing import Any
 
 from eicctl.core.errors import LocalError
 from eicctl.core.events import TunnelEvent
-from eicctl.support import settings
+from eicctl.support import paths
 from eicctl.support.documents import parse_json
 from eicctl.support.log_file import LogFile, plain
 
@@ -24,7 +24,7 @@ _POLL = 0.3
 
 def log_file(name: str) -> Path:
     """Return the log of a tunnel; it need not exist."""
-    return settings.private(settings.state_dir() / "tunnels") / f"{name}.log"
+    return paths.private(paths.state_dir() / "tunnels") / f"{name}.log"
 
 
 class Journal:

@@ -16,7 +16,7 @@ from eicctl.aws.instances import console_output
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UsageError
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.support import settings
+from eicctl.support import paths, settings
 
 _BEGIN = "-----BEGIN SSH HOST KEY KEYS-----"
 _END = "-----END SSH HOST KEY KEYS-----"
@@ -73,7 +73,7 @@ def configured_check() -> Check:
         if check == configured:
             return check
     raise UsageError(
-        f"{settings.config_file()}: host_key_check is {configured!r}", hint=f"it is one of {', '.join(CHECKS)}"
+        f"{paths.config_file()}: host_key_check is {configured!r}", hint=f"it is one of {', '.join(CHECKS)}"
     )
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Target
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.support import files, pins, settings
+from eicctl.support import files, paths, pins
 
 
 def restrict(path: Path) -> None:
@@ -66,7 +66,7 @@ def private_folder() -> Iterator[Path]:
 
     What processes that were killed have left is removed at the start.
     """
-    base = settings.runtime_dir()
+    base = paths.runtime_dir()
     _sweep(base)
     folder = base / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)

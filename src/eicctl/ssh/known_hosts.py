@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eicctl.core.errors import UsageError
-from eicctl.support import files, settings
+from eicctl.support import files, paths
 
 _MARK = "# eicctl: "
 
 
 def by_instance() -> KnownHosts:
     """Return the file of host keys by instance ID: private addresses and names are used again, IDs are not."""
-    return KnownHosts(settings.state_dir() / "known_hosts")
+    return KnownHosts(paths.state_dir() / "known_hosts")
 
 
 class KnownHosts:

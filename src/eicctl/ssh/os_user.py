@@ -13,7 +13,7 @@ from eicctl.aws.instances import describe_images
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
 from eicctl.core.model import Instance, Target
-from eicctl.support import jsonstore, settings
+from eicctl.support import jsonstore, paths, settings
 
 DEFAULT = "ec2-user"
 """The user of Amazon Linux, and of most images that are made for EC2."""
@@ -146,7 +146,7 @@ def _image_users(session: Session, hosts: Sequence[_Host]) -> dict[_Host, str]:
 
 
 def _file() -> Path:
-    return settings.state_dir() / "os_users.json"
+    return paths.state_dir() / "os_users.json"
 
 
 def _load() -> dict[str, str]:

@@ -26,7 +26,7 @@ from eicctl.ssh.keys import Key, KeyType, check_pushable, make_key, own_key, ses
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
 from eicctl.ssh.os_user import OsUser
-from eicctl.support import files, settings
+from eicctl.support import files, paths
 from eicctl.support.threads import begin
 from eicctl.tunnel.dial import Dialer, Link
 
@@ -46,7 +46,7 @@ def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[
     Raises:
         LocalError: The folder cannot be written, or others can write there, too.
     """
-    settings.private(folder)
+    paths.private(folder)
     path = folder / name
     # OpenSSH reads FILE.pub, so the public half has another name.
     public, aside, users = (path.with_name(f".{name}.{kind}") for kind in ("public", "aside", "users"))

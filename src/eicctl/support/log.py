@@ -65,11 +65,11 @@ def failed(error: BaseException) -> None:
 def _of_config() -> str:
     """The file that config.toml names; empty where it names none, or is not as it should be."""
     from eicctl.core import errors
-    from eicctl.support import settings
+    from eicctl.support import paths, settings
 
     try:
         # Looked for first, so that a command parses the file only where it has to.
-        if b"log_file" in settings.config_file().read_bytes():
+        if b"log_file" in paths.config_file().read_bytes():
             return settings.config().log_file
     except (OSError, errors.EicctlError):  # the command that needs the file says what is wrong with it
         return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eicctl.core.errors import DeniedError, EicctlError, LocalError
-from eicctl.support import jsonstore, settings
+from eicctl.support import jsonstore, paths
 
 if TYPE_CHECKING:
     from eicctl.tunnel.dial import Link
@@ -85,7 +85,7 @@ class FileMemory:
 
 def memory_file() -> Path:
     """The file that remembers durations."""
-    return settings.state_dir() / "durations.json"
+    return paths.state_dir() / "durations.json"
 
 
 class Durations:

@@ -12,7 +12,7 @@ from eicctl.cli.param_types import INSTANCE
 from eicctl.cli.view import messages
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
-from eicctl.support import settings
+from eicctl.support import paths
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -77,7 +77,7 @@ def command(
 
     request = pinned(session, request)
     if multiplex and not dry_run:
-        settings.private(config_file.mux_folder())
+        paths.private(config_file.mux_folder())
     layout = config_file.Layout(OpensshOptions(request), request.os_user or None, multiplex)
     pushes = request.pushes_key
     instances = config_file.running(session) if everything else config_file.named(session, targets, pushes=pushes)

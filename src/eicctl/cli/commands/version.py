@@ -17,7 +17,7 @@ import click
 from eicctl import __version__
 from eicctl.cli import options
 from eicctl.core.errors import EicctlError
-from eicctl.support import settings
+from eicctl.support import paths
 
 PACKAGES = ("botocore", "websockets", "click", "asyncssh", "cryptography", "python-socks", "moto")
 """The packages whose versions matter; the last two are optional."""
@@ -37,10 +37,10 @@ def about() -> dict[str, Any]:
         "Packages": {name: found for name in PACKAGES if (found := _version_of(name))},
         "WebsocketsSpeedups": util.find_spec("websockets.speedups") is not None,
         "Folders": {
-            "Config": str(settings.config_file().parent),
-            "State": _folder(settings.state_dir),
-            "Cache": _folder(settings.cache_dir),
-            "Runtime": _folder(settings.runtime_dir),
+            "Config": str(paths.config_file().parent),
+            "State": _folder(paths.state_dir),
+            "Cache": _folder(paths.cache_dir),
+            "Runtime": _folder(paths.runtime_dir),
         },
         "Background": _background(),
         "Variables": variables(os.environ),
