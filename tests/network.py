@@ -26,7 +26,7 @@ from eicctl.core.network import (
 )
 from eicctl.reachability.connection import Connection, Destination, Finding
 from eicctl.reachability.evaluate import evaluate
-from eicctl.reachability.remedies import AclAllow, Change, EndpointSetting, GroupRule, PeeringRoute
+from eicctl.reachability.remedies import Change
 
 SSH = (22, 22)
 ANYWHERE = Rule("-1", cidrs=("0.0.0.0/0", "::/0"))
@@ -138,29 +138,38 @@ def not_ok(found: dict[str, Finding]) -> dict[str, str]:
 
 def applied(facts: NetworkFacts, endpoint: Endpoint, change: Change) -> tuple[NetworkFacts, Endpoint]:
     """The network and the endpoint after a change."""
-    if isinstance(change, GroupRule):
-        peers = {"groups": (GroupReference(change.peer_group_id),)} if change.peer_group_id else {}
-        ranges = {"cidrs": (change.cidr,)} if change.cidr else {}
-        rule = Rule(ports=(change.port, change.port), **peers, **ranges)  # type: ignore[arg-type]
+    given = change.parameters
+    if change.is_group_rule:
+        (permission,) = given["IpPermissions"]
         assert facts.groups
-        group = facts.groups[change.group_id]
-        if change.egress:
+        group = facts.groups[given["GroupId"]]
+        rule = Rule(
+            ports=(permission["FromPort"], permission["ToPort"]),
+            groups=tuple(GroupReference(pair["GroupId"]) for pair in permission.get("UserIdGroupPairs", ())),
+            cidrs=tuple(
+                cidr for key in ("IpRanges", "Ipv6Ranges") for row in permission.get(key, ()) for cidr in row.values()
+            ),
+        )
+        if "egress" in change.operation:
             return with_group(facts, group.id, egress=(*group.egress, rule)), endpoint
         return with_group(facts, group.id, ingress=(*group.ingress, rule)), endpoint
-    if isinstance(change, AclAllow):
+    if change.operation == "create_network_acl_entry":
         assert facts.acls
-        acl = facts.acls[change.acl_id]
-        taken = [entry.number for entry in acl.entries if entry.egress == change.egress]
-        assert 1 <= change.number <= 32766
-        assert change.number not in taken
-        entry = AclEntry(change.number, change.egress, True, "6", change.cidr, change.ports)
+        acl = facts.acls[given["NetworkAclId"]]
+        taken = [entry.number for entry in acl.entries if entry.egress == given["Egress"]]
+        assert 1 <= given["RuleNumber"] <= 32766
+        assert given["RuleNumber"] not in taken
+        cidr = given.get("CidrBlock") or given["Ipv6CidrBlock"]
+        ports = (given["PortRange"]["From"], given["PortRange"]["To"])
+        entry = AclEntry(given["RuleNumber"], given["Egress"], True, given["Protocol"], cidr, ports)
         return with_acl(facts, acl.id, *acl.entries, entry), endpoint
-    if isinstance(change, PeeringRoute):
+    if change.operation == "create_route":
         assert facts.route_tables
-        table = facts.route_tables[change.route_table_id]
-        routes = (*table.routes, Route(change.cidr, "peering", change.peering_id))
+        table = facts.route_tables[given["RouteTableId"]]
+        cidr = given.get("DestinationCidrBlock") or given["DestinationIpv6CidrBlock"]
+        routes = (*table.routes, Route(cidr, "peering", given["VpcPeeringConnectionId"]))
         tables = {**facts.route_tables, table.id: replace(table, routes=routes)}
         return replace(facts, route_tables=tables), endpoint
-    assert isinstance(change, EndpointSetting)
-    kind = change.ip_address_type or endpoint.ip_address_type
+    assert change.operation == "modify_instance_connect_endpoint"
+    kind = given.get("IpAddressType", endpoint.ip_address_type)
     return facts, replace(endpoint, ip_address_type=kind, preserve_client_ip=False)

@@ -400,7 +400,7 @@ def test_without_a_way_an_endpoint_in_the_targets_subnet_helps() -> None:
     change = findings(target=FAR)[ROUTE_OUT].change
     assert change
     assert change.words == ("eicctl", "create-endpoint", "--subnet-id", "subnet-far")
-    assert change.call is None
+    assert not change.operation
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eicctl.core.model import Endpoint
 from eicctl.core.network import AclEntry, GroupReference, NetworkFacts, Peering, PrefixList, Route, RouteTable, Rule
 from eicctl.reachability.connection import Destination, TrafficRange, first_match, traffic_range
-from eicctl.reachability.remedies import NewEndpoint, command_line
+from eicctl.reachability.remedies import command_line
 from tests.network import ENDPOINT, FACTS, FAR, TARGET, applied, findings, with_acl, with_group
 
 RANK = {"failed": 0, "unknown": 1, "ok": 2}
@@ -166,7 +166,7 @@ def test_the_offered_change_mends_its_check(
     facts: NetworkFacts, endpoint: Endpoint, target: Destination, client: str | None
 ) -> None:
     for check, finding in findings(facts, endpoint=endpoint, target=target, client=client).items():
-        if finding.change is None or isinstance(finding.change, NewEndpoint):
+        if finding.change is None or not finding.change.operation:
             continue
         then, endpoint_then = applied(facts, endpoint, finding.change)
         after = findings(then, endpoint=endpoint_then, target=target, client=client)[check]

@@ -224,12 +224,11 @@ def _target(context: Context) -> dict[str, Any] | None:
 def _change(context: Context, cause: Cause) -> dict[str, Any] | None:
     if not cause.change:
         return None
-    call = cause.change.call
     return {
         "Summary": cause.change.summary,
         "Command": command_line(cause.change, region=context.session.region, profile=context.session.profile),
-        "Operation": call.operation if call else None,
-        "Parameters": dict(call.parameters) if call else None,
+        "Operation": cause.change.operation or None,
+        "Parameters": dict(cause.change.parameters) or None,
     }
 
 

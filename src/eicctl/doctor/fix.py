@@ -12,7 +12,7 @@ from typing import Any
 from eicctl.aws.ec2_requests import is_gone, is_there, make_change
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
-from eicctl.reachability.remedies import GroupRule
+from eicctl.reachability.remedies import Change
 from eicctl.support import files, paths
 from eicctl.support.documents import parse_json
 
@@ -47,7 +47,7 @@ class AddedRule:
         return str(self.parameters.get("GroupId", ""))
 
 
-def add_rule(session: Session, rule: GroupRule, *, account: str, target: Sequence[str]) -> AddedRule:
+def add_rule(session: Session, rule: Change, *, account: str, target: Sequence[str]) -> AddedRule:
     """Add a rule. It is recorded before, so that nothing that was added is forgotten.
 
     Args:
@@ -66,13 +66,13 @@ def add_rule(session: Session, rule: GroupRule, *, account: str, target: Sequenc
         session.region,
         tuple(target),
         rule.summary,
-        rule.undo.operation,
-        rule.undo.parameters,
+        rule.undo_operation,
+        rule.parameters,
         added_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _update(lambda known: [*known, added])
     try:
-        ids = make_change(session, rule.call.operation, rule.call.parameters)
+        ids = make_change(session, rule.operation, rule.parameters)
     except NetworkError:
         raise
     except EicctlError as error:

@@ -99,7 +99,6 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     from eicctl.doctor.check import Result, Status
     from eicctl.doctor.context import Context
     from eicctl.doctor.diagnosis import find_cause, silent_target
-    from eicctl.reachability.remedies import GroupRule
     from eicctl.support import pins
     from eicctl.support.threads import both
 
@@ -122,7 +121,7 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     cause = find_cause(results)
     if cause:
         fix = pins.command("eicctl", "doctor", target.label, *target.port_option, "--fix")
-        return LikelyCause(cause.summary, fix if isinstance(cause.change, GroupRule) else cause.remediation)
+        return LikelyCause(cause.summary, fix if cause.change and cause.change.is_group_rule else cause.remediation)
     if any(result.status is Status.UNKNOWN for result in results):
         return None
     return LikelyCause(silent_target(target.label, target.remote_port), "")

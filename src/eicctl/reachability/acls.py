@@ -27,7 +27,7 @@ from eicctl.reachability.connection import (
     target_source,
     traffic_range,
 )
-from eicctl.reachability.remedies import AclAllow, port_words
+from eicctl.reachability.remedies import Change, acl_entry, port_words
 
 ENDPOINT_ACL_OUT = "endpoint-acl-out"
 TARGET_ACL_IN = "target-acl-in"
@@ -92,7 +92,7 @@ def _crossed(facts: NetworkFacts, crossing: _Crossing, sources: Sequence[Source]
     return Finding(crossing.check, verdict, evidence, change)
 
 
-def _asked_of(acl: NetworkAcl, crossing: _Crossing, source: Source) -> tuple[Verdict, str, AclAllow | None]:
+def _asked_of(acl: NetworkAcl, crossing: _Crossing, source: Source) -> tuple[Verdict, str, Change | None]:
     pieces = first_match(source.at(crossing.ports), _entries(acl, crossing.egress))
     denied = [piece for piece in pieces if piece.rule is None or not piece.rule.allow]
     if not denied:
@@ -133,7 +133,7 @@ def _part(crossing: _Crossing, denied: Sequence[Piece[AclEntry]]) -> str:
     return f"ports {listed([port_words(each) for each in ports[:3]])}" if ports else "some of the addresses"
 
 
-def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequence[Piece[AclEntry]]) -> AclAllow | None:
+def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequence[Piece[AclEntry]]) -> Change | None:
     """The entry that comes before all that deny; None where there is no number left for it."""
     taken = {entry.number for entry in acl.entries if entry.egress == crossing.egress}
     before = min((piece.rule.number for piece in denied if piece.rule), default=_LAST + 1)
@@ -144,4 +144,4 @@ def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequenc
     number = next((number for number in wanted if number < before and number not in taken), None)
     if number is None or not source.cidr:
         return None
-    return AclAllow(acl.id, number, crossing.egress, source.cidr, crossing.ports)
+    return acl_entry(acl.id, number, egress=crossing.egress, cidr=source.cidr, ports=crossing.ports)

@@ -23,7 +23,7 @@ from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_A
 from eicctl.reachability.connection import Connection, Verdict, instance_at
 from eicctl.reachability.evaluate import ADDRESS_FAMILY, CLIENT_IP, ENDPOINT_STATE, evaluate, first_cause
 from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS
-from eicctl.reachability.remedies import Change, NewEndpoint, command_line
+from eicctl.reachability.remedies import Change, command_line, new_endpoint
 from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT
 from eicctl.support.threads import Pool, both, together
 
@@ -166,7 +166,7 @@ def _through(
 
 def _without(instance: Instance, port: int) -> Reach:
     reason = f"VPC {instance.vpc_id} has no EC2 Instance Connect Endpoint"
-    change = NewEndpoint(instance.vpc_id, instance.subnet_id)
+    change = new_endpoint(instance.vpc_id, instance.subnet_id)
     return Reach(instance, port, "failed", None, NO_ENDPOINT, reason, change)
 
 

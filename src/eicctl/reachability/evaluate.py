@@ -13,7 +13,7 @@ from eicctl.core.network import NetworkFacts
 from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT, check_acls
 from eicctl.reachability.connection import Connection, Finding, listed, target_source
 from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS, endpoint_egress, target_ingress
-from eicctl.reachability.remedies import EndpointSetting
+from eicctl.reachability.remedies import endpoint_setting
 from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT, check_routes, routes_to
 
 ENDPOINT_STATE = "endpoint-state"
@@ -76,7 +76,7 @@ def address_family(connection: Connection) -> Finding:
     if endpoint.ip_address_type in (family, "dualstack"):
         return Finding(ADDRESS_FAMILY, "ok", f"{endpoint.id} is {endpoint.ip_address_type}")
     evidence = f"{endpoint.id} is {endpoint.ip_address_type}, but {connection.target.address} is an {family} address"
-    return Finding(ADDRESS_FAMILY, "failed", evidence, EndpointSetting(endpoint, "dualstack"))
+    return Finding(ADDRESS_FAMILY, "failed", evidence, endpoint_setting(endpoint, "dualstack"))
 
 
 def client_ip_preservation(facts: NetworkFacts, connection: Connection) -> Finding:
@@ -96,7 +96,7 @@ def client_ip_preservation(facts: NetworkFacts, connection: Connection) -> Findi
         against.append("it does not work through a transit gateway")
     if against:
         evidence = f"{endpoint.id} has client IP preservation on, but {listed(against)}"
-        return Finding(CLIENT_IP, "failed", evidence, EndpointSetting(endpoint))
+        return Finding(CLIENT_IP, "failed", evidence, endpoint_setting(endpoint))
     if not target.vpc_id:
         return Finding(CLIENT_IP, "unknown", f"whether {target.address} is in {endpoint.vpc_id} is unknown")
     return Finding(CLIENT_IP, "ok", f"{target.label} is in the same VPC and supports it")

@@ -19,7 +19,7 @@ from eicctl.reachability.connection import (
     target_source,
     traffic_range,
 )
-from eicctl.reachability.remedies import GroupRule, port_words
+from eicctl.reachability.remedies import Change, group_rule, port_words
 
 ENDPOINT_EGRESS = "endpoint-egress"
 TARGET_INGRESS = "target-ingress"
@@ -197,15 +197,15 @@ def _finding(facts: NetworkFacts, asked: _Question) -> Finding:
     return Finding(check, "failed", _refusal(known, asked), change)
 
 
-def _change(facts: NetworkFacts, groups: Sequence[SecurityGroup], asked: _Question) -> GroupRule | None:
+def _change(facts: NetworkFacts, groups: Sequence[SecurityGroup], asked: _Question) -> Change | None:
     """The one rule that admits the peer: by its group where that may be named, else by its address."""
     if not groups:
         return None
     group = groups[0]
     for group_id in asked.peer.group_ids or ():
         if in_force(facts, GroupReference(group_id), group.vpc_id, asked.peer.vpc_id):
-            return GroupRule(group.id, asked.egress, asked.port, peer_group_id=group_id)
-    return GroupRule(group.id, asked.egress, asked.port, cidr=asked.cidr) if asked.cidr else None
+            return group_rule(group.id, egress=asked.egress, port=asked.port, peer_group_id=group_id)
+    return group_rule(group.id, egress=asked.egress, port=asked.port, cidr=asked.cidr) if asked.cidr else None
 
 
 def _refusal(groups: Sequence[SecurityGroup], asked: _Question) -> str:

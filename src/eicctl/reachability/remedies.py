@@ -1,253 +1,109 @@
-"""The smallest change that fixes one cause, as data: what to call, how to undo it, and the command that does it."""
+"""The smallest change that fixes one cause, as data: the call of EC2, how to undo it, and the command that does it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from eicctl.core.model import Endpoint
 from eicctl.support import pins
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call of EC2: the operation as botocore's clients name it, and its parameters in EC2's spelling."""
-
-    operation: str
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRule:
-    """Add one rule to a security group: TCP, one port, to or from a group or a range.
+class Change:
+    """One change.
 
     Attributes:
-        group_id: The group that gets the rule.
-        egress: Whether it is an egress rule.
-        port: The port.
-        peer_group_id: The group to admit; empty where `cidr` is given.
-        cidr: The range to admit; empty where `peer_group_id` is given.
+        summary: What it does, in words.
+        words: The command line that makes it, without region and profile.
+        operation: The call of EC2 that makes it, as botocore's clients name it; empty where only the command does.
+        parameters: The call's parameters.
     """
 
-    group_id: str
-    egress: bool
-    port: int
-    peer_group_id: str = ""
-    cidr: str = ""
+    summary: str
+    words: tuple[str, ...]
+    operation: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def summary(self) -> str:
-        """What it does, in words."""
-        peer = f"{'to' if self.egress else 'from'} {self.peer_group_id or self.cidr}"
-        return f"allow {'outbound ' if self.egress else ''}TCP {self.port} {peer} on {self.group_id}"
+    def is_group_rule(self) -> bool:
+        """Whether it adds one rule to a security group; the same parameters remove it."""
+        return self.operation.startswith("authorize_security_group_")
 
     @property
-    def call(self) -> Call:
-        """What makes the change."""
-        return self._call("authorize")
-
-    @property
-    def undo(self) -> Call:
-        """What undoes it."""
-        return self._call("revoke")
-
-    def _call(self, verb: str) -> Call:
-        rule: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": self.port, "ToPort": self.port}
-        if self.peer_group_id:
-            rule["UserIdGroupPairs"] = [{"GroupId": self.peer_group_id}]
-        elif ":" in self.cidr:
-            rule["Ipv6Ranges"] = [{"CidrIpv6": self.cidr}]
-        else:
-            rule["IpRanges"] = [{"CidrIp": self.cidr}]
-        direction = "egress" if self.egress else "ingress"
-        return Call(f"{verb}_security_group_{direction}", {"GroupId": self.group_id, "IpPermissions": [rule]})
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The command line that makes the change."""
-        head = ("aws", "ec2", f"authorize-security-group-{'egress' if self.egress else 'ingress'}")
-        if not self.egress and ":" not in self.cidr:
-            peer = ("--source-group", self.peer_group_id) if self.peer_group_id else ("--cidr", self.cidr)
-            return (*head, "--group-id", self.group_id, "--protocol", "tcp", "--port", str(self.port), *peer)
-        if self.peer_group_id:
-            pair = f"UserIdGroupPairs=[{{GroupId={self.peer_group_id}}}]"
-        else:
-            pair = (
-                f"Ipv6Ranges=[{{CidrIpv6={self.cidr}}}]" if ":" in self.cidr else f"IpRanges=[{{CidrIp={self.cidr}}}]"
-            )
-        permission = f"IpProtocol=tcp,FromPort={self.port},ToPort={self.port},{pair}"
-        return (*head, "--group-id", self.group_id, "--ip-permissions", permission)
+    def undo_operation(self) -> str:
+        """The call that removes an added rule of a security group."""
+        return self.operation.replace("authorize", "revoke")
 
 
-@dataclass(frozen=True, slots=True)
-class AclAllow:
-    """Add one entry to a network ACL that allows TCP, before the entry that denies it.
+def group_rule(group_id: str, *, egress: bool, port: int, peer_group_id: str = "", cidr: str = "") -> Change:
+    """Add one rule to a security group: TCP, one port, to or from a group or a range."""
+    rule: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+    if peer_group_id:
+        rule["UserIdGroupPairs"] = [{"GroupId": peer_group_id}]
+    elif ":" in cidr:
+        rule["Ipv6Ranges"] = [{"CidrIpv6": cidr}]
+    else:
+        rule["IpRanges"] = [{"CidrIp": cidr}]
+    operation = f"authorize_security_group_{'egress' if egress else 'ingress'}"
+    parameters = {"GroupId": group_id, "IpPermissions": [rule]}
+    words = _aws(operation, parameters)
+    if not egress and ":" not in cidr:  # the short form of the AWS CLI
+        peer = ("--source-group", peer_group_id) if peer_group_id else ("--cidr", cidr)
+        words = (*words[:5], "--protocol", "tcp", "--port", str(port), *peer)
+    what = f"{'outbound ' if egress else ''}TCP {port} {'to' if egress else 'from'} {peer_group_id or cidr}"
+    return Change(f"allow {what} on {group_id}", words, operation, parameters)
 
-    Attributes:
-        acl_id: The network ACL.
-        number: The entry's number.
-        egress: The direction.
-        cidr: The range.
-        ports: First and last destination port.
+
+def acl_entry(acl_id: str, number: int, *, egress: bool, cidr: str, ports: tuple[int, int]) -> Change:
+    """Add one entry to a network ACL that allows TCP to a range of ports, before the entry that denies it."""
+    parameters = {
+        "NetworkAclId": acl_id,
+        "RuleNumber": number,
+        "Egress": egress,
+        "Protocol": "6",
+        "PortRange": {"From": ports[0], "To": ports[1]},
+        "Ipv6CidrBlock" if ":" in cidr else "CidrBlock": cidr,
+        "RuleAction": "allow",
+    }
+    traffic = f"{'outbound ' if egress else ''}TCP {port_words(ports)} {'to' if egress else 'from'} {cidr}"
+    return _by_aws(f"allow {traffic} as entry {number} of {acl_id}", "create_network_acl_entry", parameters)
+
+
+def peering_route(route_table_id: str, cidr: str, peering_id: str) -> Change:
+    """Add a route to an existing peering connection."""
+    parameters = {
+        "RouteTableId": route_table_id,
+        "DestinationIpv6CidrBlock" if ":" in cidr else "DestinationCidrBlock": cidr,
+        "VpcPeeringConnectionId": peering_id,
+    }
+    return _by_aws(f"add the route {cidr} via {peering_id} to {route_table_id}", "create_route", parameters)
+
+
+def endpoint_setting(endpoint: Endpoint, ip_address_type: str = "") -> Change:
+    """Turn the endpoint's client IP preservation off, and set its address type if one is given.
+
+    Only endpoints of type `ipv4` have client IP preservation.
     """
-
-    acl_id: str
-    number: int
-    egress: bool
-    cidr: str
-    ports: tuple[int, int]
-
-    @property
-    def summary(self) -> str:
-        """What it does, in words."""
-        peer = f"{'to' if self.egress else 'from'} {self.cidr}"
-        traffic = f"{'outbound ' if self.egress else ''}TCP {port_words(self.ports)}"
-        return f"allow {traffic} {peer} as entry {self.number} of {self.acl_id}"
-
-    @property
-    def call(self) -> Call:
-        """What makes the change."""
-        return Call(
-            "create_network_acl_entry",
-            {
-                "NetworkAclId": self.acl_id,
-                "RuleNumber": self.number,
-                "Protocol": "6",
-                "RuleAction": "allow",
-                "Egress": self.egress,
-                "Ipv6CidrBlock" if ":" in self.cidr else "CidrBlock": self.cidr,
-                "PortRange": {"From": self.ports[0], "To": self.ports[1]},
-            },
-        )
-
-    @property
-    def undo(self) -> Call:
-        """What undoes it."""
-        return Call(
-            "delete_network_acl_entry",
-            {"NetworkAclId": self.acl_id, "RuleNumber": self.number, "Egress": self.egress},
-        )
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The command line that makes the change."""
-        return (
-            *("aws", "ec2", "create-network-acl-entry", "--network-acl-id", self.acl_id),
-            *("--rule-number", str(self.number), "--egress" if self.egress else "--ingress"),
-            *("--protocol", "tcp", "--port-range", f"From={self.ports[0]},To={self.ports[1]}"),
-            *("--ipv6-cidr-block" if ":" in self.cidr else "--cidr-block", self.cidr, "--rule-action", "allow"),
-        )
+    summary, words = f"turn off client IP preservation on {endpoint.id}", ["eicctl", "modify-endpoint", endpoint.id]
+    parameters: dict[str, Any] = {"InstanceConnectEndpointId": endpoint.id}
+    if ip_address_type:
+        without = ", without client IP preservation" if endpoint.preserve_client_ip else ""
+        summary = f"set {endpoint.id} to {ip_address_type}{without}"
+        words += ["--ip-address-type", ip_address_type]
+        parameters["IpAddressType"] = ip_address_type
+    if endpoint.preserve_client_ip:
+        words.append("--no-preserve-client-ip")
+        parameters["PreserveClientIp"] = False
+    return Change(summary, tuple(words), "modify_instance_connect_endpoint", parameters)
 
 
-@dataclass(frozen=True, slots=True)
-class PeeringRoute:
-    """Add a route to a peering connection that exists."""
-
-    route_table_id: str
-    cidr: str
-    peering_id: str
-
-    @property
-    def summary(self) -> str:
-        """What it does, in words."""
-        return f"add the route {self.cidr} via {self.peering_id} to {self.route_table_id}"
-
-    @property
-    def _destination(self) -> dict[str, str]:
-        return {"DestinationIpv6CidrBlock" if ":" in self.cidr else "DestinationCidrBlock": self.cidr}
-
-    @property
-    def call(self) -> Call:
-        """What makes the change."""
-        there = {"RouteTableId": self.route_table_id, "VpcPeeringConnectionId": self.peering_id}
-        return Call("create_route", there | self._destination)
-
-    @property
-    def undo(self) -> Call:
-        """What undoes it."""
-        return Call("delete_route", {"RouteTableId": self.route_table_id} | self._destination)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The command line that makes the change."""
-        return (
-            *("aws", "ec2", "create-route", "--route-table-id", self.route_table_id),
-            *("--destination-ipv6-cidr-block" if ":" in self.cidr else "--destination-cidr-block", self.cidr),
-            *("--vpc-peering-connection-id", self.peering_id),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSetting:
-    """Turn the endpoint's client IP preservation off, and give it the `ip_address_type` if there is one."""
-
-    endpoint: Endpoint
-    ip_address_type: str = ""
-
-    @property
-    def summary(self) -> str:
-        """What it does, in words."""
-        if self.ip_address_type:
-            keep = ", without client IP preservation" if self._drops_client_ip else ""
-            return f"set {self.endpoint.id} to {self.ip_address_type}{keep}"
-        return f"turn off client IP preservation on {self.endpoint.id}"
-
-    @property
-    def _drops_client_ip(self) -> bool:
-        """Whether it has to turn client IP preservation off: only `ipv4` endpoints have it."""
-        return self.endpoint.preserve_client_ip
-
-    def _call(self, ip_address_type: str, *, preserve: bool) -> Call:
-        parameters: dict[str, Any] = {"InstanceConnectEndpointId": self.endpoint.id}
-        if self.ip_address_type:
-            parameters["IpAddressType"] = ip_address_type
-        if self._drops_client_ip:
-            parameters["PreserveClientIp"] = preserve
-        return Call("modify_instance_connect_endpoint", parameters)
-
-    @property
-    def call(self) -> Call:
-        """What makes the change."""
-        return self._call(self.ip_address_type, preserve=False)
-
-    @property
-    def undo(self) -> Call:
-        """What undoes it."""
-        return self._call(self.endpoint.ip_address_type, preserve=True)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The command line that makes the change."""
-        kind = ("--ip-address-type", self.ip_address_type) if self.ip_address_type else ()
-        drop = ("--no-preserve-client-ip",) if self._drops_client_ip else ()
-        return ("eicctl", "modify-endpoint", self.endpoint.id, *kind, *drop)
-
-
-@dataclass(frozen=True, slots=True)
-class NewEndpoint:
-    """Create an endpoint in a subnet, or in a VPC. It is offered as a command only, as it takes minutes."""
-
-    vpc_id: str
-    subnet_id: str = ""
-
-    @property
-    def summary(self) -> str:
-        """What it does, in words."""
-        return f"create an endpoint in {self.subnet_id or self.vpc_id}"
-
-    call: ClassVar[None] = None
-    undo: ClassVar[None] = None
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The command line that makes the change."""
-        where = ("--subnet-id", self.subnet_id) if self.subnet_id else ("--vpc-id", self.vpc_id)
-        return ("eicctl", "create-endpoint", *where)
-
-
-Change = GroupRule | AclAllow | PeeringRoute | EndpointSetting | NewEndpoint
-"""One change. `call` and `undo` are None where it is only offered as a command line."""
+def new_endpoint(vpc_id: str, subnet_id: str = "") -> Change:
+    """Create an endpoint in a subnet, or in a VPC. Only the command does it, as it takes minutes."""
+    where = ("--subnet-id", subnet_id) if subnet_id else ("--vpc-id", vpc_id)
+    return Change(f"create an endpoint in {subnet_id or vpc_id}", ("eicctl", "create-endpoint", *where))
 
 
 def command_line(change: Change, *, region: str = "", profile: str | None = None) -> str:
@@ -260,3 +116,29 @@ def command_line(change: Change, *, region: str = "", profile: str | None = None
 def port_words(ports: tuple[int, int]) -> str:
     """Return ports as a person writes them: `22` or `1024-65535`."""
     return str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
+
+
+def _by_aws(summary: str, operation: str, parameters: Mapping[str, Any]) -> Change:
+    return Change(summary, _aws(operation, parameters), operation, parameters)
+
+
+def _aws(operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the AWS CLI's command for a call of EC2: options are the parameters' names in lower case with hyphens."""
+    words = ["aws", "ec2", operation.replace("_", "-")]
+    for name, value in parameters.items():
+        if name == "Egress":
+            words.append("--egress" if value else "--ingress")
+        else:
+            option = re.sub("(?<!^)(?=[A-Z])", "-", name).lower()
+            shown = value[0] if name == "IpPermissions" else "tcp" if name == "Protocol" else value
+            words += [f"--{option}", _shorthand(shown)]
+    return tuple(words)
+
+
+def _shorthand(value: Any) -> str:
+    """Return a parameter's value in the AWS CLI's shorthand: `From=22,To=22`, or with `[{…}]` inside."""
+    if isinstance(value, list):
+        return f"[{','.join(f'{{{_shorthand(item)}}}' for item in value)}]"
+    if isinstance(value, dict):
+        return ",".join(f"{key}={_shorthand(item)}" for key, item in value.items())
+    return str(value)

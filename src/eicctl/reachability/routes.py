@@ -21,7 +21,7 @@ from eicctl.reachability.connection import (
     target_source,
     traffic_range,
 )
-from eicctl.reachability.remedies import NewEndpoint, PeeringRoute
+from eicctl.reachability.remedies import Change, new_endpoint, peering_route
 
 ROUTE_OUT = "route-out"
 ROUTE_BACK = "route-back"
@@ -143,9 +143,7 @@ def _by_peering(facts: NetworkFacts, route: Route, words: str, goal_vpc: str) ->
     return "ok", words
 
 
-def _fix(
-    facts: NetworkFacts, table_id: str, way: _Direction, routes: Sequence[Route | None]
-) -> PeeringRoute | NewEndpoint | None:
+def _fix(facts: NetworkFacts, table_id: str, way: _Direction, routes: Sequence[Route | None]) -> Change | None:
     """A route to a peering connection that is there and active; else an endpoint on the target's own side."""
     between: list[Peering] = [
         peering
@@ -154,6 +152,6 @@ def _fix(
     ]
     free = all(route is None or route.destination != way.goal.cidr for route in routes)
     if between and way.goal.cidr and free:
-        return PeeringRoute(table_id, way.goal.cidr, min(peering.id for peering in between))
+        return peering_route(table_id, way.goal.cidr, min(peering.id for peering in between))
     subnet = subnet_of(facts, way.target_subnet)
-    return NewEndpoint(subnet.vpc_id, subnet.id) if subnet and not way.within else None
+    return new_endpoint(subnet.vpc_id, subnet.id) if subnet and not way.within else None

@@ -175,18 +175,18 @@ def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool
     """Offer the rule that fixes the cause, and add it; return whether it was added."""
     from eicctl.aws.ec2_requests import check_change
     from eicctl.doctor.fix import add_rule
-    from eicctl.reachability.remedies import GroupRule, command_line
+    from eicctl.reachability.remedies import command_line
 
     assert found.cause  # noqa: S101 - there is one to fix
     rule, session = found.cause.change, context.session
-    if not isinstance(rule, GroupRule):
+    if not rule or not rule.is_group_rule:
         instead = f". Instead: {found.cause.remediation}" if found.cause.remediation else ""
         messages.line(f"No single security-group rule fixes this{instead}")
         return False
     messages.line(f"\nProposed fix: {rule.summary}")
     messages.line(f"  {command_line(rule, region=session.region, profile=session.profile)}")
     if dry_run:
-        check_change(session, rule.call.operation, rule.call.parameters)
+        check_change(session, rule.operation, rule.parameters)
         messages.line("Dry run succeeded; no changes made")
         return False
     if not _confirmed("Add this rule?", yes):
