@@ -16,17 +16,17 @@ ROUNDS = 25
 
 COLD = {
     "Python": "pass",
-    "the words": "import eicctl.fastpath.args, eicctl.fastpath.proxy",
-    "session, model, request": "import eicctl.fastpath.args, eicctl.fastpath.direct",
+    "the words": "import eicctl.fastpath.proxy",
+    "session, model, request": "import eicctl.fastpath.proxy, eicctl.fastpath.direct",
     "websockets, ssl and the channel": (
-        "import eicctl.fastpath.args, eicctl.fastpath.direct; from eicctl.fastpath.direct import load_websockets; "
+        "import eicctl.fastpath.proxy, eicctl.fastpath.direct; from eicctl.fastpath.direct import load_websockets; "
         "load_websockets(); import eicctl.tunnel.dial, eicctl.tunnel.stdio"
     ),
 }
 WARM = {
     "Python": "pass",
-    "the words": "import eicctl.fastpath.args, eicctl.fastpath.proxy",
-    "what lends the pipes": "import eicctl.fastpath.args, eicctl.fastpath.proxy, eicctl.agent.delegate",
+    "the words": "import eicctl.fastpath.proxy",
+    "what lends the pipes": "import eicctl.fastpath.proxy, eicctl.agent.delegate",
 }
 
 

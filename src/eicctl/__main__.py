@@ -33,7 +33,7 @@ def _run() -> int:
 
         return complete()
     if sys.argv[1:2] == ["proxy"] and not on_terminal():
-        from eicctl.fastpath.args import read
+        from eicctl.fastpath.proxy import read
 
         if request := read(sys.argv[2:]):
             return _proxy(request)

@@ -22,7 +22,7 @@ import botocore.session
 import pytest
 
 from eicctl import cli
-from eicctl.agent import start
+from eicctl.agent import client
 from eicctl.agent.client import GoneError, ask
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
@@ -185,9 +185,9 @@ def warm(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("EICCTL_HOME", str(folder))
     monkeypatch.setenv("EICCTL_AGENT", "on")
     monkeypatch.delenv("CI", raising=False)
-    place = start.here()
+    place = client.here()
     subprocess.run(
-        [sys.executable, "-c", "from eicctl.agent import start; start.start(start.here())"], check=True, timeout=60
+        [sys.executable, "-c", "from eicctl.agent import client; client.start(client.here())"], check=True, timeout=60
     )
     pid = int(ask(place, "status")["Pid"])
     yield

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from eicctl.cli.view.events import lines
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import Status
 from eicctl.named_tunnels.supervisor import Keeper
 from tests.waiting import wait_for

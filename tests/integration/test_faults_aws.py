@@ -20,7 +20,7 @@ from eicctl.core import errors
 from eicctl.core.request import ConnectRequest
 from eicctl.emulator.control.backends import sts
 from eicctl.emulator.server import Emulator
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition
 from eicctl.ssh.forward.connection import Remote
 from eicctl.tunnel.dial import Dialer
 from tests.integration.forwarding import echo, forwarding, target

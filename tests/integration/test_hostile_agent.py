@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl import __version__
-from eicctl.agent import protocol, start
+from eicctl.agent import client, protocol
 from eicctl.agent.client import GoneError, ask
 from eicctl.agent.paths import AgentPaths
 from eicctl.core.errors import EicctlError
@@ -66,8 +66,8 @@ def agent() -> Iterator[Agent]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EICCTL_HOME", str(home))
         patch.setenv("HOME", str(home))
-        paths = start.here()
-        program = "from eicctl.agent import start; start.start(start.here())"
+        paths = client.here()
+        program = "from eicctl.agent import client; client.start(client.here())"
         subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
         made = Agent(paths)
         with contextlib.suppress(EicctlError):

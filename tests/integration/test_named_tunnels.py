@@ -12,7 +12,7 @@ import pytest
 
 from eicctl.core.errors import ConflictError
 from eicctl.emulator.server import Emulator
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition
 from tests.integration.keeping import keeping
 
 WEB = Definition("web", "direct", "/p/eicctl.toml", target="web-1", remote_port=22, local_port=0)

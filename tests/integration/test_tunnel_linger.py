@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import eicctl
-from eicctl.agent.client import ask
-from eicctl.agent.start import here
+from eicctl.agent.client import ask, here
 from eicctl.core.errors import SilentTargetError
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.relay import Linger
@@ -236,7 +235,7 @@ def agent(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytes
         monkeypatch.setenv("EICCTL_HOME", folder)
         monkeypatch.setenv("EICCTL_AGENT", "on")
         place = here()
-        code = "from eicctl.agent.start import here, start; start(here())"
+        code = "from eicctl.agent.client import here, start; start(here())"
         subprocess.run([sys.executable, "-c", code], check=True)
         yield
         ask(place, "end")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eicctl.agent import delegate
-from eicctl.agent.environment import fingerprint, usual_path
+from eicctl.agent.paths import fingerprint, usual_path
 from eicctl.core.errors import LocalError
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition
 from eicctl.ssh.proxy_login import shared_key
 from eicctl.support import files, paths
 from eicctl.tunnel import peer_uid

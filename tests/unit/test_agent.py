@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.agent import environment, protocol
+from eicctl.agent import paths as environment
+from eicctl.agent import protocol
 from eicctl.named_tunnels.status import Meter, Status
 from eicctl.support import pins
 

@@ -181,8 +181,8 @@ def test_no_other_child_process_gets_our_stdin() -> None:
 @pytest.mark.parametrize(
     ("modules", "never"),
     [
-        ("args proxy", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
-        ("args direct", {"asyncio", "websockets", "click", "botocore", "importlib.metadata"}),
+        ("proxy", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
+        ("proxy direct", {"asyncio", "websockets", "click", "botocore", "importlib.metadata"}),
         ("ssh", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
     ],
     ids=["proxy with the background process", "proxy without", "ssh"],

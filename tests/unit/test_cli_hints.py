@@ -38,7 +38,6 @@ _END = re.compile(r"[;,:)]( |$)|\)|\.( |$)| \(|`|<| \| |$|\beicctl |\baws ")
 NO_BARE_HINTS = (
     "reachability/remedies.py",
     "doctor/permissions.py",
-    "ssh/command.py",
     "ssh/proxy_login.py",
     "ssh/openssh_options.py",
 )
@@ -67,12 +66,11 @@ SPOKEN_BY = {
     "doctor/checks/os_user.py": ("doctor",),
     "doctor/checks/target.py": ("doctor",),
     "rdp/clients.py": ("rdp",),
-    "ssh/explain.py": ("ssh", "scp", "sftp"),
     "ssh/host_keys.py": ("ssh", "run", "forward", "db"),
     "ssh/forward/login.py": ("forward", "db"),
     "ssh/login.py": ("ssh", "scp", "sftp"),
     "ssh/os_user.py": ("ssh", "scp", "sftp", "forward", "db"),
-    "ssh/forward/spec.py": ("forward",),
+    "ssh/arguments.py": ("forward",),
     "tunnel/relay.py": ("tunnel", "proxy"),
     "tunnel/errors.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "tunnel/peer_uid.py": ("tunnel", "forward", "db", "rdp"),

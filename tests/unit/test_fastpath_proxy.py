@@ -12,12 +12,11 @@ from typing import Any
 import click
 import pytest
 
-from eicctl.agent.environment import usual_path
-from eicctl.agent.paths import AgentPaths
+from eicctl.agent.paths import AgentPaths, usual_path
 from eicctl.cli.commands.proxy import command
 from eicctl.core.request import HOST_KEY_CHECKS, PROXY_OPTIONS, ConnectRequest
 from eicctl.fastpath import proxy, ssh
-from eicctl.fastpath.args import read
+from eicctl.fastpath.proxy import read
 from eicctl.ssh.arguments import SSH, parse_destination, split
 from eicctl.ssh.host_keys import CHECKS
 

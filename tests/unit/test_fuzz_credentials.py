@@ -18,7 +18,7 @@ from botocore.utils import ensure_boolean
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from eicctl.agent import environment as surroundings
+from eicctl.agent import paths as surroundings
 from eicctl.aws.plain_profile import read
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UsageError

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from eicctl.core.errors import NotFoundError, UsageError
-from eicctl.named_tunnels.config_file import choose, find_definitions, line_of, read_file
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition, choose, find_definitions, line_of, read_file
 
 ONE = """
 profile = "work"

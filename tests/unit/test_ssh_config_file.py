@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl.ssh.config_file import Block, Merged, Section, include_line, merged, with_include, without_include
-from eicctl.ssh.host_names import HostName, host_name, parse
+from eicctl.ssh.proxy_tunnel import HostName, host_name, parse
 
 PATH = "/home/ann/.ssh/eicctl/config"
 

@@ -1,4 +1,4 @@
-"""`python -m eicctl.agent NAME LOCK DELAY`: a background process, started by `eicctl.agent.start`.
+"""`python -m eicctl.agent NAME LOCK DELAY`: a background process, started by `eicctl.agent.client`.
 
 NAME is the fingerprint of its environment, LOCK a descriptor of a locked file, to which it writes `ready` or why it
 cannot start before it unlocks it, and DELAY the seconds that it waits first.
@@ -38,7 +38,7 @@ def _lock(paths: AgentPaths) -> int:
     descriptor = open_lockfile(paths.lock)
     if not lock(descriptor, time.monotonic() + OLD_TIMEOUT):
         os.close(descriptor)
-        pid = (paths.read_record() or {}).get("Pid")
+        pid = paths.read_record().get("Pid")
         raise ConflictError(f"another background process (PID {pid}) does not respond")
     return descriptor
 
@@ -47,8 +47,8 @@ def _serve(name: str, report: int) -> None:
     import asyncio
     import threading
 
+    from eicctl.agent.client import IDLE, READY
     from eicctl.agent.server import Server
-    from eicctl.agent.start import IDLE, READY
     from eicctl.agent.tunnels import make_room
     from eicctl.aws import credential_process
     from eicctl.support.logging_setup import background

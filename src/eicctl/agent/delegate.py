@@ -14,7 +14,8 @@ import stat
 import sys
 
 from eicctl import __version__
-from eicctl.agent import environment, protocol
+from eicctl.agent import protocol
+from eicctl.agent.paths import AgentPaths, fingerprint, switched, usual_path
 from eicctl.support import pins
 
 TYPE_CHECKING = False
@@ -115,12 +116,11 @@ def connect(environ: Mapping[str, str]) -> socket.socket | None:
 
     Its time-out is `PATIENCE`.
     """
-    if sys.platform == "win32" or environment.switched(environ) is False:
+    if sys.platform == "win32" or switched(environ) is False:
         return None
-    name = environment.fingerprint(environ)
-    path = environment.usual_path(name, environ)
+    name = fingerprint(environ)
+    path = usual_path(name, environ)
     if path is None:
-        from eicctl.agent.paths import AgentPaths
         from eicctl.core.errors import EicctlError
 
         try:

@@ -160,7 +160,7 @@ class Server:
         return self._keeper
 
     async def _open(self, message: protocol.Message) -> protocol.Message:
-        from eicctl.named_tunnels.definition import Definition
+        from eicctl.named_tunnels.config_file import Definition
 
         await in_thread(_load_keeper)
         definitions = [Definition.from_json(row) for row in message["Definitions"]]

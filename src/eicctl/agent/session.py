@@ -23,10 +23,9 @@ from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError, to_json
 from eicctl.core.events import CloseInfo
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import for_proxy
 from eicctl.ssh.host_keys import configured_check
 from eicctl.ssh.login import Login, by_host
-from eicctl.ssh.openssh_options import OpensshOptions, login_settings
+from eicctl.ssh.openssh_options import OpensshOptions, for_proxy, login_settings
 from eicctl.ssh.os_user import choose
 from eicctl.ssh.proxy_tunnel import Opening
 from eicctl.support import settings

@@ -9,11 +9,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eicctl.agent.client import GoneError, UnresponsiveError, ask, for_each_agent
+from eicctl.agent.client import GoneError, UnresponsiveError, ask, for_each_agent, here, start
 from eicctl.agent.paths import AgentPaths
-from eicctl.agent.start import here, start
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
 
@@ -68,9 +67,9 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
     names = {definition.name for definition in definitions}
     for other in states():
         clash = names & set(other.names)
-        if other.trouble and other.paths == paths:
+        if other.trouble and other.paths.name == paths.name:
             raise other.trouble
-        if clash and other.paths != paths and other.pid:
+        if clash and other.paths.name != paths.name and other.pid:
             name = min(clash)
             raise ConflictError(
                 f"a tunnel named {name!r} is open with another AWS environment (PID {other.pid})",
@@ -110,7 +109,7 @@ def _close(found: AgentState, names: list[str]) -> list[str]:
         with contextlib.suppress(GoneError):
             return list(ask(found.paths, "close", Names=names)["Names"])
         return names
-    record = found.paths.read_record() or {"Pid": 0, "Tunnels": []}
+    record = found.paths.read_record()
     rest = [row for row in record["Tunnels"] if row.get("name") not in names]
     found.paths.write_record(rest, record.get("Pid", 0)) if rest else found.paths.remove()
     return names
@@ -163,7 +162,7 @@ def make_room(paths: AgentPaths) -> None:
 
     def unused(other: AgentPaths) -> tuple[float, AgentPaths] | None:
         with contextlib.suppress(GoneError, EicctlError):
-            answer = ask(other, "status") if other != paths else {}
+            answer = ask(other, "status") if other.name != paths.name else {}
             if answer:
                 return (0.0 if answer["Statuses"] or answer["Clients"] else float(answer["Unused"])), other
         return None
@@ -199,7 +198,7 @@ def _state(paths: AgentPaths) -> AgentState | None:
 
 def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> AgentState | None:
     """Return the recorded state of a process that gives no answer, or was killed; None if that has no tunnels."""
-    record = paths.read_record() or {"Pid": 0, "Tunnels": []}
+    record = paths.read_record()
     state: State = "unknown" if trouble else "lost"
     error = trouble.message if trouble else f"the background process (PID {record.get('Pid')}) was killed"
     try:

@@ -143,8 +143,7 @@ class Invocation:
         Args:
             address: The address to connect to, where the user has named one.
         """
-        from eicctl.ssh.command import for_proxy, pinned
-        from eicctl.ssh.openssh_options import OpensshOptions
+        from eicctl.ssh.openssh_options import OpensshOptions, for_proxy, pinned
 
         # A key that OpenSSH's own options name is repeated only if its public half is to be pushed.
         key_file = str(self.own_key) if self.pushes and self.own_key else self.request.private_key_file
@@ -238,9 +237,9 @@ def run_or_print(
     Returns:
         The program's exit code.
     """
-    from eicctl.ssh.command import as_options
     from eicctl.ssh.known_hosts import by_instance
     from eicctl.ssh.login import strictness
+    from eicctl.ssh.openssh_options import as_options
     from eicctl.ssh.process import run_program
 
     address = invocation.request.private_ip_address
@@ -304,7 +303,7 @@ def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool,
     Raises:
         _TargetGoneError: One of them does not exist any more.
     """
-    from eicctl.ssh.explain import explain
+    from eicctl.ssh.login import explain
 
     try:
         outcome = connect()
@@ -339,16 +338,15 @@ def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stde
     """
     from eicctl.core.model import Target
     from eicctl.doctor.likely_cause import remember
-    from eicctl.ssh import failure_reports
     from eicctl.ssh.login import Login
     from eicctl.ssh.os_user import OsUser
-    from eicctl.ssh.process import outcome
+    from eicctl.ssh.process import outcome, take_failures
 
     session = options.session(request.profile, request.region, request.ca_bundle, request.fips)
     target = Target(**known["Target"])
     remember(session, target)
     login = Login(session, target, OsUser(**known["User"]), pushes=True)
-    failures = failure_reports.take(Path(folder))
+    failures = take_failures(Path(folder))
     try:
         return _run(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
     except _TargetGoneError:

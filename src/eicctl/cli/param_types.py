@@ -160,7 +160,7 @@ def _open() -> Values:
     """The tunnels of the background processes, from their state files."""
     from pathlib import Path
 
-    from eicctl.agent.environment import PREFIX, usual_folder
+    from eicctl.agent.paths import PREFIX, usual_folder
     from eicctl.support import jsonstore
 
     folder = usual_folder(os.environ)

@@ -13,7 +13,7 @@ from eicctl.cli.view.named_tunnels import live_table, row
 from eicctl.core import sanitize
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.events import TunnelEvent
-from eicctl.named_tunnels.definition import Definition
+from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.log import Journal
 from eicctl.named_tunnels.status import Meter, Status
 from eicctl.named_tunnels.supervisor import Keeper

@@ -136,6 +136,11 @@ class Target:
         return self.instance_name or self.instance_id or self.address
 
     @property
+    def host(self) -> str:
+        """What OpenSSH calls the target: its instance ID, else its address."""
+        return self.instance_id or self.address
+
+    @property
     def port_option(self) -> tuple[str, ...]:
         """`--port N` for a command line in a hint; empty where the platform's usual port is meant."""
         return () if self.remote_port == usual_port(self.platform) else ("--port", str(self.remote_port))

@@ -1,6 +1,6 @@
 """The one carrier of what the user asked for, and the options that say it, each spelled once.
 
-Click, the fast parser (`fastpath.args`), the API's keyword arguments and files of named tunnels make a
+Click, the fast parser (`fastpath.proxy`), the API's keyword arguments and files of named tunnels make a
 `ConnectRequest`; the background process gets it as JSON, and a ProxyCommand as words. Nothing is imported: `eicctl
 proxy` reads it before everything else, and `dataclasses` alone would take longer than the rest of a warm start.
 """

@@ -56,7 +56,7 @@ def relay(request: ConnectRequest, reporter: Reporter) -> int:
     try:
         with opening.opened() as link:
             if not request.no_agent:
-                from eicctl.agent.start import start_soon
+                from eicctl.agent.client import start_soon
 
                 start_soon()
             reporter.opened(link.max_duration)

@@ -1,12 +1,15 @@
 """`eicctl proxy`: stdin and stdout as one tunnel, relayed by the background process where one listens, else here.
 
-Nothing is imported that is not used: OpenSSH waits for the first byte.
+Nothing is imported that is not used: OpenSSH waits for the first byte. The arguments are read without Click, whose
+import takes longer than a TLS handshake: only what is plain, every option in full, with a good value. Anything else is
+Click's, which knows what to say about it.
 """
 
 from __future__ import annotations
 
 import os
 
+from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import log
 
 TYPE_CHECKING = False
@@ -31,6 +34,57 @@ if TYPE_CHECKING:
 
         def failure(self, error: EicctlError, session: Session | None, target: Target | None) -> int:
             """Print an error, with its likely cause where session and target are known; return the exit code."""
+
+    from collections.abc import Sequence
+
+ENVIRONMENT = {
+    "--aws-config-file": "AWS_CONFIG_FILE",
+    "--aws-shared-credentials-file": "AWS_SHARED_CREDENTIALS_FILE",
+}
+"""Options that say what a variable would: each is that variable from then on."""
+
+
+def read(arguments: Sequence[str]) -> ConnectRequest | None:
+    """Return what the arguments after `proxy` ask for, or None where Click is to read them."""
+    found: dict[str, object] = {"remote_port": 22}
+    environment: dict[str, str] = {}
+    rest = list(arguments)
+    operands = []
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            operands += rest
+            break
+        if not word.startswith("-"):
+            operands.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        option = PROXY_OPTIONS.get("--quiet" if name == "-q" else name)
+        if option is None or (option.is_flag and equals):
+            return None
+        if option.is_flag:
+            found[option.field] = True
+            continue
+        if not equals:
+            if not rest:
+                return None
+            value = rest.pop(0)
+        if option.choices and value not in option.choices:
+            return None
+        if option.limits:
+            least, most = option.limits
+            if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+                return None
+            found[option.field] = int(value)
+        elif name in ENVIRONMENT:
+            environment[ENVIRONMENT[name]] = value
+        else:
+            found[option.field] = value
+    if len(operands) > 1:
+        return None
+    os.environ.update(environment)
+    found["target"] = operands[0] if operands else ""
+    return ConnectRequest.from_json(found)
 
 
 class Reporter:
@@ -73,10 +127,10 @@ class Reporter:
             lived: For how many seconds it was open.
         """
         if folder := self._request.session_folder:
-            from eicctl.ssh import failure_reports
+            from eicctl.ssh.process import Failure, add_failure
 
             try:
-                failure_reports.add(folder, failure_reports.Failure(self._request.target, error, lived))
+                add_failure(folder, Failure(self._request.target, error, lived))
             except OSError:  # the command has gone before OpenSSH, as with `ssh -f`
                 pass
             else:

@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 
-from eicctl.agent.environment import usual_folder
-from eicctl.fastpath.args import read
+from eicctl.agent.paths import usual_folder
+from eicctl.fastpath.proxy import read
 from eicctl.support import log
 
 TYPE_CHECKING = False

@@ -1,4 +1,4 @@
-"""The files that define tunnels: a project's `eicctl.toml`, and the user's `config.toml`.
+"""Named tunnels as values, and the files that define them: a project's `eicctl.toml`, and the user's `config.toml`.
 
 The keys that a named tunnel's table may have: of which kinds, and with what values.
 
@@ -9,18 +9,90 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
-from eicctl.named_tunnels.definition import KINDS, Definition, Kind
-from eicctl.ssh.forward.spec import parse_forward
+from eicctl.ssh.arguments import parse_forward
 from eicctl.ssh.host_keys import CHECKS
 from eicctl.support import files, paths
 from eicctl.support.documents import read_toml
+
+Kind = Literal["direct", "rdp", "via", "socks", "db"]
+
+KINDS: tuple[Kind, ...] = ("direct", "rdp", "via", "socks", "db")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One named tunnel. Paths are absolute; an empty text or None stands for what is not said.
+
+    Attributes:
+        name: Its name, which is unique among those that are open.
+        kind: `direct` (port 22 or 3389 of the target), `rdp` (3389), `via` (any port, through SSH on an instance),
+            `socks` (a SOCKS5 proxy, the same way), or `db` (a database of RDS).
+        source: The file that defines it.
+        profile: Profile in the AWS configuration.
+        region: AWS region.
+        ca_bundle: CA certificates to trust (PEM).
+        target: The target of `direct` and `rdp`, in the words of the command line.
+        private_ip_address: An address or DNS name in its place.
+        remote_port: The port of a `direct` target.
+        via: The instance that `via` and `socks` go through, and `db` may.
+        forward: What `via` forwards, in the words of `eicctl forward`.
+        database: The database of `db`: its identifier or host name.
+        reader: Whether `db` takes the cluster's reader endpoint.
+        local_port: The local port; 0 for a free one, None for the usual one of the kind if that is free.
+        local_socket: A Unix socket in its place, for `direct`.
+        bind: The address to listen on; empty for loopback.
+        os_user: Whom to log in as.
+        private_key_file: A private key of the user's own.
+        host_key_check: How host keys are checked.
+        instance_connect_endpoint_id: The endpoint to use.
+        max_tunnel_duration: Longest life of a tunnel, in seconds (1 to 3600).
+        linger: Longest silence of a `direct` or `rdp` target after a client's EOF, in seconds.
+    """
+
+    name: str
+    kind: Kind
+    source: str = ""
+    profile: str = ""
+    region: str = ""
+    ca_bundle: str = ""
+    target: str = ""
+    private_ip_address: str = ""
+    remote_port: int = 0
+    via: str = ""
+    forward: tuple[str, ...] = ()
+    database: str = ""
+    reader: bool = False
+    local_port: int | None = None
+    local_socket: str = ""
+    bind: str = ""
+    os_user: str = ""
+    private_key_file: str = ""
+    host_key_check: str = ""
+    instance_connect_endpoint_id: str = ""
+    max_tunnel_duration: int | None = None
+    linger: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object; what is not said is left out."""
+        empty = {field.name: field.default for field in fields(self)}
+        return {key: value for key, value in asdict(self).items() if value != empty.get(key)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Definition:
+        """Return what `to_json` was made from.
+
+        Raises:
+            TypeError: It is no such object.
+        """
+        return cls(**{**found, "forward": tuple(found.get("forward", ()))})
+
 
 _ALL = frozenset(KINDS)
 _STRAIGHT: frozenset[Kind] = frozenset({"direct", "rdp"})

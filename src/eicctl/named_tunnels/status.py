@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from eicctl.named_tunnels.definition import Kind
+from eicctl.named_tunnels.config_file import Kind
 
 SHORTEST = 0.2
 """Seconds between two looks that say something of a rate."""

@@ -13,9 +13,8 @@ from eicctl.aws.session import Sessions
 from eicctl.core.errors import ConflictError, EicctlError
 from eicctl.core.events import TunnelEvent
 from eicctl.core.model import Traffic
-from eicctl.named_tunnels.definition import Definition
-from eicctl.named_tunnels.factory import Opening
-from eicctl.named_tunnels.runtime import Opened, seconds_left
+from eicctl.named_tunnels.config_file import Definition
+from eicctl.named_tunnels.factory import Opened, Opening, seconds_left
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
 from eicctl.support.backoff import Backoff

@@ -16,11 +16,10 @@ from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Instance
-from eicctl.ssh.command import config_path, config_word
-from eicctl.ssh.host_names import SUFFIX, host_name
 from eicctl.ssh.keys import windows_error
-from eicctl.ssh.openssh_options import OpensshOptions, folder, named_hosts
+from eicctl.ssh.openssh_options import OpensshOptions, config_path, config_word, folder, named_hosts
 from eicctl.ssh.os_user import DEFAULT, choose_all
+from eicctl.ssh.proxy_tunnel import SUFFIX, host_name
 from eicctl.support import files
 
 

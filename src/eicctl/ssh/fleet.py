@@ -21,13 +21,12 @@ from eicctl.aws.session import Session
 from eicctl.aws.targets import target_of
 from eicctl.core.errors import EicctlError, LocalError, NotFoundError
 from eicctl.core.model import Endpoint, Instance
-from eicctl.ssh import failure_reports
-from eicctl.ssh.command import as_options, ssh_command
 from eicctl.ssh.host_keys import Check
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
-from eicctl.ssh.openssh_options import OpensshOptions
+from eicctl.ssh.openssh_options import OpensshOptions, as_options, ssh_command
 from eicctl.ssh.os_user import OsUser, choose_all
+from eicctl.ssh.process import take_failures
 from eicctl.support.threads import both
 
 
@@ -233,7 +232,7 @@ class Fleet:
         result.code = self._watch(line, result, sink, deadline)
         if result.code == 255 and not result.error:
             assert self._openssh.folder  # noqa: S101 - it is in a session
-            failed = failure_reports.take(self._openssh.folder, login.name)
+            failed = take_failures(self._openssh.folder, login.name)
             result.cause = failed[0].error if failed else None
             result.error = failed[0].error.message if failed else _last_line(result.stderr)
 

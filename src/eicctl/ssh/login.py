@@ -1,23 +1,28 @@
-"""A login to one target: as whom, whether a key is pushed, and which host keys are accepted."""
+"""A login to one target: as whom, whether a key is pushed, and which host keys are accepted;
+and hints for one that failed."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from eicctl.aws.session import Session
+from eicctl.core.errors import EicctlError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import host_of
-from eicctl.ssh.host_keys import Check, Verdict, verdict
+from eicctl.ssh.host_keys import Check, Verdict, fingerprint, read_console, verdict
 from eicctl.ssh.keys import check_pushable
-from eicctl.ssh.os_user import OsUser
+from eicctl.ssh.known_hosts import by_instance
+from eicctl.ssh.os_user import OsUser, image_user
+from eicctl.support import pins
 
 
 def by_host(request: ConnectRequest, target: Target) -> ConnectRequest:
     """Return the request by which a ProxyCommand asks for a target: by the name that OpenSSH has for the host."""
     address = target.address if request.private_ip_address else ""
-    return request.replace(target=host_of(target), instance_id="", private_ip_address=address)
+    return request.replace(target=target.host, instance_id="", private_ip_address=address)
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Login:
     @property
     def name(self) -> str:
         """What OpenSSH calls the host: the instance's ID, else the address."""
-        return host_of(self.target)
+        return self.target.host
 
     def verdict(self) -> Verdict:
         """Return which of the host's keys are accepted. AWS is asked once, if none is known yet.
@@ -80,3 +85,79 @@ def strictness(logins: Sequence[Login], say: Callable[[str], None]) -> str:
             say(each.note)
     strict = [each.strict for each in verdicts]
     return next((word for word in ("no", "accept-new") if word in strict), "yes")
+
+
+FAILED = 255
+"""OpenSSH's exit code for an error of its own (ssh(1), EXIT STATUS)."""
+
+_OFFERED = re.compile(r"sent by the remote host is\s+(SHA256:[A-Za-z0-9+/]+)")
+_CHANGED = ("REMOTE HOST IDENTIFICATION HAS CHANGED", "Host key verification failed", "host key is known for")
+
+
+def explain(code: int, stderr: str, login: Login) -> str | None:
+    """Return a hint for a failed login, or None if OpenSSH's own message is enough.
+
+    Args:
+        code: OpenSSH's exit code.
+        stderr: The end of what it wrote.
+        login: The login.
+    """
+    if code != FAILED:
+        return None
+    if any(words in stderr for words in _CHANGED):
+        offered = _OFFERED.search(stderr)
+        return changed_key(login, offered[1] if offered else None)
+    if "Permission denied (" in stderr:
+        return refused(login)
+    return None
+
+
+def changed_key(login: Login, offered: str | None) -> str:
+    """Return a hint for a changed host key; the console output, from AWS, tells a rebuilt instance from another host.
+
+    Args:
+        login: The login.
+        offered: The fingerprint (`SHA256:…`) of the key that the host shows, or None if unknown.
+    """
+    on_console: tuple[str, ...] = ()
+    if login.target.instance_id:
+        with contextlib.suppress(EicctlError):
+            on_console = read_console(login.session, login.target.instance_id)
+    known, name = by_instance(), login.name
+    accept = pins.command("ssh-keygen", "-R", name, "-f", known.path)
+    if not on_console:
+        return (
+            f"the host key of {name} is not the pinned one, and its console output has none. If the instance was "
+            f"reinstalled, remove the old key: {accept}; if not, another host may be answering in its place"
+        )
+    if offered and offered in map(fingerprint, on_console):
+        return (
+            f"{name} was rebuilt: its new host key is in its EC2 console output. "
+            f"Remove the old key and connect again: {accept}"
+        )
+    if set(known.keys(name)) <= set(on_console):
+        return (
+            f"do not connect: the console output of {name} has the pinned key, and the host that answers another one. "
+            "Either the host keys were changed on the instance, or another host answers in its place"
+        )
+    return (
+        f"do not connect: the host key of {name} is neither the pinned one nor in its console output. "
+        f"If that is expected, remove the pinned key: {accept}"
+    )
+
+
+def refused(login: Login) -> str:
+    """Return a hint for a login that the server has refused."""
+    user = login.user
+    if not login.pushes:
+        return f"the instance does not accept this key for the OS user {user.name}; --os-user specifies another user"
+    of_image = image_user(login.session, login.target)
+    if of_image and user.name != of_image:
+        return f"the instance's image has the OS user {of_image}, not {user.name}: --os-user {of_image}"
+    doubt = f"{user.name} is a guess from the AMI (override with --os-user), or " if user.source == "image" else ""
+    if not of_image:
+        doubt = f"{user.name} is not its OS user (override with --os-user), or "
+    return (
+        f"the instance did not accept the pushed key. Likely causes: {doubt}EC2 Instance Connect is not installed or "
+        "is disabled there; to use your own key: --private-key-file FILE"
+    )

@@ -1,17 +1,18 @@
 """OpenSSH's programs as children that have the terminal; this process waits, to clean up and to explain failures.
 
-Imports are few: all of them happen before OpenSSH's start.
+Their ProxyCommands report why a connection failed in a file of the session's folder. Imports are few: all of them
+happen before OpenSSH's start.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
 
-from eicctl.core.errors import LocalError
-from eicctl.ssh import failure_reports
+from eicctl.core.errors import LocalError, from_json, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,57 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eicctl.core.errors import EicctlError
+
+_FILE = "failures"
+
+
+class Failure:
+    """One failed connection.
+
+    Attributes:
+        host: The host as OpenSSH was given it.
+        error: Why it failed.
+        lived: How long its tunnel was open, in seconds; 0 if it never was.
+    """
+
+    def __init__(self, host: str, error: EicctlError, lived: float) -> None:
+        self.host = host
+        self.error = error
+        self.lived = lived
+
+
+def add_failure(folder: str, failure: Failure) -> None:
+    """Report a failure.
+
+    Args:
+        folder: The session's folder.
+        failure: The failure.
+
+    Raises:
+        OSError: The folder is gone with the command.
+    """
+    line = json.dumps({"Host": failure.host, "Lived": failure.lived, **to_json(failure.error)}) + "\n"
+    descriptor = os.open(os.path.join(folder, _FILE), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # noqa: PTH118
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def take_failures(folder: Path, host: str | None = None) -> list[Failure]:
+    """Return the reports for a host, or for all; without a host, they are removed."""
+    try:
+        lines = (folder / _FILE).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    if host is None:
+        (folder / _FILE).unlink(missing_ok=True)
+    found = [json.loads(line) for line in lines]
+    return [
+        Failure(row["Host"], from_json(row), float(row["Lived"]))
+        for row in found
+        if host is None or row["Host"] == host
+    ]
 
 
 class Outcome:
@@ -45,16 +97,16 @@ def run_program(command: Sequence[str], folder: Path) -> Outcome:
     Raises:
         EicctlError: Why no tunnel was opened; the program has connected nowhere.
     """
-    failures: list[failure_reports.Failure] = []
+    failures: list[Failure] = []
 
     def will_explain() -> bool:
-        failures.extend(failure_reports.take(folder))
+        failures.extend(take_failures(folder))
         return bool(failures)
 
     return outcome(*run(command, will_explain), failures)
 
 
-def outcome(code: int, stderr: str, failures: Sequence[failure_reports.Failure]) -> Outcome:
+def outcome(code: int, stderr: str, failures: Sequence[Failure]) -> Outcome:
     """Return how a program has ended whose ProxyCommands have failed so.
 
     Raises:

@@ -21,7 +21,6 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import host_of
 from eicctl.ssh.keys import Key, KeyType, check_pushable, make_key, own_key, session_key, suited
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.login import Login
@@ -134,7 +133,7 @@ def logged_in(
         raise UsageError(f"--ssh-login: not USER@HOST: {who!r}", hint="in ssh_config: --ssh-login %r@%n")
     check_pushable(target)
     login = Login(session, target, OsUser(user, "specified"), pushes=True, check=request.host_key_check or "console")
-    kind = suited(request.key_type, host_of(target))
+    kind = suited(request.key_type, target.host)
     with contextlib.ExitStack() as kept:
         checking = None if folder else begin(lambda: _pin(login, host, say))
         dialling = begin(lambda: dialer.open(retry_budget=retry_budget, waits=say))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from eicctl.aws.session import Session
     from eicctl.core.request import ConnectRequest
+    from eicctl.ssh.arguments import ForwardSpec
     from eicctl.ssh.forward.connection import Remote
     from eicctl.ssh.forward.renewal import Rotation
-    from eicctl.ssh.forward.spec import ForwardSpec
 
 
 @click.command(cls=options.WaitingCommand)
@@ -59,8 +59,8 @@ def command(
     """
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
+    from eicctl.ssh.arguments import parse_forward
     from eicctl.ssh.forward.forwarder import Forward
-    from eicctl.ssh.forward.spec import parse_forward
     from eicctl.tunnel.bind import local_addresses
 
     specs = [parse_forward(text) for text in forwards]

@@ -1,4 +1,4 @@
-"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`fastpath.args`)."""
+"""`eicctl proxy`: stdin and stdout as one tunnel. What is plain is read without Click (`fastpath.proxy`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eicctl.cli.param_types import HOST
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 from eicctl.core.request import ConnectRequest
-from eicctl.fastpath.args import ENVIRONMENT
+from eicctl.fastpath.proxy import ENVIRONMENT
 from eicctl.support import log, pins
 from eicctl.support.streams import on_terminal
 

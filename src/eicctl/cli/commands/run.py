@@ -83,10 +83,9 @@ def command(
         raise UsageError("no hosts selected", hint="use --target, --tag, --name-glob or --all")
 
     from eicctl.doctor.likely_cause import remember
-    from eicctl.ssh.command import for_proxy
     from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
     from eicctl.ssh.keys import private_folder, windows_error
-    from eicctl.ssh.openssh_options import OpensshOptions
+    from eicctl.ssh.openssh_options import OpensshOptions, for_proxy
 
     choice = Choice(targets, options.parse_tags(tags), name_glob, everything)
     hosts = choose_hosts(session, choice, request.os_user or None)

@@ -33,9 +33,9 @@ def command(*, invocation: Invocation) -> int:
     if not any(paths):
         raise UsageError("no remote path given", hint="eicctl scp FILE TARGET:PATH")
 
-    from eicctl.ssh.command import remote_path
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.login import Login
+    from eicctl.ssh.openssh_options import remote_path
 
     with private_folder() as folder:
         logins: dict[tuple[str, str], Login] = {}

@@ -27,8 +27,8 @@ def command(*, invocation: Invocation) -> int:
     destination = parse_remote_path(word, "sftp") or parse_destination(word, "sftp")
     request = invocation.request_for(destination.host, destination.port)
 
-    from eicctl.ssh.command import remote_path
     from eicctl.ssh.keys import private_folder
+    from eicctl.ssh.openssh_options import remote_path
 
     with private_folder() as folder:
         login = invocation.login(request, destination.user)

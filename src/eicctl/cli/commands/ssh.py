@@ -52,8 +52,8 @@ def command(
         raise UsageError("--session requires --keep")
     request = invocation.request_for(destination.host, destination.port)
 
-    from eicctl.ssh.command import ssh_command
     from eicctl.ssh.keys import private_folder
+    from eicctl.ssh.openssh_options import ssh_command
     from eicctl.ssh.reconnect import SESSION, remote_command
 
     with private_folder() as folder:

@@ -72,8 +72,7 @@ def command(
     if not (targets or everything or pattern):
         raise UsageError("no target specified", hint="use --all, --pattern, or names of instances")
 
-    from eicctl.ssh.command import pinned
-    from eicctl.ssh.openssh_options import OpensshOptions
+    from eicctl.ssh.openssh_options import OpensshOptions, pinned
 
     request = pinned(session, request)
     if multiplex and not dry_run:

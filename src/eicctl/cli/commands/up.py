@@ -16,7 +16,7 @@ from eicctl.support import pins
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eicctl.named_tunnels.definition import Definition
+    from eicctl.named_tunnels.config_file import Definition
 
 UNREACHABLE = 5
 """Exit code where a tunnel could not be opened."""

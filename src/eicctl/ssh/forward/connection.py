@@ -16,8 +16,8 @@ import asyncssh
 from eicctl.core.errors import DeniedError, EicctlError, UnreachableError
 from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
-from eicctl.ssh.explain import refused
 from eicctl.ssh.forward.login import AsyncsshLogin, HostKeys
+from eicctl.ssh.login import refused
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.async_dial import open_link
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link

@@ -13,11 +13,10 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import AccessError, LocalError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.explain import changed_key
 from eicctl.ssh.host_keys import verdict
 from eicctl.ssh.keys import KeyType, check_pushable, suited
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.ssh.login import Login
+from eicctl.ssh.login import Login, changed_key
 from eicctl.ssh.os_user import choose
 
 

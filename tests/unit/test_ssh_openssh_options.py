@@ -12,11 +12,9 @@ import pytest
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.command import remote_path, ssh_command
-from eicctl.ssh.explain import explain
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.ssh.login import Login
-from eicctl.ssh.openssh_options import OpensshOptions
+from eicctl.ssh.login import Login, explain
+from eicctl.ssh.openssh_options import OpensshOptions, remote_path, ssh_command
 from eicctl.ssh.os_user import OsUser, user_of
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "e.example.com", "us-east-1", instance_id="i-1", instance_name="web-1")
