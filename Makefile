@@ -37,6 +37,7 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_docs.py
 	$(BIN)/python scripts/make_docs.py --check
+	$(BIN)/python scripts/check_github.py
 
 format: $(VENV)/.ready
 	$(BIN)/ruff format .

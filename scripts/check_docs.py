@@ -29,9 +29,7 @@ GENERATED = {
 
 PAGES = sorted(
     [
-        ROOT / "README.md",
-        ROOT / "CHANGELOG.md",
-        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("*.md"),
         *DOCS.rglob("*.md"),
         *ROOT.glob("benchmarks/*.md"),
     ]

@@ -39,8 +39,11 @@ def navigation() -> str:
     """The site's navigation, as Sphinx wants it: it complains of a page that is not in it."""
     more = [
         ("Results of benchmarks", "benchmarks/RESULTS.md"),
-        ("Changes", "CHANGELOG.md"),
+        ("Changelog", "CHANGELOG.md"),
         ("Contributing", "CONTRIBUTING.md"),
+        ("Security policy", "SECURITY.md"),
+        ("Code of conduct", "CODE_OF_CONDUCT.md"),
+        ("Releasing", "RELEASING.md"),
     ]
     blocks = []
     for caption, pages in [("", [("All pages", INDEX.as_posix())]), *contents(), ("More", more)]:
@@ -52,7 +55,7 @@ def navigation() -> str:
 
 def lay_out(folder: Path) -> None:
     """Copy pages and pictures, each to its place."""
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RESULTS.md"]
+    pages = [*ROOT.glob("*.md"), ROOT / "benchmarks" / "RESULTS.md"]
     pages += [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".svg", ".png")]
     for page in pages:
         to = folder / indexed(page.relative_to(ROOT).as_posix())

@@ -18,8 +18,8 @@ def copy(tmp_path: Path) -> Path:
     for name in ("docs", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name)
     (tmp_path / "benchmarks").mkdir()
-    for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
+    for page in (*ROOT.glob("*.md"), ROOT / "benchmarks" / "RESULTS.md"):
+        shutil.copyfile(page, tmp_path / page.relative_to(ROOT))
     return tmp_path
 
 
