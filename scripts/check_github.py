@@ -58,7 +58,7 @@ def main() -> int:
         failed = False
         for schema, files in checks.items():
             tool = Path(sys.executable).with_name("check-jsonschema")
-            words = [tool, "--builtin-schema", schema, *files]
+            words: list[str | Path] = [tool, "--builtin-schema", schema, *files]
             done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             if done.returncode:
                 print(done.stdout, file=sys.stderr)
