@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from eicctl.emulator.control.instances import host_key
 from eicctl.emulator.state import Machine, State
-from eicctl.emulator.world.load import host_key
 
 Serve = Callable[[socket.socket], Awaitable[None]]
 

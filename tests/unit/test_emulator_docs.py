@@ -8,6 +8,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from eicctl.emulator import control_api
@@ -25,7 +26,7 @@ def section(title: str) -> str:
 
 def test_the_example_world_can_be_read() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    world = schema.WorldReader("docs/reference/local-aws.md").read(tomllib.loads(example))
+    world = schema.read_world(tomllib.loads(example), "docs/reference/local-aws.md")
     (vpc,) = world.vpcs
     assert vpc.instances[0].count == 3
     assert vpc.databases[0].forward == "localhost:5432"
@@ -38,7 +39,7 @@ SPECS = ["ImageSpec", "VpcSpec", "SubnetSpec", "GroupSpec", "AclSpec", "Instance
 def test_every_key_of_world_files_is_told(spec: str) -> None:
     tables = {"subnets", "instances", "databases", "acls", "endpoints"} - ({"subnets"} if spec == "AclSpec" else set())
     tables |= {"groups"} if spec == "VpcSpec" else set()
-    for field in dataclasses.fields(getattr(schema, spec)):
+    for field in msgspec.structs.fields(getattr(schema, spec)):
         assert field.name in tables or f"`{field.name}`" in section("World files"), field.name
 
 
