@@ -128,7 +128,7 @@ def test_credentials_that_expire_before_a_renewal_of_ssh(
 
 
 def test_credentials_that_expire_under_a_named_tunnel(endpoint: dict[str, Any], session_keys: Credentials) -> None:
-    definition = Definition("web", "direct", "/p/eicctl.toml", target="web-1", remote_port=22, local_port=0)
+    definition = Definition(name="web", source="/p/eicctl.toml", target="web-1", remote_port=22, local_port=0)
     with keeping() as kept:
         kept.open(definition)
         port = int(kept.status("web").local[0].rpartition(":")[2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from eicctl.emulator.server import Emulator
 from eicctl.named_tunnels.config_file import Definition
 from tests.integration.keeping import keeping
 
-WEB = Definition("web", "direct", "/p/eicctl.toml", target="web-1", remote_port=22, local_port=0)
-PROXY = Definition("proxy", "socks", "/p/eicctl.toml", via="web-1", local_port=0)
+WEB = Definition(name="web", source="/p/eicctl.toml", target="web-1", remote_port=22, local_port=0)
+PROXY = Definition(name="proxy", kind="socks", source="/p/eicctl.toml", via="web-1", local_port=0)
 
 
 def port_of(local: tuple[str, ...]) -> int:
@@ -50,7 +49,9 @@ def test_several_kinds_are_open_together_and_end_together(endpoint: dict[str, An
     # The machines of this emulator are on this machine: their localhost is ours.
     with socket.create_server(("127.0.0.1", 0)) as service, keeping() as kept:
         forward = f"0:localhost:{service.getsockname()[1]}"
-        kept.open(WEB, Definition("back", "via", "/p/eicctl.toml", via="web-1", forward=(forward,)), PROXY)
+        kept.open(
+            WEB, Definition(name="back", kind="via", source="/p/eicctl.toml", via="web-1", forward=(forward,)), PROXY
+        )
         ports = [port_of(kept.status(name).local) for name in ("web", "back", "proxy")]
         assert {kept.status(name).state for name in ("web", "back", "proxy")} == {"open"}
         with socket.create_connection(("127.0.0.1", ports[1]), timeout=20) as client:
@@ -95,7 +96,7 @@ def test_a_failed_connection_is_told_until_one_works(emulator: Emulator, endpoin
 def test_a_busy_port_is_told_and_taken_once_it_is_free(endpoint: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupant, keeping() as kept:
         port = occupant.getsockname()[1]
-        kept.open(replace(WEB, local_port=port))
+        kept.open(WEB.replace(local_port=port))
         assert f"port {port}" in kept.wait_for("web", lambda s: s.state == "retrying").error
         occupant.close()
         kept.wait_for("web", lambda s: s.state == "open")
@@ -108,10 +109,10 @@ def test_the_same_definition_stays_and_another_one_replaces_it(endpoint: dict[st
         before = kept.status("web")
         kept.open(WEB)
         assert kept.status("web").local == before.local
-        kept.open(replace(WEB, target="app-1"))
+        kept.open(WEB.replace(target="app-1"))
         assert kept.status("web").remote.startswith("app-1")
         with pytest.raises(ConflictError, match="/p/eicctl"):
-            kept.call(kept.keeper.open([replace(WEB, source="/other/eicctl.toml")]))
+            kept.call(kept.keeper.open([WEB.replace(source="/other/eicctl.toml")]))
 
 
 def test_unix_sockets_are_removed_at_the_end(endpoint: dict[str, Any]) -> None:
@@ -119,8 +120,8 @@ def test_unix_sockets_are_removed_at_the_end(endpoint: dict[str, Any]) -> None:
     source = str(folder / "eicctl.toml")
     with keeping() as kept:
         kept.open(
-            replace(WEB, source=source, local_port=None, local_socket=str(folder / "web")),
-            Definition("back", "via", source, via="web-1", forward=("./back:localhost:80",)),
+            WEB.replace(source=source, local_port=None, local_socket=str(folder / "web")),
+            Definition(name="back", kind="via", source=source, via="web-1", forward=("./back:localhost:80",)),
         )
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(20)

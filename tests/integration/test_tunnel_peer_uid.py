@@ -154,7 +154,7 @@ def test_a_neighbour_that_knocks_does_not_make_a_named_tunnel_count_as_broken(
     }
     words: dict[str, Any] = {"kind": kind, "source": "/p/eicctl.toml", **said[kind]}
     with keeping() as kept:
-        kept.open(Definition("web", **words))
+        kept.open(Definition(name="web", **words))
         port = int(kept.status("web").local[0].rpartition(":")[2])
         assert as_neighbour(lambda: asks(port)) == b""
         after = kept.status("web")

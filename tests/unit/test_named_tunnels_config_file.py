@@ -40,7 +40,7 @@ def test_a_file_defines_tunnels_in_its_order(tmp_path: Path) -> None:
     path = written(tmp_path, ONE)
     web, cache, orders = read_file(path)
     assert web == Definition(
-        "web", "direct", str(path), profile="work", region="eu-west-1", target="web-1", remote_port=22
+        name="web", source=str(path), profile="work", region="eu-west-1", target="web-1", remote_port=22
     )
     assert (cache.kind, cache.forward) == ("via", ("16379:redis.internal:6379", "8080"))
     assert cache.private_key_file == str(tmp_path / "keys/id")
@@ -114,11 +114,11 @@ def test_the_nearest_project_comes_before_the_users_file(home: Path, tmp_path: P
     found = {definition.name: definition for definition in find_definitions(folder=inner)}
     assert list(found) == ["web", "cache", "orders", "mine"]
     assert found["web"].target == "web-1"
-    assert (found["mine"].kind, found["mine"].profile) == ("socks", "")
+    assert (found["mine"].kind, found["mine"].profile) == ("socks", None)
 
 
 def test_no_definition_at_all_is_told(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no tunnel is defined"):
+    with pytest.raises(NotFoundError, match="No tunnels defined"):
         find_definitions(folder=tmp_path)
 
 

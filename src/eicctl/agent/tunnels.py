@@ -223,5 +223,6 @@ def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> AgentState | No
 
 def _again(lost: Definition) -> str:
     """Return the command that opens a lost tunnel again."""
-    line = pins.command("eicctl", "up", "--detach", *(("--file", lost.source) if lost.source else ()), lost.name)
-    return pins.pinned(line, lost.profile, lost.region)
+    return lost.pinned(
+        pins.command("eicctl", "up", "--detach", *(("--file", lost.source) if lost.source else ()), lost.name)
+    )

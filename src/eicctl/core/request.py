@@ -9,7 +9,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dataclasses import dataclass
+    from collections.abc import Mapping
+    from dataclasses import dataclass as dataclass  # noqa: PLC0414 - for `Definition`, too
     from typing import Any, Literal, Self
 else:
 
@@ -90,7 +91,8 @@ class ConnectRequest:
 
         def __init__(self, **given: Any) -> None:
             """Only what differs from the defaults is kept; None says nothing."""
-            if unknown := given.keys() - type(self).__annotations__.keys():
+            fields = {name for kind in type(self).__mro__ for name in getattr(kind, "__annotations__", ())}
+            if unknown := given.keys() - fields:
                 raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
             kept = {name: value for name, value in given.items() if value not in (None, getattr(type(self), name))}
             self.__dict__.update(kept)
@@ -105,7 +107,8 @@ class ConnectRequest:
             return hash(frozenset(self.__dict__.items()))
 
         def __repr__(self) -> str:
-            return f"ConnectRequest({', '.join(f'{name}={value!r}' for name, value in sorted(self.__dict__.items()))})"
+            values = ", ".join(f"{name}={value!r}" for name, value in sorted(self.__dict__.items()))
+            return f"{type(self).__name__}({values})"
 
     def replace(self, **changes: Any) -> Self:
         """Return the request with other values."""
@@ -131,13 +134,13 @@ class ConnectRequest:
         return dict(self.__dict__)
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Self:
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
         """Return what `to_json` was made from.
 
         Raises:
             TypeError: It is not such an object.
         """
-        return cls(**said)
+        return cls(**found)
 
     def to_argv(self) -> list[str]:
         """Return the options of `eicctl proxy` that say the same; the target comes after them."""

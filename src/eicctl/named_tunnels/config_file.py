@@ -1,24 +1,19 @@
-"""Named tunnels as values, and the files that define them: a project's `eicctl.toml`, and the user's `config.toml`.
-
-The keys that a named tunnel's table may have: of which kinds, and with what values.
-
-Where a key stands in a TOML file: `tomllib` tells what a file says, but not in which line.
-"""
+"""Named tunnels as values, and the files that define them: a project's `eicctl.toml`, and the user's `config.toml`."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass as value_class
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
+from eicctl.core.request import HOST_KEY_CHECKS, ConnectRequest, dataclass
 from eicctl.ssh.arguments import parse_forward
-from eicctl.ssh.host_keys import CHECKS
-from eicctl.support import files, paths
+from eicctl.support import files, paths, pins
 from eicctl.support.documents import read_toml
 
 Kind = Literal["direct", "rdp", "via", "socks", "db"]
@@ -26,45 +21,27 @@ Kind = Literal["direct", "rdp", "via", "socks", "db"]
 KINDS: tuple[Kind, ...] = ("direct", "rdp", "via", "socks", "db")
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One named tunnel. Paths are absolute; an empty text or None stands for what is not said.
+@dataclass(frozen=True, kw_only=True)
+class Definition(ConnectRequest):
+    """One named tunnel: what to connect to, and where to listen. Paths are absolute.
 
     Attributes:
         name: Its name, which is unique among those that are open.
         kind: `direct` (port 22 or 3389 of the target), `rdp` (3389), `via` (any port, through SSH on an instance),
             `socks` (a SOCKS5 proxy, the same way), or `db` (a database of RDS).
         source: The file that defines it.
-        profile: Profile in the AWS configuration.
-        region: AWS region.
-        ca_bundle: CA certificates to trust (PEM).
-        target: The target of `direct` and `rdp`, in the words of the command line.
-        private_ip_address: An address or DNS name in its place.
-        remote_port: The port of a `direct` target.
         via: The instance that `via` and `socks` go through, and `db` may.
-        forward: What `via` forwards, in the words of `eicctl forward`.
+        forward: What `via` forwards, as in `eicctl forward`.
         database: The database of `db`: its identifier or host name.
-        reader: Whether `db` takes the cluster's reader endpoint.
+        reader: Whether `db` uses the cluster's reader endpoint.
         local_port: The local port; 0 for a free one, None for the usual one of the kind if that is free.
-        local_socket: A Unix socket in its place, for `direct`.
+        local_socket: A Unix socket instead of a port, for `direct`.
         bind: The address to listen on; empty for loopback.
-        os_user: Whom to log in as.
-        private_key_file: A private key of the user's own.
-        host_key_check: How host keys are checked.
-        instance_connect_endpoint_id: The endpoint to use.
-        max_tunnel_duration: Longest life of a tunnel, in seconds (1 to 3600).
-        linger: Longest silence of a `direct` or `rdp` target after a client's EOF, in seconds.
     """
 
-    name: str
-    kind: Kind
+    name: str = ""
+    kind: Kind = "direct"
     source: str = ""
-    profile: str = ""
-    region: str = ""
-    ca_bundle: str = ""
-    target: str = ""
-    private_ip_address: str = ""
-    remote_port: int = 0
     via: str = ""
     forward: tuple[str, ...] = ()
     database: str = ""
@@ -72,26 +49,14 @@ class Definition:
     local_port: int | None = None
     local_socket: str = ""
     bind: str = ""
-    os_user: str = ""
-    private_key_file: str = ""
-    host_key_check: str = ""
-    instance_connect_endpoint_id: str = ""
-    max_tunnel_duration: int | None = None
-    linger: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object; what is not said is left out."""
-        empty = {field.name: field.default for field in fields(self)}
-        return {key: value for key, value in asdict(self).items() if value != empty.get(key)}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Definition:
-        """Return what `to_json` was made from.
-
-        Raises:
-            TypeError: It is no such object.
-        """
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
         return cls(**{**found, "forward": tuple(found.get("forward", ()))})
+
+    def pinned(self, hint: str | None) -> str:
+        """Return a hint whose commands have this tunnel's profile and region; they may run in any shell."""
+        return pins.pinned(hint or "", self.profile or "", self.region or "")
 
 
 _ALL = frozenset(KINDS)
@@ -99,7 +64,7 @@ _STRAIGHT: frozenset[Kind] = frozenset({"direct", "rdp"})
 _LOGIN: frozenset[Kind] = frozenset({"via", "socks", "db"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class(frozen=True, slots=True)
 class Key:
     """A key of a tunnel's table.
 
@@ -140,7 +105,7 @@ KEYS = {
     "private_ip_address": Key(_STRAIGHT, _text, "an address or a DNS name"),
     "remote_port": Key(frozenset({"direct"}), lambda value: value in DIRECT_PORTS, "22 or 3389"),
     "via": Key(_LOGIN, _text, "an instance: its ID, Name tag, address or DNS name"),
-    "forward": Key(frozenset({"via"}), _forwards, 'words of the command forward: "15432:db.internal:5432", or a list'),
+    "forward": Key(frozenset({"via"}), _forwards, 'arguments of eicctl forward: "15432:db.internal:5432", or a list'),
     "database": Key(frozenset({"db"}), _text, "a database's identifier or host name"),
     "reader": Key(frozenset({"db"}), lambda value: isinstance(value, bool), "true or false"),
     "local_port": Key(_STRAIGHT | {"socks", "db"}, _number(0, 65535), "a port, or 0 for a free one"),
@@ -148,12 +113,15 @@ KEYS = {
     "bind": Key(_ALL, _text, "an address of this machine"),
     "os_user": Key(_LOGIN, _text, "the name of an OS user"),
     "private_key_file": Key(_LOGIN, _text, "the path of a private key", path=True),
-    "host_key_check": Key(_LOGIN, lambda value: value in CHECKS, f"one of {', '.join(CHECKS)}"),
+    "host_key_check": Key(_LOGIN, lambda value: value in HOST_KEY_CHECKS, f"one of {', '.join(HOST_KEY_CHECKS)}"),
     "instance_connect_endpoint_id": Key(_ALL, _text, "the ID of an endpoint"),
     "max_tunnel_duration": Key(_ALL, _number(1, MAX_TUNNEL_DURATION), f"seconds, 1 to {MAX_TUNNEL_DURATION}"),
     "linger": Key(_STRAIGHT, _number(0, MAX_TUNNEL_DURATION), f"seconds, 0 to {MAX_TUNNEL_DURATION}"),
 }
 """The keys of a tunnel's table."""
+
+_FIELDS = {"instance_connect_endpoint_id": "endpoint_id"}
+"""The attributes of `Definition` for the keys that are called otherwise, as in the AWS CLI."""
 
 DEFAULTS = ("profile", "region", "ca_bundle")
 """The keys that a project's file may have before its tables, for all of them."""
@@ -170,12 +138,9 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
 
 def kind_of(table: dict[str, Any]) -> Kind:
     """Return the kind that a table says, or that its keys mean."""
-    if "kind" in table:
-        said: Kind = table["kind"]
-        return said
-    if "database" in table:
-        return "db"
-    return "via" if "via" in table or "forward" in table else "direct"
+    usual: Kind = "db" if "database" in table else "via" if {"via", "forward"} & table.keys() else "direct"
+    kind: Kind = table.get("kind", usual)
+    return kind
 
 
 _QUOTES = str.maketrans("", "", "\"'")
@@ -239,7 +204,7 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
     everything = own + [definition for definition in common if definition.name not in names]
     if not everything:
         raise NotFoundError(
-            f"no tunnel is defined: there is no {PROJECT_FILE} here or above, and none in {users}",
+            f"No tunnels defined: no {PROJECT_FILE} here or above, and none in {users}",
             hint="eicctl up --help",
         )
     return everything
@@ -266,7 +231,7 @@ def choose(definitions: Sequence[Definition], names: Sequence[str]) -> list[Defi
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]}? " if near else ""
-            raise NotFoundError(f"no tunnel is called {name!r}", hint=f"{meant}defined: {', '.join(known)}")
+            raise NotFoundError(f"No tunnel named {name!r}", hint=f"{meant}defined: {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(names)] if names else list(definitions)
 
 
@@ -296,70 +261,51 @@ class _File:
     def definitions(self, content: dict[str, Any]) -> list[Definition]:
         """Return what the file defines."""
         tables = content.pop(TABLE, {})
-        defaults: dict[str, Any] = {}
-        if self._path != paths.config_file():  # whose other keys are settings
-            for key, value in content.items():
-                self._check_default(key, value)
-            defaults = content
+        defaults = {} if self._path == paths.config_file() else content  # whose other keys are settings
+        for key, value in defaults.items():
+            self._check("", DEFAULTS, "before the tables", key, value)
         if not isinstance(tables, dict):
             raise self._wrong("", TABLE, "must be tables: [tunnel.NAME]")
         return [self._definition(name, table, defaults) for name, table in tables.items()]
 
-    def _check_default(self, key: str, value: Any) -> None:
-        if key not in DEFAULTS:
-            raise self._wrong("", key, "is not known here", f"before the tables: {', '.join(DEFAULTS)}")
-        if not KEYS[key].check(value):
-            raise self._wrong("", key, f"must be {KEYS[key].wanted}, not {value!r}")
-
     def _definition(self, name: str, table: Any, defaults: dict[str, Any]) -> Definition:
-        where = f"{TABLE}.{name}"
+        header = f"{TABLE}.{name}"
         if not isinstance(table, dict):
             raise self._wrong(TABLE, name, "must be a table: [tunnel.NAME]")
         if not is_name(name):
-            raise self._wrong(where, None, "is no name", "letters, digits, '-', '_' and '.'; 64 at most")
-        if "kind" in table and not KEYS["kind"].check(table["kind"]):
-            raise self._wrong(where, "kind", f"must be {KEYS['kind'].wanted}, not {table['kind']!r}")
+            raise self._wrong(header, None, "is not a valid name", "letters, digits, '-', '_' and '.'; 64 at most")
+        if "kind" in table:
+            self._check(header, KEYS, "in a table", "kind", table["kind"])
         kind = kind_of(table)
+        fitting = [key for key, rule in KEYS.items() if kind in rule.kinds]
         for key, value in table.items():
-            self._check(where, kind, key, value)
-        self._check_whole(where, kind, table)
-        said = {key: self._settled(key, value) for key, value in (defaults | table).items()}
-        return Definition(**{**said, "name": name, "kind": kind, "source": str(self._path)})
-
-    def _check(self, where: str, kind: Kind, key: str, value: Any) -> None:
-        known = KEYS.get(key)
-        if known is None or kind not in known.kinds:
-            fitting = [name for name, rule in KEYS.items() if kind in rule.kinds]
-            near = difflib.get_close_matches(key, fitting, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            problem = f"does not go with kind {kind!r}" if known else "is not known"
-            raise self._wrong(where, key, problem, f"{meant}keys of kind {kind!r}: {', '.join(fitting)}")
-        if not known.check(value):
-            raise self._wrong(where, key, f"must be {known.wanted}, not {value!r}")
-
-    def _check_whole(self, where: str, kind: Kind, table: dict[str, Any]) -> None:
-        missing = [key for key in NEEDED[kind] if key not in table]
-        if missing:
-            raise self._wrong(where, None, f"has no {' and no '.join(missing)}", f"{missing[0]}: {_wanted(missing[0])}")
-        if kind in ("direct", "rdp") and not {"target", "private_ip_address"} & table.keys():
-            raise self._wrong(where, None, "has no target", f"target: {_wanted('target')}")
+            self._check(header, fitting, f"for kind {kind!r}", key, value)
+        needed = [key for key in NEEDED[kind] if key not in table]
+        if not needed and kind in ("direct", "rdp") and not {"target", "private_ip_address"} & table.keys():
+            needed = ["target"]
+        if needed:
+            raise self._wrong(header, None, f"needs {' and '.join(needed)}", f"{needed[0]}: {KEYS[needed[0]].wanted}")
         if "local_socket" in table and {"local_port", "bind"} & table.keys():
-            raise self._wrong(where, "local_socket", "goes with neither local_port nor bind")
+            raise self._wrong(header, "local_socket", "excludes local_port and bind")
+        values = {_FIELDS.get(key, key): self._value(key, value) for key, value in (defaults | table).items()}
+        return Definition(**{**values, "name": name, "kind": kind, "source": str(self._path)})
 
-    def _settled(self, key: str, value: Any) -> Any:
-        """A value as a definition holds it."""
+    def _check(self, table: str, allowed: Collection[str], place: str, key: str, value: Any) -> None:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise self._wrong(table, key, f"is not allowed {place}", f"{meant}allowed {place}: {', '.join(allowed)}")
+        if not KEYS[key].check(value):
+            raise self._wrong(table, key, f"must be {KEYS[key].wanted}, not {value!r}")
+
+    def _value(self, key: str, value: Any) -> Any:
+        """Return a value as a definition has it."""
         if key == "forward":
             return (value,) if isinstance(value, str) else tuple(value)
-        if KEYS[key].path:
-            return str(self._path.parent / files.expanded(value))
-        return value
+        return str(self._path.parent / files.expanded(value)) if KEYS[key].path else value
 
     def _wrong(self, table: str, key: str | None, problem: str, hint: str | None = None) -> UsageError:
         line = line_of(self._text, table, key)
-        place = f"{self._path}:{line}" if line else str(self._path)
-        what = ".".join(part for part in (table, key) if part)
-        return UsageError(f"{place}: {what} {problem}", hint=hint)
-
-
-def _wanted(key: str) -> str:
-    return KEYS[key].wanted
+        location = f"{self._path}:{line}" if line else str(self._path)
+        name = ".".join(part for part in (table, key) if part)
+        return UsageError(f"{location}: {name} {problem}", hint=hint)

@@ -1,25 +1,23 @@
 """From a definition to an open tunnel: names are looked up, and sockets bound. It blocks.
 
-Then each connection is a tunnel of its own, or all are on one SSH connection."""
+Then each connection is a tunnel of its own, or all are on one SSH connection.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from eicctl.core.errors import EicctlError, SilentTargetError, UsageError
 from eicctl.core.events import Emit, TunnelEvent
 from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target, Traffic
-from eicctl.core.request import ConnectRequest
 from eicctl.named_tunnels.config_file import Definition
+from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
-from eicctl.ssh.forward.renewal import Rotation
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
 from eicctl.tunnel.dial import Dialer
@@ -30,44 +28,52 @@ from eicctl.tunnel.relay import Linger
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
-    from eicctl.ssh.forward.renewal import Rotation
-    from eicctl.ssh.host_keys import Check
 
 LOOKED_UP_EVERY = 10.0
 """Seconds between two look-ups of a target whose connections fail: it may have another address now."""
 
+SOCKS_PORT = 1080
+"""The usual port of a SOCKS proxy (RFC 1928, section 3)."""
+
+LOCAL_RDP_PORT = 13389
+"""The usual local port for RDP here: 3389 is taken where this machine serves RDP itself."""
+
 
 class Health(Protocol):
-    """Is told how an open tunnel is doing, on the loop's thread."""
+    """Learns how an open tunnel is doing, on the loop's thread."""
 
     def emit(self, event: TunnelEvent) -> None:
         """Something for the tunnel's log. Called in any thread."""
 
     def worked(self) -> None:
-        """A connection has carried something."""
+        """A connection has relayed something."""
 
     def failed(self, error: EicctlError) -> None:
-        """A connection could not be carried, or the SSH connection is lost."""
+        """A connection could not be relayed, or the SSH connection is lost."""
 
 
-class Opened(Protocol):
-    """Listening sockets, and what carries their connections."""
+class Opened:
+    """Listening sockets, and what relays their connections.
 
-    @property
-    def sockets(self) -> Sequence[socket]:
-        """Where it listens."""
+    Attributes:
+        sockets: Where it listens.
+        remote: Where connections go, in words.
+    """
 
-    @property
-    def remote(self) -> str:
-        """Where connections go, in words."""
+    def __init__(self, sockets: Sequence[socket], remote: str, cleanup: Callable[[], None]) -> None:
+        self.sockets = sockets
+        self.remote = remote
+        self._cleanup = cleanup
 
     @property
     def via(self) -> str:
         """The endpoint or the instance that they go through."""
+        raise NotImplementedError
 
     @property
     def traffic(self) -> Traffic:
-        """What it carries. Read while it is served, on the loop's thread."""
+        """What it relays. Read while it is served, on the loop's thread."""
+        raise NotImplementedError
 
     async def start(self) -> None:
         """Prove that connections can be made.
@@ -75,44 +81,51 @@ class Opened(Protocol):
         Raises:
             EicctlError: They cannot.
         """
+        raise NotImplementedError
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Carry connections until `stop` is set; then close everything."""
+        """Relay connections until `stop` is set; then close everything."""
+        try:
+            await self._serve(stop)
+        finally:
+            self._cleanup()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        raise NotImplementedError
 
     def discard(self) -> None:
         """Close what was never served."""
+        for sock in self.sockets:
+            sock.close()
+        self._cleanup()
 
 
-class Straight:
+class Direct(Opened):
     """Each connection is a tunnel of its own.
 
     Args:
         dialer: Opens the tunnels.
         sockets: Listening sockets.
-        remote: Where connections go, in words.
-        health: Is told how it goes.
+        health: Learns how it goes.
         look_up: Returns where the target is now; blocks.
         cleanup: Called at the end.
-        linger: See `Definition`.
+        linger: See `ConnectRequest`.
     """
 
     def __init__(
         self,
         dialer: Dialer,
         sockets: Sequence[socket],
-        remote: str,
         health: Health,
-        *,
         look_up: Callable[[], Target],
         cleanup: Callable[[], None],
-        linger: float | None = None,
+        *,
+        linger: float | None,
     ) -> None:
-        self.sockets = sockets
-        self.remote = remote
+        super().__init__(sockets, f"{dialer.target.label} port {dialer.target.remote_port}", cleanup)
         self._dialer = dialer
         self._health = health
         self._look_up = look_up
-        self._cleanup = cleanup
         self._doubtful = asyncio.Event()
         self._listener = Listener(dialer, sockets, self._emit, linger=Linger.of(linger))
 
@@ -127,18 +140,12 @@ class Straight:
     async def start(self) -> None:
         await in_thread(lambda: probe(self._dialer))
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def _serve(self, stop: asyncio.Event) -> None:
         following = asyncio.create_task(self._follow())
         try:
             await self._listener.serve(stop)
         finally:
             following.cancel()
-            self._cleanup()
-
-    def discard(self) -> None:
-        for sock in self.sockets:
-            sock.close()
-        self._cleanup()
 
     def _emit(self, event: TunnelEvent) -> None:
         self._health.emit(event)
@@ -170,30 +177,19 @@ class Straight:
             self._doubtful.clear()
 
 
-class Through:
+class Through(Opened):
     """All connections are on one SSH connection to an instance, which is renewed.
 
     Args:
-        rotation: The SSH connections.
-        forwards: What is forwarded by them.
-        remote: Where connections go, in words.
+        forwards: What is forwarded; they share the SSH connection.
         emit: Takes what happens.
         cleanup: Called at the end.
     """
 
-    def __init__(
-        self,
-        rotation: Rotation,
-        forwards: Sequence[Forward],
-        remote: str,
-        emit: Emit,
-        *,
-        cleanup: Callable[[], None],
-    ) -> None:
-        self.sockets = [sock for forward in forwards for sock in forward.sockets]
-        self.remote = remote
-        self._rotation = rotation
-        self._cleanup = cleanup
+    def __init__(self, forwards: Sequence[Forward], emit: Emit, cleanup: Callable[[], None]) -> None:
+        sockets = [sock for forward in forwards for sock in forward.sockets]
+        super().__init__(sockets, ", ".join(str(forward.remote or "SOCKS5") for forward in forwards), cleanup)
+        self._rotation = forwards[0].rotation
         self._forwarder = Forwarder(forwards, emit)
 
     @property
@@ -207,189 +203,138 @@ class Through:
     async def start(self) -> None:
         await self._rotation.start()
 
-    async def serve(self, stop: asyncio.Event) -> None:
-        try:
-            await self._forwarder.serve(stop)
-        finally:
-            self._cleanup()
-
-    def discard(self) -> None:
-        for sock in self.sockets:
-            sock.close()
-        self._cleanup()
+    async def _serve(self, stop: asyncio.Event) -> None:
+        await self._forwarder.serve(stop)
 
 
-def forwarded(health: Health, *, clients_choose: bool = False) -> Emit:
-    """Return what takes the events of a forwarder and its SSH connection.
-
-    Args:
-        health: Is told how it goes.
-        clients_choose: Whether each client chooses its destination (SOCKS): a failed connect does not mark the tunnel
-            unhealthy then.
-    """
-
-    def emit(event: TunnelEvent) -> None:
-        health.emit(event)
-        if event.kind == "lost":
-            health.failed(EicctlError(f"the SSH connection to {event.via} is lost: {event.text}"))
-        elif event.kind == "recovered" or (event.close_info and not event.close_info.error):
-            health.worked()
-        elif event.error and not (event.connection and (clients_choose or isinstance(event.error, NotLetInError))):
-            health.failed(event.error)
-
-    return emit
-
-
-def seconds_left(traffic: Traffic) -> float | None:
-    """Return the seconds until the first tunnel in use ends."""
-    return None if traffic.ends is None else max(0.0, traffic.ends - time.monotonic())
-
-
-SOCKS_PORT = 1080
-"""The usual port of a SOCKS proxy (RFC 1928, section 3)."""
-
-LOCAL_RDP_PORT = 13389
-"""The usual local port for RDP here: 3389 is taken where this machine serves RDP itself."""
-
-
-@dataclass
 class Opening:
     """Opens one definition.
 
-    Attributes:
+    Args:
         definition: What to open.
         session: Access to AWS.
-        health: Is told how it goes.
+        health: Learns how it goes.
         last_port: The free local port that it had before, which is taken again if it can be; 0 for none.
     """
 
-    definition: Definition
-    session: Session
-    health: Health
-    last_port: int = 0
-    _paths: list[Path] = field(default_factory=list, init=False)
+    def __init__(self, definition: Definition, session: Session, health: Health, last_port: int = 0) -> None:
+        self.definition = definition
+        self.session = session
+        self.health = health
+        self.last_port = last_port
+        self._paths: list[Path] = []
 
     def open(self) -> Opened:
-        """Return the tunnel, which listens, but carries nothing yet.
+        """Return the tunnel, which listens, but relays nothing yet.
 
         Raises:
             EicctlError: It cannot be opened now.
         """
-        ways: dict[str, Callable[[contextlib.ExitStack], Opened]] = {
-            "direct": self._direct,
-            "rdp": self._direct,
-            "via": self._via,
-            "socks": self._socks,
-            "db": self._database,
-        }
+        kind = self.definition.kind
         with contextlib.ExitStack() as undo:
             undo.callback(self._unlink)
-            opened = ways[self.definition.kind](undo)
+            if kind in ("direct", "rdp"):
+                opened: Opened = self._direct(undo)
+            else:
+                opened = self._database(undo) if kind == "db" else self._via(undo)
             if not loopback_only(opened.sockets):
                 self._note(f"warning: listening on {self.definition.bind}: whoever reaches it can connect")
             undo.pop_all()
         return opened
 
-    def _direct(self, undo: contextlib.ExitStack) -> Opened:
+    def _direct(self, undo: contextlib.ExitStack) -> Direct:
         from eicctl.aws.targets import resolve
 
-        said = self.definition
-        port = RDP_PORT if said.kind == "rdp" else said.remote_port
-        # Bound first: a busy port is told at once, and not after AWS was asked.
-        if said.local_socket:
-            sockets = self._bind_path(Path(said.local_socket))
-        else:
-            sockets = self._bind(LOCAL_RDP_PORT if said.kind == "rdp" else 0)
-        _closing(undo, sockets)
-        request = ConnectRequest(
-            remote_port=port,
-            target=said.target,
-            private_ip_address=said.private_ip_address,
-            endpoint_id=said.instance_connect_endpoint_id,
-        )
+        wanted = self.definition
+        rdp = wanted.kind == "rdp"
+        # Bound first: a busy port is reported at once, and not after AWS was called.
+        sockets = self._bind(undo, LOCAL_RDP_PORT if rdp else 0, wanted.local_socket)
+        request = wanted.replace(remote_port=RDP_PORT) if rdp else wanted
+        return self._dialing(sockets, lambda: resolve(self.session, request))
 
-        def look_up() -> Target:
-            return resolve(self.session, request)
-
-        return self._straight(sockets, look_up)
-
-    def _straight(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Opened:
+    def _dialing(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Direct:
         from eicctl.api.targets import dialer_to
 
-        said = self.definition
-        target = look_up()
-        label = f"{target.label} port {target.remote_port}"
-        request = ConnectRequest(max_tunnel_duration=said.max_tunnel_duration)
-        dialer = dialer_to(self.session, target, request, look_up=look_up)
-        return Straight(dialer, sockets, label, self.health, look_up=look_up, cleanup=self._unlink, linger=said.linger)
+        dialer = dialer_to(self.session, look_up(), self.definition, look_up=look_up)
+        return Direct(dialer, sockets, self.health, look_up, self._unlink, linger=self.definition.linger)
 
-    def _via(self, undo: contextlib.ExitStack) -> Opened:
+    def _via(self, undo: contextlib.ExitStack) -> Through:
+        """Open a tunnel of the kinds `via` and `socks`."""
         from eicctl.ssh.arguments import parse_forward
-        from eicctl.ssh.forward.connection import Remote
-        from eicctl.ssh.forward.forwarder import Forward
 
-        specs = [parse_forward(words) for words in self.definition.forward]
-        bound = []
-        for spec in specs:
+        wanted = self.definition
+        bound: list[tuple[list[socket], Remote | None]] = []
+        for spec in map(parse_forward, wanted.forward):
             if spec.local_path:
-                sockets = self._bind_path(Path(self.definition.source).parent / spec.local_path)
+                sockets = self._bind(undo, 0, str(Path(wanted.source).parent / spec.local_path))
             else:
-                sockets = bind_wanted(spec.local_port, spec.port, self.definition.bind or None, self._note)
-            _closing(undo, sockets)
+                sockets = bind_wanted(spec.local_port, spec.port, wanted.bind or None, self._note)
+                _closing(undo, sockets)
             remote = Remote(path=spec.remote_path) if spec.remote_path else Remote(spec.host or "localhost", spec.port)
             bound.append((sockets, remote))
-        rotation, emit = self._rotation(self.definition.via)
-        forwards = [Forward(tuple(sockets), rotation, remote) for sockets, remote in bound]
-        where = ", ".join(str(remote) for _, remote in bound)
-        return Through(rotation, forwards, where, emit, cleanup=self._unlink)
-
-    def _socks(self, undo: contextlib.ExitStack) -> Opened:
-        from eicctl.ssh.forward.forwarder import Forward
-
-        sockets = self._bind(SOCKS_PORT)
-        _closing(undo, sockets)
-        rotation, emit = self._rotation(self.definition.via)
-        return Through(rotation, [Forward(tuple(sockets), rotation, None)], "SOCKS5", emit, cleanup=self._unlink)
+        if wanted.kind == "socks":
+            bound.append((self._bind(undo, SOCKS_PORT), None))
+        return self._through(wanted.via, bound)
 
     def _database(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.aws.databases import direct_target, reader_of
         from eicctl.reachability.jump_host import instance_for, locate
-        from eicctl.ssh.forward.connection import Remote
-        from eicctl.ssh.forward.forwarder import Forward
 
-        said = self.definition
-        found, host, port = locate(self.session, said.database)
-        if said.reader:
+        wanted = self.definition
+        found, host, port = locate(self.session, wanted.database)
+        if wanted.reader:
             if found is None:
-                raise UsageError(f"RDS does not know {said.database}, so it has no reader")
+                raise UsageError(f"RDS does not know {wanted.database}, so it has no reader")
             host = reader_of(found)
-        sockets = self._bind(port)
-        _closing(undo, sockets)
-        if found and port == DIRECT_DATABASE_PORT and not said.via:
+        sockets = self._bind(undo, port)
+        if found and port == DIRECT_DATABASE_PORT and not wanted.via:
             database = found
-            return self._straight(
-                sockets,
-                lambda: direct_target(self.session, database, host, endpoint_id=said.instance_connect_endpoint_id),
+            return self._dialing(
+                sockets, lambda: direct_target(self.session, database, host, endpoint_id=wanted.endpoint_id)
             )
-        words = said.via
-        if not words:
-            way = instance_for(self.session, found, port)
-            self._note(f"going through {way.instance.name or way.instance.id}: {way.reason}")
-            words = way.instance.id
-        rotation, emit = self._rotation(words)
-        remote = Remote(host, port)
-        forwards = [Forward(tuple(sockets), rotation, remote)]
-        return Through(rotation, forwards, str(remote), emit, cleanup=self._unlink)
+        via = wanted.via
+        if not via:
+            path = instance_for(self.session, found, port)
+            self._note(f"Using {path.instance.name or path.instance.id} as the jump host: {path.reason}")
+            via = path.instance.id
+        return self._through(via, [(sockets, Remote(host, port))])
 
-    def _bind(self, wanted: int) -> list[socket]:
-        port = self.definition.local_port
-        usual = 0 if port == 0 else wanted
-        return bind_wanted(port or None, self.last_port or usual, self.definition.bind or None, self._note)
+    def _through(self, via: str, bound: Sequence[tuple[Sequence[socket], Remote | None]]) -> Through:
+        from eicctl.api.forwards import rotation_to
+        from eicctl.aws.targets import resolve
+        from eicctl.ssh.host_keys import configured_check
 
-    def _bind_path(self, path: Path) -> list[socket]:
-        sock = bind_unix(path)
-        self._paths.append(path)
-        return [sock]
+        check = self.definition.host_key_check or configured_check()
+        request = self.definition.replace(target=via, remote_port=SSH_PORT, host_key_check=check)
+        target = resolve(self.session, request)
+        rotation = rotation_to(self.session, target, request, self._emit)
+        return Through([Forward(tuple(sockets), rotation, to) for sockets, to in bound], self._emit, self._unlink)
+
+    def _emit(self, event: TunnelEvent) -> None:
+        """Take an event of a forwarder and its SSH connection.
+
+        A client of SOCKS chooses its destination: a failed connect does not mark the tunnel unhealthy then.
+        """
+        self.health.emit(event)
+        of_client = self.definition.kind == "socks" or isinstance(event.error, NotLetInError)
+        if event.kind == "lost":
+            self.health.failed(EicctlError(f"the SSH connection to {event.via} is lost: {event.text}"))
+        elif event.kind == "recovered" or (event.close_info and not event.close_info.error):
+            self.health.worked()
+        elif event.error and not (event.connection and of_client):
+            self.health.failed(event.error)
+
+    def _bind(self, undo: contextlib.ExitStack, usual: int, path: str = "") -> list[socket]:
+        """Listen at a path, or else at the definition's port, the last one, or the usual one if that is free."""
+        wanted = self.definition
+        if path:
+            sockets = [bind_unix(Path(path))]
+            self._paths.append(Path(path))
+        else:
+            preferred = self.last_port or (0 if wanted.local_port == 0 else usual)
+            sockets = bind_wanted(wanted.local_port or None, preferred, wanted.bind or None, self._note)
+        _closing(undo, sockets)
+        return sockets
 
     def _note(self, text: str) -> None:
         self.health.emit(TunnelEvent("note", text=text))
@@ -398,24 +343,6 @@ class Opening:
         """Remove the Unix sockets."""
         for path in self._paths:
             path.unlink(missing_ok=True)
-
-    def _rotation(self, words: str) -> tuple[Rotation, Emit]:
-        from eicctl.api.forwards import rotation_to
-        from eicctl.aws.targets import resolve
-        from eicctl.ssh.host_keys import configured_check
-
-        said = self.definition
-        request = ConnectRequest(
-            remote_port=SSH_PORT,
-            target=words,
-            endpoint_id=said.instance_connect_endpoint_id,
-            max_tunnel_duration=said.max_tunnel_duration,
-            os_user=said.os_user,
-            private_key_file=said.private_key_file,
-            host_key_check=cast("Check", said.host_key_check) if said.host_key_check else configured_check(),
-        )
-        emit = forwarded(self.health, clients_choose=said.kind == "socks")
-        return rotation_to(self.session, resolve(self.session, request), request, emit), emit
 
 
 def _closing(undo: contextlib.ExitStack, sockets: Sequence[socket]) -> None:

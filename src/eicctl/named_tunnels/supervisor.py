@@ -14,7 +14,7 @@ from eicctl.core.errors import ConflictError, EicctlError
 from eicctl.core.events import TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.named_tunnels.config_file import Definition
-from eicctl.named_tunnels.factory import Opened, Opening, seconds_left
+from eicctl.named_tunnels.factory import Opened, Opening
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
 from eicctl.support.backoff import Backoff
@@ -103,11 +103,11 @@ class Kept:
             total=traffic.total,
             bytes_in=traffic.bytes_in,
             bytes_out=traffic.bytes_out,
-            seconds_left=seconds_left(traffic),
+            seconds_left=None if traffic.ends is None else max(0.0, traffic.ends - time.monotonic()),
             since=self._since,
             again_in=None if self._again is None else max(0.0, self._again - time.monotonic()),
             error=error.message if error else "",
-            hint=self._hint(error) if error else "",
+            hint=self.definition.pinned(error.hint) if error else "",
         )
 
     async def settled(self) -> None:
@@ -147,9 +147,8 @@ class Kept:
                 await self._serve(opened)
 
     async def _open(self) -> Opened:
-        wanted = self.definition
-        session = self._sessions.of(wanted.profile, wanted.region, wanted.ca_bundle)
-        opening = Opening(wanted, session, self, self._last_port)
+        session = self._sessions.for_request(self.definition)
+        opening = Opening(self.definition, session, self, self._last_port)
         opened = await in_thread(opening.open, lambda unwanted: unwanted.discard())
         try:
             await opened.start()
@@ -162,16 +161,12 @@ class Kept:
         self._error = error
         self._again = time.monotonic() + wait
         self._enter("retrying")
-        hinted = EicctlError(error.message, hint=self._hint(error) or None)
+        hinted = EicctlError(error.message, hint=self.definition.pinned(error.hint) or None)
         self.emit(TunnelEvent("retrying", error=hinted, seconds=wait))
         self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), wait)
         self._again = None
-
-    def _hint(self, error: EicctlError) -> str:
-        """What to do, in any shell."""
-        return pins.pinned(error.hint or "", self.definition.profile, self.definition.region)
 
     async def _serve(self, opened: Opened) -> None:
         self._opened = opened

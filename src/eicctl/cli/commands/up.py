@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +84,7 @@ def _completed(definition: Definition, profile: str | None, region: str | None, 
     # A profile that the definition names has a region of its own, which the environment's would hide.
     own_region = definition.region or region or ("" if definition.profile else pins.environment_region())
     bundle = definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else "")
-    return replace(definition, profile=own_profile, region=own_region, ca_bundle=bundle)
+    return definition.replace(profile=own_profile, region=own_region, ca_bundle=bundle)
 
 
 def _detached(definitions: Sequence[Definition], output: str) -> int:
