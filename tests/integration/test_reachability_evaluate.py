@@ -18,7 +18,7 @@ from eicctl.aws.targets import target_of
 from eicctl.core.errors import TargetUnreachableError
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.world.load import load_world
-from eicctl.reachability.coverage import Inventory, Reach, ScanLocation, assess, assess_all, read_inventory
+from eicctl.reachability.coverage import Inventory, Reach, ScanLocation, assess, read_inventory
 from eicctl.reachability.remedies import Change
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
@@ -42,6 +42,10 @@ def ec2(session: Session) -> Any:
 
 def surveyed(session: Session) -> Inventory:
     return read_inventory(session, ScanLocation("", "", session.region))
+
+
+def assessed(found: Inventory) -> list[Reach]:
+    return [assess(each, found.endpoints, found.facts) for each in found.instances]
 
 
 def dial(session: Session, reach: Reach) -> bool:
@@ -96,7 +100,7 @@ def undo(ec2: Any, change: Change) -> None:
 @pytest.mark.usefixtures("broken")
 def test_the_broken_world_is_broken_as_it_says_and_each_change_mends_it(session: Session, ec2: Any) -> None:
     before = surveyed(session)
-    reaches = assess_all(before.instances, before.endpoints, before.facts)
+    reaches = assessed(before)
     assert {reach.instance.name: reach.check for reach in reaches} == CAUSES
     for reach in reaches:
         assert reach.verdict == ("failed" if reach.check else "ok")
@@ -320,13 +324,9 @@ def test_a_refused_read_leaves_its_fact_unknown(emulator: Emulator, session: Ses
     assert found.facts.acls is None
     assert found.facts.groups
     assert set(found.facts.unread) == {"DescribeNetworkAcls", "DescribeNetworkInterfaces"}
-    verdicts = {reach.instance.name: (reach.verdict, reach.check) for reach in assess_all(*_parts(found))}
+    verdicts = {reach.instance.name: (reach.verdict, reach.check) for reach in assessed(found)}
     assert verdicts == {
         "app-1": ("unknown", "endpoint-acl-out"),
         "web-1": ("ok", ""),
         "win-1": ("unknown", "endpoint-acl-out"),
     }
-
-
-def _parts(found: Inventory) -> tuple[Any, Any, Any]:
-    return found.instances, found.endpoints, found.facts

@@ -1,6 +1,6 @@
 """What decides whether packets get from one address to another, as EC2 describes it. No I/O, no types of botocore.
 
-`aws/network.py` fills these; `access/` evaluates them. What could not be read is None, never empty: "there is no
+`aws/network.py` fills these; `reachability/` evaluates them. What could not be read is None, never empty: "there is no
 rule" and "nobody knows" are different answers.
 """
 

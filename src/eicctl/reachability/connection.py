@@ -33,7 +33,7 @@ class TrafficRange:
         return TrafficRange(self.version, first, last, (low, high))
 
     def without(self, part: TrafficRange) -> list[TrafficRange]:
-        """What is left when `part`, an overlap with this box, is taken away."""
+        """What is left of this range without `part`, which overlaps it."""
         left = []
         if self.first < part.first:
             left.append(TrafficRange(self.version, self.first, part.first - 1, self.ports))
@@ -68,47 +68,25 @@ def holds(cidr: str, address: str) -> bool:
     return traffic_range(cidr).overlap(traffic_range(address)) is not None
 
 
-PRIVATE = (
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-)
-"""IPv4 ranges that no client of a public service has for an address (RFC 6890)."""
-
-
-def public() -> tuple[TrafficRange, ...]:
-    """Publicly routable IPv4: possible sources when the client's address is unknown."""
-    left = [traffic_range("0.0.0.0/0")]
-    for cidr in (*PRIVATE, "224.0.0.0/3"):
-        left = [rest for whole in left for rest in _minus(whole, traffic_range(cidr))]
-    return tuple(left)
-
-
-def _minus(whole: TrafficRange, other: TrafficRange) -> list[TrafficRange]:
-    part = whole.overlap(other)
-    return whole.without(part) if part else [whole]
-
-
 @dataclass(frozen=True, slots=True)
 class Piece(Generic[R]):
-    """A part of what was asked for, and the rule that decides it; None where no rule matches."""
+    """A part of some traffic, and the rule that decides it; None if no rule matches."""
 
     part: TrafficRange
     rule: R | None
 
 
-def first_match(asked: Sequence[TrafficRange], rules: Iterable[tuple[TrafficRange, R]]) -> list[Piece[R]]:
-    """Cut what is asked for into parts, each with the first rule that matches it.
+def first_match(traffic: Sequence[TrafficRange], rules: Iterable[tuple[TrafficRange, R]]) -> list[Piece[R]]:
+    """Split traffic into parts, each with the first rule that matches it.
+
+    A security group admits what any of its rules admits, a network ACL evaluates its entries in order, and a route
+    table takes the longest prefix: all three are the first match in a list, for one address or a range.
 
     Args:
-        asked: What is asked for.
-        rules: Rules in the order in which they are asked, each with what it matches.
+        traffic: The traffic.
+        rules: Rules in the order in which they apply, each with what it matches.
     """
-    left = list(asked)
+    left = list(traffic)
     pieces: list[Piece[R]] = []
     for matches, rule in rules:
         rest: list[TrafficRange] = []
@@ -124,19 +102,32 @@ def first_match(asked: Sequence[TrafficRange], rules: Iterable[tuple[TrafficRang
     return pieces + [Piece(whole, None) for whole in left]
 
 
+_NOT_PUBLIC = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    "224.0.0.0/3",
+)
+"""IPv4 ranges that no client of a public service has an address of (RFC 6890)."""
+
+
+def public() -> tuple[TrafficRange, ...]:
+    """Publicly routable IPv4: possible sources when the client's address is unknown."""
+    pieces = first_match([traffic_range("0.0.0.0/0")], [(traffic_range(cidr), cidr) for cidr in _NOT_PUBLIC])
+    return tuple(piece.part for piece in pieces if piece.rule is None)
+
+
 Verdict = Literal["ok", "failed", "unknown"]
 """`unknown` where something that decides it could not be read, or is not known outside AWS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The answer to one check.
+    """The result of one check.
 
     Attributes:
-        check: Which one: an ID of `reachability.CHECKS`.
-        verdict: The answer.
+        check: An ID of `evaluate.CHECKS`.
+        verdict: The result.
         evidence: What decides it, in one sentence without a full stop.
-        change: The smallest change that fixes it, where there is one.
+        change: The smallest change that fixes it, if there is one.
     """
 
     check: str
@@ -223,16 +214,16 @@ class Connection:
 class Source:
     """Where packets come from, as rules see it.
 
-    `boxes` has all that they may be. `cidr` is what a new rule would name; empty where there is no such range.
+    `ranges` has all that they may be. `cidr` is what a new rule would name; empty where there is no such range.
     """
 
     label: str
-    boxes: tuple[TrafficRange, ...]
+    ranges: tuple[TrafficRange, ...]
     cidr: str = ""
 
     def at(self, ports: tuple[int, int]) -> list[TrafficRange]:
         """Its addresses with these ports."""
-        return [TrafficRange(each.version, each.first, each.last, ports) for each in self.boxes]
+        return [TrafficRange(each.version, each.first, each.last, ports) for each in self.ranges]
 
 
 def endpoint_source(facts: NetworkFacts, connection: Connection) -> Source:

@@ -1,7 +1,7 @@
-"""Can an endpoint reach a target? All that can be known without trying, checked in the order of the way.
+"""Whether an endpoint can reach a target, as far as it can be known without trying, in the order of the path.
 
-`evaluate` is pure: it asks the facts that `aws/network.py` has gathered. What is not known makes a finding
-`unknown`, never `failed`.
+`evaluate` is pure: it uses the facts that `aws/network.py` has read. What is not known makes a finding `unknown`, never
+`failed`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ CHECKS = {
     TARGET_ACL_OUT: "the target's network ACL allows the return traffic out",
     ENDPOINT_ACL_IN: "the endpoint's network ACL allows the return traffic in",
 }
-"""The checks by their IDs, in the order of the way, each with what `ok` means."""
+"""The checks by their IDs, in the order of the path, each with what `ok` means."""
 
 UNPRESERVED_TYPES = ("c1", "cg1", "cg2", "g1", "hi1", "m1", "m2", "m3", "t1")
 """Instance families without client IP preservation (docs/explanation/protocol.md#client-ip-preservation)."""
 
 
 def evaluate(facts: NetworkFacts, connection: Connection) -> list[Finding]:
-    """Return the findings of all checks, in the order of the way."""
+    """Return the findings of all checks, in the order of the path."""
     found = [
         endpoint_state(connection.endpoint),
         address_family(connection),
@@ -55,7 +55,7 @@ def evaluate(facts: NetworkFacts, connection: Connection) -> list[Finding]:
 
 
 def first_cause(findings: Sequence[Finding]) -> Finding | None:
-    """Return what stops the connection first; if nothing is known to, what may; None if all is well."""
+    """Return the first finding that stops the connection; if none is known to, the first that may; else None."""
     for verdict in ("failed", "unknown"):
         for finding in findings:
             if finding.verdict == verdict:
@@ -64,14 +64,14 @@ def first_cause(findings: Sequence[Finding]) -> Finding | None:
 
 
 def endpoint_state(endpoint: Endpoint) -> Finding:
-    """Does the endpoint serve connections in the state that it is in?"""
+    """Check that the endpoint serves connections in its state."""
     why = f": {endpoint.state_message}" if endpoint.state_message else ""
     verdict = "ok" if endpoint.usable else "failed"
     return Finding(ENDPOINT_STATE, verdict, f"{endpoint.id} is in state {endpoint.state}{why}")  # type: ignore[arg-type]
 
 
 def address_family(connection: Connection) -> Finding:
-    """Does the endpoint serve IPv4, or IPv6?"""
+    """Check that the endpoint serves the family of the target's address."""
     endpoint, family = connection.endpoint, f"ipv{connection.target.version}"
     if endpoint.ip_address_type in (family, "dualstack"):
         return Finding(ADDRESS_FAMILY, "ok", f"{endpoint.id} is {endpoint.ip_address_type}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from eicctl.core.network import ANY_PORT, GroupReference, NetworkFacts, Rule, SecurityGroup
 from eicctl.reachability.connection import (
@@ -40,84 +40,81 @@ def covers(rule: Rule, port: int) -> bool:
 class Peer:
     """The other end, as a rule sees it: any of these addresses, in these groups of this VPC.
 
-    `group_ids` is None where they are not known. `label` is for evidence.
+    `group_ids` is None if they are unknown. `label` is for evidence.
     """
 
     label: str
-    boxes: tuple[TrafficRange, ...]
+    ranges: tuple[TrafficRange, ...]
     group_ids: tuple[str, ...] | None = ()
     vpc_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What rules say of a peer: the rules that admit it, whether wholly, and what could still do so.
+    """Whether rules allow a peer.
 
     Attributes:
-        admitted_by: The rules in words, the closest first.
-        wholly: Whether they admit all of what the peer may be.
-        by_group: Whether one of them does by a group that the peer is in.
-        perhaps: Rules that would admit it if something were known that is not, in words.
+        allowed_by: The rules in words, the closest first.
+        wholly: Whether they allow all addresses that the peer may have.
+        by_group: Whether one of them names a group that the peer is in.
+        perhaps: Rules, in words, that would allow it if something unknown were so.
     """
 
-    admitted_by: tuple[str, ...]
+    allowed_by: tuple[str, ...]
     wholly: bool
     by_group: bool
     perhaps: tuple[str, ...]
 
 
-@dataclass
-class _Grants:
-    """Rules sorted by what they mean for one peer."""
-
-    by_group: list[str] = field(default_factory=list)
-    by_range: list[tuple[str, str]] = field(default_factory=list)
-    perhaps: list[str] = field(default_factory=list)
-
-
 def judge(
     facts: NetworkFacts, groups: Iterable[SecurityGroup], peer: Peer, port: int, *, egress: bool = False
 ) -> Judgement:
-    """Return what the rules of some groups say of a peer and a TCP port."""
-    grants = _Grants()
-    for group in groups:
-        for rule in group.egress if egress else group.ingress:
-            if covers(rule, port):
-                _sort(facts, group, rule, peer, grants, egress=egress)
-    grants.by_range.sort(key=lambda pair: (-prefix_length(pair[0]), pair))
-    rules = [(whole, words) for words in sorted(grants.by_group) for whole in peer.boxes]
-    rules += [(traffic_range(cidr), words) for cidr, words in grants.by_range]
-    pieces = first_match(peer.boxes, rules)
-    admitted = tuple(dict.fromkeys(piece.rule for piece in pieces if piece.rule is not None))
+    """Return whether the rules of some groups allow a TCP port to or from a peer."""
+    grants = [
+        grant
+        for group in groups
+        for rule in (group.egress if egress else group.ingress)
+        if covers(rule, port)
+        for grant in _grants(facts, group, rule, peer, egress=egress)
+    ]
+    by_group = sorted(words for kind, words in grants if kind == "group")
+    perhaps = sorted(words for kind, words in grants if kind == "perhaps")
+    by_range = sorted((-prefix_length(kind), kind, words) for kind, words in grants if "/" in kind)
+    rules = [(whole, words) for words in by_group for whole in peer.ranges]
+    rules += [(traffic_range(cidr), words) for _, cidr, words in by_range]
+    pieces = first_match(peer.ranges, rules)
     return Judgement(
-        admitted_by=admitted,
+        allowed_by=tuple(dict.fromkeys(piece.rule for piece in pieces if piece.rule is not None)),
         wholly=all(piece.rule is not None for piece in pieces),
-        by_group=bool(grants.by_group),
-        perhaps=tuple(sorted(grants.perhaps)),
+        by_group=bool(by_group),
+        perhaps=tuple(perhaps),
     )
 
 
-def _sort(facts: NetworkFacts, group: SecurityGroup, rule: Rule, peer: Peer, grants: _Grants, *, egress: bool) -> None:
+def _grants(
+    facts: NetworkFacts, group: SecurityGroup, rule: Rule, peer: Peer, *, egress: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield what a rule allows, in words, each after the range that it names, or `group` or `perhaps`."""
     head = f"{group.label} allows {_traffic(rule)} {'to' if egress else 'from'}"
     for cidr in rule.cidrs:
-        grants.by_range.append((cidr, f"{head} {cidr}"))
+        yield cidr, f"{head} {cidr}"
     for reference in rule.groups:
         if peer.group_ids is None:
-            grants.perhaps.append(f"{head} {reference.id}, which may include {peer.label}")
+            yield "perhaps", f"{head} {reference.id}, which may include {peer.label}"
         elif reference.id in peer.group_ids:
-            holds = in_force(facts, reference, group.vpc_id, peer.vpc_id)
-            if holds is None:
-                grants.perhaps.append(
-                    f"{head} {reference.id} of {peer.vpc_id}, a reference that may not be valid across VPCs"
-                )
-            elif holds:
-                grants.by_group.append(f"{head} {reference.id}, which includes {peer.label}")
+            valid = in_force(facts, reference, group.vpc_id, peer.vpc_id)
+            if valid is None:
+                where = f"{reference.id} of {peer.vpc_id}, a reference that may not be valid across VPCs"
+                yield "perhaps", f"{head} {where}"
+            elif valid:
+                yield "group", f"{head} {reference.id}, which includes {peer.label}"
     for list_id in rule.prefix_list_ids:
         known = (facts.prefix_lists or {}).get(list_id)
         if known is None or known.cidrs is None:
-            grants.perhaps.append(f"{head} prefix list {list_id}, whose entries are unknown")
+            yield "perhaps", f"{head} prefix list {list_id}, whose entries are unknown"
         else:
-            grants.by_range += [(cidr, f"{head} {cidr} of prefix list {list_id}") for cidr in known.cidrs]
+            for cidr in known.cidrs:
+                yield cidr, f"{head} {cidr} of prefix list {list_id}"
 
 
 def in_force(facts: NetworkFacts, reference: GroupReference, vpc_id: str, peer_vpc: str) -> bool | None:
@@ -139,7 +136,7 @@ def in_force(facts: NetworkFacts, reference: GroupReference, vpc_id: str, peer_v
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Do these groups (None: it is not known which) allow TCP to or from a peer? `cidr` would name the peer."""
+    """Do these groups (None: unknown) allow TCP to or from a peer? `cidr` is the range that names it in a rule."""
 
     check: str
     group_ids: tuple[str, ...] | None
@@ -155,7 +152,7 @@ def endpoint_egress(facts: NetworkFacts, connection: Connection) -> Finding:
     endpoint, target = connection.endpoint, connection.target
     source = target_source(connection)
     named = target.label if target.label == target.address else f"{target.label} ({target.address})"
-    peer = Peer(named, source.boxes, target.security_group_ids, target.vpc_id)
+    peer = Peer(named, source.ranges, target.security_group_ids, target.vpc_id)
     groups = endpoint.security_group_ids or None
     return _finding(facts, _Question(ENDPOINT_EGRESS, groups, "the endpoint", peer, connection.port, True, source.cidr))
 
@@ -171,7 +168,7 @@ def target_ingress(facts: NetworkFacts, connection: Connection) -> Finding:
         return Finding(TARGET_INGRESS, "ok", f"{target.label} has no security group")
     here = endpoint_source(facts, connection)
     source = client_source(connection) if endpoint.preserve_client_ip else here
-    peer = Peer(source.label, source.boxes, endpoint.security_group_ids, endpoint.vpc_id)
+    peer = Peer(source.label, source.ranges, endpoint.security_group_ids, endpoint.vpc_id)
     return _finding(
         facts,
         _Question(TARGET_INGRESS, target.security_group_ids, target.label, peer, connection.port, False, source.cidr),
@@ -187,10 +184,10 @@ def _finding(facts: NetworkFacts, asked: _Question) -> Finding:
     missing = [f"{group_id} is unknown here" for group_id in asked.group_ids if group_id not in facts.groups]
     judgement = judge(facts, known, peer, asked.port, egress=asked.egress)
     if judgement.wholly:
-        return Finding(check, "ok", listed(judgement.admitted_by))
+        return Finding(check, "ok", listed(judgement.allowed_by))
     change = _change(facts, known, asked)
-    if judgement.admitted_by:
-        evidence = f"{listed(judgement.admitted_by)}, which covers only a part of {peer.label}"
+    if judgement.allowed_by:
+        evidence = f"{listed(judgement.allowed_by)}, which covers only a part of {peer.label}"
         return Finding(check, "unknown", evidence, change)
     if perhaps := [*judgement.perhaps, *missing]:
         return Finding(check, "unknown", listed(perhaps[:_SHOWN]), change)
@@ -198,7 +195,7 @@ def _finding(facts: NetworkFacts, asked: _Question) -> Finding:
 
 
 def _change(facts: NetworkFacts, groups: Sequence[SecurityGroup], asked: _Question) -> Change | None:
-    """The one rule that admits the peer: by its group where that may be named, else by its address."""
+    """The one rule that allows the peer: by its group if a rule may name it, else by its address."""
     if not groups:
         return None
     group = groups[0]
@@ -226,7 +223,7 @@ def _existing_rules(group: SecurityGroup, *, egress: bool) -> Iterator[str]:
 
 
 def peers_of(rule: Rule) -> tuple[str, ...]:
-    """Whom a rule names: ranges, and the IDs of groups and prefix lists."""
+    """The peers that a rule names: ranges, and the IDs of groups and prefix lists."""
     return (*rule.cidrs, *(reference.id for reference in rule.groups), *rule.prefix_list_ids)
 
 

@@ -13,7 +13,7 @@ from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import Endpoint, Instance
 from eicctl.core.network import NetworkFacts, SecurityGroup
 from eicctl.reachability.connection import traffic_range
-from eicctl.reachability.groups import Peer, covers, judge, peers_of
+from eicctl.reachability.groups import Judgement, Peer, covers, judge, peers_of
 from eicctl.support import pins
 from eicctl.support.threads import both
 
@@ -51,7 +51,7 @@ def choose_instance(
         label: What to call the database.
 
     Raises:
-        NotFoundError: There is none; the message says whom the groups admit.
+        NotFoundError: There is none; the message says which peers the groups allow.
     """
     running = [i for i in instances if i.vpc_id == vpc_id and i.state == "running" and i.platform == "linux"]
     if not running:
@@ -64,72 +64,62 @@ def choose_instance(
             f"VPC {vpc_id} ({label}) has no available EC2 Instance Connect Endpoint",
             hint=pins.command("eicctl", "create-endpoint", "--vpc-id", vpc_id),
         )
-    ways: list[tuple[tuple[bool, bool, str, str], JumpHost]] = []
+    found: list[tuple[bool, bool, str, str, JumpHost]] = []
     for instance in running:
-        reason = _reason(instance, groups, port)
-        if not reason:
-            continue
-        near = bool(availability_zone) and instance.availability_zone == availability_zone
-        zone = f", in the same zone {availability_zone}" if near else ""
-        way = JumpHost(instance, f"{reason.words}{zone}")
-        ways.append(((not near, not reason.by_group, instance.name, instance.id), way))
-    if not ways:
+        if judgement := _allowed(instance, groups, port):
+            near = bool(availability_zone) and instance.availability_zone == availability_zone
+            zone = f", in the same zone {availability_zone}" if near else ""
+            jump_host = JumpHost(instance, f"{judgement.allowed_by[0]}{zone}")
+            found.append((not near, not judgement.by_group, instance.name, instance.id, jump_host))
+    if not found:
         raise NotFoundError(
             f"None of the {len(running)} running Linux instances in {vpc_id} may connect to {label} on port {port}: "
             f"{_allowed_peers(groups, port)}",
             hint="--via INSTANCE uses one anyway; or add an inbound rule to the database's security group",
         )
-    return min(ways, key=lambda pair: pair[0])[1]
+    return min(found)[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    """Why an instance may connect; `by_group` is whether a rule names a group of it."""
-
-    words: str
-    by_group: bool
-
-
-def _reason(instance: Instance, groups: Sequence[SecurityGroup], port: int) -> _Reason | None:
+def _allowed(instance: Instance, groups: Sequence[SecurityGroup], port: int) -> Judgement | None:
     for address in filter(None, (instance.private_ip, instance.ipv6)):
         label = f"{instance.name or instance.id} ({address})"
         peer = Peer(label, (traffic_range(address),), instance.security_group_ids, instance.vpc_id)
         judgement = judge(NetworkFacts(), groups, peer, port)
         if judgement.wholly:
-            return _Reason(judgement.admitted_by[0], judgement.by_group)
+            return judgement
     return None
 
 
 def _allowed_peers(groups: Sequence[SecurityGroup], port: int) -> str:
     rules = [rule for group in groups for rule in group.ingress if covers(rule, port)]
-    admitted = sorted({peer for rule in rules for peer in peers_of(rule)})
-    return f"its security groups allow {', '.join(admitted)}" if admitted else "its security groups allow none"
+    peers = sorted({peer for rule in rules for peer in peers_of(rule)})
+    return f"its security groups allow {', '.join(peers) or 'none'}"
 
 
-def locate(session: Session, words: str) -> tuple[Database | None, str, int]:
-    """Return the database, if RDS knows it, its host and its port.
+def locate(session: Session, database: str) -> tuple[Database | None, str, int]:
+    """Return a database (None if RDS does not know it), its host and its port.
 
     Args:
         session: Access to AWS.
-        words: An identifier, an ARN, or a host name, which may have a port (`HOST:PORT`).
+        database: An identifier, an ARN, or a host name, which may have a port (`HOST:PORT`).
 
     Raises:
-        EicctlError: There is no such database, it takes no connections now, or its port is not known.
+        EicctlError: The database does not exist or is not available, or its port is unknown.
     """
-    name, colon, digits = words.rpartition(":")
+    name, colon, digits = database.rpartition(":")
     given = 0
     if colon and digits.isdigit() and "." in name:
-        words, given = name, int(digits)
-    found = find_database(session, words)
+        database, given = name, int(digits)
+    found = find_database(session, database)
     if found:
         check_usable(found)
         return found, found.host, given or found.port
     if not given:
         raise UsageError(
-            f"No database with host name {words} in {session.location}",
-            hint=f"try another --region. For any other host: {words}:PORT, with --via INSTANCE",
+            f"No database with host name {database} in {session.location}",
+            hint=f"try another --region. For any other host: {database}:PORT, with --via INSTANCE",
         )
-    return None, words, given
+    return None, database, given
 
 
 def instance_for(session: Session, database: Database | None, port: int) -> JumpHost:

@@ -1,4 +1,4 @@
-"""Routes: does the route table of a subnet lead to the other one, and back?"""
+"""Routes: whether the route table of a subnet leads to the other one, and back."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ROUTE_BACK = "route-back"
 
 
 @dataclass(frozen=True, slots=True)
-class _Direction:
-    """From a subnet to a goal in a VPC. `target_subnet` is where an endpoint would help if there is no way."""
+class _Leg:
+    """From a subnet to a goal in a VPC. An endpoint in `target_subnet` would help if no route leads there."""
 
     check: str
     subnet_id: str
@@ -45,14 +45,14 @@ class _Direction:
 
 
 def check_routes(facts: NetworkFacts, connection: Connection) -> list[Finding]:
-    """Return the findings of the way to the target and of the way back."""
+    """Return the findings of the routes to the target, and back."""
     endpoint, target = connection.endpoint, connection.target
     there, here = target_source(connection), endpoint_source(facts, connection)
-    ways_there_and_back = (
-        _Direction(ROUTE_OUT, endpoint.subnet_id, endpoint.vpc_id, there, target.vpc_id, target.subnet_id),
-        _Direction(ROUTE_BACK, target.subnet_id, target.vpc_id, here, endpoint.vpc_id, target.subnet_id),
+    legs = (
+        _Leg(ROUTE_OUT, endpoint.subnet_id, endpoint.vpc_id, there, target.vpc_id, target.subnet_id),
+        _Leg(ROUTE_BACK, target.subnet_id, target.vpc_id, here, endpoint.vpc_id, target.subnet_id),
     )
-    return [_routed(facts, way) for way in ways_there_and_back]
+    return [_routed(facts, leg) for leg in legs]
 
 
 def routes_to(facts: NetworkFacts, subnet_id: str, goal: Source) -> list[Route | None] | None:
@@ -60,7 +60,7 @@ def routes_to(facts: NetworkFacts, subnet_id: str, goal: Source) -> list[Route |
     table = _table(facts, subnet_id)
     if table is None:
         return None
-    pieces = first_match(goal.boxes, _by_prefix(facts, table))
+    pieces = first_match(goal.ranges, _by_prefix(facts, table))
     return list(dict.fromkeys(piece.rule for piece in pieces))
 
 
@@ -77,24 +77,24 @@ def _by_prefix(facts: NetworkFacts, table: RouteTable) -> list[tuple[TrafficRang
     ]
 
 
-def _routed(facts: NetworkFacts, way: _Direction) -> Finding:
-    routes = routes_to(facts, way.subnet_id, way.goal)
+def _routed(facts: NetworkFacts, leg: _Leg) -> Finding:
+    routes = routes_to(facts, leg.subnet_id, leg.goal)
     if routes is None:
-        if way.within:
-            return Finding(way.check, "ok", f"both ends are in {way.vpc_id}")
-        what = f"the route table of {way.subnet_id or 'the subnet'}"
-        return Finding(way.check, "unknown", not_read(facts, "DescribeRouteTables", what))
-    told = [_verdict_of(facts, route, way) for route in routes]
-    if all(verdict == "ok" for verdict, _ in told):
-        return Finding(way.check, "ok", listed([words for _, words in told]))
-    if dark := _unread_lists(facts, way.subnet_id):
-        return Finding(way.check, "unknown", f"routes use {listed(dark)}, whose entries are unknown")
-    if all(verdict == "failed" for verdict, _ in told):
-        table = _table(facts, way.subnet_id)
+        if leg.within:
+            return Finding(leg.check, "ok", f"both ends are in {leg.vpc_id}")
+        what = f"the route table of {leg.subnet_id or 'the subnet'}"
+        return Finding(leg.check, "unknown", not_read(facts, "DescribeRouteTables", what))
+    results = [_verdict_of(facts, route, leg) for route in routes]
+    if all(verdict == "ok" for verdict, _ in results):
+        return Finding(leg.check, "ok", listed([words for _, words in results]))
+    if unread := _unread_lists(facts, leg.subnet_id):
+        return Finding(leg.check, "unknown", f"routes use {listed(unread)}, whose entries are unknown")
+    if all(verdict == "failed" for verdict, _ in results):
+        table = _table(facts, leg.subnet_id)
         table_id = table.id if table else ""
-        evidence = f"route table {table_id} of {way.subnet_id}: {listed([words for _, words in told])}"
-        return Finding(way.check, "failed", evidence, _fix(facts, table_id, way, routes))
-    return Finding(way.check, "unknown", listed([words for verdict, words in told if verdict != "ok"]))
+        evidence = f"route table {table_id} of {leg.subnet_id}: {listed([words for _, words in results])}"
+        return Finding(leg.check, "failed", evidence, _fix(facts, table_id, leg, routes))
+    return Finding(leg.check, "unknown", listed([words for verdict, words in results if verdict != "ok"]))
 
 
 def _table(facts: NetworkFacts, subnet_id: str) -> RouteTable | None:
@@ -110,25 +110,28 @@ def _unread_lists(facts: NetworkFacts, subnet_id: str) -> list[str]:
     return [each for each in named if each.startswith("pl-") and (each not in lists or lists[each].cidrs is None)]
 
 
-def _verdict_of(facts: NetworkFacts, route: Route | None, way: _Direction) -> tuple[Verdict, str]:
+def _verdict_of(facts: NetworkFacts, route: Route | None, leg: _Leg) -> tuple[Verdict, str]:
     """A route's verdict and evidence."""
     if route is None:
         # Every route table of a VPC has routes to all of it, which cannot be taken away.
-        within = f"both ends are in {way.vpc_id}"
-        return ("ok", within) if way.within else ("failed", f"no route to {way.goal.label}")
+        within = f"both ends are in {leg.vpc_id}"
+        return ("ok", within) if leg.within else ("failed", f"no route to {leg.goal.label}")
     words = f"route {route.destination} points to {route.via}"
     if route.blackhole:
         return "failed", f"{words}, which no longer exists (blackhole)"
     if route.kind == "local":
-        if way.within or not way.goal_vpc:
+        if leg.within or not leg.goal_vpc:
             return "ok", f"route {route.destination} is local"
-        return "failed", f"route {route.destination} is local, so traffic to {way.goal.label} stays in {way.vpc_id}"
+        return (
+            "failed",
+            f"route {route.destination} is local, so traffic to {leg.goal.label} stays in {leg.vpc_id}",
+        )
     if route.kind == "peering":
-        return _by_peering(facts, route, words, way.goal_vpc)
+        return _by_peering(facts, route, words, leg.goal_vpc)
     if route.kind == "transit-gateway":
         return "unknown", f"{words}, whose own route tables decide"
-    if not way.within and route.via.startswith(("igw-", "nat-", "eigw-")):
-        return "failed", f"{words}, which leads to the Internet and not to {way.goal.label}"
+    if not leg.within and route.via.startswith(("igw-", "nat-", "eigw-")):
+        return "failed", f"{words}, which leads to the Internet and not to {leg.goal.label}"
     return "unknown", f"{words}, which may or may not forward the traffic"
 
 
@@ -143,15 +146,15 @@ def _by_peering(facts: NetworkFacts, route: Route, words: str, goal_vpc: str) ->
     return "ok", words
 
 
-def _fix(facts: NetworkFacts, table_id: str, way: _Direction, routes: Sequence[Route | None]) -> Change | None:
+def _fix(facts: NetworkFacts, table_id: str, leg: _Leg, routes: Sequence[Route | None]) -> Change | None:
     """A route to a peering connection that is there and active; else an endpoint on the target's own side."""
     between: list[Peering] = [
         peering
         for peering in (facts.peerings or {}).values()
-        if peering.status == "active" and not way.within and set(peering.vpc_ids) == {way.vpc_id, way.goal_vpc}
+        if peering.status == "active" and not leg.within and set(peering.vpc_ids) == {leg.vpc_id, leg.goal_vpc}
     ]
-    free = all(route is None or route.destination != way.goal.cidr for route in routes)
-    if between and way.goal.cidr and free:
-        return peering_route(table_id, way.goal.cidr, min(peering.id for peering in between))
-    subnet = subnet_of(facts, way.target_subnet)
-    return new_endpoint(subnet.vpc_id, subnet.id) if subnet and not way.within else None
+    free = all(route is None or route.destination != leg.goal.cidr for route in routes)
+    if between and leg.goal.cidr and free:
+        return peering_route(table_id, leg.goal.cidr, min(peering.id for peering in between))
+    subnet = subnet_of(facts, leg.target_subnet)
+    return new_endpoint(subnet.vpc_id, subnet.id) if subnet and not leg.within else None

@@ -97,7 +97,7 @@ def command(
             all_regions=all_regions,
             port=port,
             client_address=client_address,
-            told=lambda so_far: _progress(waiting, so_far),
+            progress=lambda so_far: _progress(waiting, so_far),
         )
     rows = _rows(coverage)
     try:
@@ -116,8 +116,8 @@ def command(
 def _progress(waiting: Waiting, so_far: Coverage) -> None:
     seen = len(so_far.covered) + len(so_far.unread)
     # Where each state is a line of its own, four of them are enough.
-    if sys.stderr.isatty() or seen * 4 // so_far.places > (seen - 1) * 4 // so_far.places:
-        waiting.show(f"regions read: {seen} of {so_far.places}, running instances: {len(so_far.reaches)}")
+    if sys.stderr.isatty() or seen * 4 // so_far.total > (seen - 1) * 4 // so_far.total:
+        waiting.show(f"regions read: {seen} of {so_far.total}, running instances: {len(so_far.reaches)}")
 
 
 def _rows(coverage: Coverage) -> list[dict[str, Any]]:
@@ -128,9 +128,9 @@ def _rows(coverage: Coverage) -> list[dict[str, Any]]:
             "Platform": reach.instance.platform,
             "PrivateIpAddress": reach.instance.private_ip or reach.instance.ipv6,
             "Port": reach.port,
-            "AccountId": covered.place.account_id,
-            "Profile": covered.place.profile or None,
-            "Region": covered.place.region,
+            "AccountId": covered.location.account_id,
+            "Profile": covered.location.profile or None,
+            "Region": covered.location.region,
             "VpcId": reach.instance.vpc_id,
             "SubnetId": reach.instance.subnet_id,
             "InstanceConnectEndpointId": reach.endpoint.id if reach.endpoint else None,
@@ -147,9 +147,9 @@ def _rows(coverage: Coverage) -> list[dict[str, Any]]:
 
 def _columns(coverage: Coverage) -> dict[str, str]:
     """The table's columns; account and region are shown where there are several."""
-    places = [covered.place for covered in coverage.covered]
-    more = {"Account": "AccountId"} if len({place.account_id for place in places}) > 1 else {}
-    more |= {"Region": "Region"} if len({place.region for place in places}) > 1 else {}
+    locations = [covered.location for covered in coverage.covered]
+    more = {"Account": "AccountId"} if len({each.account_id for each in locations}) > 1 else {}
+    more |= {"Region": "Region"} if len({each.region for each in locations}) > 1 else {}
     return more | _COLUMNS
 
 

@@ -15,7 +15,7 @@ from eicctl.support.html import Child, Markup, document, element, joined
 if TYPE_CHECKING:
     from eicctl.core.model import Endpoint
     from eicctl.reachability.connection import Verdict
-    from eicctl.reachability.coverage import Coverage, Covered, Reach
+    from eicctl.reachability.coverage import Coverage, Inventory, Reach
 
 _MARKS: dict[Verdict, str] = {"ok": "✓", "failed": "✕", "unknown": "?"}
 _WORDS: dict[Verdict, str] = {"ok": "reachable", "failed": "unreachable", "unknown": "unknown"}
@@ -60,7 +60,7 @@ def _main(coverage: Coverage) -> Iterable[Child]:
     if coverage.notices:
         notices = [element("li", notice) for notice in coverage.notices]
         yield element("section", element("h2", "Could not be read"), element("ul", notices), class_="notices")
-    for account, of_account in groupby(coverage.covered, key=lambda covered: covered.place.account_id):
+    for account, of_account in groupby(coverage.covered, key=lambda covered: covered.location.account_id):
         yield _account(account, list(of_account))
     if not coverage.reaches:
         yield element("p", "No running instances.", class_="empty")
@@ -96,9 +96,9 @@ def _bar(percent: float) -> Markup:
     return element("svg", *rects, class_="bar", viewBox="0 0 100 6", preserveAspectRatio="none", aria_hidden="true")
 
 
-def _account(account: str, covered: Sequence[Covered]) -> Markup:
-    profiles = ", ".join(sorted({each.place.profile for each in covered if each.place.profile}))
-    quiet = ", ".join(each.place.region for each in covered if not each.reaches)
+def _account(account: str, covered: Sequence[Inventory]) -> Markup:
+    profiles = ", ".join(sorted({each.location.profile for each in covered if each.location.profile}))
+    quiet = ", ".join(each.location.region for each in covered if not each.reaches)
     return element(
         "section",
         element("h2", f"Account {account or '(unknown)'} ", _small(profiles)),
@@ -108,12 +108,12 @@ def _account(account: str, covered: Sequence[Covered]) -> Markup:
     )
 
 
-def _region(covered: Covered) -> Markup:
+def _region(covered: Inventory) -> Markup:
     reachable = sum(reach.verdict == "ok" for reach in covered.reaches)
     ordered = sorted(covered.reaches, key=lambda reach: (reach.instance.vpc_id, reach.instance.subnet_id))
     return element(
         "section",
-        element("h3", f"{covered.place.region} ", _small(f"{reachable} of {len(covered.reaches)} reachable")),
+        element("h3", f"{covered.location.region} ", _small(f"{reachable} of {len(covered.reaches)} reachable")),
         [
             _vpc(covered, vpc_id, list(of_vpc))
             for vpc_id, of_vpc in groupby(ordered, key=lambda reach: reach.instance.vpc_id)
@@ -122,9 +122,9 @@ def _region(covered: Covered) -> Markup:
     )
 
 
-def _vpc(covered: Covered, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
-    vpc = (covered.inventory.facts.vpcs or {}).get(vpc_id)
-    endpoints = [each for each in covered.inventory.endpoints if each.vpc_id == vpc_id]
+def _vpc(covered: Inventory, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
+    vpc = (covered.facts.vpcs or {}).get(vpc_id)
+    endpoints = [each for each in covered.endpoints if each.vpc_id == vpc_id]
     subnets = {reach.instance.subnet_id for reach in reaches} | {endpoint.subnet_id for endpoint in endpoints}
     return element(
         "article",
@@ -150,13 +150,13 @@ def _vpc(covered: Covered, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
     )
 
 
-def _subnet_name(covered: Covered, subnet_id: str) -> str:
-    subnet = (covered.inventory.facts.subnets or {}).get(subnet_id)
+def _subnet_name(covered: Inventory, subnet_id: str) -> str:
+    subnet = (covered.facts.subnets or {}).get(subnet_id)
     return subnet.name if subnet else ""
 
 
-def _subnet(covered: Covered, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Markup:
-    subnet = (covered.inventory.facts.subnets or {}).get(subnet_id)
+def _subnet(covered: Inventory, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Markup:
+    subnet = (covered.facts.subnets or {}).get(subnet_id)
     details = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else [subnet_id]
     small = joined(
         (" · " if number else None, element("span", text)) for number, text in enumerate(filter(None, details))
@@ -200,7 +200,7 @@ def _tile(reach: Reach) -> Markup:
     )
 
 
-def _reasons(covered: Covered, reaches: Iterable[Reach]) -> Markup | None:
+def _reasons(covered: Inventory, reaches: Iterable[Reach]) -> Markup | None:
     """The reasons why instances are not reachable, one row for all instances with the same one."""
     together: dict[tuple[Verdict, str, str], list[Reach]] = {}
     for reach in reaches:
