@@ -19,7 +19,7 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.support.backoff import Backoff
-from eicctl.support.threads import together
+from eicctl.support.threads import for_each
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
@@ -85,7 +85,7 @@ def list_in_all_regions(
         except EicctlError as error:
             return error
 
-    answers = together([lambda region=region: look(region) for region in regions])  # type: ignore[misc]
+    answers = for_each(look, regions)
     endpoints = [endpoint for answer in answers if isinstance(answer, list) for endpoint in answer]
     failures = {
         region: answer for region, answer in zip(regions, answers, strict=True) if isinstance(answer, EicctlError)

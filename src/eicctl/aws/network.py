@@ -30,7 +30,7 @@ from eicctl.core.network import (
     Subnet,
     Vpc,
 )
-from eicctl.support.threads import together
+from eicctl.support.threads import for_each, together
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -138,7 +138,7 @@ class _Reader:
 
     def prefix_lists(self, ids: Iterable[str]) -> dict[str, PrefixList]:
         """Return prefix lists with their entries; without, where they cannot be read."""
-        lists = together([lambda list_id=list_id: self._prefix_list(list_id) for list_id in sorted(ids)])  # type: ignore[misc]
+        lists = for_each(self._prefix_list, sorted(ids))
         return {each.id: each for each in lists}
 
     def _prefix_list(self, list_id: str) -> PrefixList:

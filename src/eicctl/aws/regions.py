@@ -12,7 +12,7 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NetworkError, NotFoundError, UnavailableError
 from eicctl.core.model import Instance
 from eicctl.support import pins
-from eicctl.support.threads import together
+from eicctl.support.threads import for_each
 
 
 def used_regions(session: Session, *, ask: str | None = None) -> list[str]:
@@ -88,5 +88,5 @@ def find_elsewhere(session: Session, name: str) -> list[Instance]:
             return []
 
     others = [region for region in regions if region != session.region]
-    found = together([lambda region=region: look(region) for region in others])  # type: ignore[misc]
+    found = for_each(look, others)
     return [instance for region in found for instance in region if instance.state != "terminated"]

@@ -1,4 +1,8 @@
-"""Blocking calls in threads of their own: beside the event loop, or several at the same time."""
+"""Blocking calls in threads of their own: beside the event loop, or several at the same time.
+
+The threads are daemons: unlike with `asyncio.to_thread` and `ThreadPoolExecutor`, neither Ctrl-C nor the end of the
+process waits for a slow network.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    import asyncio
+from functools import partial
+from typing import TypeVar
 
 IDLE = 10.0
 """Seconds for which a thread waits for the next call."""
@@ -31,34 +33,35 @@ def _nothing(_: object) -> None:
 async def in_thread(call: Callable[[], T], discard: Callable[[T], None] = _nothing) -> T:
     """Make a blocking call in a thread that has nothing else to do, and return its result.
 
-    The thread is a daemon: unlike with `asyncio.to_thread`, the end of the process does not wait for a slow network.
-
     Args:
         call: What to call.
         discard: Takes a result that nobody waits for any more, because the caller was cancelled.
     """
     import asyncio  # not for those who only use the others
 
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
+    def unwanted(future: Future[T]) -> None:
+        if future.exception() is None:
+            discard(future.result())
 
-    def work() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
-        try:
-            result = call()
-        except BaseException as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(_Delivery(future, result, failure, discard))
-
-    _hand_over(work)
+    future = begin(call)
     try:
-        return await future
+        return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
-        if future.done() and not future.cancelled() and future.exception() is None:
-            discard(future.result())  # it came in the moment of the cancellation
+        future.add_done_callback(unwanted)
         raise
+
+
+def begin(call: Callable[[], T]) -> Future[T]:
+    """Make a call in a thread that has nothing else to do; return its result to come."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # a call that has begun cannot be canceled
+    with _lock:
+        worker = _idle.pop() if _idle else None
+    if worker is None:
+        worker = _Worker()
+        worker.start()
+    worker.calls.put(lambda: _settle(future, call))
+    return future
 
 
 class _Worker(threading.Thread):
@@ -88,15 +91,6 @@ _lock = threading.Lock()
 _idle: list[_Worker] = []
 
 
-def _hand_over(call: Callable[[], None]) -> None:
-    with _lock:
-        worker = _idle.pop() if _idle else None
-    if worker is None:
-        worker = _Worker()
-        worker.start()
-    worker.calls.put(call)
-
-
 def _forget_workers() -> None:
     """In a child process there are none."""
     global _lock  # noqa: PLW0603 - it may have been held
@@ -108,46 +102,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
 
 
-class _Delivery(Generic[T]):
-    """The call that gives a future its result. A loop that is closed drops the calls that it has not made: what such a
-    one brings is discarded."""
-
-    def __init__(
-        self, future: asyncio.Future[T], result: T | None, failure: BaseException | None, discard: Callable[[T], None]
-    ) -> None:
-        self._future = future
-        self._result = result
-        self._failure = failure
-        self._discard = discard
-        self._made = False
-
-    def __call__(self) -> None:
-        self._made = True
-        if self._future.done():
-            self._throw_away()
-        elif self._failure is not None:
-            self._future.set_exception(self._failure)
-        else:
-            self._future.set_result(self._result)  # type: ignore[arg-type]
-
-    def __del__(self) -> None:
-        if not self._made:
-            with contextlib.suppress(Exception):
-                self._throw_away()
-
-    def _throw_away(self) -> None:
-        if self._failure is None:
-            self._discard(self._result)  # type: ignore[arg-type]
-
-
 WORKERS = 16
 """Most calls that `together` makes at the same time."""
 
 
 class Pool:
     """A few threads for many calls. A context manager; its end drops the calls that have not begun, and waits for none.
-
-    The threads are daemons: unlike with `ThreadPoolExecutor`, Ctrl-C does not wait for a network that says nothing.
 
     Args:
         workers: How many calls are made at the same time.
@@ -174,7 +134,7 @@ class Pool:
         self._calls.put(lambda: _settle(future, call))
         if self._started < self._workers:
             self._started += 1
-            threading.Thread(target=self._work, daemon=True).start()
+            begin(self._work)
         return future
 
     def _work(self) -> None:
@@ -191,17 +151,15 @@ def together(calls: Iterable[Callable[[], T]]) -> list[T]:
         return [future.result() for future in [pool.submit(call) for call in pending]]
 
 
+def for_each(call: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    """Make a call with each item, all at once, and return the results in order; the first failure is raised."""
+    return together([partial(call, item) for item in items])
+
+
 def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
     """Make two calls at once and return their results; the first one's failure is raised before the second one's."""
     other = begin(second)
     return first(), other.result()
-
-
-def begin(call: Callable[[], T]) -> Future[T]:
-    """Make a call in a thread of its own, which does not keep the process alive; return its result to come."""
-    future: Future[T] = Future()
-    threading.Thread(target=_settle, args=(future, call), daemon=True).start()
-    return future
 
 
 def _settle(future: Future[T], call: Callable[[], T]) -> None:

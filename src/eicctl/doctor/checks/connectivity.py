@@ -12,7 +12,7 @@ from eicctl.core.errors import EicctlError
 from eicctl.core.model import Endpoint
 from eicctl.doctor.check import Check, Outcome, Segment, Status, always, duration
 from eicctl.doctor.context import Context, required
-from eicctl.support.threads import together
+from eicctl.support.threads import for_each
 from eicctl.tunnel.trace import Certificate, Way, walk
 
 
@@ -23,7 +23,7 @@ def run(context: Context) -> Outcome:
         return _connect(required(context.target).endpoint_dns_name, session.ca_bundle)
     usable = [endpoint for endpoint in context.endpoints if endpoint.usable]
     names = [usable_name(endpoint, fips=session.fips, dualstack=session.dualstack) for endpoint in usable]
-    outcomes = together([lambda name=name: _connect(name, session.ca_bundle) for name in names])  # type: ignore[misc]
+    outcomes = for_each(lambda name: _connect(name, session.ca_bundle), names)
     return _of_several(usable, outcomes)
 
 
