@@ -95,6 +95,6 @@ def test_a_full_disk_does_not_break_the_command(eicctl: Eicctl) -> None:
     run = eicctl("--log-file", "/dev/full", "instances")
     assert run.returncode == 0
     assert run.stderr.decode().splitlines() == [
-        "warning: the log file /dev/full cannot be written: No space left on device; the command goes on without"
+        "warning: cannot write to the log file /dev/full: No space left on device; continuing without"
     ]
     assert b"web-1" in run.stdout

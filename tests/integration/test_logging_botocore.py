@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from eicctl.aws.session import Session
 from eicctl.emulator.control.credentials import own_code
 from eicctl.emulator.server import Emulator
-from eicctl.support.log_file import Lines
+from eicctl.support.logging_setup import Lines
 from tests.secrecy import found_in
 
 

@@ -27,7 +27,7 @@ from eicctl.core import sanitize
 from eicctl.core.errors import EicctlError
 from eicctl.named_tunnels.status import Status
 from eicctl.support.html import element
-from eicctl.support.log_file import Lines
+from eicctl.support.logging_setup import Lines
 
 HOSTILE = {
     "colour": "a\x1b[31mred",

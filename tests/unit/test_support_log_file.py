@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.support.log_file import LONGEST, Lines, LogFile
+from eicctl.support.logging_setup import LONGEST, Lines, LogFile
 
 Log = Callable[..., logging.Logger]
 
@@ -88,7 +88,7 @@ def test_the_file_is_the_users_alone(tmp_path: Path, logger_to: Log) -> None:
 
 
 def test_older_files_are_kept_and_the_oldest_go(tmp_path: Path, logger_to: Log) -> None:
-    log = logger_to(tmp_path / "log", largest=500, kept=1)
+    log = logger_to(tmp_path / "log", largest=400, kept=1)  # and one record more
     for number in range(50):
         log.info("message %d", number)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1"]
@@ -101,8 +101,7 @@ def test_older_files_are_kept_and_the_oldest_go(tmp_path: Path, logger_to: Log) 
 WRITER = """
 import logging, sys
 from pathlib import Path
-from eicctl.support.log_file import LogFile
-from eicctl.support.log_file import Lines
+from eicctl.support.logging_setup import Lines, LogFile
 handler = LogFile(Path(sys.argv[1]), largest=20_000, kept=30)
 handler.setFormatter(Lines())
 log = logging.getLogger("w")
@@ -129,14 +128,14 @@ def test_a_full_disk_is_warned_of_once(logger_to: Log, capsys: pytest.CaptureFix
     log.info("one")
     log.info("two")
     told = capsys.readouterr()
-    assert told.err.count("warning: the log file /dev/full cannot be written: No space left on device") == 1
+    assert told.err.count("warning: cannot write to the log file /dev/full: No space left on device") == 1
     assert told.err.count("\n") == 1
     assert not told.out
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, logger_to: Log, capsys: pytest.CaptureFixture[str]) -> None:
     logger_to(tmp_path / "no" / "log").info("one")
-    assert "No such file or directory; the command goes on without" in capsys.readouterr().err
+    assert "No such file or directory; continuing without" in capsys.readouterr().err
 
 
 def test_a_fifo_that_nobody_reads_holds_nothing_up(
@@ -144,7 +143,7 @@ def test_a_fifo_that_nobody_reads_holds_nothing_up(
 ) -> None:
     os.mkfifo(tmp_path / "fifo")
     logger_to(tmp_path / "fifo").info("one")
-    assert "cannot be written" in capsys.readouterr().err
+    assert "cannot write to the log file" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")

@@ -14,7 +14,7 @@ from eicctl.core.errors import LocalError
 from eicctl.core.events import TunnelEvent
 from eicctl.support import paths
 from eicctl.support.documents import parse_json
-from eicctl.support.log_file import LogFile, plain
+from eicctl.support.logging_setup import LogFile, plain
 
 LARGEST = 2**18
 """Bytes after which a log begins anew; one older one is kept."""

@@ -7,6 +7,11 @@ line does. Importing this room loads nothing, not even `logging`.
 from __future__ import annotations
 
 import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
 
 VARIABLE = "EICCTL_LOG_FILE"
 """The environment variable that names the log file. It is set for the processes that a command starts."""
@@ -32,34 +37,30 @@ def configure(*, debug: bool = False, log_file: str | None = None, command: str 
 
 def debugging() -> bool:
     """Whether `--debug` is in force."""
-    if not on():
-        return False
-    from eicctl.support.logging_setup import debugging as found
-
-    return found()
+    setup = _setup()
+    return setup is not None and bool(setup.debugging())
 
 
 def on() -> bool:
     """Whether anything is logged."""
-    import sys
-
-    return "eicctl.support.logging_setup" in sys.modules
+    return _setup() is not None
 
 
 def ended(code: int) -> None:
     """Log the end of a command that `configure` was called for."""
-    import sys
-
-    if start := sys.modules.get("eicctl.support.logging_setup"):
-        start.ended(code)
+    if setup := _setup():
+        setup.ended(code)
 
 
 def failed(error: BaseException) -> None:
     """Log what a command fails with, and where."""
-    import sys
+    if setup := _setup():
+        setup.failed(error)
 
-    if start := sys.modules.get("eicctl.support.logging_setup"):
-        start.failed(error)
+
+def _setup() -> ModuleType | None:
+    """The module with the handlers, if anything is logged."""
+    return sys.modules.get("eicctl.support.logging_setup")
 
 
 def _of_config() -> str:
