@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.aws import completion_cache
+from eicctl.aws import caches
 from eicctl.aws.session import Session
 from eicctl.cli.commands.completion import SHELLS as COMPLETIONS
 from eicctl.cli.commands.completion import VARIABLE
@@ -50,16 +50,16 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "policy.json").write_text("{}")
     names = ["web-1", *HOSTILE, *UNPRINTABLE]
     rows = {f"i-{number:017x}": name for number, name in enumerate(names)}
-    completion_cache.note(Session(), completion_cache.INSTANCES, rows, region="eu-west-1")
-    completion_cache.note(Session(), completion_cache.INSTANCES, {"i-0dev": "dev-1"}, region="us-east-1")
-    completion_cache.note(Session(profile="dev"), completion_cache.INSTANCES, {"i-0far": "far-1"}, region="eu-north-1")
-    completion_cache.note(
+    caches.note_names(Session(), caches.INSTANCES, rows, region="eu-west-1")
+    caches.note_names(Session(), caches.INSTANCES, {"i-0dev": "dev-1"}, region="us-east-1")
+    caches.note_names(Session(profile="dev"), caches.INSTANCES, {"i-0far": "far-1"}, region="eu-north-1")
+    caches.note_names(
         Session(),
-        completion_cache.ENDPOINTS,
+        caches.ENDPOINTS,
         {"eice-0123456789abcdef0": "office", "eice-1": "front, rear: a"},
         region="eu-west-1",
     )
-    completion_cache.note(Session(), completion_cache.DATABASES, {"demo-db": ""}, region="eu-west-1")
+    caches.note_names(Session(), caches.DATABASES, {"demo-db": ""}, region="eu-west-1")
     return tmp_path
 
 

@@ -146,7 +146,7 @@ def test_a_completion_loads_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_EICCTL_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_LINE", "eicctl ssh --region eu-west-1 we")
     loaded = loaded_by()
-    assert {"eicctl.cli.openssh_command", "eicctl.aws.completion_cache"} <= loaded
+    assert {"eicctl.cli.openssh_command", "eicctl.aws.caches"} <= loaded
     assert not loaded & {
         "botocore",
         "boto3",

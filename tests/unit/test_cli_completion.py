@@ -12,11 +12,11 @@ import click
 import pytest
 from reference import contexts, path_of
 
-from eicctl.aws import completion_cache
+from eicctl.aws import caches
 from eicctl.aws.session import Session
 from eicctl.cli import COMMANDS, eicctl, param_types
 from eicctl.cli.commands.completion import VARIABLE, complete, install_script
-from tests.unit.test_aws_completion_cache import REGION, home, note
+from tests.unit.test_aws_caches import REGION, home, note
 
 __all__ = ["home"]
 
@@ -43,8 +43,8 @@ def offered(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 def test_values_by_their_kind(offered: Offered) -> None:
     session = Session()
     note({"i-1": "web-1", "i-2": "", "i-3": "web-1"})
-    completion_cache.note(session, completion_cache.ENDPOINTS, {"eice-1": "office"}, region=REGION)
-    completion_cache.note(session, completion_cache.DATABASES, {"demo-db": ""}, region=REGION)
+    caches.note_names(session, caches.ENDPOINTS, {"eice-1": "office"}, region=REGION)
+    caches.note_names(session, caches.DATABASES, {"demo-db": ""}, region=REGION)
     assert offered("eicctl tunnel ") == ["web-1", "i-3", "i-2", "i-1"]
     assert offered("eicctl ssh --instance-id i-2") == ["i-2"]
     assert offered("eicctl ssh me@we") == ["me@web-1"]
@@ -102,9 +102,9 @@ def test_tunnels_are_the_projects_and_those_open(
 
 
 def test_regions_are_those_of_botocore(offered: Offered) -> None:
-    assert set(botocore.session.Session().get_available_regions("ec2")) <= completion_cache.regions().keys()
+    assert set(botocore.session.Session().get_available_regions("ec2")) <= caches.known_regions().keys()
     assert offered("eicctl ssh --region eu-n") == ["eu-north-1"]
-    assert not any("global" in name for name in completion_cache.regions())
+    assert not any("global" in name for name in caches.known_regions())
 
 
 def test_every_command_and_long_option_is_offered(offered: Offered) -> None:
@@ -188,7 +188,7 @@ def test_bash_gets_the_rest_of_a_word_escaped(
 def test_bash_gets_what_follows_a_break_of_a_word(offered: Offered) -> None:
     assert offered("eicctl ssh --region=eu-n", shell="bash", word="eu-n") == ["eu-north-1"]
     assert offered("eicctl ssh --region=eu-n", shell="bash", word="--region=eu-n") == ["--region=eu-north-1"]
-    assert offered("eicctl ssh --region=", shell="bash", word="") == list(completion_cache.regions())
+    assert offered("eicctl ssh --region=", shell="bash", word="") == list(caches.known_regions())
 
 
 PLACES = {

@@ -8,8 +8,8 @@ import pytest
 
 from eicctl.agent.paths import AgentPaths
 from eicctl.agent.protocol import WireError, decode
+from eicctl.aws.caches import TargetCache
 from eicctl.aws.session import Session
-from eicctl.aws.target_cache import TargetCache
 from eicctl.cli.param_types import tunnels
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.request import ConnectRequest

@@ -85,7 +85,7 @@ def login(request: ConnectRequest, key: str) -> dict[str, Any] | None:
 
     Args:
         request: The target and the login, with the session's folder.
-        key: The login's key in `aws.login_cache`.
+        key: The login's key in `aws.caches`.
 
     Returns:
         See `ssh.openssh_options.login_settings`. None where no background process listens, or it declines.

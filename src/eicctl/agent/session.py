@@ -16,9 +16,8 @@ from typing import Any
 
 from eicctl.agent import protocol
 from eicctl.agent.delegate import DECLINED, ENDED, NOTE, READY
-from eicctl.aws import login_cache
+from eicctl.aws.caches import TargetCache, note_login
 from eicctl.aws.session import Session
-from eicctl.aws.target_cache import TargetCache
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError, to_json
 from eicctl.core.events import CloseInfo
@@ -318,7 +317,7 @@ async def serve_login(
     Args:
         client: The command that runs OpenSSH. When it goes, a tunnel that was not asked for is given up.
         request: The target and the login.
-        key: The login's key in `aws.login_cache`.
+        key: The login's key in `aws.caches`.
         session: Access to AWS.
         pending: Has the tunnel by the session's folder until it is asked for.
 
@@ -338,7 +337,7 @@ async def serve_login(
     pending[folder] = tunnel
     try:
         await client.send({"Ok": True, "Login": found})
-        _in_own_thread(partial(login_cache.note, key, found))
+        _in_own_thread(partial(note_login, key, found))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GO_TIMEOUT):
                 await client.receive()

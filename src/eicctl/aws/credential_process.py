@@ -20,7 +20,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eicctl.aws.config_files import LEFT_KEYS
 from eicctl.core.errors import CredentialsError
 from eicctl.support import streams
 from eicctl.support.files import write_whole
@@ -131,21 +130,21 @@ def fetch(command: str, *, profile: str, version: str = "") -> dict[str, Any]:
         return memory.keys
 
 
-def leave(folder: Path) -> None:
+def leave(path: Path) -> None:
     """Leave what programs have answered for the other processes of this command, which would run them again.
 
     Args:
-        folder: A folder of this user alone, for this command alone.
+        path: A file in a folder of this user alone, for this command alone.
     """
     known = [[*key, memory.keys] for key, memory in _memories.items() if memory.keys]
     if known:
-        write_whole(folder / LEFT_KEYS, json.dumps(known))
+        write_whole(path, json.dumps(known))
 
 
-def take(folder: str) -> None:
-    """Take what another process of this command has left in its folder, if anything."""
+def take(path: str) -> None:
+    """Take what another process of this command has left, if anything."""
     try:
-        with open(os.path.join(folder, LEFT_KEYS), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
             known = json.load(file)
     except (OSError, ValueError):
         return

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eicctl.aws import completion_cache
+from eicctl.aws import caches
 from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
@@ -223,9 +223,7 @@ def _clusters(session: Session, identifier: str = "") -> list[Database]:
 
 
 def _noted(session: Session, found: list[Database]) -> list[Database]:
-    completion_cache.note(
-        session, completion_cache.DATABASES, {database.id: "" for database in found}, region=session.region
-    )
+    caches.note_names(session, caches.DATABASES, {database.id: "" for database in found}, region=session.region)
     return found
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from eicctl.aws import completion_cache
+from eicctl.aws import caches
 from eicctl.aws.ec2_requests import check_dry_run, exact_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.regions import used_regions
@@ -67,9 +67,7 @@ def list_endpoints(
         client = session.client("ec2", where)
         pages = client.get_paginator("describe_instance_connect_endpoints").paginate(**request)
         found = [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
-    completion_cache.note(
-        session, completion_cache.ENDPOINTS, {one.id: one.name for one in found}, region=where, whole=not request
-    )
+    caches.note_names(session, caches.ENDPOINTS, {one.id: one.name for one in found}, region=where, whole=not request)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from eicctl.aws import completion_cache
+from eicctl.aws import caches
 from eicctl.aws.ec2_requests import exact_filters, pattern_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
@@ -169,9 +169,9 @@ def list_instances(
             for group in page["Reservations"]
             for row in group["Instances"]
         ]
-    completion_cache.note(
+    caches.note_names(
         session,
-        completion_cache.INSTANCES,
+        caches.INSTANCES,
         {one.id: one.name for one in found if one.state != "terminated"},
         region=where,
         whole=not request,
@@ -180,8 +180,8 @@ def list_instances(
 
 
 def _order(instance: Instance) -> tuple[int, str, str]:
-    completion_cache = instance.state in STATE_ORDER
-    return (STATE_ORDER.index(instance.state) if completion_cache else len(STATE_ORDER), instance.name, instance.id)
+    known = instance.state in STATE_ORDER
+    return (STATE_ORDER.index(instance.state) if known else len(STATE_ORDER), instance.name, instance.id)
 
 
 def instances_named(session: Session, words: Sequence[str], *, states: Sequence[str]) -> list[Instance]:

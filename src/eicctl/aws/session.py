@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eicctl import __version__
-from eicctl.aws.config_files import LEFT_KEYS, config_file, credentials_file
+from eicctl.aws.config_files import config_file, credentials_file, signature
 from eicctl.aws.errors import reading, translated
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from eicctl.core.request import ConnectRequest
 
 _MOST = 50
+_KEYS_FILE = "credential-process.json"
+"""A file in the folder of a command: the keys that a `credential_process` has returned there."""
 
 
 class Sessions:
@@ -58,11 +60,10 @@ class Sessions:
 
     def for_request(self, request: ConnectRequest) -> Session:
         """Return the session that a request asks for, with the keys that its command has left for it."""
-        folder = request.session_folder
-        if folder and os.path.exists(f"{folder}/{LEFT_KEYS}"):  # noqa: PTH110
+        if request.session_folder and os.path.exists(keys := f"{request.session_folder}/{_KEYS_FILE}"):  # noqa: PTH110
             from eicctl.aws.credential_process import take
 
-            take(folder)
+            take(keys)
         return self.of(request.profile, request.region, request.ca_bundle, fips=request.fips)
 
 
@@ -105,7 +106,7 @@ class Session:
         self._lock = threading.RLock()
         self._core: botocore.session.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
-        self._clients_files: tuple[object, ...] = configuration_signature()
+        self._clients_files: tuple[object, ...] = signature()
         self._keys: botocore.credentials.Credentials | None = None
         self._keys_files: tuple[object, ...] = ()
         self._plain_read: tuple[tuple[object, ...], PlainProfile | None] | None = None
@@ -211,7 +212,7 @@ class Session:
         """
         where = region or self.region
         with self._lock:
-            files = configuration_signature()
+            files = signature()
             if files != self._clients_files:
                 self._clients_files = files
                 self._core = None
@@ -275,7 +276,7 @@ class Session:
     def _plain(self) -> PlainProfile | None:
         """The keys and settings in force, if they can be read without botocore."""
         with self._lock:
-            seen = configuration_signature(), [item for item in os.environ.items() if item[0].startswith("AWS_")]
+            seen = signature(), [item for item in os.environ.items() if item[0].startswith("AWS_")]
             if self._plain_read is None or self._plain_read[0] != seen:
                 self._plain_read = seen, read_plain(self.profile)
             return self._plain_read[1]
@@ -327,7 +328,7 @@ class Session:
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:
         with self._lock, reading("the credentials"):
-            files = configuration_signature()
+            files = signature()
             if self._keys is None or files != self._keys_files:
                 self._keys = self._load_keys()
                 self._keys_files = files
@@ -354,7 +355,7 @@ class Session:
             core.set_config_variable("region", region)
         if self.given_fips:
             core.set_config_variable("use_fips_endpoint", True)
-        adopt(core, repr(configuration_signature()))
+        adopt(core, repr(signature()))
         if "role_arn" in core.get_scoped_config():
             _share_roles(core)
         keys = core.get_credentials()
@@ -410,22 +411,9 @@ def _share_roles(core: botocore.session.Session) -> None:
     provider._prompter = ask_checked_code
 
 
-def configuration_signature() -> tuple[object, ...]:
-    """What changes whenever a file of the AWS configuration does."""
-    seen: list[object] = []
-    for path in (credentials_file(), config_file()):
-        try:
-            status = os.stat(path)  # noqa: PTH116 - an empty path is no folder
-        except OSError:
-            seen.append(None)
-        else:
-            seen.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(seen)
-
-
 def leave_keys(folder: Path) -> None:
     """Leave keys that others of this command's processes would run a program for (see `credential_process.leave`)."""
     if "eicctl.aws.credential_process" in sys.modules:
         from eicctl.aws.credential_process import leave
 
-        leave(folder)
+        leave(folder / _KEYS_FILE)

@@ -173,7 +173,7 @@ class Invocation:
 
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache if it was resolved some minutes ago."""
-        from eicctl.aws.target_cache import TargetCache
+        from eicctl.aws.caches import TargetCache
         from eicctl.doctor.likely_cause import remember
 
         cache = TargetCache(self.session)
@@ -285,10 +285,10 @@ def _remember_login(invocation: Invocation, logins: Sequence[Login], openssh: Op
     from eicctl.fastpath import ssh as quick
 
     if quick.new_logins and plain and invocation.pushes and len(logins) == 1:
-        from eicctl.aws import login_cache
+        from eicctl.aws.caches import note_login
         from eicctl.ssh.openssh_options import login_settings
 
-        login_cache.note(quick.new_logins[0], login_settings(logins[0], openssh))
+        note_login(quick.new_logins[0], login_settings(logins[0], openssh))
 
 
 def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
@@ -350,7 +350,7 @@ def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stde
     try:
         return _run(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
     except _TargetGoneError:
-        from eicctl.aws.target_cache import TargetCache
+        from eicctl.aws.caches import TargetCache
 
         TargetCache(session).forget(request)
         return None

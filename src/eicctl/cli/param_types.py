@@ -44,13 +44,13 @@ class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8
         an option."""
         from click.shell_completion import CompletionItem
 
-        from eicctl.aws import completion_cache
+        from eicctl.aws.config_files import region_of
 
         user, at, word = incomplete.rpartition("@") if self._login else ("", "", incomplete)
         profile = _given(ctx, "profile")
         found = [
             CompletionItem(user + at + value, self._type, what)
-            for value, what in self._source(profile, completion_cache.region_of(profile, _given(ctx, "region")))
+            for value, what in self._source(profile, region_of(profile, _given(ctx, "region")))
             if value.startswith(word) and value[:1] != "-"
         ]
         return [*found, CompletionItem(incomplete, "file")] if self._files else found
@@ -67,9 +67,9 @@ def _given(ctx: click.Context, name: str) -> str | None:
 
 
 def _recall(kind: str, profile: str | None, region: str) -> dict[str, str]:
-    from eicctl.aws import completion_cache
+    from eicctl.aws.caches import known_names
 
-    return completion_cache.recall(kind, profile, region)
+    return known_names(kind, profile, region)
 
 
 def _instances(profile: str | None, region: str) -> Values:
@@ -116,17 +116,15 @@ def _databases(profile: str | None, region: str) -> Values:
 
 
 def _profiles(_profile: str | None, _region: str) -> Values:
-    from eicctl.aws import completion_cache
+    from eicctl.aws.config_files import sections
 
-    return (
-        (name, "profile") for name in completion_cache.sections() if not name.startswith(("sso-session ", "services "))
-    )
+    return ((name, "profile") for name in sections() if not name.startswith(("sso-session ", "services ")))
 
 
 def _regions(_profile: str | None, _region: str) -> Values:
-    from eicctl.aws import completion_cache
+    from eicctl.aws.caches import known_regions
 
-    yield from completion_cache.regions().items()
+    yield from known_regions().items()
 
 
 def tunnels(_profile: str | None, _region: str) -> Values:

@@ -39,7 +39,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 """Characters of a path that mean nothing to ssh_config and to a shell."""
 
 new_logins: list[str] = []
-"""The key of `login_cache` for a login that Click is to make; empty where it has not the usual form."""
+"""The key in `aws.caches` of a login that Click is to make; empty where it has not the usual form."""
 
 
 class Arguments:
@@ -128,10 +128,10 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
     usual = base and _PLAIN.issuperset(base + program) and program.endswith("/eicctl") and _is_ours(base)
     if sys.platform == "win32" or not usual or os.environ.get(log.VARIABLE) or not (parsed := parse(arguments)):
         return None
-    from eicctl.aws import login_cache
+    from eicctl.aws.caches import forget_login, known_login, login_key
 
     request = parsed.request
-    key = login_cache.key(request.profile, request.region, repr(request))
+    key = login_key(request.profile, request.region, repr(request))
     folder = f"{base}/ssh-{os.getpid()}-{os.urandom(4).hex()}"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
@@ -144,13 +144,13 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
 
         known = login(request.replace(session_folder=folder), key)
         if known is None:
-            known = login_cache.recall(key)
+            known = known_login(key)
         if known is None:
             new_logins.append(key)
             return None
         ended = _connect(parsed, known, program, folder, explain)
         if ended is None:
-            login_cache.forget(key)
+            forget_login(key)
         return ended
     finally:
         for name in os.listdir(folder):  # noqa: PTH208

@@ -16,8 +16,8 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 
 if TYPE_CHECKING:
+    from eicctl.aws.caches import TargetCache
     from eicctl.aws.session import Session
-    from eicctl.aws.target_cache import TargetCache
     from eicctl.tunnel.dial import Link
 
 
@@ -85,7 +85,7 @@ class Opening:
     def _recalled(self) -> Target | None:
         if self._request.no_cache or not self._request.label:
             return None
-        from eicctl.aws.target_cache import TargetCache
+        from eicctl.aws.caches import TargetCache
 
         self._remembered = TargetCache(self.session)
         return self._remembered.get(self._request)

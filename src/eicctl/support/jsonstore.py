@@ -6,11 +6,14 @@ completions and warm logins wait for it.
 
 from __future__ import annotations
 
+import time
+
 from eicctl.support.documents import parse_json
+from eicctl.support.paths import usual_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -51,3 +54,59 @@ def update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], *, lo
 def newest(rows: dict[str, Any], most: int) -> dict[str, Any]:
     """Return the last rows of an object, which are those written last."""
     return dict(list(rows.items())[-most:])
+
+
+def digest(*parts: object) -> str:
+    """Return a short name for values, by their `repr`; it does not tell them."""
+    try:
+        from _blake2 import blake2b  # hashlib loads OpenSSL, which takes some milliseconds
+    except ImportError:  # a Python that was built without it
+        from hashlib import blake2b
+
+    return blake2b(repr(parts).encode(errors="replace"), digest_size=16).hexdigest()
+
+
+class Cache:
+    """Values in a file of the cache folder, each for some time. One that cannot be read or written is empty.
+
+    Args:
+        name: The file.
+        lifetime: Seconds for which a value is good.
+        most: How many values are kept: the newest ones.
+    """
+
+    def __init__(self, name: str, lifetime: float, most: int) -> None:
+        self._name = name
+        self._lifetime = lifetime
+        self._most = most
+
+    def get(self, key: str) -> Any:
+        """Return a value, or None if there is none or it is too old."""
+        from eicctl.core.errors import LocalError
+
+        try:
+            row = read(f"{usual_folder('cache')}/{self._name}").get(key)
+        except LocalError:
+            return None
+        return row["Value"] if row and self._is_good(row) else None
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """Store values; None removes one."""
+        from eicctl.core.errors import LocalError
+        from eicctl.support.paths import cache_dir
+
+        def changed(rows: dict[str, Any]) -> dict[str, Any]:
+            kept = {key: row for key, row in rows.items() if key not in values and self._is_good(row)}
+            new = {key: {"At": time.time(), "Value": value} for key, value in values.items() if value is not None}
+            return newest(kept | new, self._most)
+
+        try:
+            update(cache_dir() / self._name, changed)
+        except LocalError:
+            return
+
+    def _is_good(self, row: Any) -> bool:
+        try:
+            return 0 <= time.time() - row["At"] < self._lifetime and "Value" in row
+        except (TypeError, KeyError):
+            return False

@@ -1,19 +1,18 @@
 """Where eicctl keeps its files.
 
 `EICCTL_HOME` puts all of them under one folder; otherwise they are where the platform keeps such files
-(platformdirs: the XDG base directories on Linux).
+(platformdirs: the XDG base directories on Linux). Completions and warm logins import this module, which loads the rest
+where it is needed.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-from pathlib import Path
+import sys
 
-import platformdirs
-
-from eicctl.core.errors import LocalError
-from eicctl.support import files
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ELSEWHERE = "export EICCTL_HOME=FOLDER"
 
@@ -38,15 +37,45 @@ def config_file() -> Path:
     return _folder("config") / "config.toml"
 
 
+_XDG = {"config": "~/.config", "cache": "~/.cache", "state": "~/.local/state"}
+
+
+def usual_folder(kind: str) -> str:
+    """Return the folder of a kind (`config`, `cache`, `state`), without platformdirs where the rule is simple.
+
+    The folder is neither created nor checked.
+
+    Raises:
+        LocalError: There is none.
+    """
+    home = os.environ.get("EICCTL_HOME")
+    if home and not home.startswith("~"):
+        return f"{home}/{kind}"
+    base = os.environ.get(f"XDG_{kind.upper()}_HOME", "").strip()
+    if not base.startswith("/"):  # a relative path is invalid (XDG Base Directory Specification)
+        base = os.path.expanduser(_XDG[kind])  # noqa: PTH111
+    if not home and sys.platform == "linux" and base.startswith("/"):
+        return f"{base}/eicctl"
+    return str(_folder(kind))
+
+
 def _folder(kind: str) -> Path:
     """Return the folder for files of a kind, which need not be there. A user who has no home has it below /tmp.
 
     Raises:
         LocalError: There is none that nobody else could write to.
     """
+    from pathlib import Path
+
     if home := os.environ.get("EICCTL_HOME"):
+        from eicctl.support import files
+
         return files.expanded(home) / {"runtime": "run"}.get(kind, kind)
     import warnings
+
+    import platformdirs
+
+    from eicctl.core.errors import LocalError
 
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR it is below /tmp, which `private` makes safe; users need no warning of that.
@@ -72,6 +101,9 @@ def private(folder: Path) -> Path:
     Raises:
         LocalError: It cannot be made, somebody else could write there, or could put another folder in its place.
     """
+    from eicctl.core.errors import LocalError
+    from eicctl.support import files
+
     try:
         files.make_private(folder)
         status, above = folder.lstat(), folder.parent.stat()
@@ -84,11 +116,15 @@ def private(folder: Path) -> Path:
 
 
 def _of_this_user(status: os.stat_result) -> bool:
+    import stat
+
     return status.st_uid == os.getuid() and not status.st_mode & 0o022 and stat.S_ISDIR(status.st_mode)
 
 
 def _keeps(status: os.stat_result) -> bool:
     """Whether nobody else can put another folder in the place of one below. A group's right to write is that of a group
     of this user alone, as some systems have it for homes."""
+    import stat
+
     sticky = status.st_mode & stat.S_ISVTX
     return status.st_uid in (os.getuid(), 0) and (bool(sticky) or not status.st_mode & 0o002)

@@ -1,4 +1,4 @@
-"""Names that AWS has told: who is offered them, for how long, and what a completion may ask."""
+"""Names and targets on disk: who is offered them, for how long, and what if a file is damaged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.aws import completion_cache
+from eicctl.aws import caches
+from eicctl.aws.config_files import region_of
 from eicctl.aws.session import Session
+from eicctl.core.model import Target
+from eicctl.core.request import ConnectRequest
 from eicctl.support import paths
 
 REGION = "eu-west-1"
@@ -33,11 +36,11 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def note(names: dict[str, str], profile: str | None = None, *, region: str = REGION, whole: bool = False) -> None:
-    completion_cache.note(Session(profile=profile), completion_cache.INSTANCES, names, region=region, whole=whole)
+    caches.note_names(Session(profile=profile), caches.INSTANCES, names, region=region, whole=whole)
 
 
 def recall(profile: str | None = None, region: str = REGION) -> dict[str, str]:
-    return completion_cache.recall(completion_cache.INSTANCES, profile, region)
+    return caches.known_names(caches.INSTANCES, profile, region)
 
 
 def files() -> list[Path]:
@@ -105,14 +108,14 @@ def test_a_secret_that_was_renewed_is_the_same_caller(home: Path) -> None:
 
 def test_old_names_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     note({"i-1": "web-1"})
-    later = time.time() + completion_cache.LIFETIME + 1
+    later = time.time() + caches.NAMES_LIFETIME + 1
     monkeypatch.setattr("time.time", lambda: later)
     assert recall() == {}
 
 
 def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completion_cache, "MOST", 3)
-    monkeypatch.setattr(completion_cache, "FILES", 2)
+    monkeypatch.setattr(caches, "MOST_NAMES", 3)
+    monkeypatch.setattr(caches, "MOST_FILES", 2)
     for number in range(5):
         note({f"i-{number}": ""})
     assert list(recall()) == ["i-4", "i-3", "i-2"]
@@ -140,15 +143,98 @@ def test_the_region_is_the_options_the_environments_or_the_profiles(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "config").write_text("[default]\nregion = eu-south-1\n[profile dev]\nregion=eu-north-1\n")
-    assert completion_cache.region_of("dev", "us-east-1") == "us-east-1"
-    assert completion_cache.region_of("dev") == REGION
+    assert region_of("dev", "us-east-1") == "us-east-1"
+    assert region_of("dev") == REGION
     monkeypatch.delenv("AWS_REGION")
-    assert completion_cache.region_of("dev") == "eu-north-1"
-    assert completion_cache.region_of(None) == "eu-south-1"
-    assert completion_cache.region_of("other") == ""
+    assert region_of("dev") == "eu-north-1"
+    assert region_of(None) == "eu-south-1"
+    assert region_of("other") == ""
 
 
 def test_nothing_secret_is_kept() -> None:
     note({"i-1": "web-1"})
     assert json.loads(files()[0].read_text())["instances"]["i-1"][0] == "web-1"
     assert "AKIA1" not in files()[0].read_text() + files()[0].name
+
+
+REQUEST = ConnectRequest(target="web-1")
+TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example.com", "eu-west-1", "i-1", "web-1")
+
+
+def known(request: ConnectRequest = REQUEST, *, session: Session | None = None) -> Target | None:
+    return caches.TargetCache(session or Session()).get(request)
+
+
+def put(request: ConnectRequest = REQUEST) -> None:
+    caches.TargetCache(Session()).put(TARGET, request)
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [(caches.LIFETIME - 1, TARGET), (caches.LIFETIME + 1, None), (-10, None)],
+    ids=["fresh", "old", "the clock was set back"],
+)
+def test_a_target_is_known_for_some_minutes(
+    monkeypatch: pytest.MonkeyPatch, later: float, expected: Target | None
+) -> None:
+    assert known() is None
+    put()
+    assert known() == TARGET
+    moment = time.time() + later
+    monkeypatch.setattr("time.time", lambda: moment)
+    assert known() == expected
+
+
+def test_for_equal_words_only() -> None:
+    put()
+    assert known(REQUEST.replace(remote_port=3389)) is None
+    assert known(REQUEST.replace(endpoint_id="eice-2")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AWS_ACCESS_KEY_ID", "AKIA2"), ("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", "http://here")],
+)
+def test_for_the_same_caller_only(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    put()
+    monkeypatch.setenv(name, value)
+    assert known() is None
+
+
+def test_for_the_same_options_and_configuration_only(home: Path) -> None:
+    put()
+    assert known(session=Session(region="us-east-1")) is None
+    assert known(session=Session(fips=True)) is None
+    (home / "config").write_text("[default]\nregion = us-west-2\n")
+    assert known() is None
+
+
+def test_it_can_be_forgotten() -> None:
+    put()
+    put(REQUEST.replace(target="web-2"))
+    caches.TargetCache(Session()).forget(REQUEST)
+    assert known() is None
+    assert known(REQUEST.replace(target="web-2")) == TARGET
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"x": 1}', "\xff"])
+def test_a_broken_file_is_an_empty_one(text: str) -> None:
+    file = paths.cache_dir() / "targets.json"
+    file.write_text(text, encoding="latin-1")
+    assert known() is None
+    put()
+    assert known() == TARGET
+
+
+def test_the_file_is_the_users_alone_and_holds_no_key() -> None:
+    put()
+    file = paths.cache_dir() / "targets.json"
+    assert file.stat().st_mode & 0o077 == 0
+    assert "AKIA" not in file.read_text()
+
+
+def test_no_folder_is_no_error(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    (home / "file").write_text("")
+    monkeypatch.setenv("EICCTL_HOME", str(home / "file"))
+    put()
+    assert known() is None

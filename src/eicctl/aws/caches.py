@@ -1,0 +1,222 @@
+"""What earlier commands learned from AWS, on disk: names for completion, targets, OpenSSH's settings of logins.
+
+The files are in the cache folder, mode 0600; they hold names, IDs, addresses and settings, and no secret. A cache that
+cannot be read or written is empty.
+
+Imports as little as can be: completions and warm logins wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from eicctl.aws.config_files import ENDPOINT_VARIABLES, identity, signature
+from eicctl.support import jsonstore
+from eicctl.support.paths import usual_folder
+from eicctl.support.pins import named_profile, named_region
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from eicctl.aws.session import Session
+    from eicctl.core.model import Target
+    from eicctl.core.request import ConnectRequest
+
+
+# Names and IDs, so that the completion of a command line calls no API: one file per identity and region. The identity
+# is what is readable without botocore, which takes longer to import than a completion may. A profile that leads to
+# another account has other options, and so another file.
+
+INSTANCES, ENDPOINTS, DATABASES = "instances", "endpoints", "databases"
+"""The kinds: IDs, each with its name or an empty string. A database's name is empty."""
+
+NAMES_LIFETIME = 30 * 86400.0
+"""Seconds for which a name is offered."""
+
+MOST_NAMES = 2000
+"""Values of one kind that a file holds."""
+
+MOST_FILES = 40
+"""Files that are kept: those written last."""
+
+_FRESH = 86400.0
+"""Seconds within which what is known already is not written again."""
+
+
+def note_names(session: Session, kind: str, names: Mapping[str, str], *, region: str, whole: bool = False) -> None:
+    """Store names that AWS has returned.
+
+    Args:
+        session: Who has asked.
+        kind: `INSTANCES`, `ENDPOINTS` or `DATABASES`.
+        names: IDs and their names.
+        region: Where.
+        whole: Whether these are all of the kind, so that what else is known is gone.
+    """
+    now = time.time()
+    path = _names_file(session.profile, region)
+    known = _rows(jsonstore.read(path).get(kind))
+    # One that is a day old is written anew, so that it lives on; all others cost no writing.
+    newer = {
+        key: name
+        for key, name in names.items()
+        if key not in known or known[key][0] != name or not 0 <= now - known[key][1] < _FRESH
+    }
+    gone = known.keys() - names.keys() if whole else set()
+    if path and (newer or gone):
+        _write(path, kind, newer, gone, now)
+
+
+def known_names(kind: str, profile: str | None, region: str) -> dict[str, str]:
+    """Return IDs and their names, those noted last first."""
+    now = time.time()
+    rows = _rows(jsonstore.read(_names_file(profile, region)).get(kind))
+    return {key: row[0] for key, row in reversed(rows.items()) if 0 <= now - row[1] < NAMES_LIFETIME}
+
+
+def known_regions() -> dict[str, str]:
+    """Return the regions of the standard partition with their descriptions, from botocore's data without botocore."""
+    from importlib.util import find_spec
+
+    spec = find_spec("botocore")
+    folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else ""
+    partitions: Any = jsonstore.read(f"{folder}/data/partitions.json").get("partitions", [])
+    found: Mapping[str, Any] = next((partition["regions"] for partition in partitions if partition["id"] == "aws"), {})
+    return {name: region["description"] for name, region in found.items() if not name.endswith("-global")}
+
+
+def _names_file(profile: str | None, region: str) -> str | None:
+    from eicctl.core.errors import LocalError
+
+    try:
+        return f"{usual_folder('cache')}/known/{jsonstore.digest(identity(profile, region))}.json"
+    except LocalError:
+        return None
+
+
+def _rows(rows: object) -> dict[str, tuple[str, float]]:
+    if not isinstance(rows, dict):
+        return {}
+    return {
+        key: (row[0], row[1])
+        for key, row in rows.items()
+        if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], float)
+    }
+
+
+def _write(path: str, kind: str, newer: Mapping[str, str], gone: Iterable[str], now: float) -> None:
+    import contextlib
+    from pathlib import Path
+
+    from eicctl.core.errors import LocalError
+    from eicctl.support import paths
+
+    def changed(content: dict[str, Any]) -> dict[str, Any]:
+        left = {key: row for key, row in _rows(content.get(kind)).items() if key not in newer and key not in set(gone)}
+        rows = left | {key: (name, now) for key, name in newer.items()}
+        return {**content, kind: jsonstore.newest(rows, MOST_NAMES)}
+
+    with contextlib.suppress(LocalError):
+        paths.cache_dir()
+        folder = paths.private(Path(path).parent)
+        jsonstore.update(Path(path), changed, lock=folder / "all")
+        _thin(folder)
+
+
+def _thin(folder: Path) -> None:
+    import contextlib
+
+    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for path in files[:-MOST_FILES]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+LIFETIME = 300.0
+"""Seconds for which a target and a login are known."""
+
+_targets = jsonstore.Cache("targets.json", LIFETIME, 200)
+_logins = jsonstore.Cache("logins.json", LIFETIME, 100)
+
+
+class TargetCache:
+    """Targets that a session has resolved, so that a ProxyCommand sends AWS no request before it dials.
+
+    Args:
+        session: Who asks.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, request: ConnectRequest) -> Target | None:
+        """Return the target of an equal request, or None where none is known or it is too old."""
+        import logging
+
+        from eicctl.core.model import Target
+
+        try:
+            target = Target(**_targets.get(self._key(request)))
+        except TypeError:
+            return None
+        logging.getLogger(__name__).debug("cached target: %s through %s", target.address, target.endpoint_id)
+        return target
+
+    def put(self, target: Target, *requests: ConnectRequest) -> None:
+        """Store the target of some requests."""
+        from dataclasses import asdict
+
+        _targets.put({self._key(request): asdict(target) for request in requests})
+
+    def forget(self, request: ConnectRequest) -> None:
+        """Remove the target of a request."""
+        _targets.put({self._key(request): None})
+
+    def _key(self, request: ConnectRequest) -> str:
+        """Return the same key whether an option or the environment names profile and region: the background process
+        gets them as options."""
+        session = self._session
+        where = named_profile(session.profile), named_region(session.given_region), session.fips, session.dualstack
+        endpoints = [os.environ.get(name) for name in ENDPOINT_VARIABLES]
+        caller = session.credentials().access_key_id
+        return jsonstore.digest(caller, where, endpoints, signature(), request.destination)
+
+
+def login_key(profile: str | None, region: str | None, request: str) -> str:
+    """Return the key of a login: who asks, by which files, and for what."""
+    config, state = usual_folder("config"), usual_folder("state")
+    starts = ("AWS_", "EICCTL_")
+    secrets = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+    variables = sorted(item for item in os.environ.items() if item[0].startswith(starts) and item[0] not in secrets)
+    # The file of OS users differs after a change of an image or a setting.
+    files = signature(f"{config}/config.toml", f"{state}/os_users.json")
+    return jsonstore.digest(identity(profile, region), variables, files, request)
+
+
+def known_login(key: str) -> dict[str, Any] | None:
+    """Return OpenSSH's settings of a recent login, so that the next one needs neither AWS nor much Python.
+
+    None where the host's keys, which they count on, are no longer in eicctl's known_hosts.
+    """
+    found = _logins.get(key)
+    try:
+        with open(f"{usual_folder('state')}/known_hosts", "rb") as file:  # noqa: PTH123
+            pinned = f"\n{found['Host']} ".encode() in b"\n" + file.read()
+    except (OSError, KeyError, TypeError):
+        return None
+    return found if pinned else None
+
+
+def note_login(key: str, login: dict[str, Any]) -> None:
+    """Store a login whose host's keys are known."""
+    if login["Settings"].get("StrictHostKeyChecking") == "yes":
+        _logins.put({key: login})
+
+
+def forget_login(key: str) -> None:
+    """Remove a login."""
+    _logins.put({key: None})
