@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eicctl.api.forwards import rotation_to
+from eicctl.api.forwards import renewed_connection
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError
@@ -18,7 +18,7 @@ from eicctl.core.events import CloseInfo, TunnelEvent
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
-from eicctl.ssh.forward.renewal import Rotation
+from eicctl.ssh.forward.renewal import RenewedConnection
 from eicctl.tunnel.bind import bind_tcp
 
 
@@ -58,7 +58,7 @@ class Running:
 
     ports: list[int]
     record: Record
-    rotation: Rotation
+    ssh: RenewedConnection
     forwarder: Forwarder
     loop: asyncio.AbstractEventLoop
 
@@ -87,7 +87,7 @@ def forwarding(
     """
     session = Session()
     record = Record()
-    rotation = rotation_to(
+    ssh = renewed_connection(
         session,
         resolve(session, ConnectRequest(target=via)),
         (login or ConnectRequest()).replace(max_tunnel_duration=duration),
@@ -96,14 +96,14 @@ def forwarding(
         patience=patience,
     )
     bound = [(tuple(sockets) or tuple(bind_tcp(0)), remote) for remote in remotes]
-    forwarder = Forwarder([Forward(own, rotation, remote) for own, remote in bound], record)
+    forwarder = Forwarder([Forward(own, ssh, remote) for own, remote in bound], record)
     ready = threading.Event()
     started: list[Any] = []
 
     async def serve() -> None:
         stop = asyncio.Event()
         try:
-            await rotation.start()
+            await ssh.start()
         except BaseException as error:
             started.append(error)
             ready.set()
@@ -126,7 +126,7 @@ def forwarding(
         raise started[0]
     ports = [0 if isinstance(own[0].getsockname(), str) else own[0].getsockname()[1] for own, _ in bound]
     try:
-        yield Running(ports, record, rotation, forwarder, started[0])
+        yield Running(ports, record, ssh, forwarder, started[0])
     finally:
         started[0].call_soon_threadsafe(started[1].set)
         thread.join(10)

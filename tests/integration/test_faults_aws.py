@@ -184,7 +184,7 @@ def test_an_endpoint_that_is_replaced_under_a_forward(ec2: Any, endpoint: dict[s
     with target(echo) as port, forwarding(Remote("localhost", port)) as running:
         ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=endpoint["InstanceConnectEndpointId"])
         ec2.create_instance_connect_endpoint(SubnetId=subnet_id)
-        asyncio.run_coroutine_threadsafe(running.rotation.current.close(), running.loop).result(10)
+        asyncio.run_coroutine_threadsafe(running.ssh.current.close(), running.loop).result(10)
         wait_for(lambda: "recovered" in running.record.events)
         with connect(running.port) as client:
             client.sendall(b"x")

@@ -20,7 +20,7 @@ import pytest
 from websockets.frames import Opcode
 
 import eicctl
-from eicctl.api.forwards import rotation_to
+from eicctl.api.forwards import renewed_connection
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, NetworkError
@@ -178,11 +178,11 @@ def test_ssh_in_this_process(emulator: Emulator, endpoint: dict[str, Any], tmp_p
     with ScriptedEndpoint(tmp_path, script) as scripted:
         session = Session(ca_bundle=scripted.ca)
         there = replace(target, endpoint_dns_name=scripted.name)
-        rotation = rotation_to(session, there, ConnectRequest(), Record())
+        ssh = renewed_connection(session, there, ConnectRequest(), Record())
 
         async def log_in() -> None:
-            await rotation.start()
-            await rotation.close()
+            await ssh.start()
+            await ssh.close()
 
         if words:
             with pytest.raises(EicctlError, match=words):

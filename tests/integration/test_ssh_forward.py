@@ -22,7 +22,7 @@ import pytest
 from eicctl.core import errors
 from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
-from eicctl.ssh.forward import renewal as rotation
+from eicctl.ssh.forward import renewal
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.login import HostKeyError
 from eicctl.ssh.keys import KeyType
@@ -205,7 +205,7 @@ def renewals(running: Running) -> int:
 @pytest.fixture
 def early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Renew after a quarter of the duration already: a busy machine has time for it, and the test need not wait."""
-    monkeypatch.setattr(rotation, "MARGIN", 0.75)
+    monkeypatch.setattr(renewal, "MARGIN", 0.75)
 
 
 @pytest.mark.usefixtures("early")
@@ -461,6 +461,6 @@ def test_unix_sockets_at_both_ends(echo_port: int, tmp_path: Path) -> None:
 def test_rotations_do_not_share_jitter() -> None:
     """Many clients that have begun together do not renew together."""
     link: Any = SimpleNamespace(max_duration=3600, expires=3600.0)
-    times = {rotation._renewal(link) for _ in range(20)}
+    times = {renewal._renewal(link) for _ in range(20)}
     assert len(times) > 10
     assert 2600 < min(times) < max(times) < 2800

@@ -13,10 +13,10 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import SshConnection, connect
 from eicctl.ssh.forward.login import prepare
-from eicctl.ssh.forward.renewal import PATIENCE, Rotation
+from eicctl.ssh.forward.renewal import PATIENCE, RenewedConnection
 
 
-def rotation_to(
+def renewed_connection(
     session: Session,
     target: Target,
     request: ConnectRequest,
@@ -24,14 +24,14 @@ def rotation_to(
     *,
     passphrase: Callable[[str], str] | None = None,
     patience: float = PATIENCE,
-) -> Rotation:
+) -> RenewedConnection:
     """Return the SSH connections to a target; nothing is connected yet.
 
     Args:
         session: Access to AWS.
         target: The machine.
         request: How to log in, by which endpoint, and for how long.
-        emit: See `Rotation`.
+        emit: See `RenewedConnection`.
         passphrase: Asked for a key file that is encrypted; takes its name.
         patience: See `PATIENCE`.
 
@@ -57,4 +57,4 @@ def rotation_to(
 
         return await connect(dialer, login, retry_budget=retry_budget, waiting=waiting)
 
-    return Rotation(target.label, open_one, emit, patience=patience)
+    return RenewedConnection(target.label, open_one, emit, patience=patience)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from socket import socket
 from typing import TYPE_CHECKING
 
-from eicctl.cli.via_instance import rotation, serve
+from eicctl.cli.via_instance import connection_via, serve
 from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import DIRECT_DATABASE_PORT
@@ -89,7 +89,7 @@ class LocalPort:
         from eicctl.ssh.forward.connection import Remote
         from eicctl.ssh.forward.forwarder import Forward
 
-        connections = rotation(
+        connections = connection_via(
             self.session,
             via or _chosen(self.session, self.database, self.remote[1]),
             self.request,

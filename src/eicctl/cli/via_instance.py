@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.events import Emit
     from eicctl.ssh.forward.forwarder import Forward
-    from eicctl.ssh.forward.renewal import Rotation
+    from eicctl.ssh.forward.renewal import RenewedConnection
 
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
@@ -58,13 +58,13 @@ def _passphrase(path: str) -> str:
     return answer
 
 
-def rotation(session: Session, via: str, request: ConnectRequest, emit: Emit) -> Rotation:
+def connection_via(session: Session, via: str, request: ConnectRequest, emit: Emit) -> RenewedConnection:
     """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
-    from eicctl.api.forwards import rotation_to
+    from eicctl.api.forwards import renewed_connection
     from eicctl.cli.target_prompt import resolve_target
 
     target = resolve_target(session, request.replace(remote_port=SSH_PORT, target=via))
-    return rotation_to(session, target, request, emit, passphrase=_passphrase)
+    return renewed_connection(session, target, request, emit, passphrase=_passphrase)
 
 
 def bind_port(cleanup: contextlib.ExitStack, port: int | None, wanted: int, address: str | None) -> Sequence[socket]:
@@ -118,4 +118,4 @@ async def _start(forwards: Sequence[Forward]) -> None:
     """Open the first SSH connection to each machine, all at the same time."""
     import asyncio
 
-    await asyncio.gather(*(rotation.start() for rotation in {forward.rotation for forward in forwards}))
+    await asyncio.gather(*(ssh.start() for ssh in {forward.ssh for forward in forwards}))

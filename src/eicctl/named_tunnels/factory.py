@@ -189,19 +189,19 @@ class Through(Opened):
     def __init__(self, forwards: Sequence[Forward], emit: Emit, cleanup: Callable[[], None]) -> None:
         sockets = [sock for forward in forwards for sock in forward.sockets]
         super().__init__(sockets, ", ".join(str(forward.remote or "SOCKS5") for forward in forwards), cleanup)
-        self._rotation = forwards[0].rotation
+        self._ssh = forwards[0].ssh
         self._forwarder = Forwarder(forwards, emit)
 
     @property
     def via(self) -> str:
-        return self._rotation.label
+        return self._ssh.label
 
     @property
     def traffic(self) -> Traffic:
         return self._forwarder.traffic
 
     async def start(self) -> None:
-        await self._rotation.start()
+        await self._ssh.start()
 
     async def _serve(self, stop: asyncio.Event) -> None:
         await self._forwarder.serve(stop)
@@ -300,15 +300,15 @@ class Opening:
         return self._through(via, [(sockets, Remote(host, port))])
 
     def _through(self, via: str, bound: Sequence[tuple[Sequence[socket], Remote | None]]) -> Through:
-        from eicctl.api.forwards import rotation_to
+        from eicctl.api.forwards import renewed_connection
         from eicctl.aws.targets import resolve
         from eicctl.ssh.host_keys import configured_check
 
         check = self.definition.host_key_check or configured_check()
         request = self.definition.replace(target=via, remote_port=SSH_PORT, host_key_check=check)
         target = resolve(self.session, request)
-        rotation = rotation_to(self.session, target, request, self._emit)
-        return Through([Forward(tuple(sockets), rotation, to) for sockets, to in bound], self._emit, self._unlink)
+        ssh = renewed_connection(self.session, target, request, self._emit)
+        return Through([Forward(tuple(sockets), ssh, to) for sockets, to in bound], self._emit, self._unlink)
 
     def _emit(self, event: TunnelEvent) -> None:
         """Take an event of a forwarder and its SSH connection.

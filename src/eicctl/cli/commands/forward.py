@@ -9,7 +9,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import FORWARD
-from eicctl.cli.via_instance import bind_port, rotation, serve, through_options, warn_of
+from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
 from eicctl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eicctl.core.request import ConnectRequest
     from eicctl.ssh.arguments import ForwardSpec
     from eicctl.ssh.forward.connection import Remote
-    from eicctl.ssh.forward.renewal import Rotation
+    from eicctl.ssh.forward.renewal import RenewedConnection
 
 
 @click.command(cls=options.WaitingCommand)
@@ -66,11 +66,11 @@ def command(
     specs = [parse_forward(text) for text in forwards]
     _check(specs, socks, via)
     emit = renderer(output, verbose=verbose)
-    machines: dict[str, Rotation] = {}
+    machines: dict[str, RenewedConnection] = {}
 
-    def machine(words: str) -> Rotation:
+    def machine(words: str) -> RenewedConnection:
         if words not in machines:
-            machines[words] = rotation(session, words, request, emit)
+            machines[words] = connection_via(session, words, request, emit)
         return machines[words]
 
     with contextlib.ExitStack() as cleanup:
@@ -86,7 +86,7 @@ def command(
                 remote = str(forward.remote) if forward.remote else "SOCKS5 clients (socks5h://)"
                 warn_of(forward.sockets, remote)
                 local = tuple(local_addresses(forward.sockets))
-                emit(TunnelEvent("listening", local=local, remote=remote, via=forward.rotation.label))
+                emit(TunnelEvent("listening", local=local, remote=remote, via=forward.ssh.label))
 
         return serve(made, emit, ready)
 

@@ -22,7 +22,7 @@ from eicctl.core.events import CloseInfo, Emit, Kind, TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.ssh.forward import socks
 from eicctl.ssh.forward.connection import Remote, SshConnection
-from eicctl.ssh.forward.renewal import Lease, Rotation
+from eicctl.ssh.forward.renewal import Lease, RenewedConnection
 from eicctl.tunnel.accept import Acceptor
 from eicctl.tunnel.local_streams import reset_at_close
 
@@ -36,7 +36,7 @@ class Forward:
     None."""
 
     sockets: tuple[socket.socket, ...]
-    rotation: Rotation
+    ssh: RenewedConnection
     remote: Remote | None
 
 
@@ -66,17 +66,17 @@ class Forwarder:
     def traffic(self) -> Traffic:
         """What it carries; `ends` is when the first SSH connection in use ends, which is renewed before."""
         past = self._carried
-        rotations = {forward.rotation for forward in self._forwards}
+        connections = {forward.ssh for forward in self._forwards}
         return Traffic(
             active=len(self._counts),
             total=past.total + len(self._counts),
             bytes_in=past.bytes_in + sum(counted.bytes_in for counted in self._counts),
             bytes_out=past.bytes_out + sum(counted.bytes_out for counted in self._counts),
-            ends=min((rotation.current.expires for rotation in rotations), default=None),
+            ends=min((ssh.current.expires for ssh in connections), default=None),
         )
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Forward until `stop` is set. The rotations have been started; they are closed here."""
+        """Forward until `stop` is set. The SSH connections have been started; they are closed here."""
         acceptors = [
             Acceptor(
                 forward.sockets,
@@ -97,8 +97,8 @@ class Forwarder:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            rotations = {forward.rotation for forward in self._forwards}
-            await asyncio.gather(*(rotation.close() for rotation in rotations))
+            connections = {forward.ssh for forward in self._forwards}
+            await asyncio.gather(*(ssh.close() for ssh in connections))
 
     def _tell(self, kind: Kind, number: int, client: str, remote: Remote | None, **more: Any) -> None:
         self._emit(TunnelEvent(kind, number, client, str(remote or "SOCKS5"), **more))
@@ -143,7 +143,7 @@ class Forwarder:
     async def _lease(self, forward: Forward, remote: Remote, writer: asyncio.StreamWriter) -> Lease:
         by_socks = forward.remote is None
         try:
-            lease = await forward.rotation.open(remote)
+            lease = await forward.ssh.open(remote)
         except EicctlError as error:
             if by_socks:
                 socks.answer(writer, socks.failure_code(error))

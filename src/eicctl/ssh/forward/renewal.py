@@ -52,7 +52,7 @@ class Lease:
         self.connection.end()
 
 
-class Rotation:
+class RenewedConnection:
     """Keeps an SSH connection to one machine.
 
     Args:
