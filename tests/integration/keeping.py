@@ -1,4 +1,4 @@
-"""A keeper of named tunnels in a thread."""
+"""A supervisor of named tunnels in a thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from eicctl.cli.view.events import lines
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import Status
-from eicctl.named_tunnels.supervisor import Keeper
+from eicctl.named_tunnels.supervisor import Supervisor
 from tests.waiting import wait_for
 
 T = TypeVar("T")
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 @dataclass
 class Kept:
-    """A running keeper, and what it has said."""
+    """A running supervisor, and what it has said."""
 
-    keeper: Keeper
+    supervisor: Supervisor
     loop: asyncio.AbstractEventLoop
     stop: asyncio.Event
     lines: list[tuple[str, str]] = field(default_factory=list)
@@ -33,14 +33,14 @@ class Kept:
 
     def open(self, *definitions: Definition) -> None:
         """Open tunnels, and wait for their first attempts."""
-        self.call(self.keeper.open(definitions))
-        self.call(self.keeper.settled([definition.name for definition in definitions]))
+        self.call(self.supervisor.open(definitions))
+        self.call(self.supervisor.settled([definition.name for definition in definitions]))
 
     def status(self, name: str) -> Status:
         """How a tunnel is doing."""
 
         async def look() -> list[Status]:
-            return self.keeper.statuses()
+            return self.supervisor.statuses()
 
         return next(status for status in self.call(look()) if status.name == name)
 
@@ -56,18 +56,18 @@ class Kept:
 
 @contextlib.contextmanager
 def keeping() -> Iterator[Kept]:
-    """Run a keeper as long as the block lasts."""
+    """Run a supervisor as long as the block lasts."""
     ready = threading.Event()
     found: list[Kept] = []
     said: list[tuple[str, str]] = []
 
     async def main() -> None:
         stop = asyncio.Event()
-        keeper = Keeper(lambda name, event: said.extend((name, line) for line in lines(event)))
-        found.append(Kept(keeper, asyncio.get_running_loop(), stop, said))
+        supervisor = Supervisor(lambda name, event: said.extend((name, line) for line in lines(event)))
+        found.append(Kept(supervisor, asyncio.get_running_loop(), stop, said))
         ready.set()
         await stop.wait()
-        await keeper.close()
+        await supervisor.close()
 
     def work() -> None:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

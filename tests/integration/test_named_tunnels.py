@@ -59,8 +59,8 @@ def test_several_kinds_are_open_together_and_end_together(endpoint: dict[str, An
             accepted.sendall(b"hello")
             assert client.recv(64) == b"hello"
             accepted.close()
-        assert kept.call(kept.keeper.close()) == ["web", "back", "proxy"]
-        assert len(kept.keeper) == 0
+        assert kept.call(kept.supervisor.close()) == ["web", "back", "proxy"]
+        assert len(kept.supervisor) == 0
         for port in ports:
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -112,7 +112,7 @@ def test_the_same_definition_stays_and_another_one_replaces_it(endpoint: dict[st
         kept.open(WEB.replace(target="app-1"))
         assert kept.status("web").remote.startswith("app-1")
         with pytest.raises(ConflictError, match="/p/eicctl"):
-            kept.call(kept.keeper.open([WEB.replace(source="/other/eicctl.toml")]))
+            kept.call(kept.supervisor.open([WEB.replace(source="/other/eicctl.toml")]))
 
 
 def test_unix_sockets_are_removed_at_the_end(endpoint: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ def test_unix_sockets_are_removed_at_the_end(endpoint: dict[str, Any]) -> None:
             client.connect(str(folder / "web"))
             assert client.recv(64).startswith(b"SSH-2.0-")
         assert (folder / "back").is_socket()
-        kept.call(kept.keeper.close())
+        kept.call(kept.supervisor.close())
         assert list(folder.iterdir()) == []
     folder.rmdir()
 

@@ -24,7 +24,7 @@ from eicctl.tunnel.accept import Acceptor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eicctl.named_tunnels.supervisor import Keeper
+    from eicctl.named_tunnels.supervisor import Supervisor
 
 SETTLE_TIMEOUT = 45.0
 """Seconds for which a request to open tunnels waits for their first attempts."""
@@ -54,7 +54,7 @@ class Server:
         self._listening = listening
         self._idle = idle
         self._loop = asyncio.get_running_loop()
-        self._keeper: Keeper | None = None  # most processes never hold a tunnel, and SSH for those weighs 17 MiB
+        self._supervisor: Supervisor | None = None
         self._started = time.time()
         self._last_use = time.monotonic()
         self._clients: set[asyncio.Task[None]] = set()
@@ -76,8 +76,8 @@ class Server:
         finally:
             acceptor.stop()
             watching.cancel()
-            if self._keeper:
-                await self._keeper.close()
+            if self._supervisor:
+                await self._supervisor.close()
             if self._clients:
                 await asyncio.wait(self._clients, timeout=1.0)
 
@@ -118,11 +118,11 @@ class Server:
             self._loop.call_later(0.05, self.stop)
             return {**about, "Ok": True}
         if not _same_version(message):
-            if not self._keeper:
+            if not self._supervisor:
                 self._loop.call_later(
                     0.05, self.stop
                 )  # nothing is lost, and a process of the client's version can start
-            return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._keeper or ())}
+            return {**about, "Ok": False, "OtherVersion": True, "Tunnels": len(self._supervisor or ())}
         handler = self._handlers.get(str(verb))
         if handler is None:
             return {**about, "Ok": False, "Error": f"no such request: {verb!r}", "Hint": None, "ExitCode": 1}
@@ -151,59 +151,59 @@ class Server:
             _log.exception("a connection failed")
         self._last_use = time.monotonic()
 
-    def _made_keeper(self) -> Keeper:
-        from eicctl.named_tunnels.log import Journal
-        from eicctl.named_tunnels.supervisor import Keeper
+    def _get_supervisor(self) -> Supervisor:
+        from eicctl.named_tunnels.log import TunnelLogs
+        from eicctl.named_tunnels.supervisor import Supervisor
 
-        if self._keeper is None:
-            self._keeper = Keeper(Journal().write)
-        return self._keeper
+        if self._supervisor is None:
+            self._supervisor = Supervisor(TunnelLogs().write)
+        return self._supervisor
 
     async def _open(self, message: protocol.Message) -> protocol.Message:
         from eicctl.named_tunnels.config_file import Definition
 
-        await in_thread(_load_keeper)
+        await in_thread(_load_supervisor)
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
         credential_process.ask_again()
-        keeper = self._made_keeper()
-        await keeper.open(definitions)
+        supervisor = self._get_supervisor()
+        await supervisor.open(definitions)
         self._record()
         names = {definition.name for definition in definitions}
         try:
             async with asyncio.timeout(SETTLE_TIMEOUT):
-                await keeper.settled(names)
+                await supervisor.settled(names)
         except TimeoutError:
             _log.info("some tunnels take their time: %s", ", ".join(sorted(names)))
-        return {"Statuses": [status.to_json() for status in keeper.statuses() if status.name in names]}
+        return {"Statuses": [status.to_json() for status in supervisor.statuses() if status.name in names]}
 
     async def _status(self, _message: protocol.Message) -> protocol.Message:
         unused = time.monotonic() - self._last_use
         about = {"Started": self._started, "Unused": unused, "Clients": len(self._clients) - 1}
-        if not self._keeper:
+        if not self._supervisor:
             return {**about, "Statuses": []}
         from eicctl.named_tunnels.status import SHORTEST, Meter
 
         meter = Meter()
-        statuses = meter.with_rates(self._keeper.statuses())
+        statuses = meter.with_rates(self._supervisor.statuses())
         if any(status.connections for status in statuses):
             await asyncio.sleep(SHORTEST * 1.5)
-            statuses = meter.with_rates(self._keeper.statuses())
+            statuses = meter.with_rates(self._supervisor.statuses())
         return {**about, "Statuses": [status.to_json() for status in statuses]}
 
     async def _close(self, message: protocol.Message) -> protocol.Message:
-        closed = await self._keeper.close(message["Names"]) if self._keeper else []
+        closed = await self._supervisor.close(message["Names"]) if self._supervisor else []
         self._record()
         return {"Names": closed}
 
     def _record(self) -> None:
-        definitions = self._keeper.definitions() if self._keeper else []
+        definitions = self._supervisor.definitions() if self._supervisor else []
         self._paths.write_record([definition.to_json() for definition in definitions], os.getpid())
 
     async def _watch(self) -> None:
         """End when idle, or when the socket is gone, so that no client can reach this process."""
         while True:
             await asyncio.sleep(min(CHECKED_EVERY, self._idle / 2))
-            busy = self._keeper or self._clients
+            busy = self._supervisor or self._clients
             if not busy and time.monotonic() - self._last_use > self._idle:
                 _log.info("idle for %.0f s", self._idle)
                 self.stop()
@@ -212,7 +212,7 @@ class Server:
                 self.stop()
 
 
-def _load_keeper() -> None:
+def _load_supervisor() -> None:
     """Import the supervisor: in a thread, as that takes long enough to stall connections."""
     import eicctl.named_tunnels.log
     import eicctl.named_tunnels.supervisor  # noqa: F401

@@ -14,9 +14,9 @@ from eicctl.core import sanitize
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.events import TunnelEvent
 from eicctl.named_tunnels.config_file import Definition
-from eicctl.named_tunnels.log import Journal
+from eicctl.named_tunnels.log import TunnelLogs
 from eicctl.named_tunnels.status import Meter, Status
-from eicctl.named_tunnels.supervisor import Keeper
+from eicctl.named_tunnels.supervisor import Supervisor
 
 DRAWN_EVERY = 0.5
 """Seconds between two drawings of the table."""
@@ -31,20 +31,20 @@ def run(definitions: Sequence[Definition], output: str) -> int:
 
 
 async def _run(definitions: Sequence[Definition], output: str, stop: asyncio.Event) -> None:
-    journal = Journal()
+    logs = TunnelLogs()
     on_terminal = output == "table" and sys.stdout.isatty()
     changed = asyncio.Event()
 
     def keep(name: str, event: TunnelEvent) -> None:
-        journal.write(name, event)
+        logs.write(name, event)
         if not on_terminal:
             for line in lines(event):
                 messages.line(f"{name}: {line}", pin=False)
 
-    keeper = Keeper(keep, changed.set)
+    supervisor = Supervisor(keep, changed.set)
     try:
-        await keeper.open(definitions)
-        showing = asyncio.create_task(_table(keeper) if on_terminal else _lines(keeper, changed, output))
+        await supervisor.open(definitions)
+        showing = asyncio.create_task(_table(supervisor) if on_terminal else _lines(supervisor, changed, output))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if showing.done():
@@ -52,28 +52,28 @@ async def _run(definitions: Sequence[Definition], output: str, stop: asyncio.Eve
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
     finally:
-        await keeper.close()
-        journal.close()
+        await supervisor.close()
+        logs.close()
 
 
-async def _table(keeper: Keeper) -> None:
+async def _table(supervisor: Supervisor) -> None:
     from rich.live import Live
 
     meter = Meter()
     with Live(auto_refresh=False) as live:
         while True:
-            statuses = meter.with_rates(keeper.statuses())
+            statuses = meter.with_rates(supervisor.statuses())
             live.update(live_table(statuses, _FOOTER, live.console.width), refresh=True)
             await asyncio.sleep(DRAWN_EVERY)
 
 
-async def _lines(keeper: Keeper, changed: asyncio.Event, output: str) -> None:
+async def _lines(supervisor: Supervisor, changed: asyncio.Event, output: str) -> None:
     """A line on stdout for each tunnel whose state has changed."""
     told: dict[str, tuple[str, str]] = {}
     while True:
         await changed.wait()
         changed.clear()
-        for status in keeper.statuses():
+        for status in supervisor.statuses():
             now = (status.state, status.error)
             if told.get(status.name) != now:
                 told[status.name] = now

@@ -54,6 +54,12 @@ class Definition(ConnectRequest):
     def from_json(cls, found: Mapping[str, Any]) -> Self:
         return cls(**{**found, "forward": tuple(found.get("forward", ()))})
 
+    @property
+    def remote(self) -> str:
+        """Where connections go, in words."""
+        other = self.database or ", ".join(self.forward) or "SOCKS5"
+        return self.target or self.private_ip_address if self.kind in ("direct", "rdp") else other
+
     def pinned(self, hint: str | None) -> str:
         """Return a hint whose commands have this tunnel's profile and region; they may run in any shell."""
         return pins.pinned(hint or "", self.profile or "", self.region or "")

@@ -27,7 +27,7 @@ def log_file(name: str) -> Path:
     return paths.private(paths.state_dir() / "tunnels") / f"{name}.log"
 
 
-class Journal:
+class TunnelLogs:
     """Writes the logs of tunnels. Safe to use from several threads."""
 
     def __init__(self) -> None:

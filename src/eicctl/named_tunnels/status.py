@@ -68,7 +68,7 @@ class Status:
         rate_out: Bytes a second to it, lately.
         seconds_left: Until the first tunnel in use reaches its duration; None where there is none.
         since: When it came into its state, in seconds since the epoch.
-        again_in: Seconds until the next attempt, when it is `retrying`.
+        retry_in: Seconds until the next attempt, when it is `retrying`.
         error: The last failure, or an empty string.
         hint: What to do about it, or an empty string.
     """
@@ -88,7 +88,7 @@ class Status:
     rate_out: float = 0.0
     seconds_left: float | None = None
     since: float = 0.0
-    again_in: float | None = None
+    retry_in: float | None = None
     error: str = ""
     hint: str = ""
 

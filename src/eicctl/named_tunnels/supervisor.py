@@ -1,4 +1,4 @@
-"""Named tunnels that are kept open: each on its own, tried again and again with growing pauses."""
+"""Named tunnels that are kept open: each on its own, retried with growing pauses."""
 
 from __future__ import annotations
 
@@ -24,62 +24,63 @@ from eicctl.tunnel.bind import local_addresses
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts to open a tunnel."""
 
-Keep = Callable[[str, TunnelEvent], None]
+WriteLog = Callable[[str, TunnelEvent], None]
 """Takes a tunnel's name and something for its log. Called in any thread."""
 
 _log = logging.getLogger(__name__)
 
 
-class Kept:
+class SupervisedTunnel:
     """One named tunnel. All methods are called on the loop's thread, except `emit`.
 
     Args:
         definition: What it is.
         sessions: Access to AWS.
-        keep: See `Keep`.
+        write_log: See `WriteLog`.
         changed: Called when its state has changed.
     """
 
-    def __init__(self, definition: Definition, sessions: Sessions, keep: Keep, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, definition: Definition, sessions: Sessions, write_log: WriteLog, changed: Callable[[], None]
+    ) -> None:
         self.definition = definition
         self._sessions = sessions
-        self._keep_event = keep
+        self._write_log = write_log
         self._changed = changed
-        self._loop = asyncio.get_running_loop()
         self._opened: Opened | None = None
         self._past = Traffic()  # of openings before
         self._last_port = 0
         self._state: State = "opening"
         self._since = time.time()
-        self._again: float | None = None
+        self._next_attempt: float | None = None
         self._error: EicctlError | None = None
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._retry_now = asyncio.Event()
         self._task = asyncio.create_task(self._keep())
 
-    # What `opened` tells
+    # Called by `opened`
 
     def emit(self, event: TunnelEvent) -> None:
         """Something for the log."""
-        self._keep_event(self.definition.name, event)
+        self._write_log(self.definition.name, event)
 
     def worked(self) -> None:
-        """A connection has carried something."""
+        """A connection has relayed something."""
         if self._state == "failing":
             self._enter("open")
 
     def failed(self, error: EicctlError) -> None:
-        """A connection could not be carried."""
+        """A connection could not be relayed."""
         self._error = error
         if self._state == "open":
             self._enter("failing")
 
-    # What its owner asks
+    # Called by its owner
 
     @property
     def traffic(self) -> Traffic:
-        """What it carries, and has carried."""
+        """What it relays, and has relayed."""
         now = self._opened.traffic if self._opened else Traffic()
         return replace(
             now,
@@ -97,7 +98,7 @@ class Kept:
             source=self.definition.source,
             state=self._state,
             local=tuple(local_addresses(opened.sockets)) if opened else (),
-            remote=opened.remote if opened else _remote(self.definition),
+            remote=opened.remote if opened else self.definition.remote,
             via=opened.via if opened else self.definition.via,
             connections=traffic.active,
             total=traffic.total,
@@ -105,7 +106,7 @@ class Kept:
             bytes_out=traffic.bytes_out,
             seconds_left=None if traffic.ends is None else max(0.0, traffic.ends - time.monotonic()),
             since=self._since,
-            again_in=None if self._again is None else max(0.0, self._again - time.monotonic()),
+            retry_in=None if self._next_attempt is None else max(0.0, self._next_attempt - time.monotonic()),
             error=error.message if error else "",
             hint=self.definition.pinned(error.hint) if error else "",
         )
@@ -118,10 +119,10 @@ class Kept:
         """Try again at once, if it waits for its next attempt."""
         if self._state == "retrying":
             self._settled.clear()
-        self._hurry.set()
+        self._retry_now.set()
 
     async def close(self) -> None:
-        """End it and every connection that it carries."""
+        """End it and all its connections."""
         self._stop.set()
         if self._state not in ("open", "failing"):
             self._task.cancel()
@@ -137,11 +138,8 @@ class Kept:
             self._enter("opening")
             try:
                 opened = await self._open()
-            except EicctlError as error:
-                await self._wait(error, backoff.pause())
             except Exception as error:  # a defect in one must not end the others
-                _log.exception("opening %s failed", self.definition.name)
-                await self._wait(EicctlError(f"unexpected {type(error).__name__}: {error}"), backoff.pause())
+                await self._wait(self._known(error), backoff.pause())
             else:
                 backoff.reset()
                 await self._serve(opened)
@@ -159,14 +157,14 @@ class Kept:
 
     async def _wait(self, error: EicctlError, wait: float) -> None:
         self._error = error
-        self._again = time.monotonic() + wait
+        self._next_attempt = time.monotonic() + wait
         self._enter("retrying")
         hinted = EicctlError(error.message, hint=self.definition.pinned(error.hint) or None)
         self.emit(TunnelEvent("retrying", error=hinted, seconds=wait))
-        self._hurry.clear()
+        self._retry_now.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), wait)
-        self._again = None
+            await asyncio.wait_for(self._retry_now.wait(), wait)
+        self._next_attempt = None
 
     async def _serve(self, opened: Opened) -> None:
         self._opened = opened
@@ -179,11 +177,17 @@ class Kept:
         try:
             await opened.serve(self._stop)
         except Exception as error:
-            _log.exception("serving %s failed", self.definition.name)
-            self._error = EicctlError(f"unexpected {type(error).__name__}: {error}")
+            self._error = self._known(error)
         finally:
             self._past = replace(self.traffic, active=0, ends=None)
             self._opened = None
+
+    def _known(self, error: Exception) -> EicctlError:
+        """Return an error that the user can read; a defect is logged."""
+        if isinstance(error, EicctlError):
+            return error
+        _log.error("tunnel %s failed", self.definition.name, exc_info=error)
+        return EicctlError(f"unexpected {type(error).__name__}: {error}")
 
     def _enter(self, state: State) -> None:
         self._state = state
@@ -193,22 +197,22 @@ class Kept:
         self._changed()
 
 
-class Keeper:
+class Supervisor:
     """Named tunnels by their names. Used on one event loop.
 
     Args:
-        keep: See `Keep`.
+        write_log: See `WriteLog`.
         changed: Called when a state has changed.
     """
 
-    def __init__(self, keep: Keep, changed: Callable[[], None] = lambda: None) -> None:
-        self._keep_event = keep
+    def __init__(self, write_log: WriteLog, changed: Callable[[], None] = lambda: None) -> None:
+        self._write_log = write_log
         self._changed = changed
         self._sessions = Sessions()
-        self._kept: dict[str, Kept] = {}
+        self._tunnels: dict[str, SupervisedTunnel] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._tunnels)
 
     async def open(self, definitions: Iterable[Definition]) -> None:
         """Open tunnels that are not open, and open those anew whose definition has changed. Returns at once.
@@ -218,45 +222,40 @@ class Keeper:
         """
         wanted = list(definitions)
         for definition in wanted:
-            known = self._kept.get(definition.name)
+            known = self._tunnels.get(definition.name)
             if known and known.definition.source != definition.source:
                 raise ConflictError(
                     f"a tunnel named {definition.name!r} of {known.definition.source} is open already",
                     hint=pins.command("eicctl", "down", definition.name),
                 )
         for definition in wanted:
-            known = self._kept.get(definition.name)
+            known = self._tunnels.get(definition.name)
             if known and known.definition == definition:
                 known.try_now()
                 continue
             if known:
-                self._keep_event(definition.name, TunnelEvent("note", text="its definition has changed"))
+                self._write_log(definition.name, TunnelEvent("note", text="its definition has changed"))
                 await known.close()
-            self._kept[definition.name] = Kept(definition, self._sessions, self._keep_event, self._changed)
+            self._tunnels[definition.name] = SupervisedTunnel(
+                definition, self._sessions, self._write_log, self._changed
+            )
 
     async def settled(self, names: Iterable[str]) -> None:
         """Wait until the first attempt of each has succeeded or failed."""
-        await asyncio.gather(*(self._kept[name].settled() for name in names if name in self._kept))
+        await asyncio.gather(*(self._tunnels[name].settled() for name in names if name in self._tunnels))
 
     async def close(self, names: Iterable[str] | None = None) -> list[str]:
-        """End tunnels; all where None is given. Returns the names of those that there were."""
-        chosen = [name for name in (self._kept if names is None else names) if name in self._kept]
-        await asyncio.gather(*(self._kept[name].close() for name in chosen))
+        """End tunnels; all where None is given. Return the names of those that existed."""
+        chosen = [name for name in (self._tunnels if names is None else names) if name in self._tunnels]
+        await asyncio.gather(*(self._tunnels[name].close() for name in chosen))
         for name in chosen:
-            self._kept.pop(name, None)
+            self._tunnels.pop(name, None)
         return chosen
 
     def definitions(self) -> list[Definition]:
         """What is kept open."""
-        return [kept.definition for kept in self._kept.values()]
+        return [kept.definition for kept in self._tunnels.values()]
 
     def statuses(self) -> list[Status]:
         """How they are doing, in the order in which they were opened."""
-        return [kept.status() for kept in self._kept.values()]
-
-
-def _remote(definition: Definition) -> str:
-    """Where connections go, as the definition says it."""
-    if definition.kind in ("direct", "rdp"):
-        return definition.target or definition.private_ip_address
-    return definition.database or ", ".join(definition.forward) or "SOCKS5"
+        return [kept.status() for kept in self._tunnels.values()]

@@ -64,7 +64,7 @@ def row(status: Status, pid: int | None = None) -> dict[str, Any]:
         "BytesOutPerSecond": round(status.rate_out),
         "SecondsLeft": None if status.seconds_left is None else round(status.seconds_left),
         "Since": _time(status.since),
-        "RetryInSeconds": None if status.again_in is None else round(status.again_in, 1),
+        "RetryInSeconds": None if status.retry_in is None else round(status.retry_in, 1),
         "Error": status.error or None,
         "Hint": status.hint or None,
         "File": status.source,
@@ -74,7 +74,7 @@ def row(status: Status, pid: int | None = None) -> dict[str, Any]:
 
 def shown(status: Status) -> dict[str, str]:
     """Return a status as the table shows it."""
-    again = f" in {status.again_in:.0f} s" if status.again_in is not None else ""
+    again = f" in {status.retry_in:.0f} s" if status.retry_in is not None else ""
     return {
         "Name": status.name,
         "Kind": status.kind,
