@@ -134,14 +134,26 @@ def test_down_ends_no_other_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("EICCTL_HOME", str(tmp_path))
     with daemon.only_one(), subprocess.Popen(["sleep", "60"]) as other:
         monkeypatch.setattr(daemon, "STOP_TIMEOUT", 0.2)
-        daemon.write_record(daemon.Running(other.pid, "http://127.0.0.1:9", 9, "", {}))
-        found = daemon.running()
-        assert found
-        with pytest.raises(LocalError, match="does not stop"):
-            daemon.stop(found)
-        assert other.poll() is None
-        assert not daemon.record_path().exists()  # which the emulator would notice
+        with daemon.recorded(daemon.Running(other.pid, "http://127.0.0.1:9", 9, "", {})) as is_recorded:
+            found = daemon.running()
+            assert found
+            with pytest.raises(LocalError, match="does not stop"):
+                daemon.stop(found)
+            assert other.poll() is None
+            assert not is_recorded()  # which the emulator would notice
         other.kill()
+
+
+def test_a_record_stays_although_the_home_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the embedded SSH server does for a user without a home: the local AWS must not take its record for removed."""
+    for name in ("EICCTL_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with daemon.recorded(daemon.Running(1, "http://127.0.0.1:9", 9, "", {})) as is_recorded:
+        monkeypatch.setenv("HOME", os.devnull)
+        assert is_recorded()
+        monkeypatch.setenv("HOME", str(tmp_path))
+    assert not daemon.record_path().exists()
 
 
 def test_the_log_tells_of_tunnels(local_aws: dict[str, str], eicctl: Eicctl) -> None:

@@ -1,4 +1,7 @@
-"""The running emulator of this user: its record on disk, starting it in the background, stopping it."""
+"""The running emulator of this user: its record on disk, starting it in the background, stopping it.
+
+An emulator holds an exclusive lock as long as it runs, so that a record alone is never trusted.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,22 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from eicctl.core.errors import ConflictError, LocalError
-from eicctl.support import paths
+from eicctl.support import jsonstore, paths
 from eicctl.support.documents import parse_json
 from eicctl.support.files import write_whole
 
 _FILES = "files-"
 _LOCK = "lock"
 _UP = "up.lock"
-_LOOKS_TAKE = 1.0
-"""Seconds for which a process that only checks may hold the lock."""
+_CHECKS_TAKE = 1.0
+"""Seconds for which processes that check whether an emulator runs may hold the lock."""
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
@@ -53,18 +56,14 @@ class Running:
     env: dict[str, str] = field(repr=False)
     aws_cli_env: dict[str, str] = field(repr=False, default_factory=dict)
 
-    def call(self, method: str, resource: str, content: Any = None) -> Any:
-        """Call the control API (docs/reference/local-aws.md) and return its answer.
+    def get(self, resource: str) -> Any:
+        """Return what the control API (docs/reference/local-aws.md) answers to a GET.
 
         Raises:
             OSError: It does not answer, or refuses.
         """
-        body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(  # noqa: S310 - always http on loopback
-            f"{self.url}/_eicctl/{resource}",
-            data=body,
-            method=method,
-            headers={"Authorization": f"Bearer {self.token}"},
+            f"{self.url}/_eicctl/{resource}", headers={"Authorization": f"Bearer {self.token}"}
         )
         # Never through a proxy: it is this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -82,33 +81,25 @@ def folder() -> Path:
     return path
 
 
-def log_path() -> Path:
-    """The log file of an emulator in the background."""
-    return folder() / "log.txt"
-
-
 def record_path() -> Path:
     """The file that describes the running emulator."""
     return folder() / "running.json"
 
 
 def running() -> Running | None:
-    """Return the emulator that runs, or None; whether it answers is another question.
+    """Return the emulator that runs, or None. Whether it answers is another question.
 
     The record of one that was killed is removed. One that is stopped, or in another network namespace, does not answer,
-    and has its state still.
+    and still has its state.
     """
-    try:
-        content = parse_json(record_path().read_text())
+    content = jsonstore.read(record_path())
+    found = None
+    with contextlib.suppress(TypeError):
         found = Running(**{one.name: content[one.name] for one in fields(Running) if one.name in content})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError):
-        found = None
-    if found and _is_alive(found):
-        return found
-    record_path().unlink(missing_ok=True)
-    return None
+    with _locked(folder() / _UP, shared=True) as none_runs:
+        if none_runs:  # nor can one start now, whose record this would be
+            record_path().unlink(missing_ok=True)
+        return None if none_runs else found
 
 
 @contextlib.contextmanager
@@ -118,62 +109,70 @@ def only_one() -> Iterator[None]:
     Raises:
         ConflictError: One is already running.
     """
-    with (folder() / _UP).open("wb") as lock:
-        deadline = time.monotonic() + _LOOKS_TAKE
-        while True:
-            try:
-                _lock(lock, wait=False)
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise ConflictError("The local AWS is already running", hint="eicctl local down") from error
-                time.sleep(0.05)
+    with _locked(folder() / _UP, wait=_CHECKS_TAKE) as alone:
+        if not alone:
+            raise ConflictError("The local AWS is already running", hint="eicctl local down")
         yield
 
 
-def write_record(record: Running) -> None:
-    """Write the record, for this user only."""
-    write_whole(record_path(), json.dumps(asdict(record)))
+@contextlib.contextmanager
+def recorded(record: Running) -> Iterator[Callable[[], bool]]:
+    """Write the record, for this user only, while the block runs; gives a function that returns whether it exists.
 
+    The path stays the same, although the SSH server sets HOME if the user has no home.
+    """
+    path = record_path()
+    write_whole(path, json.dumps(asdict(record)))
 
-def is_recorded(pid: int) -> bool:
-    """Whether the record is this process's."""
+    def exists() -> bool:
+        return path.exists() and jsonstore.read(path).get("pid", record.pid) == record.pid
+
     try:
-        return bool(parse_json(record_path().read_text())["pid"] == pid)
-    except (OSError, ValueError, LookupError, LocalError):
-        return False
-
-
-def remove_record(pid: int) -> None:
-    """Remove the record if it is this process's."""
-    if is_recorded(pid):
-        record_path().unlink(missing_ok=True)
+        yield exists
+    finally:
+        with contextlib.suppress(OSError):
+            if exists():
+                path.unlink()
 
 
 @contextlib.contextmanager
 def files_folder() -> Iterator[Path]:
-    """A new folder for an emulator's files while the block runs; removes those of killed emulators.
+    """A new folder for an emulator's files while the block runs. Removes those of killed emulators.
 
     A lock marks those in use: it ends with its process, however that ends.
     """
     for old in folder().glob(f"{_FILES}*/{_LOCK}"):
-        with contextlib.suppress(OSError), old.open("wb") as lock:
-            _lock(lock, wait=False)
-            shutil.rmtree(old.parent, ignore_errors=True)
+        with contextlib.suppress(OSError), _locked(old) as unused:
+            if unused:
+                shutil.rmtree(old.parent, ignore_errors=True)
     path = Path(tempfile.mkdtemp(prefix=_FILES, dir=folder()))
-    with (path / _LOCK).open("wb") as lock:
-        _lock(lock, wait=True)
+    with _locked(path / _LOCK):
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _lock(file: IO[bytes], *, wait: bool) -> None:
-    """Take a file's lock; OSError where it is taken and is not waited for."""
-    import fcntl  # not on Windows, where the commands that only ask for the local AWS should still answer
-
-    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+@contextlib.contextmanager
+def _locked(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[bool]:
+    """Lock a file while the block runs; gives whether it could be locked within `wait` seconds."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where no emulator can have been started
+        yield True
+        return
+    deadline = time.monotonic() + wait
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.05)
+        yield True
 
 
 def start(arguments: list[str]) -> Running:
@@ -182,9 +181,8 @@ def start(arguments: list[str]) -> Running:
     Raises:
         LocalError: It has ended instead, or does not answer in time.
     """
-    log = log_path()
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as output:
+    log = folder() / "log.txt"
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "eicctl", "local", "up", *arguments],
             stdin=subprocess.DEVNULL,
@@ -192,23 +190,27 @@ def start(arguments: list[str]) -> Running:
             stderr=output,
             start_new_session=True,
         )
+    hint = f"see the log: {log}"
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if record_path().exists() and (found := running()) and found.pid == process.pid and _answers(found):
             return found
         if process.poll() is not None:
-            printed = _last_printed(log)
-            why = printed.get("error", f"exit code {process.returncode}")
-            raise LocalError(f"The local AWS did not start: {why}", hint=printed.get("hint", f"see the log: {log}"))
+            lines = log.read_text(errors="replace").splitlines()
+            printed = {kind: text for kind, colon, text in (line.partition(": ") for line in lines) if colon}
+            reason = printed.get("error", f"exit code {process.returncode}")
+            raise LocalError(f"The local AWS did not start: {reason}", hint=printed.get("hint", hint))
         time.sleep(0.05)
     process.terminate()
-    raise LocalError(f"The local AWS did not answer within {START_TIMEOUT:.0f} s", hint=f"see the log: {log}")
+    raise LocalError(f"The local AWS did not answer within {START_TIMEOUT:.0f} s", hint=hint)
 
 
-def _last_printed(log: Path) -> dict[str, str]:
-    """Return the error and the hint that a command printed last."""
-    lines = log.read_text(errors="replace").splitlines()
-    return {kind: text for kind, colon, text in (line.partition(": ") for line in lines) if colon}
+def _answers(found: Running) -> bool:
+    """Whether it answers: only the process that wrote the record knows its token."""
+    with contextlib.suppress(OSError, ValueError):
+        found.get("connections")
+        return True
+    return False
 
 
 def stop(found: Running) -> None:
@@ -217,18 +219,21 @@ def stop(found: Running) -> None:
     Raises:
         LocalError: It does not end.
     """
-    if _is_process(found):
+    if _is_emulator(found.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(found.pid, signal.SIGTERM)
-            os.kill(found.pid, signal.SIGCONT)  # one that is stopped takes no signal before
-    else:  # in another PID namespace: it ends when it finds its record gone
+            os.kill(found.pid, signal.SIGCONT)  # a stopped process takes no signal before
+    else:  # in another PID namespace: it ends when its record is gone
         record_path().unlink(missing_ok=True)
     deadline = time.monotonic() + STOP_TIMEOUT
-    while _is_alive(found):
+    while True:
+        with _locked(folder() / _UP, shared=True) as ended:
+            if ended:
+                record_path().unlink(missing_ok=True)
+                return
         if time.monotonic() > deadline:
             raise LocalError(f"The local AWS (PID {found.pid}) does not stop", hint=f"kill -9 {found.pid}")
         time.sleep(0.05)
-    record_path().unlink(missing_ok=True)
 
 
 def is_stopped(found: Running) -> bool:
@@ -238,39 +243,13 @@ def is_stopped(found: Running) -> bool:
     return False
 
 
-def _is_alive(found: Running) -> bool:
-    """Whether the process that wrote the record is alive: it holds a lock, which ends with it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where none can have been started
-        return _answers(found)
-    try:
-        with (folder() / _UP).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def _is_process(found: Running) -> bool:
-    """Whether the process of the record's ID is the emulator: it has the lock file open, if the system reports it."""
-    descriptors = Path(f"/proc/{found.pid}/fd")
+def _is_emulator(pid: int) -> bool:
+    """Whether a process is the emulator: it has the lock file open, if the system reports it."""
     if not Path("/proc/self/fd").exists():
         return True
     with contextlib.suppress(OSError):
-        for descriptor in descriptors.iterdir():
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 if descriptor.samefile(folder() / _UP):
                     return True
     return False
-
-
-def _answers(found: Running) -> bool:
-    """Whether it answers: only the process that wrote the record knows its token."""
-    try:
-        found.call("GET", "connections")
-    except (OSError, ValueError):
-        return False
-    return True

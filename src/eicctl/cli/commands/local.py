@@ -119,15 +119,11 @@ def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
     record = daemon.Running(
         os.getpid(), running.url, running.data_port, running.token, running.env, running.aws_cli_env
     )
-    daemon.write_record(record)
-    try:
+    with daemon.recorded(record) as exists:
         _tell(record, sshd=sshd)
         # Removing the record (with a test's temporary folder, say), or starting another, stops this one.
-        while not stop.wait(1.0) and daemon.is_recorded(os.getpid()):
+        while not stop.wait(1.0) and exists():
             pass
-    finally:
-        with contextlib.suppress(OSError):
-            daemon.remove_record(os.getpid())
 
 
 def _show_log() -> None:
@@ -189,7 +185,7 @@ def _asked(found: Running, resource: str) -> Any:
     if daemon.is_stopped(found):
         raise UnavailableError(f"The local AWS (PID {found.pid}) is suspended", hint=f"kill -CONT {found.pid}")
     try:
-        return found.call("GET", resource)
+        return found.get(resource)
     except (OSError, ValueError) as error:
         raise UnavailableError(
             f"The local AWS (PID {found.pid}) does not answer at {found.url}: {error}", hint=hint
