@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 
 def _keep_bytecode() -> None:
@@ -26,16 +26,47 @@ _keep_bytecode()  # before the imports that are worth it
 
 import pytest  # noqa: E402
 
+from tests.platforms import PLATFORM, hide_posix_modules, reason_to_skip  # noqa: E402
+
+if PLATFORM == "win32" != sys.platform:
+    hide_posix_modules()
+
 from eicctl.aws.session import Session  # noqa: E402
-from eicctl.emulator.server import Emulator  # noqa: E402
+
+if TYPE_CHECKING:
+    from eicctl.emulator.server import Emulator
 
 FillCache = Callable[[Path], None]
-from eicctl.emulator.state import Behavior  # noqa: E402
+
+NOT_RUN: dict[str, str] = {}
+"""The test files and folders that this platform cannot run, with the reasons."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what this platform cannot run: a file, or a folder because of its conftest.py."""
+    if not collection_path.is_dir() and not collection_path.name.startswith("test_"):
+        return None
+    reason = reason_to_skip(collection_path)
+    if reason:
+        NOT_RUN[collection_path.name] = reason
+    return bool(reason) or None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what was left out."""
+    if NOT_RUN:
+        terminalreporter.section(f"not run on this platform ({PLATFORM})")
+        for name, reason in sorted(NOT_RUN.items()):
+            terminalreporter.write_line(f"{name}: {reason}")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def enough_descriptors() -> None:
     """Both ends of every tunnel, and all between, are in one process: some 1,500 descriptors at the most."""
+    if PLATFORM == "win32":
+        return
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     if soft < wanted:
@@ -70,7 +101,7 @@ def needed_programs(request: pytest.FixtureRequest) -> None:
         for program in marker.args:
             if find_program(program):
                 continue
-            if os.environ.get("CI"):
+            if os.environ.get("CI") and PLATFORM == "linux":
                 pytest.fail(f"{program} is not installed")
             pytest.skip(f"{program} is not installed")
 
@@ -78,6 +109,8 @@ def needed_programs(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def running_emulator() -> Iterator[Emulator]:
     """The emulator of this worker."""
+    from eicctl.emulator.server import Emulator
+
     with Emulator(transition=0.0) as emulator:
         yield emulator
 
@@ -124,6 +157,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fill_cache: FillCache)
 @pytest.fixture
 def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """A fresh world, with the environment that leads to it."""
+    from eicctl.emulator.state import Behavior
+
     running_emulator.state.behave(**asdict(Behavior(transition=0.0)))
     running_emulator.reset()
     for name, value in running_emulator.env.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,9 @@ def wait_for(condition: Callable[[], T | None], what: str = "it", *, timeout: fl
 
 def is_gone(pid: int) -> bool:
     """Whether a process has ended, also where its parent has not yet taken note of that."""
+    if sys.platform != "linux":
+        shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return shown.stdout.strip()[:1] in ("", "Z")
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
