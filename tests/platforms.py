@@ -92,4 +92,4 @@ def hide_posix_modules() -> None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, into, *rest, **named)
 
-    builtins.__import__ = imported
+    setattr(builtins, "__import__", imported)  # noqa: B010 - its type says more than an import statement needs

@@ -31,7 +31,7 @@ def test_what_is_wrong_in_a_page_is_reported(tmp_path: Path) -> None:
     page = tmp_path / "docs" / "how-to" / "ci.md"
     text = page.read_text(encoding="utf-8")
     for good, bad in (
-        ("runs-on: ubuntu-latest", "run-on: ubuntu-latest"),
+        ("run: pipx install eicctl", "rum: pipx install eicctl"),
         ("timeout-minutes: 15\n", "\n"),
         (" # v7.0.1", ""),
         ("permissions:\n  contents: read\n  id-token: write\n", ""),
@@ -41,7 +41,7 @@ def test_what_is_wrong_in_a_page_is_reported(tmp_path: Path) -> None:
     page.write_text(text, encoding="utf-8")
     done = check(tmp_path)
     assert done.returncode == 1
-    for message in ("run-on", "timeout-minutes", "pin it as NAME@COMMIT", "no permissions"):
+    for message in ("rum", "timeout-minutes", "pin it as NAME@COMMIT", "no permissions"):
         assert message in done.stderr
 
 
