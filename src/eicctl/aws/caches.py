@@ -26,13 +26,20 @@ if TYPE_CHECKING:
     from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
 
+    Row = tuple[str, ...]
+
 
 # Names and IDs, so that the completion of a command line calls no API: one file per identity and region. The identity
 # is what is readable without botocore, which takes longer to import than a completion may. A profile that leads to
-# another account has other options, and so another file.
+# another account has other options, and so another file. Each file says for which profile and region it is, so that a
+# name which is not in this region can be looked for in the others.
 
-INSTANCES, ENDPOINTS, DATABASES = "instances", "endpoints", "databases"
-"""The kinds: IDs, each with its name or an empty string. A database's name is empty."""
+INSTANCES, ENDPOINTS, DATABASES, VPCS = "instances", "endpoints", "databases", "vpcs"
+"""The kinds: IDs, each with its name or an empty string, and what else lists show of it: an instance's state, platform,
+address, Availability Zone and VPC; an endpoint's state, VPC and Availability Zone; a database's engine, status and
+address. A database's name is empty."""
+
+_WHERE = "where"
 
 NAMES_LIFETIME = 30 * 86400.0
 """Seconds for which a name is offered."""
@@ -47,13 +54,15 @@ _FRESH = 86400.0
 """Seconds within which what is known already is not written again."""
 
 
-def note_names(session: Session, kind: str, names: Mapping[str, str], *, region: str, whole: bool = False) -> None:
+def note_names(
+    session: Session, kind: str, names: Mapping[str, str | Row], *, region: str, whole: bool = False
+) -> None:
     """Store names that AWS has returned.
 
     Args:
         session: Who has asked.
         kind: `INSTANCES`, `ENDPOINTS` or `DATABASES`.
-        names: IDs and their names.
+        names: IDs and their names, perhaps with what else is shown.
         region: Where.
         whole: Whether these are all of the kind, so that what else is known is gone.
     """
@@ -61,21 +70,47 @@ def note_names(session: Session, kind: str, names: Mapping[str, str], *, region:
     path = _names_file(session.profile, region)
     known = _rows(jsonstore.read(path).get(kind))
     # One that is a day old is written anew, so that it lives on; all others cost no writing.
+    rows = {key: (name,) if isinstance(name, str) else name for key, name in names.items()}
     newer = {
-        key: name
-        for key, name in names.items()
-        if key not in known or known[key][0] != name or not 0 <= now - known[key][1] < _FRESH
+        key: row
+        for key, row in rows.items()
+        if key not in known or known[key][0] != row or not 0 <= now - known[key][1] < _FRESH
     }
     gone = known.keys() - names.keys() if whole else set()
     if path and (newer or gone):
-        _write(path, kind, newer, gone, now)
+        _write(path, kind, newer, gone, where=(named_profile(session.profile), region))
 
 
 def known_names(kind: str, profile: str | None, region: str) -> dict[str, str]:
     """Return IDs and their names, those noted last first."""
+    return {key: row[0] for key, row in known_rows(kind, profile, region).items()}
+
+
+def known_rows(kind: str, profile: str | None, region: str) -> dict[str, Row]:
+    """Return IDs, each with its name and what else lists show of it, those noted last first."""
     now = time.time()
     rows = _rows(jsonstore.read(_names_file(profile, region)).get(kind))
-    return {key: row[0] for key, row in reversed(rows.items()) if 0 <= now - row[1] < NAMES_LIFETIME}
+    return {key: row for key, (row, at) in reversed(rows.items()) if 0 <= now - at < NAMES_LIFETIME}
+
+
+def seen_elsewhere(word: str, profile: str | None, region: str) -> list[tuple[str | None, str]]:
+    """Return the other profiles and regions in which an instance of this name or ID was seen, this profile's first.
+
+    Only those that lead there in this environment: other keys or endpoints in it are another account.
+    """
+    from pathlib import Path
+
+    here = _names_file(profile, region)
+    found: list[tuple[str | None, str]] = []
+    for path in Path(here).parent.glob("*.json") if here else ():
+        content = jsonstore.read(path) if str(path) != here else {}
+        match content.get(_WHERE):
+            case [None | str() as theirs, str() as there] if _names_file(theirs, there) == str(path):
+                rows = _rows(content.get(INSTANCES))
+                if word in rows or any(row[0] == word for row, _ in rows.values()):
+                    found.append((theirs, there))
+    ours = named_profile(profile)
+    return sorted(found, key=lambda pair: (pair[0] != ours, pair[0] or "", pair[1]))
 
 
 def known_regions() -> dict[str, str]:
@@ -98,27 +133,37 @@ def _names_file(profile: str | None, region: str) -> str | None:
         return None
 
 
-def _rows(rows: object) -> dict[str, tuple[str, float]]:
+def _rows(rows: object) -> dict[str, tuple[Row, float]]:
+    """Return what a file has, `[NAME, TIME, …]` each, as `((NAME, …), TIME)`."""
     if not isinstance(rows, dict):
         return {}
     return {
-        key: (row[0], row[1])
+        key: ((row[0], *row[2:]), row[1])
         for key, row in rows.items()
-        if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], float)
+        if isinstance(row, list) and len(row) >= 2 and isinstance(row[1], float) and _are_texts(row[:1] + row[2:])
     }
 
 
-def _write(path: str, kind: str, newer: Mapping[str, str], gone: Iterable[str], now: float) -> None:
+def _are_texts(parts: list[object]) -> bool:
+    return all(isinstance(part, str) for part in parts)
+
+
+def _write(
+    path: str, kind: str, newer: Mapping[str, Row], gone: Iterable[str], *, where: tuple[str | None, str]
+) -> None:
     import contextlib
     from pathlib import Path
 
     from eicctl.core.errors import LocalError
     from eicctl.support import paths
 
+    now = time.time()
+
     def changed(content: dict[str, Any]) -> dict[str, Any]:
         left = {key: row for key, row in _rows(content.get(kind)).items() if key not in newer and key not in set(gone)}
-        rows = left | {key: (name, now) for key, name in newer.items()}
-        return {**content, kind: jsonstore.newest(rows, MOST_NAMES)}
+        rows = left | {key: (row, now) for key, row in newer.items()}
+        kept = {key: (row[0], at, *row[1:]) for key, (row, at) in jsonstore.newest(rows, MOST_NAMES).items()}
+        return {**content, _WHERE: where, kind: kept}
 
     with contextlib.suppress(LocalError):
         paths.cache_dir()

@@ -89,8 +89,8 @@ def identity(profile: str | None, region: str | None) -> list[object]:
     found: Mapping[str, Mapping[str, str]] = sections()
     name = _profile(profile)
     trail: list[object] = [name]
-    if not profile:
-        trail.append(os.environ.get("AWS_ACCESS_KEY_ID"))
+    if not profile and (key := os.environ.get("AWS_ACCESS_KEY_ID")):
+        trail.append(key)
     seen: set[str] = set()
     while name and name not in seen:
         seen.add(name)

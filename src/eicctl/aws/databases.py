@@ -24,6 +24,7 @@ from eicctl.aws.network import group_of
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, UnavailableError, UsageError
 from eicctl.core.model import Target
+from eicctl.core.names import correct, folded, natural_key
 from eicctl.core.network import SecurityGroup
 from eicctl.support import files, pins
 from eicctl.support.redact import register
@@ -161,10 +162,7 @@ def find_database(session: Session, words: str) -> Database | None:
         )
         found = instances + clusters
     if not found:
-        raise NotFoundError(
-            f'No database named "{words}" in {session.location}{_others(session)}',
-            hint=session.command("aws", "rds", "describe-db-instances"),
-        )
+        raise _no_database(session, words)
     if len(found) > 1:
         raise AmbiguousError(
             f'An instance and a cluster are both named "{words}"',
@@ -207,11 +205,20 @@ def _by_host(session: Session, host: str) -> Database | None:
     return next((database for database in instances if database.host.lower() == host), None)
 
 
-def _others(session: Session) -> str:
-    """What databases there are, for the error about one that there is not."""
+def list_databases(session: Session) -> list[Database]:
+    """Return all instances and clusters of RDS, by name."""
     instances, clusters = both(lambda: _instances(session), lambda: _clusters(session))
-    names = sorted({database.id for database in instances + clusters})
-    return f" (known: {', '.join(names[:10])}{', …' if len(names) > 10 else ''})" if names else ""
+    return sorted(instances + clusters, key=lambda database: natural_key(database.id))
+
+
+def _no_database(session: Session, name: str) -> NotFoundError:
+    hint = session.command("aws", "rds", "describe-db-instances")
+    error = NotFoundError(f'No database named "{name}" in {session.location}', hint=hint)
+    names = [database.id for database in list_databases(session)]
+    correct(error, name, names)
+    if names and not error.correction:
+        error.message += f" (known: {folded(names)})"
+    return error
 
 
 def _instances(session: Session, identifier: str = "") -> list[Database]:

@@ -18,6 +18,7 @@ from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
+from eicctl.core.names import correct, natural_key
 from eicctl.support.backoff import Backoff
 from eicctl.support.threads import for_each
 
@@ -67,8 +68,9 @@ def list_endpoints(
         client = session.client("ec2", where)
         pages = client.get_paginator("describe_instance_connect_endpoints").paginate(**request)
         found = [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
-    caches.note_names(session, caches.ENDPOINTS, {one.id: one.name for one in found}, region=where, whole=not request)
-    return found
+    rows = {one.id: (one.name, one.state, one.vpc_id, one.availability_zone) for one in found}
+    caches.note_names(session, caches.ENDPOINTS, rows, region=where, whole=not request)
+    return sorted(found, key=lambda one: (*natural_key(one.name), one.id))
 
 
 def list_in_all_regions(
@@ -107,7 +109,9 @@ def get_endpoint(session: Session, name: str) -> Endpoint:
                 hint=session.command("eicctl", "show-endpoint", alive[0].id),
             )
         if not alive:
-            raise NotFoundError(f'No endpoint named "{name}" in {session.location}', hint=_all_regions(session))
+            error = NotFoundError(f'No endpoint named "{name}" in {session.location}', hint=_all_regions(session))
+            correct(error, name, [each.name for each in list_endpoints(session)])
+            raise error
         return alive[0]
     with translated(f"look up {name}"):
         rows = session.client("ec2").describe_instance_connect_endpoints(InstanceConnectEndpointIds=[name])

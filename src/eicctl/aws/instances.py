@@ -12,8 +12,10 @@ from eicctl.aws.ec2_requests import exact_filters, pattern_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
-from eicctl.core.errors import NotFoundError, UnavailableError
+from eicctl.core.errors import NotFoundError, UnavailableError, UsageError
 from eicctl.core.model import Instance
+from eicctl.core.names import correct, natural_key, same_but_case
+from eicctl.support import pins
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -172,46 +174,106 @@ def list_instances(
     caches.note_names(
         session,
         caches.INSTANCES,
-        {one.id: one.name for one in found if one.state != "terminated"},
+        {one.id: shown(one) for one in found if one.state != "terminated"},
         region=where,
         whole=not request,
     )
     return sorted(found, key=_order)
 
 
-def _order(instance: Instance) -> tuple[int, str, str]:
-    known = instance.state in STATE_ORDER
-    return (STATE_ORDER.index(instance.state) if known else len(STATE_ORDER), instance.name, instance.id)
+def _order(instance: Instance) -> tuple[object, ...]:
+    state = STATE_ORDER.index(instance.state) if instance.state in STATE_ORDER else len(STATE_ORDER)
+    return (state, *natural_key(instance.name), instance.id)
+
+
+def shown(instance: Instance) -> tuple[str, ...]:
+    """Return what lists show of an instance, as `caches.INSTANCES` has it."""
+    address = instance.private_ip or instance.ipv6
+    return (instance.name, instance.state, instance.platform, address, instance.availability_zone, instance.vpc_id)
+
+
+def tag_filter(word: str) -> dict[str, list[str]] | None:
+    """Return the filter that the target `tag:KEY=VALUE` means; None for any other word.
+
+    Raises:
+        UsageError: It has no key or no equals sign.
+    """
+    if not word.startswith("tag:"):
+        return None
+    key, equals, value = word.removeprefix("tag:").partition("=")
+    if not key or not equals:
+        raise UsageError(f"Invalid target {word!r}", hint="use tag:KEY=VALUE")
+    return {f"tag:{key}": [value]}
 
 
 def instances_named(session: Session, words: Sequence[str], *, states: Sequence[str]) -> list[Instance]:
-    """Return the instances that IDs or Name tags mean, each once.
+    """Return the instances that IDs, Name tags and `tag:KEY=VALUE` mean, each once.
 
     Args:
         session: Access to AWS.
-        words: IDs and names.
-        states: The states in which an instance is found by its name.
+        words: IDs, names and tags. A name's case does not matter where only one instance has it.
+        states: The states in which an instance is found by its name or a tag.
 
     Raises:
         NotFoundError: One of them means none.
     """
+    running = {"instance-state-name": states}
     ids = [word for word in words if INSTANCE_ID.fullmatch(word)]
-    names = [word for word in words if word not in ids]
+    tags = {word: filters for word in words if (filters := tag_filter(word))}
+    names = [word for word in words if word not in ids and word not in tags]
     found = list_instances(session, ids=ids) if ids else []
     if names:
-        found += list_instances(session, filters={"tag:Name": names, "instance-state-name": states})
+        found += list_instances(session, filters={"tag:Name": names, **running})
+    kind = "instance" if "stopped" in states else "running instance"
     for word in words:
-        if not any(word in (instance.id, instance.name) for instance in found):
-            raise no_instance(session, word, "instance" if "stopped" in states else "running instance")
+        if word in tags:
+            matching = list_instances(session, filters={**tags[word], **running})
+        elif any(word in (instance.id, instance.name) for instance in found):
+            continue
+        else:
+            matching = [instance for instance in with_other_case(session, word) if instance.state in states]
+        if not matching:
+            raise no_instance(session, word, kind)
+        found += matching
     return list({instance.id: instance for instance in found}.values())
 
 
-def no_instance(session: Session, word: str, kind: str = "instance") -> NotFoundError:
-    """Return the error for an ID or a name that no instance has. `kind` is what was looked for."""
+def with_other_case(session: Session, name: str) -> list[Instance]:
+    """Return the instance whose name differs from `name` by case only; an empty list where there are several names."""
+    alive = [instance for instance in list_instances(session) if instance.state != "terminated"]
+    names = set(same_but_case(name, [instance.name for instance in alive]))
+    return [instance for instance in alive if instance.name in names] if len(names) == 1 else []
+
+
+def no_instance(session: Session, word: str, kind: str = "instance", *, why: str = "") -> NotFoundError:
+    """Return the error for an ID, a name or a tag that no instance has, with what may have been meant.
+
+    That is the same name in another region or profile, else names like it in this region; both as far as they have been
+    seen.
+
+    Args:
+        session: Access to AWS.
+        word: What was specified.
+        kind: What was looked for.
+        why: What else did not lead to it, for the message.
+    """
     hint = session.command("eicctl", "instances")
+    if word.startswith("tag:"):
+        return NotFoundError(f'No {kind} has the tag "{word.removeprefix("tag:")}" in {session.location}', hint=hint)
+    error = NotFoundError(f'No {kind} named "{word}" in {session.location}{why}', hint=hint)
     if INSTANCE_ID.fullmatch(word):
-        return NotFoundError(f"No {kind} with ID {word} in {session.location}", hint=hint)
-    return NotFoundError(f'No {kind} named "{word}" in {session.location}', hint=hint)
+        error = NotFoundError(f"No {kind} with ID {word} in {session.location}", hint=hint)
+    if there := caches.seen_elsewhere(word, session.profile, session.region):
+        profile, region = there[0]
+        error.message += f"; it was last seen in {pins.location(region, profile)}"
+        error.hint = pins.command_line(["eicctl", "ssh", word], profile=profile, region=region)
+        error.correction = (word, word, profile or "", region)
+    elif not INSTANCE_ID.fullmatch(word):
+        known = caches.known_names(caches.INSTANCES, session.profile, session.region)
+        correct(error, word, known.values())
+        if error.correction:
+            error.hint = session.command("eicctl", "ssh", error.correction[1])
+    return error
 
 
 def _instance(row: InstanceTypeDef, region: str, owner_id: str) -> Instance:

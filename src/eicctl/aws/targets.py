@@ -29,7 +29,7 @@ from eicctl.aws.explicit_target import (
     is_address,
     with_address,
 )
-from eicctl.aws.instances import list_instances, no_instance
+from eicctl.aws.instances import list_instances, no_instance, tag_filter, with_other_case
 from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
 from eicctl.aws.subnets import why_no_endpoint
@@ -208,33 +208,38 @@ def find(session: Session, request: ConnectRequest, resolver: Resolver = address
         return _by_address(session, str(ipaddress.ip_address(words)))
     if found := _by_name(session, words):
         return found
-    for address in resolver(words):
+    for address in () if tag_filter(words) else resolver(words):
         return replace(_by_address(session, str(ipaddress.ip_address(address))), address=address)
-    error = no_instance(session, words)
-    if "." in words:
-        error.message += ", and the name does not resolve from here"
-    raise error
+    if not tag_filter(words) and (same := with_other_case(session, words)):
+        return _one_of(session, words, same)
+    why = ", and the name does not resolve from here" if "." in words else ""
+    raise no_instance(session, words, why=why)
 
 
 def _by_id(session: Session, instance_id: str) -> Instance:
-    found = list_instances(session, ids=[instance_id])
-    if not found:
-        raise no_instance(session, instance_id)
-    return found[0]
+    try:
+        return list_instances(session, ids=[instance_id])[0]
+    except (NotFoundError, IndexError) as error:
+        raise no_instance(session, instance_id) from error
 
 
 def _by_name(session: Session, name: str) -> Found | None:
-    """Return the instance with this Name tag or private DNS name."""
-    filters = [{"tag:Name": [name]}]
-    if "." in name:
+    """Return the instance with this Name tag, `tag:KEY=VALUE` or private DNS name."""
+    tagged = tag_filter(name)
+    filters = [tagged or {"tag:Name": [name]}]
+    if "." in name and not tagged:
         filters.append({"private-dns-name": [name]})
     found = {i.id: i for f in filters for i in list_instances(session, filters=f)}
-    alive = [instance for instance in found.values() if instance.state in _CONNECTABLE]
-    candidates = alive or [instance for instance in found.values() if instance.state != "terminated"]
-    candidates = candidates or list(found.values())
+    return _one_of(session, name, list(found.values())) if found else None
+
+
+def _one_of(session: Session, name: str, found: Sequence[Instance]) -> Found:
+    """Return the only one of some instances that can be connected to, or the only one that still exists."""
+    alive = [instance for instance in found if instance.state in _CONNECTABLE]
+    candidates = alive or [instance for instance in found if instance.state != "terminated"] or found
     if len(candidates) > 1:
         raise _several(session, name, candidates)
-    return _of_instance(candidates[0]) if candidates else None
+    return _of_instance(candidates[0])
 
 
 def _several(session: Session, name: str, candidates: Sequence[Instance]) -> SeveralInstancesError:

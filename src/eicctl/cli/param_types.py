@@ -74,12 +74,14 @@ def _recall(kind: str, profile: str | None, region: str) -> dict[str, str]:
 
 def _instances(profile: str | None, region: str) -> Values:
     """Names first: they are typed more often."""
+    from eicctl.core.names import natural_key
+
     found = _recall("instances", profile, region)
     names: dict[str, str] = {}
     for key, name in found.items():
         if name:
             names[name] = f"{len([n for n in found.values() if n == name])} instances" if name in names else key
-    yield from sorted(names.items())
+    yield from sorted(names.items(), key=lambda item: natural_key(item[0]))
     yield from found.items()
 
 

@@ -11,6 +11,7 @@ from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import Endpoint, Instance
+from eicctl.core.names import natural_key
 from eicctl.core.network import NetworkFacts, SecurityGroup
 from eicctl.reachability.connection import traffic_range
 from eicctl.reachability.groups import Judgement, Peer, covers, judge, peers_of
@@ -64,13 +65,13 @@ def choose_instance(
             f"VPC {vpc_id} ({label}) has no available EC2 Instance Connect Endpoint",
             hint=pins.command("eicctl", "create-endpoint", "--vpc-id", vpc_id),
         )
-    found: list[tuple[bool, bool, str, str, JumpHost]] = []
+    found: list[tuple[bool, bool, object, str, JumpHost]] = []
     for instance in running:
         if judgement := _allowed(instance, groups, port):
             near = bool(availability_zone) and instance.availability_zone == availability_zone
             zone = f", in the same zone {availability_zone}" if near else ""
             jump_host = JumpHost(instance, f"{judgement.allowed_by[0]}{zone}")
-            found.append((not near, not judgement.by_group, instance.name, instance.id, jump_host))
+            found.append((not near, not judgement.by_group, natural_key(instance.name), instance.id, jump_host))
     if not found:
         raise NotFoundError(
             f"None of the {len(running)} running Linux instances in {vpc_id} may connect to {label} on port {port}: "

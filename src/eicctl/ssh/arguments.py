@@ -231,7 +231,7 @@ def parse_destination(text: str, scheme: str = "ssh") -> Destination:
 def parse_remote_path(text: str, scheme: str = "scp") -> Destination | None:
     """Parse a path as scp(1) does: `[USER@]HOST:[PATH]` or `scp://…`; None for a local path.
 
-    With a slash before its first colon it is a local path; an IPv6 address is in brackets.
+    With a slash before its first colon it is a local path; an IPv6 address is in brackets, and so may be any host.
 
     Raises:
         UsageError: It could be taken for an option, or has no host.
@@ -242,8 +242,11 @@ def parse_remote_path(text: str, scheme: str = "scp") -> Destination | None:
     if rest.startswith("[") and "]:" in rest:
         host, _, path = rest[1:].partition("]:")
     else:
-        host, colon, path = rest.partition(":")
-        if not colon or "/" in host or "/" in user:
+        # A tag's key may have colons (`tag:aws:autoscaling:groupName=web`): its target ends at the first one after `=`.
+        key, equals, value = rest.partition("=") if rest.startswith("tag:") else ("", "", rest)
+        value, colon, path = value.partition(":")
+        host = f"{key}{equals}{value}"
+        if not colon or ("/" in host and not equals) or "/" in user:
             return None
     if not host:
         raise UsageError(f"no host before the colon: {text!r}", hint="use TARGET:PATH, or ./NAME for a local file")
@@ -252,7 +255,7 @@ def parse_remote_path(text: str, scheme: str = "scp") -> Destination | None:
 
 FORMS = "HOST:PORT, LOCALPORT:HOST:PORT or PATH:HOST:PORT; with --via also PORT; an IPv6 address in brackets"
 
-_PARTS = re.compile(r"\[[^\]]*\]|[^:]+")
+_PARTS = re.compile(r"\[[^\]]*\]|tag:[^=]+=[^:]*|[^:]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +295,7 @@ def parse_forward(text: str) -> ForwardSpec:
     remote_path = last if last.startswith("/") else ""
     port = 0 if remote_path else _port(last, 1, text)
     host = host.removeprefix("[").removesuffix("]")
-    if "/" in host or (len(parts) == 2 and host.isdigit()):
+    if ("/" in host and not host.startswith("tag:")) or (len(parts) == 2 and host.isdigit()):
         # LOCALPORT:PORT and PATH:PORT would read like HOST:PORT.
         raise _wrong(text)
     if not local:

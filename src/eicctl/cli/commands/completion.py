@@ -35,7 +35,8 @@ _eicctl() {
         esac
     done < <(_EICCTL_COMPLETE=bash_complete COMP_LINE=${COMP_LINE:0:COMP_POINT} COMP_WORD=$2 command eicctl 2>/dev/null)
 }
-complete -F _eicctl eicctl
+# Names in natural order; bash before 4.4 sorts them.
+complete -o nosort -F _eicctl eicctl 2>/dev/null || complete -F _eicctl eicctl
 """
 
 _ZSH = r"""#compdef eicctl
@@ -58,7 +59,7 @@ _eicctl() {
                 ;;
         esac
     done
-    (( $#values )) && compadd "${(@)suffix}" -l -d shown -- "${(@)values}"
+    (( $#values )) && compadd "${(@)suffix}" -V eicctl -l -d shown -- "${(@)values}"
 }
 if [[ ${funcstack[1]-} == _eicctl ]]; then
     _eicctl "$@"
@@ -84,7 +85,7 @@ function __eicctl_complete
         end
     end
 end
-complete -c eicctl -f -a '(__eicctl_complete)'
+complete -c eicctl -k -f -a '(__eicctl_complete)'
 """
 
 

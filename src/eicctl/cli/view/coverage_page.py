@@ -9,6 +9,7 @@ from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from eicctl.core.names import natural_key
 from eicctl.reachability.coverage import summary
 from eicctl.support.html import Child, Markup, document, element, joined
 
@@ -141,7 +142,7 @@ def _vpc(covered: Inventory, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
                     [endpoint for endpoint in endpoints if endpoint.subnet_id == subnet_id],
                     [reach for reach in reaches if reach.instance.subnet_id == subnet_id],
                 )
-                for subnet_id in sorted(subnets, key=lambda each: (_subnet_name(covered, each), each))
+                for subnet_id in sorted(subnets, key=lambda each: natural_key(_subnet_name(covered, each)))
             ],
             class_="subnets",
         ),
@@ -162,7 +163,7 @@ def _subnet(covered: Inventory, subnet_id: str, endpoints: Sequence[Endpoint], r
         (" · " if number else None, element("span", text)) for number, text in enumerate(filter(None, details))
     )
     title = _subnet_name(covered, subnet_id) or ("subnet" if subnet_id else "(no subnet)")
-    ordered = sorted(reaches, key=lambda each: (each.instance.name, each.instance.id))
+    ordered = sorted(reaches, key=lambda each: (*natural_key(each.instance.name), each.instance.id))
     return element(
         "div",
         element("h5", element("bdi", title), " ", element("small", small)),

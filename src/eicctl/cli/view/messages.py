@@ -188,7 +188,7 @@ def failure(error: errors.EicctlError) -> int:
         _line(f"request ID: {error.request_id}")
     if likely := _likely_cause(error):
         _line(f"likely cause: {likely.summary}")
-    if hint := likely.remediation if likely and likely.remediation else error.hint:
+    if hint := likely.remediation if likely and likely.remediation else _corrected(error) or error.hint:
         _line(f"hint: {pins.pinned(hint)}")
     return error.exit_code
 
@@ -201,6 +201,31 @@ def again(*more: str) -> str:
         profile="" if "--profile" in given else None,
         region="" if "--region" in given else None,
     )
+
+
+def _corrected(error: errors.EicctlError) -> str | None:
+    """Return this process's command line with the word that may have been meant, or None."""
+    typed, meant, profile, region = error.correction or ("", "", "", "")
+    word = re.compile(rf"(^|[@:=]){re.escape(typed)}(?=:|$)")
+    place = next((place for place, text in enumerate(arguments) if typed and word.search(text)), None)
+    if place is None:
+        return None
+    pair = [(name, value) for name, value in zip(pins.BOTH, (profile, region), strict=True) if value]
+    given, after = arguments[:place], arguments[place + 1 :]
+    end = after.index("--") if "--" in after else len(after)
+    own, remote = after[:end], after[end:]
+    for option, _ in pair:
+        given, own = _without(given, option), _without(own, option)
+    right = word.sub(lambda match: match[1] + meant, arguments[place], count=1)
+    return pins.command("eicctl", *given, right, *(part for option in pair for part in option), *own, *remote)
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    """Return words without an option and its value."""
+    if option in words:
+        at = words.index(option)
+        words = words[:at] + words[at + 2 :]
+    return [word for word in words if not word.startswith(f"{option}=")]
 
 
 def _error(text: str) -> None:
