@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 Serve = Callable[["Handler"], "Service"]
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = (DOCS / "how-to" / "library.md", DOCS / "reference" / "library.md")
-BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+BLOCKS = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "library.md").read_text(), re.DOTALL)
 
 
 def echo(client: socket.socket) -> None:
@@ -54,6 +53,11 @@ def test_the_pages_examples(emulator: Emulator, endpoint: object, block: str) ->
 
 def test_the_page_has_examples() -> None:
     assert len(BLOCKS) >= 6
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (DOCS / "reference" / "library.md").read_text()
+    assert sorted(re.findall(r"^\.\. auto\w+:: eicctl\.(\w+)$", page, re.MULTILINE)) == sorted(eicctl.__all__)
 
 
 def test_tunnels_share_a_thread(serve: Serve) -> None:
