@@ -401,6 +401,9 @@ def _response(refusal: Refused, tunnel: Tunnel) -> Response:
 CHUNK = 65000
 """Bytes in a frame at most, as the AWS CLI has it (docs/explanation/protocol.md#data-plane)."""
 
+DELIVERY = 60.0
+"""Seconds for a client to take what its target has sent before it ended."""
+
 LINGER = 5.0
 """Seconds for a target to take what a client that is gone has sent."""
 
@@ -472,6 +475,7 @@ class Relay:
             while await target.read(CHUNK):
                 pass
         else:
+            self._tunnel.close_timeout = DELIVERY  # then the connection is reset, and what is under way lost
             await self._tunnel.close(1000)
 
     async def _expire(self, duration: float) -> None:
