@@ -7,9 +7,8 @@ import contextlib
 import os
 import signal
 import socket
-import struct
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from eicctl.emulator.machines import sshd
 from eicctl.emulator.state import Machine, State
 
 if sys.platform != "win32":
-    import fcntl
     import pty
     import termios
 
@@ -40,169 +38,114 @@ async def run(process: Process, home: Path) -> None:
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR")}
     env |= {str(name): str(value) for name, value in process.env.items()}
     env |= {"HOME": str(home), "USER": user, "LOGNAME": user, "SHELL": shell}
+    # A client without TERM asks for a terminal of no type, which is a terminal all the same.
+    start = _start_on_pipes if process.term_type is None else _start_on_terminal
     try:
-        # A client without TERM asks for a terminal of no type, which is a terminal all the same.
-        if process.term_type is not None:
-            status = await _on_terminal(process, argv, {**env, "TERM": process.term_type or "dumb"}, home)
-        else:
-            status = await _on_pipes(process, argv, env, home)
+        child, stdin, output, terminal = await start(process, argv, env, home)
     except OSError as error:
         process.stderr.write(f"{error}\n".encode())
         process.exit(126)
         return
-    with contextlib.suppress(OSError, asyncssh.Error):  # the client may be gone
-        if status < 0:
-            process.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
-        else:
-            process.exit(status)
+    tasks = [
+        asyncio.create_task(work) for work in (_feed(process, child.pid, stdin, terminal), _hang_up(process, child))
+    ]
+    try:
+        with contextlib.suppress(OSError, asyncssh.Error):  # the client may be gone
+            await output
+        status = await child.wait()
+        with contextlib.suppress(OSError, asyncssh.Error):
+            if status < 0:
+                process.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
+            else:
+                process.exit(status)
+    finally:
+        for task in tasks:
+            task.cancel()
+        stdin.close()
+        if child.returncode is None:
+            _kill(child, signal.SIGKILL)
 
 
-async def _on_pipes(process: Process, argv: Sequence[str], env: dict[str, str], home: Path) -> int:
+Started = tuple[asyncio.subprocess.Process, asyncio.StreamWriter, Awaitable[Any], int | None]
+"""A child process, its input, the passing on of its output, and the descriptor of its terminal if it has one."""
+
+
+async def _start_on_pipes(process: Process, argv: Sequence[str], env: dict[str, str], home: Path) -> Started:
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         *argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, cwd=home, start_new_session=True
     )
     assert child.stdin and child.stdout and child.stderr  # noqa: S101, PT018 - they are pipes
-    async with _while_connected(process, child):
-        feeding = asyncio.create_task(_feed_pipe(process, child, child.stdin))
-        await asyncio.gather(_drain(child.stdout, process.stdout), _drain(child.stderr, process.stderr))
-        status = await child.wait()
-        feeding.cancel()
-    return status
+    output = asyncio.gather(_copy(child.stdout, process.stdout), _copy(child.stderr, process.stderr))
+    return child, child.stdin, output, None
 
 
-async def _feed_pipe(process: Process, child: asyncio.subprocess.Process, pipe: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        async for data in _input(process, child.pid, None):
-            pipe.write(data)
-            await pipe.drain()
-    pipe.close()
-
-
-async def _drain(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
-    with contextlib.suppress(OSError, asyncssh.Error):
-        while data := await source.read(CHUNK):
-            sink.write(data)
-            await sink.drain()
-
-
-async def _on_terminal(process: Process, argv: Sequence[str], env: dict[str, str], home: Path) -> int:
+async def _start_on_terminal(process: Process, argv: Sequence[str], env: dict[str, str], home: Path) -> Started:
     master, slave = pty.openpty()
     try:
-        os.set_blocking(master, False)
-        _resize(master, *process.term_size)
-        none = asyncio.subprocess.DEVNULL
+        width, height, *_ = process.term_size
+        termios.tcsetwinsize(slave, (height, width))
         child = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", _ON_TERMINAL, os.ttyname(slave), *argv,
-            stdin=none, stdout=none, stderr=none, env=env, cwd=home, start_new_session=True,
+            stdin=slave, stdout=slave, stderr=slave, cwd=home, start_new_session=True,
+            env={**env, "TERM": process.term_type or "dumb"},
         )  # fmt: skip
-        async with _while_connected(process, child):
-            showing = asyncio.create_task(_show(master, process.stdout))
-            feeding = asyncio.create_task(_feed_terminal(process, child, master))
-            status = await child.wait()
-            feeding.cancel()
-            # The slave is still open here, so the master never ends: take what is there.
-            await asyncio.sleep(0)
-            showing.cancel()
-            with contextlib.suppress(OSError):
-                while data := os.read(master, CHUNK):
-                    process.stdout.write(data)
-        return status
+    except BaseException:
+        os.close(master)
+        raise
     finally:
         os.close(slave)
-        os.close(master)
-
-
-async def _show(master: int, sink: asyncssh.SSHWriter[bytes]) -> None:
-    with contextlib.suppress(asyncssh.Error):
-        while True:
-            await _ready(master, writing=False)
-            try:
-                sink.write(os.read(master, CHUNK))
-            except BlockingIOError:
-                continue
-            except OSError:
-                return
-            await sink.drain()
-
-
-async def _feed_terminal(process: Process, child: asyncio.subprocess.Process, master: int) -> None:
-    async for data in _input(process, child.pid, master):
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(master, view) :]
-            except BlockingIOError:
-                await _ready(master, writing=True)
-    os.write(master, b"\x04")  # the client has no more to say: end of file, as a terminal types it
-
-
-async def _input(process: Process, pid: int, terminal: int | None) -> AsyncIterator[bytes]:
-    """What the client sends; signals and changes of the window's size are acted on."""
-    while True:
-        try:
-            data = await process.stdin.read(CHUNK)
-        except asyncssh.TerminalSizeChanged as change:
-            if terminal is not None:
-                _resize(terminal, change.width, change.height, change.pixwidth, change.pixheight)
-        except asyncssh.BreakReceived:
-            continue
-        except asyncssh.SignalReceived as received:
-            with contextlib.suppress(OSError, KeyError):
-                os.killpg(pid, signal.Signals["SIG" + received.signal])
-        except asyncssh.Error:
-            return
-        else:
-            if not data:
-                return
-            yield data
-
-
-async def _ready(fd: int, *, writing: bool) -> None:
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-
-    def ready() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    add(fd, ready)
-    try:
-        await future
-    finally:
-        remove(fd)
+    file = os.fdopen(os.dup(master), "wb", buffering=0)
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, file)
+    await process.redirect(stdout=master, send_eof=False)
+    return child, asyncio.StreamWriter(transport, protocol, None, loop), process.stdout.drain(), file.fileno()
 
 
-def _resize(fd: int, width: int, height: int, pixel_width: int, pixel_height: int) -> None:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, pixel_height, pixel_width))
+async def _feed(process: Process, pid: int, sink: asyncio.StreamWriter, terminal: int | None) -> None:
+    """Pass on what the client sends: input, signals, and the size of its window."""
+    with contextlib.suppress(OSError):
+        while True:
+            try:
+                data = await process.stdin.read(CHUNK)
+            except asyncssh.TerminalSizeChanged as change:
+                if terminal is not None:
+                    termios.tcsetwinsize(terminal, (change.height, change.width))
+            except asyncssh.BreakReceived:
+                continue
+            except asyncssh.SignalReceived as received:
+                with contextlib.suppress(OSError, KeyError):
+                    os.killpg(pid, signal.Signals["SIG" + received.signal])
+            except asyncssh.Error:
+                return
+            else:
+                if not data:
+                    break
+                sink.write(data)
+                await sink.drain()
+        if terminal is None:
+            sink.close()
+        else:
+            sink.write(b"\x04")  # end of file, as a terminal types it
 
 
-@contextlib.asynccontextmanager
-async def _while_connected(process: Process, child: asyncio.subprocess.Process) -> AsyncIterator[Any]:
+async def _hang_up(process: Process, child: asyncio.subprocess.Process) -> None:
     """Hang up on the child when the client goes away."""
+    await process.channel.wait_closed()
+    _kill(child, signal.SIGHUP)
 
-    async def hang_up() -> None:
-        await process.channel.wait_closed()
-        with contextlib.suppress(OSError):
-            os.killpg(child.pid, signal.SIGHUP)
 
-    watching = asyncio.create_task(hang_up())
-    try:
-        yield
-    finally:
-        watching.cancel()
-        if child.returncode is None:
-            with contextlib.suppress(OSError):
-                os.killpg(child.pid, signal.SIGKILL)
+def _kill(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(child.pid, number)
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[str, int], Awaitable[Streams | None]]
 
 
-async def open_forward(connect: Connect, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
-    """Connect to the target and return the session that relays its bytes.
+async def open_forward(connecting: Awaitable[Streams | None]) -> asyncssh.SSHTCPSession[bytes]:
+    """Return the session that relays the bytes of a forwarded connection to the target's streams.
 
     asyncssh has a forwarder of its own. It leaves a channel open for good when the target ends before the client does,
     and OpenSSH's `-W` then never returns.
@@ -210,53 +153,36 @@ async def open_forward(connect: Connect, host: str, port: int) -> asyncssh.SSHTC
     Raises:
         ChannelOpenError: Nothing answers there.
     """
-    streams = await connect(host, port)
-    if streams is None:
-        raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
-    return _joined(streams)
-
-
-async def open_unix_forward(path: str) -> asyncssh.SSHTCPSession[bytes]:
-    """Connect to a Unix socket of this computer, as `open_forward` does to a port.
-
-    Raises:
-        ChannelOpenError: Nothing answers there.
-    """
     try:
-        return _joined(await asyncio.open_unix_connection(path))
+        streams = await connecting
     except OSError as error:
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, error.strerror or str(error)) from error
+    if streams is None:
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Connection refused")
+    from_target, to_target = streams
 
+    async def relay(from_client: asyncssh.SSHReader[bytes], to_client: asyncssh.SSHWriter[bytes]) -> None:
+        """Relay in both directions, each until its own end; an error ends both."""
+        with contextlib.suppress(OSError, asyncssh.Error):
+            await asyncio.gather(_copy(from_client, to_target, end=True), _copy(from_target, to_client, end=True))
+        to_client.close()
+        to_target.close()
 
-def _joined(streams: Streams) -> asyncssh.SSHTCPSession[bytes]:
-    """Return the session that relays between a channel and the streams."""
-
-    async def handler(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
-        await _join(reader, writer, *streams)
-
-    return SSHTCPStreamSession(handler)
-
-
-async def _join(
-    from_client: asyncssh.SSHReader[bytes],
-    to_client: asyncssh.SSHWriter[bytes],
-    from_target: asyncio.StreamReader,
-    to_target: asyncio.StreamWriter,
-) -> None:
-    """Relay in both directions, each until its own end; an error ends both."""
-    with contextlib.suppress(OSError, asyncssh.Error):
-        await asyncio.gather(_copy(from_client, to_target), _copy(from_target, to_client))
-    to_client.close()
-    to_target.close()
+    return SSHTCPStreamSession(relay)
 
 
 async def _copy(
-    source: asyncio.StreamReader | asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter | asyncssh.SSHWriter[bytes]
+    source: asyncio.StreamReader | asyncssh.SSHReader[bytes],
+    sink: asyncio.StreamWriter | asyncssh.SSHWriter[bytes],
+    *,
+    end: bool = False,
 ) -> None:
+    """Pass on bytes, and the end too if `end`."""
     while data := await source.read(CHUNK):
         sink.write(data)
         await sink.drain()
-    sink.write_eof()
+    if end:
+        sink.write_eof()
 
 
 class SshMachine:
@@ -320,10 +246,10 @@ class _Server(asyncssh.SSHServer):
         return any(_is(key, line) for line in accepted)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
-        return open_forward(self._connect, dest_host, dest_port)
+        return open_forward(self._connect(dest_host, dest_port))
 
     def unix_connection_requested(self, dest_path: str) -> Any:
-        return open_unix_forward(dest_path)
+        return open_forward(asyncio.open_unix_connection(dest_path))
 
     def server_requested(self, listen_host: str, listen_port: int) -> bool:
         return listen_host in ("", "localhost", "127.0.0.1", "::1")
