@@ -70,7 +70,7 @@ SPOKEN_BY = {
     "ssh/forward/login.py": ("forward", "db"),
     "ssh/login.py": ("ssh", "scp", "sftp"),
     "ssh/os_user.py": ("ssh", "scp", "sftp", "forward", "db"),
-    "ssh/arguments.py": ("forward",),
+    "ssh/destination.py": ("forward",),
     "tunnel/relay.py": ("tunnel", "proxy"),
     "tunnel/errors.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "tunnel/peer_uid.py": ("tunnel", "forward", "db", "rdp"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eicctl.core.errors import UsageError
-from eicctl.ssh.arguments import SCP, SFTP, SSH, Destination, Grammar, parse_destination, parse_remote_path, split
+from eicctl.ssh.arguments import SCP, SFTP, SSH, Grammar, split
+from eicctl.ssh.destination import Destination, parse_destination, parse_remote_path
 
 OWN = {"--os-user": True, "--no-send-key": False, "--instance-id": True, "--private-ip-address": True}
 
@@ -21,12 +22,12 @@ OWN = {"--os-user": True, "--no-send-key": False, "--instance-id": True, "--priv
         ("-L8080:localhost:80 web-1", "", [("L", "8080:localhost:80")], "web-1", ""),
         ("-vN web-1 -D1080", "", [("v", None), ("N", None), ("D", "1080")], "web-1", ""),
         ("-vNL 1:h:2 web-1", "", [("v", None), ("N", None), ("L", "1:h:2")], "web-1", ""),
-        ("web-1 --os-user ann -v", "--os-user ann", [("v", None)], "web-1", ""),
+        ("web-1 --os-user ann -v", "--os-user=ann", [("v", None)], "web-1", ""),
         ("--no-send-key web-1 ls --os-user", "--no-send-key", [], "web-1", "ls --os-user"),
         ("--os-user=ann web-1 -- --help", "--os-user=ann", [], "web-1", "--help"),
         ("-o ProxyJump=a web-1", "", [("o", "ProxyJump=a")], "web-1", ""),
         ("-- web-1 ls", "", [], "web-1", "ls"),
-        ("--instance-id i-1 -- uname -s", "--instance-id i-1", [], "", "uname -s"),
+        ("--instance-id i-1 -- uname -s", "--instance-id=i-1", [], "", "uname -s"),
         ("--private-ip-address=10.0.1.10 -v -- ls", "--private-ip-address=10.0.1.10", [("v", None)], "", "ls"),
     ],
 )

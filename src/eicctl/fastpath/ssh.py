@@ -11,7 +11,9 @@ import signal
 import sys
 
 from eicctl.agent.paths import usual_folder
+from eicctl.core.errors import EicctlError
 from eicctl.fastpath.proxy import read
+from eicctl.ssh.arguments import SSH, split
 from eicctl.support import log
 
 TYPE_CHECKING = False
@@ -21,20 +23,20 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from eicctl.core.request import ConnectRequest
+    from eicctl.ssh.arguments import Arguments
 
-WITHOUT_ARGUMENT = frozenset("46AaCfgKkMNnsTtXxYyv")
-WITH_ARGUMENT = frozenset("BbcDeILmRWw")
-"""OpenSSH's options that change neither user, port, key nor proxy."""
+_NOT_USUAL = frozenset("EFGiJlOPpQqSV")
+"""OpenSSH's options that change user, port, key or proxy, or what is printed."""
 
 _NOT_SETTINGS = ("user", "port", "identityfile", "proxycommand", "proxyjump", "loglevel", "proxyusefdpass")
-_WITH_VALUE = frozenset(
-    {
-        *("--instance-id", "--private-ip-address", "--instance-connect-endpoint-id", "--host-key-check"),
-        *("--instance-connect-endpoint-dns-name", "--max-tunnel-duration", "--keepalive"),
-        *("--profile", "--region", "--ca-bundle"),
-    }
-)
-_FLAGS = frozenset({"--allow-any-port", "--fips"})
+_OURS = {
+    **dict.fromkeys(("--instance-id", "--private-ip-address", "--instance-connect-endpoint-id", "--os-user"), True),
+    **dict.fromkeys(("--instance-connect-endpoint-dns-name", "--max-tunnel-duration", "--keepalive"), True),
+    **dict.fromkeys(("--host-key-check", "--profile", "--region", "--ca-bundle"), True),
+    **dict.fromkeys(("--allow-any-port", "--fips"), False),
+}
+"""eicctl's options of the usual form, each with whether it takes a value."""
+
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 """Characters of a path that mean nothing to ssh_config and to a shell."""
 
@@ -42,79 +44,27 @@ new_logins: list[str] = []
 """The key in `aws.caches` of a login that Click is to make; empty where it has not the usual form."""
 
 
-class Arguments:
-    """The arguments of `eicctl ssh`.
-
-    Attributes:
-        request: The target, how to reach it and how to log in.
-        options: OpenSSH's own options.
-        command: The remote command.
-    """
-
-    def __init__(self, request: ConnectRequest, options: list[str], command: list[str]) -> None:
-        self.request = request
-        self.options = options
-        self.command = command
-
-
-def parse(arguments: Sequence[str]) -> Arguments | None:
-    """Return the arguments after `ssh`, or None where Click is to read them."""
-    ours: list[str] = []
-    options: list[str] = []
-    os_user = target = ""
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            if target:
-                break
-            if any(option.startswith(("--instance-id", "--private-ip-address")) for option in ours):
-                return None  # the target is named, and the command follows
-            continue
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            if word in _FLAGS:
-                ours.append(word)
-                continue
-            if (name not in _WITH_VALUE and name != "--os-user") or not (equals or rest):
-                return None
-            value = value if equals else rest.pop(0)
-            if name == "--os-user":
-                os_user = value
-            else:
-                ours.append(f"{name}={value}")
-        elif word.startswith("-"):
-            if not (taken := _short(word, rest)):
-                return None
-            options += taken
-        elif target:
-            rest.insert(0, word)
-            break
-        else:
-            target = word
+def parse(words: Sequence[str]) -> tuple[ConnectRequest, Arguments] | None:
+    """Return the arguments after `ssh`: what eicctl is to do, and OpenSSH's. None where Click is to read them."""
+    try:
+        ours, arguments = split(words, _OURS, SSH)
+    except EicctlError:
+        return None
+    if not all(flag not in _NOT_USUAL and _is_usual(value if flag == "o" else "") for flag, value in arguments.options):
+        return None
+    target = arguments.operands[0] if arguments.operands else ""
     user, _, host = target.rpartition("@")
     if not host or host.startswith("-") or user.startswith("-") or any(char in target for char in ":/[]"):
         return None
-    request = read([*ours, "--", host])
-    return Arguments(request.replace(os_user=os_user or user), options, rest) if request else None
+    if not {word.partition("=")[0] for word in ours} <= _OURS.keys():
+        return None
+    users = [word.partition("=")[2] for word in ours if word.startswith("--os-user=")]
+    request = read([*(word for word in ours if not word.startswith("--os-user=")), "--", host])
+    return (request.replace(os_user=(users or [user])[-1] or user), arguments) if request else None
 
 
-def _short(word: str, rest: list[str]) -> list[str]:
-    """Return one word of OpenSSH's short options with its argument, which is taken from `rest`; or nothing."""
-    for position, flag in enumerate(word[1:], 1):
-        if flag in WITHOUT_ARGUMENT:
-            continue
-        argument = word[position + 1 :]
-        taken = [word] if argument or not rest else [word, rest.pop(0)]
-        argument = argument or taken[-1]
-        if len(taken) == 1 and word[position + 1 :] == "":
-            return []
-        if flag in WITH_ARGUMENT:
-            return taken
-        if flag == "o" and not argument.strip().lower().startswith(_NOT_SETTINGS):
-            return taken
-        return []
-    return [word] if len(word) > 1 else []
+def _is_usual(setting: str | None) -> bool:
+    return not (setting or "").strip().lower().startswith(_NOT_SETTINGS)
 
 
 def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | None:
@@ -130,7 +80,7 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
         return None
     from eicctl.aws.caches import forget_login, known_login, login_key
 
-    request = parsed.request
+    request, openssh = parsed
     key = login_key(request.profile, request.region, repr(request))
     folder = f"{base}/ssh-{os.getpid()}-{os.urandom(4).hex()}"
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -148,7 +98,7 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
         if known is None:
             new_logins.append(key)
             return None
-        ended = _connect(parsed, known, program, folder, explain)
+        ended = _connect(request, openssh, known, folder, explain)
         if ended is None:
             forget_login(key)
         return ended
@@ -172,12 +122,16 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _connect(
-    arguments: Arguments, known: dict[str, Any], program: str, folder: str, explain: Callable[..., int | None]
+    request: ConnectRequest,
+    arguments: Arguments,
+    known: dict[str, Any],
+    folder: str,
+    explain: Callable[..., int | None],
 ) -> int | None:
     from eicctl.ssh.process import run as run_openssh
 
     settings = {
-        "ProxyCommand": f"{program} proxy --session-folder {folder} {known['Proxy']}",
+        "ProxyCommand": f"{sys.argv[0]} proxy --session-folder {folder} {known['Proxy']}",
         "IdentityFile": f"{folder}/%r@%n",
         **known["Settings"],
     }
@@ -185,8 +139,8 @@ def _connect(
     for note in known["Notes"]:
         print(note if note.isprintable() else ascii(note)[1:-1], file=sys.stderr, flush=True)  # noqa: T201
     user, port, host = known["User"]["name"], str(known["Target"]["remote_port"]), known["Host"]
-    command = ["ssh", *arguments.options, *options, "-l", user, "-p", port, "--", host, *arguments.command]
+    command = ["ssh", *arguments.to_argv(), *options, "-l", user, "-p", port, "--", host, *arguments.operands[1:]]
     code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/failures"))  # noqa: PTH110
     if code != 255 and not os.path.exists(f"{folder}/failures"):  # noqa: PTH110
         return code
-    return explain(known, arguments.request, code, stderr, folder)
+    return explain(known, request, code, stderr, folder)

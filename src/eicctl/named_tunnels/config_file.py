@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 from eicctl.core.request import HOST_KEY_CHECKS, ConnectRequest, dataclass
-from eicctl.ssh.arguments import parse_forward
+from eicctl.ssh.destination import parse_forward
 from eicctl.support import files, paths, pins
 from eicctl.support.documents import read_toml
 

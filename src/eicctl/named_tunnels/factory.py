@@ -260,7 +260,7 @@ class Opening:
 
     def _via(self, undo: contextlib.ExitStack) -> Through:
         """Open a tunnel of the kinds `via` and `socks`."""
-        from eicctl.ssh.arguments import parse_forward
+        from eicctl.ssh.destination import parse_forward
 
         wanted = self.definition
         bound: list[tuple[list[socket], Remote | None]] = []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eicctl.aws.session import Session
     from eicctl.core.request import ConnectRequest
-    from eicctl.ssh.arguments import ForwardSpec
+    from eicctl.ssh.destination import ForwardSpec
     from eicctl.ssh.forward.connection import Remote
     from eicctl.ssh.forward.renewal import RenewedConnection
 
@@ -59,7 +59,7 @@ def command(
     """
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
-    from eicctl.ssh.arguments import parse_forward
+    from eicctl.ssh.destination import parse_forward
     from eicctl.ssh.forward.forwarder import Forward
     from eicctl.tunnel.bind import local_addresses
 

@@ -7,7 +7,8 @@ import click
 from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
 from eicctl.core.errors import UsageError
 from eicctl.core.model import SSH_PORT
-from eicctl.ssh.arguments import SCP, Destination, parse_remote_path
+from eicctl.ssh.arguments import SCP
+from eicctl.ssh.destination import Destination, parse_remote_path
 
 
 @click.command(

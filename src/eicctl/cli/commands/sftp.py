@@ -6,7 +6,8 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
-from eicctl.ssh.arguments import SFTP, parse_destination, parse_remote_path
+from eicctl.ssh.arguments import SFTP
+from eicctl.ssh.destination import parse_destination, parse_remote_path
 
 
 @click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]", operands="TARGET")

@@ -7,7 +7,8 @@ import click
 from eicctl.cli import options
 from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
 from eicctl.core.errors import UsageError
-from eicctl.ssh.arguments import SSH, parse_destination
+from eicctl.ssh.arguments import SSH
+from eicctl.ssh.destination import parse_destination
 
 
 @click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]", operands="TARGET")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from eicctl.core.errors import UsageError
-from eicctl.ssh.arguments import ForwardSpec, parse_forward
+from eicctl.ssh.destination import ForwardSpec, parse_forward
 
 
 @pytest.mark.parametrize(
