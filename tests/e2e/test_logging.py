@@ -14,7 +14,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d \d+ [A-Z]
 
 STAGES = (
     r"INFO eicctl: eicctl 0\.\S+, Python 3\.\S+, \w+: ssh begins",
-    r"eicctl\.aws\.request_log: ec2 DescribeInstances in us-east-1: HTTP 200 after \d+ ms, request ID \S+",
+    r"eicctl\.aws\.clients: ec2 DescribeInstances in us-east-1: HTTP 200 after \d+ ms, request ID \S+",
     r"eicctl\.aws\.targets: resolved web-1 in \d+ ms: i-[0-9a-f]+, 10\.0\.1\.10 port 22, through eice-",
     r"eicctl\.tunnel\.connect: resolved \S+ in \d+ ms \(addresses: \d+\), TCP to \S+ in \d+ ms",
     r"eicctl\.tunnel\.dial: signed for eice-\w+ in [\d.]+ ms",

@@ -48,7 +48,7 @@ SPOKEN_BY = {
     "policy/check.py": ("doctor", "tunnel", "ssh"),
     "policy/documents.py": ("policy connect", "policy admin"),
     "aws/endpoint_selection.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
-    "aws/mfa_prompt.py": ("mfa login",),
+    "aws/credentials.py": ("mfa login",),
     "aws/databases.py": ("db",),
     "aws/endpoints.py": ("create-endpoint", "modify-endpoint", "delete-endpoint"),
     "aws/errors.py": ("instances", "ssh", "doctor", "mfa login", "run", "coverage"),

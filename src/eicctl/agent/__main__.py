@@ -50,7 +50,7 @@ def _serve(name: str, report: int) -> None:
     from eicctl.agent.client import IDLE, READY
     from eicctl.agent.server import Server
     from eicctl.agent.tunnels import make_room
-    from eicctl.aws import credential_process
+    from eicctl.aws import credentials
     from eicctl.support.logging_setup import background
     from eicctl.tunnel import preconnect
     from eicctl.tunnel.bind import bind_unix
@@ -59,7 +59,7 @@ def _serve(name: str, report: int) -> None:
 
     paths = AgentPaths(name)
     allow_many()
-    credential_process.in_background()
+    credentials.in_background()
     try:
         held = _lock(paths)
         background(paths.log)

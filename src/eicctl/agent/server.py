@@ -14,7 +14,7 @@ from eicctl.agent import protocol
 from eicctl.agent.paths import AgentPaths
 from eicctl.agent.protocol import user_of
 from eicctl.agent.session import Connection, PendingTunnel, ProxySession, serve_login
-from eicctl.aws import credential_process
+from eicctl.aws import credentials
 from eicctl.aws.session import Sessions
 from eicctl.core.errors import EicctlError
 from eicctl.core.request import ConnectRequest
@@ -139,7 +139,7 @@ class Server:
         """Serve a client that waits; its connection is over afterwards."""
         try:
             request = ConnectRequest.from_json(message["Request"])
-            credential_process.ask_again(older_than=ASKED_AGAIN)
+            credentials.ask_again(older_than=ASKED_AGAIN)
             session = self._sessions.for_request(request)
             if message["Do"] == "proxy":
                 await ProxySession(connection, request, session, self._pending).serve()
@@ -164,7 +164,7 @@ class Server:
 
         await in_thread(_load_supervisor)
         definitions = [Definition.from_json(row) for row in message["Definitions"]]
-        credential_process.ask_again()
+        credentials.ask_again()
         supervisor = self._get_supervisor()
         await supervisor.open(definitions)
         self._record()

@@ -6,9 +6,8 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eicctl.aws.request_log import ASKED
 from eicctl.core.errors import (
     ConflictError,
     CredentialsError,
@@ -23,6 +22,12 @@ from eicctl.core.errors import (
 )
 from eicctl.support import clock, pins
 from eicctl.support.pins import PROFILE_VARIABLES
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+ASKED = "EicctlAsked"
+"""The key of a response's `ResponseMetadata` that has the region and the profile of a client (`clients.watch`)."""
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {
@@ -81,12 +86,13 @@ def translate(error: Exception, action: str) -> EicctlError:
     """Return our error for one of botocore's."""
     import botocore.exceptions as boto
 
-    if isinstance(ours := getattr(error, "kwargs", {}).get("error"), EicctlError):  # of `api_proxies`
+    if isinstance(ours := getattr(error, "kwargs", {}).get("error"), EicctlError):  # of our own connections by proxies
         return ours
     if isinstance(error, boto.ClientError):
         return _from_service(error, action)
-    for kinds, make in _local_kinds(boto):
-        if isinstance(error, kinds):
+    names = {kind.__name__ for kind in type(error).__mro__}
+    for kinds, make in _LOCAL.items():
+        if names & set(kinds.split()):
             return make(error, action)
     return EicctlError(f"cannot {action}: {error}")
 
@@ -100,11 +106,12 @@ def code_of(error: BaseException | None) -> str:
     return ""
 
 
-def _from_service(error: Any, action: str) -> EicctlError:
+def _from_service(error: ClientError, action: str) -> EicctlError:
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), str(details.get("Message", ""))
-    said = f"cannot {action}: {message or code}"
+    text = f"cannot {action}: {message or code}"
     metadata = error.response.get("ResponseMetadata", {})
+    asked: Any = metadata.get(ASKED)  # of ours, so not in its type
     status, date = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {}).get("date", "")
     result: EicctlError
     if code in _OTHER_TIME or (code in _EXPIRED | _UNKNOWN and clock.complaint(date)):
@@ -126,17 +133,18 @@ def _from_service(error: Any, action: str) -> EicctlError:
     elif "MultiFactorAuthentication failed" in message:
         result = _mfa(message)
     elif code in _DENIED:
-        result = DeniedError(said, hint=f"Missing IAM permission: {_denied_action(error, message)}")
+        named = re.search(r"perform: ([\w-]+:\w+)", message)  # the IAM action, in most messages
+        result = DeniedError(text, hint=f"Missing IAM permission: {named[1] if named else error.operation_name}")
     elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
-        result = ThrottledError(f"{said} ({code})", hint="try again in a moment", transient=True)
+        result = ThrottledError(f"{text} ({code})", hint="try again in a moment", transient=True)
     elif "NotFound" in code or ".Malformed" in code:
-        result = _not_found(code, message, metadata.get(ASKED)) or NotFoundError(said)
+        result = _not_found(code, message, asked) or NotFoundError(text)
     elif code in _CONFLICT or code.endswith("LimitExceeded") or code.endswith("AlreadyExists"):
-        result = ConflictError(f"{said} ({code})")
+        result = ConflictError(f"{text} ({code})")
     elif code.startswith(("InvalidParameter", "Missing", "Validation", "InvalidArgs")):
-        result = UsageError(f"{said} ({code})")
+        result = UsageError(f"{text} ({code})")
     else:
-        result = RefusedError(f"{said} ({code})", transient=status >= 500)
+        result = RefusedError(f"{text} ({code})", transient=status >= 500)
     result.request_id = metadata.get("RequestId")
     return result
 
@@ -187,36 +195,7 @@ def _mfa(message: str) -> EicctlError:
     )
 
 
-def _denied_action(error: Any, message: str) -> str:
-    """Return the IAM action that was refused: AWS's message names it, as `service:Action`."""
-    named = re.search(r"perform: ([\w-]+:\w+)", message)
-    return named[1] if named else str(error.operation_name)
-
-
-def _local_kinds(boto: Any) -> list[tuple[tuple[type[Exception], ...], Callable[[Any, str], EicctlError]]]:
-    sso = _known_kinds(boto, "UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError")
-    return [
-        (sso, _sso),
-        ((boto.ProfileNotFound,), _profile),
-        ((boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError), _credentials),
-        ((boto.ParamValidationError, boto.InvalidRegionError), lambda e, a: UsageError(f"cannot {a}: {e}")),
-        ((boto.NoRegionError,), _region),
-        ((boto.RefreshWithMFAUnsupportedError,), _mfa_again),
-        (_known_kinds(boto, "MissingDependencyException"), _missing),
-        (_known_kinds(boto, "LoginError"), _login),
-        ((boto.ConfigParseError, boto.ConfigNotFound), lambda e, a: LocalError(f"cannot {a}: {e}")),
-        ((boto.SSLError,), _tls),
-        ((boto.ProxyConnectionError,), _proxy),
-        ((boto.HTTPClientError, boto.ConnectionError), _network),
-    ]
-
-
-def _known_kinds(boto: Any, *names: str) -> tuple[type[Exception], ...]:
-    """Those of the exceptions that this version of botocore has."""
-    return tuple(getattr(boto, name) for name in names if hasattr(boto, name))
-
-
-def _missing(error: Any, action: str) -> EicctlError:
+def _missing(error: Exception, action: str) -> EicctlError:
     if "botocore[crt]" in str(error):
         return CredentialsError(
             "a profile of aws login (login_session) needs awscrt, which is not installed",
@@ -225,22 +204,10 @@ def _missing(error: Any, action: str) -> EicctlError:
     return LocalError(f"cannot {action}: {error}")
 
 
-def _login(error: Any, _action: str) -> EicctlError:
-    return CredentialsError(f"Cannot use the session of aws login: {error}", hint="aws login")
-
-
-def _region(_error: Any, _action: str) -> EicctlError:
-    return UsageError("No region configured", hint="set --region, AWS_REGION, or the profile's region")
-
-
-def _sso(error: Any, _action: str) -> EicctlError:
-    return CredentialsError(f"Cannot use the SSO session: {error}", hint="aws sso login")
-
-
-def _profile(error: Any, _action: str) -> EicctlError:
+def _profile(error: Exception, _action: str) -> EicctlError:
     import botocore.session
 
-    name = error.kwargs.get("profile", "")
+    name = getattr(error, "kwargs", {}).get("profile", "")
     if not name and (variable := next((one for one in PROFILE_VARIABLES if one in os.environ), None)):
         return UsageError(f"{variable} is set, but empty", hint=f"unset {variable}")
     # Without the variable, which would make botocore look for that profile.
@@ -249,36 +216,37 @@ def _profile(error: Any, _action: str) -> EicctlError:
     return UsageError(f'No AWS profile named "{name}"', hint=hint)
 
 
-def _credentials(error: Any, _action: str) -> EicctlError:
-    return CredentialsError(
+_LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
+    "UnauthorizedSSOTokenError SSOTokenLoadError TokenRetrievalError": lambda error, _: CredentialsError(
+        f"Cannot use the SSO session: {error}", hint="aws sso login"
+    ),
+    "ProfileNotFound": _profile,
+    "NoCredentialsError PartialCredentialsError CredentialRetrievalError": lambda error, _: CredentialsError(
         f"No usable AWS credentials: {error}",
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
-    )
-
-
-def _mfa_again(_error: Any, _action: str) -> EicctlError:
-    return CredentialsError(
+    ),
+    "ParamValidationError InvalidRegionError": lambda error, action: UsageError(f"cannot {action}: {error}"),
+    "NoRegionError": lambda *_: UsageError(
+        "No region configured", hint="set --region, AWS_REGION, or the profile's region"
+    ),
+    "RefreshWithMFAUnsupportedError": lambda *_: CredentialsError(
         "The role's session has expired; a new one needs another MFA code", hint="run the command again"
-    )
-
-
-def _tls(error: Any, action: str) -> EicctlError:
-    return NetworkError(
-        f"cannot {action}: TLS failed: {error.kwargs.get('error', error)}",
+    ),
+    "MissingDependencyException": _missing,
+    "LoginError": lambda error, _: CredentialsError(f"Cannot use the session of aws login: {error}", hint="aws login"),
+    "ConfigParseError ConfigNotFound": lambda error, action: LocalError(f"cannot {action}: {error}"),
+    "SSLError": lambda error, action: NetworkError(
+        f"cannot {action}: TLS failed: {getattr(error, 'kwargs', {}).get('error', error)}",
         hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
-    )
-
-
-def _proxy(_error: Any, action: str) -> EicctlError:
-    return NetworkError(
+    ),
+    "ProxyConnectionError": lambda _, action: NetworkError(
         f"cannot {action}: the proxy cannot be used", hint="it comes from HTTPS_PROXY; NO_PROXY excludes"
-    )
-
-
-def _network(error: Any, action: str) -> EicctlError:
-    return NetworkError(
+    ),
+    "HTTPClientError ConnectionError": lambda error, action: NetworkError(
         f"cannot {action}: {error}",
         hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; eicctl local status tells "
         "whether the local AWS is up",
         transient=True,
-    )
+    ),
+}
+"""botocore's own exceptions by the names of their classes, as not every version has all; the first that fits counts."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eicctl.aws.credentials import checked_code
 from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
-from eicctl.aws.mfa_prompt import checked_code
 from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_writable, store
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
@@ -70,7 +70,6 @@ def login(
     check_writable()
     device = device or _device(session)
     digits = checked_code(code(device))
-    register(digits)
     made = _open(session.client("sts"), device, digits, duration)
     kept = {name: str(settings[name]) for name in SETTINGS if isinstance(settings.get(name), str)}
     kept.setdefault("region", session.region)

@@ -9,12 +9,10 @@ import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from eicctl import __version__
 from eicctl.aws.config_files import config_file, credentials_file, signature
-from eicctl.aws.errors import reading, translated
+from eicctl.aws.errors import reading
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
-from eicctl.aws.request_log import watch
 from eicctl.core.errors import CredentialsError, LocalError, UsageError
 from eicctl.core.model import Credentials
 from eicctl.support import pins
@@ -61,15 +59,11 @@ class Sessions:
     def for_request(self, request: ConnectRequest) -> Session:
         """Return the session that a request asks for, with the keys that its command has left for it."""
         if request.session_folder and os.path.exists(keys := f"{request.session_folder}/{_KEYS_FILE}"):  # noqa: PTH110
-            from eicctl.aws.credential_process import take
+            from eicctl.aws.credentials import take
 
             take(keys)
         return self.of(request.profile, request.region, request.ca_bundle, fips=request.fips)
 
-
-CONNECT_TIMEOUT = 10
-READ_TIMEOUT = 30
-ATTEMPTS = 4
 
 _VARIABLES = {
     "region": "AWS_DEFAULT_REGION",
@@ -285,7 +279,9 @@ class Session:
         """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
         with self._lock:
             if self._core is None:
-                self._core = self._new_core()
+                from eicctl.aws.clients import new_core
+
+                self._core = new_core(self.profile)
             return self._core
 
     def _setting(self, name: str) -> str | None:
@@ -334,61 +330,29 @@ class Session:
                 self._keys_files = files
             return self._keys
 
-    def _new_core(self) -> botocore.session.Session:
-        import botocore.session
-
-        from eicctl.aws.api_proxies import use_proxies
-        from eicctl.aws.service_models import use_service_data
-
-        core = botocore.session.Session(profile=self.profile)
-        use_service_data(core)
-        use_proxies(core)
-        return core
-
     def _load_keys(self) -> botocore.credentials.Credentials | None:
-        from eicctl.aws.credential_process import adopt
+        from eicctl.aws.clients import new_core
+        from eicctl.aws.credentials import load
 
         # A session of its own each time: one keeps what it has once read.
-        core = self._new_core()
+        core = new_core(self.profile)
         # Roles are asked for in the region, and by the endpoints, that are in force; botocore knows no AWS_REGION.
         if region := self._configured_region():
             core.set_config_variable("region", region)
         if self.given_fips:
             core.set_config_variable("use_fips_endpoint", True)
-        adopt(core, repr(signature()))
-        if "role_arn" in core.get_scoped_config():
-            _share_roles(core)
-        keys = core.get_credentials()
-        if keys and "mfa_serial" in core.get_scoped_config():
-            # botocore asks for a code once: where that failed, the next thread would be told of an expired session.
-            keys.get_frozen_credentials()
-        return keys
+        return load(core, repr(signature()))
 
-    def _make_client(self, service: str, region: str, more: Config | None = None, **keys: Any) -> Any:
-        import boto3
-        from botocore.config import Config
+    def _make_client(self, service: str, region: str, more: Config | None = None, **keys: str) -> Any:
+        from eicctl.aws.clients import new_client
 
-        config = Config(
-            user_agent_extra=f"eicctl/{__version__}",
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-            max_pool_connections=20,
-            use_fips_endpoint=self.fips or None,
-        ).merge(more or Config())
         if not keys and self._plain() is None:
             # The same credentials as for tunnels: no role is assumed and no process run twice.
             self._configuration()._credentials = self._keys_or_none()  # type: ignore[attr-defined]
-        with translated(f"use the service {service}"):
-            client: Any = boto3.Session(botocore_session=self._configuration()).client(
-                service,  # type: ignore[call-overload]
-                region_name=region,
-                config=config,
-                verify=self.ca_bundle,
-                **keys,
-            )
-        watch(client, region, self.profile)
-        return client
+        core, bundle = self._configuration(), self.ca_bundle
+        return new_client(
+            core, service, region, profile=self.profile, fips=self.fips, ca_bundle=bundle, more=more, **keys
+        )
 
     def _configured(self) -> bool:
         return any(os.path.exists(path) for path in (config_file(), credentials_file()))  # noqa: PTH110
@@ -400,20 +364,9 @@ _NO_CREDENTIALS = (
 )
 
 
-def _share_roles(core: botocore.session.Session) -> None:
-    """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
-    from botocore.utils import JSONFileCache
-
-    from eicctl.aws.mfa_prompt import ask_checked_code
-
-    provider = core.get_component("credential_provider").get_provider("assume-role")
-    provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays
-    provider._prompter = ask_checked_code
-
-
 def leave_keys(folder: Path) -> None:
-    """Leave keys that others of this command's processes would run a program for (see `credential_process.leave`)."""
-    if "eicctl.aws.credential_process" in sys.modules:
-        from eicctl.aws.credential_process import leave
+    """Leave keys that others of this command's processes would run a program for (see `credentials.leave`)."""
+    if "eicctl.aws.credentials" in sys.modules:
+        from eicctl.aws.credentials import leave
 
         leave(folder / _KEYS_FILE)

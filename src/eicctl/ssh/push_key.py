@@ -38,7 +38,7 @@ _TYPE = "application/x-amz-json-1.1"
 _USUAL_REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
 _LONGEST_ANSWER = 2**16
 
-_log = logging.getLogger("eicctl.aws.request_log")
+_log = logging.getLogger("eicctl.aws.clients")
 _idle: dict[tuple[str, str | None], tuple[_Connection, float]] = {}
 _lock = threading.Lock()
 

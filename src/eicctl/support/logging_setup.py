@@ -34,7 +34,7 @@ LEVELS = {
     "asyncio": logging.WARNING,
 }
 """What is let through, by logger. botocore at DEBUG would log each request with its signature and session token, and
-each answer with what is in it, new credentials and passwords included. `aws/request_log.py` logs what a report
+each answer with what is in it, new credentials and passwords included. `aws/clients.py` logs what a report
 needs."""
 
 _log = logging.getLogger("eicctl")

@@ -60,7 +60,7 @@ def login(
       eicctl local mfa-code | eicctl mfa login --token-code -
     """
     from eicctl.aws import mfa
-    from eicctl.aws.mfa_prompt import ask_code, checked_code
+    from eicctl.aws.credentials import ask_code, checked_code
 
     if token_code not in (None, "-"):
         checked_code(token_code)  # before anything is asked of AWS

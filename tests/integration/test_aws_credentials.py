@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from eicctl.aws import credential_process
-from eicctl.aws.credential_process import fetch
+from eicctl.aws import credentials
+from eicctl.aws.credentials import fetch
 from eicctl.aws.session import Session
 from eicctl.core.errors import CredentialsError
 from eicctl.emulator.server import Emulator
@@ -28,7 +28,7 @@ Eicctl = Callable[..., Ran]
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_process, "_memories", {})
+    monkeypatch.setattr(credentials, "_programs", {})
 
 
 Program = Callable[..., Path]
@@ -113,17 +113,17 @@ def test_what_takes_long_without_a_terminal_is_reported(
     program: Program, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     program(before="sleep 1")
-    monkeypatch.setattr(credential_process, "QUIET", 0.05)
-    monkeypatch.setattr(credential_process, "PATIENCE", 0.1)
+    monkeypatch.setattr(credentials, "QUIET", 0.05)
+    monkeypatch.setattr(credentials, "PATIENCE", 0.1)
     assert Session().credentials().access_key_id
     assert "waiting for credential_process of profile 'default'" in capfd.readouterr().err
 
 
 def test_in_the_background_it_is_ended(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     program(before="exec sleep 100")
-    monkeypatch.setattr(credential_process, "_background", True)
-    monkeypatch.setattr(credential_process, "QUIET", 0.05)
-    monkeypatch.setattr(credential_process, "PATIENCE", 0.1)
+    monkeypatch.setattr(credentials, "_background", True)
+    monkeypatch.setattr(credentials, "QUIET", 0.05)
+    monkeypatch.setattr(credentials, "PATIENCE", 0.1)
     with pytest.raises(CredentialsError, match="has not answered") as told:
         Session().credentials()
     assert told.value.needs_terminal
@@ -134,21 +134,21 @@ def test_a_failure_is_not_repeated_and_a_refusal_is_final_in_the_background(
 ) -> None:
     runs = program(before="echo 'No session.' >&2; echo 'Log in first.' >&2; echo >&2; exit 3")
     for background in (False, True):
-        monkeypatch.setattr(credential_process, "_background", background)
-        credential_process.ask_again()
+        monkeypatch.setattr(credentials, "_background", background)
+        credentials.ask_again()
         before = count(runs)
         for _ in range(20):
             with pytest.raises(CredentialsError) as told:
                 Session().credentials()
             assert told.value.message == "credential_process of profile 'default' failed: Log in first."
         assert count(runs) == before + 1
-        memory = next(iter(credential_process._memories.values()))
+        memory = next(iter(credentials._programs.values()))
         assert (memory.again == float("inf")) == background
-    credential_process.ask_again(older_than=60)
+    credentials.ask_again(older_than=60)
     with pytest.raises(CredentialsError):
         Session().credentials()
     assert count(runs) == 2
-    credential_process.ask_again()
+    credentials.ask_again()
     program()
     assert Session().credentials().access_key_id
 
@@ -159,10 +159,10 @@ def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
     for second in range(1200):
         now = float(second)
-        before = next((m.failures for m in credential_process._memories.values()), 0)
+        before = next((program.failed for program in credentials._programs.values()), -1)
         with pytest.raises(CredentialsError, match="not a JSON object"):
             fetch("echo", profile="p")
-        if next(iter(credential_process._memories.values())).failures > before:
+        if next(iter(credentials._programs.values())).failed > before:
             ran.append(second)
     assert ran == [0, 15, 45, 105, 225, 465, 765, 1065]
 

@@ -1,7 +1,8 @@
-"""The programs that `credential_process` of a profile names: how they are run, how often, and what they may answer.
+"""Credentials as botocore finds them, with three things done differently: the programs of `credential_process` are run
+here, sessions of roles are shared with the AWS CLI, and MFA codes are asked for on the terminal.
 
-botocore gives them this process's stdin, which may be a tunnel's data, shows nothing of what they say while they run,
-and runs them as often as it is asked.
+botocore gives such a program this process's stdin, which may be a tunnel's data, shows nothing of its output while it
+runs, and runs it as often as it is asked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,10 +20,11 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypedDict
 
-from eicctl.core.errors import CredentialsError
+from eicctl.core.errors import CredentialsError, UsageError
 from eicctl.support import streams
+from eicctl.support.backoff import Backoff
 from eicctl.support.files import write_whole
 from eicctl.support.redact import register
 
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import botocore.session
+    from botocore.credentials import Credentials
 
 QUIET = 1.0
-"""Seconds after which what a program says is shown on the terminal: by then it may be a question."""
+"""Seconds after which the output of a program is shown on the terminal: by then it may be a question."""
 
 PATIENCE = 10.0
 """Seconds after which a program that nobody can answer is reported, or ended in the background."""
@@ -45,25 +49,107 @@ _SAME_COMMAND = 10.0
 _LARGEST = 2**20
 
 
+class ProcessKeys(TypedDict):
+    """Keys as botocore takes them from a `credential_process`."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+    expiry_time: str | None
+    account_id: str | None
+
+
 @dataclass
-class _Memory:
-    """What has become of one program; times are those of `time.monotonic`."""
+class _Program:
+    """The last result of one program; times are those of `time.monotonic`."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    keys: dict[str, Any] | None = None
+    keys: ProcessKeys | None = None
     got: float = -math.inf
     error: CredentialsError | None = None
-    failures: int = 0
     failed: float = -math.inf
     again: float = -math.inf
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE, jitter=0))
+
+    def succeeded(self, keys: ProcessKeys) -> None:
+        self.keys, self.got = keys, time.monotonic()
+        self.forget_failure()
+
+    def forget_failure(self) -> None:
+        self.error, self.again = None, -math.inf
+        self.backoff.reset()
 
 
-_memories: dict[tuple[str, str, str], _Memory] = {}
+_programs: dict[tuple[str, str, str], _Program] = {}
 _background = False
 
 
+def load(core: botocore.session.Session, version: str) -> Credentials | None:
+    """Return the credentials that a session finds, or None.
+
+    Args:
+        core: The session, which has not looked for credentials yet.
+        version: What differs when the AWS configuration has changed, and programs are to be run anew.
+    """
+    adopt(core, version)
+    profile = core.get_scoped_config()
+    if "role_arn" in profile:
+        _share_roles(core)
+    keys = core.get_credentials()
+    if keys and "mfa_serial" in profile:
+        # botocore asks for a code once: where that failed, the next thread would be told of an expired session.
+        keys.get_frozen_credentials()
+    return keys
+
+
+def _share_roles(core: botocore.session.Session) -> None:
+    """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
+    from botocore.utils import JSONFileCache
+
+    provider = core.get_component("credential_provider").get_provider("assume-role")
+    provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays
+    provider._prompter = _ask_checked_code
+
+
+def ask_code(prompt: str) -> str:
+    """Return the MFA code that is typed on the terminal, without echo.
+
+    Raises:
+        UsageError: There is no terminal.
+    """
+    import getpass
+
+    if os.name == "posix":
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        except OSError as error:
+            failure = UsageError(
+                "MFA code required, but there is no terminal to prompt on",
+                hint="eicctl mfa login --token-code -; it reads the code from stdin. Then use the session's --profile",
+            )
+            failure.needs_terminal = True
+            raise failure from error
+    try:
+        return getpass.getpass(prompt)
+    except EOFError as error:
+        raise UsageError("No MFA code entered") from error
+
+
+def checked_code(text: str) -> str:
+    """Return an MFA code without blanks around it; refuse what cannot be one, without repeating it."""
+    code = text.strip()
+    if not re.fullmatch(r"[0-9]{6}", code):
+        raise UsageError("MFA code must be 6 digits", hint="type what the device shows")
+    register(code)
+    return code
+
+
+def _ask_checked_code(prompt: str) -> str:
+    return checked_code(ask_code(prompt))
+
+
 def in_background() -> None:
-    """Say that nobody sees or answers a program of this process: what takes long is ended, and refusals are final."""
+    """Declare that nobody sees or answers a program of this process: slow ones are ended, and refusals are final."""
     global _background  # noqa: PLW0603 - it is so for the whole process
     _background = True
 
@@ -74,21 +160,16 @@ def ask_again(older_than: float = 0.0) -> None:
     Args:
         older_than: Only failures that are so many seconds old.
     """
-    for memory in list(_memories.values()):
-        if time.monotonic() - memory.failed >= older_than:
-            memory.failures, memory.again, memory.error = 0, -math.inf, None
+    for program in list(_programs.values()):
+        if time.monotonic() - program.failed >= older_than:
+            program.forget_failure()
 
 
 def adopt(core: botocore.session.Session, version: str) -> None:
-    """Have the programs of a session's profiles, and of the sources of their roles, run by `fetch`.
-
-    Args:
-        core: The session, which has not looked for credentials yet.
-        version: What differs when the AWS configuration has changed, and answers are to be got anew.
-    """
+    """Have the programs of a session's profiles, and of the sources of their roles, run by `fetch`; see `load`."""
     from botocore.credentials import ProcessProvider
 
-    def ours(provider: Any) -> Any:
+    def ours(provider: Any) -> Any:  # its attributes are botocore's own, and have no types
         provider._retrieve_credentials_using = partial(fetch, profile=provider._profile_name, version=version)
         return provider
 
@@ -97,37 +178,35 @@ def adopt(core: botocore.session.Session, version: str) -> None:
         if isinstance(provider, ProcessProvider):
             ours(provider)
     builder = resolver.get_provider("assume-role")._profile_provider_builder
-    make = builder._create_process_provider
-    builder._create_process_provider = lambda profile_name: ours(make(profile_name))
+    create = builder._create_process_provider
+    builder._create_process_provider = lambda profile_name: ours(create(profile_name))
 
 
-def fetch(command: str, *, profile: str, version: str = "") -> dict[str, Any]:
-    """Return the keys that a program answers with, in botocore's form; of all that ask at once, one runs it.
+def fetch(command: str, *, profile: str, version: str = "") -> ProcessKeys:
+    """Return the keys that a program answers with; of all that ask at once, one runs it.
 
     Raises:
         CredentialsError: It has failed, now or a short while ago.
     """
-    memory = _memories.setdefault((command, profile, version), _Memory())
-    with memory.lock:
+    program = _programs.setdefault((command, profile, version), _Program())
+    with program.lock:
         now = time.monotonic()
-        if memory.keys and (now - memory.got < _SAME_COMMAND or _lasts(memory.keys)):
-            return memory.keys
-        if memory.error and now < memory.again:
-            raise copy(memory.error)
+        if program.keys and (now - program.got < _SAME_COMMAND or _lasts(program.keys)):
+            return program.keys
+        if program.error and now < program.again:
+            raise copy(program.error)
         try:
-            memory.keys = _keys(_run(command, profile), profile)
+            keys = _keys(_run(command, profile), profile)
         except CredentialsError as error:
-            memory.failures += 1
-            memory.failed = time.monotonic()
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (memory.failures - 1))
+            program.failed, pause = time.monotonic(), program.backoff.pause()
             if isinstance(error, _RefusedError):
                 pause = math.inf if _background else LONGEST_PAUSE
-            memory.again = memory.failed + pause
+            program.again = program.failed + pause
             error.needs_terminal = _background
-            memory.error = error
+            program.error = error
             raise copy(error) from None
-        memory.got, memory.failures, memory.error = time.monotonic(), 0, None
-        return memory.keys
+        program.succeeded(keys)
+        return keys
 
 
 def leave(path: Path) -> None:
@@ -136,7 +215,7 @@ def leave(path: Path) -> None:
     Args:
         path: A file in a folder of this user alone, for this command alone.
     """
-    known = [[*key, memory.keys] for key, memory in _memories.items() if memory.keys]
+    known = [[*key, program.keys] for key, program in _programs.items() if program.keys]
     if known:
         write_whole(path, json.dumps(known))
 
@@ -149,18 +228,18 @@ def take(path: str) -> None:
     except (OSError, ValueError):
         return
     for command, profile, version, keys in known:
-        memory = _memories.setdefault((command, profile, version), _Memory())
+        program = _programs.setdefault((command, profile, version), _Program())
         register(keys["secret_key"], keys["token"])
-        with memory.lock:
-            if not (memory.keys and _lasts(memory.keys)):
-                memory.keys, memory.got, memory.failures, memory.error = keys, time.monotonic(), 0, None
+        with program.lock:
+            if not (program.keys and _lasts(program.keys)):
+                program.succeeded(keys)
 
 
 class _RefusedError(CredentialsError):
     """The program has answered that there are no keys."""
 
 
-def _lasts(keys: dict[str, Any]) -> bool:
+def _lasts(keys: ProcessKeys) -> bool:
     """Whether keys are good until botocore would ask for new ones."""
     if not keys["expiry_time"]:
         return True
@@ -200,9 +279,9 @@ def _run(command: str, profile: str) -> bytes:
                 f"credential_process of profile {profile!r} cannot be run: {words[0]}: {reason}", hint=_HINT
             ) from error
         stack.callback(process.kill)  # Ctrl-C, say; it has ended otherwise
-        answer, said = _Collector(process.stdout), _Collector(process.stderr)
+        answer, report = _Collector(process.stdout), _Collector(process.stderr)
         if not _ended(process, QUIET) and terminal is not None:
-            said.show(terminal)
+            report.show(terminal)
         if not _ended(process, PATIENCE - QUIET):
             if _background:
                 process.kill()
@@ -214,7 +293,7 @@ def _run(command: str, profile: str) -> bytes:
             if terminal is None:
                 _report(f"waiting for credential_process of profile {profile!r}, for {PATIENCE:.0f} s now: {command}")
             process.wait()
-        text = said.text()
+        text = report.data().decode(errors="replace")
         if process.returncode:
             # Its last line: before it there may be questions, and what somebody has answered.
             reason = text.strip().rpartition("\n")[2].strip() or f"exit code {process.returncode}"
@@ -241,9 +320,9 @@ def _report(text: str) -> None:
 
 
 class _Collector:
-    """Reads a pipe in a thread; shows what comes on a terminal once it is told to."""
+    """Reads a pipe in a thread; after `show`, what comes is shown on a terminal."""
 
-    def __init__(self, pipe: Any) -> None:
+    def __init__(self, pipe: IO[bytes] | None) -> None:
         self._pipe = pipe
         self._data = bytearray()
         self._terminal: int | None = None
@@ -264,13 +343,9 @@ class _Collector:
             self._terminal = None
             return bytes(self._data)
 
-    def text(self) -> str:
-        """Return it as text."""
-        return self.data().decode(errors="replace")
-
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._pipe.fileno(), 65536):
+            while self._pipe and (chunk := os.read(self._pipe.fileno(), 65536)):
                 with self._lock:
                     self._data += chunk[: _LARGEST - len(self._data)]
                     self._write(chunk)
@@ -281,8 +356,8 @@ class _Collector:
                 os.write(self._terminal, data)
 
 
-def _keys(output: bytes, profile: str) -> dict[str, Any]:
-    """Return what a program's output says, in botocore's form; no error shows any of it."""
+def _keys(output: bytes, profile: str) -> ProcessKeys:
+    """Return the keys in a program's output; no error shows any of it."""
     try:
         answer = json.loads(output)
     except ValueError:
