@@ -37,7 +37,7 @@ _END = re.compile(r"[;,:)]( |$)|\)|\.( |$)| \(|`|<| \| |$|\beicctl |\baws ")
 
 NO_BARE_HINTS = (
     "reachability/remedies.py",
-    "doctor/permissions.py",
+    "doctor/checks/permission.py",
     "ssh/proxy_login.py",
     "ssh/openssh_options.py",
 )

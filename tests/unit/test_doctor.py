@@ -16,12 +16,12 @@ from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, Outcome, Result, Status, always, duration, registry
 from eicctl.doctor.checks.clock import clock_outcome
 from eicctl.doctor.checks.credentials import identity_outcome
-from eicctl.doctor.checks.endpoint import endpoint_outcome
-from eicctl.doctor.checks.endpoints import endpoints_outcome
+from eicctl.doctor.checks.endpoint import endpoint_outcome, endpoints_outcome
 from eicctl.doctor.checks.instance_connect import image_outcome
 from eicctl.doctor.checks.target import status_outcome
-from eicctl.doctor.context import Context, Once
+from eicctl.doctor.context import Context
 from eicctl.doctor.diagnosis import run
+from eicctl.reachability.connection import Finding
 
 OK = Outcome(Status.OK, "")
 
@@ -93,17 +93,18 @@ def test_a_defect_comes_out() -> None:
         results(check("a", defect))
 
 
-def test_what_checks_share_is_done_once() -> None:
+def test_what_checks_share_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def look() -> int:
+    def look(_: Context) -> list[Finding]:
         calls.append(1)
         raise DeniedError("no")
 
-    once = Once(look)
+    monkeypatch.setattr(Context, "_evaluate_network", look)
+    context = Context(Session(region="us-east-1"), ConnectRequest())
     for _ in range(2):
         with pytest.raises(DeniedError):
-            once()
+            context.findings()
     assert calls == [1]
 
 

@@ -102,7 +102,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
         parse_json(DEEP)
     for path in (
         os_user._file(),
-        fix._file(),
+        paths.state_dir() / "doctor.json",
         durations.memory_file(),
         daemon.record_path(),
         AgentPaths("x").record,
@@ -115,7 +115,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     assert AgentPaths("x").read_record() == {"Pid": 0, "Tunnels": []}
     assert TargetCache(Session(region="us-east-1")).get(ConnectRequest(target="web1")) is None
     assert jsonstore.read(str(paths.cache_dir() / "targets.json")) == {}
-    with pytest.raises(LocalError, match="not as eicctl has written it"):
+    with pytest.raises(LocalError, match=r"doctor\.json is damaged"):
         fix.added_rules()
     with pytest.raises(WireError):
         decode(DEEP.encode())

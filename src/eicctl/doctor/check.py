@@ -1,7 +1,7 @@
 """The protocol of a check, how one ends, and the registry.
 
-A check is one file of `doctor/checks/`, which names it `CHECK`. The list, the drawing of the path, the search for the
-cause, JSON and the reference are made from what these say of themselves.
+A check is one file of `doctor/checks/`. The list, the drawing of the path, the search for the cause, the JSON output
+and the reference come from its attributes.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Check:
     Attributes:
         key: Its name for programs.
         title: Its name for people.
-        order: Its place in the list. The first check that failed is the likely cause.
+        order: Its position in the list. The first check that failed is the likely cause.
         run: Checks. It may use what the checks that it needs have put into the context. An `EicctlError` that comes out
             of it is the check's failure.
         needs: The keys of checks that must not have failed for this one to make sense, as far as they apply.
@@ -149,11 +149,12 @@ class Result:
 
 
 def registry() -> tuple[Check, ...]:
-    """Return all checks in order: the `CHECK` of each module in `eicctl.doctor.checks`."""
+    """Return all checks in order: the public `Check` values of the modules in `eicctl.doctor.checks`."""
     from eicctl.doctor import checks
 
     names = [f"{checks.__name__}.{module.name}" for module in pkgutil.iter_modules(checks.__path__)]
-    return tuple(sorted((importlib.import_module(name).CHECK for name in names), key=lambda check: check.order))
+    found = (value for name in names for key, value in vars(importlib.import_module(name)).items() if key[0] != "_")
+    return tuple(sorted((each for each in found if isinstance(each, Check)), key=lambda check: check.order))
 
 
 def failed(error: EicctlError) -> Outcome:

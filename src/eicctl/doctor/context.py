@@ -1,4 +1,4 @@
-"""What checks know of the target, the endpoint and the network: what was asked, and what earlier checks have found."""
+"""What checks know of the target, the endpoint and the network: the request, and the results of earlier checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
 from eicctl.aws.identity import Identity
 from eicctl.aws.network import read_network
@@ -26,27 +26,7 @@ from eicctl.tunnel import tls
 
 T = TypeVar("T")
 
-
-class Once(Generic[T]):
-    """A call that several checks share: the first that asks makes it, the others wait for its result."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._lock = threading.Lock()
-        self._result: Future[T] | None = None
-
-    def __call__(self) -> T:
-        """Return the result, or raise what the call raised."""
-        with self._lock:
-            first = self._result is None
-            if self._result is None:
-                self._result = Future()
-        if first:
-            try:
-                self._result.set_result(self._call())
-            except BaseException as error:
-                self._result.set_exception(error)
-        return self._result.result()
+NO_INSTANCE = "the target is not a known EC2 instance, so no key can be pushed"
 
 
 def required(value: T | None) -> T:
@@ -72,8 +52,6 @@ class Context:
         endpoint: The endpoint that serves the target; None where it could not be looked up.
         endpoints: The region's endpoints, where no target is given.
         target: The target, once its endpoint is known.
-        findings: Evaluates the network rules between endpoint and target. None of them where there is no `endpoint`.
-        answers: Asks IAM about the actions that a connection needs. None of them where there is no `endpoint`.
     """
 
     def __init__(
@@ -97,8 +75,8 @@ class Context:
         self.endpoint: Endpoint | None = None
         self.endpoints: Sequence[Endpoint] = ()
         self.target: Target | None = None
-        self.findings = Once(self._evaluate_network)
-        self.answers = Once(self._ask_iam)
+        self._lock = threading.Lock()
+        self._shared: dict[object, Future[Any]] = {}
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -141,21 +119,27 @@ class Context:
     @property
     def login_target(self) -> Target:
         """The target as far as a login is concerned, which needs no endpoint."""
-        instance = self.instance
+        instance, region = self.instance, self.session.region
         if not instance:
-            address = self.request.private_ip_address
-            return self.target or Target(address, SSH_PORT, "", "", self.session.region)
-        return Target(
-            address=instance.private_ip,
-            remote_port=SSH_PORT,
-            endpoint_id="",
-            endpoint_dns_name="",
-            region=self.session.region,
-            instance_id=instance.id,
-            instance_name=instance.name,
-            platform=instance.platform,
-            image_id=instance.image_id,
-        )
+            return self.target or Target(self.request.private_ip_address, SSH_PORT, "", "", region)
+        known = {"instance_id": instance.id, "instance_name": instance.name, "image_id": instance.image_id}
+        return Target(instance.private_ip, SSH_PORT, "", "", region, platform=instance.platform, **known)
+
+    def findings(self) -> list[Finding]:
+        """Return the evaluation of the network rules between endpoint and target; empty if `endpoint` is None."""
+        return self._once(self._evaluate_network)
+
+    def answers(self) -> list[Answer]:
+        """Return what IAM says about the actions that a connection needs; empty if `endpoint` is None."""
+        return self._once(self._ask_iam)
+
+    def _once(self, call: Callable[[], T]) -> T:
+        """Make a call that several checks share: the first that needs its result makes it, the others wait."""
+        with self._lock:
+            if call not in self._shared:
+                self._shared[call] = begin(call)
+            result: Future[T] = self._shared[call]
+        return result.result()
 
     def prefetch_endpoints(self) -> None:
         """Begin to list the endpoints that may serve the target."""

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UnreachableError
 from eicctl.doctor.check import Check, Outcome, Result, Status, failed
 from eicctl.doctor.context import Context
@@ -56,20 +57,20 @@ _FIRST = ("clock", "credentials")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why it does not work.
+    """Why a connection fails.
 
     Attributes:
         key: The check that shows it.
         summary: It in one sentence, without a full stop.
-        remediation: The command, or in words what to do.
+        remediation: The command, or in words what to do; may be empty.
         exit_code: The exit code of this kind of error.
-        change: The smallest change that fixes it, where there is one.
+        change: The smallest change that fixes it, if there is one.
     """
 
     key: str
     summary: str
-    remediation: str
-    exit_code: int
+    remediation: str = ""
+    exit_code: int = UnreachableError.default_exit_code
     change: Change | None = None
 
 
@@ -184,7 +185,7 @@ def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, Any]:
             "Summary": cause.summary,
             "Remediation": cause.remediation,
             "ExitCode": cause.exit_code,
-            "Change": _change(context, cause),
+            "Change": _change(context.session, cause.change) if cause.change else None,
         }
         if cause
         else None,
@@ -201,16 +202,14 @@ def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, Any]:
             }
             for result in diagnosis.results
         ],
-        "Path": [_part(part) for part in diagnosis.path],
+        "Path": [part.to_json() for part in diagnosis.path],
     }
 
 
 def _target(context: Context) -> dict[str, Any] | None:
-    if not context.has_target:
-        return None
     target = context.target
     if target is None:
-        return {"Name": context.request.label, "RemotePort": context.port}
+        return {"Name": context.request.label, "RemotePort": context.port} if context.has_target else None
     return {
         "Name": target.instance_name,
         "InstanceId": target.instance_id,
@@ -221,24 +220,10 @@ def _target(context: Context) -> dict[str, Any] | None:
     }
 
 
-def _change(context: Context, cause: Cause) -> dict[str, Any] | None:
-    if not cause.change:
-        return None
+def _change(session: Session, change: Change) -> dict[str, Any]:
     return {
-        "Summary": cause.change.summary,
-        "Command": command_line(cause.change, region=context.session.region, profile=context.session.profile),
-        "Operation": cause.change.operation or None,
-        "Parameters": dict(cause.change.parameters) or None,
-    }
-
-
-def _part(part: Node | Step) -> dict[str, Any]:
-    if isinstance(part, Node):
-        return {"Kind": "Node", "Name": part.name, "Detail": part.detail}
-    return {
-        "Kind": "Step",
-        "Check": part.key,
-        "Status": str(part.status),
-        "Blocked": part.blocked,
-        "Detail": part.detail,
+        "Summary": change.summary,
+        "Command": command_line(change, region=session.region, profile=session.profile),
+        "Operation": change.operation or None,
+        "Parameters": dict(change.parameters) or None,
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from eicctl.aws.ec2_requests import is_gone, is_there, make_change
@@ -22,13 +22,13 @@ class AddedRule:
     """A rule that was added.
 
     Attributes:
-        account: The AWS account that has it.
+        account: The account of its security group.
         region: The region.
-        target: What the diagnosis was about: all that the user may call it.
+        target: The names of the target that was diagnosed.
         summary: What the rule does, in words.
         operation: The call that removes it.
-        parameters: Its parameters, which name the rule by its content.
-        rule_ids: The rule's IDs, by which it is removed where they are known.
+        parameters: The call's parameters, which name the rule by its content.
+        rule_ids: The rule's IDs, by which it is removed if they are known.
         added_at: When (ISO 8601).
     """
 
@@ -41,38 +41,28 @@ class AddedRule:
     rule_ids: tuple[str, ...] = ()
     added_at: str = ""
 
-    @property
-    def group_id(self) -> str:
-        """The security group that has it."""
-        return str(self.parameters.get("GroupId", ""))
-
 
 def add_rule(session: Session, rule: Change, *, account: str, target: Sequence[str]) -> AddedRule:
-    """Add a rule. It is recorded before, so that nothing that was added is forgotten.
+    """Add a rule. It is recorded first, so that no added rule is forgotten.
 
     Args:
         session: Access to AWS.
         rule: The rule.
-        account: The account that the caller is of.
-        target: What the diagnosis was about.
+        account: The caller's account.
+        target: The names of the target that was diagnosed.
 
     Raises:
-        ConflictError: The rule exists already.
+        ConflictError: The rule already exists.
         NetworkError: EC2 does not respond. It may have added the rule, so it stays recorded.
         EicctlError: By EC2's error; nothing was changed then.
     """
-    added = AddedRule(
-        account,
-        session.region,
-        tuple(target),
-        rule.summary,
-        rule.undo_operation,
-        rule.parameters,
-        added_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    _update(lambda known: [*known, added])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    operation, parameters = rule.undo_operation, rule.parameters
+    added = AddedRule(account, session.region, tuple(target), rule.summary, operation, parameters, added_at=now)
+    with _records() as rules:
+        rules.append(added)
     try:
-        ids = make_change(session, rule.operation, rule.parameters)
+        ids = make_change(session, rule.operation, parameters)
     except NetworkError:
         raise
     except EicctlError as error:
@@ -81,24 +71,25 @@ def add_rule(session: Session, rule: Change, *, account: str, target: Sequence[s
             raise ConflictError("the rule already exists", hint="run doctor again") from error
         raise
     finished = replace(added, rule_ids=tuple(ids))
-    _update(lambda known: [finished if one == added else one for one in known])
+    with _records() as rules:
+        rules[:] = [finished if rule == added else rule for rule in rules]
     return finished
 
 
 def added_rules(target: str = "") -> list[AddedRule]:
-    """Return the rules that were added and not removed, newest first; those of one target if it is named."""
+    """Return the rules that were added and not removed, newest first; those of one target if it is specified."""
     return [added for added in reversed(_load()) if not target or target in added.target]
 
 
 def remove_rule(session: Session, added: AddedRule) -> bool:
-    """Remove a rule, and forget it; return whether it was still there.
+    """Remove a rule and its record; return whether the rule still existed.
 
     A rule that has been removed and added again since is another one, and stays.
 
     Raises:
         EicctlError: By EC2's error; the rule is still recorded then.
     """
-    by_id = {"GroupId": added.group_id, "SecurityGroupRuleIds": list(added.rule_ids)}
+    by_id = {"GroupId": added.parameters.get("GroupId", ""), "SecurityGroupRuleIds": list(added.rule_ids)}
     try:
         make_change(session, added.operation, by_id if added.rule_ids else added.parameters, region=added.region)
     except EicctlError as error:
@@ -110,26 +101,25 @@ def remove_rule(session: Session, added: AddedRule) -> bool:
     return True
 
 
-def _file() -> Path:
-    return paths.state_dir() / "doctor.json"
-
-
 def _load() -> list[AddedRule]:
-    path = _file()
+    """The records. Unlike a cache, a damaged file is an error: it cannot be recovered from AWS."""
+    path = paths.state_dir() / "doctor.json"
     try:
         rows = parse_json(files.read_text(path) or "[]")
-        return [
-            AddedRule(**{**row, "target": tuple(row["target"]), "rule_ids": tuple(row["rule_ids"])}) for row in rows
-        ]
+        return [AddedRule(**{**row, **{key: tuple(row[key]) for key in ("target", "rule_ids")}}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
-        raise LocalError(f"{path} is not as eicctl has written it: {error}", hint="move it away") from error
+        raise LocalError(f"{path} is damaged: {error}", hint="move it away") from error
 
 
-def _update(change: Callable[[list[AddedRule]], list[AddedRule]]) -> None:
-    path = _file()
+@contextlib.contextmanager
+def _records() -> Iterator[list[AddedRule]]:
+    """The records, to be changed."""
+    path = paths.state_dir() / "doctor.json"
     with files.locked(path):
-        files.write_whole(path, json.dumps([asdict(added) for added in change(_load())], indent=1))
+        yield (rules := _load())
+        files.write_whole(path, json.dumps([asdict(added) for added in rules], indent=1))
 
 
 def _forget(added: AddedRule) -> None:
-    _update(lambda known: [one for one in known if one != added])
+    with _records() as rules:
+        rules[:] = [rule for rule in rules if rule != added]

@@ -1,6 +1,6 @@
-"""The likely cause of a target that has just been unreachable: what AWS's rules say, within a moment.
+"""The likely cause of a connection that has just failed, from AWS's rules, within seconds.
 
-All commands that connect use it after the error. What needs AWS is imported when a connection has failed.
+All commands that connect report it after the error. What needs AWS is imported when a connection has failed.
 """
 
 from __future__ import annotations
@@ -8,12 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import stat
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eicctl.core.errors import EicctlError, TargetUnreachableError
@@ -21,28 +18,21 @@ from eicctl.core.errors import EicctlError, TargetUnreachableError
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
+    from eicctl.doctor.diagnosis import Cause
 
 LIMIT = 3.0
-"""Seconds that the user is kept for the likely cause."""
+"""Maximum seconds that the user waits for the likely cause."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class LikelyCause:
-    """The likely cause, in one sentence without a full stop, and what to do; empty where nothing is known to."""
-
-    summary: str
-    remediation: str
-
-
 _known: dict[str, tuple[Session, Target]] = {}
-_found: dict[str, LikelyCause | None] = {}
+_found: dict[str, Cause | None] = {}
 _lock = threading.Lock()
 
 
 def remember(session: Session, target: Target) -> None:
-    """Remember by whom and through what a target is reached, for the case that it cannot be."""
+    """Remember the session and the target of a connection, to explain its failure."""
     _known[target.address] = (session, target)
 
 
@@ -52,12 +42,12 @@ def forget() -> None:
     _found.clear()
 
 
-def likely_cause(error: EicctlError) -> LikelyCause | None:
+def likely_cause(error: EicctlError) -> Cause | None:
     """Return the likely cause of an error, or None where it is not known within `LIMIT` seconds. Never raises.
 
     A target is looked at once in the life of the process.
     """
-    if not isinstance(error, TargetUnreachableError) or error.address not in _known or not _wanted():
+    if not isinstance(error, TargetUnreachableError) or error.address not in _known or not _is_enabled():
         return None
     from eicctl.support.threads import begin
 
@@ -69,7 +59,7 @@ def likely_cause(error: EicctlError) -> LikelyCause | None:
     return _found.get(error.address)
 
 
-def in_background(error: EicctlError, report: Callable[[LikelyCause], None]) -> None:
+def in_background(error: EicctlError, report: Callable[[Cause], None]) -> None:
     """Find the likely cause of an error in a thread of its own, and give it to `report` there, if it is found."""
     if not isinstance(error, TargetUnreachableError):
         return
@@ -81,7 +71,7 @@ def in_background(error: EicctlError, report: Callable[[LikelyCause], None]) -> 
     threading.Thread(target=work, daemon=True).start()
 
 
-def explain(session: Session, target: Target) -> LikelyCause | None:
+def explain(session: Session, target: Target) -> Cause | None:
     """Return why an endpoint cannot reach a target, or None where the rules do not tell.
 
     Args:
@@ -91,6 +81,8 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     Raises:
         EicctlError: By AWS's error.
     """
+    from dataclasses import replace
+
     from eicctl.aws.endpoints import get_endpoint
     from eicctl.aws.instances import list_instances
     from eicctl.aws.targets import Found, location_of
@@ -98,7 +90,7 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     from eicctl.core.request import ConnectRequest
     from eicctl.doctor.check import Result, Status
     from eicctl.doctor.context import Context
-    from eicctl.doctor.diagnosis import find_cause, silent_target
+    from eicctl.doctor.diagnosis import Cause, find_cause, silent_target
     from eicctl.support import pins
     from eicctl.support.threads import both
 
@@ -112,22 +104,21 @@ def explain(session: Session, target: Target) -> LikelyCause | None:
     instance = next((one for one in found if target.instance_id or one.vpc_id == endpoint.vpc_id), None)
     if instance and instance.state != "running":
         start = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
-        return LikelyCause(f"{target.label} is {instance.state}", start)
+        return Cause("target", f"{target.label} is {instance.state}", start)
     request = ConnectRequest(remote_port=target.remote_port, private_ip_address=target.address)
     context = Context(session, request, client_address="")
     context.endpoint, context.target = endpoint, target
     context.found = Found(location_of(instance), target.address, instance) if instance else None
     results = [Result(check, check.run(context)) for check in context.checks if check.is_network_rule]
-    cause = find_cause(results)
-    if cause:
+    if cause := find_cause(results):
         fix = pins.command("eicctl", "doctor", target.label, *target.port_option, "--fix")
-        return LikelyCause(cause.summary, fix if cause.change and cause.change.is_group_rule else cause.remediation)
+        return replace(cause, remediation=fix) if cause.change and cause.change.is_group_rule else cause
     if any(result.status is Status.UNKNOWN for result in results):
         return None
-    return LikelyCause(silent_target(target.label, target.remote_port), "")
+    return Cause("tunnel", silent_target(target.label, target.remote_port))
 
 
-def _quietly(session: Session, target: Target) -> LikelyCause | None:
+def _quietly(session: Session, target: Target) -> Cause | None:
     try:
         return explain(session, target)
     except Exception as why:  # whatever it is, the user has the error itself
@@ -135,20 +126,14 @@ def _quietly(session: Session, target: Target) -> LikelyCause | None:
         return None
 
 
-def _wanted() -> bool:
-    """Whether somebody may read it, and the user has not switched it off."""
+def _is_enabled() -> bool:
+    """Whether the user has left it on, and stderr is not discarded."""
     from eicctl.support import settings
 
-    try:
-        return settings.config().diagnose and not _hidden()
-    except EicctlError:
-        return False
-
-
-def _hidden() -> bool:
-    """Whether stderr leads nowhere."""
-    try:
-        status = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == Path(os.devnull).stat().st_rdev
+    with contextlib.suppress(EicctlError):
+        if not settings.config().diagnose:
+            return False
+        with contextlib.suppress(OSError, ValueError):
+            return not os.path.samestat(os.fstat(sys.stderr.fileno()), os.stat(os.devnull))  # noqa: PTH116
+        return True
+    return False

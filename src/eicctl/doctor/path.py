@@ -17,6 +17,10 @@ class Node:
     name: str
     detail: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"Kind": "Node", "Name": self.name, "Detail": self.detail}
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -38,8 +42,10 @@ class Step:
     blocked: bool = False
     detail: str = ""
 
-
-Path = Sequence[Node | Step]
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        status = str(self.status)
+        return {"Kind": "Step", "Check": self.key, "Status": status, "Blocked": self.blocked, "Detail": self.detail}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Span:
     style: str = ""
 
 
-def draw(path: Path, symbols: Symbols) -> list[list[Span]]:
+def draw(path: Sequence[Node | Step], symbols: Symbols) -> list[list[Span]]:
     """Return the drawing: a line for each node and each step, with one line for skipped steps that follow each other.
 
     The line is broken from the step on that blocks the connection.

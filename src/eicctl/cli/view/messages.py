@@ -18,7 +18,7 @@ from eicctl.core.sanitize import printable as printable  # noqa: PLC0414 - comma
 from eicctl.support import log, pins
 
 if TYPE_CHECKING:
-    from eicctl.doctor.likely_cause import LikelyCause
+    from eicctl.doctor.diagnosis import Cause
 
 _ROOM = "free disk space, or move eicctl's files to another disk: export EICCTL_HOME=FOLDER"
 _DESCRIPTORS = "raise the limit of open files: ulimit -n 4096"
@@ -235,7 +235,7 @@ def _error(text: str) -> None:
     _line(redact(f"error: {text}"))
 
 
-def _likely_cause(error: errors.EicctlError) -> LikelyCause | None:
+def _likely_cause(error: errors.EicctlError) -> Cause | None:
     if not isinstance(error, errors.TargetUnreachableError):
         return None
     from eicctl.doctor.likely_cause import likely_cause

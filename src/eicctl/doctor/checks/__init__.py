@@ -1,1 +1,1 @@
-"""The checks of doctor, one a module. Each names its check `CHECK` (`doctor.check.Check`); nothing else lists them."""
+"""The checks of doctor: each `doctor.check.Check` in a module of this package is one; nothing else lists them."""

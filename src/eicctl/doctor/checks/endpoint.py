@@ -1,13 +1,16 @@
-"""Whether an endpoint serves the target."""
+"""Whether an endpoint serves the target; without a target, whether the region has endpoints that serve connections."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eicctl.aws.endpoint_selection import dual_stack, serves
+from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.explicit_target import explicit_target
 from eicctl.aws.targets import Found, with_endpoint
-from eicctl.core.errors import DeniedError, UnavailableError
+from eicctl.core.errors import DeniedError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint, Target
-from eicctl.doctor.check import Check, Outcome, Segment, Status
+from eicctl.doctor.check import Check, Outcome, Segment, Status, without_target
 from eicctl.doctor.context import Context, required
 from eicctl.support import pins
 
@@ -70,7 +73,36 @@ def _location(endpoint: Endpoint, found: Found | None) -> str:
     return f", in {endpoint.subnet_id} ({endpoint.availability_zone})"
 
 
-CHECK = Check(
+def list_all(context: Context) -> Outcome:
+    """List the endpoints, and keep them in the context."""
+    context.endpoints = list_endpoints(context.session)
+    return endpoints_outcome(context.endpoints, context.session.region)
+
+
+def endpoints_outcome(endpoints: Sequence[Endpoint], region: str) -> Outcome:
+    """Return the outcome for the endpoints of a region."""
+    if not endpoints:
+        return Outcome(
+            Status.FAILED,
+            f"No EC2 Instance Connect Endpoint in {region}",
+            "eicctl create-endpoint --create-security-group --wait",
+            exit_code=NotFoundError.default_exit_code,
+        )
+    details = {"InstanceConnectEndpoints": [{"InstanceConnectEndpointId": e.id, "State": e.state} for e in endpoints]}
+    if not any(one.usable for one in endpoints):
+        states = "; ".join(f"{one.id} is {one.state} {one.state_message}".rstrip() for one in endpoints)
+        return Outcome(
+            Status.FAILED,
+            f"No endpoint in {region} is available: {states}",
+            pins.command("eicctl", "show-endpoint", endpoints[0].id),
+            exit_code=UnavailableError.default_exit_code,
+            details=details,
+        )
+    names = [(f"{one.name} ({one.id})" if one.name else one.id, one.state) for one in endpoints]
+    return Outcome(Status.OK, "; ".join(f"{name} is {state}" for name, state in names), details=details)
+
+
+TARGET = Check(
     key="endpoint",
     title="Endpoint",
     order=50,
@@ -79,5 +111,16 @@ CHECK = Check(
     segment=Segment.TO_ENDPOINT,
     step="endpoint is available",
     inspects="its state with EC2's reason, its address family, its location",
+    permissions=("ec2:DescribeInstanceConnectEndpoints",),
+)
+
+REGION = Check(
+    key="endpoints",
+    title="Endpoints",
+    order=60,
+    run=list_all,
+    needs=("credentials", "region"),
+    applies=without_target,
+    inspects="without a target: the region's endpoints, and whether they serve connections",
     permissions=("ec2:DescribeInstanceConnectEndpoints",),
 )

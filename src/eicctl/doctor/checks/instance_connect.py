@@ -7,8 +7,7 @@ import re
 from eicctl.aws.instances import Image, describe_images
 from eicctl.core.errors import EicctlError
 from eicctl.doctor.check import Check, Outcome, Status, for_ssh_login, not_checked
-from eicctl.doctor.context import Context
-from eicctl.doctor.permissions import NO_INSTANCE
+from eicctl.doctor.context import NO_INSTANCE, Context
 
 _WITH = (r"^(al2023-ami|amzn2-ami)(?!.*minimal)", r"ubuntu.*-(2[0-9]|[3-9][0-9])\.(04|10)-")
 """Names of AMIs that come with EC2 Instance Connect (docs/explanation/protocol.md#keys)."""

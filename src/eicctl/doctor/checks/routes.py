@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from eicctl.doctor.check import Check, Outcome, Segment
 from eicctl.doctor.context import Context
-from eicctl.doctor.network import rules_outcome
+from eicctl.doctor.network import network_check
 from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT
 
 
-def run(context: Context) -> Outcome:
-    """Evaluate the route tables of both subnets."""
+def _subnets(context: Context) -> tuple[str, ...]:
     ends = (context.endpoint, context.instance)
-    subnets = tuple(dict.fromkeys(end.subnet_id for end in ends if end and end.subnet_id))
-    cause = "no route leads from the endpoint to {target}, or back"
-    return rules_outcome(context, ROUTE_OUT, ROUTE_BACK, cause=cause, resources=subnets)
+    return tuple(dict.fromkeys(end.subnet_id for end in ends if end and end.subnet_id))
 
 
-CHECK = Check(
-    key="routes",
-    title="Routes",
-    order=110,
-    run=run,
-    needs=("target", "endpoint"),
-    segment=Segment.TO_TARGET,
+CHECK = network_check(
+    "routes",
+    "Routes",
+    110,
+    ROUTE_OUT,
+    ROUTE_BACK,
     step="routes",
-    predicts_tunnel=True,
+    cause="no route leads from the endpoint to {target}, or back",
     inspects="from subnet to subnet and back",
     permissions=("ec2:DescribeRouteTables",),
+    resources=_subnets,
 )
