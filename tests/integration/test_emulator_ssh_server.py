@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator.machines.services import Machines
+from eicctl.emulator.machines import Machines
 from eicctl.emulator.machines.ssh_server import SshMachine
 from eicctl.emulator.state import Machine, State
 from tests.integration.machine_door import OpenSsh, door, linux_machine, openssh, pushed

@@ -26,7 +26,7 @@ from eicctl.emulator.data.connect_proxy import ConnectProxy
 from eicctl.emulator.data.gateway import Gateway
 from eicctl.emulator.data.sockets import loopback_sockets
 from eicctl.emulator.data.tls import make_context, with_system_cas
-from eicctl.emulator.machines.services import Machines
+from eicctl.emulator.machines import Machines
 from eicctl.emulator.signature import AccessKey, Verifier
 from eicctl.emulator.state import Fault, State
 from eicctl.emulator.world.load import load_world

@@ -48,12 +48,19 @@ Lookup = Callable[[str], AccessKey | None]
 
 
 class Rejected(Exception):
-    """A signature that is not accepted. `code` is an AWS error code; the service's own are not documented."""
+    """A request that is answered with an error.
 
-    def __init__(self, code: str, message: str) -> None:
+    Args:
+        code: An AWS error code; the service's own for signatures are not documented.
+        message: The message.
+        status: The HTTP status.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 403) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.status = status
 
 
 class Verifier:

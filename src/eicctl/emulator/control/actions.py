@@ -6,12 +6,12 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
-from eicctl.emulator.control import backends, cloudtrail, credentials, instances, interfaces, policy_language
+from eicctl.emulator.control import backends, cloudtrail, credentials, instances, network, policy_language
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError, page_start, page_token
-from eicctl.emulator.control.cloudtrail import ORIGIN, endpoint_parameters, key_parameters, recorded
+from eicctl.emulator.control.cloudtrail import recorded
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
-from eicctl.emulator.control.permission import Permission
+from eicctl.emulator.control.permission import CALL, Permission
 from eicctl.emulator.state import EndpointRecord, State
 
 _PAGE = 50
@@ -43,19 +43,18 @@ class Actions:
 
     def install(self) -> None:
         """Make moto answer with these operations."""
-        send_key = recorded(self._state, "SendSSHPublicKey", cloudtrail.SOURCE, self.send_key, key_parameters)
         backends.install(
             {
                 "ec2": {
-                    "create_instance_connect_endpoint": self._change("CreateInstanceConnectEndpoint", self.create),
+                    "create_instance_connect_endpoint": recorded(self._state, self.create),
                     "describe_instance_connect_endpoints": self.describe,
-                    "modify_instance_connect_endpoint": self._change("ModifyInstanceConnectEndpoint", self.modify),
-                    "delete_instance_connect_endpoint": self._change("DeleteInstanceConnectEndpoint", self.delete),
+                    "modify_instance_connect_endpoint": recorded(self._state, self.modify),
+                    "delete_instance_connect_endpoint": recorded(self._state, self.delete),
                     "get_console_output": self.console_output,
                     "get_password_data": self.password_data,
                 },
                 "ec2-instance-connect": {
-                    "send_ssh_public_key": send_key,
+                    "send_ssh_public_key": recorded(self._state, self.send_key),
                     "send_serial_console_ssh_public_key": self.send_serial_key,
                 },
                 "cloudtrail": {"lookup_events": self.lookup_events},
@@ -70,17 +69,14 @@ class Actions:
                     "create_tags": self.create_tags,
                     "create_security_group": self.create_group,
                     **dict.fromkeys(_NAMING_GROUPS, self.name_groups),
-                    "delete_security_group": interfaces.delete_group,
-                    "delete_subnet": interfaces.delete_subnet,
-                    "delete_network_interface": interfaces.delete_interface,
+                    "delete_security_group": network.delete_group,
+                    "delete_subnet": network.delete_subnet,
+                    "delete_network_interface": network.delete_interface,
                 },
                 "iam": {"list_mfa_devices": credentials.list_devices},
                 "sts": {"assume_role": self.assume_role},
             },
         )
-
-    def _change(self, name: str, action: Action) -> Action:
-        return recorded(self._state, name, cloudtrail.EC2, action, endpoint_parameters(name))
 
     def _service(self, response: Any) -> EndpointService:
         return EndpointService(self._state, response.region, self._dns_name())
@@ -212,7 +208,7 @@ class Actions:
     def assume_role(self, moto: Action, response: Any) -> Any:
         """STS's AssumeRole, which checks a code that is given, and whether the role trusts the caller."""
         proved = self._proved(response)
-        context = self._permission.context(CALLER.get(), ORIGIN.get())
+        context = self._permission.context(CALLER.get(), CALL.get())
         if proved:
             context |= {"aws:multifactorauthpresent": ["true"], "aws:multifactorauthage": ["0"]}
         policy_language.check_trust(response._get_param("RoleArn", ""), CALLER.get().arn, context)

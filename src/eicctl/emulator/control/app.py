@@ -10,20 +10,20 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.wrappers import Request, Response
 
 from eicctl.emulator.control.actions import Actions
 from eicctl.emulator.control.backends import LOCK, zones
-from eicctl.emulator.control.cloudtrail import ORIGIN, record_denial
+from eicctl.emulator.control.cloudtrail import RECORDED, record_call
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import settle
-from eicctl.emulator.control.permission import Origin, Permission, invalid, parse_call
-from eicctl.emulator.signature import Rejected, Verifier
+from eicctl.emulator.control.permission import CALL, ApiCall, Permission, invalid, parse_call
+from eicctl.emulator.signature import AccessKey, Rejected, Verifier
 from eicctl.emulator.state import State
 
 _log = logging.getLogger(__name__)
@@ -33,74 +33,69 @@ Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Guard:
-    """WSGI middleware that passes on requests with a valid signature and refuses others with 403.
+    """WSGI middleware that passes on requests that are signed, allowed and well-formed, and refuses others.
 
-    `CALLER` and `ORIGIN` tell the wrapped application who sent the request, and from where.
-
-    Calls that policies deny are recorded as CloudTrail records them.
+    `CALLER` and `CALL` give the wrapped application who sent the request, and what it is. Calls that policies deny are
+    recorded as CloudTrail records them.
 
     Args:
         state: The emulator's memory.
         app: The guarded application.
         verifier: Checks the signature.
-        permission: Checks that the caller's policies allow the call.
     """
 
-    def __init__(self, state: State, app: Wsgi, verifier: Verifier, permission: Permission) -> None:
+    def __init__(self, state: State, app: Wsgi, verifier: Verifier) -> None:
         self._state = state
         self._app = app
         self._verifier = verifier
-        self._permission = permission
+        self._permission = Permission(state)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        request = Request(environ, populate_request=False)
+        body = request.get_data()
         environ["wsgi.input"] = io.BytesIO(body)
-        headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"}
-        headers |= {name: environ[key] for key, name in _PLAIN.items() if environ.get(key)}
+        headers = {name.lower(): value for name, value in request.headers}
+        call = parse_call(headers, body, request.remote_addr or "")
+        protocol = _protocol(headers)
         # WSGI has the path unquoted, each byte as a character of Latin-1 (PEP 3333).
         path = quote(environ.get("PATH_INFO", "/").encode("latin-1"))
-        query = environ.get("QUERY_STRING", "")
-        protocol, asked = _protocol(headers), parse_call(headers, body)
         try:
-            caller = self._verifier.verify_header(environ["REQUEST_METHOD"], path, query, headers, body)
-        except Rejected as why:
-            if asked and asked.service == "ec2":
-                return _refuse(start_response, _as_ec2(why), protocol, 401)
-            return _refuse(start_response, why, protocol)
-        origin = Origin(str(environ.get("REMOTE_ADDR", "")), headers.get("user-agent", ""))
-        if asked and asked.service in ("ec2", "cloudtrail") and not zones(asked.region):
+            try:
+                query = environ.get("QUERY_STRING", "")
+                caller = self._verifier.verify_header(request.method, path, query, headers, body)
+            except Rejected as error:
+                raise _as_ec2(error) if call.service == "ec2" else error from None
+            self._check(caller, call, protocol)
+            caller_token, call_token = CALLER.set(caller), CALL.set(call)
+            try:
+                return self._app(environ, start_response)
+            except NotImplementedError:  # moto has no such operation
+                code = "UnknownOperationException" if protocol == "json" else "InvalidAction"
+                raise Rejected(code, f"The local AWS does not support the action {call.name}.", 400) from None
+            except Exception:
+                _log.exception("%s failed", call.name or path)
+                raise Rejected("InternalFailure", "The local AWS failed; see its log.", 500) from None
+            finally:
+                CALL.reset(call_token)
+                CALLER.reset(caller_token)
+        except Rejected as error:
+            return _error_response(error, protocol)(environ, start_response)
+
+    def _check(self, caller: AccessKey, call: ApiCall, protocol: str) -> None:
+        """Raise the error of a call that moto must not get."""
+        if call.service in ("ec2", "cloudtrail") and not zones(call.region):
             # AWS has no such host; here all regions are one host, and moto would fail on it.
-            return _refuse(
-                start_response,
-                Rejected("InvalidRegion.NotFound", f"There is no region {asked.region}."),
-                protocol,
-            )
-        if asked and (denial := self._permission.denial(caller, asked, origin)):
-            record_denial(self._state, asked, caller, origin, denial)
-            return _refuse(start_response, denial, protocol)
-        if asked and protocol == "xml" and (wrong := invalid(asked.service, asked.parameters)):
-            return _refuse(start_response, wrong, protocol, 400)
-        if asked and {asked.name, f"{asked.region}:{asked.name}"} & set(self._state.behavior.denied.split()):
+            raise Rejected("InvalidRegion.NotFound", f"The region {call.region} does not exist.")
+        if denial := self._permission.denial(caller, call):
+            if call.name in RECORDED:
+                record_call(self._state, call, caller, error=(denial.code, denial.message))
+            raise denial
+        if protocol == "xml" and (error := invalid(call)):
+            raise error
+        if {call.name, f"{call.region}:{call.name}"} & set(self._state.behavior.denied.split()):
             message = "You are not authorized to perform this operation. User is not authorized to perform: ec2:"
-            return _refuse(start_response, Rejected("UnauthorizedOperation", message + asked.name), protocol)
-        caller_token, origin_token = CALLER.set(caller), ORIGIN.set(origin)
-        try:
-            return self._app(environ, start_response)
-        except NotImplementedError:  # moto has no such operation
-            name = asked.name if asked else ""
-            code = "UnknownOperationException" if protocol == "json" else "InvalidAction"
-            unknown = Rejected(code, f"The action {name} is not one that the local AWS has.")
-            return _refuse(start_response, unknown, protocol, 400)
-        except Exception:
-            _log.exception("%s failed", asked.name if asked else path)
-            failed = Rejected("InternalFailure", "The local AWS failed; its log says how.")
-            return _refuse(start_response, failed, protocol, 500)
-        finally:
-            ORIGIN.reset(origin_token)
-            CALLER.reset(caller_token)
+            raise Rejected("UnauthorizedOperation", message + call.name)
 
-
-_PLAIN = {"CONTENT_TYPE": "content-type", "CONTENT_LENGTH": "content-length"}
 
 # The services with an XML protocol call these by names of their own.
 _XML_CODES = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTokenException": "ExpiredToken"}
@@ -113,28 +108,25 @@ def _protocol(headers: Mapping[str, str]) -> str:
     return "s3" if "/s3/" in headers.get("authorization", "") else "xml"
 
 
-def _as_ec2(why: Rejected) -> Rejected:
-    """EC2's own words for credentials that are not good: AuthFailure for all but expired ones."""
-    if why.code == "MissingAuthenticationToken":
-        return why
-    if why.code == "ExpiredTokenException":
-        return Rejected("RequestExpired", "Request has expired.")
-    return Rejected("AuthFailure", "AWS was not able to validate the provided access credentials")
+def _as_ec2(error: Rejected) -> Rejected:
+    """EC2's own form of credentials that are not valid: AuthFailure for all but expired ones."""
+    if error.code == "MissingAuthenticationToken":
+        return Rejected(error.code, error.message, 401)
+    if error.code == "ExpiredTokenException":
+        return Rejected("RequestExpired", "Request has expired.", 401)
+    return Rejected("AuthFailure", "AWS was not able to validate the provided access credentials", 401)
 
 
-def _refuse(start_response: StartResponse, why: Rejected, protocol: str, status: int = 403) -> Iterable[bytes]:
+def _error_response(error: Rejected, protocol: str) -> Response:
     """Answer in the error form of the service's protocol; of the others, the query protocol's serves."""
     if protocol == "json":
-        kind = "application/x-amz-json-1.1"
-        body = json.dumps({"__type": why.code, "message": why.message})
-    else:
-        kind = "text/xml"
-        code, message = _XML_CODES.get(why.code, why.code), escape(why.message)
-        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        if protocol == "xml":
-            body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
-    start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind)])
-    return [body.encode()]
+        body = json.dumps({"__type": error.code, "message": error.message})
+        return Response(body, error.status, content_type="application/x-amz-json-1.1")
+    code, message = _XML_CODES.get(error.code, error.code), escape(error.message)
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    if protocol == "xml":
+        body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
+    return Response(body, error.status, content_type="text/xml")
 
 
 def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) -> Wsgi:
@@ -146,7 +138,7 @@ def create_app(state: State, verifier: Verifier, dns_name: Callable[[], str]) ->
         dns_name: Returns the DNS name of every endpoint: `HOST` or `HOST:PORT` of the data plane.
     """
     Actions(state, dns_name).install()
-    return Guard(state, _serialized(state, DomainDispatcherApplication(_backend_app)), verifier, Permission(state))
+    return Guard(state, _serialized(state, DomainDispatcherApplication(_backend_app)), verifier)
 
 
 def _backend_app(service: Any) -> Any:

@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from eicctl.emulator.control import moto_regions  # noqa: F401 - before the rest of moto
-
-# isort: split
 import moto.ec2.models.security_groups
 import moto.ec2.models.tags
 import moto.ec2.utils

@@ -8,186 +8,40 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.exceptions import ServiceException
 
-from eicctl.emulator.control.backends import ACCOUNT, Action, ActionResult, ApiError, page_token
+from eicctl.emulator.control.backends import ACCOUNT, Action, ApiError, page_token
 from eicctl.emulator.control.credentials import CALLER
-from eicctl.emulator.control.permission import ApiCall, Origin
-from eicctl.emulator.signature import AccessKey, Rejected
+from eicctl.emulator.control.permission import CALL, ApiCall
+from eicctl.emulator.signature import AccessKey
 from eicctl.emulator.state import State
 
-Details = Callable[[Any], dict[str, Any]]
-
-
-ORIGIN: ContextVar[Origin] = ContextVar("origin")
-"""Where the request comes from that this thread answers."""
-
-
-def recorded(state: State, name: str, source: str, action: Action, asked: Details) -> Action:
-    """Return an action that is recorded, whether it succeeds or not.
-
-    Args:
-        state: The emulator's memory.
-        name: The operation.
-        source: The service, as `eventSource`.
-        action: What does it.
-        asked: Returns the `requestParameters` of moto's response object.
-    """
-
-    def recording(response: Any) -> Any:
-        answer: ActionResult | None = None
-        error: tuple[str, str] | None = None
-        try:
-            answer = action(response)
-            return answer
-        except ServiceException as refused:
-            error = (_code(str(refused.code), source), str(refused.message))
-            raise
-        finally:
-            origin = ORIGIN.get()
-            record_call(
-                state,
-                Call(
-                    name=name,
-                    source=source,
-                    region=response.region,
-                    caller=CALLER.get(),
-                    parameters=asked(response),
-                    answer=_answer(name, source, answer),
-                    source_ip=state.behavior.client_ip or origin.address,
-                    user_agent=origin.user_agent,
-                    error=error,
-                ),
-            )
-
-    return recording
-
-
-def key_parameters(response: Any) -> dict[str, Any]:
-    """The parameters of SendSSHPublicKey."""
-    return {
-        "instanceId": response._get_param("InstanceId", ""),
-        "instanceOSUser": response._get_param("InstanceOSUser", ""),
-        "sSHPublicKey": response._get_param("SSHPublicKey", ""),
-    }
-
-
-def endpoint_parameters(name: str) -> Details:
-    """Return a function that reads the parameters of an endpoint's operation."""
-    known = ("InstanceConnectEndpointId", "SubnetId", "PreserveClientIp", "IpAddressType", "ClientToken", "DryRun")
-
-    def parameters(response: Any) -> dict[str, Any]:
-        given = {key: value for key in known if (value := response._get_param(key)) is not None}
-        if groups := response._get_param("SecurityGroupIds", []):
-            given["SecurityGroupId"] = list(groups)
-        return {f"{name}Request": given}
-
-    return parameters
-
-
-def record_denial(state: State, asked: ApiCall, caller: AccessKey, origin: Origin, denial: Rejected) -> None:
-    """Record a call that the caller's policies do not allow, if it is one that leaves a record."""
-    details: Callable[[Any], dict[str, Any]]
-    if asked.service == "ec2-instance-connect" and asked.name == "SendSSHPublicKey":
-        source, details = SOURCE, key_parameters
-    elif asked.service == "ec2" and asked.name in _CHANGES:
-        source, details = EC2, endpoint_parameters(asked.name)
-    else:
-        return
-    call = Call(
-        name=asked.name,
-        source=source,
-        region=asked.region,
-        caller=caller,
-        parameters=details(_Sent(asked.parameters)),
-        source_ip=state.behavior.client_ip or origin.address,
-        user_agent=origin.user_agent,
-        error=(_code(denial.code, source), denial.message),
-    )
-    record_call(state, call)
-
-
-_CHANGES = ("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "DeleteInstanceConnectEndpoint")
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """The parameters of a call that moto does not get to see, read as moto's response objects let them be read."""
-
-    parameters: Mapping[str, str]
-
-    def _get_param(self, name: str, default: Any = None) -> Any:
-        if isinstance(default, list):  # a list of the query protocol: SecurityGroupId.1, …
-            start = f"{name.removesuffix('s')}."
-            return [value for key, value in self.parameters.items() if key.startswith(start)]
-        value = self.parameters.get(name, default)
-        return {"true": True, "false": False}.get(value, value)
-
-
-def _code(code: str, source: str) -> str:
-    return f"Client.{code}" if source == EC2 else code
-
-
-def _answer(name: str, source: str, answer: ActionResult | None) -> dict[str, Any] | None:
-    if answer is None:
-        return None
-    return {f"{name}Response": _camel(answer.result)} if source == EC2 else _camel(answer.result)
-
-
-def _camel(value: Any) -> Any:
-    """The answer with names as records have them: `instanceConnectEndpoint`."""
-    if isinstance(value, Mapping):
-        return {key[0].lower() + key[1:]: _camel(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_camel(item) for item in value]
-    return value if isinstance(value, (bool, int)) or value is None else str(value)
-
-
-SOURCE = "ec2-instance-connect.amazonaws.com"
-EC2 = "ec2.amazonaws.com"
 KEPT = timedelta(days=90)
 """How far back LookupEvents sees (docs/explanation/protocol.md#cloudtrail)."""
 
 LOOKUP_KEYS = (
-    "EventId",
-    "EventName",
-    "ReadOnly",
-    "Username",
-    "ResourceType",
-    "ResourceName",
-    "EventSource",
-    "AccessKeyId",
+    *("EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId"),
 )
 """What LookupEvents can look for (the service's model, LookupAttributeKey)."""
 
-TUNNEL_PARAMETERS = ("instanceConnectEndpointId", "remotePort", "privateIpAddress", "maxTunnelDuration")
+_TUNNEL_PARAMETERS = ("instanceConnectEndpointId", "remotePort", "privateIpAddress", "maxTunnelDuration")
 """The parameters of OpenTunnel that a record has (docs/explanation/protocol.md#cloudtrail)."""
 
+_ENDPOINT_PARAMETERS = (
+    *("InstanceConnectEndpointId", "SubnetId", "PreserveClientIp", "IpAddressType", "ClientToken", "DryRun"),
+)
+
+RECORDED = (
+    *("OpenTunnel", "SendSSHPublicKey"),
+    *("CreateInstanceConnectEndpoint", "ModifyInstanceConnectEndpoint", "DeleteInstanceConnectEndpoint"),
+)
+"""The operations that are recorded."""
+
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call to record. `error` is its code and message; `caller` is None where the key is not known."""
-
-    name: str
-    source: str
-    region: str
-    caller: AccessKey | None
-    parameters: Mapping[str, Any]
-    source_ip: str
-    user_agent: str = ""
-    answer: Mapping[str, Any] | None = None
-    access_key_id: str = ""
-    request_id: str = ""
-    error: tuple[str, str] | None = None
-    endpoint_id: str = ""
 
 
 def new_id() -> str:
@@ -195,57 +49,116 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-def record_call(state: State, call: Call) -> None:
-    """Record a call of the API."""
+def recorded(state: State, action: Action) -> Action:
+    """Return an action of moto that is recorded, whether it succeeds or not."""
+
+    def recording(response: Any) -> Any:
+        answer: dict[str, Any] | None = None
+        error: tuple[str, str] | None = None
+        try:
+            result = action(response)
+            answer = result.result
+            return result
+        except ServiceException as refused:
+            error = (str(refused.code), str(refused.message))
+            raise
+        finally:
+            record_call(state, CALL.get(), CALLER.get(), answer=answer, error=error)
+
+    return recording
+
+
+def _request_parameters(call: ApiCall) -> dict[str, Any]:
+    """The `requestParameters` of a call's record."""
+    given = call.parameters
+    if call.name == "OpenTunnel":
+        return {name: given[name] for name in _TUNNEL_PARAMETERS if name in given}
+    if call.name == "SendSSHPublicKey":
+        names = ("InstanceId", "InstanceOSUser", "SSHPublicKey")
+        return {_lower_first(name): given.get(name, "") for name in names}
+    found: dict[str, Any] = {
+        name: {"true": True, "false": False}.get(given[name], given[name])
+        for name in _ENDPOINT_PARAMETERS
+        if name in given
+    }
+    if groups := [value for name, value in given.items() if name.startswith("SecurityGroupId.")]:
+        found["SecurityGroupId"] = groups
+    return {f"{call.name}Request": found}
+
+
+def _lower_first(name: str) -> str:
+    return name[0].lower() + name[1:]
+
+
+def _camel(value: Any) -> Any:
+    """The answer with names as records have them: `instanceConnectEndpoint`."""
+    if isinstance(value, Mapping):
+        return {_lower_first(key): _camel(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_camel(item) for item in value]
+    return value if isinstance(value, (bool, int)) or value is None else str(value)
+
+
+def record_call(
+    state: State,
+    call: ApiCall,
+    caller: AccessKey | None,
+    *,
+    answer: Mapping[str, Any] | None = None,
+    error: tuple[str, str] | None = None,
+    access_key_id: str = "",
+    request_id: str = "",
+) -> None:
+    """Record a call of the API.
+
+    Args:
+        state: The emulator's memory.
+        call: The call.
+        caller: Who called; None where the key is not known.
+        answer: What was answered, as botocore's model has it.
+        error: The code and the message of an error.
+        access_key_id: The key that the call claims to be signed with.
+        request_id: The request's ID; a new one if empty.
+    """
+    of_ec2 = call.service == "ec2"
+    elements = _camel(answer) if answer else None
+    arn = f"arn:aws:ec2:{call.region}:{ACCOUNT}:instance-connect-endpoint/"
+    endpoint_id = call.parameters.get("instanceConnectEndpointId")  # only OpenTunnel's records have resources
+    resource = {"accountId": ACCOUNT, "type": "AWS::EC2::InstanceConnectEndpoint", "ARN": f"{arn}{endpoint_id}"}
     record: dict[str, Any] = {
         "eventVersion": "1.08",
-        "userIdentity": _identity(call),
+        "userIdentity": _identity(caller, access_key_id),
         "eventTime": state.now().strftime(_TIME),
-        "eventSource": call.source,
+        "eventSource": f"{call.service}.amazonaws.com",
         "eventName": call.name,
         "awsRegion": call.region,
-        "sourceIPAddress": call.source_ip,
+        "sourceIPAddress": state.behavior.client_ip or call.address,
         "userAgent": call.user_agent,
-        "requestParameters": dict(call.parameters),
-        "responseElements": dict(call.answer) if call.answer else None,
-        "requestID": call.request_id or new_id(),
+        "requestParameters": _request_parameters(call),
+        "responseElements": {f"{call.name}Response": elements} if elements and of_ec2 else elements,
+        "requestID": request_id or new_id(),
         "eventID": new_id(),
         "readOnly": False,
-        "resources": [
-            {
-                "accountId": ACCOUNT,
-                "type": "AWS::EC2::InstanceConnectEndpoint",
-                "ARN": f"arn:aws:ec2:{call.region}:{ACCOUNT}:instance-connect-endpoint/{call.endpoint_id}",
-            }
-        ]
-        if call.endpoint_id
-        else [],
+        "resources": [resource] if endpoint_id else [],
         "eventType": "AwsApiCall",
         "managementEvent": True,
         "recipientAccountId": ACCOUNT,
         "eventCategory": "Management",
     }
-    if call.error:
-        record["errorCode"], record["errorMessage"] = call.error
+    if error:
+        record["errorCode"], record["errorMessage"] = f"Client.{error[0]}" if of_ec2 else error[0], error[1]
     state.record(record)
 
 
-def _identity(call: Call) -> dict[str, Any]:
-    """Who has called. Only sessions have a `sessionContext`: nobody knows of a long-lived key whether MFA was used."""
-    caller = call.caller
-    key = caller.access_key_id if caller else call.access_key_id
+def _identity(caller: AccessKey | None, access_key_id: str) -> dict[str, Any]:
+    """Who called. Only sessions have a `sessionContext`: nobody knows of a long-lived key whether MFA was used."""
+    key = caller.access_key_id if caller else access_key_id
+    common = {"accountId": ACCOUNT, "accessKeyId": key}
     if caller is None:
-        return {"type": "Unknown", "principalId": key, "arn": "", "accountId": ACCOUNT, "accessKeyId": key}
-    name = caller.arn.rpartition("/")[2]
-    found: dict[str, Any] = {
-        "type": caller.kind,
-        "principalId": caller.user_id or key,
-        "arn": caller.arn,
-        "accountId": ACCOUNT,
-        "accessKeyId": key,
-    }
+        return {"type": "Unknown", "principalId": key, "arn": "", **common}
+    found: dict[str, Any] = {"type": caller.kind, "principalId": caller.user_id or key, "arn": caller.arn, **common}
     if caller.kind == "IAMUser":
-        found["userName"] = name
+        found["userName"] = caller.arn.rpartition("/")[2]
     if caller.session_token:
         context: dict[str, Any] = {"attributes": {"mfaAuthenticated": str(caller.mfa).lower()}}
         if caller.kind == "AssumedRole":
@@ -267,7 +180,7 @@ def completed(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "eventVersion": "1.08",
         "userIdentity": {},
         "eventTime": now.strftime(_TIME),
-        "eventSource": SOURCE,
+        "eventSource": "ec2-instance-connect.amazonaws.com",
         "eventName": "OpenTunnel",
         "awsRegion": "us-east-1",
         "eventID": new_id(),

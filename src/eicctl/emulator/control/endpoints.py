@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from eicctl.emulator.control import interfaces
+from eicctl.emulator.control import network
 from eicctl.emulator.control.backends import ACCOUNT, ApiError, ec2, matches
 from eicctl.emulator.state import EndpointRecord, State
 
@@ -91,7 +91,7 @@ class EndpointService:
         self._state.change_endpoint(replace(endpoint, state="update-in-progress", state_message=""), changed)
         for interface_id in endpoint.network_interface_ids:  # the new groups are in use already, the old ones still
             both = dict.fromkeys((*endpoint.security_group_ids, *changed.security_group_ids))
-            interfaces.regroup(self._ec2, interface_id, tuple(both))
+            network.regroup_interface(self._ec2, interface_id, tuple(both))
 
     def delete(self, endpoint_id: str, *, dry_run: bool) -> EndpointRecord:
         """Begin to delete an endpoint."""
@@ -166,7 +166,7 @@ class EndpointService:
         self, request: CreateRequest, subnet: Any, groups: tuple[str, ...], ip_address_type: str
     ) -> EndpointRecord:
         endpoint_id = f"eice-{secrets.token_hex(9)[:17]}"
-        interface = interfaces.make(
+        interface = network.create_interface(
             self._ec2,
             subnet,
             groups,
@@ -217,9 +217,9 @@ def settle(state: State) -> None:
         kept = new.network_interface_ids if new else ()
         for interface_id in old.network_interface_ids:
             if new and interface_id in kept:
-                interfaces.regroup(backend, interface_id, new.security_group_ids)
+                network.regroup_interface(backend, interface_id, new.security_group_ids)
             else:
-                interfaces.release(backend, interface_id)
+                network.release_interface(backend, interface_id)
         if new is None:
             backend.tags.pop(old.id, None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
 from urllib.parse import parse_qsl
@@ -35,14 +36,14 @@ _FORM = re.compile(r"([a-z]+)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _LISTED = re.compile(r"(\w+?)(?:\.\d+)?")
 
 
-def invalid(service: str, parameters: Mapping[str, str]) -> Rejected | None:
-    """Return the error of a request's parameters, as they are sent in the query protocol; None where they are fine."""
-    for name, value in parameters.items():
+def invalid(call: ApiCall) -> Rejected | None:
+    """Return the error of a call's parameters in the query protocol; None where they are fine."""
+    for name, value in call.parameters.items():
         if UNWRITABLE.search(name + value):
-            code = "InvalidParameterValue" if service == "ec2" else "ValidationError"
-            return Rejected(code, f"The value of {name!a} has characters that are not valid.")
-        if service == "ec2" and (code := _malformed(name, value)):
-            return Rejected(code, f'Invalid id: "{value}" (expecting "{prefix_of(name, value)}-...")')
+            code = "InvalidParameterValue" if call.service == "ec2" else "ValidationError"
+            return Rejected(code, f"The value of {name!a} has characters that are not valid.", 400)
+        if call.service == "ec2" and (code := _malformed(name, value)):
+            return Rejected(code, f'Invalid id: "{value}" (expecting "{prefix_of(name, value)}-...")', 400)
     return None
 
 
@@ -71,21 +72,24 @@ _ALWAYS = ("sts:GetCallerIdentity",)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request comes from."""
-
-    address: str
-    user_agent: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ApiCall:
-    """What a request of the control plane asks for: the operation and its parameters, as they are sent."""
+    """A request of either plane: the operation, its parameters as they are sent, and where it comes from."""
 
     service: str
     region: str
     name: str
     parameters: Mapping[str, str]
+    address: str = ""
+    user_agent: str = ""
+
+    @property
+    def action(self) -> str:
+        """The IAM action."""
+        return f"{self.service}:{self.name}"
+
+
+CALL: ContextVar[ApiCall] = ContextVar("call")
+"""The request that this thread of the control plane answers."""
 
 
 class Permission:
@@ -98,51 +102,34 @@ class Permission:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def denial(self, caller: AccessKey, asked: ApiCall, origin: Origin) -> Rejected | None:
-        """Return the error of a call of the control plane that the caller's policies do not allow, else None."""
+    def denial(self, caller: AccessKey, call: ApiCall) -> Rejected | None:
+        """Return the error of a call that the caller's policies do not allow, else None."""
         policies = policies_of(caller.arn)
-        action = f"{asked.service}:{asked.name}"
-        if policies is None or not asked.name or action in _ALWAYS:
+        if policies is None or not call.name or call.action in _ALWAYS:
             return None
-        context = self.context(caller, origin)
-        for resource in self._resources(asked.service, asked.name, asked.parameters, asked.region):
-            of_call = self._of_call(action, asked.parameters, resource, asked.region)
-            verdict = evaluate(policies, action, resource, {**context, **of_call})
+        context = self.context(caller, call)
+        for resource in _resources(call):
+            verdict = evaluate(policies, call.action, resource, {**context, **_context_of(call, resource)})
             if not verdict.allowed:
-                code = _CODES.get(asked.service, "AccessDenied")
-                return Rejected(code, _message(caller, action, resource, verdict.decision))
+                code = _CODES.get(call.service, "AccessDenied")
+                return Rejected(code, _message(caller, call.action, resource, verdict.decision))
         return None
 
-    def tunnel_denial(
-        self, caller: AccessKey, region: str, parameters: Mapping[str, str], origin: Origin
-    ) -> str | None:
-        """Return why the caller's policies do not allow OpenTunnel, else None. `parameters` are those of the URL."""
-        policies = policies_of(caller.arn)
-        if policies is None:
-            return None
-        action, endpoint_id = "ec2-instance-connect:OpenTunnel", parameters.get("instanceConnectEndpointId", "")
-        names = ("remotePort", "privateIpAddress", "maxTunnelDuration")
-        keys = {f"ec2-instance-connect:{name}".lower(): [parameters[name]] for name in names if name in parameters}
-        resource = _arn(region, "instance-connect-endpoint", endpoint_id)
-        context = {**self.context(caller, origin), **keys, **_tags(region, endpoint_id)}
-        verdict = evaluate(policies, action, resource, context)
-        return None if verdict.allowed else _message(caller, action, resource, verdict.decision)
-
-    def context(self, caller: AccessKey, origin: Origin) -> dict[str, list[str]]:
+    def context(self, caller: AccessKey, call: ApiCall) -> dict[str, list[str]]:
         """Return the condition keys that every request has (IAM user guide, global condition keys).
 
-        `aws:MultiFactorAuthPresent` is there for temporary keys only, and `aws:MultiFactorAuthAge` only where MFA was
+        `aws:MultiFactorAuthPresent` exists for temporary keys only, and `aws:MultiFactorAuthAge` only where MFA was
         proved: a long-lived key says nothing of MFA.
         """
         now = self._state.now()
         found = {
-            "aws:sourceip": [self._state.behavior.client_ip or origin.address],
+            "aws:sourceip": [self._state.behavior.client_ip or call.address],
             "aws:principalarn": [caller.arn],
             "aws:currenttime": [now.isoformat()],
             "aws:epochtime": [str(int(now.timestamp()))],
         }
-        if origin.user_agent:
-            found["aws:useragent"] = [origin.user_agent]
+        if call.user_agent:
+            found["aws:useragent"] = [call.user_agent]
         if caller.session_token:
             found["aws:multifactorauthpresent"] = [str(caller.mfa).lower()]
         if caller.mfa_at:
@@ -151,62 +138,79 @@ class Permission:
             found["aws:username"] = [caller.arn.rpartition("/")[2]]
         return found
 
-    @staticmethod
-    def _of_call(action: str, parameters: Mapping[str, str], resource: str | None, region: str) -> Context:
-        found = _tags(region, (resource or "").rpartition("/")[2])
-        found["aws:requestedregion"] = [region]
-        if action == "ec2-instance-connect:SendSSHPublicKey":
-            found["ec2:osuser"] = [parameters.get("InstanceOSUser", "")]
-        if action == "iam:CreateServiceLinkedRole":
-            found["iam:awsservicename"] = [parameters.get("AWSServiceName", "")]
-        if action == "ec2:CreateTags" and resource:
-            found |= {
-                f"aws:requesttag/{parameters[name]}".lower(): [parameters.get(name.replace("Key", "Value"), "")]
-                for name in parameters
-                if re.fullmatch(r"Tag\.\d+\.Key", name)
-            }
-        return found
 
-    @staticmethod
-    def _resources(service: str, name: str, parameters: Mapping[str, str], region: str) -> list[str | None]:
-        """The ARNs of what a call works on; None where the emulator does not know them."""
-        if name.startswith(_WITHOUT) and service in ("ec2", "cloudtrail", "sts"):
-            return ["*"]
-        if service == "iam" and name == "SimulatePrincipalPolicy":
-            return [parameters.get("PolicySourceArn", "")]
-        if service not in ("ec2", "ec2-instance-connect"):
-            return [None]
-        found = [
-            _arn(region, _IDS[prefix][2], value)
-            for key, value in parameters.items()
-            if (prefix := prefix_of(key, value))
-        ]
-        if name == "CreateInstanceConnectEndpoint":
-            found.append(_arn(region, "instance-connect-endpoint", "*"))
-        return [*found] or [None]
+def _context_of(call: ApiCall, resource: str | None) -> Context:
+    """The condition keys that a call has on a resource."""
+    found = _tags(call.region, (resource or "").rpartition("/")[2])
+    found["aws:requestedregion"] = [call.region]
+    for action, name, parameter in _KEYS:
+        if action == call.action and parameter in call.parameters:
+            found[name.lower()] = [call.parameters.get(parameter, "")]
+    if call.action == "ec2:CreateTags" and resource:
+        found |= {
+            f"aws:requesttag/{call.parameters[name]}".lower(): [call.parameters.get(name.replace("Key", "Value"), "")]
+            for name in call.parameters
+            if re.fullmatch(r"Tag\.\d+\.Key", name)
+        }
+    return found
+
+
+_KEYS = (
+    ("ec2-instance-connect:SendSSHPublicKey", "ec2:osuser", "InstanceOSUser"),
+    ("ec2-instance-connect:OpenTunnel", "ec2-instance-connect:remotePort", "remotePort"),
+    ("ec2-instance-connect:OpenTunnel", "ec2-instance-connect:privateIpAddress", "privateIpAddress"),
+    ("ec2-instance-connect:OpenTunnel", "ec2-instance-connect:maxTunnelDuration", "maxTunnelDuration"),
+    ("iam:CreateServiceLinkedRole", "iam:awsservicename", "AWSServiceName"),
+)
+"""Condition keys that parameters of a call give: action, key, parameter."""
+
+
+def _resources(call: ApiCall) -> list[str | None]:
+    """The ARNs of what a call works on; None where the emulator does not know them."""
+    if call.name.startswith(_WITHOUT) and call.service in ("ec2", "cloudtrail", "sts"):
+        return ["*"]
+    if call.action == "iam:SimulatePrincipalPolicy":
+        return [call.parameters.get("PolicySourceArn", "")]
+    if call.service not in ("ec2", "ec2-instance-connect"):
+        return [None]
+    found = [
+        _arn(call.region, _IDS[prefix][2], value)
+        for key, value in call.parameters.items()
+        if (prefix := prefix_of(key, value))
+    ]
+    if call.name == "OpenTunnel":
+        endpoint_id = call.parameters.get("instanceConnectEndpointId", "")
+        found = [_arn(call.region, "instance-connect-endpoint", endpoint_id)]
+    if call.name == "CreateInstanceConnectEndpoint":
+        found.append(_arn(call.region, "instance-connect-endpoint", "*"))
+    return [*found] or [None]
 
 
 _CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"}
 """How services call a denial; the others say AccessDenied."""
 
 
-def parse_call(headers: Mapping[str, str], body: bytes) -> ApiCall | None:
-    """What a signed request asks for, or None where its signature has no scope."""
+def parse_call(headers: Mapping[str, str], body: bytes, address: str) -> ApiCall:
+    """Return what a signed request in the JSON or the query protocol asks for; without a service if it is not signed.
+
+    Args:
+        headers: All headers, with names in lower case.
+        body: The body.
+        address: The client's address.
+    """
     scope = _SCOPE.search(headers.get("authorization", ""))
-    return ApiCall(scope[2], scope[1], *_request(headers, body)) if scope else None
-
-
-def _request(headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str]]:
-    """The action of a request, and its parameters, in the JSON or the query protocol."""
     if target := headers.get("x-amz-target"):
         try:
-            fields = parse_json(body or b"{}")
+            content = parse_json(body or b"{}")
         except ValueError:
-            fields = None
-        named = fields if isinstance(fields, dict) else {}
-        return target.rpartition(".")[2], {key: str(value) for key, value in named.items()}
-    parameters = dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
-    return parameters.get("Action", ""), parameters
+            content = None
+        name = target.rpartition(".")[2]
+        parameters = {key: str(value) for key, value in content.items()} if isinstance(content, dict) else {}
+    else:
+        parameters = dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
+        name = parameters.get("Action", "")
+    region, service = scope.groups() if scope else ("", "")
+    return ApiCall(service, region, name, parameters, address, headers.get("user-agent", ""))
 
 
 def _tags(region: str, resource_id: str) -> dict[str, list[str]]:

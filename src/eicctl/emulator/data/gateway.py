@@ -26,12 +26,12 @@ from websockets.http11 import Response
 
 from eicctl.emulator.control import cloudtrail
 from eicctl.emulator.control.network import blocked, machine_at
-from eicctl.emulator.control.permission import Origin, Permission
+from eicctl.emulator.control.permission import ApiCall, Permission
 from eicctl.emulator.data import faults
 from eicctl.emulator.data.faults import FaultInjector
 from eicctl.emulator.data.sockets import ListeningSocket
-from eicctl.emulator.machines.services import Machines, Streams
-from eicctl.emulator.signature import AccessKey, Rejected, Verifier
+from eicctl.emulator.machines import Machines, Streams
+from eicctl.emulator.signature import TUNNEL_SERVICE, AccessKey, Rejected, Verifier
 from eicctl.emulator.state import EndpointRecord, Fault, State
 
 _log = logging.getLogger(__name__)
@@ -271,24 +271,21 @@ class Gateway:
         tunnel.fault = self._state.take_fault(request.endpoint_id, request.address, faults.AFTER_TLS)
         await FaultInjector(tunnel.fault, tunnel).in_handshake()
         caller: AccessKey | None = None
+        user_agent = http_request.headers.get("User-Agent", "")
+        call = ApiCall(TUNNEL_SERVICE, request.region, "OpenTunnel", request.parameters, tunnel.peer, user_agent)
         try:
             if tunnel.fault and tunnel.fault.kind == "refuse":
                 raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
             caller = authenticate(self._verifier, request, self._ports)
-            await self._authorize(caller, request, Origin(self._client_ip(tunnel), _user_agent(http_request)))
+            if denial := await asyncio.to_thread(self._permission.denial, caller, call):
+                raise Refused(403, denial.code, denial.message)
             tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
         except Refused as refusal:
-            self._record(tunnel, http_request, request, caller, refusal)
+            self._record(tunnel, request, call, caller, refusal)
             return _response(refusal, tunnel)
-        self._record(tunnel, http_request, request, caller, None)
+        self._record(tunnel, request, call, caller, None)
         self._count(tunnel)
         return None
-
-    async def _authorize(self, caller: AccessKey, request: Request, origin: Origin) -> None:
-        """Refuse what the caller's policies do not allow (docs/explanation/protocol.md#iam)."""
-        ask = self._permission.tunnel_denial
-        if why := await asyncio.to_thread(ask, caller, request.region, request.parameters, origin):
-            raise Refused(403, "AccessDeniedException", why)
 
     def _count(self, tunnel: Tunnel) -> None:
         """Count a tunnel from its handshake on: those that arrive together must not pass the limit together."""
@@ -305,12 +302,7 @@ class Gateway:
         tunnel.connection_lost_waiter.add_done_callback(forget)
 
     def _record(
-        self,
-        tunnel: Tunnel,
-        http_request: HttpRequest,
-        request: Request,
-        caller: AccessKey | None,
-        refusal: Refused | None,
+        self, tunnel: Tunnel, request: Request, call: ApiCall, caller: AccessKey | None, refusal: Refused | None
     ) -> None:
         _log.info(
             "openTunnel %s %s port %s: %s",
@@ -319,21 +311,9 @@ class Gateway:
             request.parameters.get("remotePort", "-"),
             f"refused, {refusal.status} {refusal.code}" if refusal else "open",
         )
-        given = request.parameters
-        call = cloudtrail.Call(
-            name="OpenTunnel",
-            source=cloudtrail.SOURCE,
-            region=request.region,
-            caller=caller,
-            access_key_id=request.access_key_id,
-            parameters={name: given[name] for name in cloudtrail.TUNNEL_PARAMETERS if name in given},
-            source_ip=self._client_ip(tunnel),
-            user_agent=_user_agent(http_request),
-            request_id=tunnel.request_id,
-            error=(refusal.code, refusal.message) if refusal else None,
-            endpoint_id=request.endpoint_id,
-        )
-        cloudtrail.record_call(self._state, call)
+        error = (refusal.code, refusal.message) if refusal else None
+        key, request_id = request.access_key_id, tunnel.request_id
+        cloudtrail.record_call(self._state, call, caller, error=error, access_key_id=key, request_id=request_id)
 
     def _client_ip(self, tunnel: Tunnel) -> str:
         return self._state.behavior.client_ip or tunnel.peer
@@ -377,10 +357,6 @@ class Gateway:
         if streams is None:
             _log.info("%s: nothing answers at port %d", admitted.address, admitted.port)
         return streams
-
-
-def _user_agent(request: HttpRequest) -> str:
-    return request.headers.get("User-Agent", "")
 
 
 def _response(refusal: Refused, tunnel: Tunnel) -> Response:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eicctl.core.errors import UsageError
-from eicctl.emulator.control import backends, interfaces
+from eicctl.emulator.control import backends, network
 from eicctl.emulator.control.backends import ec2, rds, zones
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService
 from eicctl.emulator.control.instances import describe_platform, host_key, machine_of, make_ipv6_only
@@ -265,7 +265,7 @@ class _VpcLoader:
         """Give a database a network interface, and a machine that answers for it."""
         group_ids = self._group_ids(spec.groups)
         subnet = self._subnet_at(spec.address)
-        interfaces.make(self._ec2, subnet, group_ids, "RDSNetworkInterface", address=str(address))
+        network.create_interface(self._ec2, subnet, group_ids, "RDSNetworkInterface", address=str(address))
         self._state.put_machine(
             Machine(
                 kind="service",
