@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from eicctl.core.errors import NotFoundError, UsageError
-from eicctl.named_tunnels.config_file import Definition, choose, find_definitions, line_of, read_file
+from eicctl.named_tunnels.config_file import Definition, choose, find_definitions, read_file
+from eicctl.support.documents import line_of
 
 ONE = """
 profile = "work"
@@ -39,12 +40,10 @@ def written(folder: Path, text: str) -> Path:
 def test_a_file_defines_tunnels_in_its_order(tmp_path: Path) -> None:
     path = written(tmp_path, ONE)
     web, cache, orders = read_file(path)
-    assert web == Definition(
-        name="web", source=str(path), profile="work", region="eu-west-1", target="web-1", remote_port=22
-    )
+    assert web == Definition(name="web", source=str(path), target="web-1", remote_port=22)
     assert (cache.kind, cache.forward) == ("via", ("16379:redis.internal:6379", "8080"))
     assert cache.private_key_file == str(tmp_path / "keys/id")
-    assert (orders.kind, orders.reader, orders.region, orders.profile) == ("db", True, "us-east-1", "work")
+    assert (orders.kind, orders.reader, orders.region) == ("db", True, "us-east-1")
 
 
 def test_a_definition_is_the_same_after_json(tmp_path: Path) -> None:

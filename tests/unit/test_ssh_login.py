@@ -14,7 +14,7 @@ from eicctl.core.errors import DurationReachedError, LocalError, NetworkError, U
 from eicctl.ssh.keys import icacls
 from eicctl.ssh.process import Outcome
 from eicctl.ssh.reconnect import keep, lost, remote_command
-from eicctl.support import files, settings
+from eicctl.support import files
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a.b", "$(x)", "-"])
@@ -106,42 +106,6 @@ def test_windows_rights() -> None:
     assert icacls(Path("key"), {"USERNAME": "ann"})[-1] == "ann:(F)"
     with pytest.raises(LocalError, match="USERNAME"):
         icacls(Path("key"), {})
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EICCTL_HOME", str(tmp_path))
-    path = tmp_path / "config" / "config.toml"
-    path.parent.mkdir()
-    return path
-
-
-def test_without_a_file_nothing_is_set(config: Path) -> None:
-    assert settings.config().user_for("web-1", "i-1") == ""
-
-
-def test_users_by_pattern(config: Path) -> None:
-    config.write_text('os_user = "ann"\n[os_users]\n"web-*" = "deploy"\n"i-2" = "root"\n')
-    found = settings.config()
-    assert found.user_for("web-1", "i-1") == "deploy"
-    assert found.user_for("", "i-2") == "root"
-    assert found.user_for("app", "i-3") == "ann"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("os_user = 3", "os_user must be"),
-        ("os_usr = 'x'", 'unknown setting "os_usr"'),
-        ("[os_users]\nx = 3", "os_users must be"),
-        ("a b", "config.toml"),
-    ],
-)
-def test_a_wrong_setting_is_named(config: Path, text: str, words: str) -> None:
-    config.write_text(text)
-    with pytest.raises(UsageError) as raised:
-        settings.config()
-    assert words in raised.value.message
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

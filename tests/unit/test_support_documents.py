@@ -17,11 +17,11 @@ from eicctl.doctor import fix
 from eicctl.emulator import daemon
 from eicctl.emulator.state import State
 from eicctl.emulator.world.load import load_world
-from eicctl.named_tunnels.config_file import line_of, read_file
+from eicctl.named_tunnels.config_file import read_file
 from eicctl.policy.lint import lint
 from eicctl.ssh import os_user
 from eicctl.support import jsonstore, paths, settings
-from eicctl.support.documents import LARGEST, MOST_PARTS, parse_json, parse_toml
+from eicctl.support.documents import LARGEST, MOST_PARTS, line_of, parse_json, parse_toml
 from eicctl.tunnel import durations
 
 PARTS = ".".join("a" * 20_000)

@@ -40,6 +40,7 @@ COMMANDS = {
     "policy": "Generate, lint and simulate least-privilege IAM policies.",
     "audit": "Show who used the endpoints, from CloudTrail: tunnels, keys, endpoint changes.",
     "mfa": "Manage MFA sessions: log in, show the status, log out.",
+    "config": "Show and change the defaults of all commands.",
     "local": "Run a local AWS for trials and tests; no account needed.",
     "completion": "Print or install a shell completion script.",
     "man": "Show a command's manual page, or install all pages.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,8 @@ from eicctl.core.errors import (
 )
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.arguments import SCP, Arguments, Grammar, split
-from eicctl.support import log, pins
+from eicctl.ssh.destination import parse_destination, parse_remote_path
+from eicctl.support import defaults, log, pins
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -69,7 +71,19 @@ class OpensshCommand(click.Command):
             args = ["--help"]
         ours, words = split(args, own, self.grammar)
         ctx.meta[_WORDS] = words
+        ctx.meta[options.HOST] = self._host(words)
         return super().parse_args(ctx, ours)
+
+    def _host(self, words: Arguments) -> str:
+        """The host that the operands name; the first of several."""
+        for word in words.operands if self.grammar is SCP else words.operands[:1]:
+            with contextlib.suppress(UsageError):  # the command reports it
+                found = parse_remote_path(word, self.grammar.name)
+                if not found and self.grammar is not SCP:
+                    found = parse_destination(word, self.grammar.name)
+                if found:
+                    return found.host
+        return ""
 
     def _parse_unfinished(self, ctx: click.Context, args: list[str], own: Mapping[str, bool]) -> list[str]:
         try:
@@ -115,12 +129,14 @@ class Invocation:
         words: The words that are OpenSSH's.
         request: The target by options, how to reach it and how to log in.
         print_command: Whether only the command line is printed.
+        settings: Those in force for the host (`support.defaults.in_force`).
     """
 
     session: Session
     words: Arguments
     request: ConnectRequest
     print_command: bool
+    settings: Mapping[str, Any]
 
     @property
     def pushes(self) -> bool:
@@ -135,7 +151,7 @@ class Invocation:
 
     def request_for(self, target: str, port: int = 0) -> ConnectRequest:
         """Return the request for a target, with the port of its own words or 0."""
-        return self.request.replace(target=target, remote_port=self.words.port or port or 22)
+        return self.request.replace(target=defaults.alias(target), remote_port=self.words.port or port or 22)
 
     def openssh_options(self, address: str = "") -> OpensshOptions:
         """Return how OpenSSH gets to the hosts.
@@ -164,7 +180,9 @@ class Invocation:
         from eicctl.ssh.os_user import choose
 
         target = self._target(request)
-        who = choose(self.session, target, self.words.user or self.request.os_user or user)
+        who = choose(
+            self.session, target, self.words.user or self.request.os_user or user or self.settings.get("os_user")
+        )
         if self.pushes:
             check_pushable(target)
         if who.note:
@@ -194,7 +212,11 @@ def login_options(function: Command) -> Command:
 
     @functools.wraps(function)
     def wrapper(*args: Any, session: Session, request: ConnectRequest, print_command: bool, **rest: Any) -> Any:
-        invocation = Invocation(session, click.get_current_context().meta[_WORDS], request, print_command)
+        words = click.get_current_context().meta[_WORDS]
+        settings = options.in_force({})
+        if not (request.private_key_file or words.key_file):
+            request = request.replace(private_key_file=settings.get("private_key_file"))
+        invocation = Invocation(session, words, request, print_command, settings)
         try:
             return function(*args, invocation=invocation, **rest)
         except _TargetGoneError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
@@ -11,7 +11,7 @@ import click
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
 from eicctl.core.errors import UsageError
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
-from eicctl.support import log, pins
+from eicctl.support import defaults, log, pins
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -331,13 +331,47 @@ def with_session(function: Command) -> Command:
     def wrapper(
         *args: Any, profile: str | None, region: str | None, ca_bundle: str | None, fips: bool, **rest: Any
     ) -> Any:
+        found = in_force({**rest, "profile": profile, "region": region})
+        profile, region = found.get("profile") or profile, found.get("region") or region
         pins.use(profile, region)
         return function(*args, session=session(profile, region, ca_bundle, fips), **rest)
 
     return aws_options(cast("Command", wrapper))
 
 
+IN_FORCE = "eicctl.in_force"
+HOST = "eicctl.host"
+"""What a command's context knows: the settings in force, and the host that OpenSSH's words name."""
+
+
+def in_force(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in force for this command (`support.defaults.in_force`).
+
+    Args:
+        values: The values of its parameters; the first call decides.
+    """
+    meta = click.get_current_context().meta
+    if IN_FORCE not in meta:
+        names = [values.get(name) for name in ("target", "instance_id", "private_ip_address", "via", "database")]
+        words = [word for word in (meta.get(HOST), *names, _forwarded(values.get("forwards"))) if word]
+        meanings = [defaults.alias(word) for word in words]
+        meta[IN_FORCE] = defaults.in_force(values.get("profile"), values.get("region"), *words, *meanings)
+    found: dict[str, Any] = meta[IN_FORCE]
+    return found
+
+
+def _forwarded(forwards: Sequence[str] | None) -> str:
+    """The first host that words of `eicctl forward` name."""
+    from eicctl.ssh.destination import parse_forward
+
+    try:
+        return parse_forward(forwards[0]).host if forwards else ""
+    except UsageError:  # the command reports it
+        return ""
+
+
 _FIELDS = frozenset(ConnectRequest.__annotations__)
+_OF_LOGIN = frozenset({"os_user", "private_key_file"})
 _SESSION = frozenset({"profile", "region", "ca_bundle", "fips"})
 
 
@@ -348,7 +382,10 @@ def as_request(function: Command) -> Command:
     def wrapper(*args: Any, **values: Any) -> Any:
         asked = {name: values[name] for name in _FIELDS & values.keys()}
         rest = {name: value for name, value in values.items() if name not in asked or name in _SESSION}
-        return function(*args, request=ConnectRequest(**asked), **rest)
+        found = in_force(values)
+        if not click.get_current_context().meta.get(HOST):  # OpenSSH's own words may have them
+            asked |= {name: found[name] for name in _OF_LOGIN & asked.keys() & found.keys() if not asked[name]}
+        return function(*args, request=defaults.filled(ConnectRequest(**asked), found), **rest)
 
     return cast("Command", wrapper)
 

@@ -47,10 +47,10 @@ class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8
         from eicctl.aws.config_files import region_of
 
         user, at, word = incomplete.rpartition("@") if self._login else ("", "", incomplete)
-        profile = _given(ctx, "profile")
+        profile, region = _in_force(_given(ctx, "profile"), _given(ctx, "region"))
         found = [
             CompletionItem(user + at + value, self._type, what)
-            for value, what in self._source(profile, region_of(profile, _given(ctx, "region")))
+            for value, what in self._source(profile, region_of(profile, region))
             if value.startswith(word) and value[:1] != "-"
         ]
         return [*found, CompletionItem(incomplete, "file")] if self._files else found
@@ -66,6 +66,30 @@ def _given(ctx: click.Context, name: str) -> str | None:
     return None
 
 
+def _in_force(profile: str | None, region: str | None) -> tuple[str | None, str | None]:
+    """The profile and region of a command with these options."""
+    from eicctl.core.errors import EicctlError
+    from eicctl.support import defaults
+
+    try:
+        found = defaults.in_force(profile, region)
+    except EicctlError:
+        return profile, region
+    return found.get("profile") or profile, found.get("region") or region
+
+
+def _aliases() -> Values:
+    from eicctl.core.errors import EicctlError
+    from eicctl.support import defaults
+
+    try:
+        layers = defaults.layers()
+    except EicctlError:
+        return
+    for layer in layers:
+        yield from layer.get(defaults.ALIAS, {}).items()
+
+
 def _recall(kind: str, profile: str | None, region: str) -> dict[str, str]:
     from eicctl.aws.caches import known_names
 
@@ -76,6 +100,7 @@ def _instances(profile: str | None, region: str) -> Values:
     """Names first: they are typed more often."""
     from eicctl.core.names import natural_key
 
+    yield from _aliases()
     found = _recall("instances", profile, region)
     names: dict[str, str] = {}
     for key, name in found.items():
@@ -113,6 +138,7 @@ def _endpoints(profile: str | None, region: str) -> Values:
 
 
 def _databases(profile: str | None, region: str) -> Values:
+    yield from _aliases()
     for prefix in ("", "rds:"):
         yield from ((prefix + key, "database") for key in _recall("databases", profile, region))
 
@@ -142,12 +168,12 @@ def _defined() -> Values:
     """The tunnels in the nearest eicctl.toml, in this folder or above."""
     from pathlib import Path
 
+    from eicctl.support.defaults import project_file
     from eicctl.support.documents import read_toml
 
-    here = Path.cwd()
-    file = next((path for folder in (here, *here.parents) if (path := folder / "eicctl.toml").is_file()), None)
+    file = project_file()
     try:
-        content = read_toml(file)[1] if file else {}
+        content = read_toml(Path(file))[1] if file else {}
     except (OSError, ValueError):
         return
     if isinstance(found := content.get("tunnel"), dict):

@@ -16,6 +16,7 @@ from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import SSH_PORT
 from eicctl.core.request import ConnectRequest
+from eicctl.support import defaults
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -63,7 +64,7 @@ def connection_via(session: Session, via: str, request: ConnectRequest, emit: Em
     from eicctl.api.forwards import renewed_connection
     from eicctl.cli.target_prompt import resolve_target
 
-    target = resolve_target(session, request.replace(remote_port=SSH_PORT, target=via))
+    target = resolve_target(session, request.replace(remote_port=SSH_PORT, target=defaults.alias(via)))
     return renewed_connection(session, target, request, emit, passphrase=_passphrase)
 
 

@@ -79,8 +79,14 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
     if sys.platform == "win32" or not usual or os.environ.get(log.VARIABLE) or not (parsed := parse(arguments)):
         return None
     from eicctl.aws.caches import forget_login, known_login, login_key
+    from eicctl.support import defaults
 
     request, openssh = parsed
+    found = defaults.in_force(request.profile, request.region, request.label, defaults.alias(request.target))
+    request = defaults.filled(request, found)
+    if any(found.get(name) for name in ("keep", "forward", "private_key_file")) or ":" in request.target:
+        return None
+    request = request.replace(os_user=request.os_user or found.get("os_user"))
     key = login_key(request.profile, request.region, repr(request))
     folder = f"{base}/ssh-{os.getpid()}-{os.urandom(4).hex()}"
     for number in (signal.SIGTERM, signal.SIGHUP):

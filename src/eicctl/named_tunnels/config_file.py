@@ -13,8 +13,10 @@ from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 from eicctl.core.request import HOST_KEY_CHECKS, ConnectRequest, dataclass
 from eicctl.ssh.destination import parse_forward
-from eicctl.support import files, paths, pins
+from eicctl.support import files, paths, pins, settings
+from eicctl.support.defaults import project_file
 from eicctl.support.documents import read_toml
+from eicctl.support.settings import TUNNEL
 
 Kind = Literal["direct", "rdp", "via", "socks", "db"]
 
@@ -129,9 +131,6 @@ KEYS = {
 _FIELDS = {"instance_connect_endpoint_id": "endpoint_id"}
 """The attributes of `Definition` for the keys that are called otherwise, as in the AWS CLI."""
 
-DEFAULTS = ("profile", "region", "ca_bundle")
-"""The keys that a project's file may have before its tables, for all of them."""
-
 NEEDED: dict[Kind, tuple[str, ...]] = {
     "direct": ("remote_port",),
     "rdp": (),
@@ -148,42 +147,6 @@ def kind_of(table: dict[str, Any]) -> Kind:
     kind: Kind = table.get("kind", usual)
     return kind
 
-
-_QUOTES = str.maketrans("", "", "\"'")
-
-
-def line_of(text: str, table: str, key: str | None = None) -> int | None:
-    """Return the number (from 1) of the line that has a key of a table, or of the table's header.
-
-    Args:
-        text: A valid TOML document.
-        table: The table's dotted name (`tunnel.db`); empty for what stands before all tables.
-        key: The key; None for the header.
-
-    Returns:
-        None where it is written in another way than one key a line below its table's header.
-    """
-    inside = not table
-    header: int | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        name, bracket, rest = line.strip().removeprefix("[").partition("]")
-        if line.lstrip().startswith("[") and bracket and rest.strip()[:1] in ("", "#") and "[" not in name:
-            inside = _plain(name) == table
-            if inside:
-                header = number
-        elif inside and key and _plain(line.partition("=")[0]) == key:
-            return number
-    return header
-
-
-def _plain(name: str) -> str:
-    """A key without the quotes and spaces that TOML allows around its parts."""
-    return ".".join(part.strip().translate(_QUOTES) for part in name.split("."))
-
-
-PROJECT_FILE = "eicctl.toml"
-
-TABLE = "tunnel"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -202,15 +165,15 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
     """
     if file:
         return read_file(file.absolute())
-    found = project_file(folder or Path.cwd())
-    own = read_file(found) if found else []
+    found = project_file(str(folder) if folder else None)
+    own = read_file(Path(found)) if found else []
     names = {definition.name for definition in own}
     users = paths.config_file()
     common = read_file(users) if users.exists() else []
     everything = own + [definition for definition in common if definition.name not in names]
     if not everything:
         raise NotFoundError(
-            f"No tunnels defined: no {PROJECT_FILE} here or above, and none in {users}",
+            f"No tunnels defined: no eicctl.toml here or above, and none in {users}",
             hint="eicctl up --help",
         )
     return everything
@@ -219,11 +182,6 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
 def is_name(text: str) -> bool:
     """Whether a tunnel may have this name."""
     return _NAME.fullmatch(text) is not None
-
-
-def project_file(folder: Path) -> Path | None:
-    """Return the nearest file of a project, in a folder or above it."""
-    return next((path for up in (folder, *folder.parents) if (path := up / PROJECT_FILE).is_file()), None)
 
 
 def choose(definitions: Sequence[Definition], names: Sequence[str]) -> list[Definition]:
@@ -266,18 +224,19 @@ class _File:
 
     def definitions(self, content: dict[str, Any]) -> list[Definition]:
         """Return what the file defines."""
-        tables = content.pop(TABLE, {})
-        defaults = {} if self._path == paths.config_file() else content  # whose other keys are settings
-        for key, value in defaults.items():
-            self._check("", DEFAULTS, "before the tables", key, value)
+        tables = content.get(TUNNEL, {})
+        settings.check(str(self._path), self._text, content, project=self._path != paths.config_file())
+        common = {key: value for key, value in content.items() if key == "ca_bundle"}
+        for key, value in common.items():
+            self._check("", common, "before the tables", key, value)
         if not isinstance(tables, dict):
-            raise self._wrong("", TABLE, "must be tables: [tunnel.NAME]")
-        return [self._definition(name, table, defaults) for name, table in tables.items()]
+            raise self._wrong("", TUNNEL, "must be tables: [tunnel.NAME]")
+        return [self._definition(name, table, common) for name, table in tables.items()]
 
-    def _definition(self, name: str, table: Any, defaults: dict[str, Any]) -> Definition:
-        header = f"{TABLE}.{name}"
+    def _definition(self, name: str, table: Any, common: dict[str, Any]) -> Definition:
+        header = f"{TUNNEL}.{name}"
         if not isinstance(table, dict):
-            raise self._wrong(TABLE, name, "must be a table: [tunnel.NAME]")
+            raise self._wrong(TUNNEL, name, "must be a table: [tunnel.NAME]")
         if not is_name(name):
             raise self._wrong(header, None, "is not a valid name", "letters, digits, '-', '_' and '.'; 64 at most")
         if "kind" in table:
@@ -293,7 +252,7 @@ class _File:
             raise self._wrong(header, None, f"needs {' and '.join(needed)}", f"{needed[0]}: {KEYS[needed[0]].wanted}")
         if "local_socket" in table and {"local_port", "bind"} & table.keys():
             raise self._wrong(header, "local_socket", "excludes local_port and bind")
-        values = {_FIELDS.get(key, key): self._value(key, value) for key, value in (defaults | table).items()}
+        values = {_FIELDS.get(key, key): self._value(key, value) for key, value in (common | table).items()}
         return Definition(**{**values, "name": name, "kind": kind, "source": str(self._path)})
 
     def _check(self, table: str, allowed: Collection[str], place: str, key: str, value: Any) -> None:
@@ -311,7 +270,4 @@ class _File:
         return str(self._path.parent / files.expanded(value)) if KEYS[key].path else value
 
     def _wrong(self, table: str, key: str | None, problem: str, hint: str | None = None) -> UsageError:
-        line = line_of(self._text, table, key)
-        location = f"{self._path}:{line}" if line else str(self._path)
-        name = ".".join(part for part in (table, key) if part)
-        return UsageError(f"{location}: {name} {problem}", hint=hint)
+        return settings.wrong(self._path, self._text, table, key, problem, hint)

@@ -1,15 +1,133 @@
-"""The user's settings for all commands: `config.toml`."""
+"""The settings of `config.toml` and of a project's `eicctl.toml`: their keys, what is a good value, and reading them.
+
+`support.defaults` says which of them count. A project's file may come from somebody else, as in a repository that was
+cloned: it can run no program, weaken no check, read no file outside of its folder, and open no port to others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eicctl.core.errors import UsageError
-from eicctl.support import paths
-from eicctl.support.documents import read_toml
+from eicctl.core.request import HOST_KEY_CHECKS
+from eicctl.support import defaults, files
+from eicctl.support.defaults import ALIAS, HOST
+from eicctl.support.documents import line_of, read_toml
+
+TUNNEL = "tunnel"
+"""The tables of named tunnels, which `named_tunnels.config_file` reads."""
+
+_FORWARD = re.compile(r"(?:(?P<bind>\[[^\]]*\]|[^:\[\]]*):)?(?P<port>\d{1,5}):(?:\[[^\]]+\]|[^:\[\]]+):\d{1,5}")
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable() and not value.startswith("-")
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_user(value: Any) -> bool:
+    return _is_name(value) and not set(value) & set(" @:/")
+
+
+def _is_endpoint(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"eice-[0-9a-z]+", value))
+
+
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
+
+
+def _is_path(value: Any) -> bool:
+    # Commands run in many folders, and the background process in none of them.
+    return isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute())
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _are_forwards(value: Any) -> bool:
+    words = [value] if isinstance(value, str) else value
+    return isinstance(words, list) and bool(words) and all(isinstance(w, str) and _FORWARD.fullmatch(w) for w in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a file.
+
+    Attributes:
+        check: Whether a value is a good one.
+        wanted: What a good value is, in words.
+        help: What it does.
+        project: Whether a project's file may have it.
+        values: The good values, if they are few; for completion.
+    """
+
+    check: Callable[[Any], bool]
+    wanted: str
+    help: str
+    project: bool = False
+    values: tuple[str, ...] = ()
+
+    def parsed(self, words: tuple[str, ...]) -> Any:
+        """Return the value that words of a command line mean; a text where they mean nothing else."""
+        text = words[0]
+        if self.check is _is_bool:
+            return {"true": True, "false": False}.get(text.lower(), text)
+        if self.check is _is_interval:
+            try:
+                return float(text) if "." in text else int(text)
+            except ValueError:
+                return text
+        return list(words) if len(words) > 1 else text
+
+
+_BOOLEAN = ("true", "false")
+_PROFILE = Key(_is_name, "the name of a profile", "AWS profile", project=True)
+_REGION = Key(_is_name, "a region", "AWS region", project=True)
+_ENDPOINT = Key(_is_endpoint, "the ID of an endpoint (eice-…)", "endpoint to use", project=True)
+_USER = Key(_is_user, "the name of an OS user", "OS user to log in as", project=True)
+
+KEYS = {
+    "profile": _PROFILE,
+    "region": _REGION,
+    "endpoint": _ENDPOINT,
+    "os_user": _USER,
+    "host_key_check": Key(
+        lambda value: value in HOST_KEY_CHECKS,
+        f"one of {', '.join(HOST_KEY_CHECKS)}",
+        "how host keys are checked",
+        values=HOST_KEY_CHECKS,
+    ),
+    "diagnose": Key(_is_bool, "true or false", "print likely causes of failures", values=_BOOLEAN),
+    "agent": Key(_is_bool, "true or false", "start a background process that speeds up commands", values=_BOOLEAN),
+    "log_file": Key(_is_path, "an absolute path, or one that begins with ~", "log of every command"),
+    "allow_other_users": Key(_is_bool, "true or false", "let other users connect to local ports", values=_BOOLEAN),
+    "spare": Key(_is_bool, "true or false", "keep a TLS connection ready for the next tunnel", values=_BOOLEAN),
+    "keepalive": Key(_is_interval, "seconds, 0 to 3600", "idle seconds before a tunnel is pinged"),
+}
+"""The keys above the tables."""
+
+HOST_KEYS = {
+    "profile": _PROFILE,
+    "region": _REGION,
+    "endpoint": _ENDPOINT,
+    "os_user": _USER,
+    "private_key_file": Key(_is_file, "the path of a private key", "private key to log in with", project=True),
+    "keep": Key(_is_bool, "true or false", "ssh --keep", project=True, values=_BOOLEAN),
+    "forward": Key(
+        _are_forwards, 'PORT:HOST:PORT, as of ssh -L, or a list of them: ["8080:localhost:80"]', "ssh -L", project=True
+    ),
+}
+"""The keys of `[host."PATTERN"]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +135,8 @@ class Config:
     """What the user has set for all commands (`config.toml`).
 
     Attributes:
-        os_user: The OS user of every instance that `os_users` does not name; empty for the image's.
-        os_users: OS users by a pattern of the instance's name or ID (`web-*`); the first that fits counts.
+        os_user: The OS user of every instance that no section of `host` names one for; empty for the image's.
+        host: Settings by a pattern of names or IDs (`web-*`).
         host_key_check: How host keys are checked; empty for the usual way.
         diagnose: Whether to look for the likely cause of a target that cannot be reached.
         agent: Whether commands may start a background process that makes the next ones faster.
@@ -29,7 +147,7 @@ class Config:
     """
 
     os_user: str = ""
-    os_users: Mapping[str, str] = field(default_factory=dict)
+    host: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     host_key_check: str = ""
     diagnose: bool = True
     agent: bool = True
@@ -42,9 +160,9 @@ class Config:
         """Return the OS user for an instance of these names, or an empty string."""
         import fnmatch
 
-        for pattern, user in self.os_users.items():
-            if any(fnmatch.fnmatchcase(name, pattern) for name in names if name):
-                return user
+        for pattern, section in self.host.items():
+            if "os_user" in section and any(fnmatch.fnmatchcase(name, pattern) for name in names if name):
+                return str(section["os_user"])
         return self.os_user
 
 
@@ -54,38 +172,135 @@ def config() -> Config:
     Raises:
         UsageError: The file has something that it should not have; the message names it.
     """
-    path = paths.config_file()
-    if not path.exists():
-        return Config()
+    found = defaults.of_user()
+    return Config(**{name: found[name] for name in Config.__dataclass_fields__ if name in found})
+
+
+def read(path: str, *, project: bool) -> dict[str, Any]:
+    """Return what a file says, without its named tunnels. Its own paths are absolute.
+
+    Args:
+        path: The file.
+        project: Whether it is a project's; then the result has its `Path`.
+
+    Raises:
+        UsageError: It has something that it should not have; the message names the line.
+    """
     try:
-        _, found = read_toml(path)
+        text, content = read_toml(Path(path))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
-    found.pop("tunnel", None)  # named tunnels, which `named_tunnels.config_file` reads
-    for key, value in found.items():
-        _check(path, key, value)
-    return Config(**found)
+        raise UsageError(f"{path}: {error}", hint="the file is TOML: https://toml.io") from error
+    return check(path, text, content, project=project)
 
 
-def _check(path: Path, key: str, value: Any) -> None:
-    names = ["[os_users]" if name == "os_users" else name for name in Config.__dataclass_fields__]
-    hint = f"its keys are {', '.join(names)} and [tunnel.NAME]"
-    if key not in Config.__dataclass_fields__:
-        raise UsageError(f'{path}: unknown setting "{key}"', hint=hint)
-    if key == "os_users":
-        good = isinstance(value, dict) and all(isinstance(user, str) and user for user in value.values())
-        wanted = 'a table of names: "web-*" = "deploy"'
-    elif key in ("diagnose", "agent", "allow_other_users", "spare"):
-        good, wanted = isinstance(value, bool), "true or false"
-    elif key == "keepalive":
-        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
-        wanted = "seconds, 0 to 3600"
-    elif key == "log_file":
-        # Commands run in many folders, and the background process in none of them.
-        good = isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute())
-        wanted = "an absolute path, or one that begins with ~"
-    else:
-        good = isinstance(value, str)
-        wanted = "a text"
-    if not good:
-        raise UsageError(f"{path}: {key} must be {wanted}", hint=hint)
+def check(path: str, text: str, content: dict[str, Any], *, project: bool) -> dict[str, Any]:
+    """Return what a file says; see `read`.
+
+    Args:
+        path: The file.
+        text: Its text, for the lines of errors.
+        content: The text, parsed.
+        project: Whether it is a project's.
+
+    Raises:
+        UsageError: It has something that it should not have.
+    """
+    file = _File(path, text, project=project)
+    found: dict[str, Any] = {"Path": path} if project else {}
+    for key, value in content.items():
+        if key == TUNNEL or (project and key == "ca_bundle"):  # of named tunnels
+            continue
+        if key == ALIAS:
+            found[key] = file.aliases(value)
+        elif key == HOST:
+            found[key] = file.hosts(value)
+        else:
+            found[key] = file.checked("", key, value, KEYS)
+    return found
+
+
+def wrong(  # noqa: PLR0917 - a place in a file, and what is wrong there
+    path: str | Path, text: str, table: str, key: str | None, problem: str, hint: str | None = None
+) -> UsageError:
+    """Return the error about a key of a file, with its line.
+
+    Args:
+        path: The file.
+        text: Its text.
+        table: The table's dotted name; empty above the tables.
+        key: The key, or None for the table.
+        problem: What is wrong, after the key.
+        hint: What to do.
+    """
+    line = line_of(text, table, key)
+    place = f"{path}:{line}" if line else str(path)
+    what = ".".join(part for part in (table, key) if part)
+    return UsageError(f"{place}: {what} {problem}", hint=hint)
+
+
+def known_keys(keys: Mapping[str, object], key: str) -> str:
+    """Return a hint for an unknown key: the near one, and all."""
+    near = difflib.get_close_matches(key, keys, n=1) or [name for name in keys if name.endswith(f"_{key}")]
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{meant}keys: {', '.join(keys)}"
+
+
+class _File:
+    def __init__(self, path: str, text: str, *, project: bool) -> None:
+        self._path = path
+        self._text = text
+        self._project = project
+
+    def checked(self, table: str, key: str, value: Any, keys: Mapping[str, Key]) -> Any:
+        """Return the value of a key, as commands take it."""
+        known = keys.get(key)
+        if known is None:
+            tables = {} if table else dict.fromkeys((f"{ALIAS}.NAME", f'{HOST}."PATTERN"', f"{TUNNEL}.NAME"))
+            raise self._wrong(table, key, "is not a known key", known_keys({**keys, **tables}, key))
+        if self._project and not known.project:
+            raise self._wrong(table, key, "cannot be set by a project", f"set it in {defaults.user_file()}")
+        if not known.check(value):
+            raise self._wrong(table, key, f"must be {known.wanted}, not {value!r}")
+        if key == "private_key_file":
+            return self._key_file(table, value)
+        if key == "forward":
+            return self._forwards(table, [value] if isinstance(value, str) else value)
+        return value
+
+    def aliases(self, table: Any) -> dict[str, str]:
+        """Return the aliases."""
+        if not isinstance(table, dict):
+            raise self._wrong("", ALIAS, 'must be a table: [alias] db1 = "rds:orders"')
+        for name, target in table.items():
+            if not _is_name(name) or not _is_name(target):
+                raise self._wrong(ALIAS, name, f"must be the name of a target, not {target!r}")
+        return dict(table)
+
+    def hosts(self, tables: Any) -> dict[str, dict[str, Any]]:
+        """Return the sections of hosts, in their order."""
+        if not isinstance(tables, dict):
+            raise self._wrong("", HOST, 'must be tables: [host."web-*"]')
+        found = {}
+        for pattern, table in tables.items():
+            if not isinstance(table, dict):
+                raise self._wrong(HOST, pattern, 'must be a table: [host."web-*"]')
+            where = f"{HOST}.{pattern}"
+            found[pattern] = {key: self.checked(where, key, value, HOST_KEYS) for key, value in table.items()}
+        return found
+
+    def _key_file(self, table: str, value: str) -> str:
+        folder = Path(self._path).parent.resolve()
+        path = folder / files.expanded(value)
+        if self._project and not path.resolve().is_relative_to(folder):
+            raise self._wrong(table, "private_key_file", f"must be in the project's folder {folder}, not {value!r}")
+        return str(path)
+
+    def _forwards(self, table: str, words: list[str]) -> list[str]:
+        for word in words:
+            match = _FORWARD.fullmatch(word)
+            if self._project and match and match["bind"] not in (None, "localhost", "127.0.0.1", "[::1]"):
+                raise self._wrong(table, "forward", f"must listen on loopback in a project's file, not {word!r}")
+        return words
+
+    def _wrong(self, table: str, key: str | None, problem: str, hint: str | None = None) -> UsageError:
+        return wrong(self._path, self._text, table, key, problem, hint)

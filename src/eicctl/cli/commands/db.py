@@ -13,7 +13,7 @@ from eicctl.cli.param_types import DATABASE
 from eicctl.cli.via_instance import bind_port, through_options, warn_of
 from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
-from eicctl.support import pins
+from eicctl.support import defaults, pins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def command(
     from eicctl.reachability.jump_host import locate
     from eicctl.tunnel.bind import local_addresses
 
-    found, host, port = locate(session, database)
+    found, host, port = locate(session, defaults.alias(database))
     if reader:
         host = reader_of(found) if found else host
     db_user = user or (found.master_user if found else "")

@@ -49,6 +49,8 @@ def command(
       eicctl ssh web-1 --wait
     """
     destination = parse_destination(invocation.words.operands[0] if invocation.words.operands else "")
+    keep = keep or bool(invocation.settings.get("keep"))
+    forwards = [word for spec in invocation.settings.get("forward", ()) for word in ("-L", spec)]
     if kept_session and not keep:
         raise UsageError("--session requires --keep")
     request = invocation.request_for(destination.host, destination.port)
@@ -61,7 +63,7 @@ def command(
         login = invocation.login(request, destination.user)
 
         def build(own: list[str]) -> list[str]:
-            options = [*invocation.words.to_argv(), *own]
+            options = [*invocation.words.to_argv(), *forwards, *own]
             remote = invocation.words.operands[1:]
             if keep:
                 options = ["-t", *options]

@@ -10,7 +10,8 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import FILE, PROFILE, REGION, TUNNEL
 from eicctl.cli.view import messages
-from eicctl.support import pins
+from eicctl.support import paths, pins
+from eicctl.support.defaults import alias, in_force
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,12 +80,22 @@ def command(
 
 
 def _completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
-    """Say in the definition what else the environment would say."""
-    own_profile = definition.profile or profile or pins.environment_profile()
+    """Say in the definition what else options, the environment and the files would say."""
+    target, via, database = alias(definition.target), alias(definition.via), alias(definition.database)
+    words = [definition.target, definition.via, definition.database, target, via, database]
+    project = definition.source if Path(definition.source) != paths.config_file() else None
+    found = in_force(definition.profile or profile, definition.region or region, *words, project=project)
     # A profile that the definition names has a region of its own, which the environment's would hide.
-    own_region = definition.region or region or ("" if definition.profile else pins.environment_region())
-    bundle = definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else "")
-    return definition.replace(profile=own_profile, region=own_region, ca_bundle=bundle)
+    return definition.replace(
+        target=target,
+        via=via,
+        database=database,
+        profile=found.get("profile") or pins.environment_profile(),
+        region=found.get("region") or ("" if definition.profile else pins.environment_region()),
+        ca_bundle=definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else ""),
+        endpoint_id=definition.endpoint_id or found.get("endpoint"),
+        os_user=definition.os_user or found.get("os_user"),
+    )
 
 
 def _detached(definitions: Sequence[Definition], output: str) -> int:
