@@ -42,7 +42,7 @@ def test_profile_and_region_of_the_file_are_in_force_and_pinned(bare: Env, confi
         assert "--profile work" in line
         assert "--region us-east-1" in line
         missing = shell.run("eicctl ssh web-9")
-        assert "hint: eicctl instances --profile work --region us-east-1" in missing.lines
+        assert "hint: eicctl ssh web-1 --profile work --region us-east-1" in missing.lines
         assert "Host web-1.eic" in "\n".join(
             shell.run("eicctl ssh-config web-1 | grep -e --profile.work -e ^Host").lines
         )
