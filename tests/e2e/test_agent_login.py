@@ -105,7 +105,7 @@ def test_a_target_that_has_moved_is_looked_up(warm: Env) -> None:
     (file,) = Path(warm["EICCTL_HOME"]).glob("cache/targets.json")
     known = json.loads(file.read_text())
     for row in known.values():
-        row["target"]["endpoint_dns_name"] = "no-such-host.invalid"
+        row["Value"]["endpoint_dns_name"] = "no-such-host.invalid"
     file.write_text(json.dumps(known))
     done = run_eicctl(warm, "ssh", "node-1", "--", "echo there")
     assert done.stdout == b"there\n", done.stderr
@@ -129,7 +129,7 @@ def test_a_login_of_some_minutes_ago_is_not_believed_when_its_host_is_gone(sshd_
     known = json.loads(file.read_text())
     (Path(env["EICCTL_HOME"]) / "cache" / "targets.json").unlink()
     gone = "i-0123456789abcdef0"
-    for row in known.values():
+    for row in (kept["Value"] for kept in known.values()):
         row["Target"]["instance_id"] = row["Host"] = row["Settings"]["HostKeyAlias"] = gone
     file.write_text(json.dumps(known))
     with Path(env["EICCTL_HOME"], "state", "known_hosts").open("a") as hosts:
