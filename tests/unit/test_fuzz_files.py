@@ -127,14 +127,14 @@ def test_the_users_ssh_config_keeps_its_lines(text: str) -> None:
 @example("", "u", "i-1 in a\nHost *\n  ProxyCommand x", "p r")
 @example("", "u", "", "p\nHost *\n  ProxyCommand x")
 def test_no_value_adds_a_line_to_ssh_config(text: str, user: str, comment: str, section: str) -> None:
-    block = Block(("web.eic",), {"User": user, "Port": "22"}, comment)
+    block = Block(("web.eic",), (f"# {comment}", f"User {user}", "Port 22"))
     try:
         written = merged(text, Section("1" * 12, "us-east-1", section), [block], whole=False).text
     except UsageError:
         assert any(char < " " or char == "\x7f" for char in user + comment + section)
         return
     assert written.count(block.text()) == 1
-    assert block.text().count("\n") == (4 if comment else 3)
+    assert block.text().count("\n") == 4
     assert merged(written, Section("1" * 12, "us-east-1", section), [block], whole=False).text == written
 
 

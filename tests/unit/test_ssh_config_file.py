@@ -16,7 +16,7 @@ HERE = Section("111111111111", "eu-west-1", "dev")
 
 
 def block(name: str, user: str = "u") -> Block:
-    return Block((f"{name}.eic", f"{name}.eu-west-1.eic"), {"User": user, "Port": "22"}, "a comment")
+    return Block((f"{name}.eic", f"{name}.eu-west-1.eic"), ("# a comment", f"User {user}", "Port 22"))
 
 
 def test_a_block() -> None:
@@ -24,7 +24,7 @@ def test_a_block() -> None:
 
 
 def test_writing_again_changes_nothing() -> None:
-    blocks = [block("a"), block("b"), Block(("*.eic",), {"User": "u"})]
+    blocks = [block("a"), block("b"), Block(("*.eic",), ("User u",))]
     once = merged("", HERE, blocks, whole=True).text
     assert merged(once, HERE, blocks, whole=True) == Merged(once)
 
@@ -52,7 +52,7 @@ ELSEWHO = Section("111111111111", "eu-west-1", "read only")
 
 
 def in_full(name: str, profile: str) -> Block:
-    return Block((f"{name}.eic", f"{name}.{profile}.eic"), {"User": profile})
+    return Block((f"{name}.eic", f"{name}.{profile}.eic"), (f"User {profile}",))
 
 
 def test_another_account_takes_no_name_away() -> None:
@@ -81,7 +81,7 @@ def test_a_section_is_read_as_it_was_written() -> None:
 
 
 def test_patterns_come_last() -> None:
-    pattern = Block(("*.eic",), {"User": "u"})
+    pattern = Block(("*.eic",), ("User u",))
     text = merged("", HERE, [pattern], whole=False).text
     for section in (HERE, Section("222222222222", "us-east-1")):
         text = merged(text, section, [block(section.account)], whole=True).text

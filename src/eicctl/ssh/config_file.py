@@ -102,12 +102,12 @@ class Layout:
     os_user: str | None = None
     multiplex: bool = False
 
-    def settings(self, user: str, target: str) -> dict[str, str]:
-        """Return the settings of one block."""
+    def block(self, hosts: Sequence[str], user: str, target: str, comment: str) -> Block:
+        """Return the block of some names, with a comment for people."""
         found = {"User": user, **self.openssh.settings(named_hosts(), target)}
         if self.multiplex:
             found |= {"ControlMaster": "auto", "ControlPath": config_path(mux_folder(), "/%C"), "ControlPersist": "10m"}
-        return found
+        return Block(tuple(hosts), (f"# {comment}", *(f"{name} {value}" for name, value in found.items())))
 
 
 def for_instances(session: Session, instances: Sequence[Instance], layout: Layout) -> list[Block]:
@@ -126,14 +126,13 @@ def for_instances(session: Session, instances: Sequence[Instance], layout: Layou
             continue
         taken |= hosts.keys()
         user = layout.os_user or users[instance.id].name
-        comment = f"{instance.id} in {instance.availability_zone}"
-        blocks.append(Block(tuple(hosts), layout.settings(user, word), comment))
+        blocks.append(layout.block(list(hosts), user, word, f"{instance.id} in {instance.availability_zone}"))
     return blocks
 
 
 def for_pattern(layout: Layout) -> Block:
     """Return a block for every other name that ends with `.eic`."""
-    return Block((f"*{SUFFIX}",), layout.settings(layout.os_user or DEFAULT, "%n"), "NAME[.PROFILE][.REGION].eic")
+    return layout.block([f"*{SUFFIX}"], layout.os_user or DEFAULT, "%n", "NAME[.PROFILE][.REGION].eic")
 
 
 def running(session: Session) -> list[Instance]:
@@ -168,25 +167,16 @@ class Block:
 
     Attributes:
         hosts: The names or patterns.
-        settings: Settings by name.
-        comment: What it is, for people.
+        lines: What is below its Host line, without indentation.
     """
 
     hosts: tuple[str, ...]
-    settings: Mapping[str, str] = field(default_factory=dict)
-    comment: str = ""
+    lines: tuple[str, ...] = ()
 
     @property
     def is_pattern(self) -> bool:
         """Whether it is for names that are not known yet."""
         return any("*" in host for host in self.hosts)
-
-    def with_line(self, line: str) -> Block:
-        """Return the block with a line of its text."""
-        if line.startswith("# "):
-            return replace(self, comment=line[2:])
-        name, _, value = line.partition(" ")
-        return replace(self, settings={**self.settings, name: value})
 
     def text(self) -> str:
         """Return the block, with a newline at its end.
@@ -194,13 +184,9 @@ class Block:
         Raises:
             UsageError: A value would end its line, and so begin a setting of its own.
         """
-        for text in (*self.hosts, self.comment, *self.settings.values()):
+        for text in (*self.hosts, *self.lines):
             _check(text)
-        lines = [f"Host {' '.join(self.hosts)}"]
-        if self.comment:
-            lines.append(f"  # {self.comment}")
-        lines += [f"  {name} {value}" for name, value in self.settings.items()]
-        return "\n".join(lines) + "\n"
+        return "".join(f"{line}\n" for line in (f"Host {' '.join(self.hosts)}", *(f"  {line}" for line in self.lines)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +303,7 @@ def _sections(text: str) -> dict[Section, list[Block]]:
         elif line.startswith("Host "):
             blocks.append(Block(tuple(line.split()[1:])))
         elif line.startswith("  ") and blocks:
-            blocks[-1] = blocks[-1].with_line(line[2:])
+            blocks[-1] = replace(blocks[-1], lines=(*blocks[-1].lines, line[2:]))
     return sections
 
 

@@ -26,9 +26,10 @@ from eicctl.tunnel.sign import ALGORITHM, SERVICE, signature
 from eicctl.tunnel.tls import trust
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eicctl.aws.session import Session
     from eicctl.core.model import Credentials
-    from eicctl.tunnel.tls_stream import SecureSocket
 
 IDLE = 15.0
 """Seconds after its last response within which a connection is used again."""
@@ -36,7 +37,7 @@ IDLE = 15.0
 _TARGET = "AWSEC2InstanceConnectService.SendSSHPublicKey"
 _TYPE = "application/x-amz-json-1.1"
 _USUAL_REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
-_LONGEST_ANSWER = 2**16
+_LONGEST = 2**16
 
 _log = logging.getLogger("eicctl.aws.clients")
 _idle: dict[tuple[str, str | None], tuple[_Connection, float]] = {}
@@ -114,36 +115,36 @@ def request(host: str, region: str, credentials: Credentials, body: bytes, now: 
     return f"POST / HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
-def _answered(where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
+def _answered(server: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
     """Return the status and the request ID of the response, by an idle connection if one still works.
 
     Raises:
         EicctlError, OSError, EOFError, ValueError: There is no response, or it is not HTTP.
     """
     with _lock:
-        connection, since = _idle.pop(where, (None, 0.0))
-    if connection and time.monotonic() - since < IDLE:
+        idle, since = _idle.pop(server, (None, 0.0))
+    if idle:
         try:
-            return _asked(connection, where, signed)
+            if time.monotonic() - since < IDLE:
+                return _asked(idle, server, signed)
         except (OSError, EOFError):  # the service has closed it; pushing a key twice does no harm
-            connection.close()
-    elif connection:
-        connection.close()
-    connection = _Connection(*where)
+            pass
+        idle.close()
+    connection = _Connection(*server)
     try:
-        return _asked(connection, where, signed)
+        return _asked(connection, server, signed)
     except BaseException:
         connection.close()
         raise
 
 
-def _asked(connection: _Connection, where: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
+def _asked(connection: _Connection, server: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
     status, headers = connection.ask(signed)
     if headers.get("connection", "").lower() == "close":
         connection.close()
     else:
         with _lock:
-            _idle[where] = connection, time.monotonic()
+            _idle[server] = connection, time.monotonic()
     return status, headers.get("x-amzn-requestid", "none")
 
 
@@ -159,20 +160,15 @@ class _Connection:
         parts = urlsplit(url)
         host, secure = parts.hostname or "", parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
-        self._stream: SecureSocket | None = None
-        self._sock: socket.socket | None = None
+        self._send: Callable[[bytes], object]
+        self._receive: Callable[[], bytes | memoryview | None]
         if secure:
-            trusted = trust(ca_bundle)
-            self._stream = trusted.secured(connect(host, port, CONNECT_TIMEOUT), host, port)
+            stream = trust(ca_bundle).secured(connect(host, port, CONNECT_TIMEOUT), host, port)
+            self._send, self._receive, self.close = stream.send, stream.receive, stream.close
         else:
-            self._sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
-            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def close(self) -> None:
-        """Close it."""
-        for end in (self._stream, self._sock):
-            if end:
-                end.close()
+            sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._send, self._receive, self.close = sock.sendall, lambda: sock.recv(65536), sock.close
 
     def ask(self, request: bytes) -> tuple[int, dict[str, str]]:
         """Send a request; return the status and the headers of the response, whose body has been read.
@@ -181,32 +177,30 @@ class _Connection:
             OSError, EOFError: The connection broke.
             ValueError: It is not an HTTP response with a length.
         """
-        if self._stream:
-            self._stream.send(request)
-        elif self._sock:
-            self._sock.sendall(request)
+        self._send(request)
         data = b""
-        while b"\r\n\r\n" not in data:
-            data += self._more(data)
-        head, _, body = data.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        version, code, *_ = first.split(" ")
-        if not version.startswith("HTTP/1."):
-            raise ValueError("no HTTP")
-        pairs = (line.partition(":") for line in lines)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
-        length = int(headers["content-length"]) if "content-length" in headers else -1
-        if not 0 <= length < _LONGEST_ANSWER:
-            raise ValueError("no answer with a length")
-        while len(body) < length:
-            body += self._more(body)
-        return int(code), headers
+        while not (found := _response(data)):
+            if not (more := self._receive()):
+                raise EOFError("the connection has ended")
+            data += more
+        return found
 
-    def _more(self, before: bytes) -> bytes:
-        if len(before) > _LONGEST_ANSWER:
-            raise ValueError("too long an answer")
-        if self._stream:
-            return bytes(self._stream.receive() or b"")
-        if self._sock and (data := self._sock.recv(65536)):
-            return data
-        raise EOFError("the connection has ended")
+
+def _response(data: bytes) -> tuple[int, dict[str, str]] | None:
+    """Return the status and the headers of a response; None where some of it is still to come.
+
+    Raises:
+        ValueError: It is not an HTTP response with a length.
+    """
+    head, blank_line, body = data.partition(b"\r\n\r\n")
+    if len(data) > 2 * _LONGEST:
+        raise ValueError("response too long")
+    if not blank_line:
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, code, *_ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = int(headers.get("content-length", -1))
+    if not version.startswith("HTTP/1.") or not 0 <= length < _LONGEST:
+        raise ValueError("not an HTTP response with a length")
+    return (int(code), headers) if len(body) >= length else None
