@@ -62,10 +62,12 @@ def _explained(*how: Any) -> int | None:
 def _proxy(request: ConnectRequest) -> int:
     """`eicctl proxy` without Click."""
     from eicctl.fastpath.proxy import run
-    from eicctl.support import defaults, log
+    from eicctl.support import log
 
     try:
         if not request.session_folder:  # whose command has said it all
+            from eicctl.support import defaults
+
             request = defaults.filled(request)
         code = run(request, _printer)
     except BaseException as error:

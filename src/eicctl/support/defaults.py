@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from eicctl.support import jsonstore, pins
+from eicctl.support import pins
 from eicctl.support.paths import usual_folder
 
 TYPE_CHECKING = False
@@ -22,8 +22,6 @@ PROJECT_FILE = "eicctl.toml"
 
 DEFAULTS = ("profile", "region", "endpoint", "os_user")
 """The keys that both files may have above their tables."""
-
-_read = jsonstore.Cache("settings.json", 30 * 86400.0, 50)
 
 ALIAS, HOST = "alias", "host"
 """Tables: other names of targets, and settings of hosts by pattern."""
@@ -91,14 +89,17 @@ def _content(path: str, *, project: bool) -> dict[str, Any]:
     except OSError:
         return {}
     stamp = [status.st_mtime_ns, status.st_size, status.st_ino, project]
-    known = _read.get(path)
+    from eicctl.support import jsonstore
+
+    cache = jsonstore.Cache("settings.json", 30 * 86400.0, 50)
+    known = cache.get(path)
     if isinstance(known, list) and known[:1] == [stamp]:
         content: dict[str, Any] = known[1]
         return content
     from eicctl.support.settings import read
 
     content = read(path, project=project)
-    _read.put({path: [stamp, content]})
+    cache.put({path: [stamp, content]})
     return content
 
 
