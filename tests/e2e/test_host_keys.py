@@ -20,11 +20,11 @@ def known(env: Env) -> Path:
 
 
 def test_the_console_s_key_is_pinned_before_the_first_connection(at_sshd: Eicctl, sshd_env: Env) -> None:
-    first = at_sshd("ssh", "node-1", "--", "true")
+    first = at_sshd("ssh", "--verbose", "node-1", "--", "true")
     assert first.returncode == 0
     assert b"verified via EC2 console output" in first.stderr
     assert b"Permanently added" not in first.stderr
-    assert b"console" not in at_sshd("ssh", "node-1", "--", "true").stderr
+    assert b"console" not in at_sshd("ssh", "--verbose", "node-1", "--", "true").stderr
 
 
 def test_accept_new_asks_no_console(at_sshd: Eicctl) -> None:
@@ -82,7 +82,7 @@ def test_two_hosts_are_checked_alike(at_sshd: Eicctl, sshd_env: Env, tmp_path: P
 
 
 def test_the_image_is_asked_once_for_an_instance(at_sshd: Eicctl, sshd_env: Env) -> None:
-    assert b"Logging in as ubuntu (from the AMI)" in at_sshd("ssh", "app-1", "--", "true").stderr
+    assert b"OS user: ubuntu (from the AMI)" in at_sshd("ssh", "--verbose", "app-1", "--", "true").stderr
     remembered = Path(sshd_env["EICCTL_HOME"], "state", "os_users.json")
     text = remembered.read_text()
     assert "ubuntu" in text
@@ -96,7 +96,7 @@ def test_the_configured_user_counts(at_sshd: Eicctl, sshd_env: Env) -> None:
     config = Path(sshd_env["EICCTL_HOME"], "config", "config.toml")
     config.parent.mkdir(parents=True)
     config.write_text('os_user = "nobody"\n[os_users]\n"app-*" = "ubuntu"\n')
-    done = at_sshd("ssh", "app-1", "--", "echo $USER")
+    done = at_sshd("ssh", "--verbose", "app-1", "--", "echo $USER")
     assert done.stdout == b"ubuntu\n"
     assert b"(config.toml)" in done.stderr
 

@@ -30,9 +30,9 @@ def test_there_and_back(at_sshd: Eicctl, data: Path, tmp_path: Path) -> None:
 
 def test_between_two_instances_with_different_users(at_sshd: Eicctl, data: Path, tmp_path: Path) -> None:
     assert at_sshd("scp", str(data), "node-1:between").returncode == 0
-    across = at_sshd("scp", "node-1:between", "app-1:between")
+    across = at_sshd("scp", "--verbose", "node-1:between", "app-1:between")
     assert across.returncode == 0, across.stderr.decode()
-    assert b"Logging in as ubuntu (from the AMI)" in across.stderr
+    assert b"OS user: ubuntu (from the AMI)" in across.stderr
     assert at_sshd("scp", "app-1:between", str(tmp_path)).returncode == 0
     assert (tmp_path / "between").read_bytes() == data.read_bytes()
 

@@ -91,9 +91,9 @@ def test_while_a_target_is_looked_up(
 
 @pytest.mark.needs("ssh", "ssh-keygen")
 def test_while_a_key_is_pushed(emulator: Emulator, endpoint: dict[str, Any], home: Path) -> None:
-    with running("ssh", "web-1", "--", "true") as process:
+    with running("ssh", "--verbose", "web-1", "--", "true") as process:
         # The image has been looked up; what comes now is the push, and the console's host keys.
-        reads(process, b"Logging in as")
+        reads(process, b"OS user: ")
         emulator.state.behave(latency=6.0)
         interrupt(process, home)
 
@@ -143,7 +143,7 @@ def connected(process: Process) -> socket.socket:
 
 def test_while_a_machine_is_waited_for(emulator: Emulator, home: Path) -> None:
     with running("tunnel", "web-1", "--remote-port", "22", "--wait=60") as process:
-        reads(process, b"waiting for web-1")
+        wait_for(lambda: is_asking(process, emulator.port))
         assert b"interrupted" in interrupt(process, home)
 
 

@@ -61,7 +61,7 @@ def test_a_machine_that_boots_is_waited_for(
     ec2.start_instances(InstanceIds=[instance_ids["win-1"]])
     ran = eicctl("rdp", "--wait", "win-1", "--key-file", str(key_file), "--print-password")
     assert (ran.code, ran.out) == (0, password_of(instance_ids["win-1"]) + "\n")
-    assert ran.err.startswith("waiting for win-1: ")
+    assert ran.err == ""
 
 
 def test_the_wait_ends(emulator: Emulator, ec2: Any, eicctl: Run, instance_ids: dict[str, str]) -> None:

@@ -18,6 +18,12 @@ ROWS = [
 COLUMNS = {"Name": "Name", "ID": "Id", "OK": "Ok", "Tags": "Tags"}
 
 
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line of this process: an earlier test has left its own."""
+    monkeypatch.setattr(messages, "arguments", [])
+
+
 def shown(capsys: pytest.CaptureFixture[str], output: str, query: str | None = None) -> str:
     render.show(ROWS, output=output, query=query, columns=COLUMNS)
     return capsys.readouterr().out
@@ -113,6 +119,49 @@ def test_words_of_a_call(capsys: pytest.CaptureFixture[str], words: list[str], c
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "kind", "said", "hint"),
+    [
+        (["nonsense", "--output", "json"], 2, "UsageError", "No such command", "eicctl --help"),
+        (
+            ["list-endpoints", "--output=json", "--no"],
+            2,
+            "UsageError",
+            "No such option",
+            "eicctl list-endpoints --help",
+        ),
+        (["show-endpoint", "--output", "json"], 2, "UsageError", "Missing argument", "eicctl show-endpoint --help"),
+        (["tunnel", "--remote-port", "22", "--output", "json"], 2, "UsageError", "No target specified", None),
+    ],
+)
+def test_errors_are_json_where_the_output_is(
+    capsys: pytest.CaptureFixture[str], words: list[str], code: int, kind: str, said: str, hint: str | None
+) -> None:
+    assert cli.main(words) == code
+    error = json.loads(capsys.readouterr().err)["Error"]
+    assert list(error) == ["Code", "Message", "Hint", "RequestId"]
+    assert error["Code"] == kind
+    assert said in error["Message"]
+    assert hint is None or error["Hint"] == hint
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["ssh", "web-1", "tool", "--output", "json"], False),
+        (["run", "--all", "--", "tool", "--output", "json"], False),
+        (["run", "--all", "--output", "json", "--", "ls"], True),
+        (["--profile", "dev", "instances", "--output=json"], True),
+        (["instances", "--output", "text"], False),
+    ],
+)
+def test_the_output_of_another_program_is_not_meant(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], wanted: bool
+) -> None:
+    monkeypatch.setattr(messages, "arguments", words)
+    assert messages.json_wanted() is wanted
+
+
 class Terminal(io.StringIO):
     """A terminal, as wide as COLUMNS says."""
 
@@ -150,12 +199,14 @@ def test_a_live_line_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stderr", terminal)
     messages.live("waiting for " + "x" * 40)
     assert terminal.getvalue() == "\r\x1b[Kwaiting for " + "x" * 27
+    messages.live("")
 
 
 def test_only_errors_are_written_where_notes_are_not_wanted(capsys: pytest.CaptureFixture[str]) -> None:
-    with messages.quietly(True):
-        messages.line("a note")
-        messages.live("a state")
-        messages.failure(UsageError("wrong"))
+    messages.set_level(quiet=True)
+    messages.line("a note")
+    messages.live("a state")
+    messages.failure(UsageError("wrong"))
+    messages.set_level()
     messages.line("another note")
     assert capsys.readouterr().err == "error: wrong\nanother note\n"

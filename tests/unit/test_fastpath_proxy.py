@@ -82,7 +82,7 @@ def test_a_request_survives_json_and_a_command_line(line: str) -> None:
 
 
 def test_every_option_is_known() -> None:
-    known = {*PROXY_OPTIONS, "-q"}
+    known = {*PROXY_OPTIONS, "-q", "-v"}
     options = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
     assert options - known == {"--debug", "--log-file", "--force"}
     assert known <= options
@@ -125,7 +125,7 @@ def test_what_is_in_peoples_files_stays_good(line: str, monkeypatch: pytest.Monk
     [
         ("web-1", "", [], []),
         ("ann@web-1 -L 8080:localhost:80 -- df -h", "ann", ["-L", "8080:localhost:80"], ["df", "-h"]),
-        ("-tv -D1080 --region eu-west-1 web-1 ls -i x", "", ["-t", "-v", "-D", "1080"], ["ls", "-i", "x"]),
+        ("-tC -D1080 --region eu-west-1 web-1 ls -i x", "", ["-t", "-C", "-D", "1080"], ["ls", "-i", "x"]),
         ("--os-user bob -o ServerAliveInterval=5 web-1", "bob", ["-o", "ServerAliveInterval=5"], []),
         ("-- web-1 ls", "", [], ["ls"]),
     ],

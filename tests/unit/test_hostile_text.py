@@ -173,7 +173,7 @@ def test_the_live_table(text: str) -> None:
 
 @cases
 def test_progress_html_and_help(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with Waiting(f"waiting for {text}") as waiting:
+    with Waiting(f"Waiting for {text}") as waiting:
         waiting.show(text)
     assert harmless(capsys.readouterr().err, layout="\n\t")
     page = element("td", text, title=text)

@@ -46,7 +46,10 @@ INTERRUPTED = 130
 
 
 def delegate(
-    request: ConnectRequest, say: Callable[[str], None], opened: Callable[[float], None]
+    request: ConnectRequest,
+    say: Callable[[str], None],
+    opened: Callable[[float], None],
+    waiting: Callable[[], None],
 ) -> protocol.Message | None:
     """Have the background process of this environment relay stdin and stdout.
 
@@ -54,6 +57,7 @@ def delegate(
         request: What is to be opened.
         say: Called with what the user should know.
         opened: Called when the tunnel is open, with the seconds for which it may live.
+        waiting: Called each second until then.
 
     Returns:
         The message that tells how the connection has ended. None means that nothing was read or written, and that this
@@ -67,7 +71,7 @@ def delegate(
     with sock:
         try:
             socket.send_fds(sock, [protocol.encode(_message("proxy", request))], [0, 1])
-            message = _until_ready(sock, say)
+            message = _until_ready(sock, say, waiting)
         except (OSError, protocol.WireError):
             return None
         if message.get("Stage") == READY:
@@ -148,7 +152,7 @@ def _can_delegate(fd: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> protocol.Message:
+def _until_ready(sock: socket.socket, say: Callable[[str], None], waiting: Callable[[], None]) -> protocol.Message:
     """Wait for the open tunnel and confirm it; return the message that says so, or why there is none.
 
     Raises:
@@ -167,6 +171,7 @@ def _until_ready(sock: socket.socket, say: Callable[[str], None]) -> protocol.Me
             say(str(message.get("Text")))
         elif stage in (ENDED, DECLINED) or not message.get("Ok"):
             return message
+        waiting()
     return {"Stage": DECLINED}
 
 

@@ -19,6 +19,7 @@ from botocore.config import Config
 from eicctl import __version__
 from eicctl.aws.errors import ASKED, translated
 from eicctl.aws.service_models import use_service_data
+from eicctl.support.activity import Activity
 from eicctl.support.proxies import Proxy, connect_through, parse_proxy, proxy_url, unusable
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ READ_TIMEOUT = 30
 ATTEMPTS = 4
 
 _STARTED = "eicctl_started"
+_ACTIVITY = "eicctl_activity"
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +96,8 @@ def new_client(
 
 
 def _watch(client: BaseClient, region: str, profile: str | None) -> None:
-    """Log the requests of a client of botocore, and note in their answers where they were asked.
+    """Log the requests of a client of botocore, report them as activities, and note in their answers where they were
+    asked.
 
     Args:
         client: The client.
@@ -105,10 +108,21 @@ def _watch(client: BaseClient, region: str, profile: str | None) -> None:
     def locate(parsed: Any, **_rest: Any) -> None:
         parsed.setdefault("ResponseMetadata", {})[ASKED] = (region, profile)
 
+    def begin(model: Any, context: dict[str, Any], **_rest: Any) -> None:
+        context[_ACTIVITY] = Activity(model.name, region).__enter__()
+
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register_first(f"request-created.{service}", _created)
     client.meta.events.register_last(f"response-received.{service}", _answered)
     client.meta.events.register_first(f"after-call.{service}", locate)
+    client.meta.events.register_last(f"before-call.{service}", begin)
+    client.meta.events.register_first(f"after-call.{service}", _end)
+    client.meta.events.register_first(f"after-call-error.{service}", _end)
+
+
+def _end(context: dict[str, Any], **_rest: Any) -> None:
+    if activity := context.pop(_ACTIVITY, None):
+        activity.__exit__(None, None, None)
 
 
 def _created(request: Any, **_rest: Any) -> None:

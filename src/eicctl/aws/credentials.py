@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from eicctl.core.errors import CredentialsError, UsageError
 from eicctl.support import streams
+from eicctl.support.activity import Hidden
 from eicctl.support.backoff import Backoff
 from eicctl.support.files import write_whole
 from eicctl.support.redact import register
@@ -130,7 +131,8 @@ def ask_code(prompt: str) -> str:
             failure.needs_terminal = True
             raise failure from error
     try:
-        return getpass.getpass(prompt)
+        with Hidden():
+            return getpass.getpass(prompt)
     except EOFError as error:
         raise UsageError("No MFA code entered") from error
 

@@ -10,7 +10,7 @@ import click
 from eicctl import __version__
 from eicctl.cli.lazy_group import LazyGroup
 from eicctl.cli.param_types import FILE, PROFILE, REGION
-from eicctl.cli.view import messages
+from eicctl.cli.view import messages, progress
 from eicctl.core import errors
 from eicctl.support.log import configure, ended
 
@@ -48,6 +48,9 @@ COMMANDS = {
     "demo": "Run an end-to-end demonstration on the local AWS.",
 }
 """The commands in the order in which help lists them, with the first line of each one's help."""
+
+_NO_PROGRESS = ("demo", "proxy")
+"""Commands that have a display of their own, or whose terminal is OpenSSH's."""
 
 
 @click.group(
@@ -89,21 +92,26 @@ def eicctl(
     given = {"profile": profile, "region": region, "ca_bundle": ca_bundle, "debug": debug or None}
     defaults = {name: value for name, value in given.items() if value is not None}
     ctx.default_map = {command: dict(defaults) for command in COMMANDS}
+    if ctx.invoked_subcommand not in _NO_PROGRESS:
+        progress.install()
     configure(debug=debug, log_file=log_file, command=ctx.invoked_subcommand or "")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the process's exit code; errors are printed on stderr."""
     code = _run(argv)
+    progress.uninstall()
     ended(code)
     return code
 
 
 def _run(argv: list[str] | None) -> int:
+    messages.set_level()
     messages.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
     except BaseException as error:
+        progress.uninstall()
         return explained(error)
     return code if isinstance(code, int) else 0
 
@@ -113,6 +121,10 @@ def explained(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
+        if messages.json_wanted():
+            named = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "eicctl"
+            messages.print_error("UsageError", error.format_message(), f"{named} --help")
+            return error.exit_code
         said = io.StringIO()
         error.show(file=said)
         click.echo(messages.printable(said.getvalue()), nl=False, err=True)
@@ -120,7 +132,7 @@ def explained(error: BaseException) -> int:
     if isinstance(error, errors.EicctlError):
         return messages.failure(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        messages.line("interrupted")
+        messages.print_error(messages.INTERRUPTED, "interrupted")
         return errors.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         return messages.broken_pipe()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages
+from eicctl.cli.view import explain, messages
 from eicctl.core.errors import (
     DurationReachedError,
     NotFoundError,
@@ -113,8 +113,9 @@ class OpensshCommand(click.Command):
             from eicctl.ssh.process import run
 
             return run([self.grammar.name, *words.to_argv()])[0]
-        with messages.quietly(words.quiet):
-            return super().invoke(ctx)
+        quiet = bool(ctx.params.get("quiet")) or words.quiet
+        messages.set_level(quiet=quiet, verbose=not quiet and (bool(ctx.params.get("verbose")) or words.verbose))
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return ["[OPTIONS]", *self._usage.split()]
@@ -187,7 +188,9 @@ class Invocation:
             check_pushable(target)
         if who.note:
             messages.line(who.note)
-        return Login(self.session, target, who, self.pushes, self.request.host_key_check or "console")
+        login = Login(self.session, target, who, self.pushes, self.request.host_key_check or "console")
+        explain.login(login)
+        return login
 
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache if it was resolved some minutes ago."""
@@ -197,6 +200,7 @@ class Invocation:
         cache = TargetCache(self.session)
         if not request.no_cache and not request.wait and request.label and (target := cache.get(request)):
             remember(self.session, target)
+            explain.target(self.session, target)
             return target
         from eicctl.cli.target_prompt import resolve_target
         from eicctl.ssh.login import by_host
@@ -229,6 +233,8 @@ def login_options(function: Command) -> Command:
             click.option("--print-command", is_flag=True, help="Print the command line without running it."),
             options.wait_option,
             options.request_option("--no-agent"),
+            options.request_option("--quiet", help="Print errors only: no notes, no progress. -q: OpenSSH's, too."),
+            options.request_option("--verbose", help="Explain what is done, and how long it takes. -v: OpenSSH, too."),
             options.endpoint_settings,
             options.tunnel_options,
             options.keepalive_option,
@@ -272,7 +278,9 @@ def run_or_print(
     from eicctl.ssh import reconnect as keeping
 
     strict = strictness(logins, messages.line)
-    session = replace(openssh, request=openssh.request.replace(quiet=invocation.words.quiet)).in_session(folder)
+    session = replace(
+        openssh, request=openssh.request.replace(quiet=messages.quiet(), verbose=messages.verbose())
+    ).in_session(folder)
     settings = session.settings(by_instance(), strict=strict)
     if len(names := {login.name for login in logins}) == 1:
         settings["HostKeyAlias"] = names.pop()
@@ -287,7 +295,7 @@ def run_or_print(
         invocation,
         logins,
         openssh,
-        plain=not (address or keep or invocation.request.announce_end or invocation.words.quiet or log.debugging()),
+        plain=not (address or keep or invocation.request.announce_end or messages.quiet() or log.debugging()),
     )
     kept = (lambda: keeping.keep(connect, logins[0].target.label, messages.line)) if keep else connect
     return _run(kept, logins, keep=keep, cached=not invocation.request.no_cache)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
+from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import defaults, log, pins
@@ -118,6 +119,25 @@ messages_option = click.option(
     help="Output format; json: one object per line on stdout.",
 )
 """How a command that runs on tells what happens. The command takes `output`."""
+
+
+def _quiet(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        messages.set_level(quiet=True)
+    return value
+
+
+def _verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        messages.set_level(verbose=True)
+    return value
+
+
+level_options = _all(
+    request_option("--quiet", "-q", callback=_quiet),
+    request_option("--verbose", "-v", callback=_verbose),
+)
+"""How much is printed on stderr. The command takes a request."""
 
 
 def _everybody(ctx: click.Context, _param: click.Parameter, value: bool) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
 
-from eicctl.cli.view import messages
+from eicctl.cli.view import explain, messages
 from eicctl.core import sanitize
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
@@ -31,8 +32,10 @@ def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = Tru
     def resolve() -> Target:
         from eicctl.doctor.likely_cause import remember
 
+        started = time.monotonic()
         target = _resolved(session, request, ask=ask)
         remember(session, target)
+        explain.target(session, target, started)
         return target
 
     return waited(session, request, resolve, request.label or "a target")
@@ -79,7 +82,7 @@ def waited(
     from eicctl.cli.view.progress import Waiting
     from eicctl.tunnel.probe import RDP_REQUEST
 
-    with Waiting(f"waiting for {label}") as waiting:
+    with Waiting(f"Waiting for {label}") as waiting:
         return wait_until_ready(
             session,
             resolve,

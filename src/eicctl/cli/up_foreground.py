@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from eicctl.cli.signals import run_interruptibly
-from eicctl.cli.view import messages
+from eicctl.cli.view import messages, progress
 from eicctl.cli.view.events import lines
 from eicctl.cli.view.named_tunnels import live_table, row
 from eicctl.core import sanitize
@@ -26,6 +26,7 @@ _FOOTER = "Ctrl-C ends them; to open them in the background: eicctl up --detach"
 
 def run(definitions: Sequence[Definition], output: str) -> int:
     """Keep tunnels open until Ctrl-C."""
+    progress.uninstall()
     run_interruptibly(lambda stop: _run(definitions, output, stop))
     return INTERRUPTED
 

@@ -17,6 +17,7 @@ from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import SSH_PORT
 from eicctl.core.request import ConnectRequest
 from eicctl.support import defaults
+from eicctl.support.activity import Activity, Hidden
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -39,14 +40,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     options.keepalive_option,
     options.wait_option,
     options.bind_option,
-    click.option("--verbose", "-v", is_flag=True, help="Also print a line for each connection."),
+    options.level_options,
 )
 
 
 def through_options(function: Command) -> Command:
     """Add how to log in to an instance, and where to listen.
 
-    The command is an `options.WaitingCommand` and takes `via`, `request`, `bind` and `verbose`.
+    The command is an `options.WaitingCommand` and takes `via`, `request` and `bind`.
     """
     decorated = options.as_request(function)
     for option in reversed(_OPTIONS):
@@ -55,7 +56,8 @@ def through_options(function: Command) -> Command:
 
 
 def _passphrase(path: str) -> str:
-    answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    with Hidden():
+        answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
     return answer
 
 
@@ -119,4 +121,6 @@ async def _start(forwards: Sequence[Forward]) -> None:
     """Open the first SSH connection to each machine, all at the same time."""
     import asyncio
 
-    await asyncio.gather(*(ssh.start() for ssh in {forward.ssh for forward in forwards}))
+    connections = {forward.ssh for forward in forwards}
+    with Activity("connect", ", ".join(sorted(ssh.label for ssh in connections))):
+        await asyncio.gather(*(ssh.start() for ssh in connections))

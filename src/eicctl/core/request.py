@@ -47,6 +47,7 @@ class ConnectRequest:
         session_folder: The folder of the eicctl command that runs OpenSSH, or empty.
         announce_end: Seconds before the tunnel's end at which it is announced; 0 for no announcement.
         quiet: Whether only errors are printed.
+        verbose: Whether it is explained what is done, and how long that takes.
         no_cache: Whether the target is looked up even if it was resolved some minutes ago.
         no_agent: Whether to do without the background process.
         profile: Profile in the AWS configuration.
@@ -78,6 +79,7 @@ class ConnectRequest:
     session_folder: str = ""
     announce_end: int = 0
     quiet: bool = False
+    verbose: bool = False
     no_cache: bool = False
     no_agent: bool = False
     profile: str | None = None
@@ -232,7 +234,8 @@ _PROXY = (
         help="Print a notice this long before the connection ends.",
         limits=(1, 3599),
     ),
-    Option("--quiet", "quiet", help="Print errors only."),
+    Option("--quiet", "quiet", help="Print errors only: no notes, no progress."),
+    Option("--verbose", "verbose", help="Explain what is done, and how long it takes."),
     Option(
         "--session-folder",
         "session_folder",

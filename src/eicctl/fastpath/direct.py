@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -53,8 +55,10 @@ def relay(request: ConnectRequest, reporter: Reporter) -> int:
         import eicctl.tunnel.stdio  # noqa: F401
 
     opening = Opening(session, request, reporter.line, found)
+    ended = _report_waiting(reporter)
     try:
         with opening.opened() as link:
+            ended()
             if not request.no_agent:
                 from eicctl.agent.client import start_soon
 
@@ -62,7 +66,25 @@ def relay(request: ConnectRequest, reporter: Reporter) -> int:
             reporter.opened(link.max_duration)
             return _relay(link, request.linger, opening, reporter)
     except EicctlError as error:
+        ended()
         return reporter.failure(error, opening.session, opening.target)
+
+
+def _report_waiting(reporter: Reporter) -> Callable[[], None]:
+    """Report the wait each second; return what ends that."""
+    over = threading.Event()
+
+    def report() -> None:
+        while not over.wait(1.0):
+            reporter.waiting()
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    return end
 
 
 def _relay(link: Link, linger: float | None, opening: Opening, reporter: Reporter) -> int:

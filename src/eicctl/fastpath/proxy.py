@@ -8,9 +8,12 @@ Click's, which knows what to say about it.
 from __future__ import annotations
 
 import os
+import sys
+import time
 
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import log
+from eicctl.support.activity import COLUMNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def read(arguments: Sequence[str]) -> ConnectRequest | None:
             operands.append(word)
             continue
         name, equals, value = word.partition("=")
-        option = PROXY_OPTIONS.get("--quiet" if name == "-q" else name)
+        option = PROXY_OPTIONS.get({"-q": "--quiet", "-v": "--verbose"}.get(name, name))
         if option is None or (option.is_flag and equals):
             return None
         if option.is_flag:
@@ -87,6 +90,16 @@ def read(arguments: Sequence[str]) -> ConnectRequest | None:
     return ConnectRequest.from_json(found)
 
 
+SHOWN_AFTER = 1.0
+"""Seconds after which a wait is shown."""
+
+TOLD_AFTER = 10.0
+"""Seconds after which a wait is worth a plain line; the next ones come after twice the time each."""
+
+_CLEAR = "\x1b[2K\r"
+"""Ends with what ends a line for who reads the ProxyCommand's stderr, so that what follows begins one."""
+
+
 class Reporter:
     """Reports to the user; a failure to the eicctl command that runs OpenSSH, where there is one.
 
@@ -98,14 +111,41 @@ class Reporter:
     def __init__(self, request: ConnectRequest, printer: Callable[[], Printer]) -> None:
         self._request = request
         self._printer = printer
+        self._started = time.monotonic()
+        self._next = TOLD_AFTER
+        self._drawn = False
 
     def line(self, text: str) -> None:
         """Print what the user should know."""
+        self._clear()
         if not self._request.quiet:
             self._printer().line(text)
 
+    def waiting(self) -> None:
+        """The tunnel is still being opened: show that in a line that goes, where eicctl runs OpenSSH on a terminal. A
+        plain line from time to time otherwise, because the terminal is OpenSSH's."""
+        seconds = time.monotonic() - self._started
+        if self._request.quiet or seconds < SHOWN_AFTER:
+            return
+        text = f"Connecting to {self._request.target} ({seconds:.0f} s)"
+        if columns := os.environ.get(COLUMNS):
+            self._drawn = True
+            _write(f"{_CLEAR}{text}"[: int(columns) + len(_CLEAR) - 1])
+        elif seconds >= self._next:
+            self._next = 2 * seconds
+            self.line(text)
+
+    def _clear(self) -> None:
+        if self._drawn:
+            self._drawn = False
+            _write(_CLEAR)
+
     def opened(self, max_duration: float) -> None:
         """The tunnel is open, for so many seconds at most; announce its end where that is wanted."""
+        self._clear()
+        if self._request.verbose:
+            how = "this process" if "eicctl.fastpath.direct" in sys.modules else "the background process"
+            self.line(f"Tunnel opened by {how} in {time.monotonic() - self._started:.2f} s")
         before = self._request.announce_end
         if before and max_duration > before:
             import threading
@@ -126,6 +166,7 @@ class Reporter:
             target: Where the tunnel was to go, where that is known.
             lived: For how many seconds it was open.
         """
+        self._clear()
         if folder := self._request.session_folder:
             from eicctl.ssh.process import Failure, add_failure
 
@@ -138,6 +179,13 @@ class Reporter:
         return self._printer().failure(error, session, target)
 
 
+def _write(text: str) -> None:
+    try:
+        os.write(2, text.encode(errors="replace"))
+    except OSError:  # nobody reads it
+        return
+
+
 def run(request: ConnectRequest, printer: Callable[[], Printer]) -> int:
     """Relay stdin and stdout until one side ends; return the exit code."""
     reporter = Reporter(request, printer)
@@ -145,7 +193,7 @@ def run(request: ConnectRequest, printer: Callable[[], Printer]) -> int:
     if not request.no_agent and not os.environ.get(log.VARIABLE):
         from eicctl.agent.delegate import delegate
 
-        ended = delegate(request, reporter.line, reporter.opened)
+        ended = delegate(request, reporter.line, reporter.opened, reporter.waiting)
         if ended is not None:
             return _delegated_failure(ended, request, reporter) if ended.get("Error") else 0
     log.configure(command="proxy")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eicctl.core.request import ConnectRequest
     from eicctl.ssh.arguments import Arguments
 
-_NOT_USUAL = frozenset("EFGiJlOPpQqSV")
+_NOT_USUAL = frozenset("EFGiJlOPpQqSVv")
 """OpenSSH's options that change user, port, key or proxy, or what is printed."""
 
 _NOT_SETTINGS = ("user", "port", "identityfile", "proxycommand", "proxyjump", "loglevel", "proxyusefdpass")

@@ -93,6 +93,11 @@ class Arguments:
         return (self.setting("loglevel") or "").upper() in ("QUIET", "FATAL", "ERROR")
 
     @property
+    def verbose(self) -> bool:
+        """Whether OpenSSH is to explain what it does: `-v`, which a later `-q` undoes."""
+        return not self.quiet and any(name == "v" for name, _ in self.options)
+
+    @property
     def asks_program(self) -> bool:
         """Whether the options ask about the program itself (`-V`, `-Q cipher`) and connect nowhere."""
         return self.grammar is SSH and any(name in ("Q", "V") for name, _ in self.options)

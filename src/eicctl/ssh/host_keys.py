@@ -84,10 +84,12 @@ class Verdict:
     Attributes:
         strict: The value of StrictHostKeyChecking (ssh_config(5)).
         note: What the user should know, or an empty string.
+        detail: How they are checked, for an explanation.
     """
 
     strict: str
     note: str = ""
+    detail: str = ""
 
 
 def verdict(session: Session, check: Check, name: str) -> Verdict:
@@ -104,14 +106,14 @@ def verdict(session: Session, check: Check, name: str) -> Verdict:
     if check == "off":
         return Verdict("no", f"Host keys of {name} are not checked: another host answering in its place goes unnoticed")
     if by_instance().keys(name):
-        return Verdict("yes")
+        return Verdict("yes", detail="known")
     if check == "strict":
         raise UsageError(
             f"No host key of {name} is known (--host-key-check strict)",
             hint="--host-key-check console reads it from the instance's console output",
         )
     if check == "accept-new" or not name.startswith("i-"):
-        return Verdict("accept-new")
+        return Verdict("accept-new", detail="the first ones seen are accepted")
     # The first key seen is the fallback: an instance just booted has nothing on its console for some minutes, a
     # long-lived one has overwritten it, and the permission to read it may be missing.
     try:
@@ -121,7 +123,7 @@ def verdict(session: Session, check: Check, name: str) -> Verdict:
     else:
         if keys:
             by_instance().pin(name, keys)
-            return Verdict("yes", f"Host keys of {name} verified via EC2 console output")
+            return Verdict("yes", detail="verified via EC2 console output")
         reason = "no host keys in its console output"
     return Verdict("accept-new", f"Host keys of {name} could not be verified ({reason}); accepting the first one seen")
 

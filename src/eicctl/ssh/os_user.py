@@ -84,9 +84,14 @@ class OsUser:
 
     @property
     def note(self) -> str:
-        """The line that says so; empty if the user was specified."""
-        details = {"config": "config.toml", "image": "from the AMI", "default": "default; override with --os-user"}
-        return f"Logging in as {self.name} ({details[self.source]})" if self.source in details else ""
+        """What the user should know: a user that was guessed; otherwise empty."""
+        return f"Logging in as {self.name} (default; override with --os-user)" if self.source == "default" else ""
+
+    @property
+    def explanation(self) -> str:
+        """The user, and where it is from."""
+        origin = {"specified": "specified", "config": "config.toml", "image": "from the AMI", "default": "default"}
+        return f"{self.name} ({origin[self.source]})"
 
 
 class _Host(NamedTuple):

@@ -13,6 +13,7 @@ import signal
 import sys
 
 from eicctl.core.errors import LocalError, from_json, to_json
+from eicctl.support.activity import COLUMNS, Hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +145,12 @@ def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False
     """
     tail = _Tail()
     try:
-        code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail)
+        os.environ[COLUMNS] = str(os.get_terminal_size(2).columns)
+    except OSError:  # stderr is no terminal
+        os.environ.pop(COLUMNS, None)
+    try:
+        with Hidden():
+            code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail)
     except FileNotFoundError as error:
         raise LocalError(f"{command[0]} is not installed", hint="install the OpenSSH client") from error
     if not will_explain():

@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 
+from eicctl.support.activity import Hidden
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +56,8 @@ def terminal() -> Iterator[int | None]:
             os.close(descriptor)
         descriptor = None
     try:
-        yield descriptor
+        with Hidden():
+            yield descriptor
     finally:
         if descriptor is not None:
             os.close(descriptor)

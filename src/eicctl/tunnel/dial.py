@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 
 from eicctl.core.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.core.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
+from eicctl.support.activity import Activity
 from eicctl.support.backoff import Backoff
 from eicctl.support.deadline import seconds_left
 from eicctl.tunnel import errors, keepalive, preconnect, tls
@@ -141,25 +142,27 @@ class Dialer:
         started = time.monotonic()
         deadline = started + self.queue_timeout
         refusal: ThrottledError | None = None
-        try:
-            while True:
-                until = min(deadline, started + NOTICE) if waits else deadline
-                try:
-                    place.turn.result(max(0.0, until - time.monotonic()))
-                except TimeoutError:
-                    if not waits or until == deadline:
-                        raise place.timed_out(self.queue_timeout, refusal) from refusal
-                    waits(place.note(self.queue_timeout, refusal))
-                    waits = None
-                    continue
-                try:
-                    return self.dial(place, retry_budget=retry_budget)
-                except ThrottledError as error:
-                    refusal = error
-                    place.refused()
-        except BaseException:
-            place.release()
-            raise
+        with Activity("connect", self.target.label) as activity:
+            try:
+                while True:
+                    until = deadline if activity.kind == "slot" else min(deadline, started + NOTICE)
+                    try:
+                        place.turn.result(max(0.0, until - time.monotonic()))
+                    except TimeoutError:
+                        if until == deadline:
+                            raise place.timed_out(self.queue_timeout, refusal) from refusal
+                        activity.kind, activity.where = "slot", place.note(self.queue_timeout, refusal)
+                        if waits:
+                            waits(activity.where)
+                        continue
+                    try:
+                        return self.dial(place, retry_budget=retry_budget)
+                    except ThrottledError as error:
+                        refusal = error
+                        place.refused()
+            except BaseException:
+                place.release()
+                raise
 
     def dial(
         self,

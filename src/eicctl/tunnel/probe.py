@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from websockets.exceptions import InvalidState
@@ -49,7 +48,6 @@ def probe(
     *,
     greeting: bytes = b"",
     retry_budget: float = RETRY_BUDGET,
-    waits: Callable[[str], object] | None = None,
 ) -> Probe:
     """Open a tunnel, wait a moment for the target's first byte, and close it.
 
@@ -57,12 +55,11 @@ def probe(
         dialer: Opens the tunnel.
         greeting: What to send to a server that does not speak first, so that it answers.
         retry_budget: Seconds after which a dial that failed for a passing reason is not begun again.
-        waits: See `Dialer.open`.
 
     Raises:
         EicctlError: The endpoint refused, or it cannot reach the target.
     """
-    link = dialer.open(retry_budget=retry_budget, waits=waits)
+    link = dialer.open(retry_budget=retry_budget)
     try:
         banner = _first_bytes(link, greeting)
         waited = time.monotonic() - link.opened if banner else 0.0

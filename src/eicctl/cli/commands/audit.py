@@ -5,9 +5,7 @@ What `eicctl audit` does once its options are understood: fetch, print, report, 
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
     from eicctl.audit.summary import OfficeHours
     from eicctl.aws.session import Session
 
-_QUIET = 2.0
-"""Seconds between two lines of progress where there is no terminal."""
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -68,8 +63,8 @@ class Task:
 def from_files(session: Session, places: tuple[str, ...], task: Task) -> int:
     """Audit log files. The exit code is 1 where one is truncated or malformed."""
     with EventStore() as store:
-        with Waiting("reading log files") as waiting:
-            reader = Reader(store, task.choice, _progress(waiting), messages.line)
+        with Waiting("Reading log files") as waiting:
+            reader = Reader(store, task.choice, waiting.show, messages.line)
             tally = reader.read(session, places)
         older = f", older files skipped: {tally.skipped:,}" if tally.skipped else ""
         messages.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
@@ -89,8 +84,8 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
     with checkpoint(session) as store:
         if len(store):
             messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")
-        with Waiting("looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
-            scope = Scope(session, regions, _progress(waiting), messages.line)
+        with Waiting("Looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
+            scope = Scope(session, regions, waiting.show, messages.line)
             # A little more than is asked for, for the keys of tunnels at its edges.
             span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
             try:
@@ -160,19 +155,6 @@ def _follow(store: EventStore, follower: Follower, task: Task, every: float) -> 
             continue
         for row in rows:
             show(row)
-
-
-def _progress(waiting: Waiting) -> Callable[[str], None]:
-    """Show how far it is: each step on a terminal, a line now and then elsewhere."""
-    last = time.monotonic()
-
-    def say(state: str) -> None:
-        nonlocal last
-        if sys.stderr.isatty() or time.monotonic() - last >= _QUIET:
-            last = time.monotonic()
-            waiting.show(state)
-
-    return say
 
 
 _DEFAULT_PERIOD = timedelta(hours=24)

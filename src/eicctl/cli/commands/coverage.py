@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -90,7 +89,7 @@ def command(
     if region and all_regions:
         raise UsageError("--region and --all-regions are mutually exclusive")
     sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
-    with Waiting("network") as waiting:
+    with Waiting("Reading the network") as waiting:
         coverage = cover(
             sessions,
             regions=region,
@@ -115,9 +114,7 @@ def command(
 
 def _progress(waiting: Waiting, so_far: Coverage) -> None:
     seen = len(so_far.covered) + len(so_far.unread)
-    # Where each state is a line of its own, four of them are enough.
-    if sys.stderr.isatty() or seen * 4 // so_far.total > (seen - 1) * 4 // so_far.total:
-        waiting.show(f"regions read: {seen} of {so_far.total}, running instances: {len(so_far.reaches)}")
+    waiting.show(f"regions read: {seen} of {so_far.total}, running instances: {len(so_far.reaches)}")
 
 
 def _rows(coverage: Coverage) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ def _await_deletion(session: Session, deleting: Endpoint, timeout: float) -> Non
     """Wait until the VPC's last endpoint is gone: a VPC has one at most."""
     from eicctl.aws.endpoints import wait_deleted
 
-    with Waiting(deleting.id) as waiting:
+    with Waiting(f"Deleting {deleting.id}") as waiting:
         wait_deleted(session, deleting.id, timeout=timeout, progress=waiting.show)
 
 
@@ -165,5 +165,5 @@ def _await_creation(session: Session, endpoint: Endpoint, timeout: float) -> End
     from eicctl.aws.endpoints import wait_usable
 
     look = session.command("eicctl", "show-endpoint", endpoint.id)
-    with Waiting(endpoint.id, interrupted=f"{endpoint.id} is still being created: {look}") as waiting:
+    with Waiting(f"Creating {endpoint.id}", interrupted=f"{endpoint.id} is still being created: {look}") as waiting:
         return wait_usable(session, endpoint.id, timeout=timeout, progress=waiting.show)

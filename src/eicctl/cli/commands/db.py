@@ -59,7 +59,6 @@ def command(
     via: str | None,
     request: ConnectRequest,
     bind: str | None,
-    verbose: bool,
     output: str,
 ) -> int:
     """Forward a local port to a database, directly or through an instance.
@@ -94,7 +93,7 @@ def command(
 
         click.echo(auth_token(session, host, port, db_user))
         return 0
-    emit = renderer(output, verbose=verbose, out=messages.line if print_url else messages.out)
+    emit = renderer(output, verbose=request.verbose, out=messages.line if print_url else messages.out)
     with contextlib.ExitStack() as cleanup:
         sockets = bind_port(cleanup, local_port, port, bind)
         warn_of(sockets, host)

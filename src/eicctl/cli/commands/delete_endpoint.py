@@ -82,7 +82,7 @@ def command(
     delete_endpoint(session, found.id)
     if wait or doomed:
         interrupted = f"EC2 continues to delete {found.id}" + "; its security group is kept" * bool(doomed)
-        with Waiting(found.id, interrupted=interrupted) as waiting:
+        with Waiting(f"Deleting {found.id}", interrupted=interrupted) as waiting:
             wait_deleted(session, found.id, timeout=timeout, progress=waiting.show)
     messages.line(f"Deleted {found.id}" if wait or doomed else f"Deleting {found.id}, which takes minutes")
     for group in doomed:

@@ -132,7 +132,7 @@ def _quiet(context: Context) -> Diagnosis:
     if not sys.stderr.isatty():
         return diagnose(context, list(run(checks, context)))
     results = []
-    with Waiting("checking") as waiting:
+    with Waiting("Checking") as waiting:
         for result in run(checks, context):
             results.append(result)
             waiting.show(f"{len(results)} of {len(context.checks)} checks")

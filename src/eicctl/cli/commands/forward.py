@@ -42,7 +42,6 @@ def command(
     via: str | None,
     request: ConnectRequest,
     bind: str | None,
-    verbose: bool,
     output: str,
 ) -> int:
     """Forward local ports to any host and port, through SSH on an instance.
@@ -65,7 +64,7 @@ def command(
 
     specs = [parse_forward(text) for text in forwards]
     _check(specs, socks, via)
-    emit = renderer(output, verbose=verbose)
+    emit = renderer(output, verbose=request.verbose)
     machines: dict[str, RenewedConnection] = {}
 
     def machine(words: str) -> RenewedConnection:

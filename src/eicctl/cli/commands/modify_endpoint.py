@@ -86,7 +86,7 @@ def command(
         return
     if wait:
         look = session.command("eicctl", "show-endpoint", found.id)
-        with Waiting(found.id, interrupted=f"EC2 continues to modify {found.id}: {look}") as waiting:
+        with Waiting(f"Modifying {found.id}", interrupted=f"EC2 continues to modify {found.id}: {look}") as waiting:
             wait_usable(session, found.id, timeout=timeout, progress=waiting.show, changes=changes)
     for group in replaced:
         messages.line(f"{found.id} no longer uses security group {group.id} ({group.name}), created by eicctl")

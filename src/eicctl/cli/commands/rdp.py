@@ -13,6 +13,7 @@ from eicctl.cli import options
 from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED, LocalError, UsageError
 from eicctl.support import pins
+from eicctl.support.activity import Hidden
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @options.queue_option
 @options.keepalive_option
 @options.wait_option
+@options.level_options
 @options.with_session
 def command(
     *,
@@ -158,7 +160,8 @@ def _password(session: Session, target: Target, key_file: Path | None, *, needed
 
 
 def _passphrase(path: str) -> str:
-    answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    with Hidden():
+        answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
     return answer
 
 

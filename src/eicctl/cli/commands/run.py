@@ -49,6 +49,7 @@ _COLUMNS = {
     help="Output format: grouped by host, lines prefixed with the host's name, or JSON at the end.",
 )
 @options.login_settings
+@options.level_options
 @click.option("--dry-run", is_flag=True, help="List the hosts without running the command.")
 @options.as_request
 @options.with_session
@@ -121,11 +122,8 @@ def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> l
         "lines": Prefixed(progress, width),
         "json": Collected(progress),
     }
-    progress.show()
-    try:
+    with progress:
         return fleet.run(sinks[output], parallel)
-    finally:
-        progress.clear()
 
 
 def _unreached(host: FleetHost) -> Result:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     default=None,
     help="First test a tunnel through the endpoint; default: on a terminal, without --output json.",
 )
+@options.level_options
 @options.messages_option
 @options.with_session
 def command(
@@ -109,7 +110,7 @@ def command(
             # A program reads JSON: its events are the same whether somebody watches stderr or not.
             check = output != "json" and sys.stderr.isatty()
         if check:
-            found = probe(dialer, waits=messages.line)
+            found = probe(dialer)
             banner = found.banner.splitlines()[0][:60].decode(errors="replace") if found.banner else ""
             emit(TunnelEvent("checked", text=banner, target=target, request_id=found.request_id))
         if bind and not loopback_only(sockets):

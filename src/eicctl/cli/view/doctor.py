@@ -16,6 +16,7 @@ from eicctl.cli.view.messages import is_command, printable
 from eicctl.core.sanitize import line as one_line
 from eicctl.doctor.check import Check, Result, Status, few
 from eicctl.doctor.path import ASCII, UNICODE, Symbols, draw
+from eicctl.support.activity import Hidden
 
 if TYPE_CHECKING:
     from eicctl.doctor.diagnosis import Diagnosis
@@ -35,11 +36,13 @@ class Rows:
         self._checks = checks
         self._console = Console(highlight=False)
         self._results: dict[str, Result] = {}
+        self._hidden = Hidden()
         self._spinner = Spinner("dots" if _symbols(self._console) is UNICODE else "line", style="cyan")
         self._live = Live(self, console=self._console, refresh_per_second=12, vertical_overflow="ellipsis")
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
+            self._hidden.__enter__()
             self._live.start()
         return self
 
@@ -48,6 +51,7 @@ class Rows:
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
+            self._hidden.__exit__(kind, error, trace)
 
     def add(self, result: Result) -> None:
         """Show a result."""

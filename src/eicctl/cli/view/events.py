@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from eicctl.cli.view import messages
+from eicctl.cli.view import messages, progress
 from eicctl.core.errors import UnreachableError
 from eicctl.core.events import CloseInfo, Emit, TunnelEvent
 from eicctl.doctor.likely_cause import in_background
@@ -28,6 +28,8 @@ def renderer(output: str, *, verbose: bool = True, out: Callable[[str], None] = 
             return
         for line in lines(event):
             (out if event.kind == "listening" else messages.line)(line)
+        if event.kind == "listening":
+            progress.uninstall()
         _explain(event, show)
 
     return show
@@ -147,6 +149,7 @@ class _Json:
             return
         messages.event(event.kind, **_fields(event))
         if event.kind == "listening":
+            progress.uninstall()
             early, self._early = self._early, None
             for one in early or ():
                 self(one)

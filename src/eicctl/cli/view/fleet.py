@@ -8,37 +8,32 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from eicctl.cli.view import messages
+from eicctl.cli.view.progress import Waiting
 from eicctl.core import sanitize
 
 if TYPE_CHECKING:
     from eicctl.ssh.fleet import Result
 
 
-class Progress:
-    """A live line on a terminal: how many hosts are done, and how many of them failed."""
+class Progress(Waiting):
+    """How many hosts are done, and how many of them failed."""
 
     def __init__(self, total: int) -> None:
+        super().__init__("Running the command")
         self._total = total
         self._done = 0
         self._failed = 0
-        self._live = sys.stderr.isatty()
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._live:
-            messages.live("")
+        self._count()
 
     def finished(self, result: Result) -> None:
         """Count a host."""
         self._done += 1
         self._failed += result.failed
-        self.show()
+        self._count()
 
-    def show(self) -> None:
-        """Show the line."""
-        if self._live:
-            failed = f", {self._failed} failed" if self._failed else ""
-            messages.live(f"{self._done} of {self._total} hosts done{failed}")
+    def _count(self) -> None:
+        failed = f", {self._failed} failed" if self._failed else ""
+        self.show(f"{self._done} of {self._total} hosts done{failed}")
 
 
 class Grouped:
@@ -52,14 +47,14 @@ class Grouped:
 
     def finished(self, result: Result) -> None:
         """Show the host."""
-        self._progress.clear()
         error = f": {result.error}" if result.error else ""
         heading = f"── {result.label} ({result.instance_id}): exit {result.code}, {result.seconds:.1f} s{error}"
-        messages.out(sanitize.line(heading))
-        sys.stdout.flush()
-        for file, out in ((result.stdout, sys.stdout.buffer), (result.stderr, sys.stderr.buffer)):
-            file.seek(0)
-            _copy(file, out)  # type: ignore[arg-type] # a spooled file has what is needed
+        with messages.printing():
+            messages.out(sanitize.line(heading))
+            sys.stdout.flush()
+            for file, out in ((result.stdout, sys.stdout.buffer), (result.stderr, sys.stderr.buffer)):
+                file.seek(0)
+                _copy(file, out)  # type: ignore[arg-type] # a spooled file has what is needed
         self._progress.finished(result)
 
 
@@ -86,7 +81,6 @@ class Prefixed:
             for stream in ("stdout", "stderr"):
                 if rest := self._rests.pop((result.label, stream), b""):
                     self._write(result.label, stream, [rest])
-            self._progress.clear()
             if result.failed:
                 messages.line(
                     sanitize.line(f"{result.label:{self._width}} | exit {result.code} {result.error}".rstrip())
@@ -94,12 +88,11 @@ class Prefixed:
             self._progress.finished(result)
 
     def _write(self, label: str, stream: str, lines: Sequence[bytes]) -> None:
-        self._progress.clear()
         out = sys.stdout.buffer if stream == "stdout" else sys.stderr.buffer
         prefix = f"{sanitize.line(label):{self._width}} | ".encode()
-        out.write(b"".join(prefix + line.rstrip(b"\r") + b"\n" for line in lines))
-        out.flush()
-        self._progress.show()
+        with messages.printing():
+            out.write(b"".join(prefix + line.rstrip(b"\r") + b"\n" for line in lines))
+            out.flush()
 
 
 class Collected:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
@@ -46,24 +48,40 @@ _PROSE = re.compile(r"[;,?] ")
 _CLEAR = "\r\x1b[K"
 
 _quiet = False
+_verbose = False
+
+_lock = threading.RLock()
+_live = ""
+"""The text of the live line; empty where there is none."""
 
 arguments: list[str] = []
 """The command line of this process, without the program."""
 
 
-@contextlib.contextmanager
-def quietly(quiet: bool) -> Iterator[None]:
-    """Suppress notes on stderr within the block if `quiet`; errors are still printed."""
-    global _quiet  # noqa: PLW0603 - what is said on stderr is a matter of the process
-    before, _quiet = _quiet, quiet
-    try:
-        yield
-    finally:
-        _quiet = before
+def set_level(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Set what this process prints on stderr: with `quiet` errors only, with `verbose` explanations, too."""
+    global _quiet, _verbose
+    _quiet, _verbose = quiet, verbose
+
+
+def quiet() -> bool:
+    """Whether only errors are printed."""
+    return _quiet
+
+
+def verbose() -> bool:
+    """Whether explanations are printed."""
+    return _verbose
+
+
+def explain(text: str) -> None:
+    """Print a line of an explanation on stderr, if explanations are wanted."""
+    if _verbose:
+        _line(text)
 
 
 def line(text: str, *, pin: bool = True) -> None:
-    """Print a note on stderr, unless `quietly` suppresses it.
+    """Print a note on stderr, unless only errors are wanted.
 
     Args:
         text: The line. Command lines in it get this process's `--profile` and `--region`.
@@ -78,15 +96,30 @@ def live(text: str) -> None:
 
     It is cut at the terminal's width: a line that the terminal wraps could not be removed.
     """
-    if not _quiet:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(_CLEAR + sanitize.line(text)[: max(0, columns(sys.stderr) - 1) or None])
-            sys.stderr.flush()
+    global _live  # noqa: PLW0603 - a terminal has one
+    with _lock:
+        if not _quiet and (text or _live):
+            _live = text
+            with contextlib.suppress(OSError):
+                sys.stderr.write(_CLEAR + sanitize.line(text)[: max(0, columns(sys.stderr) - 1) or None])
+                sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """Print within the block: the live line is away meanwhile, and nobody else prints."""
+    with _lock:
+        text = _live
+        live("")
+        yield
+        if text:
+            live(text)
 
 
 def out(text: str) -> None:
     """Print a line of a result on stdout, wrapped on a terminal."""
-    click.echo(fitted(printable(text), sys.stdout))
+    with printing():
+        click.echo(fitted(printable(text), sys.stdout))
 
 
 def status(text: str) -> None:
@@ -160,13 +193,14 @@ def is_command(text: str) -> bool:
 
 def _line(text: str) -> None:
     """Print a line on stderr, with control characters made visible."""
-    with contextlib.suppress(OSError):  # stderr is closed or its disk is full: the operation continues
+    with printing(), contextlib.suppress(OSError):  # stderr is closed or its disk is full: the operation continues
         print(fitted(sanitize.message(text), sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _told(text: str) -> None:
     try:
-        print(text, flush=True)  # noqa: T201
+        with printing():
+            print(text, flush=True)  # noqa: T201
     except BrokenPipeError:
         broken_pipe()
     except OSError:  # such as a full disk, which may have room for the next line
@@ -183,14 +217,71 @@ def event(name: str, **fields: object) -> None:
 def failure(error: errors.EicctlError) -> int:
     """Print an error with its hint and return its exit code."""
     log.failed(error)
-    _error(error.message)
-    if error.request_id:
-        _line(f"request ID: {error.request_id}")
-    if likely := _likely_cause(error):
-        _line(f"likely cause: {likely.summary}")
-    if hint := likely.remediation if likely and likely.remediation else _corrected(error) or error.hint:
-        _line(f"hint: {pins.pinned(hint)}")
+    likely = _likely_cause(error)
+    hint = likely.remediation if likely and likely.remediation else _corrected(error) or error.hint
+    print_error(
+        errors.to_json(error)["Kind"],
+        error.message,
+        pins.pinned(hint) if hint else None,
+        request_id=error.request_id,
+        likely_cause=likely.summary if likely else None,
+    )
     return error.exit_code
+
+
+_OPENSSH = ("proxy", "scp", "sftp", "ssh")
+"""Commands without `--output`, whose words may be those of another program."""
+
+
+def json_wanted() -> bool:
+    """Whether this process's command line says `--output json`: errors are JSON, too, then."""
+    for word, after in itertools.pairwise([*arguments, ""]):
+        if word in _OPENSSH or word == "--":
+            return False
+        if word == "--output=json" or (word, after) == ("--output", "json"):
+            return True
+    return False
+
+
+def print_error(
+    code: str,
+    message: str,
+    hint: str | None = None,
+    *,
+    request_id: str | None = None,
+    likely_cause: str | None = None,
+) -> None:
+    """Print an error on stderr: as lines, or with `--output json` as one JSON object on a line.
+
+    Args:
+        code: What kind it is: the name of the class in `core.errors`, `Interrupted`, or `InternalError`.
+        message: What happened. Secrets that a foreign message may contain are removed.
+        hint: What to do.
+        request_id: AWS's request ID.
+        likely_cause: Why the target is unreachable.
+    """
+    from eicctl.support.redact import redact
+
+    if code == INTERRUPTED and _quiet:
+        return
+    if json_wanted():
+        import json
+
+        found = {"Code": code, "Message": redact(message), "Hint": hint, "RequestId": request_id}
+        if likely_cause:
+            found["LikelyCause"] = likely_cause
+        with printing(), contextlib.suppress(OSError):
+            print(json.dumps({"Error": found}), file=sys.stderr, flush=True)  # noqa: T201
+        return
+    _line("interrupted" if code == INTERRUPTED else redact(f"error: {message}"))
+    lines = {"request ID": request_id, "likely cause": likely_cause, "hint": hint}
+    for label, text in lines.items():
+        if text:
+            _line(f"{label}: {text}")
+
+
+INTERRUPTED = "Interrupted"
+"""The code of an error for Ctrl-C."""
 
 
 def again(*more: str) -> str:
@@ -228,13 +319,6 @@ def _without(words: list[str], option: str) -> list[str]:
     return [word for word in words if not word.startswith(f"{option}=")]
 
 
-def _error(text: str) -> None:
-    """Print an error, without secrets that a foreign message may contain."""
-    from eicctl.support.redact import redact
-
-    _line(redact(f"error: {text}"))
-
-
 def _likely_cause(error: errors.EicctlError) -> Cause | None:
     if not isinstance(error, errors.TargetUnreachableError):
         return None
@@ -248,11 +332,10 @@ def bug(error: Exception) -> int:
     log.failed(error)
     if isinstance(error, OSError) and (hint := _what_is_full(error)):
         about = f": {error.filename}" if error.filename else ""
-        _error(f"{error.strerror}{about}")
-        _line(f"hint: {hint}")
+        print_error("LocalError", f"{error.strerror}{about}", hint)
         return 1
-    _error(f"unexpected {type(error).__name__}: {error}")
-    _line("hint: this is a bug in eicctl; run the command again with --debug and report its output")
+    hint = "this is a bug in eicctl; run the command again with --debug and report its output"
+    print_error("InternalError", f"unexpected {type(error).__name__}: {error}", hint)
     return 1
 
 

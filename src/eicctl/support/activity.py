@@ -1,0 +1,71 @@
+"""What this process waits for at the moment, for whoever shows it. Where nobody does, that costs nothing.
+
+Nothing is imported: `eicctl proxy` has this module before everything else.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Protocol, Self
+
+    class Watcher(Protocol):
+        """Shows activities. Called from several threads."""
+
+        def begin(self, activity: Activity) -> None:
+            """An activity begins."""
+
+        def end(self, activity: Activity) -> None:
+            """An activity has ended; calling it again does nothing."""
+
+        def hide(self) -> None:
+            """Something else has the terminal."""
+
+        def unhide(self) -> None:
+            """The terminal is free again."""
+
+
+COLUMNS = "EICCTL_COLUMNS"
+"""The variable by which a command that runs OpenSSH names the width of its terminal to the ProxyCommand."""
+
+watcher: Watcher | None = None
+"""Shows the activities of this process."""
+
+
+class Activity:
+    """Something that may take long. A context manager.
+
+    Attributes:
+        kind: What is done: an operation of AWS's API, `connect`, or `slot` for the wait for one of an endpoint's.
+        where: Its region, its target, or what the user should know of the slot.
+    """
+
+    def __init__(self, kind: str, where: str = "") -> None:
+        self.kind = kind
+        self.where = where
+
+    def __enter__(self) -> Self:
+        if watcher:
+            watcher.begin(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if watcher:
+            watcher.end(self)
+
+
+class Hidden:
+    """While a question, another program or another display has the terminal. A context manager."""
+
+    def __enter__(self) -> None:
+        if watcher:
+            watcher.hide()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if watcher:
+            watcher.unhide()
