@@ -174,7 +174,6 @@ class ProxySession:
         self._session = session
         self._pending = pending
         self._loop = asyncio.get_running_loop()
-        self._notes: asyncio.Queue[str] = asyncio.Queue()
 
     async def serve(self) -> None:
         """Open the tunnel, relay the client's stdin and stdout until one side ends, and report how that was.
@@ -205,35 +204,28 @@ class ProxySession:
 
     def _note(self, text: str) -> None:
         """Have the client show its user a note. Callable from any thread."""
-        self._loop.call_soon_threadsafe(self._notes.put_nowait, text)
+        asyncio.run_coroutine_threadsafe(self._send(NOTE, Text=text), self._loop)
 
     async def _opened(self, tunnel: PendingTunnel) -> Link:
-        """Wait for the tunnel; meanwhile pass notes on, and show that the process is not stuck.
+        """Wait for the tunnel; meanwhile show that the process is not stuck.
 
         Raises:
             ClientGoneError: The client goes away first.
             EicctlError: The tunnel cannot be opened.
         """
-        hearing = asyncio.ensure_future(self._client.receive())
+        message = asyncio.ensure_future(self._client.receive())
         try:
             while True:
-                noting = asyncio.ensure_future(self._notes.get())
-                waited: set[asyncio.Future[Any]] = {tunnel.work, hearing, noting}
+                waited: set[asyncio.Future[Any]] = {tunnel.work, message}
                 await asyncio.wait(waited, timeout=STILL_THERE, return_when=asyncio.FIRST_COMPLETED)
-                if noting.done():
-                    await self._send(NOTE, Text=noting.result())
-                noting.cancel()
                 if tunnel.work.done():
-                    while not self._notes.empty():
-                        await self._send(NOTE, Text=self._notes.get_nowait())
                     return tunnel.work.result()
-                if hearing.done():  # it has nothing to say now: this is its end
+                if message.done():  # it has nothing to say now: this is its end
                     raise ClientGoneError
-                if not noting.done():
-                    await self._send(OPENING)
+                await self._send(OPENING)
         finally:
-            hearing.cancel()
-            await asyncio.wait({hearing})
+            message.cancel()
+            await asyncio.wait({message})
 
     async def _confirmed(self) -> None:
         """Wait for the client's `go`: only then may its stdin be read.
@@ -264,7 +256,7 @@ class ProxySession:
             linger=Linger.of(self._request.linger, PIPES),
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
-        hearing = asyncio.ensure_future(self._client.receive())
+        message = asyncio.ensure_future(self._client.receive())
         alone = False
 
         def heard(of: asyncio.Future[protocol.Message | None]) -> None:
@@ -274,7 +266,7 @@ class ProxySession:
             alone = True
             relay.interrupt()
 
-        hearing.add_done_callback(heard)
+        message.add_done_callback(heard)
         relay.start()
         try:
             ending = await ended
@@ -287,8 +279,8 @@ class ProxySession:
             relay.abort()
             raise
         finally:
-            hearing.cancel()
-            await asyncio.wait({hearing})  # before the socket is closed: its number is another one's then
+            message.cancel()
+            await asyncio.wait({message})  # before the socket is closed: its number is another one's then
 
     async def _send_end(
         self, tunnel: PendingTunnel, error: EicctlError | None, request_id: str = "", lived: float = 0.0

@@ -7,10 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eicctl.agent.client import GoneError, UnresponsiveError, ask, for_each_agent, here, start
-from eicctl.agent.paths import AgentPaths
+from eicctl.agent.paths import AgentPaths, all_paths
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import State, Status
@@ -115,33 +115,29 @@ def _close(found: AgentState, names: list[str]) -> list[str]:
     return names
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a background process was ended: the names of its tunnels, and why it could not be."""
-
-    names: list[str]
-    trouble: UnresponsiveError | None = None
-
-
-def end(*, force: bool) -> list[Ended]:
+def end(*, force: bool) -> list[AgentState]:
     """End every background process with its tunnels; remove the records of killed ones.
 
     Args:
         force: Whether to kill those that do not respond.
+
+    Returns:
+        What there was, with `trouble` where it could not be ended.
     """
     return [ended for ended in for_each_agent(lambda paths: _end(paths, force=force)) if ended]
 
 
-def _end(paths: AgentPaths, *, force: bool) -> Ended | None:
+def _end(paths: AgentPaths, *, force: bool) -> AgentState | None:
     found = _state(paths)
     if not found:
         return None
+    ended = replace(found, trouble=None)
     if isinstance(found.trouble, UnresponsiveError):
         if not force or not found.trouble.pid:
-            return Ended(found.names, found.trouble)
+            return found
         _kill(found.trouble.pid)
         paths.remove()
-        return Ended(found.names)
+        return ended
     try:
         if found.names and not found.trouble:
             _close(found, found.names)
@@ -149,8 +145,8 @@ def _end(paths: AgentPaths, *, force: bool) -> Ended | None:
     except GoneError:
         pass
     except UnresponsiveError as error:
-        return Ended(found.names, error)
-    return Ended(found.names)
+        return replace(found, trouble=error)
+    return ended
 
 
 def make_room(paths: AgentPaths) -> None:
@@ -160,14 +156,13 @@ def make_room(paths: AgentPaths) -> None:
         paths: Those of this process, which stays.
     """
 
-    def unused(other: AgentPaths) -> tuple[float, AgentPaths] | None:
+    others: list[tuple[float, AgentPaths]] = []
+    for other in all_paths():
         with contextlib.suppress(GoneError, EicctlError):
-            answer = ask(other, "status") if other.name != paths.name else {}
-            if answer:
-                return (0.0 if answer["Statuses"] or answer["Clients"] else float(answer["Unused"])), other
-        return None
-
-    others = sorted((found for found in for_each_agent(unused) if found), key=lambda pair: -pair[0])
+            if other.name != paths.name:
+                answer = ask(other, "status")
+                others.append((0.0 if answer["Statuses"] or answer["Clients"] else float(answer["Unused"]), other))
+    others.sort(key=lambda pair: -pair[0])
     for seconds, other in others[: max(0, len(others) + 1 - MOST)]:
         if seconds:
             with contextlib.suppress(GoneError, EicctlError):
@@ -187,37 +182,29 @@ def _kill(pid: int) -> None:
 
 
 def _state(paths: AgentPaths) -> AgentState | None:
+    """Return the state of a process: by its record if it gives no answer, or was killed; None if there is nothing."""
+    trouble: EicctlError | None = None
     try:
         answer = ask(paths, "status")
+        return AgentState(paths, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
     except GoneError:
-        return _recorded(paths, None)
+        pass
     except EicctlError as error:
-        return _recorded(paths, error)
-    return AgentState(paths, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
-
-
-def _recorded(paths: AgentPaths, trouble: EicctlError | None) -> AgentState | None:
-    """Return the recorded state of a process that gives no answer, or was killed; None if that has no tunnels."""
+        trouble = error
     record = paths.read_record()
-    state: State = "unknown" if trouble else "lost"
-    error = trouble.message if trouble else f"the background process (PID {record.get('Pid')}) was killed"
+    pid = int(record.get("Pid") or 0)
     try:
         definitions = [Definition.from_json(row) for row in record["Tunnels"]]
     except TypeError:
         definitions = []  # of another version
+    state: State = "unknown" if trouble else "lost"
+    error_text = trouble.message if trouble else f"the background process (PID {pid}) was killed"
     statuses = tuple(
-        Status(
-            name=d.name,
-            kind=d.kind,
-            source=d.source,
-            state=state,
-            error=error,
-            hint=trouble.hint or "" if trouble else _again(d),
-        )
+        Status(d.name, d.kind, d.source, state, error=error_text, hint=trouble.hint or "" if trouble else _again(d))
         for d in definitions
     )
     if trouble:
-        return AgentState(paths, getattr(trouble, "pid", 0) or int(record.get("Pid") or 0), statuses, trouble)
+        return AgentState(paths, getattr(trouble, "pid", 0) or pid, statuses, trouble)
     return AgentState(paths, 0, statuses) if statuses else None
 
 

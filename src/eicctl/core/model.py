@@ -163,3 +163,13 @@ class Traffic:
     bytes_in: int = 0
     bytes_out: int = 0
     ends: float | None = None
+
+    def __add__(self, other: Traffic) -> Traffic:
+        """Return the traffic of both."""
+        return Traffic(
+            self.active + other.active,
+            self.total + other.total,
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+            min(filter(None, (self.ends, other.ends)), default=None),
+        )

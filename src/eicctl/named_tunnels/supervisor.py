@@ -81,13 +81,7 @@ class SupervisedTunnel:
     @property
     def traffic(self) -> Traffic:
         """What it relays, and has relayed."""
-        now = self._opened.traffic if self._opened else Traffic()
-        return replace(
-            now,
-            total=now.total + self._past.total,
-            bytes_in=now.bytes_in + self._past.bytes_in,
-            bytes_out=now.bytes_out + self._past.bytes_out,
-        )
+        return self._past + self._opened.traffic if self._opened else self._past
 
     def status(self) -> Status:
         """How it is doing; rates are for `Meter` to add."""

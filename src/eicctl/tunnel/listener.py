@@ -142,7 +142,7 @@ class Listener:
         self._numbers = itertools.count(1)
         self._relays: dict[int, Relay] = {}  # with an open tunnel
         self._left: dict[int, Relay] = {}  # with an open local end
-        self._carried = Traffic()  # by tunnels that have ended
+        self._past = Traffic()  # by tunnels that have ended
         self._arriving: dict[int, asyncio.Task[None]] = {}
         self._acceptor = Acceptor(self._sockets, self._accepted, self._refused)
         self._idle = asyncio.Event()
@@ -150,14 +150,8 @@ class Listener:
     @property
     def traffic(self) -> Traffic:
         """What it carries. Read on the loop's thread."""
-        past, now = self._carried, self._relays.values()
-        return Traffic(
-            active=len(now),
-            total=past.total + len(now),
-            bytes_in=past.bytes_in + sum(relay.bytes_in for relay in now),
-            bytes_out=past.bytes_out + sum(relay.bytes_out for relay in now),
-            ends=min((relay.expires for relay in now), default=None),
-        )
+        relays = self._relays.values()
+        return sum((Traffic(1, 1, each.bytes_in, each.bytes_out, each.expires) for each in relays), self._past)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Accept connections until `stop` is set, then close every tunnel properly and the sockets."""
@@ -245,12 +239,7 @@ class Listener:
     def _opened(self, number: int, end: SocketEnd, name: str, link: Link, sent: bytes) -> None:
         def ended(ending: CloseInfo) -> None:
             del self._relays[number]
-            past = self._carried
-            self._carried = Traffic(
-                total=past.total + 1,
-                bytes_in=past.bytes_in + ending.bytes_in,
-                bytes_out=past.bytes_out + ending.bytes_out,
-            )
+            self._past += Traffic(total=1, bytes_in=ending.bytes_in, bytes_out=ending.bytes_out)
             self._tell("closed", number, name, close_info=ending)
             if not self._relays:
                 self._idle.set()

@@ -54,8 +54,8 @@ class Forwarder:
         self._emit = emit
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._counts: set[Counted] = set()  # of connections that are being carried
-        self._carried = Traffic()  # by those that have ended
+        self._counts: set[Counted] = set()  # of open connections
+        self._past = Traffic()  # of those that have ended
 
     @property
     def active(self) -> int:
@@ -64,16 +64,10 @@ class Forwarder:
 
     @property
     def traffic(self) -> Traffic:
-        """What it carries; `ends` is when the first SSH connection in use ends, which is renewed before."""
-        past = self._carried
-        connections = {forward.ssh for forward in self._forwards}
-        return Traffic(
-            active=len(self._counts),
-            total=past.total + len(self._counts),
-            bytes_in=past.bytes_in + sum(counted.bytes_in for counted in self._counts),
-            bytes_out=past.bytes_out + sum(counted.bytes_out for counted in self._counts),
-            ends=min((ssh.current.expires for ssh in connections), default=None),
-        )
+        """What it relays; `ends` is when the first SSH connection in use ends, which is renewed before."""
+        now = (Traffic(1, 1, counted.bytes_in, counted.bytes_out) for counted in self._counts)
+        ends = min((forward.ssh.current.expires for forward in self._forwards), default=None)
+        return sum(now, self._past + Traffic(ends=ends))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Forward until `stop` is set. The SSH connections have been started; they are closed here."""
@@ -100,7 +94,7 @@ class Forwarder:
             connections = {forward.ssh for forward in self._forwards}
             await asyncio.gather(*(ssh.close() for ssh in connections))
 
-    def _tell(self, kind: Kind, number: int, client: str, remote: Remote | None, **more: Any) -> None:
+    def _report(self, kind: Kind, number: int, client: str, remote: Remote | None, **more: Any) -> None:
         self._emit(TunnelEvent(kind, number, client, str(remote or "SOCKS5"), **more))
 
     def _accepted(self, forward: Forward, client: socket.socket, name: str) -> None:
@@ -109,7 +103,7 @@ class Forwarder:
         task.add_done_callback(functools.partial(self._gone, client))
 
     def _refused(self, forward: Forward, client: str, why: EicctlError) -> None:
-        self._tell("failed", next(self._numbers), client, forward.remote, error=why)
+        self._report("failed", next(self._numbers), client, forward.remote, error=why)
 
     def _gone(self, client: socket.socket, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -127,10 +121,10 @@ class Forwarder:
                     remote = await socks.requested(*client)
             lease = await self._lease(forward, remote, writer)
         except EicctlError as error:
-            self._tell("failed", number, name, remote, error=error)
+            self._report("failed", number, name, remote, error=error)
             await _hang_up(writer, gently=forward.remote is None)
         except socks.SocksError as error:
-            self._tell("failed", number, name, None, error=UsageError(str(error)))
+            self._report("failed", number, name, None, error=UsageError(str(error)))
             await _hang_up(writer, gently=True)
         except (OSError, asyncio.IncompleteReadError):  # a time-out is an OSError
             writer.transport.abort()
@@ -138,7 +132,7 @@ class Forwarder:
             writer.transport.abort()
             raise
         else:
-            await self._carry(number, name, client, lease, remote)
+            await self._relay(number, name, client, lease, remote)
 
     async def _lease(self, forward: Forward, remote: Remote, writer: asyncio.StreamWriter) -> Lease:
         by_socks = forward.remote is None
@@ -152,14 +146,14 @@ class Forwarder:
             socks.answer(writer, socks.SUCCEEDED)
         return lease
 
-    async def _carry(self, number: int, name: str, client: Client, lease: Lease, remote: Remote) -> None:
+    async def _relay(self, number: int, name: str, client: Client, lease: Lease, remote: Remote) -> None:
         started = time.monotonic()
         counted = Counted()
         self._counts.add(counted)
         error: EicctlError | None = None
-        self._tell("opened", number, name, remote)
+        self._report("opened", number, name, remote)
         try:
-            await join(client, lease, counted)
+            await relay(client, lease, counted)
             await _hang_up(client[1], gently=True)
         except asyncssh.Error as failure:
             error = UnreachableError(str(failure.reason))
@@ -168,20 +162,12 @@ class Forwarder:
         finally:
             lease.release()
             client[1].transport.abort()
-            self._count_off(counted)
+            self._counts.discard(counted)
+            self._past += Traffic(total=1, bytes_in=counted.bytes_in, bytes_out=counted.bytes_out)
         lived = time.monotonic() - started
         reason = error.message if error else "closed"
         info = CloseInfo(reason, error, counted.bytes_in, counted.bytes_out, lived)
-        self._tell("closed", number, name, remote, close_info=info)
-
-    def _count_off(self, counted: Counted) -> None:
-        self._counts.discard(counted)
-        past = self._carried
-        self._carried = Traffic(
-            total=past.total + 1,
-            bytes_in=past.bytes_in + counted.bytes_in,
-            bytes_out=past.bytes_out + counted.bytes_out,
-        )
+        self._report("closed", number, name, remote, close_info=info)
 
 
 async def _hang_up(writer: asyncio.StreamWriter, *, gently: bool) -> None:
@@ -212,7 +198,7 @@ class Counted:
     bytes_out = 0
 
 
-async def join(client: Client, lease: Lease, counted: Counted) -> None:
+async def relay(client: Client, lease: Lease, counted: Counted) -> None:
     """Relay bytes until both sides have ended. Each side's EOF is passed on; a failure of one resets the other.
 
     Raises:
