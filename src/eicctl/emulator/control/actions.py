@@ -10,13 +10,19 @@ from eicctl.emulator.control import backends, cloudtrail, credentials, instances
 from eicctl.emulator.control.backends import Action, ActionResult, ApiError, page_start, page_token
 from eicctl.emulator.control.cloudtrail import recorded
 from eicctl.emulator.control.credentials import CALLER
-from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, dry_run_succeeds
+from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, check_dry_run
 from eicctl.emulator.control.permission import CALL, Permission
 from eicctl.emulator.state import EndpointRecord, State
 
 _PAGE = 50
 """The most endpoints that a page can have: the service model's limit."""
 
+_CHANGES = {
+    "ip_address_type": "IpAddressType",
+    "security_group_ids": "SecurityGroupIds",
+    "preserve_client_ip": "PreserveClientIp",
+}
+"""What ModifyInstanceConnectEndpoint changes: the name here, and the parameter."""
 
 _NAMING_GROUPS = (
     "describe_security_groups",
@@ -63,7 +69,7 @@ class Actions:
             },
             {
                 "ec2": {
-                    "run_instances": self.run_instances,
+                    "run_instances": self.start_instances,
                     "start_instances": self.start_instances,
                     "describe_instances": self.describe_instances,
                     "create_tags": self.create_tags,
@@ -79,13 +85,14 @@ class Actions:
         )
 
     def _service(self, response: Any) -> EndpointService:
-        return EndpointService(self._state, response.region, self._dns_name())
+        dry_run = bool(response._get_param("DryRun", False))
+        return EndpointService(self._state, response.region, self._dns_name(), dry_run=dry_run)
 
     def create(self, response: Any) -> ActionResult:
         """CreateInstanceConnectEndpoint."""
-        tags = response._parse_tag_specification("instance-connect-endpoint")
         service = self._service(response)
         token = response._get_param("ClientToken", "")
+        tags = response._parse_tag_specification("instance-connect-endpoint")
         endpoint = service.create(
             CreateRequest(
                 subnet_id=response._get_param("SubnetId"),
@@ -94,8 +101,7 @@ class Actions:
                 ip_address_type=response._get_param("IpAddressType", ""),
                 client_token=token,
                 tags=tags.get("instance-connect-endpoint", {}),
-            ),
-            dry_run=bool(response._get_param("DryRun", False)),
+            )
         )
         shown = self._shape(endpoint, service.tags(endpoint.id))
         return ActionResult({"InstanceConnectEndpoint": shown, "ClientToken": token})
@@ -107,36 +113,25 @@ class Actions:
         if not 1 <= size <= _PAGE:
             raise ApiError("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
         found = self._service(response).describe(ids, response._filters_from_querystring())
-        if response._get_param("DryRun", False):
-            raise dry_run_succeeds()
         start = page_start(response._get_param("NextToken"))
-        page = found[start : start + size]
-        result: dict[str, Any] = {"InstanceConnectEndpoints": [self._shape(*pair) for pair in page]}
+        result: dict[str, Any] = {
+            "InstanceConnectEndpoints": [self._shape(*pair) for pair in found[start : start + size]]
+        }
         if token := page_token(start + size, len(found)):
             result["NextToken"] = token
         return ActionResult(result)
 
     def modify(self, response: Any) -> ActionResult:
         """ModifyInstanceConnectEndpoint."""
-        names = {
-            "ip_address_type": "IpAddressType",
-            "security_group_ids": "SecurityGroupIds",
-            "preserve_client_ip": "PreserveClientIp",
-        }
-        given = {ours: response._get_param(theirs) for ours, theirs in names.items()}
-        self._service(response).modify(
-            response._get_param("InstanceConnectEndpointId", ""),
-            {name: value for name, value in given.items() if value is not None},
-            dry_run=bool(response._get_param("DryRun", False)),
-        )
+        changes = {name: response._get_param(parameter) for name, parameter in _CHANGES.items()}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        self._service(response).modify(response._get_param("InstanceConnectEndpointId", ""), changes)
         return ActionResult({"Return": True})
 
     def delete(self, response: Any) -> ActionResult:
         """DeleteInstanceConnectEndpoint."""
         service = self._service(response)
-        endpoint = service.delete(
-            response._get_param("InstanceConnectEndpointId", ""), dry_run=bool(response._get_param("DryRun", False))
-        )
+        endpoint = service.delete(response._get_param("InstanceConnectEndpointId", ""))
         return ActionResult({"InstanceConnectEndpoint": self._shape(endpoint, service.tags(endpoint.id))})
 
     def console_output(self, response: Any) -> ActionResult:
@@ -153,8 +148,7 @@ class Actions:
     @staticmethod
     def _instance(response: Any) -> Any:
         instance = response.ec2_backend.get_instance(response._get_param("InstanceId"))
-        if response._get_param("DryRun", False):
-            raise dry_run_succeeds()
+        check_dry_run(bool(response._get_param("DryRun", False)))
         return instance
 
     def _timed(self, instance: Any, name: str, value: str) -> ActionResult:
@@ -242,22 +236,13 @@ class Actions:
         page = {"EvaluationResults": found[start : start + size], "IsTruncated": bool(token)}
         return ActionResult({**page, "Marker": token} if token else page)
 
-    def run_instances(self, moto: Action, response: Any) -> Any:
-        """RunInstances: what runs has a machine, which takes its time to boot."""
-        known = {instance.id for instance in response.ec2_backend.all_instances()}
+    def start_instances(self, moto: Action, response: Any) -> Any:
+        """RunInstances and StartInstances: what runs has a machine, which takes its time to boot."""
+        running = {instance.id for instance in response.ec2_backend.all_instances() if instance.state == "running"}
         result = moto(response)
         instances.follow(self._state, response.ec2_backend)
         for instance in response.ec2_backend.all_instances():
-            if instance.id not in known:
-                self._state.start_instance(instance.id)
-        return result
-
-    def start_instances(self, moto: Action, response: Any) -> Any:
-        """StartInstances: the machine takes its time to boot."""
-        stopped = {instance.id for instance in response.ec2_backend.all_instances() if instance.state == "stopped"}
-        result = moto(response)
-        for instance in response.ec2_backend.all_instances():
-            if instance.id in stopped and instance.state != "stopped":
+            if instance.id not in running and instance.state in ("pending", "running"):
                 self._state.start_instance(instance.id)
         return result
 

@@ -38,27 +38,28 @@ class EndpointService:
     Args:
         state: Where endpoints are kept.
         region: The region.
-        dns_name: What every endpoint's DNS name is: `HOST` or `HOST:PORT` of the data plane.
+        dns_name: Every endpoint's DNS name: `HOST` or `HOST:PORT` of the data plane.
+        dry_run: Whether calls that would succeed raise `DryRunOperation` instead.
     """
 
-    def __init__(self, state: State, region: str, dns_name: str) -> None:
+    def __init__(self, state: State, region: str, dns_name: str, *, dry_run: bool = False) -> None:
         self._state = state
         self._region = region
         self._dns_name = dns_name
+        self._dry_run = dry_run
         self._ec2 = ec2(region)
 
-    def create(self, request: CreateRequest, *, dry_run: bool) -> EndpointRecord:
+    def create(self, request: CreateRequest) -> EndpointRecord:
         """Make an endpoint, or return the one that the same request has made before (ClientToken)."""
         subnet = self._ec2.get_subnet(request.subnet_id)
         vpc_id = str(subnet.vpc_id)
         groups = self._groups(request.security_group_ids, vpc_id)
         ip_address_type = request.ip_address_type or type_of(subnet)
         _check_modes(ip_address_type, request.preserve_client_ip)
-        if not dry_run and (replayed := self._replayed(request)):
+        if not self._dry_run and (replayed := self._replayed(request)):
             return replayed
         self._check_limit(vpc_id, request.subnet_id)
-        if dry_run:
-            raise dry_run_succeeds()
+        check_dry_run(self._dry_run)
         return self._make(request, subnet, groups, ip_address_type)
 
     def describe(
@@ -68,6 +69,7 @@ class EndpointService:
         for endpoint_id in ids:
             self.get(endpoint_id)
         found = [(endpoint, self.tags(endpoint.id)) for endpoint in self._mine() if self._state.seen(endpoint.id)]
+        check_dry_run(self._dry_run)
         return [
             (endpoint, tags)
             for endpoint, tags in found
@@ -75,7 +77,7 @@ class EndpointService:
             and all(matches(values, _values(endpoint, tags, name)) for name, values in filters.items())
         ]
 
-    def modify(self, endpoint_id: str, changes: Mapping[str, Any], *, dry_run: bool) -> None:
+    def modify(self, endpoint_id: str, changes: Mapping[str, Any]) -> None:
         """Change an endpoint; the old configuration serves until `update-complete`."""
         endpoint = self.get(endpoint_id)
         if endpoint.state not in ("create-complete", "update-complete", "update-failed"):
@@ -86,18 +88,16 @@ class EndpointService:
             changes = dict(changes, security_group_ids=self._groups(changes["security_group_ids"], endpoint.vpc_id))
         changed = replace(endpoint, **changes, state="update-complete")
         _check_modes(changed.ip_address_type, changed.preserve_client_ip)
-        if dry_run:
-            raise dry_run_succeeds()
+        check_dry_run(self._dry_run)
         self._state.change_endpoint(replace(endpoint, state="update-in-progress", state_message=""), changed)
         for interface_id in endpoint.network_interface_ids:  # the new groups are in use already, the old ones still
             both = dict.fromkeys((*endpoint.security_group_ids, *changed.security_group_ids))
             network.regroup_interface(self._ec2, interface_id, tuple(both))
 
-    def delete(self, endpoint_id: str, *, dry_run: bool) -> EndpointRecord:
+    def delete(self, endpoint_id: str) -> EndpointRecord:
         """Begin to delete an endpoint."""
         endpoint = self.get(endpoint_id)
-        if dry_run:
-            raise dry_run_succeeds()
+        check_dry_run(self._dry_run)
         if endpoint.state == "delete-in-progress":
             return endpoint
         deleting = replace(endpoint, state="delete-in-progress", state_message="")
@@ -231,9 +231,10 @@ def type_of(subnet: Any) -> str:
     return "dualstack" if subnet.ipv6_cidr_block_association_set else "ipv4"
 
 
-def dry_run_succeeds() -> ApiError:
-    """EC2's answer to a dry run of a request that would have succeeded."""
-    return ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+def check_dry_run(dry_run: bool) -> None:
+    """Raise EC2's error for a dry run of a request that would have succeeded."""
+    if dry_run:
+        raise ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 
 
 def _check_modes(ip_address_type: str, preserve_client_ip: bool) -> None:

@@ -11,12 +11,12 @@ import logging
 import re
 import ssl
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -44,47 +44,6 @@ _PORT = re.compile(r":\d+$")
 _BAD_PORT = "The specified RemotePort is not valid. Specify either 22 or 3389 as the RemotePort and retry your request."
 
 
-class Refused(Exception):
-    """The handshake is answered with an HTTP error. Of the bodies, only that of a bad port is known
-    (docs/explanation/protocol.md#data-plane); the statuses and the other codes are inferred."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a presigned URL asks for, as far as it could be read."""
-
-    parameters: Mapping[str, str]
-    host: str
-    path: str
-    query: str
-
-    @property
-    def endpoint_id(self) -> str:
-        """The endpoint's ID, or an empty string."""
-        return self.parameters.get("instanceConnectEndpointId", "")
-
-    @property
-    def address(self) -> str:
-        """The target's address, or an empty string."""
-        return self.parameters.get("privateIpAddress", "")
-
-    @property
-    def access_key_id(self) -> str:
-        """The access key that it claims to be signed with."""
-        return self.parameters.get("X-Amz-Credential", "").partition("/")[0]
-
-    @property
-    def region(self) -> str:
-        """The region that it is signed for."""
-        return ([*self.parameters.get("X-Amz-Credential", "").split("/"), "", "", ""])[2]
-
-
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A tunnel that may be opened; `duration` in seconds."""
@@ -95,65 +54,69 @@ class Admitted:
     duration: int
 
 
-def parse_request(path_and_query: str, host: str) -> Request:
-    """Read the request line and the `Host` header."""
-    parts = urlsplit(path_and_query)
-    return Request(dict(parse_qsl(parts.query, keep_blank_values=True)), host, parts.path, parts.query)
-
-
-def authenticate(verifier: Verifier, request: Request, ports: Sequence[int] = ()) -> AccessKey:
-    """Return the caller's access key, or refuse.
+def authenticate(verifier: Verifier, url: SplitResult, host: str, ports: Sequence[int]) -> AccessKey:
+    """Return the caller's access key.
 
     Args:
         verifier: Checks the signature.
-        request: What is asked for.
+        url: Path and query.
+        host: The `Host` header.
         ports: Ports of the data plane: the AWS CLI signs for the DNS name with its port and sends its host alone.
+
+    Raises:
+        Rejected: It is not signed, or not well.
     """
-    if request.path != "/openTunnel":
-        raise Refused(404, "NotFound", "There is nothing at this path.")
-    hosts = [request.host, *(f"{request.host}:{port}" for port in ports if not _PORT.search(request.host))]
-    for host in hosts:
+    if url.path != "/openTunnel":
+        raise Rejected("NotFound", "Nothing is at this path.", 404)
+    error = None
+    for signed_host in (host, *(f"{host}:{port}" for port in ports if not _PORT.search(host))):
         try:
-            return verifier.verify_query(host, request.path, request.query)
-        except Rejected as why:
-            rejected = why
-            if why.code != "SignatureDoesNotMatch":
+            return verifier.verify_query(signed_host, url.path, url.query)
+        except Rejected as rejected:
+            error = rejected
+            if error.code != "SignatureDoesNotMatch":
                 break
-    raise Refused(403, rejected.code, rejected.message) from rejected
+    assert error  # noqa: S101 - one host at least was tried
+    raise error
 
 
-def admit(state: State, request: Request, open_connections: int) -> Admitted:
-    """Return the tunnel that an authenticated request may open, or refuse.
+def admit(state: State, call: ApiCall, open_connections: int) -> Admitted:
+    """Return the tunnel that an authenticated call may open.
+
+    Of the errors, only that of a bad port is known (docs/explanation/protocol.md#data-plane); the others are inferred.
 
     Args:
         state: The emulator's memory.
-        request: What is asked for.
+        call: The call of OpenTunnel.
         open_connections: The endpoint's open connections.
+
+    Raises:
+        Rejected: It may not be opened.
     """
-    endpoint = state.endpoint(request.endpoint_id)
-    if endpoint is None or endpoint.region != request.region:
-        raise Refused(404, "ResourceNotFoundException", f"The endpoint {request.endpoint_id} does not exist.")
+    given = call.parameters
+    endpoint_id, text = given.get("instanceConnectEndpointId", ""), given.get("privateIpAddress", "")
+    endpoint = state.endpoint(endpoint_id)
+    if endpoint is None or endpoint.region != call.region:
+        raise Rejected("ResourceNotFoundException", f"The endpoint {endpoint_id} does not exist.", 404)
     if endpoint.state not in USABLE:
-        raise Refused(400, "InvalidStateException", f"The endpoint {endpoint.id} is in state {endpoint.state}.")
-    text = request.address
-    if named := state.find_machine(endpoint.vpc_id, text):  # the VPC's own resolver is asked, as far as is guessed
+        raise Rejected("InvalidStateException", f"The endpoint {endpoint.id} is in state {endpoint.state}.", 400)
+    if named := state.find_machine(endpoint.vpc_id, text):  # inferred: names are resolved inside the VPC
         text = named.address
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise Refused(400, "InvalidParameter", "The specified PrivateIpAddress is not valid.") from None
+        raise Rejected("InvalidParameter", "The specified PrivateIpAddress is not valid.", 400) from None
     if (address.version == 6) != (endpoint.ip_address_type == "ipv6") and endpoint.ip_address_type != "dualstack":
-        raise Refused(
-            400, "InvalidParameter", f"The endpoint is of type {endpoint.ip_address_type} and cannot reach {address}."
-        )
-    port = request.parameters.get("remotePort", "")
+        message = f"The endpoint is of type {endpoint.ip_address_type} and cannot reach {address}."
+        raise Rejected("InvalidParameter", message, 400)
+    port = given.get("remotePort", "")
     if port not in PORTS:
-        raise Refused(400, "InvalidParameter", _BAD_PORT)
-    duration = request.parameters.get("maxTunnelDuration", str(MAX_DURATION))
+        raise Rejected("InvalidParameter", _BAD_PORT, 400)
+    duration = given.get("maxTunnelDuration", str(MAX_DURATION))
     if not duration.isdigit() or not 1 <= int(duration) <= MAX_DURATION:
-        raise Refused(400, "InvalidParameter", "The specified MaxTunnelDuration is not valid.")
+        raise Rejected("InvalidParameter", "The specified MaxTunnelDuration is not valid.", 400)
     if open_connections >= state.behavior.max_connections:
-        raise Refused(429, "ThrottlingException", f"The endpoint {endpoint.id} carries as many connections as it can.")
+        raise Rejected("ThrottlingException", f"The endpoint {endpoint.id} has reached its connection limit.", 429)
     return Admitted(endpoint, str(address), int(port), int(duration))
 
 
@@ -264,26 +227,41 @@ class Gateway:
             for tunnel in list(self._tunnels)
         ]
 
-    async def _handshake(self, tunnel: Tunnel, http_request: HttpRequest) -> Response | None:
+    async def _handshake(self, tunnel: Tunnel, request: HttpRequest) -> Response | None:
         """Check the request; an answer refuses it."""
-        request = parse_request(http_request.path, http_request.headers.get("Host", ""))
+        url, host = urlsplit(request.path), request.headers.get("Host", "")
+        given = dict(parse_qsl(url.query, keep_blank_values=True))
+        key_id, _, region, *_ = [*given.get("X-Amz-Credential", "").split("/"), "", "", ""]
+        user_agent = request.headers.get("User-Agent", "")
+        call = ApiCall(TUNNEL_SERVICE, region, "OpenTunnel", given, tunnel.peer, user_agent)
+        endpoint_id, address = given.get("instanceConnectEndpointId", ""), given.get("privateIpAddress", "")
         tunnel.request_id = cloudtrail.new_id()
-        tunnel.fault = self._state.take_fault(request.endpoint_id, request.address, faults.AFTER_TLS)
+        tunnel.fault = self._state.take_fault(endpoint_id, address, faults.AFTER_TLS)
         await FaultInjector(tunnel.fault, tunnel).in_handshake()
         caller: AccessKey | None = None
-        user_agent = http_request.headers.get("User-Agent", "")
-        call = ApiCall(TUNNEL_SERVICE, request.region, "OpenTunnel", request.parameters, tunnel.peer, user_agent)
+        refusal: Rejected | None = None
         try:
             if tunnel.fault and tunnel.fault.kind == "refuse":
-                raise Refused(int(tunnel.fault.parameters.get("status", 503)), "", "")
-            caller = authenticate(self._verifier, request, self._ports)
+                raise Rejected("", "", int(tunnel.fault.parameters.get("status", 503)))
+            caller = authenticate(self._verifier, url, host, self._ports)
             if denial := await asyncio.to_thread(self._permission.denial, caller, call):
-                raise Refused(403, denial.code, denial.message)
-            tunnel.admitted = admit(self._state, request, self._open[request.endpoint_id])
-        except Refused as refusal:
-            self._record(tunnel, request, call, caller, refusal)
+                raise denial
+            tunnel.admitted = admit(self._state, call, self._open[endpoint_id])
+        except Rejected as error:
+            refusal = error
+        outcome = f"refused, {refusal.status} {refusal.code}" if refusal else "open"
+        port = given.get("remotePort", "-")
+        _log.info("openTunnel %s %s port %s: %s", endpoint_id or "-", address or "-", port, outcome)
+        cloudtrail.record_call(
+            self._state,
+            call,
+            caller,
+            error=(refusal.code, refusal.message) if refusal else None,
+            access_key_id=key_id,
+            request_id=tunnel.request_id,
+        )
+        if refusal:
             return _response(refusal, tunnel)
-        self._record(tunnel, request, call, caller, None)
         self._count(tunnel)
         return None
 
@@ -300,20 +278,6 @@ class Gateway:
             self._tunnels.discard(tunnel)
 
         tunnel.connection_lost_waiter.add_done_callback(forget)
-
-    def _record(
-        self, tunnel: Tunnel, request: Request, call: ApiCall, caller: AccessKey | None, refusal: Refused | None
-    ) -> None:
-        _log.info(
-            "openTunnel %s %s port %s: %s",
-            request.endpoint_id or "-",
-            request.address or "-",
-            request.parameters.get("remotePort", "-"),
-            f"refused, {refusal.status} {refusal.code}" if refusal else "open",
-        )
-        error = (refusal.code, refusal.message) if refusal else None
-        key, request_id = request.access_key_id, tunnel.request_id
-        cloudtrail.record_call(self._state, call, caller, error=error, access_key_id=key, request_id=request_id)
 
     def _client_ip(self, tunnel: Tunnel) -> str:
         return self._state.behavior.client_ip or tunnel.peer
@@ -359,7 +323,7 @@ class Gateway:
         return streams
 
 
-def _response(refusal: Refused, tunnel: Tunnel) -> Response:
+def _response(refusal: Rejected, tunnel: Tunnel) -> Response:
     """The answer that refuses: the service's JSON body, or what a fault says."""
     body = json.dumps({"ErrorCode": refusal.code, "Message": refusal.message}).encode()
     extra: dict[str, str] = {}

@@ -207,22 +207,36 @@ class SshMachine:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.path.expanduser("~") == "~":  # noqa: PTH111 - without any home asyncssh serves nobody
             os.environ["HOME"] = os.devnull
-        with contextlib.suppress(OSError, asyncssh.Error, TimeoutError):
-            connection = await asyncssh.run_server(
-                sock,
-                server_factory=lambda: _Server(self._state, self._machine, self._connect),
-                server_host_keys=[self._key],
-                server_version="eicctl_local",
-                process_factory=lambda process: run(process, self._home),
-                sftp_factory=lambda channel: _Sftp(channel, self._home),
-                allow_scp=True,
-                encoding=None,
-                agent_forwarding=False,
-                compression_algs=None,
-                login_timeout=30,
-                window=2**21,
-            )
-            await connection.wait_closed()
+        commands: set[asyncio.Task[None]] = set()
+
+        async def run_command(process: Process) -> None:
+            task = asyncio.create_task(run(process, self._home))
+            commands.add(task)
+            task.add_done_callback(commands.discard)
+            await task
+
+        try:
+            with contextlib.suppress(OSError, asyncssh.Error, TimeoutError):
+                connection = await asyncssh.run_server(
+                    sock,
+                    server_factory=lambda: _Server(self._state, self._machine, self._connect),
+                    server_host_keys=[self._key],
+                    server_version="eicctl_local",
+                    process_factory=run_command,
+                    sftp_factory=lambda channel: _Sftp(channel, self._home),
+                    allow_scp=True,
+                    encoding=None,
+                    agent_forwarding=False,
+                    compression_algs=None,
+                    login_timeout=30,
+                    window=2**21,
+                )
+                await connection.wait_closed()
+                await asyncio.gather(*commands)
+        finally:
+            for task in commands:
+                task.cancel()
+            await asyncio.gather(*commands, return_exceptions=True)
 
 
 class _Server(asyncssh.SSHServer):

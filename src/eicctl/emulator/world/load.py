@@ -322,5 +322,5 @@ class _VpcLoader:
             ip_address_type=spec.ip_address_type or ("ipv4" if spec.preserve_client_ip else ""),
             tags={"Name": spec.name} if spec.name else {},
         )
-        created = EndpointService(self._state, self._spec.region, self._dns_name).create(request, dry_run=False)
+        created = EndpointService(self._state, self._spec.region, self._dns_name).create(request)
         self._state.put_endpoint(replace(created, state="create-complete"))
