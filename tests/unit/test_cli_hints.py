@@ -54,7 +54,7 @@ SPOKEN_BY = {
     "aws/errors.py": ("instances", "ssh", "doctor", "mfa login", "run", "coverage"),
     "aws/instance_connect.py": ("ssh", "scp", "sftp", "run", "forward", "db", "proxy"),
     "aws/mfa.py": ("mfa login",),
-    "aws/subnets.py": ("create-endpoint",),
+    "aws/network.py": ("create-endpoint",),
     "aws/profile_files.py": ("mfa login",),
     "aws/regions.py": ("doctor", "instances", "coverage"),
     "aws/session.py": ("ssh", "instances", "mfa login", "coverage", "up"),

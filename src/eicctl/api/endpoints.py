@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from eicctl.aws import endpoints
 from eicctl.aws.endpoints import NewEndpoint
+from eicctl.aws.network import ChosenSubnet, choose_subnet, describe_subnet
 from eicctl.aws.security_groups import GroupMaker, GroupPlan
 from eicctl.aws.session import Session
-from eicctl.aws.subnets import ChosenSubnet, choose_subnet, describe_subnet
 from eicctl.core.errors import ConflictError, EicctlError, UsageError
 from eicctl.core.model import Endpoint
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from eicctl.audit.filters import Choice
 from eicctl.audit.records import End, Event, Launch, ends_of, event_of, launches_of
 from eicctl.audit.store import EventStore
-from eicctl.aws.s3 import Object, list_objects, open_objects
+from eicctl.aws.cloudtrail import Object, list_objects, open_objects
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.support.documents import parse_json

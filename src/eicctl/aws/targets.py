@@ -30,9 +30,8 @@ from eicctl.aws.explicit_target import (
     with_address,
 )
 from eicctl.aws.instances import list_instances, no_instance, tag_filter, with_other_case
-from eicctl.aws.network import cidrs_of
+from eicctl.aws.network import cidrs_of, why_no_endpoint
 from eicctl.aws.session import Session
-from eicctl.aws.subnets import why_no_endpoint
 from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint, Instance, Target, usual_port
 from eicctl.core.request import ConnectRequest

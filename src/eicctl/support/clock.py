@@ -1,9 +1,14 @@
-"""This machine's clock against AWS's: a signature holds its time, and AWS refuses one of another time."""
+"""Time: limits for a whole stage of a dial, and this machine's clock against AWS's.
+
+A signature holds its time, and AWS refuses one of another time. A socket's own time-out is for each call only.
+"""
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
+from typing import Any
 
 TOLERANCE = 240
 """Seconds of difference to AWS's clock from which the clock is named as a cause; SigV4 allows some 300."""
@@ -40,3 +45,31 @@ def how_to_set() -> str:
     if sys.platform == "darwin":
         return "sudo sntp -sS time.apple.com"
     return "w32tm /resync" if sys.platform == "win32" else "sudo timedatectl set-ntp true"
+
+
+def seconds_left(deadline: float) -> float:
+    """Return the seconds until a deadline (`time.monotonic()`).
+
+    Raises:
+        TimeoutError: There are none.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+class DeadlineSocket(socket.socket):
+    """A connected socket that has `timeout` seconds for all that it sends and receives. It takes over `sock`."""
+
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        super().__init__(fileno=sock.detach())
+        self._deadline = time.monotonic() + timeout
+
+    def recv(self, *arguments: Any) -> bytes:
+        self.settimeout(seconds_left(self._deadline))
+        return super().recv(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        self.settimeout(seconds_left(self._deadline))
+        super().sendall(*arguments)

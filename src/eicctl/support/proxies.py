@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from eicctl.core.errors import NetworkError, UsageError
-from eicctl.support.deadline import DeadlineSocket
+from eicctl.support.clock import DeadlineSocket
 from eicctl.support.redact import register
 
 _PORTS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}

@@ -24,7 +24,7 @@ from eicctl.core.errors import EicctlError, LocalError, NetworkError, NotFoundEr
 from eicctl.core.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
 from eicctl.support.activity import Activity
 from eicctl.support.backoff import Backoff
-from eicctl.support.deadline import seconds_left
+from eicctl.support.clock import seconds_left
 from eicctl.tunnel import errors, keepalive, preconnect, tls
 from eicctl.tunnel import preconnect as early
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host

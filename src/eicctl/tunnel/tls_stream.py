@@ -14,7 +14,7 @@ import threading
 import time
 from typing import cast
 
-from eicctl.support.deadline import seconds_left
+from eicctl.support.clock import seconds_left
 
 SIZE = 2**18
 
