@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eicctl.aws.errors import code_of, translated
 from eicctl.aws.session import Session
@@ -14,41 +14,49 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
-def make_change(session: Session, operation: str, parameters: Mapping[str, Any], *, region: str = "") -> list[str]:
-    """Make a call of EC2 that changes something; return the IDs of the security-group rules that it has added.
+R = TypeVar("R")
+
+
+def request_change(action: str, call: Callable[..., R], *, dry_run: bool = False, **request: Any) -> R | None:
+    """Make a call of EC2 that changes something, and return its response.
+
+    Args:
+        action: What it does, after "cannot".
+        call: The method of a client.
+        dry_run: Only ask EC2 whether it would: it answers with the error `DryRunOperation` then, and None is returned.
+        request: Its parameters.
+
+    Raises:
+        EicctlError: By EC2's error.
+    """
+    try:
+        with translated(action):
+            return call(**request, **({"DryRun": True} if dry_run else {}))
+    except EicctlError as error:
+        if not dry_run or code_of(error) != "DryRunOperation":
+            raise
+    return None
+
+
+def change_network(
+    session: Session, operation: str, parameters: Mapping[str, Any], *, region: str = "", dry_run: bool = False
+) -> list[str]:
+    """Make a call that changes the network; return the IDs of the security-group rules that it has added.
 
     Args:
         session: Access to AWS.
         operation: As botocore's clients name it.
         parameters: In EC2's spelling.
         region: Another region than the session's.
+        dry_run: Only ask EC2 whether it would.
 
     Raises:
         DeniedError: The caller may not.
         EicctlError: By EC2's error.
     """
-    with translated(f"change the network ({operation})"):
-        answer = getattr(session.client("ec2", region or None), operation)(**parameters)
-    return [row["SecurityGroupRuleId"] for row in answer.get("SecurityGroupRules", []) if "SecurityGroupRuleId" in row]
-
-
-def check_dry_run(action: str, call: Callable[..., Any], **request: Any) -> None:
-    """Make a call with `DryRun`; EC2 answers with the error `DryRunOperation` where it would have done it."""
-    try:
-        with translated(action):
-            call(**request, DryRun=True)
-    except EicctlError as error:
-        if code_of(error) != "DryRunOperation":
-            raise
-
-
-def check_change(session: Session, operation: str, parameters: Mapping[str, Any]) -> None:
-    """Ask EC2 whether it would make a change (DryRun).
-
-    Raises:
-        EicctlError: Why it would not.
-    """
-    check_dry_run("change the network", getattr(session.client("ec2"), operation), **parameters)
+    call: Callable[..., Mapping[str, Any]] = getattr(session.client("ec2", region or None), operation)
+    response = request_change(f"change the network ({operation})", call, dry_run=dry_run, **parameters) or {}
+    return [row["SecurityGroupRuleId"] for row in response.get("SecurityGroupRules", [])]
 
 
 def is_there(error: EicctlError) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import check_dry_run, exact_filters
+from eicctl.aws.ec2_requests import exact_filters, request_change
 from eicctl.aws.errors import translated
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
@@ -42,7 +42,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 Progress = Callable[[str], None]
 """Takes the state of an endpoint during a wait."""
-"""Told the endpoint after each look while waiting; None once it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +55,25 @@ class NewEndpoint:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+class EndpointChanges(TypedDict, total=False):
+    """What can be changed of an endpoint, in EC2's words. `SecurityGroupIds` replaces the set."""
+
+    IpAddressType: str
+    SecurityGroupIds: list[str]
+    PreserveClientIp: bool
+
+
 def list_endpoints(
     session: Session, *, filters: Mapping[str, Sequence[str]] | None = None, region: str | None = None
 ) -> list[Endpoint]:
     """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `tag:KEY`, …); values are exact."""
-    request: dict[str, Any] = {}
-    if filters:
-        request["Filters"] = exact_filters(filters)
     where = region or session.region
     with translated("list the endpoints"):
-        client = session.client("ec2", where)
-        pages = client.get_paginator("describe_instance_connect_endpoints").paginate(**request)
-        found = [endpoint_of(row, where) for page in pages for row in page["InstanceConnectEndpoints"]]
+        pages = session.client("ec2", where).get_paginator("describe_instance_connect_endpoints")
+        rows = pages.paginate(Filters=exact_filters(filters or {})).build_full_result()["InstanceConnectEndpoints"]
+    found = [endpoint_of(row, where) for row in rows]
     rows = {one.id: (one.name, one.state, one.vpc_id, one.availability_zone) for one in found}
-    caches.note_names(session, caches.ENDPOINTS, rows, region=where, whole=not request)
+    caches.note_names(session, caches.ENDPOINTS, rows, region=where, whole=not filters)
     return sorted(found, key=lambda one: (*natural_key(one.name), one.id))
 
 
@@ -125,10 +129,10 @@ def _all_regions(session: Session) -> str:
 
 
 def create_endpoint(session: Session, new: NewEndpoint) -> Endpoint:
-    """Create an endpoint and return it as EC2 answers, still being made.
+    """Create an endpoint and return it as EC2 answers, still being created.
 
-    The ClientToken is derived from what is asked for, so that a retry after a lost answer creates nothing twice. EC2
-    repeats its old answer for a token also when that endpoint is gone; then the next token is used.
+    The ClientToken is derived from the request, so that a retry after a lost response creates nothing twice. EC2
+    repeats its old response for a token also when that endpoint is gone; then the next token is used.
 
     Raises:
         ConflictError: The VPC or the subnet has an endpoint already, or another limit is reached.
@@ -173,34 +177,29 @@ def check_create(session: Session, new: NewEndpoint) -> None:
     Raises:
         EicctlError: Why it would not.
     """
-    check_dry_run("create the endpoint", session.client("ec2").create_instance_connect_endpoint, **request_of(new))
+    call = session.client("ec2").create_instance_connect_endpoint
+    request_change("create the endpoint", call, dry_run=True, **request_of(new))
 
 
-def modify_endpoint(session: Session, endpoint_id: str, *, dry_run: bool = False, **changes: Any) -> None:
+def modify_endpoint(
+    session: Session, endpoint_id: str, *, dry_run: bool = False, **changes: Unpack[EndpointChanges]
+) -> None:
     """Change an endpoint. The old configuration serves until the state is `update-complete`.
 
     Args:
         session: Access to AWS.
         endpoint_id: The endpoint.
         dry_run: Only ask EC2 whether it would.
-        changes: `IpAddressType`, `SecurityGroupIds` (replaces the set), `PreserveClientIp`.
+        changes: What to change.
     """
     call = session.client("ec2").modify_instance_connect_endpoint
-    if dry_run:
-        check_dry_run("modify the endpoint", call, InstanceConnectEndpointId=endpoint_id, **changes)
-        return
-    with translated("modify the endpoint"):
-        call(InstanceConnectEndpointId=endpoint_id, **changes)
+    request_change("modify the endpoint", call, dry_run=dry_run, InstanceConnectEndpointId=endpoint_id, **changes)
 
 
 def delete_endpoint(session: Session, endpoint_id: str, *, dry_run: bool = False) -> None:
     """Begin to delete an endpoint; its open connections end with it."""
     call = session.client("ec2").delete_instance_connect_endpoint
-    if dry_run:
-        check_dry_run("delete the endpoint", call, InstanceConnectEndpointId=endpoint_id)
-        return
-    with translated("delete the endpoint"):
-        call(InstanceConnectEndpointId=endpoint_id)
+    request_change("delete the endpoint", call, dry_run=dry_run, InstanceConnectEndpointId=endpoint_id)
 
 
 def wait_usable(
@@ -209,7 +208,7 @@ def wait_usable(
     *,
     timeout: float = TIMEOUT,
     progress: Progress,
-    changes: Mapping[str, Any] | None = None,
+    changes: EndpointChanges | None = None,
 ) -> Endpoint:
     """Wait until an endpoint is created or changed, and return it.
 
@@ -249,7 +248,7 @@ def wait_usable(
     return found
 
 
-def _shows(endpoint: Endpoint, changes: Mapping[str, Any]) -> bool:
+def _shows(endpoint: Endpoint, changes: EndpointChanges) -> bool:
     """Whether an endpoint is as it was to be modified."""
     has = {
         "IpAddressType": endpoint.ip_address_type,
@@ -275,22 +274,18 @@ def wait_deleted(session: Session, endpoint_id: str, *, timeout: float = TIMEOUT
 
 def _wait(
     session: Session, endpoint_id: str, done: Callable[[Endpoint | None], bool], timeout: float, progress: Progress
-) -> Endpoint | None:
-    deadline = time.monotonic() + timeout
-    backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, growth=1.3, jitter=0.2)
-    while True:
+) -> None:
+    for last in Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, growth=1.3, jitter=0.2).attempts(timeout):
         endpoint = _look(session, endpoint_id)
         state = endpoint.state if endpoint else "not found"
         progress(state)
         if done(endpoint):
-            return endpoint
-        left = deadline - time.monotonic()
-        if left <= 0:
+            return
+        if last:
             raise UnavailableError(
                 f"Endpoint {endpoint_id} is still in state {state} after {timeout:.0f} s; EC2 continues",
                 hint=session.command("eicctl", "show-endpoint", endpoint_id),
             )
-        time.sleep(min(backoff.pause(), left))
 
 
 def _look(session: Session, endpoint_id: str) -> Endpoint | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eicctl.aws.ec2_requests import check_dry_run, exact_filters
+from eicctl.aws.ec2_requests import exact_filters, request_change
 from eicctl.aws.endpoints import VISIBLE
 from eicctl.aws.errors import code_of, translated
 from eicctl.aws.network import cidrs_of
@@ -81,7 +80,8 @@ class GroupMaker:
         ]
         if row := self._existing():
             return [f"Would reuse security group {row['GroupId']} ({plan.name})", *lines]
-        check_dry_run("create the security group", self._client.create_security_group, **self._request())
+        create = self._client.create_security_group
+        request_change("create the security group", create, dry_run=True, **self._request())
         return [
             f"Would call CreateSecurityGroup {plan.name} in {plan.vpc_id}",
             "Would call RevokeSecurityGroupEgress of the default rule that allows everything",
@@ -123,17 +123,15 @@ class GroupMaker:
             action: What the call does, after "cannot".
             call: It.
         """
-        deadline = time.monotonic() + VISIBLE
-        backoff = Backoff(0.5, 5.0, growth=1.5)
-        while True:
+        for last in Backoff(0.5, 5.0, growth=1.5).attempts(VISIBLE):
             try:
                 with translated(action):
                     return call()
             except EicctlError as error:
                 unseen = code_of(error).endswith(".NotFound") and self.group_id in str(error.__cause__)
-                if not unseen or time.monotonic() >= deadline:
+                if last or not unseen:
                     raise
-            time.sleep(backoff.pause())
+        raise AssertionError("unreachable")
 
     def undo(self) -> str:
         """Remove what was added, last first; return in words what was removed, and what could not be."""
@@ -145,12 +143,8 @@ class GroupMaker:
             except EicctlError as error:
                 left.append(f"{name} ({error.message})")
         self._undo.clear()
-        told = []
-        if removed:
-            told.append(f"Removed: {', '.join(removed)}")
-        if left:
-            told.append(f"Not removed: {', '.join(left)}")
-        return "; ".join(told)
+        parts = (("Removed", removed), ("Not removed", left))
+        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
 
     def _request(self) -> CreateSecurityGroupRequestTypeDef:
         plan = self.plan
@@ -265,11 +259,10 @@ def managed_groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
 
 def _managed(session: Session, endpoint: Endpoint, row: SecurityGroupTypeDef) -> ManagedGroup:
     client, group_id = session.client("ec2"), row["GroupId"]
-    pages = client.get_paginator("describe_network_interfaces").paginate(
-        Filters=exact_filters({"group-id": [group_id]})
-    )
-    interfaces = [each["NetworkInterfaceId"] for page in pages for each in page["NetworkInterfaces"]]
-    used_by = [each for each in interfaces if each not in endpoint.network_interface_ids]
+    interfaces = client.get_paginator("describe_network_interfaces")
+    rows = interfaces.paginate(Filters=exact_filters({"group-id": [group_id]})).build_full_result()["NetworkInterfaces"]
+    ids = [interface["NetworkInterfaceId"] for interface in rows]
+    used_by = [each for each in ids if each not in endpoint.network_interface_ids]
     rules: dict[str, list[IpPermissionTypeDef]] = {}
     for direction in ("", "egress."):
         named = exact_filters({f"{direction}ip-permission.group-id": [group_id]})
@@ -303,16 +296,14 @@ def delete_group(session: Session, group: ManagedGroup, *, timeout: float) -> No
     client = session.client("ec2")
     for target, rules in group.rules.items():
         _unless_gone(f"remove the rules in {target}", client.revoke_security_group_ingress, target, IpPermissions=rules)
-    deadline, backoff = time.monotonic() + timeout, Backoff(1.0, 10.0, growth=1.5)
-    while True:
+    for last in Backoff(1.0, 10.0, growth=1.5).attempts(timeout):
         try:
             _unless_gone(f"delete the security group {group.id}", client.delete_security_group, group.id)
             return
         except ConflictError as error:
-            if code_of(error) != "DependencyViolation" or time.monotonic() >= deadline:
+            if last or code_of(error) != "DependencyViolation":
                 error.hint = session.command("aws", "ec2", "delete-security-group", "--group-id", group.id)
                 raise
-        time.sleep(min(backoff.pause(), max(0.0, deadline - time.monotonic())))
 
 
 def _unless_gone(action: str, call: Callable[..., Any], group_id: str, **request: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from eicctl.aws.ec2_requests import is_gone, is_there, make_change
+from eicctl.aws.ec2_requests import change_network, is_gone, is_there
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
 from eicctl.reachability.remedies import Change
@@ -62,7 +62,7 @@ def add_rule(session: Session, rule: Change, *, account: str, target: Sequence[s
     with _records() as rules:
         rules.append(added)
     try:
-        ids = make_change(session, rule.operation, parameters)
+        ids = change_network(session, rule.operation, parameters)
     except NetworkError:
         raise
     except EicctlError as error:
@@ -91,7 +91,7 @@ def remove_rule(session: Session, added: AddedRule) -> bool:
     """
     by_id = {"GroupId": added.parameters.get("GroupId", ""), "SecurityGroupRuleIds": list(added.rule_ids)}
     try:
-        make_change(session, added.operation, by_id if added.rule_ids else added.parameters, region=added.region)
+        change_network(session, added.operation, by_id if added.rule_ids else added.parameters, region=added.region)
     except EicctlError as error:
         if not is_gone(error):
             raise

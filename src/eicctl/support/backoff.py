@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Iterator
 
 
 class Backoff:
@@ -25,6 +27,14 @@ class Backoff:
         """Return the seconds to wait now; the next pause is longer."""
         now, self._next = self._next, min(self._next * self._growth, self._longest)
         return random.uniform(now * (1 - self._jitter), now)  # noqa: S311 - jitter is no secret
+
+    def attempts(self, timeout: float) -> Iterator[bool]:
+        """Yield before each attempt, with the pauses in between, for `timeout` seconds; True before the last one."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            yield False
+            time.sleep(min(self.pause(), left))
+        yield True
 
     def reset(self) -> None:
         """Begin anew: an attempt has succeeded."""

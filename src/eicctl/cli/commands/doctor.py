@@ -173,7 +173,7 @@ def _fix(diagnose: Callable[[], tuple[Context, Diagnosis]], *, yes: bool, dry_ru
 
 def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool:
     """Offer the rule that fixes the cause, and add it; return whether it was added."""
-    from eicctl.aws.ec2_requests import check_change
+    from eicctl.aws.ec2_requests import change_network
     from eicctl.doctor.fix import add_rule
     from eicctl.reachability.remedies import command_line
 
@@ -186,7 +186,7 @@ def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool
     messages.line(f"\nProposed fix: {rule.summary}")
     messages.line(f"  {command_line(rule, region=session.region, profile=session.profile)}")
     if dry_run:
-        check_change(session, rule.operation, rule.parameters)
+        change_network(session, rule.operation, rule.parameters, dry_run=True)
         messages.line("Dry run succeeded; no changes made")
         return False
     if not _confirmed("Add this rule?", yes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -15,6 +15,7 @@ from eicctl.cli.view.endpoint import row_of, would_call
 from eicctl.core.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
+    from eicctl.aws.endpoints import EndpointChanges
     from eicctl.aws.security_groups import ManagedGroup
     from eicctl.aws.session import Session
     from eicctl.core.model import Endpoint
@@ -65,7 +66,7 @@ def command(
         "IpAddressType": ip_address_type,
         "PreserveClientIp": preserve_client_ip,
     }
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changes = cast("EndpointChanges", {name: value for name, value in given.items() if value is not None})
     if not changes:
         raise UsageError(
             "Specify at least one of: --security-group-id, --ip-address-type, --[no-]preserve-client-ip",
