@@ -36,7 +36,7 @@ class TunnelSocket(socket.socket):
         super().__init__(fileno=descriptor)
         self._target = target
         self._ending: CloseInfo | None = None
-        self._carried: _Carried | None = None
+        self._relayed: _Relayed | None = None
 
     @property
     def target(self) -> Target:
@@ -56,11 +56,11 @@ class TunnelSocket(socket.socket):
     def close(self) -> None:
         """Close the socket and end the tunnel."""
         super().close()
-        if self._carried:
-            self._carried.finish()
+        if self._relayed:
+            self._relayed.finish()
 
 
-class _Carried:
+class _Relayed:
     """The tunnel's side of a `TunnelSocket`, which it does not keep alive."""
 
     def __init__(self, sock: TunnelSocket, link: Link, local: socket.socket, linger: Linger) -> None:
@@ -102,8 +102,7 @@ def connect(target: str | ConnectRequest | Target, **options: Unpack[Options]) -
         EicctlError: By what went wrong.
     """
     preconnect.enable()
-    dialer = dialer_for(target, options)
-    linger = Linger.of(options.get("linger"))
+    dialer, request = dialer_for(target, options)
     link = dialer.open()
     try:
         near, far = socket.socketpair()
@@ -111,7 +110,7 @@ def connect(target: str | ConnectRequest | Target, **options: Unpack[Options]) -
     except BaseException:
         link.close()
         raise
-    sock._carried = _Carried(sock, link, far, linger)
+    sock._relayed = _Relayed(sock, link, far, Linger.of(request.linger))
     return sock
 
 

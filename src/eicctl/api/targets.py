@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.instances import list_instances
-from eicctl.aws.session import Session
+from eicctl.aws.session import Session, Sessions
 from eicctl.aws.targets import InstanceStateError, resolve
 from eicctl.core.errors import (
     AmbiguousError,
@@ -165,7 +165,7 @@ def _sleep(seconds: float, tick: Callable[[], None]) -> None:
 
 
 class Options(TypedDict, total=False):
-    """What every way to a target takes, by keyword.
+    """The fields of `ConnectRequest` that every function which connects takes by keyword, and a session.
 
     Attributes:
         remote_port: The target's port, 22 or 3389, the two that the service has; default: 3389 on Windows, else 22.
@@ -176,7 +176,7 @@ class Options(TypedDict, total=False):
         fips: Use FIPS endpoints, of AWS and of EICE.
         endpoint_id: The endpoint to use (`eice-…`); default: the nearest.
         max_tunnel_duration: Longest life of a connection in seconds, 1 to 3600; default: the service's, 3600.
-        queue_timeout: Seconds to wait for one of the endpoint's 20 places; default: 30.
+        queue_timeout: Seconds to wait for one of the endpoint's 20 slots; default: 30.
         linger: Seconds to wait for a silent target after a client's EOF; default: 60 where the client is still there,
             and 5 where that cannot be known. A client that has closed its connection is not waited for.
         keepalive: Seconds without traffic after which an open connection is pinged, 0 for never; default: 30.
@@ -197,14 +197,27 @@ class Options(TypedDict, total=False):
     wait: float | None
 
 
-_REQUESTED: tuple[
-    Literal["remote_port", "endpoint_id", "max_tunnel_duration", "queue_timeout", "keepalive", "wait"], ...
-] = ("remote_port", "endpoint_id", "max_tunnel_duration", "queue_timeout", "keepalive", "wait")
-"""The options that a request has, too."""
+def requested(target: str | ConnectRequest | Target, options: Options) -> tuple[Session, ConnectRequest]:
+    """Return access to AWS and the request that a target and keyword arguments make.
+
+    Raises:
+        TypeError: There is no such keyword argument.
+        UsageError: A session excludes what it has already.
+    """
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(f"unknown keyword arguments: {', '.join(sorted(unknown))}")
+    if isinstance(target, str | Target):
+        target = ConnectRequest(target=target if isinstance(target, str) else "")
+    values = {name: value for name, value in options.items() if name != "session" and value is not None}
+    request = target.replace(**values)
+    session = options.get("session")
+    if session and (given := {"profile", "region", "ca_bundle", "fips"} & {name for name in values if values[name]}):
+        raise UsageError(f"a session excludes {', '.join(sorted(given))}")
+    return session or Sessions().for_request(request), request
 
 
-def dialer_for(target: str | ConnectRequest | Target, options: Options) -> Dialer:
-    """Return what opens links to a target.
+def dialer_for(target: str | ConnectRequest | Target, options: Options) -> tuple[Dialer, ConnectRequest]:
+    """Return what opens links to a target, and the request.
 
     Args:
         target: An instance ID, a Name tag, a private address, or a DNS name that leads to one; a request that says
@@ -214,16 +227,7 @@ def dialer_for(target: str | ConnectRequest | Target, options: Options) -> Diale
     Raises:
         EicctlError: The target cannot be found, or is not up in time.
     """
-    unknown = options.keys() - Options.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unknown keyword arguments: {', '.join(sorted(unknown))}")
-    session = _session(options)
-    named = (
-        target
-        if isinstance(target, ConnectRequest)
-        else ConnectRequest(target="" if isinstance(target, Target) else target)
-    )
-    request = named.replace(**{name: options[name] for name in _REQUESTED if options.get(name) is not None})
+    session, request = requested(target, options)
 
     def find() -> Target:
         return target if isinstance(target, Target) else resolve(session, request)
@@ -234,21 +238,7 @@ def dialer_for(target: str | ConnectRequest | Target, options: Options) -> Diale
         label = target.label if isinstance(target, Target) else request.label
         duration = request.max_tunnel_duration
         ready = wait_until_ready(session, find, seconds=request.wait, label=label, max_tunnel_duration=duration)
-    return dialer_to(session, ready, request, look_up=find)
-
-
-def _session(options: Options) -> Session:
-    given = {"profile", "region", "ca_bundle", "fips"} & {name for name, value in options.items() if value}
-    if session := options.get("session"):
-        if given:
-            raise UsageError(f"a session excludes {', '.join(sorted(given))}")
-        return session
-    return Session(
-        profile=options.get("profile"),
-        region=options.get("region"),
-        ca_bundle=options.get("ca_bundle"),
-        fips=options.get("fips", False),
-    )
+    return dialer_to(session, ready, request, look_up=find), request
 
 
 def push_key(
@@ -273,16 +263,14 @@ def push_key(
         ca_bundle: See `Options`.
 
     Raises:
-        UsageError: The target is no instance.
+        UsageError: The target is not an instance.
         EicctlError: By the service's error.
     """
     options: Options = {"session": session, "profile": profile, "region": region, "ca_bundle": ca_bundle}
-    access = _session(options)
-    if isinstance(target, str):
-        target = ConnectRequest(target=target)
-    found = target if isinstance(target, Target) else resolve(access, target)
+    access, request = requested(target, options)
+    found = target if isinstance(target, Target) else resolve(access, request)
     if not found.instance_id:
-        raise UsageError(f"no key can be pushed to {found.address}: it belongs to no known instance")
+        raise UsageError(f"{found.address} matches no EC2 instance, so no key can be pushed")
     send_ssh_public_key(
         access,
         instance_id=found.instance_id,

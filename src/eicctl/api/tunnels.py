@@ -188,10 +188,10 @@ def open_tunnel(
             sockets = bind_tcp(local_port, bind)
         for sock in sockets:
             undo.callback(sock.close)
-        dialer = dialer_for(target, options)
+        dialer, request = dialer_for(target, options)
         if check:
             probe(dialer)
-        tunnel = Tunnel(dialer, sockets, local_socket, Linger.of(options.get("linger")))
+        tunnel = Tunnel(dialer, sockets, local_socket, Linger.of(request.linger))
         undo.pop_all()
     return tunnel
 
