@@ -16,7 +16,9 @@ import pytest
 
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.world.load import load_world
+from tests.browser import opened
 from tests.integration.conftest import Ran
+from tests.waiting import wait_for
 
 Run = Callable[..., Ran]
 
@@ -58,6 +60,21 @@ def test_the_table_and_the_reasons(eicctl: Run) -> None:
     assert lines[why + 1].endswith(" --region us-east-1")
     assert "off" not in [line.split()[0] for line in lines if line]
     assert "2 of 10 running instances reachable; unreachable: 3 no ingress rule, 2 network ACL, " in ran.err
+
+
+@pytest.mark.usefixtures("broken")
+def test_only_unreachable_instances(eicctl: Run) -> None:
+    ran = eicctl("coverage", "--unreachable")
+    assert ran.code == 0
+    assert "no-ingress" in ran.out
+    assert "good-" not in ran.out
+    assert "2 of 10 running instances reachable" in ran.err
+    rows = json.loads(eicctl("coverage", "--unreachable", "--output", "json").out)
+    assert [row["Reachable"] for row in rows] == ["no"] * 8
+    (windows,) = [row for row in rows if row["Name"] == "windows-without-3389"]
+    assert windows["Port"] == 3389
+    nothing = eicctl("coverage", "--unreachable", "--region", "ap-southeast-2")
+    assert (nothing.code, nothing.out) == (0, "")
 
 
 @pytest.mark.usefixtures("broken")
@@ -200,12 +217,17 @@ def page(broken: Emulator, eicctl: Run, tmp_path: Path) -> Path:
 def test_the_page_is_one_file_and_names_are_text(page: Path) -> None:
     text = page.read_text()
     parsed = Page(text)
-    assert not {"script", "img", "link", "iframe", "object", "form"} & set(parsed.tags)
+    assert not {"img", "link", "iframe", "object", "form"} & set(parsed.tags)
+    assert parsed.tags.count("script") == 1
     assert not [name for name, _ in parsed.attributes if name.startswith("on") or name in ("src", "href", "style")]
     (policy,) = [value for name, value in parsed.attributes if value.startswith("default-src")]
-    style = text.partition("<style>")[2].partition("</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    digests = []
+    for tag in ("style", "script"):
+        inline = text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digests.append(f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'")
+    assert policy == (
+        f"default-src 'none'; style-src {digests[0]}; script-src {digests[1]}; base-uri 'none'; form-action 'none'"
+    )
     assert "\u202e" not in text
     shown = HOSTILE.replace("\u202e", "\\u202e")
     assert parsed.text.count(shown) >= 4
@@ -225,3 +247,36 @@ def test_a_browser_shows_the_page(page: Path, tmp_path: Path) -> None:
     assert shown.tags.count("article") == 4
     tiles = [value for name, value in shown.attributes if name == "class" and value.startswith("tile ")]
     assert (tiles.count("tile ok"), tiles.count("tile no")) == (3 + 1, 8 + 1)
+
+
+@pytest.mark.needs("chromium")
+def test_the_page_is_searched_sorted_and_copied_from(page: Path, tmp_path: Path) -> None:
+    shown = "[...document.querySelectorAll('.tiles li')].filter(e => e.checkVisibility()).map(e => e.textContent)"
+    names = "[...document.querySelectorAll('.why')].map(t => [...t.tBodies[0].rows].map(r => r.cells[0].textContent))"
+    with opened(page, tmp_path) as browser:
+        everything = browser.value(shown)
+        browser.click(".search")
+        browser.type("ACL-denies")
+        found = browser.value(shown)
+        assert 0 < len(found) < len(everything)
+        assert all("acl-denies" in text for text in found)
+        assert browser.value("[...document.querySelectorAll('.vpc')].filter(e => e.checkVisibility()).length") == 1
+        browser.value("document.querySelector('.search').select()")
+        browser.type(" ")
+        assert browser.value(shown) == everything
+
+        tables = browser.value(names)
+        most = max(range(len(tables)), key=lambda index: len(tables[index]))
+        browser.value(f"document.querySelectorAll('.why')[{most}].id = 'most'")
+        for order in ("ascending", "descending"):
+            browser.click("#most th button")
+            assert browser.value("document.querySelector('#most th').ariaSort") == order
+        down = [text[2:].lower() for text in browser.value(names)[most]]
+        assert len(down) > 2
+        assert down[0] > down[-1]
+
+        command = browser.value("document.querySelector('#most code').textContent")
+        browser.click("#most .copy")
+        wait_for(lambda: browser.value("document.querySelector('#most .copy').textContent") == "Copied", "the copy")
+        assert browser.clipboard() == command
+        assert command.startswith(("aws ec2 ", "eicctl "))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -12,7 +12,7 @@ from eicctl.audit.correlation import Row
 from eicctl.audit.records import CHANGES, KEY, TUNNEL
 
 MOST_ENTRIES = 2_000
-"""Principals, and targets, that are counted apart; the rest are counted together."""
+"""Principals, and targets, that are counted separately; the rest are counted together."""
 
 MOST_MEMBERS = 100
 """Sources, targets and principals that an entry remembers; it counts no further."""
@@ -65,7 +65,7 @@ class Members:
 
 @dataclass(slots=True)
 class Entry:
-    """What is counted of a principal or a target. `events` is all of it; `changes` are those that were made."""
+    """The counts of a principal or a target. `events` are all; `changes` are the endpoint changes that succeeded."""
 
     label: str
     detail: str = ""
@@ -89,18 +89,23 @@ class Entry:
 
     @property
     def refused(self) -> int:
-        """What was refused, for any reason."""
+        """Calls that were refused, for any reason."""
         return self.denied + self.failed
 
 
 @dataclass(slots=True)
 class Bucket:
-    """The events of a part of the period."""
+    """The number of events in a part of the period."""
 
     begins: datetime
     ok: int = 0
     refused: int = 0
     other: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.ok + self.refused + self.other
 
 
 class Summary:
@@ -152,10 +157,10 @@ class Summary:
         self.total.peers.add(row.target)
         for entry in counted:
             _count(entry, row, off_hours)
-        self._place(row)
+        self._add_to_charts(row)
         self._keep(row, who.arn or who.label)
 
-    def _place(self, row: Row) -> None:
+    def _add_to_charts(self, row: Row) -> None:
         event = row.event
         index = int((event.time - self.buckets[0].begins) / self.width)
         bucket = self.buckets[max(0, min(index, len(self.buckets) - 1))]
@@ -238,190 +243,143 @@ class Finding:
 
 
 def findings(summary: Summary) -> list[Finding]:
-    """Return the findings, the most severe first."""
-    found = [finding for rule in _RULES for finding in rule(summary)]
+    """Return the findings, the most severe first.
+
+    A finding is no proof of misuse: each says what was counted, so that a reader can judge it.
+    """
+    found = [*_of_principals(summary), *_sources(summary), *_of_calls(summary)]
     return sorted(found, key=lambda finding: ("high", "medium", "low").index(finding.severity))
 
 
-def _root(summary: Summary) -> Iterator[Finding]:
-    entries = [entry for entry in summary.principals.values() if entry.kind == "Root"]
-    if entries:
-        yield Finding(
-            "high",
-            "Root user activity",
-            "Policies of the account cannot restrict root, and tunnels never need it.",
-            _items(entries, lambda entry: _number(entry.events, "event")),
-        )
+def _unknown_mfa(entry: Entry) -> int:
+    return entry.events - entry.mfa - entry.no_mfa
 
 
-def _denials(summary: Summary) -> Iterator[Finding]:
-    entries = _most(summary.principals.values(), lambda entry: entry.denied)
-    if entries:
-        yield Finding(
-            "high",
-            f"{_number(summary.total.denied, 'call')} denied",
-            "A policy or the credentials did not allow these. A few are everyday mistakes; many, or many kinds, "
-            "suggest someone probing for permissions.",
-            _items(entries, lambda entry: f"{entry.denied} of {entry.events} denied: {_codes(entry)}"),
-        )
+_BY_PRINCIPAL: tuple[tuple[Severity, Callable[[Entry], int], str, str, str], ...] = (
+    (
+        "high",
+        lambda entry: entry.events if entry.kind == "Root" else 0,
+        "Root user activity",
+        "Policies of the account cannot restrict root, and tunnels never need it.",
+        "{events_}",
+    ),
+    (
+        "high",
+        lambda entry: entry.denied,
+        "{call} denied",
+        "A policy or the credentials did not allow these. A few are everyday mistakes; many, or many kinds, "
+        "suggest someone probing for permissions.",
+        "{count} of {events} denied: {codes}",
+    ),
+    (
+        "medium",
+        lambda entry: entry.off_hours,
+        "{connection} outside office hours",
+        "Office hours: {begins}:00 to {ends}:00, Monday to Friday, local time.",
+        "{count} of {connections}",
+    ),
+    (
+        "medium",
+        lambda entry: entry.no_mfa,
+        "{call} by sessions without MFA",
+        "The record says that the session was created without MFA. This includes role sessions of machines and of "
+        "identity providers, even if their users passed MFA there.",
+        "{count} of {events}",
+    ),
+    (
+        "low",
+        _unknown_mfa,
+        "{call} with unknown MFA status",
+        "CloudTrail does not record MFA for long-lived access keys.",
+        "{count} of {events}",
+    ),
+    (
+        "low",
+        lambda entry: entry.failed,
+        "{call} failed for other reasons",
+        "Invalid parameters, limits, or missing resources.",
+        "{count} of {events} failed: {codes}",
+    ),
+    (
+        "low",
+        lambda entry: entry.no_duration,
+        "{tunnel} with no max duration",
+        "They can last the service's maximum of one hour. A policy with ec2-instance-connect:maxTunnelDuration "
+        "enforces less.",
+        "{count} of {tunnels_}",
+    ),
+)
+"""Findings that count something of each principal: severity, what is counted, title, text, and the detail of one."""
+
+
+def _of_principals(summary: Summary) -> Iterator[Finding]:
+    for severity, count, title, text, detail in _BY_PRINCIPAL:
+        entries = [entry for entry in summary.principals.values() if count(entry)]
+        if not entries:
+            continue
+        # Those with most first, the collective one last.
+        entries.sort(key=lambda entry: (entry.label == OTHERS, -count(entry), entry.label))
+        counts = {word: _number(count(summary.total), word) for word in ("call", "connection", "tunnel")}
+        hours = {"begins": summary.hours.begins, "ends": summary.hours.ends}
+        items = tuple((entry.label, _detail(detail, entry, count(entry))) for entry in entries[:MOST_ITEMS])
+        yield Finding(severity, title.format(**counts), text.format(**hours), items)
+
+
+def _detail(text: str, entry: Entry, count: int) -> str:
+    codes = (f"{code} ({number})" if number > 1 else code for code, number in entry.codes.most_common(4))
+    return text.format(
+        count=count,
+        events=entry.events,
+        events_=_number(entry.events, "event"),
+        connections=entry.tunnels + entry.keys,
+        tunnels_=_number(entry.tunnels, "tunnel"),
+        codes=", ".join(codes),
+    )
 
 
 def _sources(summary: Summary) -> Iterator[Finding]:
     """Addresses of the second half of the period, by principals that were seen from others in the first."""
+    middle = f"{summary.local(summary.middle):%Y-%m-%d %H:%M}"
     early = {principal for (principal, _), time in summary.first_seen.items() if time < summary.middle}
-    new = [
-        (_label(summary, principal), f"{source}, first at {summary.local(time):%Y-%m-%d %H:%M}")
-        for (principal, source), time in summary.first_seen.items()
-        if time >= summary.middle and principal in early
-    ]
+    new: list[tuple[str, str]] = []
+    newcomers: dict[str, tuple[str, str]] = {}
+    for (principal, source), time in summary.first_seen.items():
+        entry, first = summary.principals.get(principal), f"first at {summary.local(time):%Y-%m-%d %H:%M}"
+        label = entry.label if entry else principal
+        if principal not in early:
+            newcomers.setdefault(principal, (label, first))
+        elif time >= summary.middle:
+            new.append((label, f"{source}, {first}"))
     if new:
-        yield Finding(
-            "medium",
-            f"{_number(len(new), 'new source address', 'new source addresses')}",
-            "Not seen with these principals in the first half of the period, before "
-            f"{summary.local(summary.middle):%Y-%m-%d %H:%M}.",
-            tuple(new[:MOST_ITEMS]),
-        )
-    newcomers = {
-        principal: time for (principal, _), time in reversed(summary.first_seen.items()) if principal not in early
-    }
+        title = _number(len(new), "new source address", "new source addresses")
+        text = f"Not seen with these principals in the first half of the period, before {middle}."
+        yield Finding("medium", title, text, tuple(new[:MOST_ITEMS]))
     if early and newcomers:
-        items = [
-            (_label(summary, who), f"first at {summary.local(time):%Y-%m-%d %H:%M}") for who, time in newcomers.items()
-        ]
-        yield Finding(
-            "low",
-            f"{_number(len(newcomers), 'new principal')}",
-            "Not seen in the first half of the period.",
-            tuple(items[::-1][:MOST_ITEMS]),
-        )
+        title, text = _number(len(newcomers), "new principal"), "Not seen in the first half of the period."
+        yield Finding("low", title, text, tuple(newcomers.values())[:MOST_ITEMS])
 
 
-def _no_mfa(summary: Summary) -> Iterator[Finding]:
-    entries = _most(summary.principals.values(), lambda entry: entry.no_mfa)
-    if entries:
-        yield Finding(
-            "medium",
-            f"{_number(summary.total.no_mfa, 'call')} by sessions without MFA",
-            "The record says that the session was created without MFA. This includes role sessions of machines and of "
-            "identity providers, even if their users passed MFA there.",
-            _items(entries, lambda entry: f"{entry.no_mfa} of {entry.events}"),
-        )
-    unknown = _most(summary.principals.values(), _mfa_unknown)
-    if unknown:
-        yield Finding(
-            "low",
-            f"{_number(_mfa_unknown(summary.total), 'call')} with unknown MFA status",
-            "CloudTrail does not record MFA for long-lived access keys.",
-            _items(unknown, lambda entry: f"{_mfa_unknown(entry)} of {entry.events}"),
-        )
-
-
-def _mfa_unknown(entry: Entry) -> int:
-    return entry.events - entry.mfa - entry.no_mfa
-
-
-def _off_hours(summary: Summary) -> Iterator[Finding]:
-    entries = _most(summary.principals.values(), lambda entry: entry.off_hours)
-    if entries:
-        hours = summary.hours
-        yield Finding(
-            "medium",
-            f"{_number(summary.total.off_hours, 'connection')} outside office hours",
-            f"Office hours: {hours.begins}:00 to {hours.ends}:00, Monday to Friday, local time.",
-            _items(entries, lambda entry: f"{entry.off_hours} of {entry.tunnels + entry.keys}"),
-        )
-
-
-def _failures(summary: Summary) -> Iterator[Finding]:
-    entries = _most(summary.principals.values(), lambda entry: entry.failed)
-    if entries:
-        yield Finding(
-            "low",
-            f"{_number(summary.total.failed, 'call')} failed for other reasons",
-            "Invalid parameters, limits, or missing resources.",
-            _items(entries, lambda entry: f"{entry.failed} of {entry.events} failed: {_codes(entry)}"),
-        )
-
-
-def _changes(summary: Summary) -> Iterator[Finding]:
+def _of_calls(summary: Summary) -> Iterator[Finding]:
     if summary.changes:
         items = [
             (row.event.name, f"{row.event.endpoint_id or 'unknown'} by {row.event.principal.label}")
             for row in reversed(summary.changes)
         ]
-        yield Finding(
-            "medium",
-            f"{_number(summary.total.changes, 'endpoint change')}",
-            "An endpoint opens its VPC to connections. Confirm each change was intended.",
-            tuple(items[:MOST_ITEMS]),
-        )
-
-
-def _durations(summary: Summary) -> Iterator[Finding]:
-    entries = _most(summary.principals.values(), lambda entry: entry.no_duration)
-    if entries:
+        text = "An endpoint opens its VPC to connections. Confirm each change was intended."
+        title = _number(summary.total.changes, "endpoint change")
+        yield Finding("medium", title, text, tuple(items[:MOST_ITEMS]))
+    if summary.odd_ports:
+        ports = summary.odd_ports.most_common(MOST_ITEMS)
+        items = [(port, _number(count, "time")) for port, count in ports]
+        yield Finding("medium", "Requests for ports other than 22 and 3389", "The service refuses them.", tuple(items))
+    if unknown := list(summary.unknown.found):
         yield Finding(
             "low",
-            f"{_number(summary.total.no_duration, 'tunnel')} with no max duration",
-            "They can last the service's maximum of one hour. A policy with ec2-instance-connect:maxTunnelDuration "
-            "enforces less.",
-            _items(entries, lambda entry: f"{entry.no_duration} of {_number(entry.tunnels, 'tunnel')}"),
-        )
-
-
-def _unknown_targets(summary: Summary) -> Iterator[Finding]:
-    if summary.unknown.found:
-        yield Finding(
-            "low",
-            f"{summary.unknown} {'address' if len(summary.unknown.found) == 1 else 'addresses'} with no known instance",
+            f"{summary.unknown} {'address' if len(unknown) == 1 else 'addresses'} with no known instance",
             "Databases and other services have private addresses, too; or the instance was terminated, and its ID "
             "cannot be determined.",
-            tuple((address, "") for address in list(summary.unknown.found)[:MOST_ITEMS]),
+            tuple((address, "") for address in unknown[:MOST_ITEMS]),
         )
-
-
-def _ports(summary: Summary) -> Iterator[Finding]:
-    if summary.odd_ports:
-        yield Finding(
-            "medium",
-            "Requests for ports other than 22 and 3389",
-            "The service refuses them.",
-            tuple((port, _number(count, "time")) for port, count in summary.odd_ports.most_common(MOST_ITEMS)),
-        )
-
-
-_RULES: tuple[Callable[[Summary], Iterable[Finding]], ...] = (
-    _root,
-    _denials,
-    _sources,
-    _off_hours,
-    _no_mfa,
-    _changes,
-    _ports,
-    _failures,
-    _durations,
-    _unknown_targets,
-)
-
-
-def _most(entries: Iterable[Entry], count: Callable[[Entry], int]) -> list[Entry]:
-    """The entries that have any, those with most first, the collective one last."""
-    found = [entry for entry in entries if count(entry)]
-    return sorted(found, key=lambda entry: (entry.label == OTHERS, -count(entry), entry.label))
-
-
-def _label(summary: Summary, principal: str) -> str:
-    entry = summary.principals.get(principal)
-    return entry.label if entry else principal
-
-
-def _items(entries: list[Entry], text: Callable[[Entry], str]) -> tuple[tuple[str, str], ...]:
-    return tuple((entry.label, text(entry)) for entry in entries[:MOST_ITEMS])
-
-
-def _codes(entry: Entry) -> str:
-    return ", ".join(f"{code} ({count})" if count > 1 else code for code, count in entry.codes.most_common(4))
 
 
 def _number(count: int, one: str, many: str = "") -> str:

@@ -1,11 +1,16 @@
-"""HTML and SVG from nested elements, with every text escaped; whole pages that run no script and load nothing."""
+"""HTML and SVG from nested elements, with every text escaped; whole pages that load nothing.
+
+The only script of a page is `page.js` beside this file: it adds a search field and a copy button to each command, and
+sorts tables by a click on a heading. Without scripts the page shows the same.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
+from importlib import resources
 from typing import TypeAlias
 
 from eicctl.core import sanitize
@@ -45,10 +50,40 @@ def joined(children: Iterable[Child]) -> Markup:
     return Markup(_inner(children))
 
 
+def table(heads: Sequence[str], rows: Iterable[tuple[Sequence[Child], str | None]], class_: str = "") -> Markup:
+    """Return a table that can be sorted and searched.
+
+    Args:
+        heads: The headings; `#` before one marks a column of numbers.
+        rows: The cells of each row, and the row's class.
+        class_: The table's class.
+    """
+    kinds = ["num" if head.startswith("#") else None for head in heads]
+    head = element("tr", [element("th", h.lstrip("#"), class_=kind) for h, kind in zip(heads, kinds, strict=True)])
+    body = [
+        element("tr", [element("td", c, class_=kind) for c, kind in zip(cells, kinds, strict=True)], class_=name)
+        for cells, name in rows
+    ]
+    return element("table", element("thead", head), element("tbody", body), class_=class_ or None, data_sort="")
+
+
+def command(*text: Child) -> Markup:
+    """Return a command to copy."""
+    return element("code", *text, data_copy="")
+
+
 def document(title: str, style: str, *body: Child) -> str:
-    """Return a whole page. Its Content-Security-Policy allows only `style` (CSS), whatever the texts in it say."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    """Return a whole page.
+
+    Its Content-Security-Policy allows only `style` (CSS) and this module's script, whatever the texts in it say.
+    """
+    folder = resources.files("eicctl.support")
+    style = folder.joinpath("page.css").read_text(encoding="utf-8") + style
+    script = folder.joinpath("page.js").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -58,7 +93,12 @@ def document(title: str, style: str, *body: Child) -> str:
         element("title", title),
         element("style", Markup(style)),
     )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', *body), lang='en')}\n"
+    whole = element("html", head, element("body", *body, element("script", Markup(script))), lang="en")
+    return f"<!DOCTYPE html>\n{whole}\n"
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def visible(text: str) -> str:

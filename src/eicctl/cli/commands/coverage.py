@@ -55,6 +55,7 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     metavar="ADDRESS",
     help="Your public IPv4 address, for endpoints that preserve client IPs.",
 )
+@click.option("--unreachable", is_flag=True, help="List unreachable instances only; the exit code is the same.")
 @click.option("--report", "page", type=FILE, metavar="FILE.html", help="Also write an HTML map.")
 @options.output_options
 @options.wire_options
@@ -65,6 +66,7 @@ def command(
     all_regions: bool,
     port: int | None,
     client_address: str | None,
+    unreachable: bool,
     page: str | None,
     output: str,
     query: str | None,
@@ -81,7 +83,7 @@ def command(
       eicctl coverage
       eicctl coverage --all-regions --report coverage.html
       eicctl coverage --profile dev --profile prod --port 22
-      eicctl coverage --query "[?Reachable=='no'].[Name,Reason,Command]" --output text
+      eicctl coverage --unreachable --query "[].[Name,Reason,Command]" --output text
     """
     from eicctl.cli.view.progress import Waiting
     from eicctl.reachability.coverage import cover, summary
@@ -98,7 +100,7 @@ def command(
             client_address=client_address,
             progress=lambda so_far: _progress(waiting, so_far),
         )
-    rows = _rows(coverage)
+    rows = [row for row in _rows(coverage) if not unreachable or row["Reachable"] == "no"]
     try:
         if rows or output != "table" or query:
             render.show(rows, output=output, query=query, columns=_columns(coverage))

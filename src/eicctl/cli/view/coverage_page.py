@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from eicctl.core.names import natural_key
 from eicctl.reachability.coverage import summary
-from eicctl.support.html import Child, Markup, document, element, joined
+from eicctl.support.html import Child, Markup, command, document, element, joined, table
 
 if TYPE_CHECKING:
     from eicctl.core.model import Endpoint
@@ -32,6 +32,7 @@ def page_of(coverage: Coverage, now: datetime) -> str:
         f"Coverage: {summary(coverage.reaches).partition(';')[0]}",
         style,
         element("header", element("h1", "Coverage"), element("p", subtitle, class_="sub"), _figures(coverage.reaches)),
+        element("div", data_search=""),
         element("main", _main(coverage)),
         element(
             "footer",
@@ -88,8 +89,8 @@ def _figures(reaches: Sequence[Reach]) -> Markup:
         )
         for cause, number in causes
     ]
-    table = element("table", element("caption", "Top causes"), rows, class_="causes") if rows else None
-    return element("div", figures, table, class_="figures")
+    top = element("table", element("caption", "Top causes"), rows, class_="causes") if rows else None
+    return element("div", figures, top, class_="figures")
 
 
 def _bar(percent: float) -> Markup:
@@ -120,6 +121,7 @@ def _region(covered: Inventory) -> Markup:
             for vpc_id, of_vpc in groupby(ordered, key=lambda reach: reach.instance.vpc_id)
         ],
         class_="region",
+        data_group="",
     )
 
 
@@ -148,6 +150,7 @@ def _vpc(covered: Inventory, vpc_id: str, reaches: Sequence[Reach]) -> Markup:
         ),
         _reasons(covered, reaches),
         class_="vpc",
+        data_group="",
     )
 
 
@@ -170,6 +173,7 @@ def _subnet(covered: Inventory, subnet_id: str, endpoints: Sequence[Endpoint], r
         [_endpoint(endpoint) for endpoint in endpoints],
         element("ul", [_tile(reach) for reach in ordered], class_="tiles"),
         class_="subnet",
+        data_group="",
     )
 
 
@@ -197,6 +201,7 @@ def _tile(reach: Reach) -> Markup:
         element("span", f"{instance.private_ip or instance.ipv6}:{reach.port}{windows}", class_="where"),
         element("span", reach.cause, class_="cause") if reach.cause else None,
         class_=f"tile {_CLASSES[reach.verdict]}",
+        data_item="",
         title=f"{word}: {reach.reason}" if reach.reason else word,
     )
 
@@ -210,17 +215,10 @@ def _reasons(covered: Inventory, reaches: Iterable[Reach]) -> Markup | None:
     if not together:
         return None
     rows = [
-        element(
-            "tr",
-            element("td", _mark(verdict), _names(those)),
-            element("td", _whole(reason)),
-            element("td", element("code", _whole(command))),
-            class_=_CLASSES[verdict],
-        )
-        for (verdict, reason, command), those in together.items()
+        ([[_mark(verdict), _names(those)], _whole(reason), command(_whole(line)) if line else None], _CLASSES[verdict])
+        for (verdict, reason, line), those in together.items()
     ]
-    heads = element("tr", [element("th", head) for head in ("Instance", "Reason", "Fix")])
-    return element("table", element("thead", heads), element("tbody", rows), class_="why")
+    return table(("Instance", "Reason", "Fix"), rows, class_="why")
 
 
 def _names(reaches: Iterable[Reach]) -> Markup:
