@@ -241,3 +241,18 @@ def test_zshs_start_up_file_gets_one_line_at_its_top(tmp_path: Path) -> None:
     changed, *others = rc.read_text().splitlines()
     assert changed != first
     assert others == ["autoload -Uz compinit", "compinit"], "the line is replaced, not added"
+
+
+def test_descriptions_are_aligned(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, value in {VARIABLE: "zsh_complete", "COMP_LINE": "eicctl s", "COMP_WORD": ""}.items():
+        monkeypatch.setenv(name, value)
+    assert complete() == 0
+    rows = [row.removeprefix("plain,").replace("\t", "  ") for row in capfd.readouterr().out.splitlines()]
+    assert len(rows) > 3
+    assert len({len(row) - len(row.partition(" ")[2].lstrip()) for row in rows}) == 1
+
+
+def test_help_names_commands_and_its_page(offered: Offered) -> None:
+    assert "options" in offered("eicctl help ")
+    assert offered("eicctl help ss") == ["ssh", "ssh-config"]
+    assert offered("eicctl help policy li") == ["lint"]

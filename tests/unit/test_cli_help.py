@@ -1,11 +1,13 @@
-"""Every command's help: its summary is the one that the list shows, and it has examples."""
+"""Every command's help: the list's summary, examples, sections, and the options that all commands have."""
 
 from __future__ import annotations
 
 import click
 import pytest
 
-from eicctl.cli import COMMANDS, eicctl
+from eicctl import cli
+from eicctl.cli import COMMANDS, SECTIONS, eicctl
+from eicctl.cli.options import CommonOption
 
 
 def load(name: str) -> click.Command:
@@ -29,3 +31,43 @@ def test_every_option_is_explained(name: str) -> None:
     for parameter in load(name).params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             assert parameter.help, parameter.opts
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert cli.main(list(words)) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_is_in_sections_that_are_aligned(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = shown(capsys, "--help")
+    assert [line[:-1] for line in lines if line.endswith(":") and line[:-1] in SECTIONS] == list(SECTIONS)
+    assert len(SECTIONS["Connect"]) == 10
+    rows = [line for line in lines if line.startswith("  ") and line.split()[0] in COMMANDS]
+    assert [row.split()[0] for row in rows] == list(COMMANDS)
+    assert {len(row) - len(row[2:].partition(" ")[2].lstrip()) for row in rows} == {19}
+    assert max(map(len, lines)) <= width
+
+
+def test_common_options_are_one_line_and_one_page(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("list-endpoints", "ssh", "doctor"):
+        lines = shown(capsys, name, "--help")
+        assert [line.split() for line in lines if "--profile" in line] == [
+            ["--profile,", "…", "Common", "options:", "eicctl", "help", "options."]
+        ]
+        assert not [line for line in lines if line.lstrip().startswith(("--debug", "--ca-bundle", "--fips"))]
+    page = "\n".join(shown(capsys, "help", "options"))
+    command = load("list-endpoints")
+    common = [param.opts[0] for param in command.params if isinstance(param, CommonOption)]
+    assert common == ["--profile", "--region", "--ca-bundle", "--fips", "--debug", "--log-file"]
+    assert all(f"  {name} " in page for name in [*common, "-q, --quiet", "-v, --verbose", "--query"])
+
+
+def test_help_shows_what_the_option_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["ssh"], ["policy", "check"]):
+        assert shown(capsys, "help", *words) == shown(capsys, *words, "--help")
+    assert cli.main(["help", "policy", "nothing"]) == 2
+    assert "No such command 'policy nothing'" in capsys.readouterr().err

@@ -14,40 +14,53 @@ from eicctl.cli.view import messages, progress
 from eicctl.core import errors
 from eicctl.support.log import configure, ended
 
-COMMANDS = {
-    "create-endpoint": "Create an endpoint, optionally with its own security group.",
-    "list-endpoints": "List endpoints in one region or in all regions.",
-    "show-endpoint": "Show an endpoint in detail.",
-    "modify-endpoint": "Change an endpoint's security groups, address type or client IP preservation.",
-    "delete-endpoint": "Delete an endpoint.",
-    "instances": "List instances and the endpoint that serves each.",
-    "coverage": "Show which running instances are reachable, and why the others are not.",
-    "ssh": "Log in to an instance, or run a command on it.",
-    "scp": "Copy files to, from, or between instances.",
-    "sftp": "Transfer files to and from an instance, interactively or in batch mode.",
-    "ssh-config": "Make ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
-    "run": "Run a command on many instances in parallel.",
-    "tunnel": "Listen on a local port and forward connections to the target.",
-    "forward": "Forward local ports to any host and port, through SSH on an instance.",
-    "db": "Forward a local port to a database, directly or through an instance.",
-    "rdp": "Open a Remote Desktop session through the endpoint.",
-    "up": "Open named tunnels and keep them open.",
-    "ps": "List background tunnels.",
-    "logs": "Show the log of a named tunnel.",
-    "down": "Close background tunnels.",
-    "proxy": "Relay stdin and stdout to the target; for use as an OpenSSH ProxyCommand.",
-    "doctor": "Find out why a target is unreachable, and how to fix it.",
-    "policy": "Generate, lint and simulate least-privilege IAM policies.",
-    "audit": "Show who used the endpoints, from CloudTrail: tunnels, keys, endpoint changes.",
-    "mfa": "Manage MFA sessions: log in, show the status, log out.",
-    "config": "Show and change the defaults of all commands.",
-    "local": "Run a local AWS for trials and tests; no account needed.",
-    "completion": "Print or install a shell completion script.",
-    "man": "Show a command's manual page, or install all pages.",
-    "version": "Show version and environment information for bug reports.",
-    "demo": "Run an end-to-end demonstration on the local AWS.",
+SECTIONS = {
+    "Connect": {
+        "ssh": "Log in to an instance, or run a command on it.",
+        "scp": "Copy files to, from, or between instances.",
+        "sftp": "Transfer files to and from an instance, interactively or in batch mode.",
+        "rdp": "Open a Remote Desktop session through the endpoint.",
+        "db": "Forward a local port to a database, directly or through an instance.",
+        "tunnel": "Listen on a local port and forward connections to the target.",
+        "forward": "Forward local ports to any host and port, through SSH on an instance.",
+        "run": "Run a command on many instances in parallel.",
+        "instances": "List instances and the endpoint that serves each.",
+        "doctor": "Find out why a target is unreachable, and how to fix it.",
+    },
+    "Endpoints": {
+        "create-endpoint": "Create an endpoint, optionally with its own security group.",
+        "list-endpoints": "List endpoints in one region or in all regions.",
+        "show-endpoint": "Show an endpoint in detail.",
+        "modify-endpoint": "Change an endpoint's security groups, address type or client IP preservation.",
+        "delete-endpoint": "Delete an endpoint.",
+        "coverage": "Show which running instances are reachable, and why the others are not.",
+    },
+    "Tunnels": {
+        "up": "Open named tunnels and keep them open.",
+        "ps": "List background tunnels.",
+        "logs": "Show the log of a named tunnel.",
+        "down": "Close background tunnels.",
+    },
+    "Access": {
+        "policy": "Generate, lint and simulate least-privilege IAM policies.",
+        "audit": "Show who used the endpoints, from CloudTrail: tunnels, keys, endpoint changes.",
+        "mfa": "Manage MFA sessions: log in, show the status, log out.",
+    },
+    "Setup": {
+        "config": "Show and change the defaults of all commands.",
+        "ssh-config": "Make ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
+        "proxy": "Relay stdin and stdout to the target; for use as an OpenSSH ProxyCommand.",
+        "completion": "Print or install a shell completion script.",
+        "man": "Show a command's manual page, or install all pages.",
+        "help": "Show the help of a command, or of the options that all commands have.",
+        "version": "Show version and environment information for bug reports.",
+        "local": "Run a local AWS for trials and tests; no account needed.",
+        "demo": "Run an end-to-end demonstration on the local AWS.",
+    },
 }
-"""The commands in the order in which help lists them, with the first line of each one's help."""
+"""The commands as help lists them, the everyday ones first, with the first line of each one's help."""
+
+COMMANDS = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
 _NO_PROGRESS = ("demo", "proxy")
 """Commands that have a display of their own, or whose terminal is OpenSSH's."""
@@ -56,9 +69,9 @@ _NO_PROGRESS = ("demo", "proxy")
 @click.group(
     cls=LazyGroup,
     package="eicctl.cli.commands",
-    summaries=COMMANDS,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Run `eicctl COMMAND --help` for a command's options and examples.",
+    epilog="Options and examples of a command: `eicctl COMMAND --help`; options of all: `eicctl help options`.",
 )
 @click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile, for any command.")
 @click.option("--region", type=REGION, metavar="REGION", help="AWS region, for any command.")

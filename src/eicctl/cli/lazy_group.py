@@ -20,13 +20,14 @@ class LazyGroup(click.Group):
 
     Args:
         package: The package that holds the modules.
-        summaries: Each command's name and the first line of its help, shown without importing it.
+        sections: By heading, each command's name and the first line of its help, shown without importing it.
     """
 
-    def __init__(self, *args: Any, package: str, summaries: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, sections: Mapping[str, Mapping[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.package = package
-        self.summaries = summaries
+        self.sections = sections
+        self.summaries = {name: summary for section in sections.values() for name, summary in section.items()}
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -66,5 +67,7 @@ class LazyGroup(click.Group):
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.summaries.items()))
+        width = max(map(len, self.summaries))  # the same in all sections
+        for heading, section in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in section.items()])

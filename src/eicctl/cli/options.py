@@ -44,9 +44,19 @@ def _path(ctx: click.Context) -> str:
     return ctx.command_path.removeprefix("eicctl ")
 
 
+class CommonOption(click.Option):
+    """An option that every command has. Help folds all of them into one line; `eicctl help options` explains them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the line for all of them where this is the command's first one, else None."""
+        first = next(param for param in ctx.command.params if isinstance(param, CommonOption))
+        return (f"{self.opts[0]}, …", "Common options: eicctl help options.") if first is self else None
+
+
 log_options = _all(
     click.option(
         "--debug",
+        cls=CommonOption,
         is_flag=True,
         expose_value=False,
         callback=_debug,
@@ -54,6 +64,7 @@ log_options = _all(
     ),
     click.option(
         "--log-file",
+        cls=CommonOption,
         type=FILE,
         metavar="FILE",
         expose_value=False,
@@ -93,10 +104,14 @@ def request_option(name: str, *others: str, **changes: Any) -> Callable[[Command
     return click.option(*others, name, option.field, **{**attributes, **changes})
 
 
-wire_options = _all(request_option("--ca-bundle"), request_option("--fips"), log_options)
+wire_options = _all(
+    request_option("--ca-bundle", cls=CommonOption), request_option("--fips", cls=CommonOption), log_options
+)
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
 
-aws_options = _all(request_option("--profile"), request_option("--region"), wire_options)
+aws_options = _all(
+    request_option("--profile", cls=CommonOption), request_option("--region", cls=CommonOption), wire_options
+)
 """How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
 
 output_options = _all(

@@ -139,6 +139,15 @@ class _Zsh(_Shell):
     name = "zsh"
     source_template = _ZSH
 
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
+        """Return values whose descriptions begin in one column; zsh and its script do not align them."""
+        found = super().get_completions(args, incomplete)
+        width = max((len(item.value) for item in found), default=0)
+        for item in found:
+            if item.help:
+                item.help = " " * (width - len(item.value)) + item.help
+        return found
+
 
 class _Fish(_Shell):
     name = "fish"
