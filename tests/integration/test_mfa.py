@@ -16,9 +16,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from eicctl.aws import mfa as aws_mfa
-from eicctl.aws.profile_files import NewSession, store
+from eicctl.aws.profile_files import store
 from eicctl.aws.session import Session
 from eicctl.core.errors import UsageError
+from eicctl.core.model import Credentials
 from eicctl.emulator.control.credentials import own_code
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.dial import Dialer
@@ -208,7 +209,7 @@ def test_logins_at_the_same_time(base: Path) -> None:
 
     def run(name: str) -> None:
         try:
-            store(name, "work", NewSession("ASIA" + name, "s", "t", datetime.now(UTC)), {"region": "us-east-1"})
+            store(name, "work", Credentials("ASIA" + name, "s", "t", datetime.now(UTC)), {"region": "us-east-1"})
         except BaseException as error:
             failures.append(error)
 

@@ -74,7 +74,7 @@ def my_cnf(token: str) -> str:
 def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlError], None]) -> Iterator[None]:
     """Keep a file (0600) with what `content` returns as long as the block lasts.
 
-    Later failures are told to `failed`, in a thread of its own.
+    Later failures are passed to `failed`, in a thread of its own.
 
     Raises:
         EicctlError: The first content cannot be had, or not written.
@@ -123,8 +123,9 @@ class Database:
         security_group_ids: Its groups.
         availability_zone: Where an instance is; empty for a cluster.
         master_user: The name of its first user.
-        name: The database that was made with it, or an empty string.
+        name: The database that was created with it, or an empty string.
         iam_auth: Whether IAM authentication is on.
+        custom_hosts: A cluster's custom endpoints.
     """
 
     id: str
@@ -139,6 +140,12 @@ class Database:
     master_user: str = ""
     name: str = ""
     iam_auth: bool = False
+    custom_hosts: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> set[str]:
+        """The names at which it listens, in small letters."""
+        return {name.lower() for name in (self.host, self.reader_host, *self.custom_hosts) if name}
 
 
 def find_database(session: Session, words: str) -> Database | None:
@@ -154,13 +161,10 @@ def find_database(session: Session, words: str) -> Database | None:
     if words.startswith("arn:"):
         words = words.rpartition(":")[2]
     if "." in words:
-        return _by_host(session, words.rstrip(".").lower())
-    found: list[Database] = []
-    if _IDENTIFIER.fullmatch(words):
-        instances, clusters = both(
-            lambda: _instances(session, words.lower()), lambda: _clusters(session, words.lower())
-        )
-        found = instances + clusters
+        host = words.rstrip(".").lower()
+        at_host = sorted((d for d in list_databases(session) if host in d.hosts), key=lambda d: not d.cluster)
+        return replace(at_host[0], host=host) if at_host else None
+    found = list_databases(session, words.lower()) if _IDENTIFIER.fullmatch(words) else []
     if not found:
         raise _no_database(session, words)
     if len(found) > 1:
@@ -195,20 +199,28 @@ def reader_of(database: Database) -> str:
     return database.reader_host
 
 
-def _by_host(session: Session, host: str) -> Database | None:
-    instances, clusters = both(lambda: _instances(session), lambda: _cluster_rows(session))
-    for row in clusters:
-        custom = [str(name).lower() for name in row.get("CustomEndpoints", [])]
-        cluster = _cluster(row)
-        if host in (cluster.host.lower(), cluster.reader_host.lower(), *custom):
-            return replace(cluster, host=host)
-    return next((database for database in instances if database.host.lower() == host), None)
+def list_databases(session: Session, identifier: str = "") -> list[Database]:
+    """Return the instances and clusters of RDS by name; those with an identifier if it is given."""
+    rds = session.client("rds")
 
+    def instances() -> list[Database]:
+        request: dict[str, Any] = {"DBInstanceIdentifier": identifier} if identifier else {}
+        with contextlib.suppress(NotFoundError), translated("look up the databases"):
+            pages = rds.get_paginator("describe_db_instances").paginate(**request)
+            return [_instance(row) for row in pages.build_full_result()["DBInstances"]]
+        return []
 
-def list_databases(session: Session) -> list[Database]:
-    """Return all instances and clusters of RDS, by name."""
-    instances, clusters = both(lambda: _instances(session), lambda: _clusters(session))
-    return sorted(instances + clusters, key=lambda database: natural_key(database.id))
+    def clusters() -> list[Database]:
+        request: dict[str, Any] = {"DBClusterIdentifier": identifier} if identifier else {}
+        with contextlib.suppress(NotFoundError), translated("look up the databases"):
+            pages = rds.get_paginator("describe_db_clusters").paginate(**request)
+            return [_cluster(row) for row in pages.build_full_result()["DBClusters"]]
+        return []
+
+    first, second = both(instances, clusters)
+    names = {database.id: "" for database in first + second}
+    caches.note_names(session, caches.DATABASES, names, region=session.region)
+    return sorted(first + second, key=lambda database: natural_key(database.id))
 
 
 def _no_database(session: Session, name: str) -> NotFoundError:
@@ -219,35 +231,6 @@ def _no_database(session: Session, name: str) -> NotFoundError:
     if names and not error.correction:
         error.message += f" (known: {folded(names)})"
     return error
-
-
-def _instances(session: Session, identifier: str = "") -> list[Database]:
-    return _noted(session, [_instance(row) for row in _instance_rows(session, identifier)])
-
-
-def _clusters(session: Session, identifier: str = "") -> list[Database]:
-    return _noted(session, [_cluster(row) for row in _cluster_rows(session, identifier)])
-
-
-def _noted(session: Session, found: list[Database]) -> list[Database]:
-    caches.note_names(session, caches.DATABASES, {database.id: "" for database in found}, region=session.region)
-    return found
-
-
-def _cluster_rows(session: Session, identifier: str = "") -> list[DBClusterTypeDef]:
-    request: dict[str, Any] = {"DBClusterIdentifier": identifier} if identifier else {}
-    with contextlib.suppress(NotFoundError), translated("look up the databases"):
-        pages = session.client("rds").get_paginator("describe_db_clusters").paginate(**request)
-        return [row for page in pages for row in page["DBClusters"]]
-    return []
-
-
-def _instance_rows(session: Session, identifier: str) -> list[DBInstanceTypeDef]:
-    request: dict[str, Any] = {"DBInstanceIdentifier": identifier} if identifier else {}
-    with contextlib.suppress(NotFoundError), translated("look up the databases"):
-        pages = session.client("rds").get_paginator("describe_db_instances").paginate(**request)
-        return [row for page in pages for row in page["DBInstances"]]
-    return []
 
 
 def _instance(row: DBInstanceTypeDef) -> Database:
@@ -280,6 +263,7 @@ def _cluster(row: DBClusterTypeDef) -> Database:
         master_user=row.get("MasterUsername") or "",
         name=row.get("DatabaseName") or "",
         iam_auth=bool(row.get("IAMDatabaseAuthenticationEnabled")),
+        custom_hosts=tuple(row.get("CustomEndpoints", [])),
     )
 
 
@@ -307,7 +291,7 @@ def direct_target(
         host: The host name to connect to: the writer's or the reader's.
         endpoint_id: The endpoint to use; empty for the nearest.
         resolver: Resolves the host name.
-        note: Told in words where the address is not the one of the name.
+        note: Takes a sentence if the address is not that of the name.
 
     Raises:
         EicctlError: The name does not resolve and the address cannot be found otherwise, or there is no endpoint.
@@ -358,7 +342,7 @@ def _interface_address(session: Session, database: Database, vpc_id: str, error:
     filters = {"vpc-id": [vpc_id], "description": ["RDSNetworkInterface"]}
     with translated("look up the database's network interface"):
         pages = session.client("ec2").get_paginator("describe_network_interfaces")
-        rows = [row for page in pages.paginate(Filters=exact_filters(filters)) for row in page["NetworkInterfaces"]]
+        rows = pages.paginate(Filters=exact_filters(filters)).build_full_result()["NetworkInterfaces"]
     wanted = set(database.security_group_ids)
     fitting = [
         row["PrivateIpAddress"]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from eicctl.aws.credentials import checked_code
 from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
-from eicctl.aws.profile_files import SETTINGS, NewSession, check_name, check_writable, store
+from eicctl.aws.profile_files import SETTINGS, check_name, check_writable, store
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, CredentialsError, DeniedError, NotFoundError, UsageError
+from eicctl.core.model import Credentials
 from eicctl.support.redact import register
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
+    from mypy_boto3_sts.type_defs import CredentialsTypeDef
 
 
 DURATIONS = range(900, 129_601)
@@ -30,11 +33,11 @@ _SERIAL = re.compile(r"[A-Za-z0-9_+=/:,.@-]{9,256}")
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A session that works. `arn` is whose it is, as GetCallerIdentity says."""
+    """A session that works. `arn` is its caller's, by GetCallerIdentity."""
 
     profile: str
     arn: str
-    session: NewSession
+    expires: datetime
 
 
 def login(
@@ -59,7 +62,7 @@ def login(
     check_name(profile, base)
     check_duration(duration, DURATIONS, "")
     settings = session.profile_settings()
-    device = serial if serial is not None else str(settings.get("mfa_serial") or "")
+    device = serial if serial is not None else settings.get("mfa_serial", "")
     if (serial is not None or device) and not _SERIAL.fullmatch(device):
         raise UsageError(
             f"not an MFA device: {device!r}", hint="eicctl mfa login --serial arn:aws:iam::ACCOUNT:mfa/NAME"
@@ -70,14 +73,16 @@ def login(
     check_writable()
     device = device or _device(session)
     digits = checked_code(code(device))
-    made = _open(session.client("sts"), device, digits, duration)
-    kept = {name: str(settings[name]) for name in SETTINGS if isinstance(settings.get(name), str)}
+    keys = _open(session.client("sts"), device, digits, duration)
+    kept = {name: settings[name] for name in SETTINGS if name in settings}
     kept.setdefault("region", session.region)
     if session.given_ca_bundle:
         kept["ca_bundle"] = session.given_ca_bundle
-    store(profile, base, made, kept)
+    expires = keys["Expiration"]
+    stored = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], expires)
+    store(profile, base, stored, kept)
     fresh = Session(profile=profile, fips=session.given_fips)
-    return OpenedSession(profile, caller_identity(fresh).arn, made)
+    return OpenedSession(profile, caller_identity(fresh).arn, expires)
 
 
 def check_duration(seconds: int | None, allowed: range, whom: str) -> None:
@@ -86,7 +91,7 @@ def check_duration(seconds: int | None, allowed: range, whom: str) -> None:
         raise UsageError(f"--duration must be from {allowed.start} to {allowed.stop - 1} seconds{whom}, not {seconds}")
 
 
-def _check_keys(session: Session, base: str, settings: Mapping[str, Any]) -> None:
+def _check_keys(session: Session, base: str, settings: Mapping[str, str]) -> None:
     hint = "--profile with a user's long-lived keys"
     if "role_arn" in settings:
         source = settings.get("source_profile")
@@ -115,9 +120,9 @@ def _device(session: Session) -> str:
     return found[0]
 
 
-def _open(sts: STSClient, device: str, code: str, duration: int | None) -> NewSession:
+def _open(sts: STSClient, device: str, code: str, duration: int | None) -> CredentialsTypeDef:
     lasting = {} if duration is None else {"DurationSeconds": duration}
     with translated("open an MFA session"):
         keys = sts.get_session_token(SerialNumber=device, TokenCode=code, **lasting)["Credentials"]
     register(keys["SecretAccessKey"], keys["SessionToken"])
-    return NewSession(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], keys["Expiration"])
+    return keys

@@ -12,12 +12,13 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.core.errors import ConflictError, LocalError, UsageError
+from eicctl.core.model import Credentials
 from eicctl.support.files import check_writable as check_file
 from eicctl.support.files import locked, make_private, read_text, write_whole
 
@@ -29,7 +30,7 @@ _HEADER = re.compile(r"\[(?P<name>.+)\]")
 _OPTION = re.compile(r"(?P<key>[^=:]*?)\s*[=:]\s*(?P<value>.*)")
 
 Name = Callable[[str], str]
-"""Tells the profile that a header stands for; empty where it is none."""
+"""Returns the profile of a header; empty where that is another section's."""
 
 
 def credentials_profile(header: str) -> str:
@@ -66,14 +67,14 @@ def owned(text: str, name: Name) -> dict[str, dict[str, str]]:
     """Return the options of each section that eicctl owns, by profile; keys in small letters."""
     return {
         section.profile: {key: value for key, (_, _, value) in section.options.items()}
-        for section in _sections(_lines(text), name)
+        for section in _sections(_LINE.findall(text), name)
         if section.owned
     }
 
 
 def has(text: str, name: Name, profile: str) -> bool:
     """Tell whether there is a section of the profile."""
-    return any(section.profile == profile for section in _sections(_lines(text), name))
+    return any(section.profile == profile for section in _sections(_LINE.findall(text), name))
 
 
 def put(text: str, name: Name, profile: str, header: str, values: Mapping[str, str]) -> str:
@@ -88,17 +89,17 @@ def put(text: str, name: Name, profile: str, header: str, values: Mapping[str, s
         header: The header, without brackets.
         values: The section's options. A key with `MARK` must be among them.
     """
-    lines = _lines(text)
+    lines = _LINE.findall(text)
     end = (lines[0][len(lines[0].rstrip("\r\n")) :] if lines else "") or "\n"
     written = [f"{key} = {value}{end}" for key, value in values.items()]
     for section in _sections(lines, name):
         if section.profile == profile and section.owned:
             drop = _lines_of(section, values)
-            kept = [line for number, line in _numbered(lines, section) if number not in drop]
-            head = lines[section.start]
-            if not head.endswith(("\r", "\n")):
-                head += end
-            return "".join([*lines[: section.start], head, *written, *kept, *lines[section.stop :]])
+            head, *_ = own = range(section.start, section.stop)
+            kept = [lines[number] for number in own[1:] if number not in drop]
+            if not lines[head].endswith(("\r", "\n")):
+                lines[head] += end
+            return "".join([*lines[: head + 1], *written, *kept, *lines[section.stop :]])
     if lines and not lines[-1].endswith(("\r", "\n")):
         lines[-1] += end
     return "".join([*lines, *([end] if lines else []), f"[{header}]{end}", *written])
@@ -106,7 +107,7 @@ def put(text: str, name: Name, profile: str, header: str, values: Mapping[str, s
 
 def take(text: str, name: Name, profile: str, keys: Iterable[str]) -> str:
     """Return the text without what `put` wrote of a profile: these keys, those with `MARK`, and a header left alone."""
-    lines = _lines(text)
+    lines = _LINE.findall(text)
     for section in reversed(list(_sections(lines, name))):
         if section.profile != profile or not section.owned:
             continue
@@ -117,15 +118,6 @@ def take(text: str, name: Name, profile: str, keys: Iterable[str]) -> str:
                 drop.add(section.start - 1)
         lines = [line for number, line in enumerate(lines) if number not in drop]
     return "".join(lines)
-
-
-def _lines(text: str) -> list[str]:
-    return _LINE.findall(text)
-
-
-def _numbered(lines: list[str], section: _Section) -> Iterator[tuple[int, str]]:
-    for number in range(section.start + 1, section.stop):
-        yield number, lines[number]
 
 
 def _lines_of(section: _Section, keys: Iterable[str]) -> set[int]:
@@ -179,16 +171,6 @@ class Stored:
     expires: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewSession:
-    """The temporary keys that STS has issued."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
-    expires: datetime
-
-
 def check_name(profile: str, base: str) -> None:
     """Refuse a profile in which a session cannot be stored.
 
@@ -202,7 +184,7 @@ def check_name(profile: str, base: str) -> None:
         raise UsageError(
             f"{profile!r} cannot be the profile of a session", hint="--into NAME, of letters, digits and _.@/+=,-"
         )
-    _check_free(read_text(credentials_path()), profile)
+    _check_free(read_text(_path(CREDENTIALS)), profile)
 
 
 def check_writable() -> None:
@@ -211,7 +193,7 @@ def check_writable() -> None:
     Raises:
         LocalError: One of them cannot be written.
     """
-    for path in (config_path(), credentials_path()):
+    for path in (_path(CONFIG), _path(CREDENTIALS)):
         _make_folder(path)
         with locked(path):  # the lock is a file beside it, and so is a copy of what was there
             text = read_text(path)
@@ -219,15 +201,16 @@ def check_writable() -> None:
             check_file(_backup(path), text)
 
 
-def store(profile: str, base: str, session: NewSession, settings: Mapping[str, str]) -> None:
-    """Write a session into its profile, with the settings in the config file.
+def store(profile: str, base: str, keys: Credentials, settings: Mapping[str, str]) -> None:
+    """Write the keys of a session into its profile, with the settings in the config file.
 
     Raises:
         ConflictError: The profile is there and holds something else.
         LocalError: A file cannot be written.
     """
-    values = dict(zip(_KEYS, (session.access_key_id, session.secret_access_key, session.session_token), strict=True))
-    values |= {_EXPIRES: session.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), _BASE: base}
+    values = dict(zip(_KEYS, (keys.access_key_id, keys.secret_access_key, keys.session_token or ""), strict=True))
+    expires = keys.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if keys.expires else ""
+    values |= {_EXPIRES: expires, _BASE: base}
 
     def with_settings(text: str) -> str:
         there = has(text, config_profile, profile)
@@ -243,42 +226,30 @@ def store(profile: str, base: str, session: NewSession, settings: Mapping[str, s
         _check_free(text, profile)
         return put(text, credentials_profile, profile, profile, values)
 
-    _change(config_path(), with_settings)
-    _change(credentials_path(), with_keys)
+    _change(_path(CONFIG), with_settings)
+    _change(_path(CREDENTIALS), with_keys)
 
 
 def stored() -> list[Stored]:
     """The sessions that are stored, in the order of the file."""
-    found = owned(read_text(credentials_path()), credentials_profile)
+    found = owned(read_text(_path(CREDENTIALS)), credentials_profile)
     return [Stored(name, values.get(_BASE, ""), _time(values.get(_EXPIRES, ""))) for name, values in found.items()]
 
 
 def remove(profile: str) -> None:
     """Remove what `store` wrote for a profile."""
-    for path, name, keys in (
-        (credentials_path(), credentials_profile, _KEYS),
-        (config_path(), config_profile, SETTINGS),
-    ):
-        _change(path, lambda text, name=name, keys=keys: take(text, name, profile, keys))  # type: ignore[misc]
+    _change(_path(CREDENTIALS), lambda text: take(text, credentials_profile, profile, _KEYS))
+    _change(_path(CONFIG), lambda text: take(text, config_profile, profile, SETTINGS))
 
 
-def credentials_path() -> Path:
-    """The credentials file."""
-    return _file(CREDENTIALS, credentials_file())
-
-
-def config_path() -> Path:
-    """The config file."""
-    return _file(CONFIG, config_file())
-
-
-def _file(variable: str, path: str) -> Path:
-    """A file of the AWS configuration.
+def _path(variable: str) -> Path:
+    """Return the path of a file of the AWS configuration.
 
     Raises:
         UsageError: The variable names none, or what it names cannot be expanded.
         LocalError: The user has no home.
     """
+    path = config_file() if variable == CONFIG else credentials_file()
     if path and (os.path.exists(path) or not ("$" in path or path.startswith("~"))):  # noqa: PTH110
         return Path(path)
     if variable not in os.environ:

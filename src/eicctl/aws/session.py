@@ -167,10 +167,11 @@ class Session:
         """Where this session looks, for a message: `us-east-1`, or `us-east-1 (profile dev)`."""
         return pins.location(self.region, self.profile)
 
-    def profile_settings(self) -> dict[str, Any]:
-        """The settings of the profile in force; empty where there is no such profile and none was asked for."""
+    def profile_settings(self) -> dict[str, str]:
+        """The settings of the profile in force, but nested ones; empty where no profile exists or was specified."""
         with reading("the AWS configuration"):
-            return dict(self._configuration().get_scoped_config())
+            settings = self._configuration().get_scoped_config()
+        return {name: value for name, value in settings.items() if isinstance(value, str)}
 
     def profiles(self) -> list[str]:
         """The names of the profiles that the AWS configuration has."""

@@ -71,8 +71,8 @@ def login(
         return token_code if token_code is not None else ask_code(f"MFA code for {device}: ")
 
     done = mfa.login(session, into=into, serial=serial, duration=duration, code=code)
-    end = done.session.expires.astimezone()
-    messages.line(f"{done.arn}: session expires {end:%Y-%m-%d %H:%M:%S %Z} (in {_left(done.session.expires)})")
+    end = f"{done.expires.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    messages.line(f"{done.arn}: session expires {end} (in {_left(done.expires)})")
     messages.line(f"To use it: export AWS_PROFILE={done.profile}, or --profile {done.profile}")
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         messages.line(f"AWS_ACCESS_KEY_ID overrides AWS_PROFILE; use --profile {done.profile}")
