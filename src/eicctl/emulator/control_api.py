@@ -11,6 +11,9 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+from werkzeug.wrappers import Request, Response
+
 from eicctl.core.errors import UsageError
 from eicctl.emulator.control import cloudtrail, credentials
 from eicctl.emulator.control.permission import UNWRITABLE
@@ -48,35 +51,35 @@ class ControlApi:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        path = str(environ.get("PATH_INFO", ""))
-        if not path.startswith(PREFIX):
+        request = Request(environ, populate_request=False)
+        if not request.path.startswith(PREFIX):
             return self._app(environ, start_response)
-        given = str(environ.get("HTTP_AUTHORIZATION", ""))
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            return _answer(start_response, "401 Unauthorized", {"error": "a bearer token is needed"})
+        given, expected = request.headers.get("Authorization", ""), f"Bearer {self._token}"
+        if not hmac.compare_digest(given.encode(), expected.encode()):
+            return _answer(401, {"error": "a bearer token is required"})(environ, start_response)
         try:
-            result = self._act(environ["REQUEST_METHOD"], path.removeprefix(PREFIX), environ)
+            result = self._act(request.method, request.path.removeprefix(PREFIX), request)
+            answer = _answer(200, {} if result is None else result)
         except (ValueError, TypeError, UsageError) as error:
-            return _answer(start_response, "400 Bad Request", {"error": str(error)})
+            answer = _answer(400, {"error": str(error)})
         except LookupError:
-            return _answer(start_response, "404 Not Found", {"error": "no such resource"})
-        return _answer(start_response, "200 OK", result)
+            answer = _answer(404, {"error": "no such resource"})
+        return answer(environ, start_response)
 
-    def _act(self, method: str, resource: str, environ: dict[str, Any]) -> Any:
+    def _act(self, method: str, resource: str, request: Request) -> Any:
         actions: dict[tuple[str, str], Callable[[], Any]] = {
             ("GET", "status"): self._status,
             ("GET", "connections"): self._connections,
             ("GET", "events"): self._state.events,
-            ("POST", "events"): lambda: self._add_events(_body(environ)),
+            ("POST", "events"): lambda: self._add_events(_body(request)),
             ("GET", "mfa"): lambda: credentials.own_code(self._state.now()),
             ("GET", "faults"): lambda: [faults.fault_row(fault) for fault in self._state.faults()],
-            ("POST", "faults"): lambda: self._add_fault(_body(environ)),
+            ("POST", "faults"): lambda: self._add_fault(_body(request)),
             ("DELETE", "faults"): self._state.clear_faults,
-            ("POST", "settings"): lambda: self._behave(_body(environ)),
+            ("POST", "settings"): lambda: self._behave(_body(request)),
             ("POST", "reset"): self._reset,
         }
-        result = actions[method, resource]()
-        return {} if result is None else result
+        return actions[method, resource]()
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -100,25 +103,22 @@ class ControlApi:
         return {"Records": records}
 
     def _behave(self, content: dict[str, Any]) -> dict[str, Any]:
-        known = {field.name: type(field.default) for field in dataclasses.fields(Behavior)}
+        known = [field.name for field in dataclasses.fields(Behavior)]
         for name, value in content.items():
             if name not in known:
-                raise ValueError(f"{name} is not a setting; those are {', '.join(known)}")
-            wanted = known[name]
-            if not isinstance(value, (int, float) if wanted is float else wanted) or isinstance(value, bool):
-                raise ValueError(f"{name} must be of type {wanted.__name__}")
+                raise ValueError(f"{name} is not a setting; the settings are {', '.join(known)}")
             if isinstance(value, str) and UNWRITABLE.search(value):
                 raise ValueError(f"{name} has characters that no answer could hold")
+        msgspec.convert(dataclasses.asdict(self._state.behavior) | content, Behavior)
         return dataclasses.asdict(self._state.behave(**content))
 
 
-def _body(environ: dict[str, Any]) -> dict[str, Any]:
-    content = parse_json(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"{}")
+def _body(request: Request) -> dict[str, Any]:
+    content = parse_json(request.get_data() or b"{}")
     if not isinstance(content, dict):
         raise ValueError("the body must be a JSON object")
     return content
 
 
-def _answer(start_response: StartResponse, status: str, result: Any) -> Iterable[bytes]:
-    start_response(status, [("Content-Type", "application/json")])
-    return [json.dumps(result, default=str).encode()]
+def _answer(status: int, result: Any) -> Response:
+    return Response(json.dumps(result, default=str), status, content_type="application/json")
