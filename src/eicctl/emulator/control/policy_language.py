@@ -1,6 +1,6 @@
 """IAM's policy language: the evaluation of a caller's policies, and SimulatePrincipalPolicy.
 
-moto's own enforcement ignores conditions, and no maintained library evaluates them for a single request, so this is a
+moto's own enforcement ignores conditions, and no maintained Python library evaluates them for one request, so this is a
 small evaluator of identity-based policies. It reads `Version`, `Statement`, `Effect`, `Action`, `NotAction`,
 `Resource`, `NotResource` and `Condition`.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,18 +47,14 @@ def simulate(
     sources = policies_of(principal)
     if sources is None and principal != OWN_ARN and not exists(principal):
         raise ApiError("NoSuchEntity", f"The entity {principal} cannot be found.")
+    context = {entry["ContextKeyName"].lower(): _values(entry) for entry in entries}
     more = [Source(f"PolicyInputList.{number}", "user", parse_json(text)) for number, text in enumerate(extra, 1)]
-    if sources is None and not more:
-        verdicts = [(action, resource, Verdict("allowed")) for action in actions for resource in resources]
-    else:
-        context = {entry["ContextKeyName"].lower(): _values(entry) for entry in entries}
-        everything = [*(sources or []), *more]
-        verdicts = [
-            (action, resource, evaluate(everything, action, resource, context))
-            for action in actions
-            for resource in resources
-        ]
-    return [_row(*one) for one in verdicts]
+    everything = [*(sources or []), *more]
+    return [
+        _row(action, resource, evaluate(everything, action, resource, context) if everything else Verdict("allowed"))
+        for action in actions
+        for resource in resources
+    ]
 
 
 def _values(entry: Mapping[str, Any]) -> list[str]:
@@ -89,16 +85,24 @@ def policies_of(arn: str) -> list[Source] | None:
     Unrestricted are the emulator's own user, roles that do not exist, and principals without any policy.
     """
     kind, _, path = arn.rpartition(":")[2].partition("/")
+    holders: list[tuple[str, Any]] = []
     with LOCK:
-        if kind == "assumed-role":
-            found = _role(path.split("/")[0])
-        elif kind == "role":
-            found = _role(path.rpartition("/")[2])
-        elif kind == "user":
-            found = _user(path.rpartition("/")[2])
-        else:
-            found = []
-        return found or None
+        if kind == "user" and (user := iam().users.get(path.rpartition("/")[2])):
+            holders = [("user", user), *(("group", group) for group in iam().groups.values() if user in group.users)]
+        elif kind in ("role", "assumed-role"):
+            name = path.rpartition("/")[2] if kind == "role" else path.partition("/")[0]
+            holders = [("role", role) for role in iam().roles.values() if role.name == name]
+        return [source for kind, holder in holders for source in _sources(holder, kind)] or None
+
+
+def _sources(holder: Any, kind: str) -> Iterator[Source]:
+    """The inline and the managed policies of a user, a group or a role."""
+    for name, text in holder.policies.items():
+        yield Source(f"{kind}_{holder.name}_{name}", kind, parse_json(text))
+    for policy in holder.managed_policies.values():
+        document = next(version.document for version in policy.versions if version.is_default)
+        origin = "aws-managed" if ":iam::aws:" in policy.arn else "user-managed"
+        yield Source(policy.name, origin, parse_json(document))
 
 
 def exists(arn: str) -> bool:
@@ -115,43 +119,11 @@ def check_trust(role_arn: str, caller_arn: str, context: Context) -> None:
     """
     with LOCK:
         role = next((role for role in iam().roles.values() if role.arn == role_arn), None)
-    document = _read(role.assume_role_policy_document) if role else {}
+    document = parse_json(role.assume_role_policy_document) if role else {}
     if document.get("Statement") and not trusts(document, "sts:AssumeRole", caller_arn, context):
         raise ApiError(
             "AccessDenied", f"User: {caller_arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
         )
-
-
-def _user(name: str) -> list[Source]:
-    user = iam().users.get(name)
-    if user is None:
-        return []
-    groups = [group for group in iam().groups.values() if user in group.users]
-    return [*_of(user, "user"), *(source for group in groups for source in _of(group, "group"))]
-
-
-def _role(name: str) -> list[Source]:
-    role = next((role for role in iam().roles.values() if role.name == name), None)
-    return _of(role, "role") if role else []
-
-
-def _of(holder: Any, kind: str) -> list[Source]:
-    inline = [Source(f"{kind}_{holder.name}_{name}", kind, _read(text)) for name, text in holder.policies.items()]
-    return [*inline, *_managed(holder.managed_policies.values())]
-
-
-def _managed(policies: Iterable[Any]) -> list[Source]:
-    found = []
-    for policy in policies:
-        document = next(version.document for version in policy.versions if version.is_default)
-        kind = "aws-managed" if ":iam::aws:" in policy.arn else "user-managed"
-        found.append(Source(policy.name, kind, _read(document)))
-    return found
-
-
-def _read(document: str) -> dict[str, Any]:
-    found: dict[str, Any] = parse_json(document)
-    return found
 
 
 Context = Mapping[str, Sequence[str]]
@@ -211,18 +183,16 @@ def evaluate(sources: Iterable[Source], action: str, resource: str | None, conte
 
 
 def trusts(document: Mapping[str, Any], action: str, caller: str, context: Context) -> bool:
-    """Whether a role's trust policy lets a caller do an action, as `sts:AssumeRole`. `caller` is its ARN."""
-    verdicts = {
-        statement.get("Effect")
+    """Whether a role's trust policy allows a caller an action, as `sts:AssumeRole`. `caller` is its ARN."""
+    statements = [
+        {**statement, "Resource": "*"}
         for statement in _listed(document.get("Statement", []))
-        if _concerns({**statement, "Resource": "*"}, action, "*", deny=False, context=context)
-        and _is_meant(statement.get("Principal", {}), caller)
-        and _conditions_hold(statement.get("Condition", {}), context)[0]
-    }
-    return "Allow" in verdicts and "Deny" not in verdicts
+        if _is_principal(statement.get("Principal", {}), caller)
+    ]
+    return evaluate([Source("", "role", {"Statement": statements})], action, "*", context).allowed
 
 
-def _is_meant(principal: Any, caller: str) -> bool:
+def _is_principal(principal: Any, caller: str) -> bool:
     """Whether a statement's Principal is a caller: by its ARN, as a session of a role, or as one of its account."""
     account = caller.split(":")[4]
     role = re.sub(r":sts:(:\d+):assumed-role/([^/]+)/.*", r":iam:\1:role/\2", caller)
