@@ -189,7 +189,7 @@ CASES = [
     (denied, "permission", 4, "User is not authorized"),
     (expired_for_the_tunnel, "credentials", 4, "The security token included is expired"),
     (throttled, "endpoint", 6, ""),
-    (too_many_connections, "endpoint", 6, "carries as many connections as it can"),
+    (too_many_connections, "endpoint", 6, "has reached its connection limit"),
     (unknown_to_the_data_plane, "endpoint", 3, "The endpoint does not exist."),
     (failing_service, "endpoint", 6, "the service failed: oops"),
     (silent, "tunnel", 5, "does not respond like an SSH server"),

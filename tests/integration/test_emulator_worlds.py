@@ -224,12 +224,12 @@ def test_a_key_without_the_package_has_no_effect(far: Any, world: Emulator) -> N
 def test_by_address_range(far: Any, world: Emulator) -> None:
     made = endpoint(world, far)
     assert blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9") is None
-    assert "ingress" in str(blocked(made, machine(world, "10.9.1.10"), 3389, "203.0.113.9"))
+    assert "inbound" in str(blocked(made, machine(world, "10.9.1.10"), 3389, "203.0.113.9"))
 
 
 def test_with_the_clients_address_preserved(far: Any, world: Emulator) -> None:
     made = endpoint(world, far, PreserveClientIp=True, IpAddressType="ipv4")
-    assert "ingress" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
+    assert "inbound" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
     assert blocked(made, machine(world, "10.9.1.10"), 22, "10.9.200.1") is None
 
 
@@ -238,7 +238,7 @@ def test_by_group_with_both_kinds_of_endpoint(far: Any, world: Emulator) -> None
         world, far, SecurityGroupIds=[group_id(far, "endpoint")], PreserveClientIp=True, IpAddressType="ipv4"
     )
     assert blocked(made, machine(world, "10.9.1.50"), 22, "203.0.113.9") is None
-    assert "egress" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
+    assert "outbound" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
 
 
 def test_over_ipv6(far: Any, world: Emulator) -> None:
@@ -255,7 +255,7 @@ def test_groups_that_change_are_seen(far: Any, world: Emulator) -> None:
     made = endpoint(world, far)
     node = instances(far)["node-1"]["InstanceId"]
     far.modify_instance_attribute(InstanceId=node, Groups=[group_id(far, "from-endpoint")])
-    assert "ingress" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
+    assert "inbound" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
     far.stop_instances(InstanceIds=[node])
     assert "is not running" in str(blocked(made, machine(world, "10.9.1.10"), 22, "203.0.113.9"))
     far.start_instances(InstanceIds=[node])

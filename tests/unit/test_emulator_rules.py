@@ -16,27 +16,27 @@ ANY = Rule(0, 65_535, cidr="0.0.0.0/0")
     ("egress", "ingress", "blocked_by"),
     [
         ([ANY], [ANY], None),
-        ([], [ANY], "egress"),
-        ([ANY], [], "ingress"),
+        ([], [ANY], "outbound"),
+        ([ANY], [], "inbound"),
         ([Rule(22, 22, cidr="10.0.2.0/24")], [ANY], None),
-        ([Rule(22, 22, cidr="10.0.1.0/24")], [ANY], "egress"),
+        ([Rule(22, 22, cidr="10.0.1.0/24")], [ANY], "outbound"),
         ([Rule(22, 22, group_id="sg-target")], [ANY], None),
-        ([Rule(22, 22, group_id="sg-endpoint")], [ANY], "egress"),
-        ([Rule(3389, 3389, cidr="0.0.0.0/0")], [ANY], "egress"),
+        ([Rule(22, 22, group_id="sg-endpoint")], [ANY], "outbound"),
+        ([Rule(3389, 3389, cidr="0.0.0.0/0")], [ANY], "outbound"),
         ([ANY], [Rule(22, 22, group_id="sg-endpoint")], None),
-        ([ANY], [Rule(22, 22, group_id="sg-target")], "ingress"),
+        ([ANY], [Rule(22, 22, group_id="sg-target")], "inbound"),
         ([ANY], [Rule(22, 22, cidr="10.0.1.7/32")], None),
-        ([ANY], [Rule(22, 22, cidr="10.0.2.0/24")], "ingress"),
-        ([ANY], [Rule(0, 21, cidr="0.0.0.0/0"), Rule(23, 65_535, cidr="0.0.0.0/0")], "ingress"),
-        ([ANY], [Rule(22, 22, cidr="::/0")], "ingress"),
+        ([ANY], [Rule(22, 22, cidr="10.0.2.0/24")], "inbound"),
+        ([ANY], [Rule(0, 21, cidr="0.0.0.0/0"), Rule(23, 65_535, cidr="0.0.0.0/0")], "inbound"),
+        ([ANY], [Rule(22, 22, cidr="::/0")], "inbound"),
         ([ANY], None, None),
-        ([], None, "egress"),
+        ([], None, "outbound"),
     ],
 )
 def test_both_sides_must_agree(egress: list[Rule], ingress: list[Rule] | None, blocked_by: str | None) -> None:
-    why = group_blocking(port=22, source=ENDPOINT, target=TARGET, egress=egress, ingress=ingress)
-    assert (why is None) == (blocked_by is None)
-    assert blocked_by is None or f"no {blocked_by} rule" in str(why)
+    reason = group_blocking(port=22, source=ENDPOINT, target=TARGET, egress=egress, ingress=ingress)
+    assert (reason is None) == (blocked_by is None)
+    assert blocked_by is None or f"no {blocked_by} rule" in str(reason)
 
 
 @pytest.mark.parametrize(

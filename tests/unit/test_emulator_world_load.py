@@ -170,7 +170,7 @@ def test_duplicate_names() -> None:
 
 def test_instances_need_an_image() -> None:
     image = GOOD[: GOOD.index("[[vpc]]")]
-    assert "image: missing, as there are instances" in error_of((image, "\n"))
+    assert "image: missing, but required by instances" in error_of((image, "\n"))
 
 
 def test_a_vpc_that_is_not_a_table() -> None:

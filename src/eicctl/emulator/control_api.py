@@ -26,7 +26,7 @@ StartResponse = Callable[..., Any]
 
 
 class ControlApi:
-    """A WSGI application for the paths below `/_eicctl/`; everything else goes to `app`.
+    """A WSGI application for the paths below `/_eicctl/`; all other requests are passed to `app`.
 
     Args:
         state: The emulator's memory.

@@ -57,7 +57,7 @@ class Options:
 
 
 class Emulator:
-    """A local AWS. A context manager; moto's memory is the process's, so there is one at a time."""
+    """A local AWS. A context manager; moto's memory is global, so only one can run at a time."""
 
     def __init__(self, options: Options | None = None, **behavior: Any) -> None:
         self._options = options or Options()
@@ -106,7 +106,7 @@ class Emulator:
     def aws_cli_env(self) -> dict[str, str]:
         """What the AWS CLI v2 needs besides `env` for its tunnels; an empty value stands for an unset variable.
 
-        It always dials port 443, and so is given a proxy; and it trusts what SSL_CERT_FILE says, and not AWS_CA_BUNDLE.
+        It always dials port 443, hence the proxy, and trusts SSL_CERT_FILE instead of AWS_CA_BUNDLE.
         """
         found = {"SSL_CERT_FILE": str(self._trusted_file)}
         if self.data_port == 443:
@@ -120,7 +120,7 @@ class Emulator:
 
         Raises:
             LocalError: A port is busy, or sshd is missing.
-            UsageError: The world file is not good.
+            UsageError: The world file is not valid.
         """
         with contextlib.ExitStack() as undo:
             self.folder = self._options.folder or Path(tempfile.mkdtemp(prefix="eicctl-local-"))
@@ -154,11 +154,11 @@ class Emulator:
         self._cleanup.close()
 
     def reset(self) -> None:
-        """Put the world back as it was at the start; behavior stays."""
+        """Restore the world's initial state; behavior stays."""
         self._reset_world()
 
     def add_fault(self, kind: str, **parameters: Any) -> Fault:
-        """Ask for a fault; docs/reference/local-aws.md has the parameters; also `times`, `endpoint_id`, `address`."""
+        """Add a fault; docs/reference/local-aws.md has the parameters; also `times`, `endpoint_id`, `address`."""
         from eicctl.emulator.data.faults import parse_fault
 
         fault = parse_fault({"kind": kind, **parameters})
@@ -189,7 +189,7 @@ class Emulator:
             self._gateway.open_tunnels,
             create_app(self.state, verifier, self.dns_name),
         )
-        (sock,) = loopback_sockets(self._options.port, most=1)
+        (sock,) = loopback_sockets(self._options.port, limit=1)
         undo.callback(sock.close)
         handler = _handler_by_the_clock_of(self.state)
         server: BaseWSGIServer = make_server(
@@ -213,7 +213,7 @@ class Emulator:
         undo.callback(lambda: self._call(self._loop.shutdown_default_executor()))
 
     def _start_proxy(self, data_socket: socket.socket, undo: contextlib.ExitStack) -> None:
-        (sock,) = loopback_sockets(0, most=1)
+        (sock,) = loopback_sockets(0, limit=1)
         undo.callback(sock.close)
         address = str(data_socket.getsockname()[0])
         proxy = ConnectProxy(self._data_host, (address, self.data_port), (self.data_port, self.state.fips_port))

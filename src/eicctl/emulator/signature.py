@@ -138,7 +138,7 @@ class Verifier:
         url = f"http://{headers.get('host', '')}{path}" + (f"?{query}" if query else "")
         request = AWSRequest(method, url, headers={name: headers.get(name, "") for name in signed}, data=body)
         request.context["timestamp"] = moment
-        # S3 signs paths as they are sent, and takes the header's word for the body's hash.
+        # S3 signs paths as they are sent, and trusts the header for the body's hash.
         kind = S3SigV4Auth if service == "s3" else SigV4Auth
         auth = kind(Credentials(known.access_key_id, known.secret), service, region)
         _compare(auth, request, signature)

@@ -71,7 +71,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that the data plane injects `times` times (-1: always) into connections that match.
+    """A fault that the data plane injects into the next `times` matching connections (-1: all).
 
     `kind` and its parameters are documented in docs/reference/local-aws.md. An empty `endpoint_id` or `address`
     matches all.
@@ -90,8 +90,8 @@ class Behavior:
     """How the emulator behaves; `State.behave` changes it.
 
     Attributes:
-        transition: Seconds for which an endpoint is being made, changed or deleted.
-        fail_create: Why the next endpoint fails to be made; empty where it does not. Good for one endpoint.
+        transition: Seconds that creating, modifying or deleting an endpoint takes.
+        fail_create: Why creating the next endpoint fails; empty if it does not. Applies once.
         latency: Seconds that each call of the control plane takes.
         client_ip: The address that connections seem to come from; empty for the real one.
         max_connections: Simultaneous connections of an endpoint (docs/explanation/protocol.md#limits: 20).
@@ -117,8 +117,8 @@ class Behavior:
 
 
 @dataclass(slots=True)
-class _Kept:
-    """An endpoint, and what it becomes (None: nothing) when its time has come."""
+class _Transition:
+    """An endpoint, and what it is after `due` (None: deleted)."""
 
     now: EndpointRecord
     due: float | None = None
@@ -145,10 +145,10 @@ class State:
         return self._real_clock() + self._behaviour.clock_offset
 
     def clear(self) -> None:
-        """Forget everything but the behavior."""
+        """Remove everything but the behavior."""
         with self._lock:
-            self._endpoints: dict[str, _Kept] = {}
-            self._settled: list[tuple[float, EndpointRecord, EndpointRecord | None]] = []
+            self._endpoints: dict[str, _Transition] = {}
+            self._completed: list[tuple[float, EndpointRecord, EndpointRecord | None]] = []
             self._created: dict[str, float] = {}
             self._by_token: dict[tuple[str, str], tuple[object, EndpointRecord]] = {}
             self._machines: dict[tuple[str, str], Machine] = {}
@@ -179,12 +179,12 @@ class State:
     def put_endpoint(self, endpoint: EndpointRecord) -> None:
         """Add an endpoint, or replace the one with its ID; it stays as it is."""
         with self._lock:
-            self._endpoints[endpoint.id] = _Kept(endpoint)
+            self._endpoints[endpoint.id] = _Transition(endpoint)
 
     def change_endpoint(self, endpoint: EndpointRecord, then: EndpointRecord | None) -> None:
-        """Put an endpoint that becomes `then`, or goes away, after the time that a transition takes."""
+        """Put an endpoint that becomes `then`, or is deleted if None, after the time that a transition takes."""
         with self._lock:
-            self._endpoints[endpoint.id] = _Kept(endpoint, self._clock() + self._behaviour.transition, then)
+            self._endpoints[endpoint.id] = _Transition(endpoint, self._clock() + self._behaviour.transition, then)
 
     def endpoint(self, endpoint_id: str) -> EndpointRecord | None:
         """The endpoint with this ID."""
@@ -199,21 +199,21 @@ class State:
                     continue
                 lag = self._behaviour.lag if kept.then is None else 0.0
                 known_at = kept.due + lag if lag else -math.inf
-                self._settled.append((known_at, kept.now, kept.then))
+                self._completed.append((known_at, kept.now, kept.then))
                 if kept.then is None:
                     del self._endpoints[key]
                 else:
-                    self._endpoints[key] = _Kept(kept.then)
+                    self._endpoints[key] = _Transition(kept.then)
             return [kept.now for kept in self._endpoints.values()]
 
-    def take_settled(self) -> list[tuple[EndpointRecord, EndpointRecord | None]]:
-        """What has become of endpoints since the last call: each as it was, and as it is now (None: gone)."""
+    def take_completed(self) -> list[tuple[EndpointRecord, EndpointRecord | None]]:
+        """The transitions completed since the last call: each endpoint as it was, and as it is now (None: deleted)."""
         with self._lock:
             self.endpoints()
             now = self._clock()
-            settled = [(old, new) for at, old, new in self._settled if at <= now]
-            self._settled = [row for row in self._settled if row[0] > now]
-            return settled
+            completed = [(old, new) for at, old, new in self._completed if at <= now]
+            self._completed = [row for row in self._completed if row[0] > now]
+            return completed
 
     def note_created(self, resource_id: str) -> None:
         """Note that a resource was created now."""
@@ -226,17 +226,17 @@ class State:
             return self._clock() >= self._created.get(resource_id, 0.0) + self._behaviour.lag
 
     def remember_request(self, client_token: str, request: object, endpoint: EndpointRecord) -> None:
-        """Note which request with a ClientToken has made an endpoint."""
+        """Note which request with a ClientToken created an endpoint."""
         with self._lock:
             self._by_token[endpoint.region, client_token] = (request, endpoint)
 
     def endpoint_of_token(self, region: str, client_token: str) -> tuple[object, EndpointRecord] | None:
-        """The request with a ClientToken, and the endpoint made with it as it is now; `delete-complete` if gone."""
+        """The request with a ClientToken, and the endpoint it created as it is now; `delete-complete` if deleted."""
         with self._lock:
             if (region, client_token) not in self._by_token:
                 return None
-            request, made = self._by_token[region, client_token]
-            return request, self.endpoint(made.id) or replace(made, state="delete-complete")
+            request, created = self._by_token[region, client_token]
+            return request, self.endpoint(created.id) or replace(created, state="delete-complete")
 
     # Machines and the keys pushed to them
 
@@ -262,7 +262,7 @@ class State:
             return next((m for m in self._machines.values() if m.instance_id == instance_id), None)
 
     def start_instance(self, instance_id: str) -> None:
-        """Let an instance start now, and take the time that a boot takes."""
+        """Start an instance now; its boot takes time."""
         with self._lock:
             self._started[instance_id] = (self._clock(), self._behaviour.boot)
 
@@ -314,36 +314,36 @@ class State:
             return list(self._events)
 
     def allow_lookup(self, region: str) -> bool:
-        """Whether a region takes a call of LookupEvents now; counts it. As many as a second's may come at once."""
+        """Whether a region accepts a call of LookupEvents now; counts it. Bursts may have one second's calls."""
         rate = self._behaviour.lookup_rate
         if not rate:
             return True
         with self._lock:
-            now, most = self._clock(), max(rate, 1.0)
-            left, at = self._lookups.get(region, (most, now))
-            left = min(most, left + max(now - at, 0.0) * rate)
+            now, burst = self._clock(), max(rate, 1.0)
+            left, at = self._lookups.get(region, (burst, now))
+            left = min(burst, left + max(now - at, 0.0) * rate)
             self._lookups[region] = (left - 1 if left >= 1 else left, now)
             return left >= 1
 
     # Faults
 
     def add_fault(self, fault: Fault) -> None:
-        """Ask for a fault."""
+        """Add a fault."""
         with self._lock:
             self._faults.append(fault)
 
     def clear_faults(self) -> None:
-        """Behave well again."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def faults(self) -> list[Fault]:
-        """The faults that are still to be shown."""
+        """The faults that remain to be injected."""
         with self._lock:
             return list(self._faults)
 
     def take_fault(self, endpoint_id: str, address: str, stages: Collection[str]) -> Fault | None:
-        """The first fault of one of the stages that matches a new connection; counts it as shown."""
+        """The first fault of one of the stages that matches a new connection; counts it as injected."""
         with self._lock:
             for index, fault in enumerate(self._faults):
                 if fault.parameters.get("stage") not in stages:

@@ -15,14 +15,14 @@ from eicctl.emulator.control.permission import CALL, Permission
 from eicctl.emulator.state import EndpointRecord, State
 
 _PAGE = 50
-"""The most endpoints that a page can have: the service model's limit."""
+"""Maximum endpoints per page (the service model's limit)."""
 
 _CHANGES = {
     "ip_address_type": "IpAddressType",
     "security_group_ids": "SecurityGroupIds",
     "preserve_client_ip": "PreserveClientIp",
 }
-"""What ModifyInstanceConnectEndpoint changes: the name here, and the parameter."""
+"""What ModifyInstanceConnectEndpoint changes: EndpointRecord's field, and the parameter."""
 
 _NAMING_GROUPS = (
     "describe_security_groups",
@@ -237,7 +237,7 @@ class Actions:
         return ActionResult({**page, "Marker": token} if token else page)
 
     def start_instances(self, moto: Action, response: Any) -> Any:
-        """RunInstances and StartInstances: what runs has a machine, which takes its time to boot."""
+        """RunInstances and StartInstances: each running instance has a machine, whose boot takes time."""
         running = {instance.id for instance in response.ec2_backend.all_instances() if instance.state == "running"}
         result = moto(response)
         instances.follow(self._state, response.ec2_backend)
@@ -252,7 +252,7 @@ class Actions:
         return moto(response)
 
     def create_tags(self, moto: Action, response: Any) -> Any:
-        """CreateTags, of what is there: moto does not ask for endpoints and instances."""
+        """CreateTags, for existing resources: moto does not check endpoints and instances."""
         service = self._service(response)
         for resource_id in response._get_param("Resources", []):
             if resource_id.startswith("eice-"):
@@ -262,7 +262,7 @@ class Actions:
         return moto(response)
 
     def create_group(self, moto: Action, response: Any) -> Any:
-        """CreateSecurityGroup: it takes a moment until the other calls see the group."""
+        """CreateSecurityGroup: other calls see the group only after a moment."""
         result = moto(response)
         self._state.note_created(result.result["GroupId"])
         return result

@@ -1,6 +1,6 @@
 """The control plane as a WSGI application: moto behind a check of each request's signature and permissions.
 
-Pushing a key gives a shell as the user that runs the emulator, so other users of this machine must not get in.
+Pushing a key gives a shell as the user that runs the emulator, so other users of this machine must not have access.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eicctl.emulator.control.actions import Actions
 from eicctl.emulator.control.backends import LOCK, zones
 from eicctl.emulator.control.cloudtrail import RECORDED, record_call
 from eicctl.emulator.control.credentials import CALLER
-from eicctl.emulator.control.endpoints import settle
+from eicctl.emulator.control.endpoints import apply_transitions
 from eicctl.emulator.control.permission import CALL, ApiCall, Permission, invalid, parse_call
 from eicctl.emulator.signature import AccessKey, Rejected, Verifier
 from eicctl.emulator.state import State
@@ -84,7 +84,7 @@ class Guard:
     def _check(self, caller: AccessKey, call: ApiCall, protocol: str) -> None:
         """Raise the error of a call that moto must not get."""
         if call.service in ("ec2", "cloudtrail") and not zones(call.region):
-            # AWS has no such host; here all regions are one host, and moto would fail on it.
+            # AWS has no such host; here all regions share one, and moto would fail.
             raise Rejected("InvalidRegion.NotFound", f"The region {call.region} does not exist.")
         if denial := self._permission.denial(caller, call):
             if call.name in RECORDED:
@@ -155,7 +155,7 @@ def _serialized(state: State, app: Wsgi) -> Wsgi:
         if latency := state.behavior.latency:
             time.sleep(latency)
         with LOCK:
-            settle(state)
+            apply_transitions(state)
             return app(environ, start_response)
 
     return serve

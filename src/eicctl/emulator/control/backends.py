@@ -1,4 +1,4 @@
-"""The parts of moto that the emulator reads, replaces and wraps, in one place."""
+"""The parts of moto that the emulator reads, replaces and wraps."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ Action = Callable[[Any], Any]
 
 
 Around = Callable[[Action, Any], Any]
-"""An action around one of moto's: takes moto's too, and calls it or does not."""
+"""An action around one of moto's: also takes moto's, which it may call."""
 
 
 class ApiError(ServiceException):
@@ -115,9 +115,9 @@ def sts() -> Any:
 
 
 def reset() -> None:
-    """Forget all resources of all services."""
+    """Remove all resources of all services."""
     with LOCK:
-        ec2_backends.clear()  # moto would make each region's network again first, and drop it then
+        ec2_backends.clear()  # otherwise moto recreates each region's network first, only to drop it
         BackendDict.reset()
 
 
@@ -161,7 +161,7 @@ def install(own: Mapping[str, Mapping[str, Action]], around: Mapping[str, Mappin
     install_filters()
     # DescribeSubnets: moto writes the state of an IPv6 range as Python writes a dict.
     setattr(Subnet, "ipv6_cidr_block_association_set", property(_ipv6_ranges))  # noqa: B010 - not to be assigned to
-    # Tags are made for IDs with a prefix that moto knows.
+    # moto accepts tags of IDs with a known prefix only.
     EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
     EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"
     for service, actions in own.items():
@@ -175,7 +175,7 @@ def install(own: Mapping[str, Mapping[str, Action]], around: Mapping[str, Mappin
 
 
 def _method(action: Action) -> Action:
-    """A plain function, which a class takes for a method."""
+    """A plain function, which works as a method of a class."""
 
     def method(response: Any) -> Any:
         return action(response)
@@ -183,7 +183,7 @@ def _method(action: Action) -> Action:
     return method
 
 
-# fnmatch of the standard library would do, but for `[…]`, which it takes for a set and EC2 for itself.
+# Not the standard library's fnmatch: there `[…]` is a set, in EC2 literal text.
 _PARTS = re.compile(r"\\.|\*|\?|[^\\*?]+|\\", re.DOTALL)
 _WILDCARDS = {"*": ".*", "?": "."}
 

@@ -188,7 +188,7 @@ def completed(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "resources": [],
     }
     found = {**defaults, **record}
-    datetime.strptime(found["eventTime"], _TIME)  # a ValueError says that it is not in this form
+    datetime.strptime(found["eventTime"], _TIME)  # a ValueError if it does not have this form
     return found
 
 

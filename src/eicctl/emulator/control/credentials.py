@@ -64,7 +64,7 @@ USER = "local"
 
 
 def add_device() -> None:
-    """Make the IAM user of the emulator's own key, with a device: `arn:aws:iam::ACCOUNT:mfa/local`."""
+    """Create the IAM user of the emulator's own key, with a device: `arn:aws:iam::ACCOUNT:mfa/local`."""
     with LOCK:
         iam().create_user("us-east-1", USER)
         device = iam().create_virtual_mfa_device(USER, "/")
@@ -72,9 +72,9 @@ def add_device() -> None:
 
 
 def own_code(now: datetime) -> dict[str, str]:
-    """Return the local user's device and a code of it that is valid now and unused; empty if there is none.
+    """Return the local user's device and a code of it that is valid now and unused; empty if none exists.
 
-    It is the current one, or the next, which is taken already. Either is good for half a minute at least.
+    It is the current one, or the next, which is accepted already. Either is valid for at least half a minute.
     """
     with LOCK:
         for device in iam().virtual_mfa_devices.values():
@@ -152,7 +152,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Temporary credentials of a user. The names are those that moto gives an assumed role, in whose list they are."""
+    """Temporary credentials of a user, with the attributes of moto's assumed roles, in whose list they are."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)

@@ -1,6 +1,6 @@
 """Create, describe, modify and delete EC2 Instance Connect Endpoints, as EC2 does.
 
-Codes that docs/explanation/protocol.md#control-plane does not give are inferred from EC2's usual ones and marked so.
+Codes that docs/explanation/protocol.md#control-plane does not list are inferred from EC2's usual ones and marked so.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EndpointService:
         self._ec2 = ec2(region)
 
     def create(self, request: CreateRequest) -> EndpointRecord:
-        """Make an endpoint, or return the one that the same request has made before (ClientToken)."""
+        """Create an endpoint, or return the one that the same request created before (ClientToken)."""
         subnet = self._ec2.get_subnet(request.subnet_id)
         vpc_id = str(subnet.vpc_id)
         groups = self._groups(request.security_group_ids, vpc_id)
@@ -60,7 +60,7 @@ class EndpointService:
             return replayed
         self._check_limit(vpc_id, request.subnet_id)
         check_dry_run(self._dry_run)
-        return self._make(request, subnet, groups, ip_address_type)
+        return self._create(request, subnet, groups, ip_address_type)
 
     def describe(
         self, ids: Sequence[str], filters: Mapping[str, Sequence[str]]
@@ -115,7 +115,7 @@ class EndpointService:
         )
 
     def tags(self, endpoint_id: str) -> dict[str, str]:
-        """Return an endpoint's tags, also those that CreateTags has made."""
+        """Return an endpoint's tags, also those from CreateTags."""
         return dict(self._ec2.tags.get(endpoint_id, {}))
 
     def _mine(self) -> Iterable[EndpointRecord]:
@@ -125,7 +125,7 @@ class EndpointService:
         of_vpc = self._ec2.groups[vpc_id]
         if len(ids) > MAX_GROUPS:
             raise ApiError(  # the code is EC2's usual one
-                "SecurityGroupsPerInterfaceLimitExceeded", f"At most {MAX_GROUPS} security groups can be given."
+                "SecurityGroupsPerInterfaceLimitExceeded", f"At most {MAX_GROUPS} security groups are allowed."
             )
         if not ids:
             return tuple(group.id for group in of_vpc.values() if group.name == "default")
@@ -140,12 +140,12 @@ class EndpointService:
         return tuple(ids)
 
     def _replayed(self, request: CreateRequest) -> EndpointRecord | None:
-        """The answer to a ClientToken that was used before: the old one, also when its endpoint is gone."""
-        made = request.client_token and self._state.endpoint_of_token(self._region, request.client_token)
-        if not made:
+        """The answer to a ClientToken that was used before: the old one, even if its endpoint was deleted."""
+        earlier = request.client_token and self._state.endpoint_of_token(self._region, request.client_token)
+        if not earlier:
             return None
-        earlier, endpoint = made
-        if earlier == request:
+        original, endpoint = earlier
+        if original == request:
             return endpoint
         raise ApiError(  # the code is EC2's usual one
             "IdempotentParameterMismatch", "The client token was used before with other parameters."
@@ -162,7 +162,7 @@ class EndpointService:
                     f"The limit of one endpoint per VPC is reached: {endpoint.id} is in {vpc_id}.",
                 )
 
-    def _make(
+    def _create(
         self, request: CreateRequest, subnet: Any, groups: tuple[str, ...], ip_address_type: str
     ) -> EndpointRecord:
         endpoint_id = f"eice-{secrets.token_hex(9)[:17]}"
@@ -174,7 +174,7 @@ class EndpointService:
             kind="ec2_instance_connect_endpoint",
             ipv6=ip_address_type != "ipv4",
         )
-        making = EndpointRecord(
+        creating = EndpointRecord(
             id=endpoint_id,
             arn=f"arn:aws:ec2:{self._region}:{ACCOUNT}:instance-connect-endpoint/{endpoint_id}",
             owner_id=ACCOUNT,
@@ -193,26 +193,26 @@ class EndpointService:
             preserve_client_ip=request.preserve_client_ip,
             client_token=request.client_token,
         )
-        made = replace(making, state="create-complete")
+        created = replace(creating, state="create-complete")
         if failure := self._state.behavior.fail_create:
             self._state.behave(fail_create="")
-            made = replace(making, state="create-failed", state_message=failure, network_interface_ids=())
+            created = replace(creating, state="create-failed", state_message=failure, network_interface_ids=())
         if request.tags:
             self._ec2.create_tags([endpoint_id], dict(request.tags))
         self._state.note_created(endpoint_id)
-        self._state.change_endpoint(making, made)
+        self._state.change_endpoint(creating, created)
         if request.client_token:
-            self._state.remember_request(request.client_token, request, making)
-        return making
+            self._state.remember_request(request.client_token, request, creating)
+        return creating
 
 
 def _with_port(dns_name: str, port: int) -> str:
     return f"{dns_name.partition(':')[0]}:{port}" if port else dns_name
 
 
-def settle(state: State) -> None:
-    """Let moto know what has become of endpoints since the last call: their network interfaces, groups and tags."""
-    for old, new in state.take_settled():
+def apply_transitions(state: State) -> None:
+    """Apply the transitions completed since the last call to moto: network interfaces, groups and tags."""
+    for old, new in state.take_completed():
         backend = ec2(old.region)
         kept = new.network_interface_ids if new else ()
         for interface_id in old.network_interface_ids:

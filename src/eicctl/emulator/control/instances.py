@@ -1,4 +1,4 @@
-"""What moto lacks of instances: machines, boot time, console output, Windows passwords, pushed SSH keys."""
+"""What moto lacks for instances: machines, boot time, console output, Windows passwords, pushed SSH keys."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def machine_of(state: State, instance: Any) -> Machine:
 
 
 def make_ipv6_only(instance: Any) -> None:
-    """Take an instance's private IPv4 address away, which every instance of moto's has, and name it by its ID.
+    """Remove an instance's private IPv4 address, which every instance of moto has, and name it by its ID.
 
     So are instances in subnets with IPv6 only (EC2 user guide, EC2 instance hostnames: resource names).
     """
@@ -145,14 +145,14 @@ def make_ipv6_only(instance: Any) -> None:
 
 
 def describe_platform(resource: Any) -> None:
-    """Give an instance or an image of moto's the platform fields that moto does not fill."""
+    """Fill the platform fields of moto's instances and images."""
     windows = resource.platform == "windows"
     resource.platform_details = "Windows" if windows else "Linux/UNIX"
     resource.usage_operation = "RunInstances:0002" if windows else "RunInstances"
 
 
 def follow(state: State, ec2: Any) -> None:
-    """Make a machine for each instance that has none."""
+    """Create a machine for each instance that has none."""
     known = {machine.instance_id for machine in state.machines()}
     for instance in ec2.all_instances():
         if instance.id not in known and instance.state != "terminated":
@@ -161,7 +161,7 @@ def follow(state: State, ec2: Any) -> None:
 
 
 def update_boot_states(state: State, ec2: Any) -> None:
-    """Let instances that start be pending for the time that this takes."""
+    """Update which instances are still pending after their start."""
     for instance in ec2.all_instances():
         if instance.state in ("pending", "running"):
             pending = state.boot_stage(instance.id) == "pending"

@@ -44,19 +44,19 @@ class Peer:
 def group_blocking(
     *, port: int, source: Peer, target: Peer, egress: Iterable[Rule], ingress: Iterable[Rule] | None
 ) -> str | None:
-    """Return what keeps the connection from the target, or None (docs/explanation/protocol.md#security-groups).
+    """Return what blocks the connection, or None (docs/explanation/protocol.md#security-groups).
 
     Args:
         port: The target's port.
         source: The endpoint, with the address that the target sees.
         target: The target.
         egress: The rules of the endpoint's groups.
-        ingress: The rules of the target's groups; None where it is in no group, and nothing is asked.
+        ingress: The rules of the target's groups; None if it has none, and all is allowed.
     """
     if not any(rule.admits(port, target.address, target.groups) for rule in egress):
-        return "no egress rule of the endpoint's security groups admits it"
+        return "the endpoint's security groups have no outbound rule for it"
     if ingress is not None and not any(rule.admits(port, source.address, source.groups) for rule in ingress):
-        return "no ingress rule of the target's security groups admits it"
+        return "the target's security groups have no inbound rule for it"
     return None
 
 
@@ -74,16 +74,16 @@ def subnet_at(ec2: Any, vpc_id: str, address: str) -> Any | None:
 
 
 def next_vpc(ec2: Any, subnet: Any, address: str) -> str | None:
-    """The VPC in which what leaves a subnet for an address arrives: its own or a peer's; None where it gets lost."""
+    """The VPC that a packet from a subnet to an address reaches: its own or a peer's; None without a route."""
     vpc_id = str(subnet.vpc_id)
-    ways: list[tuple[str, str | None]] = [(cidr, vpc_id) for cidr in _vpc_ranges(ec2.get_vpc(vpc_id))]
-    ways += [(cidr, _leads_to(r, vpc_id)) for r in _table(ec2, subnet).routes for cidr in _destinations(ec2, r)]
-    fitting = [(ipaddress.ip_network(cidr).prefixlen, where) for cidr, where in ways if _holds(cidr, address)]
-    return max(fitting, key=lambda way: way[0])[1] if fitting else None
+    routes: list[tuple[str, str | None]] = [(cidr, vpc_id) for cidr in _vpc_ranges(ec2.get_vpc(vpc_id))]
+    routes += [(cidr, _leads_to(r, vpc_id)) for r in _table(ec2, subnet).routes for cidr in _destinations(ec2, r)]
+    fitting = [(ipaddress.ip_network(cidr).prefixlen, where) for cidr, where in routes if _holds(cidr, address)]
+    return max(fitting, key=lambda row: row[0])[1] if fitting else None
 
 
 def acl_blocking(ec2: Any, source: Any, target: Any, *, seen: str, address: str, port: int) -> str | None:
-    """Return which network ACL stops a connection between two subnets, there or back, or None.
+    """Return which network ACL blocks a connection between two subnets, in either direction, or None.
 
     Args:
         ec2: moto's EC2 of the region.
@@ -104,8 +104,8 @@ def acl_blocking(ec2: Any, source: Any, target: Any, *, seen: str, address: str,
     ):
         acl = _acl(ec2, subnet.id)
         if acl and not _allows(acl.network_acl_entries, egress, peer, where):
-            way = "out to" if egress else "in from"
-            return f"the network ACL {acl.id} of {subnet.id} does not let port {where} {way} {peer}"
+            direction = "to" if egress else "from"
+            return f"network ACL {acl.id} of {subnet.id} denies TCP port {where} {direction} {peer}"
     return None
 
 
@@ -116,7 +116,7 @@ def prefixes(ec2: Any, list_id: str) -> list[str]:
 
 
 def _allows(entries: Iterable[Any], egress: bool, peer: str, port: int) -> bool:
-    """What the first entry that matches says, by number; nothing matches: no."""
+    """Whether the first matching entry, by number, allows it."""
     for entry in sorted(entries, key=lambda entry: int(entry.rule_number)):
         if _is_true(entry.egress) != egress or str(entry.protocol) not in ("-1", "6"):
             continue
@@ -192,32 +192,32 @@ def machine_at(state: State, endpoint: EndpointRecord, address: str) -> Machine 
 
 
 def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: str) -> str | None:
-    """Return why the connection does not get through, for the emulator's log, or None.
+    """Return why the connection is blocked, for the emulator's log, or None.
 
     The target sees the endpoint's address, or the client's where its IP is preserved; the membership in the
     endpoint's groups counts in both cases (docs/explanation/protocol.md#security-groups). What network ACLs see of
-    a client whose IP is preserved is not documented; here it is the client's address.
+    a client whose IP is preserved is not documented; the emulator uses the client's address.
     """
     with LOCK:
         groups = _groups_of(machine)
         if groups is None:
             return f"instance {machine.instance_id} is not running"
-        here = _address(endpoint, machine)
-        if here is None:
+        own_address = _address(endpoint, machine)
+        if own_address is None:
             return f"the endpoint {endpoint.id} has no network interface"
-        seen = client_ip if endpoint.preserve_client_ip else here
+        seen = client_ip if endpoint.preserve_client_ip else own_address
         at_groups = group_blocking(
             port=port,
             source=Peer(seen, endpoint.security_group_ids),
             target=Peer(machine.address, groups),
             egress=_rules(endpoint.region, endpoint.vpc_id, endpoint.security_group_ids, egress=True),
-            # A machine without groups is not an instance: the world file declares that something answers there.
+            # A machine without groups is not an instance: the world file declares that it answers.
             ingress=_rules(machine.region, machine.vpc_id, groups, egress=False) if groups else None,
         )
         return (
             at_groups
             or _preservation_problem(endpoint, machine)
-            or _route_problem(endpoint, machine, port, seen=seen, here=here)
+            or _route_problem(endpoint, machine, port, seen=seen, own_address=own_address)
         )
 
 
@@ -233,15 +233,15 @@ def _preservation_problem(endpoint: EndpointRecord, machine: Machine) -> str | N
     return None
 
 
-def _route_problem(endpoint: EndpointRecord, machine: Machine, port: int, *, seen: str, here: str) -> str | None:
-    """What keeps the connection from crossing between the subnets, or its answer from coming back."""
+def _route_problem(endpoint: EndpointRecord, machine: Machine, port: int, *, seen: str, own_address: str) -> str | None:
+    """What blocks the connection between the subnets, in either direction."""
     backend = ec2(endpoint.region)
     source = backend.get_subnet(endpoint.subnet_id)
     target = subnet_at(backend, machine.vpc_id, machine.address)
     if target is None:
-        return None  # The world says that something answers there, in no subnet of EC2.
-    if next_vpc(backend, target, here) != endpoint.vpc_id:
-        return f"no route leads back from {target.id}"
+        return None  # The world file declares a machine outside EC2's subnets.
+    if next_vpc(backend, target, own_address) != endpoint.vpc_id:
+        return f"{target.id} has no return route"
     return acl_blocking(backend, source, target, seen=seen, address=machine.address, port=port)
 
 
@@ -312,7 +312,7 @@ def create_interface(
     Raises:
         ApiError: No address is free.
     """
-    owner = object()  # moto wants to know who has an address, and never asks who it is
+    owner = object()  # moto requires an owner of an address, and ignores it
     if address:
         subnet.request_ip(address, owner)
     else:
@@ -332,7 +332,7 @@ def regroup_interface(ec2: Any, interface_id: str, group_ids: Sequence[str]) -> 
 
 
 def release_interface(ec2: Any, interface_id: str) -> None:
-    """Delete it, if it is there, and set its address free."""
+    """Delete it, if it exists, and release its address."""
     if interface := ec2.enis.pop(interface_id, None):
         interface.subnet.del_subnet_ip(interface.private_ip_address)
 

@@ -48,7 +48,7 @@ def invalid(call: ApiCall) -> Rejected | None:
 
 
 def prefix_of(name: str, value: str) -> str:
-    """Return the prefix of the ID that a parameter of EC2 is; empty where it is none of those known here."""
+    """Return the prefix of the ID in a parameter of EC2; empty if unknown."""
     listed = _LISTED.fullmatch(name)
     key = listed[1] if listed else ""
     if key == "ResourceId":  # of CreateTags: whatever has tags
@@ -68,7 +68,7 @@ _WITHOUT = ("Describe", "List", "Lookup")
 """How the names of actions begin that have no resource."""
 
 _ALWAYS = ("sts:GetCallerIdentity",)
-"""What IAM allows whatever the policies say."""
+"""What IAM allows regardless of policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Permission:
         """Return the condition keys that every request has (IAM user guide, global condition keys).
 
         `aws:MultiFactorAuthPresent` exists for temporary keys only, and `aws:MultiFactorAuthAge` only where MFA was
-        proved: a long-lived key says nothing of MFA.
+        proved: a long-lived key does not show MFA.
         """
         now = self._state.now()
         found = {
@@ -162,7 +162,7 @@ _KEYS = (
     ("ec2-instance-connect:OpenTunnel", "ec2-instance-connect:maxTunnelDuration", "maxTunnelDuration"),
     ("iam:CreateServiceLinkedRole", "iam:awsservicename", "AWSServiceName"),
 )
-"""Condition keys that parameters of a call give: action, key, parameter."""
+"""Condition keys whose values are parameters of a call: action, key, parameter."""
 
 
 def _resources(call: ApiCall) -> list[str | None]:
@@ -187,7 +187,7 @@ def _resources(call: ApiCall) -> list[str | None]:
 
 
 _CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"}
-"""How services call a denial; the others say AccessDenied."""
+"""Error codes of a denial; other services use AccessDenied."""
 
 
 def parse_call(headers: Mapping[str, str], body: bytes, address: str) -> ApiCall:
@@ -225,10 +225,10 @@ def _arn(region: str, kind: str, resource_id: str) -> str:
 
 def _message(caller: AccessKey, action: str, resource: str | None, decision: str) -> str:
     on = f" on resource: {resource}" if resource else ""
-    why = (
+    reason = (
         "with an explicit deny in an identity-based policy"
         if decision == "explicitDeny"
         else f"because no identity-based policy allows the {action} action"
     )
     prefix = "You are not authorized to perform this operation. " if action.startswith("ec2:") else ""
-    return f"{prefix}User: {caller.arn} is not authorized to perform: {action}{on} {why}"
+    return f"{prefix}User: {caller.arn} is not authorized to perform: {action}{on} {reason}"

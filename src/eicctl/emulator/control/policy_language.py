@@ -20,7 +20,7 @@ from eicctl.emulator.control.credentials import OWN_ARN
 from eicctl.support.documents import parse_json
 
 PAGE = 100
-"""Results of a page where the caller does not say."""
+"""Results of a page by default."""
 
 _TYPES = {"string", "numeric", "boolean", "ip", "binary", "date"}
 
@@ -68,7 +68,7 @@ def _values(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _row(action: str, resource: str, verdict: Verdict) -> dict[str, Any]:
-    # Where a statement is in its document is not known here: moto's documents are read, and not where lines end.
+    # Without positions: parsed documents have none.
     matched = [{"SourcePolicyId": source.name, "SourcePolicyType": source.kind} for source in verdict.matched]
     return {
         "EvalActionName": action,
@@ -154,7 +154,7 @@ class Verdict:
 
 
 def evaluate(sources: Iterable[Source], action: str, resource: str | None, context: Context) -> Verdict:
-    """Return what the policies say of one action on one resource.
+    """Evaluate the policies for one action on one resource.
 
     Args:
         sources: All policies of the principal.

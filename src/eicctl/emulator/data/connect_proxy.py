@@ -1,4 +1,4 @@
-"""An HTTP proxy that leads to the data plane and nowhere else, for clients that always dial port 443."""
+"""An HTTP proxy to the data plane only, for clients that always dial port 443."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ConnectProxy:
         self._server = await asyncio.start_server(self._serve, sock=sock, limit=_LONGEST_HEAD)
 
     async def stop(self) -> None:
-        """Stop serving, and end what is being carried."""
+        """Stop serving, and close open connections."""
         if self._server:
             self._server.close()
         for task in self._tasks:
@@ -50,13 +50,13 @@ class ConnectProxy:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             async with asyncio.timeout(_HEAD_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
-            if port := self._leads_to(head):
-                there = await asyncio.open_connection(self._address[0], port)
+            if port := self._port_of(head):
+                from_target, to_target = await asyncio.open_connection(self._address[0], port)
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 try:
-                    await asyncio.gather(_carry(reader, there[1]), _carry(there[0], writer))
+                    await asyncio.gather(_relay(reader, to_target), _relay(from_target, writer))
                 finally:
-                    there[1].close()
+                    to_target.close()
             else:
                 writer.write(
                     b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
@@ -65,8 +65,8 @@ class ConnectProxy:
                 await writer.drain()
         writer.close()
 
-    def _leads_to(self, head: bytes) -> int:
-        """Return the port of the data plane that a request asks for, or 0."""
+    def _port_of(self, head: bytes) -> int:
+        """Return the port of the data plane that a request names, or 0."""
         found = _CONNECT.match(head)
         if not found or found[1].decode("latin-1").lower() not in self._hosts:
             return 0
@@ -74,8 +74,8 @@ class ConnectProxy:
         return self._address[1] if port == 443 else port if port in self._ports else 0
 
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on until the end, and the end too."""
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Relay bytes and the end of the stream."""
     with contextlib.suppress(OSError):
         while data := await reader.read(_CHUNK):
             writer.write(data)

@@ -1,4 +1,4 @@
-"""Faults on demand: their kinds and parameters, and the injector that shows one on a connection."""
+"""Faults on demand: their kinds and parameters, and the injector for one connection."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LENGTH_IN_16_BITS = 126
 
 
 class FaultInjector:
-    """Shows one fault, or none, on one connection.
+    """Injects one fault, or none, into one connection.
 
     Args:
-        fault: What to show.
+        fault: What to inject.
         tunnel: The websocket.
     """
 
@@ -47,7 +47,7 @@ class FaultInjector:
         return _NEVER if by_bytes is None else by_bytes, _NEVER if by_time is None else by_time
 
     async def in_handshake(self) -> None:
-        """Do what is due when the request has come; the connection may be gone afterwards."""
+        """Inject what is due when the request has arrived; the connection may be closed afterwards."""
         if self._kind == "delay" and self._stage == "handshake":
             await asyncio.sleep(self._parameters.get("seconds", 1))
         elif self._kind == "cut" and self._stage in ("handshake", "response"):
@@ -56,7 +56,7 @@ class FaultInjector:
             self._tunnel.transport.abort()
 
     async def at_start(self) -> None:
-        """Do what is due when the tunnel is open and the target not yet connected."""
+        """Inject what is due when the tunnel is open and the target not yet connected."""
         if self._kind == "delay" and self._stage == "target":
             await asyncio.sleep(self._parameters.get("seconds", 1))
         elif self._kind == "text":
@@ -65,14 +65,14 @@ class FaultInjector:
             self._tunnel.transport.write(_NO_FRAME)
 
     async def by_time(self) -> None:
-        """Do what is due after a time; never returns where nothing is."""
+        """Inject what is due after a time; never returns if nothing is."""
         if self._seconds == _NEVER:
             await asyncio.Event().wait()
         await asyncio.sleep(self._seconds)
         await self._end()
 
     async def send(self, data: bytes) -> bool:
-        """Send the target's bytes as the fault has it; return whether the tunnel goes on."""
+        """Send the target's bytes, modified by the fault; return whether the tunnel stays open."""
         if self._sent + len(data) >= self._limit:
             last = data[: int(self._limit) - self._sent]
             if self._stage == "frame":
@@ -91,7 +91,7 @@ class FaultInjector:
         return True
 
     def stalls(self, direction: str) -> bool:
-        """Whether bytes in a direction (`in`: from the target, `out`: to it) are not carried."""
+        """Whether bytes in a direction (`in`: from the target, `out`: to it) are not relayed."""
         return self._kind == "stall" and self._parameters.get("direction", "both") in (direction, "both")
 
     def _pieces(self, data: bytes, size: int) -> list[bytes]:
@@ -127,14 +127,14 @@ _NUMBER = (int, float)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault: its parameters with their types, and the stages of a connection at which it can be shown."""
+    """A kind of fault: its parameters with their types, and the stages of a connection at which it can be injected."""
 
     parameters: Types
     stages: tuple[str, ...] = ("open",)
 
     @property
     def stage(self) -> str:
-        """The stage of a fault that names none."""
+        """The default stage."""
         return self.stages[0]
 
 
@@ -156,7 +156,7 @@ KINDS: Mapping[str, Kind] = {
 _RANGES: Mapping[str, tuple[float, float]] = {"status": (100, 599), "code": (1000, 4999), "times": (-1, float("inf"))}
 
 BEFORE_TLS = ("tcp", "tls")
-"""Stages at which nothing is known of a connection: a fault there matches whatever comes."""
+"""Stages at which nothing is known of a connection: the fault matches any."""
 
 AFTER_TLS = ("handshake", "response", "target", "open", "frame")
 
@@ -164,7 +164,7 @@ DIRECTIONS = ("in", "out", "both")
 
 
 def parse_fault(content: Mapping[str, Any]) -> Fault:
-    """Return the fault that a JSON object asks for.
+    """Return the fault that a JSON object describes.
 
     Raises:
         ValueError: With the reason.

@@ -126,7 +126,7 @@ UNREACHABLE_DELAY = 0.1
 """Seconds until an unreachable target is reported; the real service waits for a TCP timeout."""
 
 HANDSHAKE_TIMEOUT = 60
-"""Seconds until a client that does not finish the handshake is left; longer than any delay that a fault may ask for."""
+"""Seconds that a client may take for the handshake; longer than the delay of any fault."""
 
 LARGEST_FRAME = 2**20
 """Bytes that a client may send in a frame; 16 times what the AWS CLI does. The service's limit is not known."""
@@ -142,7 +142,7 @@ class Tunnel(ServerConnection):
     opened_at: datetime
     fault: Fault | None = None
     request_id: str = ""
-    carried: ByteCounts
+    counts: ByteCounts
 
     @property
     def peer(self) -> str:
@@ -176,7 +176,7 @@ class Gateway:
         self._listeners = sockets
         self._ports = sorted({int(sock.getsockname()[1]) for sock in sockets})
         for sock in sockets:
-            # create_connection says of which class the connections are, which serve()'s types cannot express.
+            # create_connection sets the connections' class, which serve()'s types cannot express.
             server = await serve(
                 self._relay,  # type: ignore[arg-type]
                 sock=sock,
@@ -222,7 +222,7 @@ class Gateway:
                 "request_id": tunnel.request_id,
                 "host": tunnel.request.headers.get("Host", "") if tunnel.request else "",
                 "opened_at": tunnel.opened_at.isoformat(),
-                **asdict(tunnel.carried),
+                **asdict(tunnel.counts),
             }
             for tunnel in list(self._tunnels)
         ]
@@ -269,7 +269,7 @@ class Gateway:
         """Count a tunnel from its handshake on: those that arrive together must not pass the limit together."""
         endpoint_id = tunnel.admitted.endpoint.id
         tunnel.opened_at = self._state.now()
-        tunnel.carried = ByteCounts()
+        tunnel.counts = ByteCounts()
         self._open[endpoint_id] += 1
         self._tunnels.add(tunnel)
 
@@ -299,7 +299,7 @@ class Gateway:
                 injector = FaultInjector(tunnel.fault, tunnel)
                 await injector.at_start()
                 if streams := await self._connect(tunnel.admitted, self._client_ip(tunnel)):
-                    await Relay(tunnel, injector, tunnel.carried).run(*streams, tunnel.admitted.duration)
+                    await Relay(tunnel, injector, tunnel.counts).run(*streams, tunnel.admitted.duration)
                 else:
                     await asyncio.sleep(UNREACHABLE_DELAY)
                     await tunnel.close(1011, UNREACHABLE)
@@ -309,22 +309,22 @@ class Gateway:
     async def _connect(self, admitted: Admitted, client_ip: str) -> Streams | None:
         machine = await asyncio.to_thread(machine_at, self._state, admitted.endpoint, admitted.address)
         if machine is None:
-            _log.info("no route from %s leads to a machine at %s", admitted.endpoint.subnet_id, admitted.address)
+            _log.info("%s has no route to a machine at %s", admitted.endpoint.subnet_id, admitted.address)
             return None
         if machine.instance_id and self._state.boot_stage(machine.instance_id) != "up":
-            _log.info("%s boots, and does not answer yet", admitted.address)
+            _log.info("%s is still booting", admitted.address)
             return None
-        if why := await asyncio.to_thread(blocked, admitted.endpoint, machine, admitted.port, client_ip):
-            _log.info("%s port %d cannot be reached: %s", admitted.address, admitted.port, why)
+        if reason := await asyncio.to_thread(blocked, admitted.endpoint, machine, admitted.port, client_ip):
+            _log.info("%s port %d cannot be reached: %s", admitted.address, admitted.port, reason)
             return None
         streams = await self._machines.connect(machine, admitted.port)
         if streams is None:
-            _log.info("%s: nothing answers at port %d", admitted.address, admitted.port)
+            _log.info("%s: port %d does not answer", admitted.address, admitted.port)
         return streams
 
 
 def _response(refusal: Rejected, tunnel: Tunnel) -> Response:
-    """The answer that refuses: the service's JSON body, or what a fault says."""
+    """The response to a refused request: the service's JSON body, or what a fault specifies."""
     body = json.dumps({"ErrorCode": refusal.code, "Message": refusal.message}).encode()
     extra: dict[str, str] = {}
     if tunnel.fault and tunnel.fault.kind == "refuse":
@@ -339,18 +339,18 @@ def _response(refusal: Rejected, tunnel: Tunnel) -> Response:
 
 
 CHUNK = 65000
-"""Bytes in a frame at most, as the AWS CLI has it (docs/explanation/protocol.md#data-plane)."""
+"""Maximum bytes in a frame, as in the AWS CLI (docs/explanation/protocol.md#data-plane)."""
 
 DELIVERY = 60.0
 """Seconds for a client to take what its target has sent before it ended."""
 
 LINGER = 5.0
-"""Seconds for a target to take what a client that is gone has sent."""
+"""Seconds for a target to take what a disconnected client has sent."""
 
 
 @dataclass(slots=True)
 class ByteCounts:
-    """How many bytes a tunnel has carried."""
+    """How many bytes a tunnel has relayed."""
 
     to_target: int = 0
     from_target: int = 0
@@ -362,13 +362,13 @@ class Relay:
     Args:
         tunnel: The websocket.
         injector: The fault that it shows.
-        carried: Counts.
+        counts: Updated as bytes are relayed.
     """
 
-    def __init__(self, tunnel: ServerConnection, injector: FaultInjector, carried: ByteCounts) -> None:
+    def __init__(self, tunnel: ServerConnection, injector: FaultInjector, counts: ByteCounts) -> None:
         self._tunnel = tunnel
         self._injector = injector
-        self._carried = carried
+        self._counts = counts
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, duration: float) -> None:
         """Relay until one side ends, or for `duration` seconds; then close the target's connection."""
@@ -390,7 +390,7 @@ class Relay:
             writer.transport.abort()
 
     async def _up(self, target: asyncio.StreamWriter) -> None:
-        """From the client to the target. There is no half-close: the client's end is the tunnel's."""
+        """From the client to the target. Tunnels have no half-close: the client's end is the tunnel's."""
         if self._injector.stalls("out"):
             await asyncio.Event().wait()
         async for message in self._tunnel:
@@ -399,7 +399,7 @@ class Relay:
                 return
             target.write(message)
             await target.drain()
-            self._carried.to_target += len(message)
+            self._counts.to_target += len(message)
 
     async def _down(self, target: asyncio.StreamReader) -> None:
         """From the target to the client; the target's end is the tunnel's."""
@@ -409,13 +409,13 @@ class Relay:
             while data := await target.read(CHUNK):
                 if not await self._injector.send(data):
                     return
-                self._carried.from_target += len(data)
+                self._counts.from_target += len(data)
         except ConnectionClosed:
-            # What the client has sent before it left is still on its way: the target must not be stuck in writing.
+            # What the client sent before it disconnected is still on its way: the target must not block in writing.
             while await target.read(CHUNK):
                 pass
         else:
-            self._tunnel.close_timeout = DELIVERY  # then the connection is reset, and what is under way lost
+            self._tunnel.close_timeout = DELIVERY  # after it the connection is reset, and data in flight is lost
             await self._tunnel.close(1000)
 
     async def _expire(self, duration: float) -> None:
@@ -424,7 +424,7 @@ class Relay:
         await self._tunnel.close(1000, "Maximum tunnel duration reached")
 
     async def _client_gone(self) -> None:
-        """Return when the client is gone and the target has had its time to take what is left."""
+        """Return some time after the client disconnected, in which the target takes the rest."""
         await self._tunnel.wait_closed()
         await asyncio.sleep(LINGER)
 

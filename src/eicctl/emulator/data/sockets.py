@@ -21,10 +21,10 @@ _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ListeningSocket(socket.socket):
-    """A listening socket that sees connections before TLS is up, and cuts them if a fault says so.
+    """A listening socket that sees connections before TLS is up, and cuts them if a fault requires it.
 
     asyncio's servers report a connection only when TLS is up, but they take what `accept` gives them, and a connection
-    that is gone by then is theirs to ignore: ConnectionAbortedError.
+    that was aborted by then is ignored: ConnectionAbortedError.
     """
 
     def __init__(self, *arguments: Any, state: State | None = None, **more: Any) -> None:
@@ -50,7 +50,7 @@ class ListeningSocket(socket.socket):
         raise ConnectionAbortedError
 
     async def hang_up(self, timeout: float) -> None:
-        """End the connections that are still there, and wait until their owners have noticed.
+        """Close the remaining connections, and wait until their owners have noticed.
 
         Args:
             timeout: Seconds to wait.
@@ -69,20 +69,20 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def loopback_sockets(port: int, state: State | None = None, *, most: int = 2) -> list[ListeningSocket]:
+def loopback_sockets(port: int, state: State | None = None, *, limit: int = 2) -> list[ListeningSocket]:
     """Return sockets on the same port of the loopback addresses that this machine has: 127.0.0.1, ::1, or both.
 
     Args:
         port: The port, or 0 for a free one.
         state: Has the faults of connections.
-        most: How many there should be at most.
+        limit: Maximum number of sockets.
 
     Raises:
-        LocalError: The port is not to be had.
+        LocalError: The port is not available.
     """
     found: list[ListeningSocket] = []
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        if len(found) == most:
+        if len(found) == limit:
             break
         try:
             found.append(listen(family, host, int(found[0].getsockname()[1]) if found else port, state))

@@ -27,7 +27,7 @@ def make_context(folder: Path, host: str) -> tuple[ssl.SSLContext, Path]:
 
 
 def with_system_cas(ca_file: Path) -> Path:
-    """Return a file beside the CA's that has the system's CAs too, for programs that take one file for all."""
+    """Return a file beside the CA's that has the system's CAs too, for programs that accept one file only."""
     import botocore
 
     candidates = (

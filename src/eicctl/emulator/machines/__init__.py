@@ -74,8 +74,8 @@ class Machines:
     async def connect_from(self, machine: Machine, host: str, port: int) -> Streams | None:
         """Return streams to what a machine finds at a host's port, or None.
 
-        The machine's own loopback is this computer's. Of other hosts there are only those of the machine's VPC, and
-        their security groups are not asked.
+        The machine's own loopback is this computer's. The only other hosts are those of the machine's VPC; security
+        groups do not apply between them.
         """
         if host in LOOPBACK:
             return await _dial(host, port)

@@ -151,7 +151,7 @@ async def open_forward(connecting: Awaitable[Streams | None]) -> asyncssh.SSHTCP
     and OpenSSH's `-W` then never returns.
 
     Raises:
-        ChannelOpenError: Nothing answers there.
+        ChannelOpenError: The target does not accept the connection.
     """
     try:
         streams = await connecting

@@ -22,7 +22,7 @@ from pathlib import Path
 from eicctl.core.errors import LocalError
 from eicctl.emulator.state import Machine, State
 
-_PLACES = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
+_LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 _NAME = "libnss_wrapper.so"
 _NO_SHELLS = ("", "false", "nologin")
 
@@ -45,9 +45,9 @@ def login_shell() -> str:
 
 def find_wrapper() -> Path | None:
     """Return nss_wrapper's library, or None where it is not installed."""
-    for place in map(Path, _PLACES):
+    for folder in map(Path, _LIBRARY_FOLDERS):
         # Debian has it in a folder of the machine's architecture, such as x86_64-linux-gnu.
-        for found in (place / _NAME, *place.glob(f"*-linux-gnu*/{_NAME}")):
+        for found in (folder / _NAME, *folder.glob(f"*-linux-gnu*/{_NAME}")):
             if found.exists():
                 return found
     return None
@@ -105,7 +105,7 @@ class Sshd:
         # sshd reads the file when a client logs in, which may be after a key was pushed to an open connection.
         state.on_push = self._keys_changed
         if os.getuid() == 0:
-            # Debian's sshd wants its privilege separation folder, which its service would have made.
+            # Debian's sshd wants its privilege separation folder, which its service would have created.
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
 
     async def serve(self, machine: Machine, sock: socket.socket) -> None:
@@ -128,7 +128,7 @@ class Sshd:
     def _environment(self, folder: Path) -> dict[str, str]:
         env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
         if self._wrapper:
-            # sshd makes a new environment for what the client runs, so these end with it.
+            # sshd creates a new environment for what the client runs, without these.
             files = {"NSS_WRAPPER_PASSWD": str(folder / "passwd"), "NSS_WRAPPER_GROUP": "/etc/group"}
             env |= {"LD_PRELOAD": str(self._wrapper), **files}
         return env
@@ -144,7 +144,7 @@ class Sshd:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         users = self._users(machine)
         _write(folder / "host_key", machine.host_key)
-        # A name with an @, which the service allows, would mean USER@HOST here; ? matches any character.
+        # A name with an @, which the service allows, means USER@HOST in sshd_config; ? matches any character.
         names = " ".join(u.replace("@", "?") for u in users)
         quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
         _write(folder / "config", _CONFIG.format(folder=quoted, tokens=quoted.replace("%", "%%"), users=names))

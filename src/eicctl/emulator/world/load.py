@@ -34,7 +34,7 @@ _REST = AclEntrySpec(32_767, False, None, None, "0.0.0.0/0")
 
 
 def load_world(state: State, path: Path | None = None, dns_name: str = "localhost") -> None:
-    """Replace all resources by those of a world file. In each region that it names, moto's default VPC goes.
+    """Replace all resources by those of a world file. moto's default VPC is removed in each of its regions.
 
     Args:
         state: The emulator's memory.
@@ -78,7 +78,7 @@ def _check_zones(world: WorldSpec, source: str) -> None:
 
 
 def _clear_region(backend: Any) -> None:
-    """Remove moto's default VPC, which would make every choice of a VPC ambiguous."""
+    """Remove moto's default VPC, with which every choice of a VPC would be ambiguous."""
     for subnets in backend.subnets.values():
         subnets.clear()
     backend.vpcs.clear()
@@ -100,7 +100,7 @@ class _VpcLoader:
         tags = [{"Key": "Name", "Value": spec.name}] if spec.name else []
         self._vpc = self._ec2.create_vpc(str(spec.cidr), tags=tags)
         if spec.ipv6_cidr:
-            # moto gives a range of its own choice, as Amazon does.
+            # moto chooses a range, as Amazon does.
             association = self._vpc.associate_vpc_cidr_block("", amazon_provided_ipv6_cidr_block=True)
             association["cidr_block"] = str(spec.ipv6_cidr)
         self._subnets = {subnet.name: self._load_subnet(subnet) for subnet in spec.subnets}
@@ -139,7 +139,7 @@ class _VpcLoader:
             for spec in self._spec.groups
         }
         if self._spec.ipv6_cidr:
-            # EC2 lets IPv6 out too where the VPC has it, and so does moto, but for the group that came with the VPC.
+            # Where the VPC has IPv6, groups allow all outbound IPv6 in EC2; moto omits that in the VPC's default group.
             backend.authorize_security_group_egress(default.id, **self._rule(RuleSpec(None, None, "::/0", "")))
         for spec in self._spec.groups:
             group = self._groups[spec.name]
@@ -152,7 +152,7 @@ class _VpcLoader:
                     backend.authorize_security_group_egress(group.id, **self._rule(rule))
 
     def _rule(self, rule: RuleSpec) -> dict[str, Any]:
-        """The rule as moto's operations take it."""
+        """The rule as arguments of moto's operations."""
         return {
             "ip_protocol": "-1" if rule.first is None else "tcp",
             "from_port": "-1" if rule.first is None else str(rule.first),

@@ -99,7 +99,7 @@ def parse_entry(text: str, word: str) -> AclEntrySpec:
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of a world file. What `__post_init__` refuses is reported with the table's place in the file."""
+    """A table of a world file. What `__post_init__` refuses is reported with the table's path in the file."""
 
 
 def _parsed(key: str, parse: Callable[[str, str], S], texts: Iterable[str], word: str) -> list[S]:
@@ -203,14 +203,14 @@ class InstanceSpec(Table, frozen=True):
 
     @property
     def first_address(self) -> Address:
-        """The address that says in which subnet it is."""
-        return self.address or self.ipv6_address  # type: ignore[return-value]  # one is there
+        """The address that determines the subnet."""
+        return self.address or self.ipv6_address  # type: ignore[return-value]  # one is set
 
 
 class DatabaseSpec(Table, frozen=True):
-    """An RDS instance at a private address, or an Aurora cluster with its writer there.
+    """An RDS instance at a private address, or an Aurora cluster with its writer at that address.
 
-    `forward` is the real `HOST:PORT` behind it, if there is one.
+    `forward` is the real `HOST:PORT` behind it, if any.
     """
 
     id: Annotated[str, Meta(pattern=r"^[A-Za-z](-?[A-Za-z0-9]){0,62}$")]
@@ -318,7 +318,7 @@ class VpcSpec(Table, frozen=True):
                         raise Misfit(f"subnet[{number}].{key}: {inner} overlaps that of {other.name}")
 
     def _check_references(self) -> None:
-        """Check that what is named is there."""
+        """Check that every name refers to something."""
         subnets = [subnet.name for subnet in self.subnets]
         groups = ["default", *(group.name for group in self.groups)]
         if "default" in groups[1:]:
@@ -337,7 +337,7 @@ class VpcSpec(Table, frozen=True):
             _check_names(f"endpoint[{number}].subnet", [endpoint.subnet], subnets)
 
     def _check_addresses(self) -> None:
-        """Check that machines have addresses of their own that are a subnet's to give."""
+        """Check that addresses are unique, and that a subnet can assign them."""
         used: set[Address] = set()
         for number, instance in enumerate(self.instances):
             path = f"instance[{number}]"
@@ -385,9 +385,9 @@ class WorldSpec(Table, frozen=True):
         _check_distinct("image", "key", images)
         for number, vpc in enumerate(self.vpcs):
             if vpc.instances and not images:
-                raise Misfit("image: missing, as there are instances")
-            for place, instance in enumerate(vpc.instances):
-                _check_names(f"vpc[{number}].instance[{place}].image", [instance.image], images)
+                raise Misfit("image: missing, but required by instances")
+            for index, instance in enumerate(vpc.instances):
+                _check_names(f"vpc[{number}].instance[{index}].image", [instance.image], images)
 
 
 def read_world(content: Mapping[str, Any], source: str) -> WorldSpec:
@@ -398,7 +398,7 @@ def read_world(content: Mapping[str, Any], source: str) -> WorldSpec:
         source: What errors call the file.
 
     Raises:
-        UsageError: Something does not fit; the message has its place in the file, as `vpc[0].instance[2].address`.
+        UsageError: Something does not fit; the message has its path in the file, as `vpc[0].instance[2].address`.
     """
     try:
         for path, text in _texts(content, "$"):
@@ -425,7 +425,7 @@ def _network_value(kind: type, value: object) -> Any:
 
 
 def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """All strings in a document, keys included, each with its place."""
+    """All strings in a document, keys included, each with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
