@@ -200,7 +200,7 @@ class Session:
     @overload
     def client(self, service: Literal["sts"], region: str | None = None) -> STSClient: ...
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return the boto3 client of a service, made once for each region.
+        """Return botocore's client of a service, made once for each region.
 
         Where a file of the AWS configuration has changed, it is made anew: a client keeps the keys that it has read,
         and who runs for hours needs those of a renewed session.
@@ -277,7 +277,7 @@ class Session:
             return self._plain_read[1]
 
     def _configuration(self) -> botocore.session.Session:
-        """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
+        """botocore's session alone: configuration and credentials need no client."""
         with self._lock:
             if self._core is None:
                 from eicctl.aws.clients import new_core
