@@ -17,7 +17,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from eicctl.core.model import Credentials, Target
-from eicctl.emulator.data.tls import make_context
+from eicctl.emulator.data.sockets import make_context
 from eicctl.tunnel.dial import Dialer
 
 Script = Callable[["Peer"], object]

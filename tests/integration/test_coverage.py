@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from eicctl.emulator.server import Emulator
-from eicctl.emulator.world.load import load_world
+from eicctl.emulator.world import load_world
 from tests.browser import opened
 from tests.integration.conftest import Ran
 from tests.waiting import wait_for

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from eicctl.emulator.control.backends import sts
-from eicctl.emulator.data.tls import make_context
+from eicctl.emulator.data.sockets import make_context
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
 

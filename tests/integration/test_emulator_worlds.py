@@ -13,7 +13,7 @@ from eicctl.core.errors import UsageError
 from eicctl.emulator.control.network import blocked
 from eicctl.emulator.server import Emulator
 from eicctl.emulator.state import EndpointRecord, Machine
-from eicctl.emulator.world.load import load_world
+from eicctl.emulator.world import load_world
 from tests.integration.conftest import Ran
 
 WORLD = """

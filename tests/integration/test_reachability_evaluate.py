@@ -17,7 +17,7 @@ from eicctl.aws.session import Session
 from eicctl.aws.targets import target_of
 from eicctl.core.errors import TargetUnreachableError
 from eicctl.emulator.server import Emulator
-from eicctl.emulator.world.load import load_world
+from eicctl.emulator.world import load_world
 from eicctl.reachability.coverage import Inventory, Reach, ScanLocation, assess, read_inventory
 from eicctl.reachability.remedies import Change
 from eicctl.tunnel.dial import Dialer

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eicctl.doctor import context as doctor_context
-from eicctl.emulator.data.tls import make_context
+from eicctl.emulator.data.sockets import make_context
 from eicctl.emulator.server import Emulator
 from eicctl.tunnel.trace import walk
 from tests.integration.test_tunnel_proxies import connect_proxy, running

@@ -16,7 +16,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.doctor import fix
 from eicctl.emulator import daemon
 from eicctl.emulator.state import State
-from eicctl.emulator.world.load import load_world
+from eicctl.emulator.world import load_world
 from eicctl.named_tunnels.config_file import read_file
 from eicctl.policy.lint import lint
 from eicctl.ssh import os_user

@@ -13,7 +13,7 @@ TESTS = ROOT / "tests"
     ("name", "darwin", "win32"),
     [
         ("unit/test_support_jsonstore.py", "", ""),
-        ("unit/test_emulator_tls.py", "", "tests/unit/test_emulator_tls.py imports eicctl.emulator"),
+        ("unit/test_emulator_sockets.py", "", "tests/unit/test_emulator_sockets.py imports eicctl.emulator"),
         ("integration", "", "tests/integration/conftest.py imports eicctl.emulator"),
         ("e2e/test_ssh_config_file.py", "", "tests/e2e/conftest.py imports eicctl.emulator"),
         ("integration/test_faults_many.py", "tests/integration/test_faults_many.py uses what only Linux has", None),

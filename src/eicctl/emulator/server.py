@@ -24,12 +24,11 @@ from eicctl.emulator.control.credentials import OWN_ARN, add_device, key_lookup
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.data.connect_proxy import ConnectProxy
 from eicctl.emulator.data.gateway import Gateway
-from eicctl.emulator.data.sockets import loopback_sockets
-from eicctl.emulator.data.tls import make_context, with_system_cas
+from eicctl.emulator.data.sockets import loopback_sockets, make_context, with_system_cas
 from eicctl.emulator.machines import Machines
 from eicctl.emulator.signature import AccessKey, Verifier
 from eicctl.emulator.state import Fault, State
-from eicctl.emulator.world.load import load_world
+from eicctl.emulator.world import load_world
 
 REGION = "us-east-1"
 

@@ -276,7 +276,7 @@ def world(*, name: str) -> None:
     """
     from importlib.resources import files
 
-    text = files("eicctl.emulator.world").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = files("eicctl.emulator").joinpath("world", f"{name}.toml").read_text(encoding="utf-8")
     click.echo(text, nl=False)
 
 

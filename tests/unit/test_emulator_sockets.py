@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.emulator.data.tls import make_context
+from eicctl.emulator.data.sockets import make_context
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
