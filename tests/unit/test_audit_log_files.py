@@ -86,7 +86,7 @@ def test_what_lookup_events_prints() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b'{"Records": [{"a": 1}, {"a": oops}]}', "makes no sense"),
+        (b'{"Records": [{"a": 1}, {"a": oops}]}', "a record is invalid"),
         (b'{"Records": [{"a": 1} ', "cut off"),
         (b'{"Something": 1}', "Records"),
         (b"\x00\x01\x02", "Records"),

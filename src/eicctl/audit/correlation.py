@@ -1,11 +1,16 @@
-"""CloudTrail events as rows, with the instance at an address at that time, and the key pushed for a tunnel. No I/O."""
+"""CloudTrail events as rows, with the instance at an address at that time, and the key pushed for a tunnel. No I/O.
+
+A key that its caller pushed up to a minute before a tunnel (as long as it is valid) or a few seconds after it (the two
+calls run at the same time) belongs to the tunnel if it went to the tunnel's instance. If the address identifies no
+instance, keys do, but only if all keys of that minute went to one instance.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -44,6 +49,9 @@ class KnownEndpoint:
 class Directory:
     """Instances by address, and the names of instances and endpoints.
 
+    An OpenTunnel record has an address and no instance (docs/explanation/protocol.md#cloudtrail), and addresses are
+    reused. An instance counts only from the time at which it got the address; if several are possible, none is named.
+
     Args:
         holders: Instances; one without an address only gives its ID a name.
         endpoints: Endpoints.
@@ -52,44 +60,32 @@ class Directory:
     def __init__(self, holders: Iterable[AddressHolder] = (), endpoints: Iterable[KnownEndpoint] = ()) -> None:
         self._at: dict[str, list[AddressHolder]] = defaultdict(list)
         self._names: dict[str, str] = {}
-        self._endpoints: dict[str, KnownEndpoint] = {}
+        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
         self._ended: dict[str, datetime] = {}
         for holder in holders:
             self.add(holder)
-        for endpoint in endpoints:
-            self.add_endpoint(endpoint)
 
     def add(self, holder: AddressHolder) -> None:
-        """Learn of an instance."""
+        """Add an instance."""
         if holder.address:
             self._at[holder.address].append(holder)
         if holder.name:
             self._names.setdefault(holder.instance_id, holder.name)
 
     def add_endpoint(self, endpoint: KnownEndpoint) -> None:
-        """Learn of an endpoint."""
+        """Add an endpoint."""
         self._endpoints[endpoint.id] = endpoint
 
     def learn(self, lives: Iterable[Launch | End]) -> None:
-        """Learn of instances from RunInstances records, and of their ends from TerminateInstances records."""
+        """Add instances of RunInstances records, and their ends from TerminateInstances records."""
         for life in lives:
             if isinstance(life, End):
                 self._ended[life.instance_id] = life.time
             else:
-                self.add(
-                    AddressHolder(
-                        life.instance_id,
-                        life.address,
-                        life.name,
-                        life.vpc_id,
-                        life.region,
-                        life.time,
-                        evidence="launch",
-                    )
-                )
+                self.add(AddressHolder(*astuple(life), "launch"))  # type: ignore[call-arg]
 
     def notice(self, event: Event) -> None:
-        """Learn the VPC of an endpoint from the record that made it."""
+        """Add the VPC of an endpoint from the record of its creation."""
         if event.name in CHANGES and event.vpc_id and event.endpoint_id not in self._endpoints:
             self._endpoints[event.endpoint_id] = KnownEndpoint(event.endpoint_id, vpc_id=event.vpc_id)
 
@@ -97,7 +93,7 @@ class Directory:
         """The Name tag of an instance, or an empty string."""
         return self._names.get(instance_id, "")
 
-    def door_name(self, endpoint_id: str) -> str:
+    def endpoint_name_of(self, endpoint_id: str) -> str:
         """The Name tag of an endpoint, or an empty string."""
         endpoint = self._endpoints.get(endpoint_id)
         return endpoint.name if endpoint else ""
@@ -162,8 +158,8 @@ class Row:
 
     def shown(self) -> dict[str, Any]:
         """The row with AWS's spelling: what `COLUMNS` has. Times are ISO 8601 in UTC."""
-        found = {name: attrgetter(path)(self) for name, path in COLUMNS.items()}
-        return found | {"EventTime": iso(self.event.time)}
+        values = {name: attrgetter(path)(self) for name, path in COLUMNS.items()}
+        return values | {"EventTime": iso(self.event.time)}
 
 
 COLUMNS: Mapping[str, str] = {
@@ -207,15 +203,22 @@ BEFORE = timedelta(seconds=60)
 AFTER = timedelta(seconds=10)
 """How long after."""
 
-_Caller = tuple[str, str]
-
 
 @dataclass(slots=True)
-class _Waiting:
-    """A row that cannot be given out yet, because a tunnel or key to come may belong to it."""
+class _Pending:
+    """A row that cannot be yielded yet, because a later tunnel or key may belong to it."""
 
     row: Row
     used: bool = False
+
+    @property
+    def time(self) -> datetime:
+        return self.row.event.time
+
+    @property
+    def caller(self) -> tuple[str, str]:
+        who = self.row.event.principal
+        return (who.arn or who.access_key_id, self.row.event.region)
 
 
 def joined(events: Iterable[Event], directory: Directory) -> Iterator[Row]:
@@ -227,8 +230,8 @@ def joined(events: Iterable[Event], directory: Directory) -> Iterator[Row]:
     """
     join = _Join(directory)
     for event in events:
-        yield from join.take(event)
-    yield from join.rest()
+        yield from join.add(event)
+    yield from join.finish()
 
 
 class _Join:
@@ -236,83 +239,56 @@ class _Join:
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
-        self._waiting: deque[_Waiting] = deque()
-        self._tunnels: deque[_Waiting] = deque()
-        self._keys: dict[_Caller, deque[_Waiting]] = defaultdict(deque)
+        self._pending: deque[_Pending] = deque()
+        self._tunnels: deque[_Pending] = deque()
+        self._keys: dict[tuple[str, str], deque[_Pending]] = defaultdict(deque)
 
-    def take(self, event: Event) -> Iterator[Row]:
+    def add(self, event: Event) -> Iterator[Row]:
         """Add an event; yield the rows that nothing can belong to any more."""
-        self._resolve(event.time - AFTER)
-        yield from self._give(event.time - AFTER - BEFORE)
+        yield from self._completed(event.time - AFTER)
         self._directory.notice(event)
-        waiting = _Waiting(self._row(event))
-        self._waiting.append(waiting)
+        pending = _Pending(self._row(event))
+        self._pending.append(pending)
         if event.name == TUNNEL:
-            self._tunnels.append(waiting)
+            self._tunnels.append(pending)
         elif event.name == KEY and event.succeeded:
-            self._keys[_caller(event)].append(waiting)
+            self._keys[pending.caller].append(pending)
 
-    def rest(self) -> Iterator[Row]:
-        """Yield what is left."""
-        self._resolve(None)
-        yield from self._give(None)
+    def finish(self) -> Iterator[Row]:
+        """Yield the other rows."""
+        yield from self._completed(datetime.max.replace(tzinfo=UTC))
 
     def _row(self, event: Event) -> Row:
-        row = Row(event, endpoint_name=self._directory.door_name(event.endpoint_id), os_user=event.os_user)
-        if event.instance_id:
-            return _with_instance(row, event.instance_id, self._directory.name_of(event.instance_id), "record")
-        if event.address and (holder := self._directory.instance_at(event)):
-            name = holder.name or self._directory.name_of(holder.instance_id)
-            return _with_instance(row, holder.instance_id, name, holder.evidence)
-        return row
+        known, instance_id, name = self._directory, event.instance_id, ""
+        evidence: Evidence = "record" if instance_id else ""
+        if not instance_id and event.address and (holder := known.instance_at(event)):
+            instance_id, name, evidence = holder.instance_id, holder.name, holder.evidence
+        name = name or known.name_of(instance_id)
+        return Row(event, instance_id, name, evidence, known.endpoint_name_of(event.endpoint_id), event.os_user)
 
-    def _resolve(self, before: datetime | None) -> None:
-        """Look for the keys of tunnels: all that may belong to those before a time are here."""
-        while self._tunnels and (before is None or self._tunnels[0].row.event.time < before):
+    def _completed(self, before: datetime) -> Iterator[Row]:
+        """Find the keys of the tunnels before a time, and yield the rows to which no later tunnel can belong."""
+        while self._tunnels and self._tunnels[0].time < before:
             self._find_key(self._tunnels.popleft())
+        while self._pending and self._pending[0].time < before - BEFORE:
+            pending = self._pending.popleft()
+            keys = self._keys.get(pending.caller)
+            if keys and keys[0] is pending:
+                keys.popleft()
+                if not keys:
+                    del self._keys[pending.caller]
+            if not pending.used:
+                yield pending.row
 
-    def _find_key(self, tunnel: _Waiting) -> None:
-        row = tunnel.row
-        near = [
-            key
-            for key in self._keys.get(_caller(row.event), ())
-            if row.event.time - BEFORE <= key.row.event.time <= row.event.time + AFTER
-        ]
+    def _find_key(self, tunnel: _Pending) -> None:
+        row, keys = tunnel.row, self._keys.get(tunnel.caller, ())
+        near = [key for key in keys if tunnel.time - BEFORE <= key.time <= tunnel.time + AFTER]
         if row.instance_id:
             near = [key for key in near if key.row.instance_id == row.instance_id]
-        elif len({key.row.instance_id for key in near}) != 1:
+        if len({key.row.instance_id for key in near}) != 1:
             return
-        if not near:
-            return
-        key = min(near, key=lambda candidate: abs(candidate.row.event.time - row.event.time))
+        key = min(near, key=lambda candidate: abs(candidate.time - tunnel.time))
         key.used = True
         if not row.instance_id:
-            row = _with_instance(row, key.row.instance_id, key.row.instance_name, "key")
-        tunnel.row = _with_key(row, key.row.event)
-
-    def _give(self, before: datetime | None) -> Iterator[Row]:
-        while self._waiting and (before is None or self._waiting[0].row.event.time < before):
-            waiting = self._waiting.popleft()
-            self._forget(waiting)
-            if not waiting.used:
-                yield waiting.row
-
-    def _forget(self, waiting: _Waiting) -> None:
-        caller = _caller(waiting.row.event)
-        keys = self._keys.get(caller)
-        if keys and keys[0] is waiting:
-            keys.popleft()
-            if not keys:
-                del self._keys[caller]
-
-
-def _caller(event: Event) -> _Caller:
-    return (event.principal.arn or event.principal.access_key_id, event.region)
-
-
-def _with_instance(row: Row, instance_id: str, name: str, evidence: Evidence) -> Row:
-    return replace(row, instance_id=instance_id, instance_name=name, evidence=evidence)
-
-
-def _with_key(row: Row, key: Event) -> Row:
-    return replace(row, os_user=key.os_user, key_event_id=key.id)
+            row = replace(row, instance_id=key.row.instance_id, instance_name=key.row.instance_name, evidence="key")
+        tunnel.row = replace(row, os_user=key.row.os_user, key_event_id=key.row.event.id)

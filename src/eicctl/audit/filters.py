@@ -28,7 +28,7 @@ class Choice:
         endpoint: ID or Name tag of the endpoint.
         denied: Only refused calls.
 
-    Words may have `*` and `?`; upper and lower case are the same.
+    Values may have `*` and `?`; case does not matter.
     """
 
     since: datetime | None = None
@@ -39,7 +39,7 @@ class Choice:
     denied: bool = False
 
     def may_need(self, event: Event) -> bool:
-        """Whether an event can be part of the answer, also as the key of a tunnel in it."""
+        """Whether an event may match, also as the key of a tunnel that does."""
         return (
             (self.since is None or event.time >= self.since - BEFORE)
             and (self.until is None or event.time <= self.until + AFTER)
@@ -47,7 +47,7 @@ class Choice:
         )
 
     def has(self, row: Row) -> bool:
-        """Whether a row is part of the answer."""
+        """Whether a row matches."""
         event = row.event
         return (
             (self.since is None or event.time >= self.since)
@@ -60,8 +60,8 @@ class Choice:
 
     def describe(self) -> str:
         """The filters besides the time, for people; empty without any."""
-        words = (("user", self.user), ("target", self.target), ("endpoint", self.endpoint))
-        found = [f"{name} {value}" for name, value in words if value]
+        filters = (("user", self.user), ("target", self.target), ("endpoint", self.endpoint))
+        found = [f"{name} {value}" for name, value in filters if value]
         return ", ".join([*found, "refused calls only"] if self.denied else found)
 
     def _is_user(self, event: Event) -> bool:
@@ -73,26 +73,25 @@ def _fits(pattern: str, names: Iterable[str]) -> bool:
     return not pattern or any(name and fnmatchcase(name.lower(), pattern.lower()) for name in names)
 
 
-def moment(words: str, now: datetime, option: str) -> datetime:
-    """Return the time that a user's words mean, in UTC.
+def moment(text: str, now: datetime, option: str) -> datetime:
+    """Return the time that an option specifies, in UTC.
 
     Args:
-        words: `24h`, `7d`, `30m` or `2w` ago; a date, which begins at midnight here; or a time, ISO 8601, of here
-            where it names no zone.
+        text: `24h`, `7d`, `30m` or `2w` ago; a date, from local midnight; or an ISO 8601
+            time, local if it has no zone.
         now: The time, with a zone.
-        option: The option that has the words, for errors.
+        option: The option, for errors.
 
     Raises:
-        UsageError: They mean nothing.
+        UsageError: It is invalid.
     """
-    text = words.strip()
     try:
-        if ago := _AGO.fullmatch(text.lower()):
+        if ago := _AGO.fullmatch(text.strip().lower()):
             return now.astimezone(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text.strip())
         return (found if found.tzinfo else found.astimezone()).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"invalid {option} {words!r}",
+            f"invalid {option} {text!r}",
             hint="use 24h, 7d, 30m or 2w; a date, 2026-11-20; or a time, 2026-11-20T08:30 (local) or …Z (UTC)",
         ) from None

@@ -1,15 +1,15 @@
-"""From CloudTrail's log files, on disk or in S3, into the store. Records that do not match are skipped while reading.
-
-Records from a CloudTrail log file, one after the other, however large the file is. Pure; no I/O of its own.
+"""From CloudTrail's log files, on disk or in S3, into the store; records that do not match are skipped while reading.
 
 A log file is `{"Records": […]}`; what `aws cloudtrail lookup-events` prints is `{"Events": […]}`, with each record as a
-text in `CloudTrailEvent`. Both are read, gzipped or not. One record is in memory at a time, and a piece of text around
-it.
+text in `CloudTrailEvent`. Both are read, gzipped or not, however large: one record at a time is in memory, with a piece
+of text around it.
 """
 
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 import json
 import os
 import re
@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from eicctl.audit.filters import Choice
 from eicctl.audit.records import End, Event, Launch, ends_of, event_of, launches_of
 from eicctl.audit.store import EventStore
-from eicctl.aws.cloudtrail import Object, list_objects, open_objects
+from eicctl.aws.cloudtrail import list_objects, open_objects
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.support.documents import parse_json
@@ -33,7 +33,7 @@ PIECE = 256 * 1024
 """Bytes that are read at a time."""
 
 LONGEST_RECORD = 16 * 2**20
-"""Characters of a record from which on the file is taken for damaged; CloudTrail's largest are some 256 KiB."""
+"""Maximum characters of a record; a longer one is damage. CloudTrail's largest are some 256 KiB."""
 
 _START = re.compile(r'"(?:Records|Events)"\s*:\s*\[')
 _BETWEEN = re.compile(r"[\s,]*")
@@ -48,26 +48,51 @@ class Source(Protocol):
 
 
 class DamagedError(Exception):
-    """A log file that ends too early or makes no sense; what came before has been given out."""
+    """A log file that ends too early or cannot be parsed. The records before the damage have been yielded."""
 
 
 def records_in(source: Source) -> Iterator[Any]:
     """Yield the records of a log file.
 
     Raises:
-        DamagedError: The file is cut off, or is no log file. The records before that have been yielded.
+        DamagedError: The file is cut off, or is not a log file. The records before that have been yielded.
     """
-    text = _Text(_decoded(source))
-    if not text.find(_START, _LONGEST_HEAD):
-        if text.whole().strip() in ("", "{}", "[]"):
-            return
-        raise DamagedError('it has no "Records"')
-    decoder = json.JSONDecoder()
+    pieces, window = _decoded(source), ""
+    while not (start := _START.search(window)):
+        piece = next(pieces, "")
+        if len(window) > _LONGEST_HEAD or not piece:
+            if window.strip() in ("", "{}", "[]"):
+                return
+            raise DamagedError('it has no "Records"')
+        window += piece
+    decoder, at = json.JSONDecoder(), start.end()
     while True:
-        text.skip(_BETWEEN)
-        if text.at("]"):
+        if between := _BETWEEN.match(window, at):
+            at = between.end()
+        if window[at : at + 1] == "]":
             return
-        yield _unpacked(text.value(decoder))
+        try:
+            value, at = decoder.raw_decode(window, at)
+        except RecursionError:
+            raise DamagedError("a record is nested too deeply") from None
+        except ValueError as error:
+            rest = window[at:]
+            if len(rest) > LONGEST_RECORD:
+                raise DamagedError(f"a record is invalid: {error}") from None
+            if not (more := _at_least(pieces, len(rest))):
+                raise DamagedError("it is cut off, or a record is invalid" if rest else "it is cut off") from None
+            window, at = rest + more, 0
+        else:
+            yield _unpacked(value)
+
+
+def _at_least(pieces: Iterator[str], size: int) -> str:
+    """As much text again as there is, so that a long record is parsed a few times only."""
+    found: list[str] = []
+    while size >= 0 and (piece := next(pieces, "")):
+        found.append(piece)
+        size -= len(piece)
+    return "".join(found)
 
 
 def _unpacked(item: Any) -> Any:
@@ -81,137 +106,54 @@ def _unpacked(item: Any) -> Any:
         return None
 
 
-class _Text:
-    """A window on a text that comes in pieces; it holds what has not been used yet."""
+class _Raw(io.RawIOBase):
+    """A source as a file of Python's io module."""
 
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self._pieces = pieces
-        self._window = ""
-        self._at = 0
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
-    def find(self, pattern: re.Pattern[str], limit: int) -> bool:
-        """Go behind the first match, which must begin within `limit` characters."""
-        while True:
-            if match := pattern.search(self._window):
-                self._at = match.end()
-                return True
-            if len(self._window) > limit or not self._more():
-                return False
+    def readable(self) -> bool:
+        return True
 
-    def whole(self) -> str:
-        """What there is."""
-        return self._window
-
-    def skip(self, pattern: re.Pattern[str]) -> None:
-        """Go behind a match that may go on in the next piece, to a character that is there.
-
-        Raises:
-            DamagedError: The text ends before.
-        """
-        while True:
-            match = pattern.match(self._window, self._at)
-            self._at = match.end() if match else self._at
-            if self._at < len(self._window):
-                return
-            if not self._more():
-                raise DamagedError("it is cut off")
-
-    def at(self, character: str) -> bool:
-        """Whether the next character is this one."""
-        return self._window[self._at] == character
-
-    def value(self, decoder: json.JSONDecoder) -> Any:
-        """Take the JSON value that begins here.
-
-        Raises:
-            DamagedError: There is none, or not all of it.
-        """
-        while True:
-            try:
-                value, end = decoder.raw_decode(self._window, self._at)
-            except RecursionError:
-                raise DamagedError("a record is nested too deeply") from None
-            except ValueError as error:
-                if len(self._window) - self._at > LONGEST_RECORD:
-                    raise DamagedError(f"a record makes no sense: {error}") from None
-                if not self._more():
-                    raise DamagedError("it is cut off, or a record makes no sense") from None
-                continue
-            # A number or a word at the end of the window may go on; records are objects, which do not.
-            self._at = end
-            return value
-
-    def _more(self) -> bool:
-        """Add as much as there is again, so that a long record is tried a few times only; False at the end."""
-        kept = self._window[self._at :]
-        added: list[str] = []
-        wanted = max(len(kept), 1)
-        while wanted > 0 and (piece := next(self._pieces, "")):
-            added.append(piece)
-            wanted -= len(piece)
-        self._window, self._at = kept + "".join(added), 0
-        return bool(added)
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        if len(data) == 1:  # too little to recognize gzip
+            data += self._source.read(len(buffer) - 1)
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _decoded(source: Source) -> Iterator[str]:
-    """The text of a source, unpacked where it is gzipped, in pieces that are not empty."""
-    first = source.read(PIECE)
-    if len(first) == 1:  # too little to tell
-        first += source.read(PIECE)
-    unpack: Callable[[bytes], Iterator[bytes]] = _Gzip() if first[:2] == b"\x1f\x8b" else lambda data: iter((data,))
+    """The text of a source, decompressed if it is gzipped, in pieces that are not empty."""
+    plain = io.BufferedReader(_Raw(source), PIECE)
+    stream = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == b"\x1f\x8b" else plain
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
-    data = first
-    while data:
-        for plain in unpack(data):
-            if text := decoder.decode(plain):
+    try:
+        while data := stream.read1(PIECE):
+            if text := decoder.decode(data):
                 yield text
-        data = source.read(PIECE)
-    if isinstance(unpack, _Gzip) and not unpack.complete:
-        raise DamagedError("it is cut off")
+    except EOFError:
+        raise DamagedError("it is cut off") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DamagedError(f"it is not a valid gzip file: {error}") from None
     if text := decoder.decode(b"", final=True):
         yield text
 
 
-class _Gzip:
-    """Unpacks gzip members, one after the other, with no more than `PIECE` bytes of output at a time."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        self.complete = False
-
-    def __call__(self, data: bytes) -> Iterator[bytes]:
-        try:
-            while data:
-                if self._member.eof:
-                    self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-                yield self._member.decompress(data, PIECE)
-                data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-                self.complete = self._member.eof
-        except zlib.error as error:
-            raise DamagedError(f"it is no good gzip file: {error}") from None
-
-
 BATCH = 1_000
-"""Events that are kept before they go into the store together."""
+"""Events that are written to the store together."""
 
 _ENDINGS = (".json", ".json.gz")
 _OTHER = re.compile(r"CloudTrail-(Digest|Insight)")
-"""What CloudTrail puts beside log files."""
+"""Other files that CloudTrail writes beside log files."""
 
 _DELIVERED = re.compile(r"_CloudTrail_[a-z0-9-]+_(\d{8}T\d{4})Z_")
-"""CloudTrail's names of log files tell when they were delivered; all that is in one happened before."""
+"""CloudTrail's names of log files have the time of delivery, which is after all events in one."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What has been read.
-
-    Attributes:
-        files: Log files.
-        records: Records in them.
-        skipped: Log files that are older than what is asked for, and were not opened.
-        damaged: Log files that could not be read to their end.
-    """
+    """The numbers of log files and of records in them; of files `skipped` as too old; and the `damaged` files."""
 
     files: int = 0
     records: int = 0
@@ -227,7 +169,7 @@ class Reader:
 
     Args:
         store: Where events go.
-        choice: What is asked for.
+        choice: The filters.
         say: Called with the progress.
         warn: Called with the files that are truncated or malformed.
     """
@@ -243,55 +185,52 @@ class Reader:
         self._events: list[Event] = []
         self._lives: list[Launch | End] = []
 
-    def read(self, session: Session, places: tuple[str, ...]) -> Tally:
-        """Read all log files in some places: files, folders, or `s3://BUCKET/PREFIX`.
+    def read(self, session: Session, paths: tuple[str, ...]) -> Tally:
+        """Read all log files of files, folders, or `s3://BUCKET/PREFIX`.
 
         Raises:
-            NotFoundError: There is no such file, or no log file in a place.
-            UsageError: A place names no bucket.
+            NotFoundError: A path does not exist, or has no log files.
+            UsageError: A bucket has no name.
         """
-        for place in places:
+        for path in paths:
             before = self.tally.files + self.tally.skipped
-            for name, source in self._opened(session, place):
+            for name, source in self._opened(session, path):
                 self._read_file(name, source)
             if self.tally.files + self.tally.skipped == before:
-                raise NotFoundError(f"No log files in {place}", hint="log files end with .json or .json.gz")
-        self._keep()
+                raise NotFoundError(f"No log files in {path}", hint="log files end with .json or .json.gz")
+        self._store_batch()
         return self.tally
 
-    def _opened(self, session: Session, place: str) -> Opened:
-        if place.startswith("s3://"):
-            bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    def _opened(self, session: Session, path: str) -> Opened:
+        if path.startswith("s3://"):
+            bucket, _, prefix = path.removeprefix("s3://").partition("/")
             if not bucket:
-                raise UsageError(f"{place} has no bucket name", hint="s3://BUCKET/PREFIX")
-            wanted = (found for found in list_objects(session, bucket, prefix) if self._wants_object(found))
-            for found, source in open_objects(session, bucket, wanted):
+                raise UsageError(f"{path} has no bucket name", hint="s3://BUCKET/PREFIX")
+            objects = (each for each in list_objects(session, bucket, prefix) if each.size and self._wants(each.key))
+            for found, source in open_objects(session, bucket, objects):
                 yield f"s3://{bucket}/{found.key}", source
             return
-        for path in self._paths(Path(place)):
+        for file in self._files(Path(path)):
             try:
-                file = path.open("rb")
+                stream = file.open("rb")
             except OSError as error:
-                yield str(path), EicctlError(str(error.strerror))
+                yield str(file), EicctlError(str(error.strerror))
                 continue
-            with closing(file):
-                yield str(path), file
+            with closing(stream):
+                yield str(file), stream
 
-    def _paths(self, place: Path) -> Iterator[Path]:
-        if place.is_dir():
-            for folder, folders, names in os.walk(place):
+    def _files(self, path: Path) -> Iterator[Path]:
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):
                 folders.sort()
                 yield from (Path(folder, name) for name in sorted(names) if self._wants(name))
-        elif place.exists():
-            yield place
+        elif path.exists():
+            yield path
         else:
-            raise NotFoundError(f"File or folder {place} does not exist")
-
-    def _wants_object(self, found: Object) -> bool:
-        return bool(found.size) and self._wants(found.key)
+            raise NotFoundError(f"File or folder {path} does not exist")
 
     def _wants(self, name: str) -> bool:
-        """Whether a file can have what is asked for, by its name."""
+        """Whether a file may have matching events, by its name."""
         if not name.endswith(_ENDINGS) or _OTHER.search(name):
             return False
         delivered = _DELIVERED.search(name)
@@ -324,9 +263,9 @@ class Reader:
             self._lives.extend(launches_of(record))
             self._lives.extend(ends_of(record))
         if len(self._events) + len(self._lives) >= BATCH:
-            self._keep()
+            self._store_batch()
 
-    def _keep(self) -> None:
+    def _store_batch(self) -> None:
         self._store.add(self._events)
         self._store.add_lives(self._lives)
         self._events, self._lives = [], []

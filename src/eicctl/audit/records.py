@@ -120,8 +120,8 @@ class Launch:
 
     instance_id: str
     address: str
-    vpc_id: str
     name: str
+    vpc_id: str
     region: str
     time: datetime
 
@@ -172,7 +172,7 @@ def launches_of(record: object) -> Iterator[Launch]:
         if time and instance_id and address:
             tags = {_text(tag, "key"): _text(tag, "value") for tag in _items(item, "tagSet")}
             where = _text(record, "awsRegion")
-            yield Launch(instance_id, address, _text(item, "vpcId"), tags.get("Name", ""), where, time)
+            yield Launch(instance_id, address, tags.get("Name", ""), _text(item, "vpcId"), where, time)
 
 
 def ends_of(record: object) -> Iterator[End]:

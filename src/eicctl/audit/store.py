@@ -1,7 +1,7 @@
-"""Events, each once, in the order of time, on disk: however many there are, memory stays bounded.
+"""Events on disk, each once, in the order of time: however many there are, memory stays bounded.
 
-CloudTrail delivers late, out of order, and sometimes twice; log files are in no order at all. SQLite sorts, and keeps
-the first of each event ID. A store with a path is also the checkpoint of a look-up: it knows which spans are complete.
+CloudTrail delivers late, out of order, and sometimes twice; log files are in no order. SQLite sorts, and keeps the
+first of each event ID. A store with a path is also the checkpoint of a lookup: it knows which spans are complete.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from eicctl.audit.records import End, Event, Launch, Principal
@@ -24,7 +23,7 @@ _CACHE_KIB = 16 * 1024
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (id TEXT UNIQUE, time REAL, region TEXT, address TEXT, body TEXT);
 CREATE TABLE IF NOT EXISTS launches (
-    instance TEXT, address TEXT, vpc TEXT, name TEXT, region TEXT, time REAL, UNIQUE (instance, address)
+    instance TEXT, address TEXT, name TEXT, vpc TEXT, region TEXT, time REAL, UNIQUE (instance, address)
 );
 CREATE TABLE IF NOT EXISTS ends (instance TEXT PRIMARY KEY, time REAL);
 CREATE TABLE IF NOT EXISTS spans (region TEXT, lookup TEXT, begins REAL, ends REAL);
@@ -39,7 +38,7 @@ class EventStore:
     """Events on disk. Safe to use from several threads; a context manager.
 
     Args:
-        path: The file, made 0600 with what is in it kept; None for a temporary one.
+        path: The file, created with mode 0600 if it does not exist; None for a temporary one.
 
     Raises:
         LocalError: The file cannot be used.
@@ -60,14 +59,12 @@ class EventStore:
                 self._db.execute("PRAGMA synchronous=OFF")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise LocalError(f"cannot keep events in {path or 'a temporary file'}: {error}") from error
+            raise LocalError(f"cannot store events in {path or 'a temporary file'}: {error}") from error
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -82,19 +79,18 @@ class EventStore:
             self.path.unlink(missing_ok=True)
 
     def add(self, events: Iterable[Event]) -> int:
-        """Keep events; return how many of them are new."""
+        """Add events; return how many of them are new."""
         rows = ((event.id, event.time.timestamp(), event.region, event.address, _body(event)) for event in events)
         with self._writing() as db:
             return db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", rows).rowcount
 
     def add_lives(self, lives: Iterable[Launch | End]) -> None:
-        """Keep when instances were launched and ended."""
-        found = list(lives)
-        launches = [(*astuple(life)[:-1], life.time.timestamp()) for life in found if isinstance(life, Launch)]
-        ends = [(life.instance_id, life.time.timestamp()) for life in found if isinstance(life, End)]
+        """Add when instances were launched and terminated."""
         with self._writing() as db:
-            db.executemany("INSERT OR IGNORE INTO launches VALUES (?, ?, ?, ?, ?, ?)", launches)
-            db.executemany("INSERT OR IGNORE INTO ends VALUES (?, ?)", ends)
+            for life in lives:
+                values = (*astuple(life)[:-1], life.time.timestamp())
+                table = f"launches VALUES (?{', ?' * 5})" if isinstance(life, Launch) else "ends VALUES (?, ?)"
+                db.execute(f"INSERT OR IGNORE INTO {table}", values)
 
     def __len__(self) -> int:
         with self._lock:
@@ -112,23 +108,19 @@ class EventStore:
             yield _event(event_id, time, body)
 
     def bounds(self) -> Span | None:
-        """The times of the first and the last event; None where there is none."""
+        """The times of the first and the last event; None without events."""
         with self._lock:
             first, last = self._db.execute("SELECT min(time), max(time) FROM events").fetchone()
         return None if first is None else (_time(first), _time(last))
 
     def lives(self) -> list[Launch | End]:
-        """When instances were launched, and ended, with an address that an event names."""
+        """When instances were launched, and terminated, with an address that an event names."""
+        launches = "SELECT * FROM launches WHERE address IN (SELECT address FROM events) ORDER BY time"
+        ends = "SELECT * FROM ends WHERE instance IN (SELECT instance FROM launches)"
         with self._lock:
-            launches = self._db.execute(
-                "SELECT * FROM launches WHERE address IN (SELECT address FROM events) ORDER BY time"
-            ).fetchall()
-            ends = self._db.execute("SELECT * FROM ends WHERE instance IN (SELECT instance FROM launches)").fetchall()
-        found: list[Launch | End] = [
-            Launch(instance, address, vpc, name, region, _time(time))
-            for instance, address, vpc, name, region, time in launches
-        ]
-        return found + [End(instance_id, _time(time)) for instance_id, time in ends]
+            rows = self._db.execute(launches)
+            found: list[Launch | End] = [Launch(*texts, _time(time)) for *texts, time in rows]  # type: ignore[call-arg]
+            return found + [End(instance_id, _time(time)) for instance_id, time in self._db.execute(ends)]
 
     def addresses(self) -> set[tuple[str, str]]:
         """The regions and addresses that events name."""
@@ -138,7 +130,7 @@ class EventStore:
     # Spans of time that are complete
 
     def complete(self, region: str, lookup: str, span: Span) -> None:
-        """Note that all events of a look-up in a span of time are here."""
+        """Record that all events of a lookup in a span of time are here."""
         with self._writing() as db:
             db.execute("INSERT INTO spans VALUES (?, ?, ?, ?)", (region, lookup, *(time.timestamp() for time in span)))
 
@@ -166,7 +158,7 @@ class EventStore:
                 yield self._db
         except sqlite3.Error as error:
             raise LocalError(
-                f"cannot keep events: {error}", hint="is the disk full? TMPDIR and EICCTL_HOME move it"
+                f"cannot store events: {error}", hint="is the disk full? TMPDIR and EICCTL_HOME move it"
             ) from error
 
 
