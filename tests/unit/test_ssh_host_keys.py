@@ -91,6 +91,14 @@ def test_forgetting(known: KnownHosts) -> None:
     assert known.keys("i-1") == ()
 
 
+def test_a_name_is_followed_where_its_folder_is_missing(tmp_path: Path) -> None:
+    """Blocks of ssh_config that were printed and not installed are the first to need it."""
+    hosts = KnownHosts(tmp_path / ".ssh" / "eicctl" / "known_hosts")
+    hosts.follow("web-1.eic", "i-1", ["ssh-ed25519 AAAA"])
+    assert hosts.keys("web-1.eic") == ("ssh-ed25519 AAAA",)
+    assert (tmp_path / ".ssh").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_name_follows_its_instance(known: KnownHosts) -> None:
     known.follow("web-1.eic", "i-1", [ED])
     known.follow("web-1.eic", "i-1", [OTHER])  # nothing new: what OpenSSH has stays

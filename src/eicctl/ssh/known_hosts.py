@@ -65,6 +65,7 @@ class KnownHosts:
             UsageError: OpenSSH would not take it for one name.
         """
         _check(name)
+        files.make_private(self.path.parent)  # blocks that were only printed work where nothing was installed
         with files.locked(self.path):
             mark = f"{_MARK}{name} {instance_id}"
             lines = _lines(files.read_text(self.path))
