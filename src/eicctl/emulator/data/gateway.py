@@ -283,7 +283,7 @@ class Gateway:
         return self._state.behavior.client_ip or tunnel.peer
 
     async def _answer(self, tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
-        if tunnel.request_id:
+        if tunnel.request_id and "x-amzn-requestid" not in response.headers:
             response.headers["x-amzn-requestid"] = tunnel.request_id
         if not (tunnel.fault and tunnel.fault.kind == "refuse"):
             with contextlib.suppress(KeyError):
