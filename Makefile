@@ -6,9 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARALLEL := -n 3 --dist worksteal
 
-.PHONY: help demo test test-portable coverage fuzz check format bench docs man picture lock audit-deps clean
+.PHONY: help demo test test-portable test-aws test-aws-clean coverage fuzz check format bench docs man picture lock audit-deps clean
 help:
-	@echo "make demo | test | test-portable | coverage | fuzz | check | format | bench | docs | man | picture | lock | audit-deps | clean"
+	@echo "make demo | test | test-portable | test-aws | test-aws-clean | coverage | fuzz | check | format | bench | docs | man | picture | lock | audit-deps | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -23,6 +23,14 @@ test: $(VENV)/.ready
 # What Windows runs, with the modules hidden that Python lacks there.
 test-portable: $(VENV)/.ready
 	EICCTL_TESTS_PLATFORM=win32 $(BIN)/pytest $(PARALLEL) $(TESTS)
+
+# The tests on real AWS: EICCTL_LIVE=1 make test-aws LIVE="--with windows,rds". They say what they create and cost, and ask.
+test-aws: $(VENV)/.ready
+	$(BIN)/python -m tests.live run $(LIVE)
+
+# What a killed run has left, found by its tag.
+test-aws-clean: $(VENV)/.ready
+	$(BIN)/python -m tests.live clean $(LIVE)
 
 # The share of eicctl's lines that run: in the tests' processes, and in all that they start. Takes half as long again.
 coverage: $(VENV)/.ready
