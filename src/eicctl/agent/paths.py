@@ -133,7 +133,7 @@ class AgentPaths:
 
         from eicctl.support import files
 
-        files.write_whole(self.record, json.dumps({"Pid": pid, "Tunnels": definitions}))
+        files.write_whole(self.record, json.dumps({"Pid": pid, "Tunnels": definitions}), durable=False)
 
     def read_record(self) -> dict[str, Any]:
         """Return what a process has written; without a PID and tunnels where it has not."""

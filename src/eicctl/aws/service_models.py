@@ -187,7 +187,7 @@ class _CutDown(Loader):
     def _write(self, name: str, data: Any) -> None:
         path = self._folder / f"{name}.json"
         paths.private(path.parent)
-        write_whole(path, json.dumps(data, separators=(",", ":")))
+        write_whole(path, json.dumps(data, separators=(",", ":")), durable=False)
 
     def _has_user(self, name: str) -> bool:
         return any(os.path.exists(os.path.join(path, name)) for path in self._users)  # noqa: PTH110, PTH118

@@ -172,7 +172,7 @@ class OpensshOptions:
         """
         leave_keys(folder)
         if self.request.pushes_key and self.key_file:
-            files.write_whole(folder / _PUBLIC, f"{own_key(self.key_file).public}\n")
+            files.write_whole(folder / _PUBLIC, f"{own_key(self.key_file).public}\n", durable=False)
         return replace(self, folder=folder)
 
     def settings(self, known: KnownHosts, target: str = "%n", *, strict: str = "") -> dict[str, str]:

@@ -74,7 +74,7 @@ def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[
 def _new_key(path: Path, public: Path, key_type: KeyType) -> Key:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
         key = make_key(Path(folder) / "key", key_type)
-        files.write_whole(public, key.public)
+        files.write_whole(public, key.public, durable=False)
         key.file.replace(path)
     return Key(path, key.public)
 

@@ -58,13 +58,19 @@ def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.envir
     return (home if home.is_absolute() else expanded("~")) / usual
 
 
-def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+def write_whole(path: Path, text: str, mode: int = 0o600, *, durable: bool = True) -> None:
     """Write a file in one step: who reads meanwhile has the old text or the new one. A symlink's target is replaced.
+
+    Args:
+        path: The file.
+        text: What is to be in it.
+        mode: Its permissions.
+        durable: Whether it must outlive a crash of the machine, for which a disk takes some 10 ms.
 
     Raises:
         LocalError: It cannot be written; the old file is as it was.
     """
-    with _beside(path, text, mode) as (name, real):
+    with _beside(path, text, mode, durable=durable) as (name, real):
         name.replace(real)
 
 
@@ -74,14 +80,14 @@ def check_writable(path: Path, text: str) -> None:
     Raises:
         LocalError: It cannot be written.
     """
-    with _beside(path, text, 0o600) as (name, real):
+    with _beside(path, text, 0o600, durable=True) as (name, real):
         if real.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         name.unlink()
 
 
 @contextlib.contextmanager
-def _beside(path: Path, text: str, mode: int) -> Iterator[tuple[Path, Path]]:
+def _beside(path: Path, text: str, mode: int, *, durable: bool) -> Iterator[tuple[Path, Path]]:
     """Write a text into a new file beside that which a path leads to; give both. The new one is gone after an error."""
     real = Path(os.path.realpath(path))
     name = ""
@@ -92,7 +98,8 @@ def _beside(path: Path, text: str, mode: int) -> Iterator[tuple[Path, Path]]:
             file.flush()
             if hasattr(os, "fchmod"):  # by its name it could be another file by now
                 os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         if not hasattr(os, "fchmod"):
             Path(name).chmod(mode)
         yield Path(name), real

@@ -48,7 +48,7 @@ def update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], *, lo
     from eicctl.support.files import locked, write_whole
 
     with locked(lock or path):
-        write_whole(path, json.dumps(change(read(path))))
+        write_whole(path, json.dumps(change(read(path))), durable=False)
 
 
 def newest(rows: dict[str, Any], most: int) -> dict[str, Any]:
