@@ -19,7 +19,7 @@ TUNNEL = "ec2-instance-connect"
 LONG = AccessKey("AKIALONG", "secret", "arn:aws:iam::123456789012:user/ann", "IAMUser")
 SHORT = AccessKey(
     "ASIASHORT", "other", "arn:aws:sts::123456789012:assumed-role/r/s", "AssumedRole",
-    session_token="token/with+signs=", expires=datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1),
+    session_token="token/with+signs=", expiration=datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1),
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def verifier(state: State) -> Verifier:
 
 
 def keys(known: AccessKey, **changes: str) -> Credentials:
-    given = {"access": known.access_key_id, "secret": known.secret, "token": known.session_token, **changes}
+    given = {"access": known.access_key_id, "secret": known.secret_access_key, "token": known.session_token, **changes}
     return Credentials(given["access"], given["secret"], given["token"] or None)
 
 
@@ -69,7 +69,7 @@ def test_an_unknown_key(verifier: Verifier) -> None:
 def test_a_wrong_secret(verifier: Verifier) -> None:
     code, message = why(verifier, presigned(keys(LONG, secret="wrong")))
     assert code == "SignatureDoesNotMatch"
-    assert LONG.secret not in message
+    assert LONG.secret_access_key not in message
 
 
 @pytest.mark.parametrize("token", ["", "another"])

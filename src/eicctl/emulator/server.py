@@ -65,7 +65,7 @@ class Emulator:
         self.token = secrets.token_urlsafe(24)
         self._own = AccessKey(
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
-            secret=secrets.token_urlsafe(30),
+            secret_access_key=secrets.token_urlsafe(30),
             arn=OWN_ARN,
             kind="IAMUser",
         )
@@ -92,7 +92,7 @@ class Emulator:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_CA_BUNDLE": str(self.ca_file),
             "AWS_ACCESS_KEY_ID": self._own.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self._own.secret,
+            "AWS_SECRET_ACCESS_KEY": self._own.secret_access_key,
             "AWS_SESSION_TOKEN": "",
             "AWS_PROFILE": "",
             "AWS_DEFAULT_PROFILE": "",

@@ -23,17 +23,18 @@ _DATE = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """An access key that the emulator accepts. `expires` (UTC, without a zone) is None for a long-lived one.
+    """An access key that the emulator accepts, with the attributes of moto's assumed roles, in whose list sessions are.
 
-    `mfa_at` is when MFA was proved for a temporary one (UTC, without a zone); None where it was not.
+    `expiration` (UTC, without a zone) is None for a long-lived one. `mfa_at` is when MFA was proved for a temporary one
+    (UTC, without a zone); None if it was not.
     """
 
     access_key_id: str
-    secret: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
     arn: str
     kind: str
     session_token: str = field(default="", repr=False)
-    expires: datetime | None = None
+    expiration: datetime | None = None
     user_id: str = ""
     mfa_at: datetime | None = None
 
@@ -100,7 +101,7 @@ class Verifier:
         unsigned = "&".join(part for part in query.split("&") if not part.startswith("X-Amz-Signature="))
         request = AWSRequest("GET", f"https://{host}{path}?{unsigned}")
         request.context["timestamp"] = fields["X-Amz-Date"]
-        auth = SigV4QueryAuth(Credentials(known.access_key_id, known.secret), service, region)
+        auth = SigV4QueryAuth(Credentials(known.access_key_id, known.secret_access_key), service, region)
         _compare(auth, request, signature)
         now = self._state.now()
         if signed_at > now + SKEW:
@@ -140,7 +141,7 @@ class Verifier:
         request.context["timestamp"] = moment
         # S3 signs paths as they are sent, and trusts the header for the body's hash.
         kind = S3SigV4Auth if service == "s3" else SigV4Auth
-        auth = kind(Credentials(known.access_key_id, known.secret), service, region)
+        auth = kind(Credentials(known.access_key_id, known.secret_access_key), service, region)
         _compare(auth, request, signature)
         return known
 
@@ -148,7 +149,7 @@ class Verifier:
         known = self._lookup(access_key_id)
         if known is None or not hmac.compare_digest(known.session_token, session_token):
             raise Rejected("UnrecognizedClientException", "The security token included in the request is invalid.")
-        if known.expires and known.expires.replace(tzinfo=UTC) < self._state.now():
+        if known.expiration and known.expiration.replace(tzinfo=UTC) < self._state.now():
             raise Rejected("ExpiredTokenException", "The security token included in the request is expired.")
         return known
 

@@ -6,8 +6,10 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from moto.core.responses import ActionResult
+
 from eicctl.emulator.control import backends, cloudtrail, credentials, instances, network, policy_language
-from eicctl.emulator.control.backends import Action, ActionResult, ApiError, page_start, page_token
+from eicctl.emulator.control.backends import Action, ApiError, page_start, page_token
 from eicctl.emulator.control.cloudtrail import recorded
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, check_dry_run

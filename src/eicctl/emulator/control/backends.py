@@ -19,7 +19,6 @@ from moto.core.base_backend import BackendDict
 from moto.core.errors import COMMON_ERROR_CODES
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.models.subnets import Subnet
@@ -40,22 +39,6 @@ ACCOUNT = DEFAULT_ACCOUNT_ID
 
 LOCK = threading.RLock()
 """Held while moto's memory is read or changed: moto iterates over dicts that its other threads change."""
-
-__all__ = [
-    "ACCOUNT",
-    "LOCK",
-    "ActionResult",
-    "ApiError",
-    "ec2",
-    "iam",
-    "install",
-    "page_start",
-    "page_token",
-    "rds",
-    "reset",
-    "sts",
-    "zones",
-]
 
 Action = Callable[[Any], Any]
 """A method of one of moto's response classes: takes the response object, answers with an `ActionResult`."""

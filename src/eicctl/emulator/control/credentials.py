@@ -10,11 +10,12 @@ import hashlib
 import hmac
 import secrets
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ActionResult, ApiError, iam, sts
+from moto.core.responses import ActionResult
+
+from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ApiError, iam, sts
 from eicctl.emulator.signature import AccessKey, Lookup
 
 CALLER: ContextVar[AccessKey] = ContextVar("caller")
@@ -42,18 +43,18 @@ def _of_user(access_key_id: str) -> AccessKey | None:
 
 
 def _temporary(access_key_id: str) -> AccessKey | None:
-    session = sts().get_assumed_role_from_access_key(access_key_id)
-    if session is None:
-        return None
+    found = sts().get_assumed_role_from_access_key(access_key_id)
+    if found is None or isinstance(found, AccessKey):
+        return found
     return AccessKey(
         access_key_id,
-        session.secret_access_key,
-        session.arn,
-        getattr(session, "kind", "AssumedRole"),
-        session.session_token,
-        session.expiration,
-        session.user_id,
-        getattr(session, "mfa_at", None),
+        found.secret_access_key,
+        found.arn,
+        "AssumedRole",
+        found.session_token,
+        found.expiration,
+        found.user_id,
+        getattr(found, "mfa_at", None),
     )
 
 
@@ -150,21 +151,6 @@ OWN_ARN = f"arn:aws:iam::{ACCOUNT}:user/local"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Temporary credentials of a user, with the attributes of moto's assumed roles, in whose list they are."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
-    expiration: datetime
-    arn: str
-    user_id: str
-    kind: str = "IAMUser"
-    account_id: str = ACCOUNT
-    mfa_at: datetime | None = None
-
-
 def check_request(caller: AccessKey, seconds: int) -> None:
     """Check what GetSessionToken checks before the MFA code.
 
@@ -177,15 +163,16 @@ def check_request(caller: AccessKey, seconds: int) -> None:
         raise ApiError("AccessDenied", "Cannot call GetSessionToken with session credentials")
 
 
-def open_session(caller: AccessKey, seconds: int, now: datetime, *, mfa: bool = False) -> Session:
+def open_session(caller: AccessKey, seconds: int, now: datetime, *, mfa: bool = False) -> AccessKey:
     """Return new temporary credentials for the caller, valid for `seconds`, created with MFA or not."""
     now = now.replace(tzinfo=None, microsecond=0)
-    session = Session(
+    session = AccessKey(
         access_key_id="ASIA" + "".join(secrets.choice(_LETTERS) for _ in range(16)),
         secret_access_key=secrets.token_urlsafe(30),
         session_token=secrets.token_urlsafe(120),
         expiration=now + timedelta(seconds=seconds),
         arn=caller.arn,
+        kind="IAMUser",
         user_id=_user_id(caller),
         mfa_at=now if mfa else None,
     )

@@ -118,7 +118,7 @@ def prefixes(ec2: Any, list_id: str) -> list[str]:
 def _allows(entries: Iterable[Any], egress: bool, peer: str, port: int) -> bool:
     """Whether the first matching entry, by number, allows it."""
     for entry in sorted(entries, key=lambda entry: int(entry.rule_number)):
-        if _is_true(entry.egress) != egress or str(entry.protocol) not in ("-1", "6"):
+        if (str(entry.egress).lower() == "true") != egress or str(entry.protocol) not in ("-1", "6"):
             continue
         if not _holds(entry.cidr_block or entry.ipv6_cidr_block, peer):
             continue
@@ -174,13 +174,8 @@ def _holds(cidr: str | None, address: str) -> bool:
     return bool(cidr) and ipaddress.ip_address(address) in ipaddress.ip_network(cidr or "", strict=False)
 
 
-def _is_true(value: object) -> bool:
-    return value if isinstance(value, bool) else str(value).lower() == "true"
-
-
-__all__ = ["Rule", "blocked", "machine_at"]
-
 _OLD_TYPES = ("c1", "cg1", "cg2", "g1", "hi1", "m1", "m2", "m3", "t1")
+"""Families of instance types without client IP preservation."""
 
 
 def machine_at(state: State, endpoint: EndpointRecord, address: str) -> Machine | None:
@@ -206,16 +201,15 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
         if own_address is None:
             return f"the endpoint {endpoint.id} has no network interface"
         seen = client_ip if endpoint.preserve_client_ip else own_address
-        at_groups = group_blocking(
-            port=port,
-            source=Peer(seen, endpoint.security_group_ids),
-            target=Peer(machine.address, groups),
-            egress=_rules(endpoint.region, endpoint.vpc_id, endpoint.security_group_ids, egress=True),
-            # A machine without groups is not an instance: the world file declares that it answers.
-            ingress=_rules(machine.region, machine.vpc_id, groups, egress=False) if groups else None,
-        )
         return (
-            at_groups
+            group_blocking(
+                port=port,
+                source=Peer(seen, endpoint.security_group_ids),
+                target=Peer(machine.address, groups),
+                egress=_rules(endpoint.region, endpoint.vpc_id, endpoint.security_group_ids, egress=True),
+                # A machine without groups is not an instance: the world file declares that it answers.
+                ingress=_rules(machine.region, machine.vpc_id, groups, egress=False) if groups else None,
+            )
             or _preservation_problem(endpoint, machine)
             or _route_problem(endpoint, machine, port, seen=seen, own_address=own_address)
         )
