@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Env
 from tests.processes import PROGRAM
-from tests.terminal import exit_code, interrupt, terminal
+from tests.terminal import exit_code, faults, interrupt, screen, terminal
 
 
 def test_without_a_target_one_chooses(env: Env) -> None:
@@ -28,7 +28,7 @@ def test_without_a_target_one_chooses(env: Env) -> None:
     [
         ("tunnel web-1 --remote-port 22", ["listening"]),
         ("tunnel web-1 --remote-port 22 --check", ["checked", "listening"]),
-        ("forward 0:web-1:22", ["listening", "note", "note"]),
+        ("forward 0:web-1:22", ["listening"]),
         ("up", ["state", "state"]),
     ],
 )
@@ -101,9 +101,29 @@ def test_no_color_is_honoured(env: Env) -> None:
 
 
 def test_a_table_breaks_no_id(env: Env) -> None:
-    session = terminal(env | {"NO_COLOR": "1"}, "instances", size=(30, 80))
+    for width, omitted in ((80, "Columns omitted: Type, AZ (--wide shows all)"), (120, "")):
+        session = terminal(env | {"NO_COLOR": "1"}, "instances", size=(30, width))
+        assert exit_code(session) == 0
+        lines = screen(str(session.before))
+        assert not faults(lines, width)
+        assert len([line for line in lines if re.search(r" i-[0-9a-f]{17} +running .* demo +office$", line)]) == 3
+        assert ([line for line in lines if "omitted" in line] or [""]) == [omitted]
+
+
+def test_all_columns_and_no_heading(env: Env) -> None:
+    session = terminal(env | {"NO_COLOR": "1"}, "list-endpoints", "--wide", "--no-header", size=(30, 80))
     assert exit_code(session) == 0
-    assert session.before
-    shown = [re.sub(r"\x1b\[\d*m", "", line) for line in session.before.splitlines()]
-    assert max(map(len, shown)) <= 80
-    assert len([line for line in shown if re.fullmatch(r" +eice-[0-9a-f]{17}", line)]) == 3
+    (line, *rest) = [line for line in screen(str(session.before)) if line]
+    assert re.fullmatch(r"eice-[0-9a-f]{17}  office  create-complete  vpc-\w+  subnet-\w+  us-\w+-\w+  ipv4  no", line)
+    assert not rest
+
+
+def test_a_single_object_breaks_no_id_and_has_no_empty_rows(env: Env) -> None:
+    for width in (80, 120):
+        session = terminal(env, "show-endpoint", "office", size=(40, width))
+        assert exit_code(session) == 0
+        assert "\x1b[32mcreate-complete" in str(session.before)
+        lines = screen(str(session.before))
+        assert not faults(lines, width)
+        assert "StateMessage" not in "\n".join(lines)
+        assert [line for line in lines if not line.strip()] == [""]

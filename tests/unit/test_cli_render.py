@@ -17,6 +17,16 @@ def table(*rows: tuple[str, ...]) -> list[tuple[str, list[Text]]]:
     ]
 
 
+def test_the_least_important_columns_are_dropped() -> None:
+    from eicctl.cli.view.render import _dropped
+
+    found = table(("web-1", INSTANCE, ENDPOINT, "no rule"))
+    assert _dropped(found, 80, ("Cause", "ID")) == []
+    assert _dropped(found, 56, ("Cause", "ID")) == ["Cause"]
+    assert _dropped(found, 40, ("Cause", "ID")) == ["ID", "Cause"]
+    assert _dropped(found, 10, ()) == []
+
+
 def test_columns_that_do_not_fit_follow_below() -> None:
     found = [line.plain for line in rows(table(("web-1", INSTANCE, ENDPOINT, "no rule"), ("b", "", "", "")), 40)]
     assert found == [

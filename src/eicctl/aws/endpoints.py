@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from eicctl.aws import caches
 from eicctl.aws.ec2_requests import exact_filters, request_change
 from eicctl.aws.errors import translated
-from eicctl.aws.regions import used_regions
+from eicctl.aws.regions import in_all_regions
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.core.names import correct, natural_key
 from eicctl.support.backoff import Backoff
-from eicctl.support.threads import for_each
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
@@ -81,20 +80,8 @@ def list_in_all_regions(
     session: Session, *, filters: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[list[Endpoint], dict[str, EicctlError]]:
     """Return the endpoints of all regions that the account uses, and the errors of regions that did not answer."""
-    regions = used_regions(session)
-
-    def look(region: str) -> list[Endpoint] | EicctlError:
-        try:
-            return list_endpoints(session, filters=filters, region=region)
-        except EicctlError as error:
-            return error
-
-    answers = for_each(look, regions)
-    endpoints = [endpoint for answer in answers if isinstance(answer, list) for endpoint in answer]
-    failures = {
-        region: answer for region, answer in zip(regions, answers, strict=True) if isinstance(answer, EicctlError)
-    }
-    return endpoints, failures
+    found, failures = in_all_regions(session, lambda region: list_endpoints(session, filters=filters, region=region))
+    return [endpoint for region in found for endpoint in region], failures
 
 
 def get_endpoint(session: Session, name: str) -> Endpoint:

@@ -428,6 +428,19 @@ def _peers(session: Session, vpc_id: str) -> set[str]:
     return {peer for pair in pairs if vpc_id in pair for peer in pair - {vpc_id}}
 
 
+def vpc_names(session: Session, region: str | None = None) -> dict[str, str]:
+    """Return the Name tags of the VPCs of a region, by ID; nothing where the caller may not look."""
+    try:
+        with translated("look up the VPCs"):
+            pages = session.client("ec2", region).get_paginator("describe_vpcs").paginate()
+            rows = [row for page in pages for row in page["Vpcs"]]
+    except DeniedError:
+        return {}
+    return {
+        row["VpcId"]: next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == "Name"), "") for row in rows
+    }
+
+
 def _only_vpc(session: Session) -> str:
     with translated("look up the VPCs"):
         vpcs = session.client("ec2").describe_vpcs()["Vpcs"]

@@ -114,6 +114,32 @@ aws_options = _all(
 )
 """How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
 
+
+def _display(key: str) -> Callable[[click.Context, click.Parameter, bool], None]:
+    def keep(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        ctx.meta[key] = value
+
+    return keep
+
+
+table_options = _all(
+    click.option(
+        "--wide",
+        is_flag=True,
+        expose_value=False,
+        callback=_display("eicctl.wide"),
+        help="Show all columns of the table, also those that the terminal has no room for.",
+    ),
+    click.option(
+        "--no-header",
+        is_flag=True,
+        expose_value=False,
+        callback=_display("eicctl.no_header"),
+        help="Print the table without its headings.",
+    ),
+)
+"""How a table looks. The command takes nothing; `render.show` knows."""
+
 output_options = _all(
     click.option(
         "--output",
@@ -123,6 +149,7 @@ output_options = _all(
         help="Output format.",
     ),
     click.option("--query", metavar="JMESPATH", help="JMESPath query on the JSON output."),
+    table_options,
 )
 """How to show a result. The command takes `output` and `query`, and gives them to `render.show`."""
 
@@ -314,16 +341,16 @@ def parse_tags(words: Iterable[str]) -> dict[str, str]:
     return tags
 
 
-def with_filters(what: str, state_filter: str, state: str) -> Callable[[Command], Command]:
+def with_filters(what: str, state_filter: str, state: str, *, vpc: bool = True) -> Callable[[Command], Command]:
     """Add `--vpc-id`, `--state` and `--tag`; the command takes them as `filters` for EC2.
 
     Args:
         what: The resources, for the help texts.
         state_filter: EC2's name of the filter by state.
         state: An example of a state.
+        vpc: False for a command that has an option of its own for VPCs.
     """
     filter_options = _all(
-        click.option("--vpc-id", metavar="ID", multiple=True, help=f"Only {what} in this VPC; repeatable."),
         click.option(
             "--state", metavar="STATE", multiple=True, help=f"Only {what} in this state ({state}, …); repeatable."
         ),
@@ -332,10 +359,14 @@ def with_filters(what: str, state_filter: str, state: str) -> Callable[[Command]
         ),
     )
 
+    if vpc:
+        vpc_option = click.option("--vpc-id", metavar="ID", multiple=True, help=f"Only {what} in this VPC; repeatable.")
+        filter_options = _all(vpc_option, filter_options)
+
     def apply(function: Command) -> Command:
         @functools.wraps(function)
         def wrapper(
-            *args: Any, vpc_id: tuple[str, ...], state: tuple[str, ...], tags: tuple[str, ...], **rest: Any
+            *args: Any, state: tuple[str, ...], vpc_id: tuple[str, ...] = (), tags: tuple[str, ...], **rest: Any
         ) -> Any:
             filters = {f"tag:{key}": [value] for key, value in parse_tags(tags).items()}
             filters |= {"vpc-id": list(vpc_id)} if vpc_id else {}

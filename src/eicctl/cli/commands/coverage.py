@@ -27,6 +27,9 @@ _COLUMNS = {
     "Cause": "Cause",
 }
 
+_DROPPABLE = ("Endpoint", "Port", "Address", "Account", "ID")
+"""Columns that a narrow terminal does without, the least important first."""
+
 _NAMED = 8
 """How many instances are named that have a cause in common."""
 
@@ -103,7 +106,7 @@ def command(
     rows = [row for row in _rows(coverage) if not unreachable or row["Reachable"] == "no"]
     try:
         if rows or output != "table" or query:
-            render.show(rows, output=output, query=query, columns=_columns(coverage))
+            render.show(rows, output=output, query=query, columns=_columns(coverage), droppable=_DROPPABLE)
         if output == "table" and not query:
             _explain(rows)
     finally:  # also where the reader of the rows has left early: `| head`

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,52 +17,112 @@ _COLUMNS = {
     "Name": "Name",
     "ID": "InstanceId",
     "State": "State",
+    "Type": "InstanceType",
     "Platform": "Platform",
     "Address": "PrivateIpAddress",
     "AZ": "AvailabilityZone",
-    "Endpoint": "InstanceConnectEndpointId",
+    "VPC": "VpcName",
+    "Endpoint": "EndpointName",
 }
+
+_DROPPABLE = ("Type", "AZ", "Platform", "VPC", "Address", "State")
+"""Columns that a narrow terminal does without, the least important first."""
 
 
 @click.command
-@options.with_filters("instances", "instance-state-name", "running")
+@click.option("--name", "globs", metavar="GLOB", multiple=True, help="Only this name (web-*); repeatable.")
+@click.option(
+    "--vpc", "--vpc-id", "vpcs", metavar="ID|NAME", multiple=True, help="Only instances in this VPC; repeatable."
+)
+@options.with_filters("instances", "instance-state-name", "running", vpc=False)
+@click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
 @options.with_session
-def command(*, session: Session, filters: dict[str, list[str]], output: str, query: str | None) -> None:
+def command(
+    *,
+    session: Session,
+    globs: tuple[str, ...],
+    vpcs: tuple[str, ...],
+    filters: dict[str, list[str]],
+    all_regions: bool,
+    output: str,
+    query: str | None,
+) -> int:
     """List instances and the endpoint that serves each.
+
+    Regions that do not respond are reported on stderr, and the exit code is 1.
 
     \b
     Examples:
       eicctl instances
-      eicctl instances --state running --tag Role=web
+      eicctl instances --name 'web-*' --state running --tag Role=web
+      eicctl instances --all-regions --vpc shared
       eicctl instances --query "[?Platform=='windows'].InstanceId" --output text
     """
+    from eicctl.aws.regions import in_all_regions
+
+    def look(region: str) -> list[dict[str, Any]]:
+        return _rows(session, region, filters, globs, vpcs)
+
+    found, failures = in_all_regions(session, look) if all_regions else ([look(session.region)], {})
+    rows = [row for region in found for row in region]
+    if output == "table" and not query:
+        if not rows:
+            where = "any region" if all_regions else session.location
+            messages.line(f"No {'matching ' if filters or globs or vpcs else ''}instances in {where}")
+        rows = [_for_people(row) for row in rows]
+    if rows or output != "table" or query:
+        columns = {"Region": "Region", **_COLUMNS} if all_regions else _COLUMNS
+        render.show(rows, output=output, query=query, columns=columns, droppable=_DROPPABLE)
+    for region, error in failures.items():
+        messages.line(f"{region}: {error.message}")
+    return 1 if failures else 0
+
+
+def _rows(
+    session: Session, region: str, filters: dict[str, list[str]], globs: Sequence[str], vpcs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the instances of a region as JSON has them."""
     from eicctl.aws.endpoints import list_endpoints
     from eicctl.aws.instances import list_instances
+    from eicctl.aws.network import vpc_names
     from eicctl.aws.targets import served_by
-    from eicctl.support.threads import both
+    from eicctl.support.threads import begin
 
-    instances, endpoints = both(lambda: list_instances(session, filters=filters), lambda: list_endpoints(session))
+    naming, listing = begin(lambda: vpc_names(session, region)), begin(lambda: list_endpoints(session, region=region))
+    patterns = {"tag:Name": list(globs)} if globs else None
+    instances = list_instances(session, filters=filters, patterns=patterns, region=region)
+    endpoints, names = listing.result(), naming.result()
     rows = []
     for instance in instances:
+        if vpcs and not {instance.vpc_id, names.get(instance.vpc_id)} & set(vpcs):
+            continue
         endpoint = served_by(endpoints, instance)
         rows.append(
             {
                 "Name": instance.name,
                 "InstanceId": instance.id,
                 "State": instance.state,
+                "InstanceType": instance.instance_type,
                 "Platform": instance.platform,
                 "PrivateIpAddress": instance.private_ip,
                 "Ipv6Address": instance.ipv6,
+                "Region": instance.region,
                 "AvailabilityZone": instance.availability_zone,
                 "VpcId": instance.vpc_id,
+                "VpcName": names.get(instance.vpc_id, ""),
                 "SubnetId": instance.subnet_id,
                 "InstanceConnectEndpointId": endpoint.id if endpoint else None,
+                "EndpointName": endpoint.name if endpoint else None,
             }
         )
-    if not rows and output == "table" and not query:
-        messages.line(f"No {'matching ' if filters else ''}instances in {session.location}")
-    else:
-        if output == "table" and not query:
-            rows = [{**row, "PrivateIpAddress": row["PrivateIpAddress"] or row["Ipv6Address"]} for row in rows]
-        render.show(rows, output=output, query=query, columns=_COLUMNS)
+    return rows
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the table: a name where there is one, else the ID."""
+    return row | {
+        "PrivateIpAddress": row["PrivateIpAddress"] or row["Ipv6Address"],
+        "VpcName": row["VpcName"] or row["VpcId"],
+        "EndpointName": row["EndpointName"] or row["InstanceConnectEndpointId"],
+    }

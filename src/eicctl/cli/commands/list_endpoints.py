@@ -8,7 +8,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.view import messages, render
-from eicctl.cli.view.endpoint import COLUMNS, row_of
+from eicctl.cli.view.endpoint import COLUMNS, DROPPABLE, row_of
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -52,7 +52,7 @@ def command(
         if not filters:
             messages.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")
     else:
-        render.show(rows, output=output, query=query, columns=columns)
+        render.show(rows, output=output, query=query, columns=columns, droppable=DROPPABLE)
     for region, error in failures.items():
         messages.line(f"{region}: {error.message}")
     return 1 if failures else 0

@@ -20,7 +20,7 @@ def command(*, output: str, query: str | None) -> int:
     """
     from eicctl.agent import tunnels
     from eicctl.cli.view import render
-    from eicctl.cli.view.named_tunnels import COLUMNS, row, shown, troubles
+    from eicctl.cli.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
 
     processes = tunnels.states()
     found = [(status, held.pid) for held in processes for status in held.statuses]
@@ -35,7 +35,7 @@ def command(*, output: str, query: str | None) -> int:
         messages.line("No tunnels are open in the background")
         messages.line("hint: eicctl up --detach")
         return 0
-    render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS)
+    render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS, droppable=DROPPABLE)
     for line in troubles([status for status, _ in found if status.state != "unknown"]):
         messages.line(line, pin=False)
     return 0

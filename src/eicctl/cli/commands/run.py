@@ -94,7 +94,13 @@ def command(
     if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):
         raise windows_error(windows[0].label)
     if dry_run:
-        render.show([_row(host) for host in hosts], output="table", query=None, columns=_COLUMNS)
+        render.show(
+            [_row(host) for host in hosts],
+            output="table",
+            query=None,
+            columns=_COLUMNS,
+            droppable=("Endpoint", "Address"),
+        )
         return 0
     with private_folder() as folder:
         logins = [

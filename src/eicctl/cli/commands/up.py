@@ -101,13 +101,15 @@ def _completed(definition: Definition, profile: str | None, region: str | None, 
 def _detached(definitions: Sequence[Definition], output: str) -> int:
     from eicctl.agent import tunnels
     from eicctl.cli.view import render
-    from eicctl.cli.view.named_tunnels import COLUMNS, row, shown, troubles
+    from eicctl.cli.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
 
     statuses = tunnels.detach(definitions)
     if output == "json":
         render.show([row(status) for status in statuses], output=output, query=None, columns={})
     else:
-        render.show([shown(status) for status in statuses], output=output, query=None, columns=COLUMNS)
+        render.show(
+            [shown(status) for status in statuses], output=output, query=None, columns=COLUMNS, droppable=DROPPABLE
+        )
         for line in troubles(statuses):
             messages.line(line, pin=False)
     waiting = [status.name for status in statuses if status.state != "open"]

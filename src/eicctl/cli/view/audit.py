@@ -33,6 +33,7 @@ _TABLE = {
     "Duration": "Duration",
     "Endpoint": "Endpoint",
 }
+_DROPPABLE = ("Endpoint", "Duration", "MFA", "Address", "From", "OS user", "Port", "Outcome")
 _FORMULA = re.compile(r"""(^|[\s,;|"])(?=[=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])""")
 """Where a spreadsheet would begin to compute: at the start of a cell, or of what becomes one where the list separator
 is another than the comma. The last eight are full-width and small forms of the first four."""
@@ -90,7 +91,9 @@ def _table(rows: Iterable[Row]) -> int:
         kept.append(row)
         count += 1
     if kept:
-        render.show([_for_people(row) for row in kept], output="table", query=None, columns=_TABLE)
+        render.show(
+            [_for_people(row) for row in kept], output="table", query=None, columns=_TABLE, droppable=_DROPPABLE
+        )
     if count > len(kept):
         messages.line(f"Showing the latest {len(kept):,} of {count:,} rows; use --output csv, json or text for all")
     return count

@@ -20,6 +20,10 @@ COLUMNS = {
 }
 
 
+DROPPABLE = ("Preserves client IP", "Type", "Subnet", "AZ", "VPC", "State")
+"""Columns that a narrow terminal does without, the least important first."""
+
+
 def row_of(endpoint: Endpoint) -> dict[str, Any]:
     """Return an endpoint as a JSON object."""
     return {

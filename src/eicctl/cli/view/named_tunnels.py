@@ -32,8 +32,11 @@ _HEADINGS = {key: heading for heading, key in COLUMNS.items()}
 _CUT = {"Remote": 12, "Through": 10}
 """Columns that may be cut, and their minimum widths."""
 
-_DROPPED = ("Kind", "Out", "In", "Through", "Rate", "Connections", "Remote", "Left")
-"""Columns that may be omitted, in this order."""
+DROPPABLE = ("Kind", "Out", "In", "Through", "Rate", "Conns", "Remote", "Left")
+"""Headings of columns that a narrow terminal does without, in this order."""
+
+_DROPPED = tuple(COLUMNS[heading] for heading in DROPPABLE)
+"""Their keys."""
 
 _STYLES = {
     "open": "green",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eicctl.cli.view import messages
 from eicctl.cli.view.messages import width_of, wrap
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
@@ -26,14 +27,35 @@ _EMPTY = "-"
 """Stands for an empty line of a row that has further lines."""
 
 
-def show(result: Row | Sequence[Row], *, output: str, query: str | None, columns: Mapping[str, str]) -> None:
+WIDE = "eicctl.wide"
+NO_HEADER = "eicctl.no_header"
+"""Keys of Click's `Context.meta` for `--wide` and `--no-header`."""
+
+_STYLES = {
+    **dict.fromkeys(("available", "create-complete", "update-complete", "running"), "green"),
+    **dict.fromkeys(("pending", "shutting-down", "stopped", "stopping"), "yellow"),
+    **dict.fromkeys(("error", "denied"), "red"),
+    "terminated": "dim",
+}
+"""Colors of states."""
+
+
+def show(
+    result: Row | Sequence[Row],
+    *,
+    output: str,
+    query: str | None,
+    columns: Mapping[str, str],
+    droppable: Sequence[str] = (),
+) -> None:
     """Write a result to stdout.
 
     Args:
         result: One object or a list of them, with AWS's names as keys.
         output: `table`, `json` or `text`.
         query: JMESPath expression on the JSON form, or None.
-        columns: Headings of the table and their keys. A single object is shown with all its keys.
+        columns: Headings of the table and their keys. A single object is shown with all its keys that have values.
+        droppable: Headings of columns that a narrow terminal does without, the least important first.
     """
     shown: Any = result
     if query:
@@ -44,9 +66,9 @@ def show(result: Row | Sequence[Row], *, output: str, query: str | None, columns
         for line in _text(shown):
             click.echo(line)
     elif query:
-        _table(shown, {})
+        _table(shown, {}, ())
     else:
-        _table(shown, columns)
+        _table(shown, columns, droppable)
 
 
 def _queried(result: Any, query: str) -> Any:
@@ -95,40 +117,60 @@ def _one_line(value: Any) -> str:
     return foreign.line(_cell(value))
 
 
-def _table(value: Any, columns: Mapping[str, str]) -> None:
+def _table(value: Any, columns: Mapping[str, str], droppable: Sequence[str]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    meta = context.meta if (context := click.get_current_context(silent=True)) else {}
     # In a pipe, one line per row. On a terminal, lines fit its width, and no ID is cut or broken.
-    width = console.width if console.is_terminal else None
+    width = console.width if console.is_terminal and not meta.get(WIDE) else None
+    dropped: list[str] = []
     if isinstance(value, Mapping):
-        lines = pairs([(foreign.line(str(key)), _one_line(item)) for key, item in value.items()], width)
+        items = [(foreign.line(str(key)), text) for key, item in value.items() if (text := _one_line(item))]
+        lines = pairs(items, width)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
         cells = [
             (foreign.line(name), [_styled(_one_line(row.get(key))) for row in value]) for name, key in names.items()
         ]
-        lines = rows(cells, width)
+        dropped = _dropped(cells, width, droppable) if width else []
+        cells = [column for column in cells if column[0] not in dropped]
+        lines = rows(cells, width, header=not meta.get(NO_HEADER))
     else:
         for line in _text(value):
             click.echo(line)
         return
     for part in lines:
         console.print(part, soft_wrap=True)
+    if dropped:
+        messages.line(f"Columns omitted: {', '.join(dropped)} (--wide shows all)")
 
 
-def rows(table: Sequence[tuple[str, Sequence[Text]]], width: int | None) -> Iterator[Text]:
+def _dropped(table: Sequence[tuple[str, Sequence[Text]]], width: int, droppable: Sequence[str]) -> list[str]:
+    """Return which columns to drop so that a table fits, in the order of the table."""
+    sizes = {
+        heading: max(width_of(text) for text in (heading, *(cell.plain for cell in cells))) for heading, cells in table
+    }
+    kept = dict(sizes)
+    for heading in droppable:
+        if sum(kept.values()) + len(_GAP) * (len(kept) - 1) > width:
+            kept.pop(heading, None)
+    return [heading for heading in sizes if heading not in kept]
+
+
+def rows(table: Sequence[tuple[str, Sequence[Text]]], width: int | None, *, header: bool = True) -> Iterator[Text]:
     """Yield the lines of a table. Columns that do not fit continue on the next lines, indented. Words longer than a
     line stay whole; print them without cropping.
 
     Args:
         table: The columns' headings and cells, of equal number and without line breaks.
         width: The terminal's, in columns; None for lines of any length.
+        header: Whether the first line has the headings.
     """
     from rich.text import Text
 
-    headed = [[Text(heading, style="bold"), *cells] for heading, cells in table]
-    widths = [max(width_of(cell.plain) for cell in cells) for cells in headed]
+    headed = [[*([Text(heading, style="bold")] if header else []), *cells] for heading, cells in table]
+    widths = [max((width_of(cell.plain) for cell in cells), default=0) for cells in headed]
     bands = [list(range(len(widths)))] if width is None else _bands(widths, width)
     for row in zip(*headed, strict=True):
         # Lines after the row's last non-empty cell are omitted.
@@ -175,7 +217,7 @@ def pairs(table: Sequence[tuple[str, str]], width: int | None) -> Iterator[Text]
             # No indent where it would break a word that fits the terminal.
             indent = _INDENT if len(_INDENT) + longest <= width else ""
             beside, below = "", wrap(indent + value, width)
-        head.append(beside)
+        head.append(beside, style=_style(value))
         head.rstrip()
         yield head
         yield from map(Text, below)
@@ -197,6 +239,9 @@ def _bands(widths: Sequence[int], width: int) -> list[list[int]]:
 def _styled(text: str) -> Text:
     from rich.text import Text
 
-    styles = {"create-complete": "green", "update-complete": "green", "running": "green", "stopped": "yellow"}
-    style = styles.get(text, "red" if text.endswith("-failed") else "yellow" if text.endswith("-in-progress") else "")
-    return Text(text, style=style)
+    return Text(text, style=_style(text))
+
+
+def _style(text: str) -> str:
+    """The color of a state; empty for any other text."""
+    return _STYLES.get(text, "red" if text.endswith("-failed") else "yellow" if text.endswith("-in-progress") else "")
