@@ -167,7 +167,7 @@ ONE_SPELLING = {
         (one(Effect="Maybe"), "neither Allow nor Deny"),
         (one(Resource=None), "no Resource"),
         (one(Action="OpenTunnel"), "names no service"),
-        (one(Principal="*"), "no element Principal"),
+        (one(Principal="*"), "unknown element Principal"),
         (one(Resource=[1]), "neither a string nor a list"),
         (one(Resource="*"), "through every endpoint"),
         (one(Resource="arn:aws:ec2:*:*:instance/*"), "matches no endpoint"),
@@ -193,7 +193,7 @@ ONE_SPELLING = {
 def test_the_examination_finds(text: str, problem: str) -> None:
     found = lint(text)
     assert any(problem in finding.problem for finding in found), found
-    assert all(finding.change for finding in found)
+    assert all(finding.remediation for finding in found)
 
 
 @pytest.mark.parametrize("most", [1, 3599, 3600])

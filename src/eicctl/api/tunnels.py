@@ -10,7 +10,6 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import Self, Unpack
 
 from eicctl.api.targets import Options, dialer_for
@@ -28,7 +27,7 @@ from eicctl.tunnel.selector_loop import new_loop
 
 
 class Background:
-    """An event loop in a thread of its own, while somebody needs it. Safe to use from several threads."""
+    """The event loop of a program's tunnels: one thread for all of them, while there are any. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +46,7 @@ class Background:
             return self._loop
 
     def leave(self) -> None:
-        """The loop is not needed any more. The last one to leave ends the thread, and waits for its end."""
+        """Release the loop. The last call ends the thread, and waits for its end."""
         with self._lock:
             self._users -= 1
             if self._users:
@@ -74,7 +73,7 @@ BACKGROUND = Background()
 
 
 class Tunnel:
-    """An open local port; every connection to it is carried to the target. Made by `open_tunnel`.
+    """An open local port; every connection to it is forwarded to the target. Made by `open_tunnel`.
 
     It is a context manager, and safe to use from several threads.
 
@@ -104,7 +103,7 @@ class Tunnel:
 
     @property
     def connections(self) -> int:
-        """How many connections it carries now."""
+        """How many connections are open."""
         return self._count
 
     @property
@@ -129,9 +128,7 @@ class Tunnel:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -168,7 +165,7 @@ def open_tunnel(
         local_port: The port to listen on; 0 for a free one.
         bind: The address to listen on; None for the loopback addresses.
         local_socket: A path to listen at with a Unix socket, for this user only, instead of a port.
-        check: Whether to prove first that the endpoint lets us in.
+        check: Whether to test first that the endpoint accepts a tunnel.
         **options: Which port, endpoint and account: see `Options`.
 
     Returns:
@@ -180,7 +177,7 @@ def open_tunnel(
     if local_socket and (local_port or bind):
         raise UsageError("local_socket excludes local_port and bind")
     with contextlib.ExitStack() as undo:
-        # Bound first: a busy port is told at once, and not after AWS was asked.
+        # Bound first: a busy port is reported at once, and not after AWS has responded.
         if local_socket:
             sockets = [bind_unix(local_socket)]
             undo.callback(local_socket.unlink, missing_ok=True)
@@ -206,7 +203,7 @@ async def open_tunnel_async(
     check: bool = False,
     **options: Unpack[Options],
 ) -> AsyncIterator[Tunnel]:
-    """`open_tunnel` for `async with`: does not block the event loop, whose thread carries none of the bytes."""
+    """`open_tunnel` for `async with`: does not block the event loop, whose thread moves none of the bytes."""
     opening = functools.partial(
         open_tunnel, target, local_port=local_port, bind=bind, local_socket=local_socket, check=check, **options
     )

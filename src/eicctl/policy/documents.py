@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from eicctl.core.errors import UsageError
@@ -70,19 +70,10 @@ def checked(scope: Scope) -> Scope:
     _check_users(scope)
     if not re.fullmatch(r"\d{12}|\*", scope.account):
         raise UsageError(f"--account {scope.account!r}: not an account ID of 12 digits")
-    return Scope(
-        scope.kind,
-        scope.endpoints,
-        tuple(sorted(set(scope.ports))),
-        _ranges("--cidr", scope.cidrs),
-        scope.max_duration,
-        scope.os_users,
-        scope.instance_tags,
-        _public(_ranges("--source-ip", scope.source_ips)),
-        scope.account,
-        scope.region,
-        scope.partition,
-    )
+    source_ips = _ranges("--source-ip", scope.source_ips)
+    _check_public(source_ips)
+    ports = tuple(sorted(set(scope.ports)))
+    return replace(scope, ports=ports, cidrs=_ranges("--cidr", scope.cidrs), source_ips=source_ips)
 
 
 def _check_kind(scope: Scope) -> None:
@@ -148,25 +139,20 @@ def _ranges(option: str, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _public(ranges: tuple[str, ...]) -> tuple[str, ...]:
-    for text in ranges:
-        network = ipaddress.ip_network(text)
-        if network.is_private and not network.is_global and not _documentation(text):
+_EXAMPLES = [
+    ipaddress.ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+]
+"""Ranges for documentation (RFC 5737, RFC 3849), which Python counts as private."""
+
+
+def _check_public(ranges: Sequence[str]) -> None:
+    for network in map(ipaddress.ip_network, ranges):
+        example = any(network.version == one.version and network.subnet_of(one) for one in _EXAMPLES)  # type: ignore[arg-type]
+        if network.is_private and not network.is_global and not example:
             raise UsageError(
-                f"--source-ip {text} never matches: AWS sees the public address of the caller",
+                f"--source-ip {network} never matches: AWS sees the public address of the caller",
                 hint="use the public range of the office or VPN; --cidr is for the targets' private addresses",
             )
-    return ranges
-
-
-def _documentation(text: str) -> bool:
-    """Whether it is one of the ranges for examples (RFC 5737, RFC 3849), which Python counts as private."""
-    network = ipaddress.ip_network(text)
-    examples = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-    return any(
-        network.version == example.version and network.subnet_of(example)  # type: ignore[arg-type]
-        for example in map(ipaddress.ip_network, examples)
-    )
 
 
 Document = dict[str, Any]
@@ -233,9 +219,8 @@ def _connect(scope: Scope) -> list[Document]:
 
 
 def _admin(scope: Scope) -> list[Document]:
-    endpoint, subnet, group = (
-        _arn(scope, f"{kind}/*") for kind in ("instance-connect-endpoint", "subnet", "security-group")
-    )
+    kinds = ("instance-connect-endpoint", "subnet", "security-group", "network-interface")
+    endpoint, subnet, group, interface = (_arn(scope, f"{kind}/*") for kind in kinds)
     role = f"arn:{scope.partition}:iam::{scope.account}:role/aws-service-role/{SERVICE}/"
     reads = ["InstanceConnectEndpoints", "Instances", "Subnets", "Vpcs", "SecurityGroups"]
     return [
@@ -246,9 +231,7 @@ def _admin(scope: Scope) -> list[Document]:
             [*_listed(_endpoint_arns(scope)), group],
             {},
         ),
-        _statement(
-            "EndpointInterface", "ec2:CreateNetworkInterface", [subnet, group, _arn(scope, "network-interface/*")], {}
-        ),
+        _statement("EndpointInterface", "ec2:CreateNetworkInterface", [subnet, group, interface], {}),
         _statement("TagEndpoint", "ec2:CreateTags", _endpoint_arns(scope), {}),
         _statement(
             "ServiceLinkedRole",
@@ -271,11 +254,10 @@ def _statement(sid: str, action: str | list[str], resource: str | list[str], con
 
 
 def _endpoint_arns(scope: Scope) -> str | list[str]:
-    found = [
-        text if text.startswith("arn:") else _arn(scope, f"instance-connect-endpoint/{text}")
-        for text in scope.endpoints or ("*",)
+    arns = [
+        text if text[:4] == "arn:" else _arn(scope, f"instance-connect-endpoint/{text}") for text in scope.endpoints
     ]
-    return found[0] if len(found) == 1 else found
+    return arns if len(arns) > 1 else arns[0] if arns else _arn(scope, "instance-connect-endpoint/*")
 
 
 def _arn(scope: Scope, resource: str) -> str:
@@ -286,39 +268,35 @@ def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def as_json(_name: str, policy: Document) -> str:
+_DESCRIPTIONS = {
+    "connect": "Connect through EC2 Instance Connect Endpoint",
+    "admin": "Manage EC2 Instance Connect Endpoints",
+    "auditor": "Audit endpoints, instances and connections",
+}
+
+
+def as_json(_kind: str, policy: Document) -> str:
     """The document itself."""
     return json.dumps(policy, indent=2)
 
 
-def as_cloudformation(name: str, policy: Document) -> str:
-    """A template with one managed policy; JSON, which CloudFormation takes as it takes YAML."""
-    resource = {
-        "Type": "AWS::IAM::ManagedPolicy",
-        "Properties": {"Description": _about(name), "PolicyDocument": policy},
-    }
-    logical = f"Eicctl{name.title()}"
-    return json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {logical: resource}}, indent=2)
+def as_cloudformation(kind: str, policy: Document) -> str:
+    """A template with one managed policy; JSON, which CloudFormation accepts as it does YAML."""
+    properties = {"Description": _DESCRIPTIONS[kind], "PolicyDocument": policy}
+    resources = {f"Eicctl{kind.title()}": {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}}
+    return json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}, indent=2)
 
 
-def as_terraform(name: str, policy: Document) -> str:
-    """A resource of Terraform's AWS provider. JSON's objects are HCL's too, but for its templates."""
+def as_terraform(kind: str, policy: Document) -> str:
+    """A resource of Terraform's AWS provider. JSON's objects are HCL's, too, except for its templates."""
     text = re.sub(r"([$%])\{", r"\1\1{", json.dumps(policy, indent=2)).replace("\n", "\n  ")
     return (
-        f'resource "aws_iam_policy" "eicctl_{name}" {{\n'
-        f'  name        = "eicctl-{name}"\n'
-        f'  description = "{_about(name)}"\n'
+        f'resource "aws_iam_policy" "eicctl_{kind}" {{\n'
+        f'  name        = "eicctl-{kind}"\n'
+        f'  description = "{_DESCRIPTIONS[kind]}"\n'
         f"  policy = jsonencode({text})\n"
         "}"
     )
-
-
-def _about(name: str) -> str:
-    return {
-        "connect": "Connect through EC2 Instance Connect Endpoint",
-        "admin": "Manage EC2 Instance Connect Endpoints",
-        "auditor": "Audit endpoints, instances and connections",
-    }[name]
 
 
 FORMATS: dict[str, Callable[[str, Document], str]] = {

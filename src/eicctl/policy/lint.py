@@ -25,7 +25,13 @@ _READS = ("ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints")
 _ELEMENTS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 _OPERATORS = {PORT: "Numeric", DURATION: "Numeric", ADDRESS: "IpAddress", OS_USER: "String"}
 
+Severity = Literal["error", "warning"]
 Statement = Mapping[str, Any]
+_Keys = Mapping[str, list[tuple[str, list[str]]]]
+"""Condition keys, each with its operators and values."""
+
+_Problems = Iterator[tuple[Severity, str, str]]
+"""Severity, problem and remediation of each finding of a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +41,10 @@ class Finding:
     `statement` is its Sid, or its number from 1 as `#1`; empty for the document as a whole.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     statement: str
     problem: str
-    change: str
+    remediation: str
 
 
 def lint(text: str) -> list[Finding]:
@@ -53,164 +59,130 @@ def lint(text: str) -> list[Finding]:
         (str(one.get("Sid") or f"#{number}") if isinstance(one, dict) else f"#{number}", one)
         for number, one in enumerate(_listed(policy["Statement"]), 1)
     ]
-    found = [finding for name, one in statements for finding in _grammar(name, one)]
+    found = [Finding(severity, name, *texts) for name, one in statements for severity, *texts in _grammar(one)]
     if policy.get("Version") != "2012-10-17":
         found.append(Finding("warning", "", "Version is not 2012-10-17", 'set "Version": "2012-10-17"'))
     if any(finding.severity == "error" for finding in found):
-        return found  # what a broken statement allows is not known
+        return found  # what an invalid statement allows is not known
     allows = [(name, one) for name, one in statements if one["Effect"] == "Allow"]
-    for name, one in allows:
-        found += [*_negations(name, one), *_tunnels(name, one), *_keys(name, one), *_wildcards(name, one)]
-    return [*found, *_as_a_whole([one for _, one in allows])]
+    for check in (_negations, _tunnels, _keys, _wildcards):
+        found += [Finding(severity, name, *texts) for name, one in allows for severity, *texts in check(one)]
+    return [*found, *(Finding(severity, "", *texts) for severity, *texts in _as_a_whole([one for _, one in allows]))]
 
 
-def _grammar(name: str, one: Any) -> Iterator[Finding]:
-    def error(problem: str, change: str) -> Finding:
-        return Finding("error", name, problem, change)
-
+def _grammar(one: Any) -> _Problems:
     if not isinstance(one, dict):
-        yield error("the statement is no object", "write it as { … }")
+        yield "error", "the statement is not an object", "write it as { … }"
         return
     for key in one.keys() - _ELEMENTS:
-        yield error(f"there is no element {key}", f"remove it; there are {', '.join(sorted(_ELEMENTS))}")
+        yield "error", f"unknown element {key}", f"remove it; the elements are {', '.join(sorted(_ELEMENTS))}"
     if one.get("Effect") not in ("Allow", "Deny"):
-        yield error("Effect is neither Allow nor Deny", 'set "Effect": "Allow"')
+        yield "error", "Effect is neither Allow nor Deny", 'set "Effect": "Allow"'
     for element in ("Action", "Resource"):
         given = [key for key in (element, f"Not{element}") if key in one]
         if len(given) != 1:
-            yield error(f"has {'no' if not given else 'two kinds of'} {element}", f"specify one {element}")
+            yield "error", f"has {'no' if not given else 'two kinds of'} {element}", f"specify one {element}"
         elif not all(isinstance(value, str) and value for value in _listed(one[given[0]])):
-            yield error(f"{given[0]} is neither a string nor a list of strings", "use IAM's form")
+            yield "error", f"{given[0]} is neither a string nor a list of strings", "use IAM's form"
     for action in _listed(one.get("Action", [])):
         if isinstance(action, str) and action != "*" and action.count(":") != 1:
-            yield error(f"the action {action!r} names no service", "write it as service:Action")
+            yield "error", f"the action {action!r} names no service", "write it as service:Action"
     conditions = one.get("Condition", {})
     if not isinstance(conditions, dict) or not all(isinstance(keys, dict) for keys in conditions.values()):
-        yield error("Condition is not of the form operator: { key: value }", "use IAM's form")
+        yield "error", "Condition is not of the form operator: { key: value }", "use IAM's form"
 
 
-def _negations(name: str, one: Statement) -> Iterator[Finding]:
+def _negations(one: Statement) -> _Problems:
     if "NotAction" in one:
-        yield Finding("warning", name, "NotAction allows all other actions", "list the actions in Action")
+        yield "warning", "NotAction allows all other actions", "list the actions in Action"
     if "NotResource" in one:
-        yield Finding("warning", name, "NotResource allows all other resources", "list the resources in Resource")
+        yield "warning", "NotResource allows all other resources", "list the resources in Resource"
 
 
-def _wildcards(name: str, one: Statement) -> Iterator[Finding]:
+def _wildcards(one: Statement) -> _Problems:
     for action in _listed(one.get("Action", [])):
         covered = [wanted for wanted in (OPEN, PUSH, CREATE) if _like(wanted, action)]
         if covered and "*" in action:
-            yield Finding(
-                "warning",
-                name,
-                f"{action} allows {' and '.join(covered)} among others",
-                "list only the required actions",
-            )
+            yield "warning", f"{action} allows {' and '.join(covered)} among others", "list only the required actions"
 
 
-def _tunnels(name: str, one: Statement) -> Iterator[Finding]:
+def _tunnels(one: Statement) -> _Problems:
     if not _covers(one, OPEN):
         return
-    keys = _conditions(one)
-    resources = _listed(one.get("Resource", []))
-    if (
-        not any(_like("arn:aws:ec2:r:0:instance-connect-endpoint/eice-0", _any_place(text)) for text in resources)
-        and not any(":instance-connect-endpoint/" in text for text in resources)
-        and "Resource" in one
+    keys, resources = _conditions(one), _listed(one.get("Resource", []))
+    an_endpoint = "arn:aws:ec2:r:0:instance-connect-endpoint/eice-0"
+    if "Resource" in one and not any(
+        ":instance-connect-endpoint/" in text or _like(an_endpoint, _any_location(text)) for text in resources
     ):
-        yield Finding(
+        arn = "arn:aws:ec2:REGION:ACCOUNT:instance-connect-endpoint/eice-…"
+        yield (
             "error",
-            name,
             "OpenTunnel matches no endpoint: its resource is an endpoint, not an instance",
-            "Resource: arn:aws:ec2:REGION:ACCOUNT:instance-connect-endpoint/eice-…; limit targets by privateIpAddress",
+            f"Resource: {arn}; limit targets by privateIpAddress",
         )
     elif any(text == "*" or text.endswith("/*") for text in resources) and not _by_tag(keys):
-        yield Finding("warning", name, "OpenTunnel is allowed through every endpoint", "name the endpoint in Resource")
-    yield from _typed(name, keys)
+        yield "warning", "OpenTunnel is allowed through every endpoint", "name the endpoint in Resource"
+    yield from _types(keys)
     if PORT not in keys:
-        yield Finding("warning", name, "OpenTunnel is allowed to both ports", f"add NumericEquals {PORT}: 22 (or 3389)")
+        yield "warning", "OpenTunnel is allowed to both ports", f"add NumericEquals {PORT}: 22 (or 3389)"
     for operator, values in keys.get(PORT, ()):
         for value in values:
             if operator.startswith("NumericEquals") and value not in {str(port) for port in DIRECT_PORTS}:
-                yield Finding("error", name, f"EICE does not support port {value}", "allow only 22 and 3389")
+                yield "error", f"EICE does not support port {value}", "allow only 22 and 3389"
     if ADDRESS not in keys:
-        yield Finding("warning", name, "OpenTunnel is allowed to every address", f"add IpAddress {ADDRESS}")
-    yield from _duration(name, keys.get(DURATION, ()))
-
-
-def _duration(name: str, given: Any) -> Iterator[Finding]:
-    if not given:
-        yield Finding(
-            "warning", name, "tunnels may last the full hour", f"add NumericLessThanEquals {DURATION}, in seconds"
-        )
-    for operator, values in given:
+        yield "warning", "OpenTunnel is allowed to every address", f"add IpAddress {ADDRESS}"
+    if DURATION not in keys:
+        yield "warning", "tunnels may last the full hour", f"add NumericLessThanEquals {DURATION}, in seconds"
+    for operator, values in keys.get(DURATION, ()):
         if operator.endswith("IfExists"):
-            yield Finding("warning", name, f"{operator} allows requests without a duration", "drop IfExists")
+            yield "warning", f"{operator} allows requests without a duration", "drop IfExists"
         for value in values:
             if value.isdigit() and int(value) > MAX_TUNNEL_DURATION:
-                yield Finding(
-                    "warning", name, f"tunnels cannot last {value} s", f"the maximum is {MAX_TUNNEL_DURATION}"
-                )
+                yield "warning", f"tunnels cannot last {value} s", f"the maximum is {MAX_TUNNEL_DURATION}"
 
 
-def _typed(name: str, keys: Mapping[str, list[tuple[str, list[str]]]]) -> Iterator[Finding]:
+def _types(keys: _Keys) -> _Problems:
     for key, kind in _OPERATORS.items():
         for operator, _ in keys.get(key, ()):
             if kind not in operator and operator != "Null":
-                yield Finding("error", name, f"{operator} does not fit {key}", f"use an operator of {kind}…")
+                yield "error", f"{operator} does not fit {key}", f"use an operator of {kind}…"
 
 
-def _keys(name: str, one: Statement) -> Iterator[Finding]:
+def _keys(one: Statement) -> _Problems:
     if not _covers(one, PUSH):
         return
-    keys = _conditions(one)
-    users = [value for _, values in keys.get(OS_USER, ()) for value in values]
+    given = _conditions(one).get(OS_USER, [])
+    users = [value for _, values in given for value in values]
     if not users:
-        yield Finding(
-            "warning", name, "keys may be pushed for any OS user, including root", f"add StringEquals {OS_USER}"
-        )
+        yield "warning", "keys may be pushed for any OS user, including root", f"add StringEquals {OS_USER}"
     if any("*" in value or "?" in value for value in users):
-        yield Finding("warning", name, f"{OS_USER} has a wildcard", "name the OS users")
+        yield "warning", f"{OS_USER} has a wildcard", "name the OS users"
     if OPEN not in _listed(one.get("Action", [])):
-        yield from (finding for finding in _typed(name, {OS_USER: keys.get(OS_USER, [])}))
+        yield from _types({OS_USER: given})
 
 
-def _as_a_whole(allows: list[Statement]) -> Iterator[Finding]:
+def _as_a_whole(allows: list[Statement]) -> _Problems:
     def allowed(action: str) -> bool:
         return any(_covers(one, action) for one in allows)
 
     if allowed(OPEN) or allowed(PUSH):
         for read in _READS:
             if not allowed(read):
-                yield Finding("warning", "", f"{read} is not allowed, but clients need it", f"allow {read} on *")
+                yield "warning", f"{read} is not allowed, but clients need it", f"allow {read} on *"
         if allowed(OPEN) and allowed(CREATE):
-            yield Finding(
-                "warning",
-                "",
-                "the policy allows both connecting and administration",
-                "use separate policies: eicctl policy",
-            )
+            problem = "the policy allows both connecting and administration"
+            yield "warning", problem, "use separate policies: eicctl policy"
     if allowed(CREATE):
         for needed in ("ec2:CreateNetworkInterface", "ec2:CreateTags", ROLE):
             if not allowed(needed):
-                yield Finding(
-                    "warning", "", f"{needed} is not allowed, but creating an endpoint needs it", f"allow {needed}"
-                )
-    yield from _role_spellings([one for one in allows if _covers(one, ROLE)])
-
-
-def _role_spellings(statements: list[Statement]) -> Iterator[Finding]:
-    patterns = [text for one in statements for text in _listed(one.get("Resource", []))]
-    # ARNs, unlike actions, are compared letter by letter.
+                yield "warning", f"{needed} is not allowed, but creating an endpoint needs it", f"allow {needed}"
+    patterns = [text for one in allows if _covers(one, ROLE) for text in _listed(one.get("Resource", []))]
+    # ARNs, unlike actions, are case-sensitive.
     known = {name: any(fnmatch.fnmatchcase(name, text.rpartition("/")[2]) for text in patterns) for name in ROLE_NAMES}
     for name, there in known.items():
         if not there and any(known.values()):
-            yield Finding(
-                "error",
-                "",
-                f"the service-linked role is not allowed as {name}",
-                "allow both spellings; accounts have one or the other",
-            )
+            problem = f"the service-linked role is not allowed as {name}"
+            yield "error", problem, "allow both spellings; accounts have one or the other"
 
 
 def _covers(one: Statement, action: str) -> bool:
@@ -219,7 +191,7 @@ def _covers(one: Statement, action: str) -> bool:
     return any(_like(action, pattern) for pattern in _listed(one.get("Action", [])))
 
 
-def _conditions(one: Statement) -> dict[str, list[tuple[str, list[str]]]]:
+def _conditions(one: Statement) -> _Keys:
     """Condition keys, as this module spells them, each with its operators and values."""
     spelled = {key.lower(): key for key in _OPERATORS}
     found: dict[str, list[tuple[str, list[str]]]] = {}
@@ -230,12 +202,12 @@ def _conditions(one: Statement) -> dict[str, list[tuple[str, list[str]]]]:
     return found
 
 
-def _by_tag(keys: Mapping[str, Any]) -> bool:
+def _by_tag(keys: _Keys) -> bool:
     return any("resourcetag/" in key.lower() for key in keys)
 
 
-def _any_place(pattern: str) -> str:
-    """The pattern with whatever region and account it names replaced by wildcards."""
+def _any_location(pattern: str) -> str:
+    """The pattern of an ARN with wildcards for its region and account."""
     parts = pattern.split(":", 5)
     return ":".join([*parts[:1], "*", "ec2", "*", "*", parts[5]]) if len(parts) == 6 else pattern
 

@@ -52,9 +52,9 @@ def file_text(connection: Connection) -> str:
 
 
 def check_user(user: str) -> None:
-    """Raise `UsageError` if a name of a user cannot be one."""
+    """Raise `UsageError` if a user's name has a control character."""
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs") for char in user):
-        raise UsageError("the user's name has a control character")
+        raise UsageError("The user name has a control character")
 
 
 def title(label: str) -> str:
@@ -74,9 +74,9 @@ class Serves(Protocol):
 
 
 def start(command: Sequence[str], password: str | None) -> subprocess.Popen[bytes]:
-    """Start a client; the password is a line of its stdin. Otherwise it may ask on the terminal.
+    """Start a client; the password is a line of its stdin. Without one it may ask on the terminal.
 
-    This process's stdin and stdout are not a client's: they may be pipes that somebody reads and writes.
+    This process's stdin and stdout are not passed on: they may be pipes of other programs.
 
     Raises:
         LocalError: It cannot be started.
@@ -149,29 +149,22 @@ class Client:
 
     @property
     def reads_file(self) -> bool:
-        """Whether it is told by a connection file what to connect to."""
+        """Whether it takes what to connect to from a connection file."""
         return self.name not in FREERDP
 
     def command(self, connection: Connection, file: Path | None, *, with_password: bool) -> list[str]:
-        """Return the words that start it. They hold no password.
+        """Return the command line that starts it, without a password.
 
         Args:
             connection: What to connect to.
             file: The same as a file, for a client that `reads_file`.
             with_password: Whether the password comes on stdin.
         """
-        if file is None or not self.reads_file:
-            words = [
-                self.program,
-                f"/v:{connection.where}",
-                f"/u:{connection.user}",
-                f"/t:{title(connection.label)}",
-                "/cert:ignore",
-                "+clipboard",
-            ]
-            return [*words, "/from-stdin:force"] if with_password else words
-        options = {"remmina": ["-c"], "open": ["-W"]}.get(self.name, [])
-        return [self.program, *options, str(file)]
+        if file and self.reads_file:
+            return [self.program, *{"remmina": ["-c"], "open": ["-W"]}.get(self.name, []), str(file)]
+        options = [f"/v:{connection.where}", f"/u:{connection.user}", f"/t:{title(connection.label)}"]
+        options += ["/cert:ignore", "+clipboard", *(["/from-stdin:force"] if with_password else [])]
+        return [self.program, *options]
 
     def ended_well(self, code: int) -> bool:
         """Whether an exit code means that a session took place and was ended."""
@@ -183,15 +176,15 @@ def find_client(platform: str, wanted: str = "", find: Callable[[str], str | Non
 
     Args:
         platform: As `sys.platform`.
-        wanted: A name in `CLIENTS`; empty for the first of the platform's that is there.
+        wanted: A name in `CLIENTS`; empty for the first one of the platform that is installed.
         find: Returns a program's path, or None.
 
     Raises:
         UsageError: `wanted` is unknown, or a client of another platform.
-        LocalError: There is none.
+        LocalError: None is installed.
     """
     if wanted and wanted not in CLIENTS:
-        raise UsageError(f"there is no client {wanted!r}", hint=f"one of {', '.join(CLIENTS)}")
+        raise UsageError(f"Unknown client {wanted!r}", hint=f"one of {', '.join(CLIENTS)}")
     here = platform if platform in _PLATFORMS else "linux"
     if (home := _ONLY_ON.get(wanted, here)) != here:
         there = ", ".join(name for name in CLIENTS if _ONLY_ON.get(name, here) == here)

@@ -31,7 +31,7 @@ def decrypt(data: str, key_file: Path, ask: Ask) -> str:
 
     Raises:
         LocalError: The key cannot be read.
-        UsageError: It is no RSA key, or not the one of the instance.
+        UsageError: It is not an RSA key, or not that of the instance.
     """
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
@@ -66,7 +66,7 @@ def _read_key(path: Path, ask: Ask) -> RSAPrivateKey:
         except TypeError:  # it has a passphrase
             key = load(content, ask(str(path)).encode())
     except (TypeError, ValueError, UnsupportedAlgorithm):  # TypeError: an empty passphrase
-        raise LocalError(f"cannot read the private key {path}", hint="wrong passphrase, or no PEM file?") from None
+        raise LocalError(f"cannot read the private key {path}", hint="wrong passphrase, or not a PEM file?") from None
     if not isinstance(key, RSAPrivateKey):
-        raise UsageError(f"{path} is no RSA key", hint="EC2 encrypts passwords for RSA key pairs only")
+        raise UsageError(f"{path} is not an RSA key", hint="EC2 encrypts passwords for RSA key pairs only")
     return key

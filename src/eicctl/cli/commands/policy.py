@@ -190,14 +190,19 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
     findings = lint(text)
     if query or output != "table":
         rows = [
-            {"Severity": one.severity, "Statement": one.statement, "Problem": one.problem, "Change": one.change}
+            {
+                "Severity": one.severity,
+                "Statement": one.statement,
+                "Problem": one.problem,
+                "Remediation": one.remediation,
+            }
             for one in findings
         ]
         render.show(rows, output=output, query=query, columns={})
     else:
         for one in findings:  # sentences are too wide for columns
             where = f" {one.statement}" if one.statement else ""
-            messages.out(f"{one.severity}{where}: {one.problem}\n  → {one.change}")
+            messages.out(f"{one.severity}{where}: {one.problem}\n  → {one.remediation}")
     if not findings:
         messages.line("No findings")
     return 1 if findings else 0
