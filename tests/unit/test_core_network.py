@@ -19,7 +19,7 @@ def ipv6(cidr: str, state: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("state", ["associating", "disassociating", "disassociated", "failing", "failed"])
 def test_only_associated_ranges_count(state: str) -> None:
-    row = {
+    row: Any = {
         "CidrBlock": "10.0.0.0/16",
         "CidrBlockAssociationSet": [
             ipv4("10.0.0.0/16", "associated"),
@@ -32,4 +32,5 @@ def test_only_associated_ranges_count(state: str) -> None:
 
 
 def test_a_subnet_of_ipv6_alone() -> None:
-    assert cidrs_of({"Ipv6CidrBlockAssociationSet": [ipv6("fd00::/64", "associated")]}) == ("fd00::/64",)
+    row: Any = {"Ipv6CidrBlockAssociationSet": [ipv6("fd00::/64", "associated")]}
+    assert cidrs_of(row) == ("fd00::/64",)

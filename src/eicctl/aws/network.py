@@ -1,15 +1,15 @@
-"""Reads what decides whether packets get through: one region's `NetworkFacts`, with few calls at the same time.
+"""The network of a region: VPCs, subnets, and what decides whether packets get through (`NetworkFacts`).
 
-A read that the caller's policy does not allow leaves its fact unknown, and the others are read all the same.
+The facts are read by few calls at the same time. One that the caller's policy denies leaves its fact unknown.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, serves
@@ -48,13 +48,20 @@ if TYPE_CHECKING:
         RouteTypeDef,
         SecurityGroupTypeDef,
         SubnetTypeDef,
+        VpcCidrBlockStateTypeDef,
         VpcPeeringConnectionTypeDef,
         VpcTypeDef,
     )
 
 
-Row = TypeVar("Row")
-T = TypeVar("T")
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_HasId)
+Facts: TypeAlias = "dict[str, T] | None"
+"""Resources by their IDs; None where the caller may not read them."""
 
 
 def read_network(
@@ -90,8 +97,8 @@ def read_network(
     }
     read = dict(zip(reads, together(reads.values()), strict=True))
     facts = NetworkFacts(**read, prefix_lists=None)
-    lists = reader.prefix_lists(_prefix_lists_of(facts))
-    return replace(facts, prefix_lists=lists, unread=dict(reader.unread))
+    lists = for_each(reader.prefix_list, sorted(_prefix_lists_of(facts)))
+    return replace(facts, prefix_lists={each.id: each for each in lists}, unread=dict(reader.unread))
 
 
 class _Reader:
@@ -101,59 +108,45 @@ class _Reader:
         self._client = client
         self.unread: dict[str, str] = {}
 
-    def read(
-        self, operation: str, key: str, make: Callable[[Row], T], request: Mapping[str, Any]
-    ) -> dict[str, T] | None:
-        """Return what a call lists, by ID; None where it was refused."""
-        name: Any = _snake(operation)
+    def rows(self, operation: str, key: str, request: Mapping[str, Any]) -> list[Any] | None:
+        """Return what a call lists, all pages of it; None where it was refused."""
+        from botocore import xform_name
+
+        name: Any = xform_name(operation)  # the stubs have each name as a type of its own
         try:
             with translated(f"read the network ({operation})"):
-                pages = self._client.get_paginator(name).paginate(**request)
-                made = [make(row) for page in pages for row in page[key]]
+                rows: list[Any] = self._client.get_paginator(name).paginate(**request).build_full_result()[key]
         except (DeniedError, RefusedError) as error:
             self.unread[operation] = in_short(error)
             return None
-        return {getattr(item, "id"): item for item in made}  # noqa: B009 - each has one
+        return rows
 
-    def interfaces(self, ids: Sequence[str], addresses: Sequence[str]) -> dict[str, Interface] | None:
+    def read(self, operation: str, key: str, make: Callable[[Any], T], request: Mapping[str, Any]) -> Facts[T]:
+        """Return what a call lists, by ID; None where it was refused."""
+        rows = self.rows(operation, key, request)
+        return None if rows is None else {item.id: item for item in map(make, rows)}
+
+    def interfaces(self, ids: Sequence[str], addresses: Sequence[str]) -> Facts[Interface]:
         """Return network interfaces by their IDs and their addresses."""
-        ipv4 = [address for address in addresses if ":" not in address]
-        ipv6 = [address for address in addresses if ":" in address]
-        filters = [
-            {name: values[first : first + _FILTER_VALUES]}
-            for name, values in (
-                ("network-interface-id", list(ids)),
-                ("addresses.private-ip-address", ipv4),
-                ("ipv6-addresses.ipv6-address", ipv6),
-            )
-            for first in range(0, len(values), _FILTER_VALUES)
-        ]
+        wanted = {
+            "network-interface-id": list(ids),
+            "addresses.private-ip-address": [address for address in addresses if ":" not in address],
+            "ipv6-addresses.ipv6-address": [address for address in addresses if ":" in address],
+        }
         found: dict[str, Interface] = {}
-        for each in filters:
-            read = self.read(
-                "DescribeNetworkInterfaces",
-                "NetworkInterfaces",
-                _interface,
-                {"Filters": exact_filters(each)},
-            )
-            if read is None:
-                return None
-            found |= read
+        for name, values in wanted.items():
+            for first in range(0, len(values), _FILTER_VALUES):
+                filters = {"Filters": exact_filters({name: values[first : first + _FILTER_VALUES]})}
+                read = self.read("DescribeNetworkInterfaces", "NetworkInterfaces", _interface, filters)
+                if read is None:
+                    return None
+                found |= read
         return found
 
-    def prefix_lists(self, ids: Iterable[str]) -> dict[str, PrefixList]:
-        """Return prefix lists with their entries; without, where they cannot be read."""
-        lists = for_each(self._prefix_list, sorted(ids))
-        return {each.id: each for each in lists}
-
-    def _prefix_list(self, list_id: str) -> PrefixList:
-        try:
-            with translated(f"read the prefix list {list_id}"):
-                pages = self._client.get_paginator("get_managed_prefix_list_entries").paginate(PrefixListId=list_id)
-                return PrefixList(list_id, cidrs=tuple(row["Cidr"] for page in pages for row in page["Entries"]))
-        except (DeniedError, RefusedError) as error:
-            self.unread["GetManagedPrefixListEntries"] = in_short(error)
-            return PrefixList(list_id)
+    def prefix_list(self, list_id: str) -> PrefixList:
+        """Return a prefix list with its entries; without, where they cannot be read."""
+        rows = self.rows("GetManagedPrefixListEntries", "Entries", {"PrefixListId": list_id})
+        return PrefixList(list_id) if rows is None else PrefixList(list_id, cidrs=tuple(row["Cidr"] for row in rows))
 
 
 def in_short(error: EicctlError) -> str:
@@ -173,28 +166,27 @@ def _prefix_lists_of(facts: NetworkFacts) -> set[str]:
     return named | {r.destination for r in routes if r.destination.startswith("pl-") and not r.via.startswith("vpce-")}
 
 
-def _snake(operation: str) -> str:
-    return "".join(f"_{char.lower()}" if char.isupper() else char for char in operation).lstrip("_")
-
-
 def _name(row: VpcTypeDef | SubnetTypeDef) -> str:
     return next((str(tag["Value"]) for tag in row.get("Tags", []) if tag["Key"] == "Name"), "")
 
 
-def cidrs_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the ranges of a VPC or a subnet, of both families, as DescribeVpcs or DescribeSubnets tells them.
+def cidrs_of(row: VpcTypeDef | SubnetTypeDef) -> tuple[str, ...]:
+    """Return the ranges of a VPC or a subnet, of both families, as DescribeVpcs or DescribeSubnets has them.
 
     EC2 goes on listing ranges that are disassociated or could not be associated; those are left out.
     """
-    found = [row.get("CidrBlock", "")]  # a VPC's primary range cannot be disassociated, nor a subnet's
-    for associations, cidr, state in (
-        ("CidrBlockAssociationSet", "CidrBlock", "CidrBlockState"),
-        ("Ipv6CidrBlockAssociationSet", "Ipv6CidrBlock", "Ipv6CidrBlockState"),
-    ):
-        for item in row.get(associations, []):
-            if item.get(state, {}).get("State", "associated") == "associated":
-                found.append(item[cidr])
+    vpc = cast("VpcTypeDef", row)  # a subnet has no list of IPv4 ranges
+    ipv4, ipv6 = vpc.get("CidrBlockAssociationSet", []), vpc.get("Ipv6CidrBlockAssociationSet", [])
+    found = [
+        vpc.get("CidrBlock", ""),  # a VPC's primary range cannot be disassociated, nor a subnet's
+        *(item["CidrBlock"] for item in ipv4 if _associated(item.get("CidrBlockState", {}))),
+        *(item["Ipv6CidrBlock"] for item in ipv6 if _associated(item.get("Ipv6CidrBlockState", {}))),
+    ]
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _associated(state: VpcCidrBlockStateTypeDef) -> bool:
+    return state.get("State", "associated") == "associated"
 
 
 def _vpc(row: VpcTypeDef) -> Vpc:
@@ -206,7 +198,7 @@ def _subnet(row: SubnetTypeDef) -> Subnet:
 
 
 def group_of(row: SecurityGroupTypeDef) -> SecurityGroup:
-    """Return a security group as DescribeSecurityGroups tells it."""
+    """Return a security group as DescribeSecurityGroups has it."""
     return SecurityGroup(
         row["GroupId"],
         row.get("GroupName", ""),
@@ -217,7 +209,7 @@ def group_of(row: SecurityGroupTypeDef) -> SecurityGroup:
 
 
 def rule_of(row: IpPermissionOutputTypeDef) -> Rule:
-    """Return a rule as an `IpPermission` tells it."""
+    """Return a rule as an `IpPermission` has it."""
     protocol = str(row.get("IpProtocol", "-1"))
     first, last = row.get("FromPort"), row.get("ToPort")
     ports = ANY_PORT if first is None or last is None or protocol == "-1" else (int(first), int(last))
@@ -356,10 +348,10 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
         client = session.client("ec2")
         subnets = client.describe_subnets(Filters=exact_filters({"vpc-id": [vpc]}))["Subnets"]
         filters = exact_filters({"vpc-id": [vpc], "instance-state-name": ["running"]})
-        pages = client.get_paginator("describe_instances").paginate(Filters=filters)
-        running = Counter(
-            row["SubnetId"] for page in pages for group in page["Reservations"] for row in group["Instances"]
+        groups = (
+            client.get_paginator("describe_instances").paginate(Filters=filters).build_full_result()["Reservations"]
         )
+        running = Counter(row["SubnetId"] for group in groups for row in group["Instances"])
         if not subnets:
             client.describe_vpcs(VpcIds=[vpc])
     if not subnets:
@@ -384,7 +376,7 @@ def why_no_endpoint(
     error: NoEndpointError,
     again: Sequence[str],
 ) -> NoEndpointError:
-    """Return the error with what else may lead to a target whose VPC has no endpoint, as far as EC2 tells.
+    """Return the error with what else may lead to a target whose VPC has no endpoint, as far as EC2 shows it.
 
     Args:
         session: Access to AWS.
@@ -419,7 +411,7 @@ def _peers(session: Session, vpc_id: str) -> set[str]:
     """Return the VPCs to which a VPC has an active peering connection."""
     with translated("look up the peering connections"):
         pages = session.client("ec2").get_paginator("describe_vpc_peering_connections").paginate()
-        rows = [row for page in pages for row in page["VpcPeeringConnections"]]
+        rows = pages.build_full_result()["VpcPeeringConnections"]
     pairs = [
         {row["RequesterVpcInfo"].get("VpcId", ""), row["AccepterVpcInfo"].get("VpcId", "")}
         for row in rows
