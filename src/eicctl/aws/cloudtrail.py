@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, ThrottledError
+from eicctl.support.backoff import Backoff
 from eicctl.support.documents import parse_json
 from eicctl.support.threads import Pool
 
@@ -108,7 +109,7 @@ def look_up(
         attribute: What events must have.
         since: From this time on; the service knows 90 days.
         until: Up to this time.
-        throttled: Is told the seconds of a pause that the service has made necessary.
+        throttled: Takes the seconds of a pause after the service has throttled.
 
     Raises:
         EicctlError: The service refuses, or throttles for too long.
@@ -142,7 +143,7 @@ def _pace(session: Session, region: str) -> Pace:
 def _patiently(
     client: CloudTrailClient, request: LookupEventsRequestTypeDef, pace: Pace, throttled: Callable[[float], None]
 ) -> LookupEventsResponseTypeDef:
-    pause = 2.0
+    backoff = Backoff(2.0, LONGEST_PAUSE, jitter=0)
     for attempt in range(ATTEMPTS):
         try:
             with translated("look up CloudTrail's events"):
@@ -150,10 +151,10 @@ def _patiently(
         except ThrottledError:
             if attempt == ATTEMPTS - 1:
                 raise
+            pause = backoff.pause()
             _log.debug("throttled; a pause of %s s", pause)
             throttled(pause)
             pace.hold(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
     raise AssertionError("unreachable")
 
 

@@ -116,7 +116,7 @@ def ask_code(prompt: str) -> str:
     """Return the MFA code that is typed on the terminal, without echo.
 
     Raises:
-        UsageError: There is no terminal.
+        UsageError: The process has no terminal.
     """
     import getpass
 

@@ -303,11 +303,11 @@ def direct_target(
         address = _interface_address(session, database, vpc_id, error)
         note(f"{host} does not resolve from here; {address} is the only address of RDS with the database's groups")
     endpoints = [get_endpoint(session, endpoint_id)] if endpoint_id else list_endpoints(session)
-    place = TargetLocation(database.id, vpc_id, availability_zone=database.availability_zone)
+    location = TargetLocation(database.id, vpc_id, availability_zone=database.availability_zone)
     endpoint = (
         endpoints[0]
         if endpoint_id
-        else choose_endpoint(endpoints, place, address, command=session.command, again=("eicctl", "db", database.id))
+        else choose_endpoint(endpoints, location, address, command=session.command, again=("eicctl", "db", database.id))
     )
     return Target(
         address=address,

@@ -1,4 +1,4 @@
-"""Selects the endpoint for a target, and spreads many targets over several endpoints. No I/O."""
+"""Selects the endpoint for a target, and distributes many targets over several endpoints. No I/O."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def serves(endpoint: Endpoint, address: str) -> bool:
 
 def choose_endpoint(
     endpoints: Sequence[Endpoint],
-    place: TargetLocation,
+    location: TargetLocation,
     address: str,
     *,
     command: Command = _command,
@@ -83,33 +83,33 @@ def choose_endpoint(
 
     Args:
         endpoints: Endpoints of the region.
-        place: Where the target is.
+        location: Where the target is.
         address: Its address.
         command: Makes the command lines of hints.
         again: The command with which the user would try again; `eicctl ssh` where it is empty.
 
     Raises:
-        NoEndpointError: The VPC has none.
+        NoEndpointError: The VPC has no endpoint.
         UnavailableError: It has some, but none is usable, or none is for the address's family.
     """
-    in_vpc = [endpoint for endpoint in endpoints if endpoint.vpc_id == place.vpc_id and _own(endpoint, place)]
+    in_vpc = [endpoint for endpoint in endpoints if endpoint.vpc_id == location.vpc_id and _own(endpoint, location)]
     alive = [endpoint for endpoint in in_vpc if endpoint.state != "delete-complete"]
     if not alive:
-        where = ("--subnet-id", place.subnet_id) if place.subnet_id else ("--vpc-id", place.vpc_id)
+        where = ("--subnet-id", location.subnet_id) if location.subnet_id else ("--vpc-id", location.vpc_id)
         raise NoEndpointError(
-            f"VPC {place.vpc_id} (target {place.label}) has no EC2 Instance Connect Endpoint",
+            f"VPC {location.vpc_id} (target {location.label}) has no EC2 Instance Connect Endpoint",
             hint=command("eicctl", "create-endpoint", *where, "--wait"),
         )
     if not (usable := [endpoint for endpoint in alive if endpoint.usable]):
-        raise not_usable(alive, again or ("eicctl", "ssh", place.label), command)
+        raise not_usable(alive, again or ("eicctl", "ssh", location.label), command)
     fitting = [endpoint for endpoint in usable if serves(endpoint, address)]
     if not fitting:
         kinds = ", ".join(f"{endpoint.id} ({endpoint.ip_address_type})" for endpoint in usable)
         raise UnavailableError(
-            f"No endpoint in VPC {place.vpc_id} serves the address {address}: {kinds}",
+            f"No endpoint in VPC {location.vpc_id} serves the address {address}: {kinds}",
             hint=command(*dual_stack(usable[0])),
         )
-    return min(fitting, key=lambda endpoint: (_distance(endpoint, place), endpoint.id))
+    return min(fitting, key=lambda endpoint: (_distance(endpoint, location), endpoint.id))
 
 
 def dual_stack(endpoint: Endpoint) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def not_usable(endpoints: Sequence[Endpoint], again: Sequence[str], command: Com
     """Return the error for endpoints all of which are in a state that serves no connections.
 
     Args:
-        endpoints: They.
+        endpoints: The endpoints.
         again: The command with which the user would try again.
         command: Makes the command lines of hints.
     """
@@ -134,15 +134,15 @@ def not_usable(endpoints: Sequence[Endpoint], again: Sequence[str], command: Com
     )
 
 
-def _own(endpoint: Endpoint, place: TargetLocation) -> bool:
+def _own(endpoint: Endpoint, location: TargetLocation) -> bool:
     """Whether the caller may use it: not one of a shared VPC's owner (docs/explanation/protocol.md#shared-vpcs)."""
-    return not place.account or not endpoint.owner_id or endpoint.owner_id == place.account
+    return not location.account or not endpoint.owner_id or endpoint.owner_id == location.account
 
 
-def _distance(endpoint: Endpoint, place: TargetLocation) -> int:
-    if endpoint.subnet_id == place.subnet_id:
+def _distance(endpoint: Endpoint, location: TargetLocation) -> int:
+    if endpoint.subnet_id == location.subnet_id:
         return 0
-    return 1 if endpoint.availability_zone == place.availability_zone else 2
+    return 1 if endpoint.availability_zone == location.availability_zone else 2
 
 
 def _state(endpoint: Endpoint) -> str:

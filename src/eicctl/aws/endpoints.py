@@ -307,7 +307,7 @@ def _token(new: NewEndpoint, generation: int) -> str:
 
 
 def endpoint_of(row: Ec2InstanceConnectEndpointTypeDef, region: str) -> Endpoint:
-    """Return the endpoint that a row of DescribeInstanceConnectEndpoints tells of."""
+    """Return the endpoint in a row of DescribeInstanceConnectEndpoints."""
     names = row.get("PublicDnsNames", {})
     dualstack = names.get("Dualstack", {})
     return Endpoint(

@@ -244,8 +244,8 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
     ),
     "HTTPClientError ConnectionError": lambda error, action: NetworkError(
         f"cannot {action}: {error}",
-        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; eicctl local status tells "
-        "whether the local AWS is up",
+        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; "
+        "eicctl local status shows whether the local AWS is up",
         transient=True,
     ),
 }

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError
 from eicctl.core.model import Endpoint, Target
+from eicctl.support.clock import seconds_ahead
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import ContextEntryTypeDef
@@ -102,7 +101,7 @@ def tunnel_context(endpoint: Endpoint, target: Target, duration: int | None) -> 
 class Identity:
     """Who calls AWS.
 
-    `expires` is None for long-lived keys, or where the source of the credentials does not tell. `source` is what
+    `expires` is None for long-lived keys, or where the source of the credentials does not report it. `source` is what
     botocore calls the source: `env`, `shared-credentials-file`, `sso`, `assume-role`, …
     """
 
@@ -119,15 +118,15 @@ class Identity:
 
 
 def caller_identity(session: Session, region: str | None = None) -> Identity:
-    """Ask AWS whose the credentials are (STS GetCallerIdentity, which no policy can forbid).
+    """Ask STS whose the credentials are (GetCallerIdentity, which no policy can forbid).
 
     Args:
         session: Access to AWS.
         region: Whose STS to ask: it answers where that of the session's region is out of reach; None for the session's.
 
     Raises:
-        CredentialsError: There are none, or AWS does not accept them.
-        NetworkError: AWS does not answer.
+        CredentialsError: None were found, or AWS rejects them.
+        NetworkError: AWS does not respond.
     """
     keys = session.credentials()
     with translated("ask AWS whose the credentials are"):
@@ -136,28 +135,21 @@ def caller_identity(session: Session, region: str | None = None) -> Identity:
 
 
 def clock_offset(session: Session) -> float | None:
-    """Return by how many seconds this machine's clock is ahead of AWS's, to a second; None where AWS does not say.
+    """Return by how many seconds this machine's clock is ahead of AWS's, to a second; None if AWS reports no time.
 
     The request is not signed, so that it is answered whatever the credentials are; the answer is a refusal with a date.
 
     Raises:
-        NetworkError: AWS does not answer.
+        NetworkError: AWS does not respond.
     """
     from botocore.exceptions import ClientError
 
-    client = session.unsigned_client("sts")
-    sent = time.time()
-    answer: Any
+    client = session.unsigned_sts()
+    response: Mapping[str, Any]
     with translated("ask AWS for the time"):
         try:
-            answer = client.get_caller_identity()
+            response = client.get_caller_identity()
         except ClientError as refused:
-            answer = refused.response
-    received = time.time()
-    said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        theirs = parsedate_to_datetime(said).timestamp()
-    except ValueError:
-        return None
-    # The header has whole seconds: on average half a one has passed.
-    return (sent + received) / 2 - (theirs + 0.5)
+            response = refused.response
+    ahead = seconds_ahead(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+    return None if ahead is None else ahead - 0.5  # the header has whole seconds: on average half a one has passed

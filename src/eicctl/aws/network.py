@@ -369,7 +369,7 @@ def _type_of(subnet: SubnetTypeDef) -> str:
 
 def why_no_endpoint(
     session: Session,
-    place: TargetLocation,
+    location: TargetLocation,
     endpoints: Sequence[Endpoint],
     address: str,
     *,
@@ -380,14 +380,14 @@ def why_no_endpoint(
 
     Args:
         session: Access to AWS.
-        place: Where the target is.
+        location: Where the target is.
         endpoints: The endpoints of the region.
         address: The target's address.
         error: The error so far.
         again: The command with which the user would connect.
     """
     try:
-        owner, peers = both(lambda: _other_owner(session, place.vpc_id), lambda: _peers(session, place.vpc_id))
+        owner, peers = both(lambda: _other_owner(session, location.vpc_id), lambda: _peers(session, location.vpc_id))
     except EicctlError:
         return error
     text, hint = error.message, error.hint

@@ -94,7 +94,7 @@ def read(option: str | None) -> PlainProfile | None:
 
 
 def _sections(path: str) -> dict[str, Section]:
-    """The sections of a file as botocore's parser has them; nothing where there is no file.
+    """The sections of a file as botocore's parser has them; none if the file does not exist.
 
     Raises:
         ValueError: botocore refuses the file.

@@ -73,7 +73,7 @@ def owned(text: str, name: Name) -> dict[str, dict[str, str]]:
 
 
 def has(text: str, name: Name, profile: str) -> bool:
-    """Tell whether there is a section of the profile."""
+    """Return whether the profile has a section."""
     return any(section.profile == profile for section in _sections(_LINE.findall(text), name))
 
 
@@ -164,7 +164,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.@/+=,-]+")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An MFA session of a profile. `expires` has a zone; None where the file's value is no time."""
+    """An MFA session of a profile. `expires` has a zone; None where the file's value is not a time."""
 
     profile: str
     base: str
@@ -176,7 +176,7 @@ def check_name(profile: str, base: str) -> None:
 
     Raises:
         UsageError: It is the base's, or has characters that would need quotes.
-        ConflictError: The profile is there and holds something else.
+        ConflictError: The profile exists and holds something else.
     """
     if profile == base:
         raise UsageError(f"the session must have a profile of its own, not {base!r}", hint="--into NAME")
@@ -205,7 +205,7 @@ def store(profile: str, base: str, keys: Credentials, settings: Mapping[str, str
     """Write the keys of a session into its profile, with the settings in the config file.
 
     Raises:
-        ConflictError: The profile is there and holds something else.
+        ConflictError: The profile exists and holds something else.
         LocalError: A file cannot be written.
     """
     values = dict(zip(_KEYS, (keys.access_key_id, keys.secret_access_key, keys.session_token or ""), strict=True))
@@ -284,7 +284,7 @@ def _make_folder(path: Path) -> None:
     try:
         make_private(path.parent)
     except OSError as error:
-        raise LocalError(f"cannot make {path.parent}: {error.strerror}") from error
+        raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error
 
 
 def _time(text: str) -> datetime | None:

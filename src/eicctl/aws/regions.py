@@ -52,7 +52,7 @@ def check_region(session: Session) -> str:
 
     Raises:
         UsageError: No region is given.
-        NotFoundError: There is no such region.
+        NotFoundError: The region does not exist.
         UnavailableError: The account has not opted in to it.
         DeniedError: The caller may not ask.
     """

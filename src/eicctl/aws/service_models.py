@@ -1,6 +1,6 @@
 """botocore's data, cut down to what eicctl calls: EC2's whole service model takes a cold command some 90 ms.
 
-It is made once from the installed botocore, into a folder of the cache that is named after its version. A loader of
+It is created once from the installed botocore, in a folder of the cache that is named after its version. A loader of
 botocore's looks there after the user's own data (`AWS_DATA_PATH`, `~/.aws/models`), and before what botocore brings.
 Whatever is wrong with it, botocore's own is used.
 """
@@ -125,7 +125,7 @@ class _CutDown(Loader):
         self._readable = _is_ours(folder)
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
-        """See botocore. What is in the folder is found without a look into every service's folders."""
+        """See botocore. What is in the folder is read without listing every service's folders."""
         if service_name in OPERATIONS and type_name in _TYPES and not api_version and not self._has_user(service_name):
             found = self._from_folder(service_name, type_name)
             if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -44,17 +45,16 @@ class Sessions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[tuple[object, ...], Session] = {}
+        self._session = functools.lru_cache(_MOST)(
+            lambda profile, region, ca_bundle, fips: Session(
+                profile=profile, region=region, ca_bundle=ca_bundle, fips=fips
+            )
+        )
 
     def of(self, profile: str | None, region: str | None, ca_bundle: str | None, *, fips: bool = False) -> Session:
         """Return the session for these; empty texts are as good as None. See `Session`."""
-        key = (profile or None, region or None, ca_bundle or None, fips)
         with self._lock:
-            if key not in self._known:
-                while len(self._known) >= _MOST:
-                    self._known.pop(next(iter(self._known)))
-                self._known[key] = Session(profile=key[0], region=key[1], ca_bundle=key[2], fips=fips)
-            return self._known[key]
+            return self._session(profile or None, region or None, ca_bundle or None, fips)
 
     def for_request(self, request: ConnectRequest) -> Session:
         """Return the session that a request asks for, with the keys that its command has left for it."""
@@ -100,9 +100,8 @@ class Session:
         self._lock = threading.RLock()
         self._core: botocore.session.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
-        self._clients_files: tuple[object, ...] = signature()
         self._keys: botocore.credentials.Credentials | None = None
-        self._keys_files: tuple[object, ...] = ()
+        self._files: tuple[object, ...] = ()
         self._plain_read: tuple[tuple[object, ...], PlainProfile | None] | None = None
 
     @property
@@ -110,7 +109,7 @@ class Session:
         """The region: the option's, the environment's, the profile's, or that of the instance that this machine is.
 
         Raises:
-            UsageError: None is given anywhere.
+            UsageError: No region is configured.
         """
         if self._region is None:
             region = self._configured_region() or self._instance_region()
@@ -150,9 +149,9 @@ class Session:
 
     @property
     def pinned_profile(self) -> str | None:
-        """The profile to name where another environment shall lead to the same caller.
+        """The profile with which another environment leads to the same caller.
 
-        None where the environment has the keys, or where there is no profile at all.
+        None where the environment has the keys, or no profile exists.
         """
         if named := self.profile or pins.environment_profile():
             return named
@@ -200,30 +199,34 @@ class Session:
     @overload
     def client(self, service: Literal["sts"], region: str | None = None) -> STSClient: ...
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return botocore's client of a service, made once for each region.
+        """Return botocore's client of a service, created once for each region.
 
-        Where a file of the AWS configuration has changed, it is made anew: a client keeps the keys that it has read,
-        and who runs for hours needs those of a renewed session.
+        It is created anew when a file of the AWS configuration has changed: a client keeps the keys that it has read,
+        and a process that runs for hours needs those of a renewed session.
         """
         where = region or self.region
         with self._lock:
-            files = signature()
-            if files != self._clients_files:
-                self._clients_files = files
-                self._core = None
-                self._clients.clear()
+            self._forget_changed()
             if (service, where) not in self._clients:
                 self._clients[service, where] = self._make_client(service, where)
             return self._clients[service, where]
 
-    def unsigned_client(self, service: str) -> Any:
-        """Return a new client of a service that signs nothing: for what is asked without credentials."""
+    def _forget_changed(self) -> None:
+        """Forget what was read from the files of the AWS configuration, if one of them has changed."""
+        if (files := signature()) != self._files:
+            self._files = files
+            self._core = self._keys = None
+            self._clients.clear()
+
+    def unsigned_sts(self) -> STSClient:
+        """Return a new client of STS that signs nothing: for what is asked without credentials."""
         from botocore import UNSIGNED
         from botocore.config import Config
 
         # Keys that nobody looks at, lest botocore look for some, and run a process for them.
         keys = {"aws_access_key_id": "unsigned", "aws_secret_access_key": "unsigned"}
-        return self._make_client(service, self.region, Config(signature_version=UNSIGNED), **keys)
+        client: STSClient = self._make_client("sts", self.region, Config(signature_version=UNSIGNED), **keys)
+        return client
 
     def known_regions(self, service: str) -> list[str]:
         """Return the regions in which botocore's own data has a service."""
@@ -243,7 +246,7 @@ class Session:
         are about to expire, without asking for a role or running a process each time.
 
         Raises:
-            CredentialsError: There are none, or they have expired and cannot be renewed.
+            CredentialsError: None were found, or they have expired and cannot be renewed.
         """
         if plain := self._plain():
             register(plain.secret_access_key, plain.session_token)
@@ -325,10 +328,9 @@ class Session:
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:
         with self._lock, reading("the credentials"):
-            files = signature()
-            if self._keys is None or files != self._keys_files:
+            self._forget_changed()
+            if self._keys is None:
                 self._keys = self._load_keys()
-                self._keys_files = files
             return self._keys
 
     def _load_keys(self) -> botocore.credentials.Credentials | None:

@@ -1,4 +1,4 @@
-"""Growing pauses between attempts, with jitter: those who failed together do not come back together."""
+"""Growing pauses between attempts, with jitter: clients that failed together do not return together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Backoff:
     def pause(self) -> float:
         """Return the seconds to wait now; the next pause is longer."""
         now, self._next = self._next, min(self._next * self._growth, self._longest)
-        return random.uniform(now * (1 - self._jitter), now)  # noqa: S311 - jitter is no secret
+        return random.uniform(now * (1 - self._jitter), now)  # noqa: S311 - jitter is not a secret
 
     def attempts(self, timeout: float) -> Iterator[bool]:
         """Yield before each attempt, with the pauses in between, for `timeout` seconds; True before the last one."""

@@ -17,7 +17,7 @@ TOLERANCE = 240
 def seconds_ahead(date: str) -> float | None:
     """Return by how many seconds this machine's clock is ahead of the `Date` of an answer that has just come.
 
-    None where that is no date.
+    None where that is not a date.
     """
     from email.utils import parsedate_to_datetime
 
@@ -36,8 +36,8 @@ def complaint(date: str, *, behind: float = TOLERANCE) -> str | None:
     ahead = seconds_ahead(date)
     if ahead is None or -behind < ahead < TOLERANCE:
         return None
-    way = "ahead of" if ahead > 0 else "behind"
-    return f"this machine's clock is {abs(ahead):.0f} s {way} AWS's; set it right: {how_to_set()}"
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f"this machine's clock is {abs(ahead):.0f} s {direction} AWS's; set it right: {how_to_set()}"
 
 
 def how_to_set() -> str:

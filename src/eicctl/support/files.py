@@ -13,10 +13,10 @@ from eicctl.core.errors import LocalError
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder for this user alone (0700), and the folders above it that are not there yet.
+    """Create a folder for this user alone (0700), with the missing folders above it.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     for path in (*reversed(folder.parents), folder):  # `mkdir(parents=True)` makes those above 0755
         if not path.is_dir():
@@ -51,9 +51,9 @@ def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.envir
     Raises:
         LocalError: The user has no home.
     """
-    said = Path(environ.get(variable, ""))
-    if said.is_absolute():
-        return said
+    specified = Path(environ.get(variable, ""))
+    if specified.is_absolute():
+        return specified
     home = Path(environ.get("HOME", ""))
     return (home if home.is_absolute() else expanded("~")) / usual
 
@@ -110,7 +110,7 @@ def _beside(path: Path, text: str, mode: int, *, durable: bool) -> Iterator[tupl
 
 
 def read_text(path: Path) -> str:
-    """Return a file's text, bytes that are no UTF-8 included; empty where there is no file.
+    """Return a file's text, bytes that are not UTF-8 included; empty if it does not exist.
 
     Raises:
         LocalError: It cannot be read.

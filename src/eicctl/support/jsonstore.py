@@ -1,6 +1,6 @@
 """JSON files that several processes read and change: caches, and what is remembered from one command to the next.
 
-What is not as it should be reads as empty, because all of it can be found out again. Imports as little as can be:
+What is not as it should be reads as empty, because all of it can be asked for again. Imports as little as can be:
 completions and warm logins wait for it.
 """
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 LARGEST = 16 * 2**20
-"""Most bytes of a file; a larger one is none of eicctl's."""
+"""Most bytes of a file; a larger one is not eicctl's."""
 
 
 def read(path: str | Path | None) -> dict[str, Any]:
-    """Return the object in a file; an empty one where there is no file, or something else in it."""
+    """Return the object in a file; an empty one if the file does not exist or holds something else."""
     try:
         with open(path or "", "rb") as file:  # noqa: PTH123 - pathlib's import takes a completion too long
             data = file.read(LARGEST + 1)
@@ -57,7 +57,7 @@ def newest(rows: dict[str, Any], most: int) -> dict[str, Any]:
 
 
 def digest(*parts: object) -> str:
-    """Return a short name for values, by their `repr`; it does not tell them."""
+    """Return a short name for values, by their `repr`; it does not reveal them."""
     try:
         from _blake2 import blake2b  # hashlib loads OpenSSL, which takes some milliseconds
     except ImportError:  # a Python that was built without it

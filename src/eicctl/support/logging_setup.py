@@ -253,7 +253,7 @@ def _let_through() -> None:
 
 
 def _register_environment() -> None:
-    """Know the secrets that the environment holds, whoever comes to log them."""
+    """Register the secrets in the environment: any library may log them."""
     for name, value in os.environ.items():
         upper = name.upper()
         if upper.endswith("_PROXY"):

@@ -18,17 +18,17 @@ _ELSEWHERE = "export EICCTL_HOME=FOLDER"
 
 
 def state_dir() -> Path:
-    """The folder for what must outlive a process (known hosts, the emulator's state). Made 0700."""
+    """The folder for what must outlive a process (known hosts, the emulator's state). Created 0700."""
     return private(_folder("state"))
 
 
 def cache_dir() -> Path:
-    """The folder for what can be found again (targets). Made 0700."""
+    """The folder for what can be asked for again (targets). Created 0700."""
     return private(_folder("cache"))
 
 
 def runtime_dir() -> Path:
-    """The folder for what lives no longer than a process (keys, sockets). Made 0700."""
+    """The folder for what lives no longer than a process (keys, sockets). Created 0700."""
     return private(_folder("runtime"))
 
 
@@ -96,10 +96,10 @@ def _folder(kind: str) -> Path:
 
 
 def private(folder: Path) -> Path:
-    """Make a folder of this user alone (0700), or check that it is one.
+    """Create a folder of this user alone (0700), or check that it is one.
 
     Raises:
-        LocalError: It cannot be made, somebody else could write there, or could put another folder in its place.
+        LocalError: It cannot be created, somebody else could write there, or could put another folder in its place.
     """
     from eicctl.core.errors import LocalError
     from eicctl.support import files

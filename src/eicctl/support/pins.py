@@ -70,7 +70,7 @@ def location(region: str, profile: str | None = None) -> str:
 
 
 def has_keys(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the environment itself says who calls: by an access key, or by a web identity."""
+    """Whether the environment identifies the caller: by an access key, or by a web identity."""
     found = os.environ if environ is None else environ
     return any(found.get(name) for name in _IDENTITY_VARIABLES)
 
@@ -115,7 +115,7 @@ _given: tuple[str, str] = ("", "")
 
 
 def use(profile: str | None, region: str | None) -> None:
-    """Let these be in force in this process, in the place of what the environment names; None leaves that."""
+    """Put these in force in this process instead of what the environment names; None leaves that."""
     global _given  # noqa: PLW0603 - a command has one profile and region, and errors come from everywhere
     _given = (profile or "", region or "")
 
@@ -139,16 +139,16 @@ def pinned(text: str, profile: str | None = None, region: str | None = None) -> 
     import re
 
     def add(match: re.Match[str]) -> str:
-        said = match["words"]
+        rest = match["words"]
         takes = TAKES.get(match["eicctl"]) or (BOTH if match["aws"].startswith(_REGIONAL) else BOTH[:1])
-        if " --help" in said:
+        if " --help" in rest:
             return match[0]
         new = [
             word
             for option, value in zip(BOTH, values, strict=True)
-            if value and option in takes and f" {option}" not in said.replace("=", " ")
+            if value and option in takes and f" {option}" not in rest.replace("=", " ")
             for word in (option, value)
-            if not (option == "--region" and match["eicctl"] == "coverage" and " --all-regions" in said)
+            if not (option == "--region" and match["eicctl"] == "coverage" and " --all-regions" in rest)
         ]
         return " ".join(filter(None, (match[0], command(*new))))
 

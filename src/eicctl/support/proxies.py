@@ -61,11 +61,11 @@ def proxy_url(host: str, port: int, scheme: str = "https") -> str | None:
     if sys.platform in ("darwin", "win32"):
         return _looked_up(host, port, scheme, ())
     # Each tunnel asks, and urllib reads the whole environment several times.
-    said = tuple((name, os.environb[name]) for name in os.environb if name[-6:].lower() == b"_proxy")
-    return _looked_up_once(host, port, scheme, said) if said else None
+    variables = tuple((name, os.environb[name]) for name in os.environb if name[-6:].lower() == b"_proxy")
+    return _looked_up_once(host, port, scheme, variables) if variables else None
 
 
-def _looked_up(host: str, port: int, scheme: str, _said: tuple[tuple[bytes, bytes], ...]) -> str | None:
+def _looked_up(host: str, port: int, scheme: str, _variables: tuple[tuple[bytes, bytes], ...]) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
@@ -161,7 +161,7 @@ def _connect_socks(proxy: Proxy, sock: socket.socket, host: str, port: int) -> N
         ) from None
 
     class Connected(SocksProxy):
-        """In the place of a proxy before this one: it gives the connection that there is."""
+        """Stands for a proxy before this one: it returns the open connection."""
 
         def connect(self, *_: object, **__: object) -> socket.socket:
             return sock

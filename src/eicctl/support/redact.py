@@ -2,7 +2,7 @@
 
 Patterns find secrets that have a name or a form: parameters of presigned URLs, `Authorization` headers, fields such as
 `SecretAccessKey`, passwords in URLs, private keys, session tokens. A secret access key or a password alone has neither,
-so whoever gets hold of one registers it, and is found in each of its usual spellings.
+so code that gets one registers it; it is found in each of its usual spellings.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def register_url(url: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return a text with `***` in the place of each secret."""
+    """Return a text with `***` instead of each secret."""
     if known := frozenset(_known):
         text = _values(known).sub(HIDDEN, text)
     for pattern, replacement in _patterns():

@@ -1,4 +1,4 @@
-"""Stdin, stdout and stderr, where who has started this process has closed them; and the terminal, whatever they are."""
+"""Stdin, stdout and stderr that were closed before this process started; and the terminal, whatever they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def open_closed() -> None:
-    """Let closed ones lead to nowhere.
+    """Open closed ones on the null device.
 
     Otherwise the next socket would get the number of one, and what is meant for people would go to it; and Python has
     no object for one that is closed.
