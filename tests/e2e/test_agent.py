@@ -126,7 +126,7 @@ def test_a_process_that_is_killed_ends_its_connections_and_no_other(warm: Env) -
     os.kill(agent_pid(warm), signal.SIGKILL)
     code, told = client.finish()
     assert code == 5
-    assert "background process that carried the connection has ended" in told
+    assert "background process that relayed the connection has ended" in told
     assert Proxy(warm).finish() == (0, "")
 
 

@@ -154,7 +154,7 @@ def here() -> AgentPaths:
         LocalError: This platform has none.
     """
     if sys.platform == "win32":
-        raise LocalError("there is no background process on Windows", hint="eicctl up; in a window of its own")
+        raise LocalError("Windows has no background process", hint="eicctl up")
     return AgentPaths(fingerprint())
 
 

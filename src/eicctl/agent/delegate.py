@@ -1,8 +1,8 @@
 """The client side of an `eicctl proxy` that the background process serves: passes stdin and stdout, and waits.
 
-It must never hang, nor lose a byte, whatever becomes of that process. So the process reads nothing before it has said
-that its tunnel is open and the client has answered; until then, silence or an end means that this process opens a
-tunnel itself.
+It must never hang, nor lose a byte, whatever becomes of that process. So the process reads nothing before it has
+reported that its tunnel is open and the client has answered; until then, silence or an end means that this process
+opens a tunnel itself.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def delegate(
         except (OSError, protocol.WireError):
             return None
         if message.get("Stage") == READY:
-            opened(float(message["Left"]))
+            opened(float(message["MaxDuration"]))
             return _end(sock)
         return message if message.get("Stage") == ENDED else None
 
@@ -189,7 +189,7 @@ def _end(sock: socket.socket) -> protocol.Message:
         os.set_blocking(fd, before)
     return {
         "Kind": "NetworkError",
-        "Error": "the background process that carried the connection has ended",
+        "Error": "the background process that relayed the connection has ended",
         "Hint": "connect again; --no-agent does without it",
         "ExitCode": 5,
     }

@@ -36,11 +36,11 @@ def for_process(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a background process: without what requests say in words (`pins`), so that commands for
     several profiles and regions share a process."""
     found = os.environ if environ is None else environ
-    told = (
+    in_requests = (
         *(PROFILE_VARIABLES if environment_profile(found) else ()),
         *(REGION_VARIABLES if environment_region(found) else ()),
     )
-    return {name: value for name, value in found.items() if name not in told}
+    return {name: value for name, value in found.items() if name not in in_requests}
 
 
 def fingerprint(environ: Mapping[str, str] | None = None) -> str:
@@ -70,8 +70,8 @@ _FOLDER = 0o40700
 
 def switched(environ: Mapping[str, str]) -> bool | None:
     """Return what `EICCTL_AGENT` says: whether to use and start background processes; None where it says nothing."""
-    said = environ.get("EICCTL_AGENT", "").lower()
-    return False if said in _OFF else said in _ON or None
+    value = environ.get("EICCTL_AGENT", "").lower()
+    return False if value in _OFF else value in _ON or None
 
 
 def usual_path(name: str, environ: Mapping[str, str]) -> str | None:

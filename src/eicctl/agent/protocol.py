@@ -55,14 +55,14 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
 LONGEST = 2**20
 """Most bytes in a message."""
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Changes when a message changes its meaning."""
 
 _HEAD = struct.Struct(">I")
 
 
 class WireError(Exception):
-    """What came is no message."""
+    """What came is not a message."""
 
 
 def encode(message: Message) -> bytes:
@@ -89,14 +89,14 @@ def decode(body: bytes) -> Message:
     """Return the message that a body holds.
 
     Raises:
-        WireError: It is no JSON object.
+        WireError: It is not a JSON object.
     """
     try:
         message = parse_json(body)
     except ValueError as error:
-        raise WireError(f"no JSON: {error}") from error
+        raise WireError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
-        raise WireError("no JSON object")
+        raise WireError("not a JSON object")
     return message
 
 
@@ -107,7 +107,7 @@ def receive(sock: socket.socket) -> Message | None:
     """Return the next message of a blocking socket, or None at its end.
 
     Raises:
-        WireError: What came is no message, or the end came within one.
+        WireError: What came is not a message, or the end came within one.
         OSError: The connection broke, or its time-out passed.
     """
     head = _exactly(sock, HEAD_SIZE)

@@ -189,7 +189,7 @@ class ProxySession:
         tunnel = tunnel or PendingTunnel(self._request, self._session, self._note)
         try:
             link = await self._opened(tunnel)
-            await self._send(READY, Left=link.max_duration)
+            await self._send(READY, MaxDuration=link.max_duration)
             await self._confirmed()
             await self._relay(link, tunnel)
         except EicctlError as error:

@@ -21,7 +21,7 @@ else:
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectRequest:
-    """What the user asked for. Where nothing was said, a value is empty, None or the default.
+    """What the user asked for. What was not specified is empty, None or the default.
 
     Attributes:
         target: An instance ID, a Name tag, a private address, a private DNS name, or a DNS name that resolves to a
@@ -92,7 +92,7 @@ class ConnectRequest:
     if not TYPE_CHECKING:
 
         def __init__(self, **given: Any) -> None:
-            """Only what differs from the defaults is kept; None says nothing."""
+            """Only what differs from the defaults is kept; None leaves the default."""
             fields = {name for kind in type(self).__mro__ for name in getattr(kind, "__annotations__", ())}
             if unknown := given.keys() - fields:
                 raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
@@ -132,7 +132,7 @@ class ConnectRequest:
         return {name: getattr(self, name) for name in _DESTINATION}
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was said, as a JSON object."""
+        """Return what differs from the defaults, as a JSON object."""
         return dict(self.__dict__)
 
     @classmethod

@@ -161,7 +161,7 @@ def find_definitions(file: Path | None = None, folder: Path | None = None) -> li
 
     Raises:
         UsageError: A file is not as it should be; the message names its line and key.
-        NotFoundError: There is no such file, or nothing is defined at all.
+        NotFoundError: The file does not exist, or nothing is defined.
     """
     if file:
         return read_file(file.absolute())
@@ -255,11 +255,11 @@ class _File:
         values = {_FIELDS.get(key, key): self._value(key, value) for key, value in (common | table).items()}
         return Definition(**{**values, "name": name, "kind": kind, "source": str(self._path)})
 
-    def _check(self, table: str, allowed: Collection[str], place: str, key: str, value: Any) -> None:
+    def _check(self, table: str, allowed: Collection[str], scope: str, key: str, value: Any) -> None:
         if key not in allowed:
             near = difflib.get_close_matches(key, allowed, n=1)
             meant = f"did you mean {near[0]}? " if near else ""
-            raise self._wrong(table, key, f"is not allowed {place}", f"{meant}allowed {place}: {', '.join(allowed)}")
+            raise self._wrong(table, key, f"is not allowed {scope}", f"{meant}allowed {scope}: {', '.join(allowed)}")
         if not KEYS[key].check(value):
             raise self._wrong(table, key, f"must be {KEYS[key].wanted}, not {value!r}")
 

@@ -1,6 +1,6 @@
 """How a named tunnel is doing, as a value.
 
-Rates: how much more was carried than at the last look.
+Rates: how many more bytes were relayed than at the last look.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Meter:
 def _rated(status: Status, before: tuple[int, int] | None, elapsed: float) -> Status:
     if before is None:
         return status
-    # Opened anew in between, it may have carried less.
+    # Opened anew in between, it may have relayed less.
     more_in, more_out = max(0, status.bytes_in - before[0]), max(0, status.bytes_out - before[1])
     return replace(status, rate_in=more_in / elapsed, rate_out=more_out / elapsed)
 
@@ -101,6 +101,6 @@ class Status:
         """Return what `to_json` was made from.
 
         Raises:
-            TypeError: It is no such object.
+            TypeError: It is not such an object.
         """
         return cls(**{**found, "local": tuple(found.get("local", ()))})

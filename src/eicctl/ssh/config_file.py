@@ -265,8 +265,8 @@ def merged(text: str, section: Section, blocks: Sequence[Block], *, whole: bool)
     taken = {name for block in new for name in block.hosts}
     for owner, found in sections.items():
         kept = [block for block in found if block.is_pattern or not (whole and owner == section)]
-        left = [replace(block, hosts=tuple(host for host in block.hosts if host not in taken)) for block in kept]
-        sections[owner] = [block for block in left if block.hosts]
+        rest = [replace(block, hosts=tuple(host for host in block.hosts if host not in taken)) for block in kept]
+        sections[owner] = [block for block in rest if block.hosts]
     sections[section] = [*sections.get(section, []), *new]
     after = {name for found in sections.values() for block in found for name in block.hosts}
     moved = {name: owners[name] for name in sorted(taken & owners.keys()) if owners[name] != section}
@@ -311,7 +311,7 @@ def include_line(path: str) -> str:
     """Return the line that includes a file, whatever is in its path.
 
     OpenSSH takes it for a pattern of glob(7), and since 9.9 for a text with % tokens and variables as well. A question
-    mark in the place of what only some versions would replace is right for all of them.
+    mark instead of what only some versions would replace is right for all of them.
     """
     _check(path)
     pattern = re.sub(r"[*?\[\\]", r"\\\g<0>", path) if os.name == "posix" else path

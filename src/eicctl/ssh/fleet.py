@@ -61,7 +61,7 @@ class FleetHost:
         return self.instance.name or self.instance.id
 
     def login(self, session: Session, check: Check, *, pushes: bool) -> Login | None:
-        """Return the login; None where there is no endpoint."""
+        """Return the login; None without an endpoint."""
         if not self.endpoint:
             return None
         target = target_of(session, self.instance, self.endpoint, remote_port=22)
@@ -99,7 +99,7 @@ def _instances(session: Session, choice: Choice) -> list[Instance]:
 
 
 SLOTS = 20
-"""Connections that an endpoint carries at once (docs/explanation/protocol.md#limits)."""
+"""Concurrent connections of an endpoint (docs/explanation/protocol.md#limits)."""
 
 TIMED_OUT = 124
 """Exit code for a command that took too long, as timeout(1) gives it."""
@@ -271,10 +271,10 @@ class Fleet:
 def _pump(selector: selectors.BaseSelector, deadline: float | None, took: Callable[[str, bytes], None]) -> bool:
     """Read pipes until all have ended; return False at the deadline."""
     while selector.get_map():
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        remaining = None if deadline is None else deadline - time.monotonic()
+        if remaining is not None and remaining <= 0:
             return False
-        for key, _ in selector.select(left):
+        for key, _ in selector.select(remaining):
             data = key.fileobj.read1(65536)  # type: ignore[union-attr]
             if data:
                 took(key.data, data)

@@ -64,7 +64,7 @@ _PREFIX = "ssh-"
 def private_folder() -> Iterator[Path]:
     """A folder (0700) for the files of one connection, removed at the end, also at that by SIGTERM or SIGHUP.
 
-    What processes that were killed have left is removed at the start.
+    Folders of killed processes are removed at the start.
     """
     base = paths.runtime_dir()
     _sweep(base)
@@ -108,7 +108,7 @@ def check_pushable(target: Target) -> None:
     """Refuse to push a key to what takes none.
 
     Raises:
-        UsageError: The target is no known instance, or a Windows one.
+        UsageError: The target is not a known instance, or is a Windows one.
     """
     if target.platform == "windows":
         raise windows_error(target.label)
@@ -164,7 +164,7 @@ def make_key(path: Path, key_type: KeyType = "auto") -> Key:
         key_type: Its type; `auto` for the first that ssh-keygen can make: in FIPS mode it refuses ed25519.
 
     Raises:
-        LocalError: There is no ssh-keygen, or it fails.
+        LocalError: ssh-keygen is not installed, or fails.
     """
     public = Path(f"{path}.pub")
     for kind in list(KEY_TYPES) if key_type == "auto" else [key_type]:

@@ -47,7 +47,7 @@ def for_proxy(session: Session, request: ConnectRequest) -> ConnectRequest:
 
 
 def pinned(session: Session, request: ConnectRequest) -> ConnectRequest:
-    """Return the request for a ProxyCommand in any environment: only keys that are in this one are left to it."""
+    """Return the request for a ProxyCommand in any environment: only keys in this environment are not in it."""
     return for_proxy(session, request).replace(
         profile=session.pinned_profile,
         ca_bundle=_absolute(session.given_ca_bundle or os.environ.get("AWS_CA_BUNDLE", "")),
@@ -223,7 +223,7 @@ class OpensshOptions:
 
 
 def login_settings(login: Login, openssh: OpensshOptions) -> dict[str, Any]:
-    """Return OpenSSH's settings for a login, in a form that JSON can carry. AWS may be asked for the host's keys.
+    """Return OpenSSH's settings for a login, as JSON values. AWS may be asked for the host's keys.
 
     `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings, without those that name the
     session's folder.

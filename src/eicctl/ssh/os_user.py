@@ -95,7 +95,7 @@ class OsUser:
 
 
 class _Host(NamedTuple):
-    """What the OS user depends on. All are empty if the target is no known instance."""
+    """What the OS user depends on. All are empty if the target is not a known instance."""
 
     instance_id: str
     name: str

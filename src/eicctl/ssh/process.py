@@ -141,12 +141,12 @@ def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False
         will_explain: Returns whether the caller will explain why OpenSSH lost its ProxyCommand; called at the end.
 
     Raises:
-        LocalError: There is no such program.
+        LocalError: The program is not installed.
     """
     tail = _Tail()
     try:
         os.environ[COLUMNS] = str(os.get_terminal_size(2).columns)
-    except OSError:  # stderr is no terminal
+    except OSError:  # stderr is not a terminal
         os.environ.pop(COLUMNS, None)
     try:
         with Hidden():

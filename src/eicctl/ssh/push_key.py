@@ -120,7 +120,7 @@ def _answered(server: tuple[str, str | None], signed: bytes) -> tuple[int, str]:
     """Return the status and the request ID of the response, by an idle connection if one still works.
 
     Raises:
-        EicctlError, OSError, EOFError, ValueError: There is no response, or it is not HTTP.
+        EicctlError, OSError, EOFError, ValueError: No response came, or it is not HTTP.
     """
     with _lock:
         idle, since = _idle.pop(server, (None, 0.0))

@@ -70,7 +70,7 @@ class SshConnection:
         writable: Is set while the tunnel takes what is sent.
         lost: Is set when the connection has ended, whoever ended it.
         ending: How its tunnel has ended, once it has.
-        cut: How many forwarded connections it carried when it ended.
+        cut: How many forwarded connections ended with it.
         offered: A host key that the server has shown and that is not accepted, or None.
         failure: Why a new host key could not be kept, or None.
     """
@@ -97,7 +97,7 @@ class SshConnection:
 
     @property
     def uses(self) -> int:
-        """How many forwarded connections it carries."""
+        """How many forwarded connections use it."""
         return self._uses
 
     async def open(self, remote: Remote) -> Streams:
@@ -129,13 +129,13 @@ class SshConnection:
             self._connection.close()
 
     def retire(self) -> None:
-        """Close as soon as no forwarded connection is left, which may be now."""
+        """Close as soon as no forwarded connection uses it, which may be now."""
         self._retired = True
         if not self._uses:
             self._connection.close()
 
     async def close(self) -> None:
-        """End it with all that it carries."""
+        """End it with all its forwarded connections."""
         self._connection.close()
         try:
             async with asyncio.timeout(1):
@@ -227,13 +227,13 @@ def _introduce_user(name: str) -> None:
 
 
 def _refused(error: asyncssh.ChannelOpenError, target: Target, remote: Remote) -> RefusedByHostError:
-    said = str(error.reason).strip() or f"code {error.code}"
+    reason = str(error.reason).strip() or f"code {error.code}"
     hint = None
     if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
         hint = f"sshd of {target.label} forbids it (AllowTcpForwarding, PermitOpen) or cannot resolve the name"
     elif error.code == asyncssh.OPEN_CONNECT_FAILED:
         hint = f"check that it listens, and that its security groups allow {target.label}"
-    return RefusedByHostError(f"{target.label} cannot connect to {remote}: {said}", hint=hint, exit_code=5)
+    return RefusedByHostError(f"{target.label} cannot connect to {remote}: {reason}", hint=hint, exit_code=5)
 
 
 async def connect(

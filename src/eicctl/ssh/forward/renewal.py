@@ -23,7 +23,7 @@ PATIENCE = 30.0
 """Seconds that a new forwarded connection waits for an SSH connection and for the response to its request."""
 
 MARGIN = 0.25
-"""The part of a tunnel's duration that is left when its successor is opened: the least for a new forwarded connection,
+"""The part of a tunnel's duration that remains when its successor is opened: the least for a new forwarded connection,
 and the time for which renewal may fail. The old tunnel takes another of the endpoint's 20 slots only while it is in
 use."""
 
@@ -90,7 +90,7 @@ class RenewedConnection:
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
-        """End all of them, with what they carry."""
+        """End all of them, with their forwarded connections."""
         if self._keeper is None:
             return
         tasks = [self._keeper, *self._old.values()]
@@ -103,7 +103,7 @@ class RenewedConnection:
         """Connect to somewhere as from the machine, on the SSH connection in use, or on the next one.
 
         Raises:
-            EicctlError: The machine cannot connect there, or there is no SSH connection for too long.
+            EicctlError: The machine cannot connect there, or no SSH connection is open for too long.
         """
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
@@ -158,8 +158,8 @@ class RenewedConnection:
             if lost or old.lost.is_set():
                 self._emit(TunnelEvent("recovered", via=self.label, seconds=loop.time() - since))
                 continue
-            left = old.expires - loop.time()
-            self._emit(TunnelEvent("renewed", via=self.label, count=old.uses, seconds=left))
+            remaining = old.expires - loop.time()
+            self._emit(TunnelEvent("renewed", via=self.label, count=old.uses, seconds=remaining))
             self._old[old] = asyncio.create_task(self._see_off(old))
             old.retire()
 
