@@ -71,7 +71,7 @@ def test_no_rsa_key(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     key = ed25519.Ed25519PrivateKey.generate()
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    with pytest.raises(UsageError, match="no RSA key"):
+    with pytest.raises(UsageError, match="not an RSA key"):
         decrypt(DATA, path, asked_nothing)
 
 
@@ -164,5 +164,5 @@ def test_no_client() -> None:
     with pytest.raises(LocalError, match="cannot find a Remote Desktop client") as told:
         find_client("linux", find=lambda _name: None)
     assert "--no-launch" in str(told.value.hint)
-    with pytest.raises(UsageError, match="no client 'emacs'"):
+    with pytest.raises(UsageError, match="Unknown client 'emacs'"):
         find_client("linux", "emacs")
