@@ -38,25 +38,21 @@ if TYPE_CHECKING:
 
 FillCache = Callable[[Path], None]
 
-NOT_RUN: dict[str, str] = {}
-"""The test files and folders that this platform cannot run, with the reasons."""
-
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out what this platform cannot run: a file, or a folder because of its conftest.py."""
     if not collection_path.is_dir() and not collection_path.name.startswith("test_"):
         return None
-    reason = reason_to_skip(collection_path)
-    if reason:
-        NOT_RUN[collection_path.name] = reason
-    return bool(reason) or None
+    return bool(reason_to_skip(collection_path)) or None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List what was left out."""
-    if NOT_RUN:
+    files = sorted(Path(__file__).parent.rglob("test_*.py"))
+    left_out = [(file.name, reason) for file in files if (reason := reason_to_skip(file))]
+    if left_out:
         terminalreporter.section(f"not run on this platform ({PLATFORM})")
-        for name, reason in sorted(NOT_RUN.items()):
+        for name, reason in left_out:
             terminalreporter.write_line(f"{name}: {reason}")
 
 

@@ -28,6 +28,12 @@ NOT_ON_WINDOWS = POSIX_MODULES | {"pexpect", "eicctl.emulator"}
 LINUX = re.compile(r"/proc/|\bprctl\b|\bAF_NETLINK\b|\bSO_PEERCRED\b|\bunshare\b|\bEpollSelector\b|/dev/full")
 """What only Linux has."""
 
+POSIX = re.compile(
+    r"\b(?:st_mode|chmod|getuid|geteuid|mkfifo|symlink_to|preexec_fn|AF_UNIX|SIGHUP|SIGKILL|SIGSTOP|os\.fork|local_socket)\b"
+    r"|/(?:bin|tmp|etc|home)/|0o[67]00"
+)
+"""What Windows does not have, beside modules: modes of files, users, signals, Unix sockets, and paths."""
+
 BRANCHING = frozenset(ROOT / "tests" / name for name in ("platforms.py", "processes.py", "terminal.py", "waiting.py"))
 """Helpers that know what other platforms have instead."""
 
@@ -46,9 +52,14 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 @functools.cache
-def _read(path: Path) -> tuple[frozenset[str], bool]:
+def _read(path: Path) -> tuple[frozenset[str], str, str]:
+    """What a file imports; and what it has that only Linux, and that not Windows has."""
     text = path.read_text(encoding="utf-8")
-    return frozenset(_imports(ast.parse(text))), path not in BRANCHING and bool(LINUX.search(text))
+    imports = frozenset(_imports(ast.parse(text)))
+    if path in BRANCHING:
+        return imports, "", ""
+    linux, posix = LINUX.search(text), POSIX.search(text)
+    return imports, linux.group() if linux else "", posix.group() if posix else ""
 
 
 def _files(path: Path) -> set[Path]:
@@ -72,13 +83,15 @@ def reason_to_skip(path: Path, platform: str = PLATFORM) -> str:
     if platform == "linux":
         return ""
     for file in sorted(_files(path)):
-        imports, linux = _read(file)
+        imports, linux, posix = _read(file)
         name = file.relative_to(ROOT).as_posix()
         if linux:
-            return f"{name} uses what only Linux has"
+            return f"{name} needs Linux: {linux}"
         lacking = {lacked for lacked in NOT_ON_WINDOWS for each in imports if f"{each}.".startswith(f"{lacked}.")}
         if platform == "win32" and lacking:
             return f"{name} imports {min(lacking)}"
+        if platform == "win32" and posix:
+            return f"{name} needs POSIX: {posix}"
     return ""
 
 

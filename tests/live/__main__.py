@@ -129,7 +129,7 @@ def tear_down(cleaner: Cleaner) -> bool:
 
 def run(options: argparse.Namespace, session: boto3.Session, local: bool) -> int:
     """Create, run the matrix, tear down, record, report."""
-    extras = [word for word in options.extras.split(",") if word]
+    extras = [word for word in options.extras.split(",") if word not in ("", "none")]
     if unknown := set(extras) - set(PRICES):
         stop(f"--with {', '.join(sorted(unknown))}: only windows and rds")
     cases = [case for case in CASES if not options.only or case.__name__ in options.only.split(",")]
@@ -195,7 +195,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.live", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run", help="create, run the matrix, delete, record, report")
-    runs.add_argument("--with", dest="extras", default="", metavar="windows,rds", help="what else is created")
+    runs.add_argument("--with", dest="extras", default="none", metavar="windows,rds", help="what else is created")
     runs.add_argument("--only", default="", metavar="CASE,…", help="only these cases")
     runs.add_argument("--mfa-serial", metavar="ARN", help="an MFA device of the caller, for the case mfa")
     runs.add_argument("--mfa-code-command", metavar="COMMAND", help="prints a code; default: ask")

@@ -10,7 +10,6 @@ import pytest
 
 from eicctl.core.errors import LocalError
 from eicctl.support import jsonstore
-from tests.platforms import PLATFORM
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "nothing", '{"a": ', "[" * 100_000, "\ud800"])
@@ -27,7 +26,6 @@ def test_what_is_missing_or_too_large_reads_as_empty(tmp_path: Path, monkeypatch
     assert jsonstore.read(tmp_path / "large") == {}
 
 
-@pytest.mark.skipif(PLATFORM == "win32", reason="there is no flock(2)")
 def test_changes_at_the_same_time_all_count(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
 
