@@ -207,5 +207,5 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 def test_a_session_that_signs_nothing_is_of_the_same_region() -> None:
-    client = Session(region="eu-central-1").unsigned_sts()
+    client = Session(region="eu-central-1").unsigned_client("sts")
     assert client.meta.region_name == "eu-central-1"

@@ -54,7 +54,15 @@ class TargetLocation:
 
 
 class NoEndpointError(NotFoundError):
-    """The VPC of a target has no endpoint that the caller may use."""
+    """The VPC of a target has no endpoint that the caller may use.
+
+    Attributes:
+        location: Where an endpoint would help; None where another account, or another VPC's endpoint, comes first.
+        group_ids: The target's security groups.
+    """
+
+    location: TargetLocation | None = None
+    group_ids: tuple[str, ...] = ()
 
 
 Command = Callable[..., str]
@@ -96,10 +104,12 @@ def choose_endpoint(
     alive = [endpoint for endpoint in in_vpc if endpoint.state != "delete-complete"]
     if not alive:
         where = ("--subnet-id", location.subnet_id) if location.subnet_id else ("--vpc-id", location.vpc_id)
-        raise NoEndpointError(
+        error = NoEndpointError(
             f"VPC {location.vpc_id} (target {location.label}) has no EC2 Instance Connect Endpoint",
             hint=command("eicctl", "create-endpoint", *where, "--wait"),
         )
+        error.location = location
+        raise error
     if not (usable := [endpoint for endpoint in alive if endpoint.usable]):
         raise not_usable(alive, again or ("eicctl", "ssh", location.label), command)
     fitting = [endpoint for endpoint in usable if serves(endpoint, address)]

@@ -14,7 +14,9 @@ from eicctl.core.errors import (
     DeniedError,
     EicctlError,
     LocalError,
+    LoginRequiredError,
     NetworkError,
+    NoRegionError,
     NotFoundError,
     RefusedError,
     ThrottledError,
@@ -217,7 +219,7 @@ def _profile(error: Exception, _action: str) -> EicctlError:
 
 
 _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
-    "UnauthorizedSSOTokenError SSOTokenLoadError TokenRetrievalError": lambda error, _: CredentialsError(
+    "UnauthorizedSSOTokenError SSOTokenLoadError TokenRetrievalError": lambda error, _: LoginRequiredError(
         f"Cannot use the SSO session: {error}", hint="aws sso login"
     ),
     "ProfileNotFound": _profile,
@@ -226,14 +228,16 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
     ),
     "ParamValidationError InvalidRegionError": lambda error, action: UsageError(f"cannot {action}: {error}"),
-    "NoRegionError": lambda *_: UsageError(
+    "NoRegionError": lambda *_: NoRegionError(
         "No region configured", hint="set --region, AWS_REGION, or the profile's region"
     ),
     "RefreshWithMFAUnsupportedError": lambda *_: CredentialsError(
         "The role's session has expired; a new one needs another MFA code", hint="run the command again"
     ),
     "MissingDependencyException": _missing,
-    "LoginError": lambda error, _: CredentialsError(f"Cannot use the session of aws login: {error}", hint="aws login"),
+    "LoginError": lambda error, _: LoginRequiredError(
+        f"Cannot use the session of aws login: {error}", hint="aws login"
+    ),
     "ConfigParseError ConfigNotFound": lambda error, action: LocalError(f"cannot {action}: {error}"),
     "SSLError": lambda error, action: NetworkError(
         f"cannot {action}: TLS failed: {getattr(error, 'kwargs', {}).get('error', error)}",

@@ -144,7 +144,7 @@ def clock_offset(session: Session) -> float | None:
     """
     from botocore.exceptions import ClientError
 
-    client = session.unsigned_sts()
+    client = session.unsigned_client("sts")
     response: Mapping[str, Any]
     with translated("ask AWS for the time"):
         try:

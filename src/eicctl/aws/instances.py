@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from eicctl.core.errors import NotFoundError, UnavailableError, UsageError
 from eicctl.core.model import Instance
 from eicctl.core.names import correct, natural_key, same_but_case
 from eicctl.support import pins
+from eicctl.support.backoff import Backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -314,3 +316,43 @@ def instance_status(session: Session, instance_id: str) -> tuple[str, str]:
     if not rows:
         return "", ""
     return str(rows[0]["SystemStatus"]["Status"]), str(rows[0]["InstanceStatus"]["Status"])
+
+
+def start_instance(
+    session: Session, instance_id: str, *, timeout: float, progress: Callable[[str], None] = lambda _state: None
+) -> None:
+    """Start an instance, once it has stopped, and return when EC2 lists it as pending or running.
+
+    Args:
+        session: Access to AWS.
+        instance_id: The instance.
+        timeout: Seconds to wait for the change of its state.
+        progress: Takes each state.
+
+    Raises:
+        UnavailableError: It is terminated, or has not changed its state in time.
+        DeniedError: The caller may not start it.
+    """
+    deadline = time.monotonic() + timeout
+    backoff = Backoff(1.0, 5.0, growth=1.5, jitter=0.2)
+    asked = False
+    while True:
+        found = list_instances(session, ids=[instance_id])
+        state = found[0].state if found else "terminated"
+        progress(state)
+        if state in ("pending", "running"):
+            return
+        if state in ("terminated", "shutting-down"):
+            raise UnavailableError(f"Instance {instance_id} is {state}")
+        if state == "stopped" and not asked:
+            with translated(f"start {instance_id}"):
+                session.client("ec2").start_instances(InstanceIds=[instance_id])
+            asked = True
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise UnavailableError(
+                f"Instance {instance_id} is still {state} after {timeout:g} s",
+                hint=session.command("eicctl", "instances"),
+                transient=True,
+            )
+        time.sleep(min(backoff.pause(), left) if state != "stopped" else min(0.5, left))

@@ -390,11 +390,14 @@ def why_no_endpoint(
         owner, peers = both(lambda: _other_owner(session, location.vpc_id), lambda: _peers(session, location.vpc_id))
     except EicctlError:
         return error
+    fitting = (each for each in endpoints if each.vpc_id in peers and each.usable and not each.preserve_client_ip)
+    peer = next((each for each in fitting if serves(each, address)), None)
+    if not (owner or peer):
+        return error
     text, hint = error.message, error.hint
     if owner:
         text += f" of this account; account {owner} shares the VPC, but other accounts cannot use its endpoints"
-    fitting = (each for each in endpoints if each.vpc_id in peers and each.usable and not each.preserve_client_ip)
-    if peer := next((each for each in fitting if serves(each, address)), None):
+    if peer:
         text += f"; endpoint {peer.id} of the peered VPC {peer.vpc_id} may reach it"
         hint = session.command(*again, "--instance-connect-endpoint-id", peer.id)
     return NoEndpointError(text, hint=hint)

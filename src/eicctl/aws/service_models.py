@@ -62,6 +62,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "ReplaceRoute",
         "RevokeSecurityGroupEgress",
         "RevokeSecurityGroupIngress",
+        "StartInstances",
     ),
     "ec2-instance-connect": ("SendSSHPublicKey", "SendSerialConsoleSSHPublicKey"),
     "sts": ("AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"),

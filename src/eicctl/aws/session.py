@@ -14,7 +14,7 @@ from eicctl.aws.config_files import config_file, credentials_file, signature
 from eicctl.aws.errors import reading
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
-from eicctl.core.errors import CredentialsError, LocalError, UsageError
+from eicctl.core.errors import CredentialsError, LocalError, NoCredentialsError, NoRegionError
 from eicctl.core.model import Credentials
 from eicctl.support import pins
 from eicctl.support.redact import register
@@ -114,7 +114,7 @@ class Session:
         if self._region is None:
             region = self._configured_region() or self._instance_region()
             if not region:
-                raise UsageError(
+                raise NoRegionError(
                     "No region configured",
                     hint="set --region, AWS_REGION, or the profile's region: aws configure set region …",
                 )
@@ -172,6 +172,11 @@ class Session:
             settings = self._configuration().get_scoped_config()
         return {name: value for name, value in settings.items() if isinstance(value, str)}
 
+    def sso_session(self, name: str) -> dict[str, Any]:
+        """The settings of an `sso-session` of the AWS configuration; empty where there is none."""
+        with reading("the AWS configuration"):
+            return dict(self._configuration().full_config.get("sso_sessions", {}).get(name, {}))
+
     def profiles(self) -> list[str]:
         """The names of the profiles that the AWS configuration has."""
         with reading("the AWS configuration"):
@@ -218,15 +223,14 @@ class Session:
             self._core = self._keys = None
             self._clients.clear()
 
-    def unsigned_sts(self) -> STSClient:
-        """Return a new client of STS that signs nothing: for what is asked without credentials."""
+    def unsigned_client(self, service: str) -> Any:
+        """Return a new client of a service that signs nothing: for what is asked without credentials."""
         from botocore import UNSIGNED
         from botocore.config import Config
 
         # Keys that nobody looks at, lest botocore look for some, and run a process for them.
         keys = {"aws_access_key_id": "unsigned", "aws_secret_access_key": "unsigned"}
-        client: STSClient = self._make_client("sts", self.region, Config(signature_version=UNSIGNED), **keys)
-        return client
+        return self._make_client(service, self.region, Config(signature_version=UNSIGNED), **keys)
 
     def known_regions(self, service: str) -> list[str]:
         """Return the regions in which botocore's own data has a service."""
@@ -323,7 +327,7 @@ class Session:
         """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
         keys = self._keys_or_none()
         if keys is None:
-            raise CredentialsError("No AWS credentials found", hint=_NO_CREDENTIALS)
+            raise NoCredentialsError("No AWS credentials found", hint=_NO_CREDENTIALS)
         return keys
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:

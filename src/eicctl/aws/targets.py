@@ -57,7 +57,14 @@ class SeveralInstancesError(AmbiguousError):
 
 
 class InstanceStateError(UnavailableError):
-    """An instance in a state in which it serves no connection: stopped, terminated, on the way there."""
+    """An instance in a state in which it serves no connection: stopped, terminated, on the way there.
+
+    Attributes:
+        instance_id: The instance, if it can be started; else empty.
+        label: Its name and ID.
+    """
+
+    instance_id = label = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,11 @@ def with_endpoint(session: Session, request: ConnectRequest, found: Found, endpo
         try:
             endpoint = choose_endpoint(endpoints, found.place, address, command=session.command, again=again)
         except NoEndpointError as error:
-            raise why_no_endpoint(session, found.place, endpoints, address, error=error, again=again) from error
+            better = why_no_endpoint(session, found.place, endpoints, address, error=error, again=again)
+            better.group_ids = instance.security_group_ids if instance else ()
+            if better is error:
+                raise
+            raise better from error
     return Target(
         address=address,
         remote_port=remote_port,
@@ -248,10 +259,11 @@ def _several(session: Session, name: str, candidates: Sequence[Instance]) -> Sev
 def _of_instance(instance: Instance) -> Found:
     if instance.state not in _CONNECTABLE:
         label = f"{instance.name} ({instance.id})" if instance.name else instance.id
-        hint = None
+        error = InstanceStateError(f"the instance {label} is {instance.state}")
         if instance.state in ("stopped", "stopping"):
-            hint = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
-        raise InstanceStateError(f"the instance {label} is {instance.state}", hint=hint)
+            error.hint = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
+            error.instance_id, error.label = instance.id, label
+        raise error
     return Found(location_of(instance), instance.private_ip or instance.ipv6, instance)
 
 

@@ -198,7 +198,7 @@ class Invocation:
         from eicctl.doctor.likely_cause import remember
 
         cache = TargetCache(self.session)
-        if not request.no_cache and not request.wait and request.label and (target := cache.get(request)):
+        if not (request.no_cache or request.wait or request.start) and request.label and (target := cache.get(request)):
             remember(self.session, target)
             explain.target(self.session, target)
             return target

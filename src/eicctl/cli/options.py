@@ -10,7 +10,7 @@ import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
 from eicctl.cli.view import messages
-from eicctl.core.errors import UsageError
+from eicctl.core.errors import CredentialsError, NoRegionError, UsageError
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import defaults, log, pins
 
@@ -259,16 +259,21 @@ class WaitingCommand(click.Command):
         return super().parse_args(ctx, separate_wait(args))
 
 
-wait_option = click.option(
-    "--wait",
-    type=click.FloatRange(min=1),
-    is_flag=False,
-    flag_value=WAIT,
-    metavar="[=SECONDS]",
-    help="Wait until the instance is running and its port responds; for 300 s by default.",
+wait_option = _all(
+    click.option(
+        "--wait",
+        type=click.FloatRange(min=1),
+        is_flag=False,
+        flag_value=WAIT,
+        metavar="[=SECONDS]",
+        help="Wait until the instance is running and its port responds; for 300 s by default.",
+    ),
+    click.option(
+        "--start", is_flag=True, help="Start the instance if it is stopped, and wait until its port responds."
+    ),
 )
-"""Whether to wait for the machine. The command is a `WaitingCommand` and takes `wait`: seconds, or None. It gives it to
-`cli.target.resolve_target`."""
+"""Whether to wait for the machine, and to start it. The command is a `WaitingCommand` and takes a request, which it
+gives to `target_prompt.resolve_target`."""
 
 
 def _configured_check() -> Check:
@@ -399,8 +404,17 @@ def with_session(function: Command) -> Command:
     ) -> Any:
         found = in_force({**rest, "profile": profile, "region": region})
         profile, region = found.get("profile") or profile, found.get("region") or region
-        pins.use(profile, region)
-        return function(*args, session=session(profile, region, ca_bundle, fips), **rest)
+        while True:
+            pins.use(profile, region)
+            access = session(profile, region, ca_bundle, fips)
+            try:
+                return function(*args, session=access, **rest)
+            except (NoRegionError, CredentialsError) as error:
+                from eicctl.cli.fixes import fixed_access
+
+                if (fixed := fixed_access(error, access)) is None:
+                    raise
+                profile, region = fixed
 
     return aws_options(cast("Command", wrapper))
 
@@ -449,7 +463,8 @@ def as_request(function: Command) -> Command:
         asked = {name: values[name] for name in _FIELDS & values.keys()}
         rest = {name: value for name, value in values.items() if name not in asked or name in _SESSION}
         found = in_force(values)
-        if not click.get_current_context().meta.get(HOST):  # OpenSSH's own words may have them
+        # OpenSSH's own words may have them, and a ProxyCommand has all that it needs.
+        if not click.get_current_context().meta.get(HOST) and "ssh_login" not in values:
             asked |= {name: found[name] for name in _OF_LOGIN & asked.keys() & found.keys() if not asked[name]}
         return function(*args, request=defaults.filled(ConnectRequest(**asked), found), **rest)
 

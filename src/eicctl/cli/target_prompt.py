@@ -10,6 +10,7 @@ import click
 
 from eicctl.cli.view import explain, messages
 from eicctl.core import sanitize
+from eicctl.core.errors import EicctlError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 
@@ -38,7 +39,16 @@ def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = Tru
         explain.target(session, target, started)
         return target
 
-    return waited(session, request, resolve, request.label or "a target")
+    label = request.label or "a target"
+    while True:
+        try:
+            return waited(session, request, resolve, label)
+        except EicctlError as error:
+            from eicctl.cli import fixes
+
+            if not ask or (fixed := fixes.fixed_target(error, session, request)) is None:
+                raise
+            request = fixed
 
 
 def named(session: Session, request: ConnectRequest) -> ConnectRequest:

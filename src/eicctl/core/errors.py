@@ -4,10 +4,13 @@
 
     EicctlError                     1
     ├── UsageError                  2    the words of the call are wrong
+    │   └── NoRegionError           2    no region is configured
     ├── NotFoundError               3    no such target, endpoint, subnet …
     │   └── AmbiguousError          3    several match
     ├── AccessError                 4
     │   ├── CredentialsError        4    none, expired, or not accepted
+    │   │   ├── NoCredentialsError  4    none anywhere
+    │   │   └── LoginRequiredError  4    a session that its user can renew
     │   └── DeniedError             4    the policy says no
     ├── UnreachableError            5
     │   ├── NetworkError            5    the way to AWS: DNS, TCP, TLS, proxy
@@ -80,6 +83,10 @@ class UsageError(EicctlError):
     default_exit_code = 2
 
 
+class NoRegionError(UsageError):
+    """Neither an option, nor the environment, nor a file says which region."""
+
+
 class NotFoundError(EicctlError):
     """What was named does not exist, or not where we looked."""
 
@@ -98,6 +105,22 @@ class AccessError(EicctlError):
 
 class CredentialsError(AccessError):
     """No credentials, expired ones, or ones that AWS does not accept."""
+
+
+class NoCredentialsError(CredentialsError):
+    """There are no credentials anywhere."""
+
+
+class LoginRequiredError(CredentialsError):
+    """The profile's session has expired, and its user can renew it; the hint is the command of the AWS CLI."""
+
+    SSO = ("aws", "sso", "login")
+    LOGIN = ("aws", "login")
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command of the AWS CLI, without options."""
+        return self.LOGIN if (self.hint or "").startswith("aws login") else self.SSO
 
 
 class DeniedError(AccessError):

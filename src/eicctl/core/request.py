@@ -35,6 +35,7 @@ class ConnectRequest:
         max_tunnel_duration: Longest life of a tunnel in seconds; None for the service's.
         queue_timeout: Seconds to wait for one of the endpoint's 20 connections.
         wait: Seconds to wait for a target that is not up yet; None not to wait.
+        start: Whether to start an instance that is stopped.
         linger: Longest silence of the target after EOF, in seconds; None for the default.
         keepalive: Seconds without traffic after which a tunnel is pinged; 0 for never, None for the default.
         os_user: The OS user to log in as; empty for that of the instance's image.
@@ -68,6 +69,7 @@ class ConnectRequest:
     max_tunnel_duration: int | None = None
     queue_timeout: float = 30.0
     wait: float | None = None
+    start: bool = False
     linger: float | None = None
     keepalive: float | None = None
     os_user: str = ""

@@ -32,6 +32,7 @@ class Scope:
         os_users: OS users that keys may be pushed for; empty for no permission to push.
         instance_tags: Tags that instances must have for keys to be pushed to them.
         source_ips: Ranges of the callers' public addresses.
+        start: Whether stopped instances may be started (`eicctl ssh --start`).
         account: Account ID, or `*`.
         region: Region, or `*`.
         partition: `aws`, `aws-cn` or `aws-us-gov`.
@@ -45,6 +46,7 @@ class Scope:
     os_users: tuple[str, ...] = ()
     instance_tags: Mapping[str, str] = field(default_factory=dict)
     source_ips: tuple[str, ...] = ()
+    start: bool = False
     account: str = "*"
     region: str = "*"
     partition: str = "aws"
@@ -83,6 +85,7 @@ def _check_kind(scope: Scope) -> None:
         "--max-duration": scope.max_duration is not None,
         "--os-user": scope.os_users,
         "--instance-tag": scope.instance_tags,
+        "--allow-start": scope.start,
         "--endpoint": scope.endpoints if scope.kind == "auditor" else (),
     }
     wrong = [option for option, value in given.items() if value]
@@ -118,7 +121,7 @@ def _check_users(scope: Scope) -> None:
         raise UsageError(
             "--os-user has no effect without port 22: keys are for SSH", hint="add --port 22, or omit --os-user"
         )
-    if scope.instance_tags and not scope.os_users:
+    if scope.instance_tags and not (scope.os_users or scope.start):
         raise UsageError(
             "--instance-tag has no effect without --os-user: it limits which instances accept pushed keys; a tunnel "
             "goes to an address",
@@ -206,13 +209,15 @@ def _connect(scope: Scope) -> list[Document]:
         conditions["NumericLessThanEquals"] = {"ec2-instance-connect:maxTunnelDuration": str(scope.max_duration)}
     found = [_statement("OpenTunnel", "ec2-instance-connect:OpenTunnel", _endpoint_arns(scope), conditions)]
     reads = ["ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints"]
+    tags = {f"aws:ResourceTag/{key}": value for key, value in scope.instance_tags.items()}
+    limit = {"StringEquals": tags} if tags else {}
+    instances = _arn(scope, "instance/*")
+    if scope.start:
+        found.append(_statement("StartInstances", "ec2:StartInstances", instances, limit))
     if scope.os_users:
-        tags = {f"aws:ResourceTag/{key}": value for key, value in scope.instance_tags.items()}
         users = {"StringEquals": {"ec2:osuser": list(scope.os_users), **tags}}
-        instances = _arn(scope, "instance/*")
         found.append(_statement("PushKey", "ec2-instance-connect:SendSSHPublicKey", instances, users))
         # The host keys that eicctl checks are on the console, and the OS user is that of the image.
-        limit = {"StringEquals": tags} if tags else {}
         found.append(_statement("ReadHostKeys", "ec2:GetConsoleOutput", instances, limit))
         reads.append("ec2:DescribeImages")
     return [*found, _statement("Find", reads, "*", {})]

@@ -7,6 +7,7 @@ cloned: it can run no program, weaken no check, read no file outside of its fold
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,9 +16,9 @@ from typing import Any
 
 from eicctl.core.errors import UsageError
 from eicctl.core.request import HOST_KEY_CHECKS
-from eicctl.support import defaults, files
+from eicctl.support import defaults, files, paths
 from eicctl.support.defaults import ALIAS, HOST
-from eicctl.support.documents import line_of, read_toml
+from eicctl.support.documents import line_of, parse_toml, read_toml
 
 TUNNEL = "tunnel"
 """The tables of named tunnels, which `named_tunnels.config_file` reads."""
@@ -217,6 +218,43 @@ def check(path: str, text: str, content: dict[str, Any], *, project: bool) -> di
         else:
             found[key] = file.checked("", key, value, KEYS)
     return found
+
+
+def store(tables: tuple[str, ...], name: str, value: Any, *, project: Path | None = None) -> None:
+    """Set a key of a file, which keeps its comments and its order.
+
+    Args:
+        tables: The tables that the key is in.
+        name: The key.
+        value: Its value.
+        project: A project's file; None for the user's.
+
+    Raises:
+        UsageError: The file is not as it should be, or would not be.
+        LocalError: It cannot be written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    path = project or paths.config_file()
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        at: Any = document
+        for number, table in enumerate(tables, 1):
+            at = at.setdefault(table, tomlkit.table(is_super_table=number < len(tables)))
+        at[name] = value
+    except (TOMLKitError, AttributeError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {error}", hint="eicctl config edit") from error
+    text = tomlkit.dumps(document)
+    check(str(path), text, parse_toml(text), project=bool(project))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_whole(path, text, 0o644 if project else 0o600)
+
+
+def home_relative(path: str) -> str:
+    """Return a path with `~` for the home folder, for people."""
+    home = os.path.expanduser("~/")  # noqa: PTH111 - without a home it stays
+    return f"~/{path[len(home) :]}" if path.startswith(home) else path
 
 
 def wrong(  # noqa: PLR0917 - a place in a file, and what is wrong there

@@ -170,26 +170,7 @@ def set_(*, key: str, values: tuple[str, ...], project: bool) -> None:
     value = place.known.parsed(values)
     if not place.known.check(value):
         raise UsageError(f"{key} must be {place.known.wanted}, not {value!r}")
-    path = _file(project=project)
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    from eicctl.support.documents import parse_toml
-    from eicctl.support.files import write_whole
-
-    try:
-        document = tomlkit.parse(before)
-        at: Any = document
-        for number, table in enumerate(place.tables):
-            at = at.setdefault(table, tomlkit.table(is_super_table=number + 1 < len(place.tables)))
-        at[place.name] = value
-    except (TOMLKitError, AttributeError, TypeError) as error:
-        raise UsageError(f"{path}: {error}", hint=_edit(project=project)) from error
-    after = tomlkit.dumps(document)
-    settings.check(str(path), after, parse_toml(after), project=project)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, after, 0o644 if project else 0o600)
+    settings.store(place.tables, place.name, value, project=_file(project=True) if project else None)
 
 
 @command.command(name="list")
@@ -211,7 +192,9 @@ def list_(*, output: str, query: str | None) -> None:
         messages.line("hint: eicctl config set region REGION")
         return
     if output == "table" and not query:
-        rows = [{**row, "Value": _shown(row["Value"]), "Location": _short(row["Location"])} for row in rows]
+        rows = [
+            {**row, "Value": _shown(row["Value"]), "Location": settings.home_relative(row["Location"])} for row in rows
+        ]
     render.show(rows, output=output, query=query, columns={"Key": "Key", "Value": "Value", "Set in": "Location"})
 
 
@@ -256,10 +239,6 @@ def _file(*, project: bool) -> Path:
     return paths.config_file()
 
 
-def _edit(*, project: bool) -> str:
-    return pins.command("eicctl", "config", "edit", *(["--project"] if project else []))
-
-
 def _rows() -> Iterator[dict[str, Any]]:
     """The settings in effect: key, value, source, and where exactly."""
     seen = set()
@@ -295,12 +274,6 @@ def _text(value: object) -> str:
 
 def _shown(value: object) -> str:
     return " ".join(value) if isinstance(value, list) else _text(value)
-
-
-def _short(location: str) -> str:
-    """A place with `~` for the home folder."""
-    home = os.path.expanduser("~/")  # noqa: PTH111 - without a home it stays
-    return f"~/{location[len(home) :]}" if location.startswith(home) else location
 
 
 def _template(*, project: bool) -> str:

@@ -59,6 +59,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="RANGE",
         help="Only callers with public addresses in this range; repeatable.",
     ),
+    click.option(
+        "--allow-start",
+        is_flag=True,
+        help="Also allow starting stopped instances (--start); with --instance-tag, these.",
+    ),
     click.option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
     click.option(
         "--region", type=REGION, metavar="REGION", help="Region of the resources; default: AWS_REGION, or any."
@@ -102,6 +107,7 @@ def write(kind: Any, form: str, given: dict[str, Any]) -> None:
             os_users=given["os_user"],
             instance_tags=dict(_tag(text) for text in given["instance_tag"]),
             source_ips=given["source_ip"],
+            start=given["allow_start"],
             account=given["account"],
             region=given["region"] or os.environ.get("AWS_REGION") or "*",
             partition=given["partition"],

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 @click.command(cls=options.WaitingCommand)
 @options.with_request
-@click.option("--remote-port", type=click.IntRange(1, 65535), required=True, help="Port of the target: 22 or 3389.")
+@click.option(
+    "--remote-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
+)
 @click.option(
     "--local-port",
     type=click.IntRange(0, 65535),
@@ -79,7 +83,7 @@ def command(
     Examples:
       eicctl tunnel win-1 --remote-port 3389 --local-port 13389
       eicctl tunnel i-0123456789abcdef0 --remote-port 22 --local-port 2222
-      eicctl tunnel web-1 --remote-port 22 --wait=600
+      eicctl tunnel web-1 --wait=600
       eicctl tunnel --private-ip-address 10.0.2.20 --remote-port 3389 --local-socket ./db.sock
     """
     if local_socket and (local_port or bind):

@@ -284,11 +284,19 @@ INTERRUPTED = "Interrupted"
 """The code of an error for Ctrl-C."""
 
 
-def again(*more: str) -> str:
-    """Return this process's command line with more options, as a hint that works in any shell."""
+def again(*more: str, first: bool = False) -> str:
+    """Return this process's command line with more options, as a hint that works in any shell.
+
+    Args:
+        more: The options.
+        first: Put them after the command's name, as what follows `--` is another program's.
+    """
+    at = len(arguments)
+    if first and (context := click.get_current_context(silent=True)) and context.info_name in arguments:
+        at = arguments.index(context.info_name) + 1
     given = {word.partition("=")[0] for word in arguments}
     return pins.command_line(
-        ["eicctl", *arguments, *more],
+        ["eicctl", *arguments[:at], *more, *arguments[at:]],
         profile="" if "--profile" in given else None,
         region="" if "--region" in given else None,
     )
