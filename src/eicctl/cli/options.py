@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _all(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def combined(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return several decorators as one."""
+
     def apply(function: Command) -> Command:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -53,7 +55,7 @@ class CommonOption(click.Option):
         return (f"{self.opts[0]}, …", "Common options: eicctl help options.") if first is self else None
 
 
-log_options = _all(
+log_options = combined(
     click.option(
         "--debug",
         cls=CommonOption,
@@ -104,12 +106,12 @@ def request_option(name: str, *others: str, **changes: Any) -> Callable[[Command
     return click.option(*others, name, option.field, **{**attributes, **changes})
 
 
-wire_options = _all(
+wire_options = combined(
     request_option("--ca-bundle", cls=CommonOption), request_option("--fips", cls=CommonOption), log_options
 )
 """How to speak with AWS, whoever and wherever. The command takes `ca_bundle` and `fips`."""
 
-aws_options = _all(
+aws_options = combined(
     request_option("--profile", cls=CommonOption), request_option("--region", cls=CommonOption), wire_options
 )
 """How to reach AWS. The command takes `profile`, `region`, `ca_bundle` and `fips`, and gives them to `session`."""
@@ -122,7 +124,7 @@ def _display(key: str) -> Callable[[click.Context, click.Parameter, bool], None]
     return keep
 
 
-table_options = _all(
+table_options = combined(
     click.option(
         "--wide",
         is_flag=True,
@@ -140,7 +142,7 @@ table_options = _all(
 )
 """How a table looks. The command takes nothing; `render.show` knows."""
 
-output_options = _all(
+output_options = combined(
     click.option(
         "--output",
         type=click.Choice(["table", "json", "text"]),
@@ -175,7 +177,7 @@ def _verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
     return value
 
 
-level_options = _all(
+level_options = combined(
     request_option("--quiet", "-q", callback=_quiet),
     request_option("--verbose", "-v", callback=_verbose),
 )
@@ -198,7 +200,7 @@ others_option = click.option(
 )
 """Who may connect to a local port. The command takes nothing."""
 
-bind_option = _all(
+bind_option = combined(
     click.option(
         "--bind", metavar="ADDRESS", help="Listen on this address instead of loopback; other hosts can then connect."
     ),
@@ -284,7 +286,7 @@ def _configured_check() -> Check:
     return configured_check()
 
 
-login_settings = _all(
+login_settings = combined(
     click.option("--os-user", metavar="NAME", help="OS user to log in as; default: the image's default user."),
     request_option(
         "--private-key-file",
@@ -313,21 +315,21 @@ login_settings = _all(
 `host_key_check`: the given one, else what the user has configured."""
 
 
-endpoint_settings = _all(
+endpoint_settings = combined(
     request_option("--instance-connect-endpoint-id"), request_option("--instance-connect-endpoint-dns-name")
 )
 """Which endpoint to use. The command takes a request."""
 
-instance_settings = _all(request_option("--instance-id"), request_option("--private-ip-address"))
+instance_settings = combined(request_option("--instance-id"), request_option("--private-ip-address"))
 """Which instance or address. The command takes a request."""
 
-target_settings = _all(instance_settings, endpoint_settings)
+target_settings = combined(instance_settings, endpoint_settings)
 """What to connect to, by options. The command takes a request."""
 
-target_options = _all(click.argument("target", required=False, type=INSTANCE), target_settings)
+target_options = combined(click.argument("target", required=False, type=INSTANCE), target_settings)
 """What to connect to. The command takes a request."""
 
-tunnel_options = _all(request_option("--max-tunnel-duration"), request_option("--allow-any-port"))
+tunnel_options = combined(request_option("--max-tunnel-duration"), request_option("--allow-any-port"))
 """How long a connection may live, and any port. The command takes a request."""
 
 
@@ -355,7 +357,7 @@ def with_filters(what: str, state_filter: str, state: str, *, vpc: bool = True) 
         state: An example of a state.
         vpc: False for a command that has an option of its own for VPCs.
     """
-    filter_options = _all(
+    filter_options = combined(
         click.option(
             "--state", metavar="STATE", multiple=True, help=f"Only {what} in this state ({state}, …); repeatable."
         ),
@@ -366,7 +368,7 @@ def with_filters(what: str, state_filter: str, state: str, *, vpc: bool = True) 
 
     if vpc:
         vpc_option = click.option("--vpc-id", metavar="ID", multiple=True, help=f"Only {what} in this VPC; repeatable.")
-        filter_options = _all(vpc_option, filter_options)
+        filter_options = combined(vpc_option, filter_options)
 
     def apply(function: Command) -> Command:
         @functools.wraps(function)

@@ -224,6 +224,11 @@ class Coverage:
     total: int = 0
 
     @property
+    def read(self) -> int:
+        """How many locations have answered, or failed to."""
+        return len(self.covered) + len(self.unread)
+
+    @property
     def reaches(self) -> list[Reach]:
         """The result for each running instance, location by location."""
         return [reach for covered in self.covered for reach in covered.reaches]

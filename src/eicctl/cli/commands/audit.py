@@ -1,7 +1,4 @@
-"""`eicctl audit`.
-
-What `eicctl audit` does once its options are understood: fetch, print, report, follow.
-"""
+"""`eicctl audit`: fetch events, print them, write a report, follow new ones."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 from click.core import ParameterSource
 
 from eicctl.audit.correlation import AFTER, BEFORE, Directory
 from eicctl.audit.fetch import KEPT, OVERLAP, Follower, Scope, checkpoint, known_addresses, look_up, rows_of
-from eicctl.audit.filters import Choice
+from eicctl.audit.filters import Choice, moment
 from eicctl.audit.log_files import Reader
 from eicctl.audit.page import Heading, page
 from eicctl.audit.store import EventStore
@@ -31,25 +28,10 @@ from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.support import files
 
-if TYPE_CHECKING:
-    from eicctl.audit.filters import Choice
-    from eicctl.audit.summary import OfficeHours
-    from eicctl.aws.session import Session
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The parameters of a run.
-
-    Attributes:
-        choice: Which rows.
-        now: The time of the call.
-        rows: Whether to print rows.
-        output: `table`, `json`, `text` or `csv`.
-        query: JMESPath expression, or None.
-        report_file: Where to write the report, or None.
-        hours: Office hours of the report.
-    """
+    """The parameters of a run: the filters, the time of the call, and what to print and to write."""
 
     choice: Choice
     now: datetime
@@ -60,23 +42,23 @@ class Task:
     hours: OfficeHours
 
 
-def from_files(session: Session, places: tuple[str, ...], task: Task) -> int:
+def from_files(session: Session, paths: tuple[str, ...], task: Task) -> int:
     """Audit log files. The exit code is 1 where one is truncated or malformed."""
     with EventStore() as store:
         with Waiting("Reading log files") as waiting:
             reader = Reader(store, task.choice, waiting.show, messages.line)
-            tally = reader.read(session, places)
+            tally = reader.read(session, paths)
         older = f", older files skipped: {tally.skipped:,}" if tally.skipped else ""
         messages.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
         directory = Directory()
         directory.learn(store.lives())
         gaps = [f"{name} is truncated or malformed" for name in tally.damaged]
-        _deliver(store, directory, task, f"log files of {', '.join(places)}", gaps)
+        _deliver(store, directory, task, f"log files of {', '.join(paths)}", gaps)
     return 1 if tally.damaged else 0
 
 
 def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: float | None) -> int:
-    """Audit the event history. The exit code is 1 where a region did not answer."""
+    """Audit the event history. The exit code is 1 where a region did not respond."""
     regions = tuple(used_regions(session)) if all_regions else (session.region,)
     since = task.choice.since or task.now
     if since < task.now - KEPT:
@@ -86,7 +68,7 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
             messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")
         with Waiting("Looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
             scope = Scope(session, regions, waiting.show, messages.line)
-            # A little more than is asked for, for the keys of tunnels at its edges.
+            # A little more than the period, for the keys of tunnels at its edges.
             span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
             try:
                 failures = look_up(scope, store, span, task.now)
@@ -95,7 +77,7 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
                     messages.line(_INTERRUPTED)
                 raise
             directory = known_addresses(scope, store, task.now)
-        gaps = [f"{region} did not answer: {error.message}" for region, error in failures.items()]
+        gaps = [f"{region} did not respond: {error.message}" for region, error in failures.items()]
         for gap in gaps:
             messages.line(gap)
         if follow_every is not None:
@@ -125,7 +107,7 @@ def _write_report(store: EventStore, directory: Directory, task: Task, source: s
     assert task.report_file  # noqa: S101 - the caller has looked
     first, last = store.bounds() or (task.now, task.now)
     begins = task.choice.since or first
-    # Where all of some files is asked for, the period is that of their events.
+    # Without --since, the period of log files is that of their events.
     ends = task.choice.until or (task.now if task.choice.since else last)
     summary = Summary(begins, ends, task.hours, lambda time: time.astimezone())
     for row in rows_of(store, directory, task.choice):
@@ -139,7 +121,7 @@ def _write_report(store: EventStore, directory: Directory, task: Task, source: s
 
 
 def _follow(store: EventStore, follower: Follower, task: Task, every: float) -> NoReturn:
-    """Print the rows that there are, then look for new ones again and again until the user interrupts."""
+    """Print the existing rows, then poll for new ones until the user interrupts."""
     show = printer(task.output)
     for row in rows_of(store, follower.directory, task.choice):
         show(row)
@@ -196,10 +178,10 @@ _FOLLOW_INTERVAL = 30.0
 )
 @click.option(
     "--from",
-    "places",
+    "paths",
     type=FILE,
     multiple=True,
-    metavar="PLACE",
+    metavar="PATH",
     help="Read CloudTrail log files (.json, .json.gz) from a file, a folder or s3://BUCKET/PREFIX; repeatable.",
 )
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
@@ -233,7 +215,7 @@ def command(
     denied: bool,
     follow: bool,
     interval: float,
-    places: tuple[str, ...],
+    paths: tuple[str, ...],
     all_regions: bool,
     report_file: Path | None,
     office_hours: str,
@@ -253,56 +235,30 @@ def command(
       eicctl audit --follow --denied
       eicctl audit --from s3://my-trail/AWSLogs/ --since 2026-11-01 --until 2026-12-01
     """
-    from eicctl.audit.filters import Choice, moment
-
     now = datetime.now(UTC)
-    begins = moment(since, now, "--since") if since else None if places else now - _DEFAULT_PERIOD
+    begins = moment(since, now, "--since") if since else None if paths else now - _DEFAULT_PERIOD
     ends = moment(until, now, "--until") if until else None
     choice = Choice(begins, ends, user, target, endpoint, denied)
-    _check(choice, now, output, follow=follow, places=places, report_file=report_file, query=query, regions=all_regions)
-    chosen = ctx.get_parameter_source("output") != ParameterSource.DEFAULT or bool(query)
-    task = Task(
-        choice=choice,
-        now=now,
-        rows=not report_file or chosen,
-        output=output,
-        query=query,
-        report_file=report_file,
-        hours=_hours(office_hours),
-    )
-    if places:
-        return from_files(session, places, task)
-    return from_aws(session, task, all_regions=all_regions, follow_every=interval if follow else None)
-
-
-def _check(
-    choice: Choice,
-    now: datetime,
-    output: str,
-    *,
-    follow: bool,
-    places: tuple[str, ...],
-    report_file: Path | None,
-    query: str | None,
-    regions: bool,
-) -> None:
-    if choice.since and choice.since >= (choice.until or now):
-        raise UsageError(f"--since must be before {'--until' if choice.until else 'now'}")
+    if begins and begins >= (ends or now):
+        raise UsageError(f"--since must be before {'--until' if ends else 'now'}")
     if query and output == "csv":
         raise UsageError("--query and --output csv cannot be combined", hint="--output json or text")
-    for given, option in ((places, "--from"), (report_file, "--report"), (query, "--query"), (choice.until, "--until")):
+    for given, option in ((paths, "--from"), (report_file, "--report"), (query, "--query"), (ends, "--until")):
         if follow and given:
             raise UsageError(f"--follow and {option} cannot be combined")
-    if places and regions:
+    if paths and all_regions:
         raise UsageError("--from and --all-regions cannot be combined", hint="log files contain their own regions")
     if report_file and not report_file.absolute().parent.is_dir():
         raise UsageError(f"Folder {report_file.parent} does not exist")
+    specified = ctx.get_parameter_source("output") != ParameterSource.DEFAULT or bool(query)
+    task = Task(choice, now, not report_file or specified, output, query, report_file, _hours(office_hours))
+    if paths:
+        return from_files(session, paths, task)
+    return from_aws(session, task, all_regions=all_regions, follow_every=interval if follow else None)
 
 
-def _hours(words: str) -> OfficeHours:
-    from eicctl.audit.summary import OfficeHours
-
-    begins, _, ends = words.partition("-")
+def _hours(text: str) -> OfficeHours:
+    begins, _, ends = text.partition("-")
     if not (begins.isdecimal() and ends.isdecimal() and 0 <= int(begins) < int(ends) <= 24):
-        raise UsageError(f"invalid --office-hours {words!r}", hint="use HH-HH, such as 7-19")
+        raise UsageError(f"invalid --office-hours {text!r}", hint="use HH-HH, such as 7-19")
     return OfficeHours(int(begins), int(ends))

@@ -14,7 +14,6 @@ from eicctl.core.errors import UsageError
 from eicctl.core.model import DIRECT_PORTS
 
 if TYPE_CHECKING:
-    from eicctl.cli.view.progress import Waiting
     from eicctl.reachability.coverage import Coverage
 
 _COLUMNS = {
@@ -31,7 +30,7 @@ _DROPPABLE = ("Endpoint", "Port", "Address", "Account", "ID")
 """Columns that a narrow terminal does without, the least important first."""
 
 _NAMED = 8
-"""How many instances are named that have a cause in common."""
+"""Maximum number of instances that are named for one cause."""
 
 _WORDS = {"ok": "yes", "failed": "no", "unknown": "unknown"}
 
@@ -101,7 +100,9 @@ def command(
             all_regions=all_regions,
             port=port,
             client_address=client_address,
-            progress=lambda so_far: _progress(waiting, so_far),
+            progress=lambda done: waiting.show(
+                f"regions read: {done.read} of {done.total}, running instances: {len(done.reaches)}"
+            ),
         )
     rows = [row for row in _rows(coverage) if not unreachable or row["Reachable"] == "no"]
     try:
@@ -109,17 +110,12 @@ def command(
             render.show(rows, output=output, query=query, columns=_columns(coverage), droppable=_DROPPABLE)
         if output == "table" and not query:
             _explain(rows)
-    finally:  # also where the reader of the rows has left early: `| head`
+    finally:  # also if the reader of the rows ends early: `| head`
         if page:
             _write(page, coverage)
     for notice in coverage.notices:
         messages.line(notice)
     messages.line(summary(coverage.reaches))
-
-
-def _progress(waiting: Waiting, so_far: Coverage) -> None:
-    seen = len(so_far.covered) + len(so_far.unread)
-    waiting.show(f"regions read: {seen} of {so_far.total}, running instances: {len(so_far.reaches)}")
 
 
 def _rows(coverage: Coverage) -> list[dict[str, Any]]:
@@ -156,7 +152,7 @@ def _columns(coverage: Coverage) -> dict[str, str]:
 
 
 def _explain(rows: list[dict[str, Any]]) -> None:
-    """Say why, once for all instances that have the cause in common, with the command that fixes it."""
+    """Print each cause, once for all instances that share it, with the command that fixes it."""
     together: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row["Reason"]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from eicctl.doctor.context import Context
     from eicctl.doctor.diagnosis import Diagnosis
 
-MOST = 3
-"""Rules that one run offers; each is followed by a new diagnosis."""
+MAX_RULES = 3
+"""Maximum number of rules that one run offers; after each, the checks run again."""
 
 SETTLING = 5.0
 """Seconds after which a tunnel that does not come up is tried again: EC2 does not say when a new rule takes effect."""
@@ -124,16 +124,13 @@ def _shown(context: Context) -> Diagnosis:
 
 
 def _quiet(context: Context) -> Diagnosis:
-    """Run the checks, with progress on a terminal."""
+    """Run the checks, with progress."""
     from eicctl.cli.view.progress import Waiting
     from eicctl.doctor.diagnosis import diagnose, run
 
-    checks = context.checks
-    if not sys.stderr.isatty():
-        return diagnose(context, list(run(checks, context)))
     results = []
     with Waiting("Checking") as waiting:
-        for result in run(checks, context):
+        for result in run(context.checks, context):
             results.append(result)
             waiting.show(f"{len(results)} of {len(context.checks)} checks")
     return diagnose(context, results)
@@ -160,7 +157,7 @@ def _fix(diagnose: Callable[[], tuple[Context, Diagnosis]], *, yes: bool, dry_ru
     context, found = diagnose()
     if not found.cause:
         messages.line("Nothing to fix")
-    for _ in range(MOST):
+    for _ in range(MAX_RULES):
         if not found.cause or not _fixed(context, found, yes, dry_run):
             break
         context, found = diagnose()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from eicctl.cli import options
-from eicctl.cli.options import Command
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
 from eicctl.cli.view import messages
 from eicctl.core.errors import DeniedError, UsageError
@@ -37,7 +34,7 @@ def command(ctx: click.Context) -> None:
     ctx.default_map = {name: dict(defaults) for name in cast("click.Group", ctx.command).commands}
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+_scope_options = options.combined(
     click.option("--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; repeatable."),
     click.option(
         "--port", type=int, multiple=True, metavar="PORT", help="Only this remote port, 22 or 3389; repeatable."
@@ -80,20 +77,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def scope_options(function: Command) -> Command:
-    """Add the options that limit a policy; the command gets the parameters of `write`, `form` and `given`."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, form: str, **given: Any) -> Any:
-        return function(*args, form=form, given=given)
-
-    decorated: Any = wrapper
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return cast("Command", decorated)
-
-
-def write(kind: Any, form: str, given: dict[str, Any]) -> None:
+def write(kind: Any, form: str, **given: Any) -> None:
     """Write the policy to stdout and notes on it to stderr, without any AWS call."""
     from eicctl.policy.documents import FORMATS, Scope, checked, document, notes
 
@@ -126,8 +110,8 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 @command.command("connect", short_help="Generate a policy for connecting.")
-@scope_options
-def connect(*, form: str, given: dict[str, Any]) -> None:
+@_scope_options
+def connect(**given: Any) -> None:
     """Generate a policy for connecting: opening tunnels, and pushing keys for the specified OS users.
 
     No AWS API is called. The policy is written to stdout, notes to stderr.
@@ -138,12 +122,12 @@ def connect(*, form: str, given: dict[str, Any]) -> None:
       eicctl policy connect --port 22 --os-user ec2-user --instance-tag Team=web --account 123456789012
       eicctl policy connect --port 3389 --source-ip 203.0.113.0/24 --format terraform
     """
-    write("connect", form, given)
+    write("connect", **given)
 
 
 @command.command("admin", short_help="Generate a policy for managing endpoints.")
-@scope_options
-def admin(*, form: str, given: dict[str, Any]) -> None:
+@_scope_options
+def admin(**given: Any) -> None:
     """Generate a policy for managing endpoints, without permission to connect.
 
     It allows both spellings of the service-linked role that creating an endpoint needs.
@@ -153,12 +137,12 @@ def admin(*, form: str, given: dict[str, Any]) -> None:
       eicctl policy admin --account 123456789012 --region eu-central-1
       eicctl policy admin --format cloudformation
     """
-    write("admin", form, given)
+    write("admin", **given)
 
 
 @command.command("auditor", short_help="Generate a policy for auditors: endpoints, and who connected.")
-@scope_options
-def auditor(*, form: str, given: dict[str, Any]) -> None:
+@_scope_options
+def auditor(**given: Any) -> None:
     """Generate a policy for viewing instances, endpoints and CloudTrail events, without permission to connect.
 
     \b
@@ -166,7 +150,7 @@ def auditor(*, form: str, given: dict[str, Any]) -> None:
       eicctl policy auditor
       eicctl policy auditor --source-ip 203.0.113.0/24 --format terraform
     """
-    write("auditor", form, given)
+    write("auditor", **given)
 
 
 @command.command("lint", short_help="Lint a policy: missing permissions, and too broad ones.")
