@@ -261,7 +261,7 @@ class WaitingCommand(click.Command):
         return super().parse_args(ctx, separate_wait(args))
 
 
-wait_option = _all(
+wait_option = combined(
     click.option(
         "--wait",
         type=click.FloatRange(min=1),
