@@ -69,7 +69,7 @@ picture: $(VENV)/.ready
 	$(BIN)/python scripts/make_picture.py
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra local --extra socks --group dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra local --extra socks --extra ui --group dev \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/dev.txt pyproject.toml
 
 # Known vulnerabilities; needs the network, and says so where there is none.

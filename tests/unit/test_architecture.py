@@ -25,19 +25,18 @@ ALLOWED = {
     "reachability": {*_BASE, "aws"},
     "policy": {*_BASE, "aws", "tunnel"},
     "audit": {*_BASE, "aws"},
-    "access": {*_BASE, "reachability"},
     "api": {*_BASE, "ssh", "aws", "tunnel"},
-    "doctor": {*_BASE, "access", "policy", "reachability", "api", "ssh", "aws", "tunnel"},
+    "doctor": {*_BASE, "policy", "reachability", "api", "ssh", "aws", "tunnel"},
     "named_tunnels": {*_BASE, "reachability", "api", "ssh", "aws", "tunnel"},
     "agent": {*_BASE, "named_tunnels", "ssh", "aws", "tunnel"},
     "fastpath": {*_BASE, "agent", "ssh", "aws", "tunnel"},
     "emulator": _BASE,
-    "about": {*_BASE, "agent"},
     "cli": {
         *_BASE,
-        *("about", "fastpath", "agent", "named_tunnels", "doctor", "api", "access", "policy"),
+        *("ui", "fastpath", "agent", "named_tunnels", "doctor", "api", "policy"),
         *("reachability", "audit", "rdp", "ssh", "aws", "tunnel", "emulator"),
     },
+    "ui": {*_BASE, "cli", "agent", "named_tunnels", "doctor", "api", "policy", "reachability", "audit", "ssh", "aws"},
     "__main__": {*_BASE, "cli", "fastpath", "agent", "aws"},
     "__init__": {"core", "api", "aws"},  # when a name is first used
 }

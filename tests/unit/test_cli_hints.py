@@ -74,6 +74,7 @@ SPOKEN_BY = {
     "tunnel/relay.py": ("tunnel", "proxy"),
     "tunnel/errors.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "tunnel/peer_uid.py": ("tunnel", "forward", "db", "rdp"),
+    "ui/instances.py": ("ssh",),
     "tunnel/tls.py": ("ssh", "tunnel", "run", "forward", "up"),
 }
 """The commands that a module's bare hints (`--option …`) are printed by."""

@@ -47,6 +47,7 @@ SECTIONS = {
         "mfa": "Manage MFA sessions: log in, show the status, log out.",
     },
     "Setup": {
+        "ui": "Open the full-screen console: instances, endpoints, tunnels, databases, doctor, audit.",
         "config": "Show and change the defaults of all commands.",
         "ssh-config": "Make ssh, scp, rsync, git and Ansible reach instances as NAME.eic.",
         "proxy": "Relay stdin and stdout to the target; for use as an OpenSSH ProxyCommand.",

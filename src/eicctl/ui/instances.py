@@ -1,0 +1,242 @@
+"""Instances of all accounts and regions that are shown: whether each can be reached, and what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+
+from eicctl.aws import caches
+from eicctl.aws.instances import STATE_ORDER, list_instances
+from eicctl.core.errors import EicctlError, UsageError
+from eicctl.core.names import natural_key
+from eicctl.reachability.coverage import cover
+from eicctl.support import pins
+from eicctl.support.threads import for_each
+from eicctl.ui.dialogs import Ask
+from eicctl.ui.pane import Pane
+from eicctl.ui.table import Column, Row
+
+if TYPE_CHECKING:
+    from eicctl.core.model import Instance
+    from eicctl.reachability.coverage import Coverage, Inventory
+    from eicctl.ui.app import Scope
+
+_STATES = {"running": "green", "pending": "yellow", "stopping": "yellow", "shutting-down": "yellow"}
+_VERDICTS = {"ok": "green", "failed": "red", "unknown": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a row shows. `reachable` is empty until it is known."""
+
+    profile: str
+    region: str
+    id: str
+    name: str
+    state: str
+    platform: str
+    address: str
+    zone: str
+    endpoint: str = ""
+    reachable: str = ""
+    verdict: str = ""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The profile and the region."""
+        return (self.profile, self.region)
+
+    @property
+    def key(self) -> str:
+        """Its row's key."""
+        return f"{self.profile}/{self.region}/{self.id}"
+
+    @property
+    def label(self) -> str:
+        """What to call it."""
+        return self.name or self.id
+
+    @property
+    def where(self) -> list[str]:
+        """The options that lead to its account and region."""
+        return [*(["--profile", self.profile] if self.profile else []), "--region", self.region]
+
+    def command(self, name: str, *words: str) -> list[str]:
+        """Return the words of a command for this instance."""
+        return [name, *self.where, *words, self.id]
+
+    def row(self, several: bool) -> Row:
+        """Return its row; `several` if not all rows are of one account and region."""
+        location = f"{self.profile} {self.region}".strip() if several else ""
+        cells = (self.name, self.id, self.state, self.platform, self.address, self.zone, self.endpoint)
+        styles = {2: _STATES.get(self.state, ""), 7: _VERDICTS.get(self.verdict, "")}
+        dim = "" if self.state == "running" else "dim"
+        return Row(
+            self.key, (*cells, self.reachable, location), dim, {at: style for at, style in styles.items() if style}
+        )
+
+
+def known(scope: Scope) -> Iterator[Line]:
+    """Return what earlier commands have seen, without a call of AWS's."""
+    for session in scope.sessions:
+        try:
+            regions = scope.regions or ([*caches.known_regions()] if scope.all_regions else [session.region])
+        except EicctlError:
+            continue
+        for region in regions:
+            for id_, row in caches.known_rows(caches.INSTANCES, session.profile, region).items():
+                name, state, platform, address, zone = (*row, "", "", "", "")[:5]
+                yield Line(session.profile or "", region, id_, name, state, platform, address, zone)
+
+
+def covered(coverage: Coverage) -> list[Line]:
+    """Return the running instances that were read, with what is known of their reachability."""
+    return [
+        replace(
+            _line(reach.instance, each.location.profile, each.location.region),
+            endpoint=(reach.endpoint.name or reach.endpoint.id) if reach.endpoint else "",
+            reachable="yes" if reach.verdict == "ok" else reach.cause or reach.reason,
+            verdict=reach.verdict,
+        )
+        for each in coverage.covered
+        for reach in each.reaches
+    ]
+
+
+def stopped(scope: Scope, coverage: Coverage) -> list[Line]:
+    """Return the instances that do not run, of the locations that could be read."""
+    sessions = {session.profile or "": session for session in scope.sessions}
+    filters = {"instance-state-name": [state for state in STATE_ORDER if state not in ("running", "terminated")]}
+
+    def read(inventory: Inventory) -> list[Line]:
+        profile, region = inventory.location.profile, inventory.location.region
+        found = list_instances(sessions[profile], filters=filters, region=region)
+        return [_line(one, profile, region) for one in found]
+
+    return [line for lines in for_each(read, coverage.covered) for line in lines]
+
+
+class Instances(Pane):
+    """The pane."""
+
+    NOUN = "instances"
+    COLUMNS = (
+        Column("Name", 9),
+        Column("ID", 8),
+        Column("State", 5),
+        Column("Platform", 3),
+        Column("Address", 4),
+        Column("AZ", 2),
+        Column("Endpoint", 1),
+        Column("Reachable", 7),
+        Column("Profile, region", 0),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "shell", "Shell"),
+        Binding("k", "shell('--keep')", "Shell that survives the hour", show=False),
+        Binding("t", "tunnel", "Tunnel"),
+        Binding("r", "command('rdp')", "Remote Desktop", show=False),
+        Binding("f", "forward", "Forward ports", show=False),
+        Binding("c", "copy", "Copy the command", show=False),
+        Binding("C", "copy_address", "Copy the address", show=False),
+        Binding("d", "doctor", "Doctor"),
+        Binding("x", "run", "Run a command on the marked ones", show=False),
+    ]
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: dict[str, Line] = {}
+
+    def on_mount(self) -> None:
+        self._show(known(self.app.scope))
+        super().on_mount()
+
+    def reload(self) -> None:
+        self._read()
+
+    @work(group="instances", exclusive=True)
+    async def _read(self) -> None:
+        scope, app = self.app.scope, self.app
+
+        def read() -> tuple[Coverage, list[Line]]:
+            coverage = cover(
+                scope.sessions,
+                regions=scope.regions,
+                all_regions=scope.all_regions,
+                progress=lambda so_far: app.call_from_thread(self._show_part, so_far),
+            )
+            return coverage, stopped(scope, coverage)
+
+        try:
+            coverage, others = await app.wait_for("Reading instances", read)
+        except EicctlError as error:
+            app.show_error(error)
+        else:
+            self._show([*covered(coverage), *others])
+            for notice in coverage.notices:
+                app.note(notice)
+        self.table.set_empty("No instances")
+
+    def _show_part(self, coverage: Coverage) -> None:
+        """Show the locations that were read, beside what is known of the others, and of instances that do not run."""
+        fresh = covered(coverage)
+        read = {(each.location.profile, each.location.region) for each in coverage.covered}
+        running = {line.key for line in self.lines.values() if line.state == "running" and line.place in read}
+        self._show([*(line for key, line in self.lines.items() if key not in running), *fresh])
+
+    def _show(self, lines: Iterable[Line]) -> None:
+        self.lines = {line.key: line for line in lines}
+        several = len({line.place for line in self.lines.values()}) > 1
+        self.table.set_rows(line.row(several) for line in sorted(self.lines.values(), key=_order))
+
+    @property
+    def line(self) -> Line | None:
+        """The instance with the cursor."""
+        row = self.table.current
+        return self.lines.get(row.key) if row else None
+
+    def on_table_selected(self) -> None:
+        self.action_shell()
+
+    def action_shell(self, *options: str) -> None:
+        self.action_command("ssh", *options)
+
+    def action_command(self, *words: str) -> None:
+        if line := self.line:
+            self.app.run_command(line.command(*words))
+
+    def action_copy(self) -> None:
+        if line := self.line:
+            self.app.copy(pins.command("eicctl", *line.command("ssh")))
+
+    def action_copy_address(self) -> None:
+        if line := self.line:
+            self.app.copy(line.address)
+
+    @work
+    async def action_run(self) -> None:
+        """Ask for a command line, and run it on the marked instances of one account and region."""
+        rows = [self.lines[row.key] for row in self.table.chosen]
+        if not rows:
+            return
+        if len({line.place for line in rows}) > 1:
+            self.app.show_error(UsageError("The marked instances are in several accounts or regions"))
+        elif text := await self.app.push_screen_wait(Ask(f"Run on {', '.join(line.label for line in rows)}:")):
+            targets = [line.id for line in rows]
+            self.app.run_command(["run", *rows[0].where, *targets, "--", text], wait=True)
+
+
+PANE = Instances
+
+
+def _line(one: Instance, profile: str, region: str) -> Line:
+    address = one.private_ip or one.ipv6
+    return Line(profile, region, one.id, one.name, one.state, one.platform, address, one.availability_zone)
+
+
+def _order(line: Line) -> tuple[object, ...]:
+    return (line.state != "running", *natural_key(line.name), line.id)
