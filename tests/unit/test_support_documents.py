@@ -19,7 +19,6 @@ from eicctl.emulator.state import State
 from eicctl.emulator.world import load_world
 from eicctl.named_tunnels.config_file import read_file
 from eicctl.policy.lint import lint
-from eicctl.ssh import os_user
 from eicctl.support import jsonstore, paths, settings
 from eicctl.support.documents import LARGEST, MOST_PARTS, line_of, parse_json, parse_toml
 from eicctl.tunnel import durations
@@ -101,7 +100,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_json(DEEP)
     for path in (
-        os_user._file(),
+        paths.state_dir() / "os_users.json",
         paths.state_dir() / "doctor.json",
         durations.memory_file(),
         daemon.record_path(),
@@ -109,7 +108,7 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
         paths.cache_dir() / "targets.json",
     ):
         path.write_text(DEEP)
-    assert os_user._load() == {}
+    assert jsonstore.read(paths.state_dir() / "os_users.json") == {}
     assert jsonstore.read(durations.memory_file()) == {}
     assert daemon.running() is None
     assert AgentPaths("x").read_record() == {"Pid": 0, "Tunnels": []}

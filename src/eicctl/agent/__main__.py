@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from io import FileIO
 
 from eicctl.agent.paths import AgentPaths, lock, open_lockfile
 from eicctl.core.errors import ConflictError, EicctlError
@@ -28,19 +29,19 @@ def main() -> None:
     _serve(sys.argv[1], int(sys.argv[2]))
 
 
-def _lock(paths: AgentPaths) -> int:
-    """Lock the file that says that the process runs, however it ends; return its descriptor.
+def _lock(paths: AgentPaths) -> FileIO:
+    """Lock the file that says that the process runs, however it ends; return it.
 
     Raises:
         ConflictError: Another process holds the lock.
         LocalError: The file cannot be opened.
     """
-    descriptor = open_lockfile(paths.lock)
-    if not lock(descriptor, time.monotonic() + OLD_TIMEOUT):
-        os.close(descriptor)
+    file = open_lockfile(paths.lock)
+    if not lock(file, time.monotonic() + OLD_TIMEOUT):
+        file.close()
         pid = paths.read_record().get("Pid")
         raise ConflictError(f"another background process (PID {pid}) does not respond")
-    return descriptor
+    return file
 
 
 def _serve(name: str, report: int) -> None:
@@ -82,7 +83,7 @@ def _serve(name: str, report: int) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve())
     paths.remove()
-    os.close(held)
+    held.close()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,23 +87,20 @@ def answers(paths: AgentPaths) -> bool:
     return False
 
 
-def _connected(paths: AgentPaths) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(TIMEOUT)
-    try:
-        sock.connect(str(paths.socket))
-        if user_of(sock) not in (None, os.getuid()):
+@contextlib.contextmanager
+def _connected(paths: AgentPaths) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(TIMEOUT)
+        try:
+            sock.connect(str(paths.socket))
+            user = user_of(sock)
+        except (BlockingIOError, TimeoutError) as error:  # it has not accepted connections for long
+            raise UnresponsiveError(paths, _recorded_pid(paths)) from error
+        except OSError as error:
+            raise GoneError(str(error)) from error
+        if user not in (None, os.getuid()):
             raise LocalError(f"a process of another user listens at {paths.socket}")
-    except (BlockingIOError, TimeoutError) as error:  # it has not accepted connections for long
-        sock.close()
-        raise UnresponsiveError(paths, _recorded_pid(paths)) from error
-    except OSError as error:
-        sock.close()
-        raise GoneError(str(error)) from error
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        yield sock
 
 
 def _recorded_pid(paths: AgentPaths) -> int:
@@ -192,25 +189,17 @@ def start(paths: AgentPaths, *, wait: bool = True) -> None:
     Raises:
         LocalError: It does not start.
     """
-
     deadline = time.monotonic() + START_TIMEOUT
     lockfile = paths.lock.with_suffix(".start")
-    descriptor = open_lockfile(lockfile)
-    try:
-        if not lock(descriptor, deadline if wait else 0.0) or answers(paths):
+    with open_lockfile(lockfile) as file:
+        if not lock(file, deadline if wait else 0.0) or answers(paths):
             return
-        os.ftruncate(descriptor, 0)
-        _spawn(paths, descriptor, DELAY if not wait else 0.0)
-    finally:
-        os.close(descriptor)
+        file.truncate(0)
+        _spawn(paths, file.fileno(), DELAY if not wait else 0.0)
     if not wait:
         return
-    descriptor = open_lockfile(lockfile)
-    try:
-        # The new process has the lock until it listens, or ends.
-        report = os.read(descriptor, 4096) if lock(descriptor, deadline) else b""
-    finally:
-        os.close(descriptor)
+    with open_lockfile(lockfile) as file:  # the new process has the lock until it listens, or ends
+        report = file.read() if lock(file, deadline) else b""
     if report != READY:
         reason = f": {report.decode(errors='replace')}" if report else ""
         raise LocalError(f"the background process did not start{reason}", hint=f"its log: {paths.log}")

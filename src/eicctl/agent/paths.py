@@ -23,6 +23,7 @@ except ImportError:  # a Python that was built without it
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from io import FileIO
     from pathlib import Path
     from typing import Any
 
@@ -156,8 +157,8 @@ def all_paths() -> list[AgentPaths]:
     return [AgentPaths(name) for name in sorted(names)]
 
 
-def open_lockfile(path: Path) -> int:
-    """Return the descriptor of a file to lock.
+def open_lockfile(path: Path) -> FileIO:
+    """Open a file to lock.
 
     Raises:
         LocalError: It cannot be opened.
@@ -165,18 +166,22 @@ def open_lockfile(path: Path) -> int:
     from eicctl.core.errors import LocalError
 
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        return open(path, "r+b", 0, opener=_created)
     except OSError as error:
         raise LocalError(f"cannot open {path}: {error.strerror}") from error
 
 
-def lock(descriptor: int, deadline: float) -> bool:
+def _created(path: str, _flags: int) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def lock(file: FileIO, deadline: float) -> bool:
     """Lock a file, waiting for another process that holds the lock until the deadline; return whether it is locked."""
     import fcntl  # not on Windows, where there is no background process
 
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return False

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from eicctl.aws.instances import describe_images
 from eicctl.aws.session import Session
@@ -101,69 +100,49 @@ class _Host(NamedTuple):
     name: str
     image_id: str
 
-    @classmethod
-    def of(cls, target: Target) -> Self:
-        return cls(target.instance_id, target.instance_name, target.image_id)
+
+def _host(target: Target) -> _Host:
+    return _Host(target.instance_id, target.instance_name, target.image_id)
 
 
 def choose(session: Session, target: Target, specified: str | None) -> OsUser:
     """Return the OS user for a target: the specified, else the configured, else the image's, else the default one."""
-    if specified:
-        return OsUser(specified, "specified")
-    host = _Host.of(target)
-    return _choose(session, [host])[host]
+    return OsUser(specified, "specified") if specified else _choose(session, [_host(target)])[target.instance_id]
 
 
 def choose_all(session: Session, instances: Sequence[Instance]) -> dict[str, OsUser]:
     """Return the OS user of each instance, by its ID: the configured, else the image's, else the default one."""
-    users = _choose(session, [_Host(instance.id, instance.name, instance.image_id) for instance in instances])
-    return {host.instance_id: user for host, user in users.items()}
+    return _choose(session, [_Host(instance.id, instance.name, instance.image_id) for instance in instances])
 
 
 def image_user(session: Session, target: Target) -> str | None:
     """Return the OS user that the target's image has, or None if that cannot be known."""
-    return _image_users(session, [host := _Host.of(target)]).get(host)
+    return _image_users(session, [_host(target)]).get(target.instance_id)
 
 
-def _choose(session: Session, hosts: Sequence[_Host]) -> dict[_Host, OsUser]:
+def _choose(session: Session, hosts: Sequence[_Host]) -> dict[str, OsUser]:
     config = settings.config()
-    users = {host: OsUser(user, "config") for host in hosts if (user := config.user_for(host.name, host.instance_id))}
-    of_image = _image_users(session, [host for host in hosts if host not in users])
-    for host in hosts:
-        if host not in users:
-            users[host] = OsUser(of_image[host], "image") if host in of_image else OsUser(DEFAULT, "default")
-    return users
+    configured = {host.instance_id: config.user_for(host.name, host.instance_id) for host in hosts}
+    of_image = _image_users(session, [host for host in hosts if not configured[host.instance_id]])
+    users = {name: OsUser(user, "config") for name, user in configured.items() if user}
+    images = {name: OsUser(user, "image") for name, user in of_image.items()}
+    return dict.fromkeys(configured, OsUser(DEFAULT, "default")) | images | users
 
 
-def _image_users(session: Session, hosts: Sequence[_Host]) -> dict[_Host, str]:
-    """Return the OS users of images. AWS is asked once for an instance: its image cannot change."""
-    remembered = _load()
-    found = {host: remembered[host.instance_id] for host in hosts if host.instance_id in remembered}
+def _image_users(session: Session, hosts: Sequence[_Host]) -> dict[str, str]:
+    """Return the OS users of images, by instance ID. AWS is asked once for an instance: its image cannot change."""
+    file = paths.state_dir() / "os_users.json"
+    remembered = jsonstore.read(file)
+    found = {host.instance_id: str(remembered[host.instance_id]) for host in hosts if host.instance_id in remembered}
     new: dict[str, str] = {}
     with contextlib.suppress(EicctlError):  # without the permission to look, the default one must do
-        images = describe_images(session, {host.image_id for host in hosts if host.image_id and host not in found})
-        for host in hosts:
+        unknown = [host for host in hosts if host.image_id and host.instance_id not in found]
+        images = describe_images(session, {host.image_id for host in unknown})
+        for host in unknown:
             image = images.get(host.image_id)
-            if image and host not in found and (user := user_of(image.name, image.owner, image.platform)):
-                found[host] = new[host.instance_id] = user
-    _remember(new)
-    return found
-
-
-def _file() -> Path:
-    return paths.state_dir() / "os_users.json"
-
-
-def _load() -> dict[str, str]:
-    return {key: str(value) for key, value in jsonstore.read(_file()).items()}
-
-
-def _remember(users: Mapping[str, str]) -> None:
-    if not users:
-        return
-
-    def changed(known: dict[str, str]) -> dict[str, str]:
-        return jsonstore.newest({name: user for name, user in known.items() if name not in users} | dict(users), _KEPT)
-
-    with contextlib.suppress(LocalError):  # what cannot be kept can be asked again
-        jsonstore.update(_file(), changed)
+            if image and (user := user_of(image.name, image.owner, image.platform)):
+                new[host.instance_id] = user
+    if new:
+        with contextlib.suppress(LocalError):  # what cannot be kept can be asked again
+            jsonstore.update(file, lambda known: jsonstore.newest({**known, **new}, _KEPT))
+    return found | new

@@ -44,7 +44,7 @@ def remote_command(name: str, command: Sequence[str]) -> str:
     return f"exec sh -c {shlex.quote(script)}"
 
 
-def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None]) -> Outcome:
+def keep(connect: Callable[[], Outcome], host: str, say: Callable[[str], None]) -> Outcome:
     """Connect, and reconnect whenever the connection is lost; return how the session, or the last attempt, ended.
 
     A connection is lost when its tunnel reached its maximum duration, or broke. The network may be down for long, so
@@ -52,7 +52,7 @@ def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None])
 
     Args:
         connect: Makes one connection and returns when it has ended; raises if there was none.
-        where: The host's label.
+        host: The host's label.
         say: Called with one line for each loss.
 
     Raises:
@@ -61,7 +61,7 @@ def keep(connect: Callable[[], Outcome], where: str, say: Callable[[str], None])
     outcome = connect()
     while cause := lost(outcome):
         reason = "maximum duration reached" if isinstance(cause, DurationReachedError) else cause.message
-        say(f"{reason}; reconnecting to the session on {where}")
+        say(f"{reason}; reconnecting to the session on {host}")
         outcome = _again(connect, say)
     return outcome
 

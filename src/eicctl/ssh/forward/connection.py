@@ -71,6 +71,7 @@ class SshConnection:
         lost: Is set when the connection has ended, whoever ended it.
         ending: How its tunnel has ended, once it has.
         cut: How many forwarded connections ended with it.
+        uses: How many forwarded connections use it.
         offered: A host key that the server has shown and that is not accepted, or None.
         failure: Why a new host key could not be kept, or None.
     """
@@ -90,15 +91,10 @@ class SshConnection:
         self.failure: EicctlError | None = None
         self._loop = loop
         self._link = link
-        self._uses = 0
+        self.uses = 0
         self._retired = False
         self._tunnel_ended = asyncio.Event()
         self._connection: asyncssh.SSHClientConnection
-
-    @property
-    def uses(self) -> int:
-        """How many forwarded connections use it."""
-        return self._uses
 
     async def open(self, remote: Remote) -> Streams:
         """Connect to a destination from the jump host.
@@ -120,18 +116,18 @@ class SshConnection:
 
     def begin(self) -> None:
         """Count a forwarded connection."""
-        self._uses += 1
+        self.uses += 1
 
     def end(self) -> None:
         """Count its end. The last one of a retired connection closes that."""
-        self._uses -= 1
-        if self._retired and not self._uses:
+        self.uses -= 1
+        if self._retired and not self.uses:
             self._connection.close()
 
     def retire(self) -> None:
         """Close as soon as no forwarded connection uses it, which may be now."""
         self._retired = True
-        if not self._uses:
+        if not self.uses:
             self._connection.close()
 
     async def close(self) -> None:
@@ -146,7 +142,7 @@ class SshConnection:
     def note_end(self) -> None:
         """Note that it has ended, or is useless."""
         if not self.lost.is_set():
-            self.cut = self._uses
+            self.cut = self.uses
             self.lost.set()
             self.writable.set()
 

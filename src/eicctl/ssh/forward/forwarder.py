@@ -21,8 +21,8 @@ from eicctl.core.errors import EicctlError, LocalError, UnreachableError, UsageE
 from eicctl.core.events import CloseInfo, Emit, Kind, TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.ssh.forward import socks
-from eicctl.ssh.forward.connection import Remote, SshConnection
-from eicctl.ssh.forward.renewal import Lease, RenewedConnection
+from eicctl.ssh.forward.connection import Remote, SshConnection, Streams
+from eicctl.ssh.forward.renewal import RenewedConnection
 from eicctl.tunnel.accept import Acceptor
 from eicctl.tunnel.local_streams import reset_at_close
 
@@ -114,15 +114,22 @@ class Forwarder:
         number = next(self._numbers)
         client = await asyncio.open_connection(sock=sock)
         writer = client[1]
-        remote = forward.remote
+        remote, by_socks = forward.remote, forward.remote is None
         try:
             if remote is None:
                 async with asyncio.timeout(SOCKS_TIMEOUT):
                     remote = await socks.requested(*client)
-            lease = await self._lease(forward, remote, writer)
+            try:
+                connection, streams = await forward.ssh.open(remote)
+            except EicctlError as error:
+                if by_socks:
+                    socks.answer(writer, socks.failure_code(error))
+                raise
+            if by_socks:
+                socks.answer(writer, socks.SUCCEEDED)
         except EicctlError as error:
             self._report("failed", number, name, remote, error=error)
-            await _hang_up(writer, gently=forward.remote is None)
+            await _hang_up(writer, gently=by_socks)
         except socks.SocksError as error:
             self._report("failed", number, name, None, error=UsageError(str(error)))
             await _hang_up(writer, gently=True)
@@ -132,42 +139,32 @@ class Forwarder:
             writer.transport.abort()
             raise
         else:
-            await self._relay(number, name, client, lease, remote)
+            await self._relay((number, name, remote), client, connection, streams)
 
-    async def _lease(self, forward: Forward, remote: Remote, writer: asyncio.StreamWriter) -> Lease:
-        by_socks = forward.remote is None
-        try:
-            lease = await forward.ssh.open(remote)
-        except EicctlError as error:
-            if by_socks:
-                socks.answer(writer, socks.failure_code(error))
-            raise
-        if by_socks:
-            socks.answer(writer, socks.SUCCEEDED)
-        return lease
-
-    async def _relay(self, number: int, name: str, client: Client, lease: Lease, remote: Remote) -> None:
+    async def _relay(
+        self, named: tuple[int, str, Remote], client: Client, connection: SshConnection, streams: Streams
+    ) -> None:
         started = time.monotonic()
         counted = Counted()
         self._counts.add(counted)
         error: EicctlError | None = None
-        self._report("opened", number, name, remote)
+        self._report("opened", *named)
         try:
-            await relay(client, lease, counted)
+            await relay(client, connection, streams, counted)
             await _hang_up(client[1], gently=True)
         except asyncssh.Error as failure:
             error = UnreachableError(str(failure.reason))
         except OSError as failure:
             error = LocalError(f"the client is gone: {failure.strerror or failure}")
         finally:
-            lease.release()
+            connection.end()
             client[1].transport.abort()
             self._counts.discard(counted)
             self._past += Traffic(total=1, bytes_in=counted.bytes_in, bytes_out=counted.bytes_out)
         lived = time.monotonic() - started
         reason = error.message if error else "closed"
         info = CloseInfo(reason, error, counted.bytes_in, counted.bytes_out, lived)
-        self._report("closed", number, name, remote, close_info=info)
+        self._report("closed", *named, close_info=info)
 
 
 async def _hang_up(writer: asyncio.StreamWriter, *, gently: bool) -> None:
@@ -198,7 +195,7 @@ class Counted:
     bytes_out = 0
 
 
-async def relay(client: Client, lease: Lease, counted: Counted) -> None:
+async def relay(client: Client, connection: SshConnection, streams: Streams, counted: Counted) -> None:
     """Relay bytes until both sides have ended. Each side's EOF is passed on; a failure of one resets the other.
 
     Raises:
@@ -206,9 +203,9 @@ async def relay(client: Client, lease: Lease, counted: Counted) -> None:
         asyncssh.Error: The SSH connection broke.
     """
     from_client, to_client = client
-    from_remote, to_remote = lease.streams
-    up = asyncio.create_task(_up(from_client, to_remote, lease.connection, counted))
-    down = asyncio.create_task(_down(from_remote, to_client, lease.connection, counted))
+    from_remote, to_remote = streams
+    up = asyncio.create_task(_up(from_client, to_remote, connection, counted))
+    down = asyncio.create_task(_down(from_remote, to_client, connection, counted))
     try:
         await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
         if not up.done():

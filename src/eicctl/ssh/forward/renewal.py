@@ -10,7 +10,6 @@ import functools
 import gc
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from eicctl.core.errors import EicctlError, UnreachableError
 from eicctl.core.events import Emit, TunnelEvent
@@ -38,18 +37,6 @@ SHORT_PAUSE = 2.0
 
 Connect = Callable[[float], Awaitable[SshConnection]]
 """Opens an SSH connection; takes the retry budget of its dial, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A forwarded connection on an SSH connection; `release` is called once it has ended."""
-
-    connection: SshConnection
-    streams: Streams
-
-    def release(self) -> None:
-        """Count the end of this forwarded connection."""
-        self.connection.end()
 
 
 class RenewedConnection:
@@ -99,8 +86,11 @@ class RenewedConnection:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(connection.close() for connection in (self._current, *self._old)))
 
-    async def open(self, remote: Remote) -> Lease:
+    async def open(self, remote: Remote) -> tuple[SshConnection, Streams]:
         """Connect to somewhere as from the machine, on the SSH connection in use, or on the next one.
+
+        Returns:
+            The SSH connection, whose `end` is to be called once, and the streams.
 
         Raises:
             EicctlError: The machine cannot connect there, or no SSH connection is open for too long.
@@ -112,7 +102,7 @@ class RenewedConnection:
             opening = asyncio.create_task(connection.open(remote))
             try:
                 async with asyncio.timeout_at(deadline):
-                    return Lease(connection, await asyncio.shield(opening))
+                    return connection, await asyncio.shield(opening)
             except ConnectionError:
                 # Nothing was sent yet, so the next SSH connection will do as well.
                 connection.note_end()
