@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Protocol
 
 from eicctl.core.errors import EicctlError, SilentTargetError, UsageError
-from eicctl.core.events import Emit, TunnelEvent
+from eicctl.core.events import TunnelEvent
 from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target, Traffic
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.ssh.forward.connection import Remote
@@ -52,55 +53,52 @@ class Health(Protocol):
         """A connection could not be relayed, or the SSH connection is lost."""
 
 
+class Server(Protocol):
+    """Relays the connections of listening sockets: a `Listener`, or a `Forwarder`."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What it relays."""
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Relay connections until `stop` is set; then close everything."""
+
+
+@dataclass(kw_only=True)
 class Opened:
-    """Listening sockets, and what relays their connections.
+    """Listening sockets, and what relays their connections. Used on the loop's thread.
 
     Attributes:
         sockets: Where it listens.
         remote: Where connections go, in words.
+        via: Returns the endpoint or the instance that they go through.
+        server: Relays connections.
+        start: Proves that connections can be made; raises if they cannot.
+        cleanup: Called at the end.
     """
 
-    def __init__(self, sockets: Sequence[socket], remote: str, cleanup: Callable[[], None]) -> None:
-        self.sockets = sockets
-        self.remote = remote
-        self._cleanup = cleanup
-
-    @property
-    def via(self) -> str:
-        """The endpoint or the instance that they go through."""
-        raise NotImplementedError
-
-    @property
-    def traffic(self) -> Traffic:
-        """What it relays. Read while it is served, on the loop's thread."""
-        raise NotImplementedError
-
-    async def start(self) -> None:
-        """Prove that connections can be made.
-
-        Raises:
-            EicctlError: They cannot.
-        """
-        raise NotImplementedError
+    sockets: Sequence[socket]
+    remote: str
+    via: Callable[[], str]
+    server: Server
+    start: Callable[[], Awaitable[None]]
+    cleanup: Callable[[], None]
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Relay connections until `stop` is set; then close everything."""
         try:
-            await self._serve(stop)
+            await self.server.serve(stop)
         finally:
-            self._cleanup()
-
-    async def _serve(self, stop: asyncio.Event) -> None:
-        raise NotImplementedError
+            self.cleanup()
 
     def discard(self) -> None:
         """Close what was never served."""
         for sock in self.sockets:
             sock.close()
-        self._cleanup()
+        self.cleanup()
 
 
-class Direct(Opened):
+class Direct:
     """Each connection is a tunnel of its own.
 
     Args:
@@ -108,7 +106,6 @@ class Direct(Opened):
         sockets: Listening sockets.
         health: Learns how it goes.
         look_up: Returns where the target is now; blocks.
-        cleanup: Called at the end.
         linger: See `ConnectRequest`.
     """
 
@@ -118,11 +115,8 @@ class Direct(Opened):
         sockets: Sequence[socket],
         health: Health,
         look_up: Callable[[], Target],
-        cleanup: Callable[[], None],
-        *,
         linger: float | None,
     ) -> None:
-        super().__init__(sockets, f"{dialer.target.label} port {dialer.target.remote_port}", cleanup)
         self._dialer = dialer
         self._health = health
         self._look_up = look_up
@@ -130,22 +124,25 @@ class Direct(Opened):
         self._listener = Listener(dialer, sockets, self._emit, linger=Linger.of(linger))
 
     @property
-    def via(self) -> str:
-        return self._dialer.target.endpoint_id
-
-    @property
     def traffic(self) -> Traffic:
+        """What it relays."""
         return self._listener.traffic
 
     async def start(self) -> None:
+        """Prove that the endpoint accepts a tunnel."""
         await in_thread(lambda: probe(self._dialer))
 
-    async def _serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Relay connections until `stop` is set; then close everything."""
         following = asyncio.create_task(self._follow())
         try:
             await self._listener.serve(stop)
         finally:
             following.cancel()
+
+    def via(self) -> str:
+        """Return the endpoint."""
+        return self._dialer.target.endpoint_id
 
     def _emit(self, event: TunnelEvent) -> None:
         self._health.emit(event)
@@ -177,36 +174,6 @@ class Direct(Opened):
             self._doubtful.clear()
 
 
-class Through(Opened):
-    """All connections are on one SSH connection to an instance, which is renewed.
-
-    Args:
-        forwards: What is forwarded; they share the SSH connection.
-        emit: Takes what happens.
-        cleanup: Called at the end.
-    """
-
-    def __init__(self, forwards: Sequence[Forward], emit: Emit, cleanup: Callable[[], None]) -> None:
-        sockets = [sock for forward in forwards for sock in forward.sockets]
-        super().__init__(sockets, ", ".join(str(forward.remote or "SOCKS5") for forward in forwards), cleanup)
-        self._ssh = forwards[0].ssh
-        self._forwarder = Forwarder(forwards, emit)
-
-    @property
-    def via(self) -> str:
-        return self._ssh.label
-
-    @property
-    def traffic(self) -> Traffic:
-        return self._forwarder.traffic
-
-    async def start(self) -> None:
-        await self._ssh.start()
-
-    async def _serve(self, stop: asyncio.Event) -> None:
-        await self._forwarder.serve(stop)
-
-
 class Opening:
     """Opens one definition.
 
@@ -234,7 +201,7 @@ class Opening:
         with contextlib.ExitStack() as undo:
             undo.callback(self._unlink)
             if kind in ("direct", "rdp"):
-                opened: Opened = self._direct(undo)
+                opened = self._direct(undo)
             else:
                 opened = self._database(undo) if kind == "db" else self._via(undo)
             if not loopback_only(opened.sockets):
@@ -242,7 +209,7 @@ class Opening:
             undo.pop_all()
         return opened
 
-    def _direct(self, undo: contextlib.ExitStack) -> Direct:
+    def _direct(self, undo: contextlib.ExitStack) -> Opened:
         from eicctl.aws.targets import resolve
 
         wanted = self.definition
@@ -252,13 +219,22 @@ class Opening:
         request = wanted.replace(remote_port=RDP_PORT) if rdp else wanted
         return self._dialing(sockets, lambda: resolve(self.session, request))
 
-    def _dialing(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Direct:
+    def _dialing(self, sockets: Sequence[socket], look_up: Callable[[], Target]) -> Opened:
         from eicctl.api.targets import dialer_to
 
-        dialer = dialer_to(self.session, look_up(), self.definition, look_up=look_up)
-        return Direct(dialer, sockets, self.health, look_up, self._unlink, linger=self.definition.linger)
+        target = look_up()
+        dialer = dialer_to(self.session, target, self.definition, look_up=look_up)
+        direct = Direct(dialer, sockets, self.health, look_up, self.definition.linger)
+        return Opened(
+            sockets=sockets,
+            remote=f"{target.label} port {target.remote_port}",
+            via=direct.via,
+            server=direct,
+            start=direct.start,
+            cleanup=self._unlink,
+        )
 
-    def _via(self, undo: contextlib.ExitStack) -> Through:
+    def _via(self, undo: contextlib.ExitStack) -> Opened:
         """Open a tunnel of the kinds `via` and `socks`."""
         from eicctl.ssh.destination import parse_forward
 
@@ -299,7 +275,7 @@ class Opening:
             via = path.instance.id
         return self._through(via, [(sockets, Remote(host, port))])
 
-    def _through(self, via: str, bound: Sequence[tuple[Sequence[socket], Remote | None]]) -> Through:
+    def _through(self, via: str, bound: Sequence[tuple[Sequence[socket], Remote | None]]) -> Opened:
         from eicctl.api.forwards import renewed_connection
         from eicctl.aws.targets import resolve
         from eicctl.ssh.host_keys import configured_check
@@ -308,7 +284,14 @@ class Opening:
         request = self.definition.replace(target=via, remote_port=SSH_PORT, host_key_check=check)
         target = resolve(self.session, request)
         ssh = renewed_connection(self.session, target, request, self._emit)
-        return Through([Forward(tuple(sockets), ssh, to) for sockets, to in bound], self._emit, self._unlink)
+        return Opened(
+            sockets=[sock for sockets, _ in bound for sock in sockets],
+            remote=", ".join(str(remote or "SOCKS5") for _, remote in bound),
+            via=lambda: ssh.label,
+            server=Forwarder([Forward(tuple(sockets), ssh, remote) for sockets, remote in bound], self._emit),
+            start=ssh.start,
+            cleanup=self._unlink,
+        )
 
     def _emit(self, event: TunnelEvent) -> None:
         """Take an event of a forwarder and its SSH connection.

@@ -31,15 +31,14 @@ class Meter:
         self._looked = now
         if elapsed < SHORTEST:
             return list(statuses)
-        return [_rated(status, before.get(status.name), elapsed) for status in statuses]
 
+        def rated(status: Status) -> Status:
+            # A new one has no rate yet; opened anew in between, it may have relayed less.
+            old_in, old_out = before.get(status.name, (status.bytes_in, status.bytes_out))
+            more_in, more_out = max(0, status.bytes_in - old_in), max(0, status.bytes_out - old_out)
+            return replace(status, rate_in=more_in / elapsed, rate_out=more_out / elapsed)
 
-def _rated(status: Status, before: tuple[int, int] | None, elapsed: float) -> Status:
-    if before is None:
-        return status
-    # Opened anew in between, it may have relayed less.
-    more_in, more_out = max(0, status.bytes_in - before[0]), max(0, status.bytes_out - before[1])
-    return replace(status, rate_in=more_in / elapsed, rate_out=more_out / elapsed)
+        return [rated(status) for status in statuses]
 
 
 State = Literal["opening", "open", "failing", "retrying", "closed", "lost", "unknown"]

@@ -81,7 +81,7 @@ class SupervisedTunnel:
     @property
     def traffic(self) -> Traffic:
         """What it relays, and has relayed."""
-        return self._past + self._opened.traffic if self._opened else self._past
+        return self._past + self._opened.server.traffic if self._opened else self._past
 
     def status(self) -> Status:
         """How it is doing; rates are for `Meter` to add."""
@@ -93,7 +93,7 @@ class SupervisedTunnel:
             state=self._state,
             local=tuple(local_addresses(opened.sockets)) if opened else (),
             remote=opened.remote if opened else self.definition.remote,
-            via=opened.via if opened else self.definition.via,
+            via=opened.via() if opened else self.definition.via,
             connections=traffic.active,
             total=traffic.total,
             bytes_in=traffic.bytes_in,
@@ -167,7 +167,7 @@ class SupervisedTunnel:
         self._last_port = name[1] if isinstance(name, tuple) else 0
         self._enter("open")
         local = tuple(local_addresses(opened.sockets))
-        self.emit(TunnelEvent("listening", local=local, remote=opened.remote, via=opened.via))
+        self.emit(TunnelEvent("listening", local=local, remote=opened.remote, via=opened.via()))
         try:
             await opened.serve(self._stop)
         except Exception as error:
