@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from eicctl.aws import caches
@@ -16,7 +12,7 @@ from eicctl.aws.ec2_requests import exact_filters, request_change
 from eicctl.aws.errors import translated
 from eicctl.aws.regions import in_all_regions
 from eicctl.aws.session import Session
-from eicctl.core.errors import AmbiguousError, ConflictError, EicctlError, NotFoundError, UnavailableError
+from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.core.names import correct, natural_key
 from eicctl.support.backoff import Backoff
@@ -24,7 +20,6 @@ from eicctl.support.backoff import Backoff
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (
         CreateInstanceConnectEndpointRequestTypeDef,
-        CreateInstanceConnectEndpointResultTypeDef,
         Ec2InstanceConnectEndpointTypeDef,
         TagTypeDef,
     )
@@ -36,7 +31,6 @@ TIMEOUT = 600.0
 VISIBLE = 30.0
 """Seconds for which EC2 may not see what was just created."""
 
-_TOKENS = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 Progress = Callable[[str], None]
@@ -116,37 +110,25 @@ def _all_regions(session: Session) -> str:
 
 
 def create_endpoint(session: Session, new: NewEndpoint) -> Endpoint:
-    """Create an endpoint and return it as EC2 answers, still being created.
+    """Create an endpoint and return it as EC2 responds, still being created.
 
-    The ClientToken is derived from the request, so that a retry after a lost response creates nothing twice. EC2
-    repeats its old response for a token also when that endpoint is gone; then the next token is used.
+    botocore adds a ClientToken, and repeats it with its retries: a lost response creates nothing twice.
 
     Raises:
         ConflictError: The VPC or the subnet has an endpoint already, or another limit is reached.
     """
-    answer: Endpoint | None = None
-    for generation in range(_TOKENS):
-        started = time.monotonic()
-        with translated("create the endpoint"):
-            row = session.client("ec2").create_instance_connect_endpoint(**request_of(new, generation))
-        answer = endpoint_of(row["InstanceConnectEndpoint"], session.region)
-        new_one = _created_within(answer, row, time.monotonic() - started)
-        if not answer.state.startswith("delete") and (new_one or _exists(session, answer.id)):
-            return answer
-    raise ConflictError(
-        f"EC2 keeps returning an endpoint that no longer exists ({answer and answer.id})",
-        hint="try again in some minutes",
-    )
+    with translated("create the endpoint"):
+        row = session.client("ec2").create_instance_connect_endpoint(**request_of(new))
+    return endpoint_of(row["InstanceConnectEndpoint"], session.region)
 
 
-def request_of(new: NewEndpoint, generation: int = 0) -> CreateInstanceConnectEndpointRequestTypeDef:
+def request_of(new: NewEndpoint) -> CreateInstanceConnectEndpointRequestTypeDef:
     """Return the parameters of CreateInstanceConnectEndpoint."""
     request: CreateInstanceConnectEndpointRequestTypeDef = {
         "SubnetId": new.subnet_id,
         # AWS's pages differ about the default, so it is always sent.
         # docs/explanation/protocol.md#client-ip-preservation
         "PreserveClientIp": new.preserve_client_ip,
-        "ClientToken": _token(new, generation),
     }
     if new.security_group_ids:
         request["SecurityGroupIds"] = list(new.security_group_ids)
@@ -280,30 +262,6 @@ def _look(session: Session, endpoint_id: str) -> Endpoint | None:
         return get_endpoint(session, endpoint_id)
     except NotFoundError:
         return None
-
-
-def _created_within(endpoint: Endpoint, answer: CreateInstanceConnectEndpointResultTypeDef, seconds: float) -> bool:
-    """Whether a call that has taken so long has created the endpoint: then EC2's reads need not see it yet."""
-    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        answered = parsedate_to_datetime(date)
-    except ValueError:
-        return False
-    # The date has whole seconds.
-    return bool(endpoint.created_at and endpoint.created_at >= answered - timedelta(seconds=seconds + 1))
-
-
-def _exists(session: Session, endpoint_id: str) -> bool:
-    for _ in range(3):
-        if _look(session, endpoint_id):
-            return True
-        time.sleep(1)  # EC2's reads may lag behind its writes
-    return False
-
-
-def _token(new: NewEndpoint, generation: int) -> str:
-    content = json.dumps([asdict(new), generation], sort_keys=True)
-    return "eicctl-" + hashlib.sha256(content.encode()).hexdigest()[:40]
 
 
 def endpoint_of(row: Ec2InstanceConnectEndpointTypeDef, region: str) -> Endpoint:
