@@ -19,12 +19,11 @@ from typing import Any, Self
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from eicctl.emulator.control.app import create_app
-from eicctl.emulator.control.backends import reset
 from eicctl.emulator.control.credentials import OWN_ARN, add_device, key_lookup
 from eicctl.emulator.control_api import ControlApi
 from eicctl.emulator.data.connect_proxy import ConnectProxy
 from eicctl.emulator.data.gateway import Gateway
-from eicctl.emulator.data.sockets import loopback_sockets, make_context, with_system_cas
+from eicctl.emulator.data.sockets import loopback_sockets, make_context, url_host, with_system_cas
 from eicctl.emulator.machines import Machines
 from eicctl.emulator.signature import AccessKey, Verifier
 from eicctl.emulator.state import Fault, State
@@ -139,8 +138,8 @@ class Emulator:
             if self._data_host == "localhost":
                 if sockets[0].family == socket.AF_INET6:  # the name may have no such address
                     self._data_host = "[::1]"
-                self.state.dualstack_host = "[::1]" if sockets[-1].family == socket.AF_INET6 else "127.0.0.1"
-            self._reset_world()
+                self.state.dualstack_host = url_host(sockets[-1])
+            self.reset()
             self._start_control(verifier, undo)
             self._start_loop(undo)
             self._call(self._gateway.start([*sockets, *fips_sockets], context))
@@ -154,7 +153,8 @@ class Emulator:
 
     def reset(self) -> None:
         """Restore the world's initial state; behavior stays."""
-        self._reset_world()
+        load_world(self.state, self._options.world, self.dns_name())
+        add_device()
 
     def add_fault(self, kind: str, **parameters: Any) -> Fault:
         """Add a fault; docs/reference/local-aws.md has the parameters; also `times`, `endpoint_id`, `address`."""
@@ -168,12 +168,6 @@ class Emulator:
         """The number of open connections of each endpoint."""
         return self._gateway.open_connections()
 
-    def _reset_world(self) -> None:
-        reset()
-        self.state.clear()
-        load_world(self.state, self._options.world, self.dns_name())
-        add_device()
-
     def dns_name(self) -> str:
         """The DNS name of every endpoint, with the port of the data plane where that is not 443."""
         host = self._data_host
@@ -181,13 +175,8 @@ class Emulator:
 
     def _start_control(self, verifier: Verifier, undo: contextlib.ExitStack) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        app = ControlApi(
-            self.state,
-            self.token,
-            self.reset,
-            self._gateway.open_tunnels,
-            create_app(self.state, verifier, self.dns_name),
-        )
+        aws = create_app(self.state, verifier, self.dns_name)
+        app = ControlApi(self.state, self.token, self.reset, self._gateway.open_tunnels, aws)
         (sock,) = loopback_sockets(self._options.port, limit=1)
         undo.callback(sock.close)
         handler = _handler_by_the_clock_of(self.state)
@@ -195,7 +184,7 @@ class Emulator:
             str(sock.getsockname()[0]), 0, app, threaded=True, fd=sock.fileno(), request_handler=handler
         )
         self.port = int(sock.getsockname()[1])
-        self._host = "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
+        self._host = url_host(sock)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         undo.callback(server.server_close)
@@ -218,8 +207,7 @@ class Emulator:
         proxy = ConnectProxy(self._data_host, (address, self.data_port), (self.data_port, self.state.fips_port))
         self._call(proxy.start(sock))
         undo.callback(lambda: self._call(proxy.stop()))
-        host = "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
-        self._proxy_url = f"http://{host}:{sock.getsockname()[1]}"
+        self._proxy_url = f"http://{url_host(sock)}:{sock.getsockname()[1]}"
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

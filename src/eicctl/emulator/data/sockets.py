@@ -105,6 +105,11 @@ def loopback_sockets(port: int, state: State | None = None, *, limit: int = 2) -
     return found
 
 
+def url_host(sock: socket.socket) -> str:
+    """The loopback address that a socket listens on, as a URL has it."""
+    return "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
+
+
 def listen(family: int, host: str, port: int, state: State | None = None) -> ListeningSocket:
     """Return a listening socket; `state` has its faults.
 
