@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.conftest import FillCache
 from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
+from tests.processes import PROGRAM
 from tests.terminal import Shell, faults
 from tests.worlds import AMAZON_LINUX, NETWORK
 
@@ -100,3 +107,139 @@ def test_an_endpoint_is_created_and_the_login_goes_on(world: World, tmp_path: Pa
         assert not faults([*declined.lines, *shown.lines], width)
     elsewhere = run_eicctl(env, "ssh", "web-9", "--", "true")
     assert elsewhere.returncode == 3
+
+
+class Portal(BaseHTTPRequestHandler):
+    """IAM Identity Center: a device flow that is confirmed at the second question, and the keys of a role."""
+
+    keys: ClassVar[dict[str, str]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        """Answer the operations of sso-oidc."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append(self.path)
+        later = int(time.time()) + 3600
+        if self.path == "/client/register":
+            self.answer({"clientId": "id", "clientSecret": "secret", "clientSecretExpiresAt": later})
+        elif self.path == "/device_authorization":
+            url = "https://device.sso.example/?user_code=ABCD-EFGH"
+            codes = {"deviceCode": "d", "userCode": "ABCD-EFGH", "expiresIn": 60, "interval": 0}
+            self.answer({**codes, "verificationUri": url, "verificationUriComplete": url})
+        elif self.asked.count("/token") == 1:
+            self.answer({"error": "authorization_pending"}, 400, "AuthorizationPendingException")
+        else:
+            self.answer({"accessToken": "token", "tokenType": "Bearer", "expiresIn": 3600})
+
+    def do_GET(self) -> None:
+        """Answer GetRoleCredentials."""
+        assert self.headers["x-amz-sso_bearer_token"] == "token"
+        self.answer({"roleCredentials": {**self.keys, "expiration": int(time.time() + 3600) * 1000}})
+
+    def answer(self, body: dict[str, Any], status: int = 200, error: str = "") -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        if error:
+            self.send_header("x-amzn-ErrorType", error)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def bare(env: Env, tmp_path: Path) -> Env:
+    """An environment without keys and region, and without the AWS CLI."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "sh", "cat", "ssh", "ssh-keygen"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    gone = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+    own = {name: value for name, value in env.items() if name not in gone}
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    program = str(Path(PROGRAM).parent)
+    return own | files | {"AWS_EC2_METADATA_DISABLED": "true", "PATH": f"{program}:{folder}"}
+
+
+@pytest.fixture
+def portal(bare: Env, env: Env, tmp_path: Path) -> Iterator[Env]:
+    """An environment with a profile of IAM Identity Center, which gives the keys of the local AWS."""
+    names = {"accessKeyId": "AWS_ACCESS_KEY_ID", "secretAccessKey": "AWS_SECRET_ACCESS_KEY"}
+    Portal.keys = {name: env[variable] for name, variable in names.items()} | {"sessionToken": ""}
+    Portal.asked = []
+    (tmp_path / "config").write_text(
+        "[profile dev]\nregion = us-east-1\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = r\n"
+        "[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.example/start\n"
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Portal)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    yield bare | {"AWS_ENDPOINT_URL_SSO": url, "AWS_ENDPOINT_URL_SSO_OIDC": url}
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_profile_and_region_are_asked_for_and_saved(bare: Env, env: Env, tmp_path: Path, width: int) -> None:
+    keys = f"aws_access_key_id = {env['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = {env['AWS_SECRET_ACCESS_KEY']}\n"
+    (tmp_path / "credentials").write_text(f"[work]\n{keys}[other]\n{keys}region = us-east-1\n")
+    command = "eicctl ssh --print-command web-1"
+    with Shell(bare, tmp_path, width) as shell:
+        shown = shell.run(
+            command,
+            (r"AWS profile,[^:]*: ", "work\n"),
+            (r"region,[^:]*: ", "nowhere-1\n"),
+            (r"No region named.*region,[^:]*us-east-1\]: ", "\n"),
+        )
+        assert shown.code == 0
+        again = shell.run(command)
+        assert again.code == 0
+        assert "--profile work" in " ".join(again.lines)
+        assert not faults([line for line in shown.lines if not line.startswith("ssh ")], width)
+    config = Path(bare["EICCTL_HOME"]) / "config" / "config.toml"
+    assert config.read_text() == 'profile = "work"\nregion = "us-east-1"\n'
+
+
+def test_without_a_terminal_the_hint_is_the_command(portal: Env) -> None:
+    nobody = run_eicctl(portal, "ssh", "web-1")
+    assert nobody.returncode == 4
+    assert b"error: No AWS credentials found" in nobody.stderr
+    expired = run_eicctl(portal, "ssh", "web-1", "--profile", "dev")
+    assert expired.returncode == 4
+    assert b"hint: aws sso login --profile dev" in expired.stderr
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_an_sso_login_by_the_device_flow(portal: Env, tmp_path: Path, width: int) -> None:
+    command = "eicctl ssh web-1 --profile dev -- echo in"
+    with Shell(portal, tmp_path, width) as shell:
+        declined = shell.run(command, (r"\? \[Y/n\]: ", "n\n"))
+        assert declined.code == 4
+        assert "hint: aws sso login --profile dev" in declined.lines
+        shown = shell.run(command, (r"Log in to IAM Identity Center for profile dev\? \[Y/n\]: ", "\n"))
+        assert shown.code == 0
+        assert "in" in shown.lines
+        assert "ABCD-EFGH" in " ".join(shown.lines)
+        assert not faults([*declined.lines, *shown.lines], width)
+    (token,) = (tmp_path / ".aws" / "sso" / "cache").glob("*.json")
+    assert token.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_sso_login_by_the_aws_cli(portal: Env, tmp_path: Path) -> None:
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    token = {"accessToken": "token", "expiresAt": "2099-01-01T00:00:00Z", "region": "us-east-1", "startUrl": "x"}
+    name = hashlib.sha1(b"corp", usedforsecurity=False).hexdigest()
+    program = tmp_path / "bin" / "aws"
+    file = f"{cache}/{name}.json"
+    cache.mkdir(parents=True)
+    program.write_text(f"#!{shutil.which('bash')}\necho RAN $*\necho '{json.dumps(token)}' > {file}\n")
+    program.chmod(0o755)
+    with Shell(portal, tmp_path, 120) as shell:
+        question = (r"Run aws sso login --profile dev\? \[Y/n\]: ", "\n")
+        shown = shell.run("eicctl ssh web-1 --profile dev -- echo in", question)
+    assert shown.code == 0
+    assert "RAN sso login --profile dev" in shown.lines
+    assert "in" in shown.lines

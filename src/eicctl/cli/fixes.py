@@ -19,7 +19,7 @@ from eicctl.cli.options import WAIT
 from eicctl.cli.view import messages
 from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, LocalError, LoginRequiredError, NoCredentialsError, NoRegionError
-from eicctl.support import defaults, pins, settings
+from eicctl.support import pins, settings
 from eicctl.support.activity import Hidden
 
 if TYPE_CHECKING:
@@ -113,7 +113,6 @@ def _ask_region(session: Session) -> str:
     """Ask for the region, and save it as the default."""
     known = session.known_regions("ec2")
     usual: Counter[str] = Counter(row["region"] for row in sections().values() if row.get("region"))
-    question = f"AWS region, saved as the default in {settings.home_relative(defaults.user_file())}"
 
     def checked(answer: str) -> str:
         if answer not in known:
@@ -122,7 +121,7 @@ def _ask_region(session: Session) -> str:
 
     with Hidden():
         region: str = click.prompt(
-            messages.printable(question),
+            "AWS region, saved as the default",
             default=next(iter(usual.most_common(1)), (_USUAL_REGION,))[0],
             value_proc=checked,
             err=True,
@@ -148,7 +147,7 @@ def _choose_profile(session: Session) -> tuple[str | None, str | None] | None:
     else:
         with Hidden():
             profile = click.prompt(
-                messages.printable("AWS profile, saved as the default"),
+                "AWS profile, saved as the default",
                 type=click.Choice(profiles),
                 default=profiles[0],
                 err=True,
