@@ -143,7 +143,7 @@ def test_what_people_see(world: Env) -> None:
         assert process.stdout
         assert process.stderr
         why = process.stderr.readline()
-        assert why.startswith("going through web-1 (i-")
+        assert why.startswith("Using web-1 (i-")
         assert "allows TCP 5432 from sg-" in why
         said = [process.stdout.readline() for _ in range(4)]
         command = said[1].partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""SSH connections that carry forwarded ports: opened through an endpoint, and renewed."""
+"""SSH connections for forwarded ports: opened through an endpoint, and renewed."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class TunnelSocket(socket.socket):
 
     @property
     def ending(self) -> CloseInfo | None:
-        """How the tunnel has ended, with the bytes that it has carried; None as long as it is open."""
+        """How the tunnel has ended, with the number of bytes; None as long as it is open."""
         return self._ending
 
     @property

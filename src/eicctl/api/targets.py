@@ -71,7 +71,7 @@ def wait_until_ready(
 ) -> Target:
     """Return a target once its port answers through its endpoint.
 
-    AWS is asked for the instance and the endpoint until both can be used; after that a tunnel is tried, and no more. An
+    AWS is asked for the instance and the endpoint until both can be used; from then on only tunnels are tried. An
     SSH server proves that it is there by its banner, an RDP server by its answer to a connection request. Whatever
     else is at port 3389 counts as there when its connection stays open.
 
@@ -82,13 +82,13 @@ def wait_until_ready(
         label: What to call the target until it is found.
         max_tunnel_duration: Longest life of a tunnel that is tried, as a policy may demand it.
         greeting: What makes a server at port 3389 answer, if it does not speak first.
-        show: Is told the state at every change, and once a second.
+        show: Called with the state at every change, and once a second.
         first_pause: Seconds to the second look; each further pause is longer, up to 10 s.
 
     Raises:
         UnreachableError: It was not there in time; says what was still missing.
         InstanceStateError: The instance is stopped or ends, so that waiting is in vain.
-        EicctlError: Anything else that no time will mend.
+        EicctlError: Any error that waiting does not fix.
     """
     deadline = time.monotonic() + seconds
     backoff = Backoff(first_pause, LONGEST_PAUSE, growth=_GROWTH, jitter=0.2)
@@ -201,7 +201,7 @@ def requested(target: str | ConnectRequest | Target, options: Options) -> tuple[
     """Return access to AWS and the request that a target and keyword arguments make.
 
     Raises:
-        TypeError: There is no such keyword argument.
+        TypeError: A keyword argument is unknown.
         UsageError: A session excludes what it has already.
     """
     if unknown := options.keys() - Options.__annotations__.keys():

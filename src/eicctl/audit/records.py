@@ -50,7 +50,7 @@ class Principal:
         arn: The ARN; of an assumed role, that of the session.
         kind: `IAMUser`, `AssumedRole`, `Root`, …
         name: The user's name, or the role's.
-        session: The name of the role session; empty where there is none.
+        session: The name of the role session; empty if there is none.
         access_key_id: The access key.
         mfa: Whether the session was made with MFA; None where the record does not say, as for long-lived keys.
     """
@@ -105,12 +105,12 @@ class Event:
 
     @property
     def refused(self) -> bool:
-        """Whether it was asked for and not done, for whatever reason."""
+        """Whether the call was refused, for any reason."""
         return self.outcome in ("denied", "failed")
 
     @property
     def succeeded(self) -> bool:
-        """Whether the service did what was asked for. A dry run is neither a success nor refused."""
+        """Whether the call succeeded. A dry run neither succeeds nor is refused."""
         return self.outcome in ("ok", "allowed")
 
 
@@ -242,9 +242,9 @@ def _items(where: object, key: str) -> list[object]:
     return items if isinstance(items, list) else []
 
 
-def _endpoint_id(*places: object) -> str:
-    for place in places:
-        if found := _found(place, "instanceconnectendpointid", _ENDPOINT_ID):
+def _endpoint_id(*parts: object) -> str:
+    for part in parts:
+        if found := _found(part, "instanceconnectendpointid", _ENDPOINT_ID):
             return found
     return ""
 

@@ -245,7 +245,7 @@ class Finding:
 def findings(summary: Summary) -> list[Finding]:
     """Return the findings, the most severe first.
 
-    A finding is no proof of misuse: each says what was counted, so that a reader can judge it.
+    A finding is not proof of misuse: each says what was counted, so that a reader can judge it.
     """
     found = [*_of_principals(summary), *_sources(summary), *_of_calls(summary)]
     return sorted(found, key=lambda finding: ("high", "medium", "low").index(finding.severity))

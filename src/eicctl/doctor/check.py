@@ -46,10 +46,10 @@ class Outcome:
     Attributes:
         status: How it ended.
         message: What was observed, in some words for a person.
-        remediation: The one command that fixes it, or in words what to do; empty where there is nothing to fix.
+        remediation: The one command that fixes it, or in words what to do; empty if nothing needs a fix.
         cause: The sentence that names this as the cause, without a full stop; empty where the message says it.
         exit_code: That of eicctl's error of this kind (errors.py); 0 for that of an unreachable target if it failed.
-        change: The smallest change that fixes it, where there is one.
+        change: The smallest change that fixes it, if there is one.
         details: More for programs, with AWS's names.
         resources: What decides it (security groups, subnets), for the drawing.
         belongs_to: The key of the check whose failure this is, where that is another one: a tunnel that AWS refuses

@@ -43,8 +43,8 @@ class Context:
         request: The target; one that names none for what can be checked without.
         os_user: The OS user that the user has given; empty for the default.
         max_tunnel_duration: The longest life of the tunnel that is tried, in seconds; None for the service's.
-        client_address: This machine's public address, as endpoints see it; None to ask for it where it matters, empty
-            where it is not known and not asked for.
+        client_address: This machine's public address, as endpoints see it; None to look it up if it matters, empty
+            for unknown.
 
     Attributes:
         identity: Whose the credentials are.

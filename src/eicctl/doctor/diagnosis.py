@@ -77,8 +77,8 @@ class Cause:
 def reconciled(results: Sequence[Result]) -> list[Result]:
     """Return the results with what the tunnel test overrules.
 
-    A tunnel that carries bytes proves the rules good. One that is refused before it is open has not reached the target:
-    the check that the refusal belongs to has failed, and whether the target responds is unknown.
+    A tunnel that opens proves that the rules allow it. One that is refused before has not reached the target: the check
+    that the refusal belongs to has failed, and whether the target responds is unknown.
     """
     by_key = {result.key: result for result in results}
     tunnel = by_key.get("tunnel")

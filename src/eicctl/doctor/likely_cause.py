@@ -72,7 +72,7 @@ def in_background(error: EicctlError, report: Callable[[Cause], None]) -> None:
 
 
 def explain(session: Session, target: Target) -> Cause | None:
-    """Return why an endpoint cannot reach a target, or None where the rules do not tell.
+    """Return why an endpoint cannot reach a target, or None if the rules do not show it.
 
     Args:
         session: Access to AWS.

@@ -88,7 +88,7 @@ def start(command: Sequence[str], password: str | None) -> subprocess.Popen[byte
     except OSError as error:
         raise LocalError(f"cannot start {command[0]}: {error.strerror}") from error
     if password is not None and process.stdin:
-        with contextlib.suppress(OSError):  # it has ended; its exit code tells
+        with contextlib.suppress(OSError):  # it has ended; its exit code shows why
             process.stdin.write(f"{password}\n".encode())
             process.stdin.close()
     return process
@@ -98,7 +98,7 @@ async def serve_client(
     listener: Serves, stop: asyncio.Event, command: Sequence[str], password: str | None
 ) -> int | None:
     """Serve a client until it ends; return its exit code, or None if `stop` came first, which ends the client."""
-    closing = asyncio.Event()  # set after the client's end, which would otherwise tell of a lost connection
+    closing = asyncio.Event()  # set after the client's end, which would otherwise report a lost connection
     serving = asyncio.create_task(listener.serve(closing))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -131,7 +131,7 @@ _PLATFORMS = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 
 _ENDED_WELL = (0, 2, 11, 12)
 """FreeRDP's exit codes for a session that was ended (`XF_EXIT_CODE` in its xfreerdp.h): success, logged off,
-disconnected by the user. 12 is what a server tells when the user logs off (ERRINFO_LOGOFF_BY_USER). Not 1,
+disconnected by the user. 12 is what a server sends when the user logs off (ERRINFO_LOGOFF_BY_USER). Not 1,
 "disconnected": it is also the code of a client that could not start, as without a display."""
 
 

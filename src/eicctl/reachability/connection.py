@@ -214,7 +214,7 @@ class Connection:
 class Source:
     """Where packets come from, as rules see it.
 
-    `ranges` has all that they may be. `cidr` is what a new rule would name; empty where there is no such range.
+    `ranges` has all possible addresses. `cidr` is what a new rule would name; empty if no single range fits.
     """
 
     label: str
@@ -265,7 +265,7 @@ def subnet_of(facts: NetworkFacts, subnet_id: str) -> Subnet | None:
 
 
 def not_read(facts: NetworkFacts, operation: str, what: str) -> str:
-    """Return why something is not known: `operation` is the read that would tell."""
+    """Return why something is not known: `operation` is the call that would show it."""
     reason = facts.unread.get(operation)
     return f"could not read {what}: {reason}" if reason else f"could not read {what}"
 

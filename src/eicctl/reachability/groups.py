@@ -120,7 +120,7 @@ def _grants(
 def in_force(facts: NetworkFacts, reference: GroupReference, vpc_id: str, peer_vpc: str) -> bool | None:
     """Whether a rule of a group in `vpc_id` may name a group of `peer_vpc`; None if that is not known.
 
-    It may in one VPC, and across a peering connection in one region. Other ways have conditions of their own.
+    It may in one VPC, and across a peering connection in one region. Other connections have conditions of their own.
     """
     if vpc_id == peer_vpc or not vpc_id or not peer_vpc:
         return True
@@ -208,8 +208,8 @@ def _change(facts: NetworkFacts, groups: Sequence[SecurityGroup], asked: _Questi
 def _refusal(groups: Sequence[SecurityGroup], asked: _Question) -> str:
     names, egress = listed([group.label for group in groups]), asked.egress
     who, port = asked.peer.label, port_words((asked.port, asked.port))
-    verb, way = "has" if len(groups) == 1 else "have", "outbound" if egress else "inbound"
-    what = f"{names} {verb} no {way} rule for TCP {port} {'to' if egress else 'from'}"
+    verb, direction = "has" if len(groups) == 1 else "have", "outbound" if egress else "inbound"
+    what = f"{names} {verb} no {direction} rule for TCP {port} {'to' if egress else 'from'}"
     if ids := asked.peer.group_ids:
         who += f" or {' or '.join(ids)}"
     there = list(dict.fromkeys(words for group in groups for words in _existing_rules(group, egress=egress)))

@@ -37,7 +37,7 @@ def choose_instance(
     availability_zone: str = "",
     label: str = "the database",
 ) -> JumpHost:
-    """Return a running Linux instance of the VPC that the database's groups let connect.
+    """Return a running Linux instance of the VPC that the database's groups allow.
 
     One in the database's Availability Zone comes first (traffic between zones is charged), then one that a group's rule
     names (and not just an address range), then by name.
@@ -128,7 +128,7 @@ def instance_for(session: Session, database: Database | None, port: int) -> Jump
 
     Raises:
         UsageError: RDS does not know the database, or it is in no VPC.
-        NotFoundError: There is no such instance.
+        NotFoundError: No instance may connect.
     """
     if database is None:
         raise UsageError(

@@ -10,19 +10,27 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import DATABASE
-from eicctl.cli.via_instance import bind_port, through_options, warn_of
+from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
 from eicctl.cli.view import messages
-from eicctl.core.errors import UsageError
+from eicctl.core.errors import INTERRUPTED, UsageError
+from eicctl.core.model import DIRECT_DATABASE_PORT
 from eicctl.support import defaults, pins
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
     from eicctl.cli.view.database import LocalDatabase
+    from eicctl.core.events import Emit
+    from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
+
+
+_SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
+"""What makes PostgreSQL respond: the question whether it does TLS (its protocol 3.0). MySQL speaks first."""
 
 
 @click.command(cls=options.WaitingCommand)
@@ -106,12 +114,55 @@ def command(
             emit(TunnelEvent("listening", local=addresses, remote=f"{host}:{port}", via=label))
             _show(found, local, output, url_only=print_url)
 
-        from eicctl.cli.database_port import LocalPort
+        if found and port == DIRECT_DATABASE_PORT and not via:
+            return _serve_directly(session, found, host, sockets=sockets, emit=emit, request=request, ready=ready)
+        from eicctl.ssh.forward.connection import Remote
+        from eicctl.ssh.forward.forwarder import Forward
 
-        way = LocalPort(session, found, (host, port), sockets, emit, request)
-        if way.is_direct and not via:
-            return way.serve_directly(ready)
-        return way.serve_through(via, ready)
+        connections = connection_via(session, via or _jump_host(session, found, port), request, emit)
+        return serve([Forward(tuple(sockets), connections, Remote(host, port))], emit, lambda: ready(connections.label))
+
+
+def _serve_directly(
+    session: Session,
+    database: Database,
+    host: str,
+    *,
+    sockets: Sequence[socket],
+    emit: Emit,
+    request: ConnectRequest,
+    ready: Callable[[str], None],
+) -> int:
+    """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` gets the endpoint's ID."""
+    from eicctl.api.targets import dialer_to
+    from eicctl.aws.databases import direct_target
+    from eicctl.cli.signals import run_interruptibly
+    from eicctl.cli.target_prompt import waited
+    from eicctl.tunnel.listener import Listener
+
+    def find(note: Callable[[str], None] = messages.line) -> Target:
+        target = direct_target(session, database, host, endpoint_id=request.endpoint_id, note=note)
+        return replace(target, endpoint_dns_name=request.endpoint_dns_name or target.endpoint_dns_name)
+
+    target = waited(session, request, find, host, greeting=_SSL_REQUEST if "postgres" in database.engine else b"")
+    dialer = dialer_to(session, target, request, look_up=lambda: find(lambda _: None))
+
+    async def main(stop: asyncio.Event) -> None:
+        ready(target.endpoint_id)
+        await Listener(dialer, sockets, emit, remote=f"{host}:{DIRECT_DATABASE_PORT}").serve(stop)
+
+    run_interruptibly(main)
+    return INTERRUPTED
+
+
+def _jump_host(session: Session, database: Database | None, port: int) -> str:
+    """Return the ID of an instance that may connect to the database; report it, with the reason."""
+    from eicctl.reachability.jump_host import instance_for
+
+    found = instance_for(session, database, port)
+    name = f"{found.instance.name} ({found.instance.id})" if found.instance.name else found.instance.id
+    messages.line(f"Using {name} as the jump host: {found.reason}")
+    return found.instance.id
 
 
 def _check_iam(found: Database | None, user: str) -> None:

@@ -144,9 +144,11 @@ def _for_people(row: Row) -> Mapping[str, Any]:
 
 def _line(row: Row) -> str:
     """A row as a line for people, when the rows to come are not known."""
-    said = _for_people(row)
+    shown = _for_people(row)
     time = row.event.time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    user = f"{said['User']}@" if said["User"] else ""
-    to = said["Target"] or said["Address"] or said["Endpoint"]
-    port = f":{said['Port']}" if said["Port"] else ""
-    return f"{time}  {said['Event']}  {said['Outcome']}  {said['Principal']}  from {said['From']}  to {user}{to}{port}"
+    user = f"{shown['User']}@" if shown["User"] else ""
+    to = shown["Target"] or shown["Address"] or shown["Endpoint"]
+    port = f":{shown['Port']}" if shown["Port"] else ""
+    return (
+        f"{time}  {shown['Event']}  {shown['Outcome']}  {shown['Principal']}  from {shown['From']}  to {user}{to}{port}"
+    )

@@ -33,7 +33,7 @@ class LocalDatabase:
     Attributes:
         engine: RDS's name of the engine, or an empty string.
         host: The database's own host name.
-        remote_port: Its own port, which tells the kind where the engine is not known.
+        remote_port: Its own port, which shows the kind if the engine is unknown.
         address: The local address.
         port: The local port.
         user: The database user, or an empty string.

@@ -28,34 +28,34 @@ def run(context: Context) -> Outcome:
 
 
 def _connect(dns_name: str, ca_bundle: str | None) -> Outcome:
-    way = walk(dns_name, ca_bundle)
+    trace = walk(dns_name, ca_bundle)
     details: dict[str, Any] = {
-        "Host": way.host,
-        "Port": way.port,
-        "Proxy": f"{way.proxy.host}:{way.proxy.port}" if way.proxy else None,
+        "Host": trace.host,
+        "Port": trace.port,
+        "Proxy": f"{trace.proxy.host}:{trace.proxy.port}" if trace.proxy else None,
         "CaBundle": ca_bundle,
-        "Stages": [{"Name": s.name, "Result": s.seen, "Seconds": round(s.seconds, 4)} for s in way.stages],
-        "FailedStage": way.failed or None,
+        "Stages": [{"Name": s.name, "Result": s.seen, "Seconds": round(s.seconds, 4)} for s in trace.stages],
+        "FailedStage": trace.failed or None,
     }
-    if way.certificate:
+    if trace.certificate:
         details["Certificate"] = {
-            "".join(part.title() for part in key.split("_")): value for key, value in asdict(way.certificate).items()
+            "".join(part.title() for part in key.split("_")): value for key, value in asdict(trace.certificate).items()
         }
-    if way.error:
-        return _failure(way, way.error, ca_bundle, details)
-    times = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in way.stages)
-    proxy = f" via {way.proxy}" if way.proxy else ""
-    issuer = f", certificate issued by {way.certificate.issuer}" if way.certificate else ""
-    return Outcome(Status.OK, f"{way.host}:{way.port}{proxy}: {times}{issuer}", details=details)
+    if trace.error:
+        return _failure(trace, trace.error, ca_bundle, details)
+    times = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in trace.stages)
+    proxy = f" via {trace.proxy}" if trace.proxy else ""
+    issuer = f", certificate issued by {trace.certificate.issuer}" if trace.certificate else ""
+    return Outcome(Status.OK, f"{trace.host}:{trace.port}{proxy}: {times}{issuer}", details=details)
 
 
-def _failure(way: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, Any]) -> Outcome:
+def _failure(trace: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, Any]) -> Outcome:
     message, remediation = error.message, error.hint or ""
-    if way.failed == "TLS" and way.certificate:
+    if trace.failed == "TLS" and trace.certificate:
         trusted = f"the CAs in {ca_bundle}" if ca_bundle else "the system's CAs"
-        message += f". {_described(way.certificate)}; trusted: {trusted}"
+        message += f". {_described(trace.certificate)}; trusted: {trusted}"
         remediation = "if you trust the CA that issued it: --ca-bundle FILE, or AWS_CA_BUNDLE"
-    elif way.failed == "TCP" and not way.proxy and (family := _unroutable_family(way)):
+    elif trace.failed == "TCP" and not trace.proxy and (family := _unroutable_family(trace)):
         message += f". The endpoint's name has {family} addresses only, and this machine has no {family} route"
         remediation = f"use a network with {family}, or eicctl modify-endpoint ID --ip-address-type dualstack"
     return Outcome(Status.FAILED, message, remediation, cause=error.message, exit_code=error.exit_code, details=details)
@@ -69,9 +69,9 @@ def _described(certificate: Certificate) -> str:
     )
 
 
-def _unroutable_family(way: Way) -> str:
+def _unroutable_family(trace: Way) -> str:
     """Return the address family that all of the host's addresses have and this machine has no route for, or nothing."""
-    addresses = next((stage.seen for stage in way.stages if stage.name == "DNS"), "").split(", ")
+    addresses = next((stage.seen for stage in trace.stages if stage.name == "DNS"), "").split(", ")
     families = {"IPv6" if ":" in address else "IPv4" for address in addresses if address}
     return next((family for family in families if len(families) == 1 and not has_route(family)), "")
 

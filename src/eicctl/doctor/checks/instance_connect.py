@@ -1,4 +1,4 @@
-"""Whether the instance accepts pushed keys, as far as its image tells."""
+"""Whether the instance accepts pushed keys, as far as its image shows."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from eicctl.aws.explicit_target import explicit_target, with_address
 from eicctl.aws.instances import instance_status
 from eicctl.aws.regions import find_elsewhere
@@ -19,13 +21,15 @@ def run(context: Context) -> Outcome:
     """Find the target, and keep it in the context."""
     context.request = with_address(context.request)
     session, request = context.session, context.request
-    told = explicit_target(session, request)
+    specified = explicit_target(session, request)
     try:
         context.found = find(session, request)
     except DeniedError as error:
-        if not told:
+        if not specified:
             raise
-        return Outcome(Status.UNKNOWN, f"{told.address} (as specified; no permission to look it up)", error.hint or "")
+        return Outcome(
+            Status.UNKNOWN, f"{specified.address} (as specified; no permission to look it up)", error.hint or ""
+        )
     except SeveralInstancesError as error:
         ids = ", ".join(f"{one.id} ({one.state})" for one in error.candidates)
         first = pins.command("eicctl", "doctor", error.candidates[0].id)
@@ -56,7 +60,10 @@ def _instance(session: Session, request: ConnectRequest, found: Found, instance:
     windows = instance.platform == "windows" and request.remote_port == SSH_PORT
     name += ", a Windows instance (RDP: --port 3389)," if windows else ""
     message = f"{name} is {instance.state} at {request.private_ip_address or found.address}"
-    return status_outcome(message, instance.id, _status_checks(session, instance.id), details)
+    checks = None
+    with contextlib.suppress(EicctlError):
+        checks = instance_status(session, instance.id)
+    return status_outcome(message, instance.id, checks, details)
 
 
 def status_outcome(
@@ -86,13 +93,6 @@ def status_outcome(
         return Outcome(Status.OK, f"{message}; status checks are initializing", details=details)
     passed = ", status checks passed" if checks == ("ok", "ok") else ""
     return Outcome(Status.OK, f"{message}{passed}", details=details)
-
-
-def _status_checks(session: Session, instance_id: str) -> tuple[str, str] | None:
-    try:
-        return instance_status(session, instance_id)
-    except EicctlError:
-        return None
 
 
 def _elsewhere(session: Session, request: ConnectRequest, error: NotFoundError) -> Outcome:

@@ -23,10 +23,10 @@ from eicctl.doctor.context import Context, required
 from eicctl.tunnel.probe import RDP_REQUEST, Probe, probe
 
 RETRY_BUDGET = 3.0
-"""Seconds for which a tunnel that fails for a passing reason is tried again."""
+"""Seconds for which a tunnel that fails for a transient reason is retried."""
 
 QUEUE_TIMEOUT = 3.0
-"""Seconds to wait for a slot at the endpoint: that it is full is what the user wants to know."""
+"""Seconds to wait for a slot at the endpoint: a full endpoint is a result."""
 
 _REFUSALS: Sequence[tuple[type[EicctlError], str]] = (
     (DeniedError, "permission"),
@@ -55,59 +55,52 @@ def run(context: Context) -> Outcome:
 
 
 def _opened(target: Target, found: Probe, *, speaks_first: bool) -> Outcome:
-    times = _times(found)
+    port, label, times = target.remote_port, target.label, found.times
+    seconds = {"TCP": times.tcp, "TLS": times.tls, "handshake": times.handshake}
+    if found.banner:
+        seconds["first byte"] = found.banner_time
+    stages = ", ".join(f"{name} {duration(each)}" for name, each in seconds.items())
     details = {
         "RequestId": found.request_id,
         "Banner": found.banner[:100].decode(errors="replace").strip(),
         "Seconds": {
-            "Tcp": round(found.times.tcp, 4),
-            "Tls": round(found.times.tls, 4),
-            "Handshake": round(found.times.handshake, 4),
+            "Tcp": round(times.tcp, 4),
+            "Tls": round(times.tls, 4),
+            "Handshake": round(times.handshake, 4),
             "FirstByte": round(found.banner_time, 4) if found.banner else None,
         },
     }
     if found.banner:
-        return Outcome(Status.OK, f"{target.label} responded ({_banner(target, found)}): {times}", details=details)
-    port, label = target.remote_port, target.label
+        is_rdp = port == RDP_PORT and found.banner[:1] == b"\x03"
+        banner = "RDP server" if is_rdp else found.banner.splitlines()[0][:60].decode(errors="replace")
+        return Outcome(Status.OK, f"{label} responded ({banner}): {stages}", details=details)
     if speaks_first:
         server = "an SSH server" if port == SSH_PORT else "an RDP server"
         return Outcome(
             Status.FAILED,
-            f"the tunnel opened, but {label} sent nothing; {server} would ({times})",
+            f"the tunnel opened, but {label} sent nothing; {server} would ({stages})",
             f"check on {label} that {server} listens on port {port}, and that it does not hang",
             cause=f"port {port} of {label} does not respond like {server}",
             exit_code=NetworkError.default_exit_code,
             details=details,
         )
-    message = f"the endpoint accepted the tunnel ({times}); whether {label} responds shows when a client connects"
+    message = f"the endpoint accepted the tunnel ({stages}); whether {label} responds shows when a client connects"
     return Outcome(Status.UNKNOWN, message, details=details)
 
 
 def _unreachable(target: Target, error: TargetUnreachableError) -> Outcome:
-    look = f"check on {target.label}: sudo ss -tlnp 'sport = :{target.remote_port}'; sudo nft list ruleset"
+    port = target.remote_port
+    commands = f"sudo ss -tlnp 'sport = :{port}'; sudo nft list ruleset"
     if target.platform == "windows":
-        look = f"check on {target.label}: Get-NetTCPConnection -LocalPort {target.remote_port}; Get-NetFirewallProfile"
+        commands = f"Get-NetTCPConnection -LocalPort {port}; Get-NetFirewallProfile"
     details = {
         "RequestId": error.request_id,
         "Unreachable": True,
-        "RemotePort": target.remote_port,
+        "RemotePort": port,
         "Label": target.label,
-        "NextStep": look,
+        "NextStep": f"check on {target.label}: {commands}",
     }
     return Outcome(Status.FAILED, error.message, exit_code=error.exit_code, details=details)
-
-
-def _times(found: Probe) -> str:
-    stages = {"TCP": found.times.tcp, "TLS": found.times.tls, "handshake": found.times.handshake}
-    if found.banner:
-        stages["first byte"] = found.banner_time
-    return ", ".join(f"{name} {duration(seconds)}" for name, seconds in stages.items())
-
-
-def _banner(target: Target, found: Probe) -> str:
-    if target.remote_port == RDP_PORT and found.banner[:1] == b"\x03":
-        return "RDP server"
-    return found.banner.splitlines()[0][:60].decode(errors="replace")
 
 
 CHECK = Check(
