@@ -93,7 +93,7 @@ TAKES: dict[str, tuple[str, ...]] = {
         (
             *("create-endpoint", "list-endpoints", "show-endpoint", "modify-endpoint", "delete-endpoint"),
             *("instances", "coverage", "doctor", "audit", "policy check", "mfa login"),
-            *("ssh", "scp", "sftp", "ssh-config", "run", "proxy", "tunnel", "forward", "db", "rdp", "up"),
+            *("ssh", "scp", "sftp", "ssh-config", "run", "proxy", "tunnel", "forward", "db", "rdp", "up", "ui"),
         ),
         BOTH,
     ),
