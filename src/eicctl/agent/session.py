@@ -257,20 +257,14 @@ class ProxySession:
             close_timeout=PIPE_CLOSE_TIMEOUT,
         )
         message = asyncio.ensure_future(self._client.receive())
-        alone = False
-
-        def heard(of: asyncio.Future[protocol.Message | None]) -> None:
-            nonlocal alone
-            if of.cancelled():
-                return
-            alone = True
-            relay.interrupt()
-
-        message.add_done_callback(heard)
         relay.start()
         try:
-            ending = await ended
-            if not alone:
+            waited: set[asyncio.Future[Any]] = {ended, message}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if message.done():  # the client has gone
+                relay.interrupt()
+            else:
+                ending = ended.result()
                 if tunnel.opening and isinstance(ending.error, TargetUnreachableError):
                     await in_thread(tunnel.opening.forget)
                 await self._send_end(tunnel, ending.error, ending.request_id, ending.duration)
