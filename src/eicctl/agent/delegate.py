@@ -22,8 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
-    from typing import Any
 
+    from eicctl.aws.caches import LoginSettings
     from eicctl.core.request import ConnectRequest
 
 PATIENCE = 3.0
@@ -84,7 +84,7 @@ _login_sockets: list[socket.socket] = []
 """The connections of `login`: when one ends, the process gives up what it has begun for it."""
 
 
-def login(request: ConnectRequest, key: str) -> dict[str, Any] | None:
+def login(request: ConnectRequest, key: str) -> LoginSettings | None:
     """Ask the background process for OpenSSH's settings for a login; it begins with the tunnel and the key.
 
     Args:
@@ -103,7 +103,7 @@ def login(request: ConnectRequest, key: str) -> dict[str, Any] | None:
         answer = protocol.receive(sock)
     except (OSError, protocol.WireError):
         return None
-    found: dict[str, Any] | None = answer.get("Login") if answer and answer.get("Ok") else None
+    found: LoginSettings | None = answer.get("Login") if answer and answer.get("Ok") else None
     return found
 
 

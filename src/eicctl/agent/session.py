@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.agent import protocol
 from eicctl.agent.delegate import DECLINED, ENDED, NOTE, READY
@@ -32,6 +32,9 @@ from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
 from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Linger, Relay
+
+if TYPE_CHECKING:
+    from eicctl.aws.caches import LoginSettings
 
 MOST_DESCRIPTORS = 3
 """File descriptors that a client may pass with its first message: its stdin, stdout and stderr."""
@@ -333,7 +336,7 @@ async def serve_login(
             await tunnel.end()
 
 
-def _login_settings(request: ConnectRequest, session: Session) -> dict[str, Any]:
+def _login_settings(request: ConnectRequest, session: Session) -> LoginSettings:
     """Return OpenSSH's settings for a login; see `ssh.openssh_options.login_settings`.
 
     Raises:

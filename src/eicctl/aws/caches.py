@@ -20,11 +20,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypedDict
 
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
+
+    class LoginSettings(TypedDict):
+        """OpenSSH's settings for a login, as JSON values; `ssh.openssh_options.login_settings` makes them."""
+
+        Host: str
+        User: dict[str, str]
+        Target: dict[str, Any]
+        Proxy: str
+        Settings: dict[str, str]
+        Notes: list[str]
 
     Row = tuple[str, ...]
 
@@ -242,7 +252,7 @@ def login_key(profile: str | None, region: str | None, request: str) -> str:
     return jsonstore.digest(identity(profile, region), variables, files, request)
 
 
-def known_login(key: str) -> dict[str, Any] | None:
+def known_login(key: str) -> LoginSettings | None:
     """Return OpenSSH's settings of a recent login, so that the next one needs neither AWS nor much Python.
 
     None where the host's keys, which they count on, are no longer in eicctl's known_hosts.
@@ -253,10 +263,11 @@ def known_login(key: str) -> dict[str, Any] | None:
             pinned = f"\n{found['Host']} ".encode() in b"\n" + file.read()
     except (OSError, KeyError, TypeError):
         return None
-    return found if pinned else None
+    login: LoginSettings = found
+    return login if pinned else None
 
 
-def note_login(key: str, login: dict[str, Any]) -> None:
+def note_login(key: str, login: LoginSettings) -> None:
     """Store a login whose host's keys are known."""
     if login["Settings"].get("StrictHostKeyChecking") == "yes":
         _logins.put({key: login})

@@ -29,6 +29,7 @@ from eicctl.support import defaults, log, pins
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from eicctl.aws.caches import LoginSettings
     from eicctl.aws.session import Session
     from eicctl.core.model import Target
     from eicctl.ssh.login import Login
@@ -356,7 +357,7 @@ def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool,
     return outcome.code
 
 
-def explained(known: Mapping[str, Any], request: ConnectRequest, code: int, stderr: str, folder: str) -> int | None:
+def explained(known: LoginSettings, request: ConnectRequest, code: int, stderr: str, folder: str) -> int | None:
     """Explain how a login of `fastpath.ssh` has failed; return the exit code, or None if its target does not exist.
 
     Args:

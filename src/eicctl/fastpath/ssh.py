@@ -20,8 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
+    from eicctl.aws.caches import LoginSettings
     from eicctl.core.request import ConnectRequest
     from eicctl.ssh.arguments import Arguments
 
@@ -130,7 +131,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 def _connect(
     request: ConnectRequest,
     arguments: Arguments,
-    known: dict[str, Any],
+    known: LoginSettings,
     folder: str,
     explain: Callable[..., int | None],
 ) -> int | None:

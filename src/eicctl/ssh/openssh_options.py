@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eicctl.aws.config_files import CONFIG, CREDENTIALS, config_file, credentials_file
 from eicctl.aws.session import leave_keys
@@ -28,6 +28,7 @@ from eicctl.support import files, log, pins
 from eicctl.tunnel.keepalive import given_interval
 
 if TYPE_CHECKING:
+    from eicctl.aws.caches import LoginSettings
     from eicctl.aws.session import Session
     from eicctl.ssh.login import Login
 
@@ -222,7 +223,7 @@ class OpensshOptions:
         return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
 
 
-def login_settings(login: Login, openssh: OpensshOptions) -> dict[str, Any]:
+def login_settings(login: Login, openssh: OpensshOptions) -> LoginSettings:
     """Return OpenSSH's settings for a login, as JSON values. AWS may be asked for the host's keys.
 
     `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings, without those that name the
