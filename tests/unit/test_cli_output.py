@@ -86,7 +86,6 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["list-endpoint"], 2, "Did you mean 'list-endpoints'"),
         (["nonsense"], 2, "No such command"),
-        (["tunnel", "web-1"], 2, "--remote-port"),
         (["tunnel", "web-1", "--remote-port", "x"], 2, "--remote-port"),
         (["ssh"], 2, "Missing argument 'TARGET'"),
         (["scp"], 2, "Missing argument 'SOURCE… DESTINATION'"),
@@ -99,7 +98,7 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
         (["proxy"], 2, "No target specified"),
         (["rdp", "--client", "none"], 2, "No target specified"),
         (["tunnel", "--remote-port", "22", "--local-port", "1"], 2, "No target specified"),
-        (["tunnel"], 2, "--remote-port"),
+        (["tunnel"], 2, "No target specified"),
         (["forward"], 2, "Nothing to forward"),
         (["db"], 2, "Missing argument"),
         (["logs"], 2, "Missing argument"),

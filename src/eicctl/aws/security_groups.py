@@ -29,7 +29,7 @@ T = TypeVar("T")
 MANAGED = ("eicctl:managed", "true")
 """The tag of the security groups that eicctl creates."""
 
-_RULE = "EC2 Instance Connect Endpoint"
+RULE = "EC2 Instance Connect Endpoint"
 """The description of the rules that eicctl adds to the groups of targets."""
 
 
@@ -48,6 +48,27 @@ class GroupPlan:
     vpc_id: str
     name: str
     allow_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedGroup:
+    """A security group and its rules, for those who create them by other means.
+
+    Attributes:
+        group_id: Its ID where it exists already, else empty.
+        name: Its name.
+        vpc_id: Its VPC.
+        tags: Its tags, as eicctl would set them.
+        egress: The ports and ranges that it allows, where it is new.
+        targets: The groups that get an inbound rule for `DIRECT_PORTS` from it.
+    """
+
+    group_id: str
+    name: str
+    vpc_id: str
+    tags: Mapping[str, str]
+    egress: tuple[tuple[int, str], ...]
+    targets: tuple[str, ...]
 
 
 class GroupMaker:
@@ -89,6 +110,22 @@ class GroupMaker:
             *lines,
         ]
 
+    def planned(self) -> PlannedGroup:
+        """Return what would be created.
+
+        Raises:
+            ConflictError: Another group has the name.
+        """
+        self._target_rows()
+        row, plan = self._existing(), self.plan
+        egress = () if row else tuple((port, cidr) for port in DIRECT_PORTS for cidr in self._ranges())
+        tags = {"Name": plan.name, MANAGED[0]: MANAGED[1]}
+        return PlannedGroup(row["GroupId"] if row else "", plan.name, plan.vpc_id, tags, egress, plan.allow_to)
+
+    def _ranges(self) -> tuple[str, ...]:
+        with translated("look up the VPC"):
+            return cidrs_of(self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0])
+
     def make(self) -> str:
         """Create the group and the rules; return the group's ID. Whatever fails, `undo` removes what was added.
 
@@ -96,8 +133,7 @@ class GroupMaker:
             ConflictError: Another group has the name.
         """
         targets = self._target_rows()
-        with translated("look up the VPC"):
-            vpc = self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0]
+        ranges = self._ranges()
         row = self._existing()
         self.reused = bool(row)
         row = row or self._create()
@@ -107,9 +143,7 @@ class GroupMaker:
             for rule in row.get("IpPermissionsEgress", [])
             for cidr in (*(r["CidrIp"] for r in rule["IpRanges"]), *(r["CidrIpv6"] for r in rule["Ipv6Ranges"]))
         }
-        wanted = [
-            _to_range(port, cidr) for port in DIRECT_PORTS for cidr in cidrs_of(vpc) if (port, cidr) not in present
-        ]
+        wanted = [_to_range(port, cidr) for port in DIRECT_PORTS for cidr in ranges if (port, cidr) not in present]
         if wanted:
             self._authorize("egress", self.group_id, wanted)
         for target in targets:
@@ -219,7 +253,7 @@ class GroupMaker:
 
 
 def _from_group(port: int, group_id: str) -> IpPermissionTypeDef:
-    pair: UserIdGroupPairTypeDef = {"GroupId": group_id, "Description": _RULE}
+    pair: UserIdGroupPairTypeDef = {"GroupId": group_id, "Description": RULE}
     return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [pair]}
 
 
@@ -273,7 +307,7 @@ def _managed(session: Session, endpoint: Endpoint, row: SecurityGroupTypeDef) ->
                 for pair in rule.get("UserIdGroupPairs", []):
                     if pair.get("GroupId") != group_id:
                         continue
-                    if pair.get("Description") == _RULE and not direction:
+                    if pair.get("Description") == RULE and not direction:
                         rules.setdefault(other["GroupId"], []).append(_from_group(rule["FromPort"], group_id))
                     else:
                         used_by.append(f"a rule of {other['GroupId']}")

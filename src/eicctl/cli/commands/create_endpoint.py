@@ -54,6 +54,12 @@ if TYPE_CHECKING:
 @options.timeout_option
 @click.option("--if-not-exists", is_flag=True, help="Reuse the VPC's existing endpoint, if any.")
 @options.dry_run_option
+@click.option(
+    "--format",
+    "language",
+    type=click.Choice(["terraform", "cloudformation", "awscli"]),
+    help="Create nothing; print what would be created, for this tool.",
+)
 @options.output_options
 @options.with_session
 def command(
@@ -72,6 +78,7 @@ def command(
     timeout: float,
     if_not_exists: bool,
     dry_run: bool,
+    language: str | None,
     output: str,
     query: str | None,
 ) -> None:
@@ -84,6 +91,7 @@ def command(
       eicctl create-endpoint --subnet-id subnet-0123456789abcdef0 --wait
       eicctl create-endpoint --create-security-group --allow-to sg-0123456789abcdef0 --name office --wait
       eicctl create-endpoint --vpc-id vpc-0123456789abcdef0 --dry-run
+      eicctl create-endpoint --create-security-group --name office --format terraform > endpoint.tf
     """
     if allow_to and not create_security_group:
         raise UsageError("--allow-to requires --create-security-group", hint=messages.again("--create-security-group"))
@@ -106,6 +114,8 @@ def command(
     subnet, existing, deleting = plan.subnet, plan.existing, plan.deleting
     if not subnet_id:
         messages.line(f"Using subnet {subnet.subnet_id} ({subnet.reason})")
+    if existing and language:
+        raise plan.conflict(session.command("eicctl", "show-endpoint", existing.id, "--format", "terraform"))
     if existing and not if_not_exists:
         conflict = plan.conflict(messages.again("--if-not-exists"))
         conflict.message += "; add --if-not-exists to reuse it"
@@ -116,6 +126,9 @@ def command(
             if preserve_client_ip
             else f"IP address type: {subnet.ip_address_type} (the subnet's; override with --ip-address-type)"
         )
+    if language:
+        click.echo(_described(plan, language), nl=False)
+        return
     if dry_run:
         _try(plan)
         return
@@ -136,6 +149,20 @@ def command(
     if wait and not endpoint.usable:
         endpoint = _await_creation(session, endpoint, timeout)
     render.show(row_of(endpoint), output=output, query=query, columns={})
+
+
+def _described(plan: EndpointPlan, language: str) -> str:
+    """Return what would be created, for another tool."""
+    from eicctl.cli.view import infrastructure
+
+    group = plan.group.planned() if plan.group else None
+    if language == "terraform":
+        return infrastructure.terraform(plan.new, group)
+    if language == "awscli":
+        return infrastructure.awscli(plan.new, group, plan.session.command)
+    if plan.new.ip_address_type:
+        messages.line("CloudFormation cannot set the IP address type; the endpoint gets the subnet's")
+    return infrastructure.cloudformation(plan.new, group)
 
 
 def _try(plan: EndpointPlan) -> None:

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("endpoint", type=ENDPOINT)
+@click.option(
+    "--format",
+    "language",
+    type=click.Choice(["terraform"]),
+    help="Print its configuration for this tool, to import it.",
+)
 @options.output_options
 @options.with_session
-def command(*, session: Session, endpoint: str, output: str, query: str | None) -> None:
+def command(*, session: Session, endpoint: str, language: str | None, output: str, query: str | None) -> None:
     """Show an endpoint in detail.
 
     ENDPOINT is an ID or a Name tag.
@@ -28,7 +34,14 @@ def command(*, session: Session, endpoint: str, output: str, query: str | None) 
     Examples:
       eicctl show-endpoint eice-0123456789abcdef0
       eicctl show-endpoint office --query State --output text
+      eicctl show-endpoint office --format terraform > endpoint.tf
     """
     from eicctl.aws.endpoints import get_endpoint
 
-    render.show(row_of(get_endpoint(session, endpoint)), output=output, query=query, columns={})
+    found = get_endpoint(session, endpoint)
+    if language:
+        from eicctl.cli.view.infrastructure import existing
+
+        click.echo(existing(found), nl=False)
+        return
+    render.show(row_of(found), output=output, query=query, columns={})
