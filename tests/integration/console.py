@@ -36,18 +36,19 @@ class Driver:
         """Type a text."""
         await self.press(*({" ": "space", "/": "slash", ":": "colon", "-": "minus"}.get(char, char) for char in text))
 
-    async def shows(self, text: str, *, seconds: float = 30) -> str:
+    async def shows(self, text: str) -> str:
         """Wait until a text is on the screen; return the line that has it."""
-        async with asyncio.timeout(seconds):
-            while text not in self.screen:
-                await self.pilot.pause(0.02)
+        await self.until(lambda: text in self.screen, what=repr(text))
         return next(line for line in self.screen.splitlines() if text in line)
 
-    async def until(self, condition: Callable[[], object], *, seconds: float = 30) -> None:
+    async def until(self, condition: Callable[[], object], *, what: str = "the change", seconds: float = 30) -> None:
         """Wait until something is true."""
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await self.pilot.pause(0.02)
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    await self.pilot.pause(0.02)
+        except TimeoutError:
+            raise AssertionError(f"{what} did not come:\n{self.screen}") from None
 
 
 def in_console(

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -181,6 +182,21 @@ class Console(App[None]):
 
         self.push_screen(Keys(self.active_bindings.values()))
 
+    async def action_quit(self) -> None:
+        """Leave, after a yes where that ends tunnels."""
+        self._leave()
+
+    @work
+    async def _leave(self) -> None:
+        from eicctl.ui.dialogs import Question
+
+        panes = self.query_one("#panes", ContentSwitcher).children
+        ending = sum(cast("Pane", pane).open_here for pane in panes)
+        text = f"{ending} tunnel{'s' if ending > 1 else ''} of this console will be closed. Quit?"
+        if ending and not await self.push_screen_wait(Question(text, "Quit")):
+            return
+        self.exit()
+
     # Work beside the interface
 
     async def wait_for(self, label: str, call: Callable[[], T]) -> T:
@@ -195,10 +211,14 @@ class Console(App[None]):
         self._waits[number] = (label, time.monotonic())
         self._show_waiting()
         try:
-            return await asyncio.wrap_future(threads.begin(call))
+            return await self.quietly(call)
         finally:
             del self._waits[number]
             self._show_waiting()
+
+    async def quietly(self, call: Callable[[], T]) -> T:
+        """Call something that blocks in a thread, without a word: what is looked at again and again."""
+        return await asyncio.wrap_future(threads.begin(call))
 
     def work(self, label: str, call: Callable[[], T], then: Callable[[T], object], *, group: str = "") -> None:
         """Call something that blocks, and then something with its result; an error is shown.
@@ -276,12 +296,20 @@ class Console(App[None]):
             words: Its words, without `eicctl`.
             wait: Whether to let the result be read before the console is drawn again; always after a failure.
         """
+        return self.run_program([sys.executable, "-P", "-m", "eicctl", *words], ["eicctl", *words], wait=wait)
+
+    def run_program(self, command: Sequence[str], shown: Sequence[str] = (), *, wait: bool = False) -> int:
+        """Give the terminal to a program, and come back.
+
+        Args:
+            command: Its words.
+            shown: What is shown of them; all of them by default.
+            wait: As in `run_command`.
+        """
         with self.suspend():
-            sys.stdout.write(f"$ eicctl {shlex.join(words)}\n")
+            sys.stdout.write(f"$ {shlex.join(shown or command)}\n")
             sys.stdout.flush()
-            code = subprocess.run(
-                [sys.executable, "-P", "-m", "eicctl", *words], stdin=sys.stdin, check=False
-            ).returncode
+            code = subprocess.run(command, stdin=sys.stdin, check=False).returncode
             if wait or code:
                 sys.stdout.write(f"\n[exit code {code}] Press Enter to return to the console.")
                 sys.stdout.flush()

@@ -65,6 +65,8 @@ class Question(_Dialog):
         yes: The label of the button that does it.
     """
 
+    AUTO_FOCUS = "Button"
+
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "dismiss('yes')", "Yes"), Binding("n", "dismiss('')", "No")]
 
     def __init__(self, text: str, yes: str = "Yes") -> None:
@@ -91,6 +93,8 @@ class Ask(_Dialog):
         value: What stands there already.
         secret: Whether it is hidden.
     """
+
+    AUTO_FOCUS = "Input"
 
     def __init__(self, text: str, value: str = "", *, secret: bool = False) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -12,8 +12,11 @@ from textual.binding import Binding, BindingType
 from eicctl.aws import caches
 from eicctl.aws.instances import STATE_ORDER, list_instances
 from eicctl.core.errors import EicctlError, UsageError
+from eicctl.core.model import usual_port
 from eicctl.core.names import natural_key
+from eicctl.named_tunnels.config_file import Definition
 from eicctl.reachability.coverage import cover
+from eicctl.ssh.destination import parse_forward
 from eicctl.support import pins
 from eicctl.support.threads import for_each
 from eicctl.ui.dialogs import Ask
@@ -68,6 +71,10 @@ class Line:
     def command(self, name: str, *words: str) -> list[str]:
         """Return the words of a command for this instance."""
         return [name, *self.where, *words, self.id]
+
+    def tunnel(self, name: str, **fields: Any) -> Definition:
+        """Return the definition of a tunnel to or through it."""
+        return Definition(name=f"{self.label}-{name}", profile=self.profile, region=self.region, **fields)
 
     def row(self, several: bool) -> Row:
         """Return its row; `several` if not all rows are of one account and region."""
@@ -208,6 +215,38 @@ class Instances(Pane):
     def action_command(self, *words: str) -> None:
         if line := self.line:
             self.app.run_command(line.command(*words))
+
+    def action_tunnel(self) -> None:
+        """Open a tunnel to the platform's port, on a free local port."""
+        if line := self.line:
+            port = usual_port(line.platform)
+            self._open(line.tunnel(str(port), target=line.id, remote_port=port, local_port=0))
+
+    @work
+    async def action_forward(self) -> None:
+        """Ask for forwards, and open them through the instance."""
+        if not (line := self.line):
+            return
+        text = await self.app.push_screen_wait(Ask(f"Forward through {line.label}, [LOCAL:]HOST:PORT … or socks:"))
+        forward = tuple(text.split())
+        if forward == ("socks",):
+            self._open(line.tunnel("socks", kind="socks", via=line.id))
+        elif forward:
+            try:
+                for word in forward:
+                    parse_forward(word)
+            except EicctlError as error:
+                self.app.show_error(error)
+            else:
+                self._open(line.tunnel("forward", kind="via", via=line.id, forward=forward))
+
+    @work
+    async def _open(self, definition: Definition) -> None:
+        from eicctl.ui.tunnels import Tunnels
+
+        pane = cast("Tunnels", await self.app.pane("tunnels"))
+        await pane.open(definition)
+        await self.app.action_pane("tunnels")
 
     def action_copy(self) -> None:
         if line := self.line:

@@ -53,6 +53,11 @@ class Pane(Vertical):
         """Give the pane the keys."""
         self.table.focus()
 
+    @property
+    def open_here(self) -> int:
+        """How many tunnels of this pane end with the console."""
+        return 0
+
     def reload(self) -> None:
         """Read the rows again."""
 

@@ -119,7 +119,7 @@ class Table(ScrollView, can_focus=True):
         self._sorted_by: int | None = None
         self._reverse = False
         self._cursor = 0
-        self._widths: list[int] = []
+        self._widths = [0] * len(columns)
 
     # What is shown
 

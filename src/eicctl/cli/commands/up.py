@@ -71,7 +71,7 @@ def command(
     from eicctl.named_tunnels.config_file import choose, find_definitions
 
     chosen = choose(find_definitions(file), names)
-    defined = [_completed(definition, profile, region, ca_bundle) for definition in chosen]
+    defined = [completed(definition, profile, region, ca_bundle) for definition in chosen]
     if detach:
         return _detached(defined, output)
     from eicctl.cli.up_foreground import run
@@ -79,7 +79,7 @@ def command(
     return run(defined, output)
 
 
-def _completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
+def completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
     """Say in the definition what else options, the environment and the files would say."""
     target, via, database = alias(definition.target), alias(definition.via), alias(definition.database)
     words = [definition.target, definition.via, definition.database, target, via, database]

@@ -38,7 +38,7 @@ DROPPABLE = ("Kind", "Out", "In", "Through", "Rate", "Conns", "Remote", "Left")
 _DROPPED = tuple(COLUMNS[heading] for heading in DROPPABLE)
 """Their keys."""
 
-_STYLES = {
+STYLES = {
     "open": "green",
     "opening": "cyan",
     "failing": "yellow",
@@ -117,7 +117,7 @@ def live_table(statuses: Sequence[Status], footer: str, width: int) -> Renderabl
         table.add_column(_HEADINGS[key], no_wrap=True, width=size, justify="right" if right else "left")
     for status, row in zip(statuses, rows, strict=True):
         cells = {key: Text(row[key], overflow="ellipsis") for key in fitted}
-        cells["State"].stylize(_STYLES[status.state])
+        cells["State"].stylize(STYLES[status.state])
         table.add_row(*cells.values())
     notes = [Text(one_line(line), style="yellow") for line in troubles(statuses)]
     return Group(table, *notes, Text(footer, style="dim"))
