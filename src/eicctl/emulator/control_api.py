@@ -73,7 +73,7 @@ class ControlApi:
             ("GET", "events"): self._state.events,
             ("POST", "events"): lambda: self._add_events(_body(request)),
             ("GET", "mfa"): lambda: credentials.own_code(self._state.now()),
-            ("GET", "faults"): lambda: [faults.fault_row(fault) for fault in self._state.faults()],
+            ("GET", "faults"): lambda: msgspec.to_builtins(self._state.faults()),
             ("POST", "faults"): lambda: self._add_fault(_body(request)),
             ("DELETE", "faults"): self._state.clear_faults,
             ("POST", "settings"): lambda: self._behave(_body(request)),
@@ -91,10 +91,10 @@ class ControlApi:
             ],
         }
 
-    def _add_fault(self, content: dict[str, Any]) -> dict[str, Any]:
+    def _add_fault(self, content: dict[str, Any]) -> Any:
         fault = faults.parse_fault(content)
         self._state.add_fault(fault)
-        return faults.fault_row(fault)
+        return msgspec.to_builtins(fault)
 
     def _add_events(self, content: dict[str, Any]) -> dict[str, Any]:
         records = [cloudtrail.completed(record, self._state.now()) for record in content.get("Records", [])]

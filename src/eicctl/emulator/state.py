@@ -7,12 +7,15 @@ method takes the one lock and returns copies or immutable values.
 from __future__ import annotations
 
 import math
+import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 KEY_LIFETIME = 60.0
 """Seconds for which a pushed key is accepted (docs/explanation/protocol.md#keys)."""
@@ -69,20 +72,17 @@ class Machine:
     authorized_keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """A fault that the data plane injects into the next `times` matching connections (-1: all).
 
-    `kind` and its parameters are documented in docs/reference/local-aws.md. An empty `endpoint_id` or `address`
-    matches all.
+    An empty `endpoint_id` or `address` matches all. `data/faults.py` has the kinds.
     """
 
-    id: str
-    kind: str
-    parameters: dict[str, Any]
-    times: int = 1
+    id: str = msgspec.field(default_factory=lambda: secrets.token_hex(4))
+    times: Annotated[int, msgspec.Meta(ge=-1)] = 1
     endpoint_id: str = ""
     address: str = ""
+    stage: str = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,12 +346,12 @@ class State:
         """The first fault of one of the stages that matches a new connection; counts it as injected."""
         with self._lock:
             for index, fault in enumerate(self._faults):
-                if fault.parameters.get("stage") not in stages:
+                if fault.stage not in stages:
                     continue
                 if fault.endpoint_id not in ("", endpoint_id) or fault.address not in ("", address):
                     continue
                 if fault.times > 0:
-                    left = replace(fault, times=fault.times - 1)
+                    left = msgspec.structs.replace(fault, times=fault.times - 1)
                     self._faults[index : index + 1] = [left] if left.times else []
                 return fault
             return None

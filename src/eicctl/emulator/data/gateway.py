@@ -241,8 +241,8 @@ class Gateway:
         caller: AccessKey | None = None
         refusal: Rejected | None = None
         try:
-            if tunnel.fault and tunnel.fault.kind == "refuse":
-                raise Rejected("", "", int(tunnel.fault.parameters.get("status", 503)))
+            if isinstance(tunnel.fault, faults.Refuse):
+                raise Rejected("", "", tunnel.fault.status)
             caller = authenticate(self._verifier, url, host, self._ports)
             if denial := await asyncio.to_thread(self._permission.denial, caller, call):
                 raise denial
@@ -285,7 +285,7 @@ class Gateway:
     async def _answer(self, tunnel: Tunnel, _request: HttpRequest, response: Response) -> None:
         if tunnel.request_id and "x-amzn-requestid" not in response.headers:
             response.headers["x-amzn-requestid"] = tunnel.request_id
-        if not (tunnel.fault and tunnel.fault.kind == "refuse"):
+        if not isinstance(tunnel.fault, faults.Refuse):
             with contextlib.suppress(KeyError):
                 del response.headers["Date"]
             response.headers["Date"] = format_datetime(self._state.now(), usegmt=True)
@@ -327,8 +327,8 @@ def _response(refusal: Rejected, tunnel: Tunnel) -> Response:
     """The response to a refused request: the service's JSON body, or what a fault specifies."""
     body = json.dumps({"ErrorCode": refusal.code, "Message": refusal.message}).encode()
     extra: dict[str, str] = {}
-    if tunnel.fault and tunnel.fault.kind == "refuse":
-        body, extra = faults.refusal_body(tunnel.fault), tunnel.fault.parameters.get("headers", {})
+    if isinstance(tunnel.fault, faults.Refuse):
+        body, extra = tunnel.fault.content, tunnel.fault.headers
     known = {status.value: status.phrase for status in http.HTTPStatus}
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
     for name, value in {"x-amzn-requestid": tunnel.request_id, **extra}.items():

@@ -50,7 +50,7 @@ class ListeningSocket(socket.socket):
         if fault is None:
             self._accepted.add(connection)
             return connection, address
-        if fault.parameters["stage"] == "tls":
+        if fault.stage == "tls":
             asyncio.get_running_loop().call_later(0.05, _reset, connection)
         else:
             _reset(connection)
