@@ -156,7 +156,7 @@ def test_a_record_stays_although_the_home_changes(tmp_path: Path, monkeypatch: p
     assert not daemon.record_path().exists()
 
 
-def test_the_log_tells_of_tunnels(local_aws: dict[str, str], eicctl: Eicctl) -> None:
+def test_the_log_lists_tunnels(local_aws: dict[str, str], eicctl: Eicctl) -> None:
     assert eicctl("ssh", "web-1", "--", "true").returncode == 0
     log = Path(local_aws["EICCTL_HOME"], "state", "local", "log.txt")
     assert "10.0.1.10 port 22: open" in log.read_text()
@@ -185,7 +185,7 @@ def test_a_foreground_one_ends_by_ctrl_c(tmp_path: Path) -> None:
     assert not record(tmp_path).exists()
 
 
-def test_a_busy_port_is_told(tmp_path: Path) -> None:
+def test_a_busy_port_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         done = run_eicctl(clean_env(tmp_path), "local", "up", "--detach", "--data-port", str(port))

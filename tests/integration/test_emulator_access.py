@@ -42,7 +42,7 @@ def test_a_wrong_secret_is_refused(emulator: Emulator) -> None:
     assert code_of(other.get_caller_identity) == "SignatureDoesNotMatch"
 
 
-def test_ec2_says_authfailure_of_unknown_keys_and_of_a_wrong_clock(emulator: Emulator) -> None:
+def test_ec2_returns_authfailure_for_unknown_keys_and_a_wrong_clock(emulator: Emulator) -> None:
     client = boto3.client("ec2", aws_access_key_id="AKIAUNKNOWN", aws_secret_access_key="x")
     assert code_of(client.describe_vpcs) == "AuthFailure"
     emulator.state.behave(clock_offset=7200.0)

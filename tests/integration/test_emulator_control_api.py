@@ -36,20 +36,20 @@ def call(emulator: Emulator, method: str, resource: str, content: Any = None, to
 
 
 def test_status(emulator: Emulator, endpoint: dict[str, Any]) -> None:
-    status, told = call(emulator, "GET", "status")
+    status, answer = call(emulator, "GET", "status")
     assert status == 200
-    assert told["endpoints"] == {endpoint["InstanceConnectEndpointId"]: "create-complete"}
-    assert told["behavior"]["max_connections"] == 20
-    assert "host_key" not in json.dumps(told)
+    assert answer["endpoints"] == {endpoint["InstanceConnectEndpointId"]: "create-complete"}
+    assert answer["behavior"]["max_connections"] == 20
+    assert "host_key" not in json.dumps(answer)
 
 
 def test_events_can_be_added(emulator: Emulator) -> None:
     made_up = {"eventName": "OpenTunnel", "eventTime": "2026-01-01T00:00:00Z", "errorCode": "AccessDenied"}
-    status, told = call(emulator, "POST", "events", {"Records": [made_up, {}]})
+    status, answer = call(emulator, "POST", "events", {"Records": [made_up, {}]})
     assert status == 200
-    assert told["Records"][0].items() >= made_up.items()
-    assert told["Records"][1]["eventID"]
-    assert call(emulator, "GET", "events")[1] == told["Records"]
+    assert answer["Records"][0].items() >= made_up.items()
+    assert answer["Records"][1]["eventID"]
+    assert call(emulator, "GET", "events")[1] == answer["Records"]
     assert call(emulator, "POST", "events", {"Records": [{"eventTime": "yesterday"}]})[0] == 400
 
 
@@ -63,9 +63,9 @@ def test_events_can_be_added(emulator: Emulator) -> None:
     ],
 )
 def test_what_is_refused(emulator: Emulator, method: str, resource: str, token: str, code: int) -> None:
-    status, told = call(emulator, method, resource, token=token)
+    status, answer = call(emulator, method, resource, token=token)
     assert status == code
-    assert told["error"]
+    assert answer["error"]
 
 
 def test_faults_are_asked_for_listed_and_forgotten(emulator: Emulator) -> None:
@@ -78,10 +78,10 @@ def test_faults_are_asked_for_listed_and_forgotten(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("content", [{"kind": "explode"}, [], {"kind": "cut", "after_bytes": "1"}])
-def test_a_bad_fault_is_told(emulator: Emulator, content: Any) -> None:
-    status, told = call(emulator, "POST", "faults", content)
+def test_an_invalid_fault_is_reported(emulator: Emulator, content: Any) -> None:
+    status, answer = call(emulator, "POST", "faults", content)
     assert status == 400
-    assert told["error"]
+    assert answer["error"]
 
 
 def test_settings(emulator: Emulator, ec2: Any, subnet_id: str) -> None:
@@ -94,10 +94,10 @@ def test_settings(emulator: Emulator, ec2: Any, subnet_id: str) -> None:
 
 
 @pytest.mark.parametrize("content", [{"speed": 1}, {"max_connections": "20"}, {"latency": True}])
-def test_a_bad_setting_is_told(emulator: Emulator, content: dict[str, Any]) -> None:
-    status, told = call(emulator, "POST", "settings", content)
+def test_an_invalid_setting_is_reported(emulator: Emulator, content: dict[str, Any]) -> None:
+    status, answer = call(emulator, "POST", "settings", content)
     assert status == 400
-    assert next(iter(content)) in told["error"]
+    assert next(iter(content)) in answer["error"]
 
 
 def test_latency(emulator: Emulator, ec2: Any) -> None:

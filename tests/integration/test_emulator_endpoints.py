@@ -51,7 +51,7 @@ def test_states_advance_after_the_transition(ec2: Any, subnet_id: str, emulator:
     assert emulator.state.endpoints()[0].state == "create-complete"
 
 
-def test_a_failed_creation_says_why(ec2: Any, subnet_id: str, emulator: Emulator) -> None:
+def test_a_failed_creation_has_a_reason(ec2: Any, subnet_id: str, emulator: Emulator) -> None:
     emulator.state.behave(fail_create="The service-linked role is missing.")
     ec2.create_instance_connect_endpoint(SubnetId=subnet_id)
     row = ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"][0]

@@ -227,7 +227,7 @@ def test_windows_greets_as_rdp_does(open_tunnel: Open) -> None:
     assert greeting[5] == 0xD0
 
 
-def test_open_connections_are_told(open_tunnel: Open, emulator: Emulator, endpoint: dict[str, Any]) -> None:
+def test_open_connections_are_listed(open_tunnel: Open, emulator: Emulator, endpoint: dict[str, Any]) -> None:
     with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
         tunnel.send(RDP_REQUEST)
         tunnel.recv(timeout=5)

@@ -61,7 +61,7 @@ def test_a_session_is_the_users(emulator: Emulator) -> None:
     assert client("ec2", session).describe_vpcs()["Vpcs"]
 
 
-def test_a_session_lasts_twelve_hours_if_nothing_is_said(emulator: Emulator) -> None:
+def test_a_session_lasts_twelve_hours_by_default(emulator: Emulator) -> None:
     asked = datetime.now(UTC)
     session = session_of(boto3.client("sts"))
     assert abs((session["Expiration"] - asked).total_seconds() - 43_200) < 30

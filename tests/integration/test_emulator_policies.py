@@ -301,7 +301,7 @@ def test_the_os_user_of_a_pushed_key_counts(emulator: Emulator, instance_ids: di
     assert code_of(client.send_ssh_public_key, **wanted, InstanceOSUser="root") == "AccessDeniedException"
 
 
-def test_the_control_plane_says_unauthorized(emulator: Emulator, endpoint: dict[str, Any], subnet_id: str) -> None:
+def test_the_control_plane_answers_unauthorized(emulator: Emulator, endpoint: dict[str, Any], subnet_id: str) -> None:
     client = boto3.client("ec2", **user_with("ann", allow("ec2:Describe*")))
     assert client.describe_instance_connect_endpoints()["InstanceConnectEndpoints"]
     assert code_of(client.create_instance_connect_endpoint, SubnetId=subnet_id) == "UnauthorizedOperation"
@@ -383,7 +383,7 @@ def test_simulation_knows_users_and_roles_only(emulator: Emulator) -> None:
     assert code_of(ask, PolicySourceArn=session, **parameters) == "InvalidInput"
 
 
-def test_who_may_not_simulate_is_told(emulator: Emulator) -> None:
+def test_simulation_without_permission_is_denied(emulator: Emulator) -> None:
     client = boto3.client("iam", **user_with("ann", allow(OPEN)))
     with pytest.raises(ClientError) as refused:
         client.simulate_principal_policy(PolicySourceArn=f"arn:aws:iam::{ACCOUNT}:user/ann", ActionNames=[OPEN])

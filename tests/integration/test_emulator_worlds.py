@@ -189,7 +189,7 @@ def test_what_there_is(far: Any) -> None:
     assert [row["Ipv6CidrBlock"] for row in vpc["Ipv6CidrBlockAssociationSet"]] == ["fd00:9::/56"]
 
 
-def test_machines_are_what_the_file_says(world: Emulator) -> None:
+def test_machines_match_the_file(world: Emulator) -> None:
     old, node = machine(world, "10.9.1.50"), machine(world, "10.9.1.10")
     assert (old.users, old.ec2_instance_connect) == (("root",), False)
     assert (node.users, node.ec2_instance_connect) == (("admin",), True)
@@ -282,6 +282,6 @@ def test_worlds_that_cannot_be(emulator: Emulator, tmp_path: Path, old: str, new
     assert emulator.state.machines() == before
 
 
-def test_a_world_that_is_not_there(emulator: Emulator, tmp_path: Path) -> None:
+def test_a_missing_world_file(emulator: Emulator, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read the world file .*nowhere\.toml"):
         load_world(emulator.state, tmp_path / "nowhere.toml")

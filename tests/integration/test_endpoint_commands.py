@@ -330,7 +330,7 @@ def test_a_dry_run_makes_nothing(eicctl: Eicctl, ec2: Any) -> None:
     assert ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"] == []
 
 
-def test_a_failed_creation_says_why(eicctl: Eicctl, emulator: Emulator) -> None:
+def test_a_failed_creation_has_a_reason(eicctl: Eicctl, emulator: Emulator) -> None:
     emulator.state.behave(fail_create="no role")
     done = eicctl("create-endpoint", "--wait")
     assert done.code == 5

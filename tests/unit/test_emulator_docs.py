@@ -1,4 +1,4 @@
-"""docs/reference/local-aws.md tells all that the emulator takes, and its example is good."""
+"""docs/reference/local-aws.md documents all that the emulator accepts, and its example is valid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPECS = ["ImageSpec", "VpcSpec", "SubnetSpec", "GroupSpec", "AclSpec", "Instance
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_every_key_of_world_files_is_told(spec: str) -> None:
+def test_every_key_of_world_files_is_documented(spec: str) -> None:
     tables = {"subnets", "instances", "databases", "acls", "endpoints"} - ({"subnets"} if spec == "AclSpec" else set())
     tables |= {"groups"} if spec == "VpcSpec" else set()
     for field in msgspec.structs.fields(getattr(schema, spec)):
@@ -45,7 +45,7 @@ def test_every_key_of_world_files_is_told(spec: str) -> None:
 
 
 @pytest.mark.parametrize("name", faults.KINDS)
-def test_every_fault_is_told(name: str) -> None:
+def test_every_fault_is_documented(name: str) -> None:
     (row,) = re.findall(rf"^\| `{name}` \| .*\|.*\|$", section("Faults"), re.MULTILINE)
     kind = faults.KINDS[name]
     for field in msgspec.structs.fields(kind):
@@ -58,12 +58,12 @@ def test_every_fault_is_told(name: str) -> None:
             assert f"`{stage}`" in section("Faults")
 
 
-def test_every_setting_is_told() -> None:
-    told = re.findall(r"^\| `(\w+)` \|", section("Settings"), re.MULTILINE)
-    assert told == [field.name for field in dataclasses.fields(Behavior)]
+def test_every_setting_is_documented() -> None:
+    documented = re.findall(r"^\| `(\w+)` \|", section("Settings"), re.MULTILINE)
+    assert documented == [field.name for field in dataclasses.fields(Behavior)]
 
 
-def test_every_request_is_told() -> None:
-    taken = set(re.findall(r'\("(GET|POST|DELETE)", "(\w+)"\)', inspect.getsource(control_api)))
-    told = set(re.findall(r"^\| `(GET|POST|DELETE) (\w+)` \|", section("Control API"), re.MULTILINE))
-    assert taken == told
+def test_every_request_is_documented() -> None:
+    accepted = set(re.findall(r'\("(GET|POST|DELETE)", "(\w+)"\)', inspect.getsource(control_api)))
+    documented = set(re.findall(r"^\| `(GET|POST|DELETE) (\w+)` \|", section("Control API"), re.MULTILINE))
+    assert accepted == documented

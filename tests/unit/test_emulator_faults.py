@@ -64,7 +64,7 @@ def take(state: State, endpoint_id: str = "eice-1", address: str = "10.0.0.9") -
     return str(fault.__struct_config__.tag) if fault else ""
 
 
-def test_each_is_shown_as_often_as_it_says() -> None:
+def test_each_is_injected_as_often_as_specified() -> None:
     state = State()
     state.add_fault(faults.parse_fault({"kind": "text", "times": 2}))
     state.add_fault(faults.parse_fault({"kind": "garbage", "times": -1}))
