@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ WEB = Definition(name="web", source="/p/eicctl.toml", target="web-1", remote_por
 PROXY = Definition(name="proxy", kind="socks", source="/p/eicctl.toml", via="web-1", local_port=0)
 
 
-def port_of(local: tuple[str, ...]) -> int:
+def port_of(local: Sequence[str]) -> int:
     return int(local[0].rpartition(":")[2])
 
 

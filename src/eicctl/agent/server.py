@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
 from eicctl import __version__
@@ -174,7 +175,7 @@ class Server:
                 await supervisor.settled(names)
         except TimeoutError:
             _log.info("some tunnels take their time: %s", ", ".join(sorted(names)))
-        return {"Statuses": [status.to_json() for status in supervisor.statuses() if status.name in names]}
+        return {"Statuses": [asdict(status) for status in supervisor.statuses() if status.name in names]}
 
     async def _status(self, _message: protocol.Message) -> protocol.Message:
         unused = time.monotonic() - self._last_use
@@ -188,7 +189,7 @@ class Server:
         if any(status.connections for status in statuses):
             await asyncio.sleep(SHORTEST * 1.5)
             statuses = meter.with_rates(self._supervisor.statuses())
-        return {**about, "Statuses": [status.to_json() for status in statuses]}
+        return {**about, "Statuses": [asdict(status) for status in statuses]}
 
     async def _close(self, message: protocol.Message) -> protocol.Message:
         closed = await self._supervisor.close(message["Names"]) if self._supervisor else []

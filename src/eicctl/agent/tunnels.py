@@ -81,7 +81,7 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
             answer = ask(
                 paths, "open", timeout=OPEN_TIMEOUT, Definitions=[definition.to_json() for definition in definitions]
             )
-            return [Status.from_json(row) for row in answer["Statuses"]]
+            return [Status(**row) for row in answer["Statuses"]]
     raise LocalError("the background process ends again and again", hint=f"its log: {paths.log}")
 
 
@@ -186,7 +186,7 @@ def _state(paths: AgentPaths) -> AgentState | None:
     trouble: EicctlError | None = None
     try:
         answer = ask(paths, "status")
-        return AgentState(paths, int(answer["Pid"]), tuple(Status.from_json(row) for row in answer["Statuses"]))
+        return AgentState(paths, int(answer["Pid"]), tuple(Status(**row) for row in answer["Statuses"]))
     except GoneError:
         pass
     except EicctlError as error:

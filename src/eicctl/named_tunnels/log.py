@@ -36,13 +36,13 @@ class TunnelLogs:
 
     def write(self, name: str, event: TunnelEvent) -> None:
         """Add an event to the log of a tunnel. What cannot be written is not: the tunnel goes on."""
-        with self._lock:
-            if name not in self._handlers:
-                try:
-                    self._handlers[name] = _handler(name)
-                except (OSError, LocalError):
-                    return
-            handler = self._handlers[name]
+        try:
+            with self._lock:
+                if name not in self._handlers:
+                    self._handlers[name] = LogFile(log_file(name), largest=LARGEST, kept=1)
+                handler = self._handlers[name]
+        except (OSError, LocalError):
+            return
         line = json.dumps(_plain(event.to_json()))
         handler.handle(logging.LogRecord("eicctl.tunnel", logging.INFO, "", 0, line, None, None))
 
@@ -87,10 +87,6 @@ def followed(name: str) -> Iterator[TunnelEvent]:
                 file = path.open(encoding="utf-8", errors="replace")
     finally:
         file.close()
-
-
-def _handler(name: str) -> logging.Handler:
-    return LogFile(log_file(name), largest=LARGEST, kept=1)
 
 
 def _plain(value: Any) -> Any:

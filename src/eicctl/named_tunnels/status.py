@@ -6,9 +6,9 @@ Rates: how many more bytes were relayed than at the last look.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from eicctl.named_tunnels.config_file import Kind
 
@@ -76,7 +76,7 @@ class Status:
     kind: Kind
     source: str
     state: State
-    local: tuple[str, ...] = ()
+    local: Sequence[str] = ()
     remote: str = ""
     via: str = ""
     connections: int = 0
@@ -90,16 +90,3 @@ class Status:
     retry_in: float | None = None
     error: str = ""
     hint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Status:
-        """Return what `to_json` was made from.
-
-        Raises:
-            TypeError: It is not such an object.
-        """
-        return cls(**{**found, "local": tuple(found.get("local", ()))})
