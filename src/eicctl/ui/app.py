@@ -19,6 +19,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, ContentSwitcher, Footer, Input, Static
 
+from eicctl.aws.session import Sessions
 from eicctl.core import errors, sanitize
 from eicctl.support import threads
 from eicctl.ui import PANES
@@ -123,6 +124,7 @@ class Console(App[None]):
         super().__init__()
         self.scope = scope
         self._first = first
+        self._sessions = Sessions()
         self._waits: dict[int, tuple[str, float]] = {}
         self._note = ""
         self._number = 0
@@ -196,6 +198,14 @@ class Console(App[None]):
         if ending and not await self.push_screen_wait(Question(text, "Quit")):
             return
         self.exit()
+
+    def session(self, profile: str | None = None, region: str | None = None) -> Session:
+        """Return the access to an account and a region; what is shown first where none is named."""
+        first = self.scope.sessions[0]
+        given = first.given_region or (self.scope.regions[0] if self.scope.regions else None)
+        return self._sessions.of(
+            profile or first.profile, region or given, first.given_ca_bundle, fips=first.given_fips
+        )
 
     # Work beside the interface
 

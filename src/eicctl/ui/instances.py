@@ -14,6 +14,7 @@ from eicctl.aws.instances import STATE_ORDER, list_instances
 from eicctl.core.errors import EicctlError, UsageError
 from eicctl.core.model import usual_port
 from eicctl.core.names import natural_key
+from eicctl.core.request import ConnectRequest
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.reachability.coverage import cover
 from eicctl.ssh.destination import parse_forward
@@ -247,6 +248,16 @@ class Instances(Pane):
         pane = cast("Tunnels", await self.app.pane("tunnels"))
         await pane.open(definition)
         await self.app.action_pane("tunnels")
+
+    @work
+    async def action_doctor(self) -> None:
+        """Check why it cannot be reached."""
+        from eicctl.ui.doctor import Doctor
+
+        if line := self.line:
+            pane = cast("Doctor", await self.app.pane("doctor"))
+            await self.app.action_pane("doctor")
+            pane.check(ConnectRequest(target=line.id, profile=line.profile, region=line.region))
 
     def action_copy(self) -> None:
         if line := self.line:
