@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import pytest
 from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
 from tests.trail_records import tunnel
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,19 @@ def start(env: Env, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(process: subprocess.Popen[str], words: str) -> None:
+def stored(home: Path) -> int:
+    """How many events a lookup has stored so far."""
+    found = list((home / "state").glob("audit-*.sqlite"))
+    if not found:
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{found[0]}?mode=ro", uri=True, timeout=30)) as db:
+        try:
+            return int(db.execute("SELECT count(*) FROM events").fetchone()[0])
+        except sqlite3.OperationalError:  # it has no table yet
+            return 0
+
+
+def wait_until_said(process: subprocess.Popen[str], words: str) -> None:
     """Read what the command says until it says this."""
     assert process.stderr
     said = []
@@ -67,8 +82,7 @@ def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:
     control(trail_aws, "settings", {"latency": 0.7})
     try:
         process = start(env)
-        # Without a terminal the first line of progress comes after 2 s, when some pages are here.
-        wait_for(process, "events, back to")
+        wait_for(lambda: stored(tmp_path / "eicctl"), "the first page")
         out, err = interrupt(process)
     finally:
         control(trail_aws, "settings", {"latency": 0.0})
@@ -88,7 +102,7 @@ def test_following(trail_aws: Env, tmp_path: Path) -> None:
     env = trail_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
     process = start(env, "--follow", "--interval", "1", "--since", "1m", "--output", "json")
     assert process.stdout
-    wait_for(process, "Waiting for new events")
+    wait_until_said(process, "Waiting for new events")
     control(trail_aws, "events", {"Records": [tunnel(datetime.now(UTC), who="ops/eve", error="AccessDeniedException")]})
     row = json.loads(process.stdout.readline())
     assert (row["Principal"], row["Outcome"]) == ("ops/eve", "denied")

@@ -30,19 +30,19 @@ NO_INSTANCE = "the target is not a known EC2 instance, so no key can be pushed"
 
 
 def required(value: T | None) -> T:
-    """Return what a check has found that the caller needs; it is not None, as that check has passed."""
+    """Return a result that the caller needs; it is not None, as the check of it has passed."""
     assert value is not None, "a check that this one needs has passed"  # noqa: S101
     return value
 
 
 class Context:
-    """What is diagnosed, and what is known of it so far. A check may use what those that it needs have found.
+    """What is diagnosed, and what is known of it so far. A check may use the results of those that it needs.
 
     Args:
         session: Access to AWS.
         request: The target; one that names none for what can be checked without.
-        os_user: The OS user that the user has given; empty for the default.
-        max_tunnel_duration: The longest life of the tunnel that is tried, in seconds; None for the service's.
+        os_user: The specified OS user; empty for the default.
+        max_tunnel_duration: The maximum duration of the test tunnel, in seconds; None for the service's.
         client_address: This machine's public address, as endpoints see it; None to look it up if it matters, empty
             for unknown.
 
@@ -110,11 +110,11 @@ class Context:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that the target may be called by, as far as it is known."""
+        """All names of the target, as far as it is known."""
         target, request = self.target, self.request
-        found = (target.instance_name, target.instance_id, target.address) if target else ()
-        given = (request.target, request.instance_id, request.private_ip_address)
-        return tuple(dict.fromkeys(name for name in (*given, *found) if name))
+        names = [request.target, request.instance_id, request.private_ip_address]
+        names += [target.instance_name, target.instance_id, target.address] if target else []
+        return tuple(dict.fromkeys(filter(None, names)))
 
     @property
     def login_target(self) -> Target:

@@ -161,12 +161,10 @@ def _subnet_name(covered: Inventory, subnet_id: str) -> str:
 
 def _subnet(covered: Inventory, subnet_id: str, endpoints: Sequence[Endpoint], reaches: Sequence[Reach]) -> Markup:
     subnet = (covered.facts.subnets or {}).get(subnet_id)
-    details = [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else [subnet_id]
-    small = joined(
-        (" · " if number else None, element("span", text)) for number, text in enumerate(filter(None, details))
-    )
+    details = filter(None, [subnet_id, *subnet.cidrs, subnet.availability_zone] if subnet else [subnet_id])
     title = _subnet_name(covered, subnet_id) or ("subnet" if subnet_id else "(no subnet)")
-    ordered = sorted(reaches, key=lambda each: (*natural_key(each.instance.name), each.instance.id))
+    ordered = sorted(reaches, key=lambda each: (each.instance.name, each.instance.id))
+    small = _separated(" · ", (element("span", text) for text in details))
     return element(
         "div",
         element("h5", element("bdi", title), " ", element("small", small)),
@@ -222,14 +220,17 @@ def _reasons(covered: Inventory, reaches: Iterable[Reach]) -> Markup | None:
 
 
 def _names(reaches: Iterable[Reach]) -> Markup:
-    names = (element("bdi", reach.instance.name or reach.instance.id) for reach in reaches)
-    return joined((", " if number else None, name) for number, name in enumerate(names))
+    return _separated(", ", (element("bdi", reach.instance.name or reach.instance.id) for reach in reaches))
 
 
 def _whole(text: str) -> Markup:
     """Text that breaks between words only, and not at the hyphens of an ID; a very long word may break."""
     words = (element("span", word) if "-" in word and len(word) < _LONG else word for word in text.split(" "))
-    return joined((" " if number else None, word) for number, word in enumerate(words))
+    return _separated(" ", words)
+
+
+def _separated(separator: str, parts: Iterable[Child]) -> Markup:
+    return joined((separator if number else None, part) for number, part in enumerate(parts))
 
 
 def _small(text: str) -> Markup | None:
