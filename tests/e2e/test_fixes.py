@@ -243,3 +243,22 @@ def test_an_sso_login_by_the_aws_cli(portal: Env, tmp_path: Path) -> None:
     assert shown.code == 0
     assert "RAN sso login --profile dev" in shown.lines
     assert "in" in shown.lines
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_one_of_several_vpcs_is_selected_by_its_name(home: Env, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "world.toml"
+    subnet = '[[vpc.subnet]]\nname = "a"\ncidr = "10.{}.1.0/24"\n'
+    vpc = '[[vpc]]\nname = "{}"\ncidr = "10.{}.0.0/16"\n'
+    file.write_text("".join(vpc.format(name, n) + subnet.format(n) for n, name in enumerate(("shop", "lab"))))
+    with local_world(home, "--world", str(file), endpoint=None) as env, Shell(env, tmp_path, width) as shell:
+        shown = shell.run("eicctl create-endpoint --wait", (r"lab .*shop .*Select a VPC \[1\]: ", "2\n"))
+        assert shown.code == 0
+        assert not faults(shown.lines, width)
+        assert any("10.0.0.0/16" in line and line.split()[:2] == ["2", "shop"] for line in shown.lines)
+        (endpoint,) = json.loads(run_eicctl(env, "list-endpoints", "--output", "json").stdout)
+        (row,) = [line.split() for line in shown.lines if line.split()[:2] == ["2", "shop"]]
+        assert endpoint["VpcId"] == row[2]
+        refused = run_eicctl(env, "create-endpoint")
+        assert refused.returncode == 3
+        assert b"lab (10.1.0.0/16)" in refused.stderr

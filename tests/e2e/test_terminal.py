@@ -57,6 +57,14 @@ def test_without_arguments_there_is_a_usage_error(env: Env, words: list[str]) ->
     assert exit_code(session) == 2
 
 
+def test_a_tunnels_port_is_that_of_the_platform(env: Env) -> None:
+    for target, answer in (("web-1", r"checked: web-1 answers \(SSH-2\.0"), ("win-1", r"Listening on .* port 3389")):
+        session = terminal(env, "tunnel", target, size=(40, 200))
+        session.expect(answer)
+        session.sendintr()
+        assert exit_code(session) == 130
+
+
 def test_proxy_is_for_programs(env: Env) -> None:
     session = terminal(env, "proxy", "web-1")
     session.expect(r"stdin and stdout are\s+a terminal")

@@ -18,6 +18,7 @@ from eicctl.aws.identity import caller_identity
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, DeniedError, EicctlError, NotFoundError, RefusedError
 from eicctl.core.model import Endpoint
+from eicctl.core.names import natural_key
 from eicctl.core.network import (
     ANY_PORT,
     AclEntry,
@@ -343,7 +344,7 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
         NotFoundError: There is no VPC, or it has no subnet.
         AmbiguousError: There are several VPCs.
     """
-    vpc = vpc_id or _only_vpc(session)
+    vpc = vpc_id or only_vpc(session)
     with translated(f"look up the subnets of {vpc}"):
         client = session.client("ec2")
         subnets = client.describe_subnets(Filters=exact_filters({"vpc-id": [vpc]}))["Subnets"]
@@ -436,7 +437,19 @@ def vpc_names(session: Session, region: str | None = None) -> dict[str, str]:
     }
 
 
-def _only_vpc(session: Session) -> str:
+class SeveralVpcsError(AmbiguousError):
+    """There are several VPCs; `candidates` has ID, name and CIDR ranges of each, those with a name first."""
+
+    candidates: Sequence[tuple[str, str, str]] = ()
+
+
+def only_vpc(session: Session) -> str:
+    """Return the only VPC of the region.
+
+    Raises:
+        NotFoundError: There is none.
+        SeveralVpcsError: There are several.
+    """
     with translated("look up the VPCs"):
         vpcs = session.client("ec2").describe_vpcs()["Vpcs"]
     if not vpcs:
@@ -444,9 +457,12 @@ def _only_vpc(session: Session) -> str:
             f"No VPC in {session.location}", hint=session.command("eicctl", "list-endpoints", "--all-regions")
         )
     if len(vpcs) > 1:
-        listed = "; ".join(f"{row['VpcId']} ({', '.join(cidrs_of(row))})" for row in vpcs)
-        raise AmbiguousError(
+        found = [(row["VpcId"], _name(row), ", ".join(cidrs_of(row))) for row in vpcs]
+        listed = "; ".join(f"{' '.join(filter(None, (vpc_id, name)))} ({cidrs})" for vpc_id, name, cidrs in found)
+        error = SeveralVpcsError(
             f"Multiple VPCs in {session.location}: {listed}",
-            hint=session.command("eicctl", "create-endpoint", "--vpc-id", str(vpcs[0]["VpcId"]), "--wait"),
+            hint=session.command("eicctl", "create-endpoint", "--vpc-id", found[0][0], "--wait"),
         )
+        error.candidates = sorted(found, key=lambda row: (not row[1], natural_key(row[1]), row[0]))
+        raise error
     return str(vpcs[0]["VpcId"])

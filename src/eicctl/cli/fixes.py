@@ -16,6 +16,7 @@ from eicctl.aws.config_files import sections
 from eicctl.aws.endpoint_selection import NoEndpointError
 from eicctl.aws.targets import InstanceStateError
 from eicctl.cli.options import WAIT
+from eicctl.cli.target_prompt import on_terminal
 from eicctl.cli.view import messages
 from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, LocalError, LoginRequiredError, NoCredentialsError, NoRegionError
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from eicctl.core.request import ConnectRequest
 
 _USUAL_REGION = "us-east-1"
-
-
-def on_terminal() -> bool:
-    """Whether somebody can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def agreed(question: str) -> bool:

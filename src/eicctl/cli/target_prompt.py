@@ -60,7 +60,7 @@ def named(session: Session, request: ConnectRequest) -> ConnectRequest:
     from eicctl.aws.explicit_target import check_named, check_port
 
     check_port(request)
-    if not request.label and _on_terminal():
+    if not request.label and on_terminal():
         from eicctl.aws.instances import list_instances
 
         if running := list_instances(session, filters={"instance-state-name": ["running"]}):
@@ -116,24 +116,27 @@ def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target
     try:
         return resolve(session, named(session, request) if ask else request)
     except SeveralInstancesError as several:
-        if not (ask and _on_terminal()):
+        if not (ask and on_terminal()):
             raise
         return resolve(session, request.replace(target="", instance_id=_choose(several.candidates)))
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _choose(candidates: Sequence[Instance]) -> str:
     """Return the ID of the instance that the user selects."""
-    table = [
-        (f"{number:3}", one.name, one.id, one.state, one.private_ip, one.availability_zone)
-        for number, one in enumerate(candidates, 1)
-    ]
+    rows = [(one.name, one.id, one.state, one.private_ip, one.availability_zone) for one in candidates]
+    return candidates[select("Select an instance", rows)].id
+
+
+def select(question: str, rows: Sequence[Sequence[str]]) -> int:
+    """Return the index of the row that the user selects on the terminal."""
+    table = [(f"{number:3}", *row) for number, row in enumerate(rows, 1)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         cells = (sanitize.line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo(messages.fitted("  ".join(cells).rstrip(), sys.stderr), err=True)
-    picked: int = click.prompt("Select an instance", type=click.IntRange(1, len(candidates)), default=1, err=True)
-    return candidates[picked - 1].id
+    picked: int = click.prompt(question, type=click.IntRange(1, len(rows)), default=1, err=True)
+    return picked - 1

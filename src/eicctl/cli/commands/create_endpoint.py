@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option(
     "--subnet-id", metavar="ID", help="Subnet of the endpoint; default: the one with the most running instances."
 )
-@click.option("--vpc-id", metavar="ID", help="VPC to choose a subnet in; default: the only one.")
+@click.option(
+    "--vpc-id", metavar="ID", help="VPC to choose a subnet in; default: the only one, or the one that you select."
+)
 @click.option(
     "--security-group-id", "group_ids", metavar="ID", multiple=True, help="Security group of the endpoint; repeatable."
 )
@@ -99,6 +101,8 @@ def command(
         raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
     from eicctl.api.endpoints import plan_endpoint
 
+    if not (subnet_id or vpc_id):
+        vpc_id = _chosen_vpc(session)
     plan = plan_endpoint(
         session,
         subnet_id=subnet_id,
@@ -163,6 +167,20 @@ def _described(plan: EndpointPlan, language: str) -> str:
     if plan.new.ip_address_type:
         messages.line("CloudFormation cannot set the IP address type; the endpoint gets the subnet's")
     return infrastructure.cloudformation(plan.new, group)
+
+
+def _chosen_vpc(session: Session) -> str:
+    """Return the region's only VPC; on a terminal, the user selects one of several."""
+    from eicctl.aws.network import SeveralVpcsError, only_vpc
+    from eicctl.cli.target_prompt import on_terminal, select
+
+    try:
+        return only_vpc(session)
+    except SeveralVpcsError as several:
+        if not on_terminal():
+            raise
+        rows = several.candidates
+        return rows[select("Select a VPC", [(name, vpc_id, cidrs) for vpc_id, name, cidrs in rows])][0]
 
 
 def _try(plan: EndpointPlan) -> None:
