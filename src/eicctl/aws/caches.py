@@ -87,7 +87,7 @@ def note_names(
         if key not in known or known[key][0] != row or not 0 <= now - known[key][1] < _FRESH
     }
     gone = known.keys() - names.keys() if whole else set()
-    if path and (newer or gone):
+    if newer or gone:
         _write(path, kind, newer, gone, where=(named_profile(session.profile), region))
 
 
@@ -134,13 +134,8 @@ def known_regions() -> dict[str, str]:
     return {name: region["description"] for name, region in found.items() if not name.endswith("-global")}
 
 
-def _names_file(profile: str | None, region: str) -> str | None:
-    from eicctl.core.errors import LocalError
-
-    try:
-        return f"{usual_folder('cache')}/known/{jsonstore.digest(identity(profile, region))}.json"
-    except LocalError:
-        return None
+def _names_file(profile: str | None, region: str) -> str:
+    return f"{usual_folder('cache')}/known/{jsonstore.digest(identity(profile, region))}.json"
 
 
 def _rows(rows: object) -> dict[str, tuple[Row, float]]:

@@ -82,12 +82,7 @@ class Cache:
 
     def get(self, key: str) -> Any:
         """Return a value, or None if there is none or it is too old."""
-        from eicctl.core.errors import LocalError
-
-        try:
-            row = read(f"{usual_folder('cache')}/{self._name}").get(key)
-        except LocalError:
-            return None
+        row = read(f"{usual_folder('cache')}/{self._name}").get(key)
         return row["Value"] if row and self._is_good(row) else None
 
     def put(self, values: Mapping[str, Any]) -> None:

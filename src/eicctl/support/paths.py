@@ -43,10 +43,7 @@ _XDG = {"config": "~/.config", "cache": "~/.cache", "state": "~/.local/state"}
 def usual_folder(kind: str) -> str:
     """Return the folder of a kind (`config`, `cache`, `state`), without platformdirs where the rule is simple.
 
-    The folder is neither created nor checked.
-
-    Raises:
-        LocalError: There is none.
+    The folder is neither created nor checked. A user who has none gets `os.devnull`, below which nothing is.
     """
     home = os.environ.get("EICCTL_HOME")
     if home and not home.startswith("~"):
@@ -56,7 +53,12 @@ def usual_folder(kind: str) -> str:
         base = os.path.expanduser(_XDG[kind])  # noqa: PTH111
     if not home and sys.platform == "linux" and base.startswith("/"):
         return f"{base}/eicctl"
-    return str(_folder(kind))
+    from eicctl.core.errors import LocalError
+
+    try:
+        return str(_folder(kind))
+    except LocalError:
+        return os.devnull
 
 
 def _folder(kind: str) -> Path:
