@@ -53,17 +53,6 @@ class Health(Protocol):
         """A connection could not be relayed, or the SSH connection is lost."""
 
 
-class Server(Protocol):
-    """Relays the connections of listening sockets: a `Listener`, or a `Forwarder`."""
-
-    @property
-    def traffic(self) -> Traffic:
-        """What it relays."""
-
-    async def serve(self, stop: asyncio.Event) -> None:
-        """Relay connections until `stop` is set; then close everything."""
-
-
 @dataclass(kw_only=True)
 class Opened:
     """Listening sockets, and what relays their connections. Used on the loop's thread.
@@ -80,7 +69,7 @@ class Opened:
     sockets: Sequence[socket]
     remote: str
     via: Callable[[], str]
-    server: Server
+    server: Direct | Forwarder
     start: Callable[[], Awaitable[None]]
     cleanup: Callable[[], None]
 
