@@ -112,8 +112,8 @@ class Console(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(at), f"pane('{name}')", title, show=False) for at, (name, title) in enumerate(PANES.items(), 1)),
-        Binding("tab", "next(1)", "Next pane", show=False),
-        Binding("shift+tab", "next(-1)", "Previous pane", show=False),
+        Binding("right_square_bracket", "next(1)", "Next pane", show=False),
+        Binding("left_square_bracket", "next(-1)", "Previous pane", show=False),
         Binding("question_mark", "keys", "Keys"),
         Binding("colon", "command", "Command"),
         Binding("ctrl+r,f5", "reload", "Reload", show=False),

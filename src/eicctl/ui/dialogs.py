@@ -15,6 +15,22 @@ from textual.widgets import Button, Input, Static
 from eicctl.core import sanitize
 
 
+_KEYS = {
+    "slash": "/",
+    "question_mark": "?",
+    "colon": ":",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "space": "Space",
+    "enter": "Enter",
+    "escape": "Esc",
+}
+"""What is printed on keys, by Textual's names."""
+
+_TEXTUALS = ("Scroll", "Page Left", "Page Right", "Copy selected", "Focus")
+"""Beginnings of what keys do that every widget of Textual's has."""
+
+
 class _Dialog(ModalScreen[str]):
     """A box in the middle; Esc closes it with an empty result."""
 
@@ -41,13 +57,8 @@ class Keys(_Dialog):
         self._keys: dict[str, list[str]] = {}
         for active in bindings:
             binding = active.binding
-            if binding.description:
-                key = self._app_key(binding)
-                self._keys.setdefault(binding.description, []).append(key)
-
-    def _app_key(self, binding: Binding) -> str:
-        names = {"slash": "/", "question_mark": "?", "colon": ":", "space": "Space", "enter": "Enter", "escape": "Esc"}
-        return names.get(binding.key, binding.key)
+            if binding.description and not binding.description.startswith(_TEXTUALS):
+                self._keys.setdefault(binding.description, []).append(_KEYS.get(binding.key, binding.key))
 
     def compose(self) -> ComposeResult:
         width = max(len(" ".join(keys)) for keys in self._keys.values())

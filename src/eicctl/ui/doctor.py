@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
@@ -43,9 +44,10 @@ class Doctor(Pane):
     NOUN = "the checks"
     DEFAULT_CSS = """
     Doctor > .cause { height: auto; max-height: 6; padding: 0 1; }
-    Doctor > .path { height: auto; max-height: 50%; padding: 0 1; border-top: solid $panel; }
+    Doctor > .path { height: auto; max-height: 40%; padding: 0 1; border-top: solid $panel; }
+    Doctor > .path { scrollbar-size-vertical: 1; }
     """
-    COLUMNS = (Column("", 9), Column("Check", 8), Column("Result", 7), Column("To fix", 1))
+    COLUMNS = (Column("", 9), Column("Check", 8), Column("Result", 7, 20), Column("To fix", 1))
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "target", "Target"),
         Binding("f", "fix", "Fix"),
@@ -62,7 +64,8 @@ class Doctor(Pane):
     def compose(self) -> ComposeResult:
         yield Static(classes="cause")
         yield from super().compose()
-        yield Static(classes="path")
+        with VerticalScroll(classes="path", can_focus=False):
+            yield Static(classes="drawing")
 
     def check(self, request: ConnectRequest) -> None:
         """Check a target."""
@@ -79,7 +82,7 @@ class Doctor(Pane):
         self._about, self._diagnosis = context, None
         self.table.set_rows(())
         self._say(f"Checking {context.label or 'what needs no target'}…")
-        self.query_one(".path", Static).update("")
+        self.query_one(".drawing", Static).update("")
 
         def checked() -> list[Result]:
             results: list[Result] = []
@@ -103,7 +106,8 @@ class Doctor(Pane):
             Content.assemble(*((sanitize.line(span.text), _STYLES.get(span.style, "")) for span in spans))
             for spans in draw(found.path, UNICODE)
         ]
-        self.query_one(".path", Static).update(Content("\n").join(lines))
+        self.query_one(".drawing", Static).update(Content("\n").join(lines))
+        self.query_one(".path").scroll_end(animate=False)
 
     def _row(self, key: str, title: str, result: Result | None) -> Row:
         if result is None:

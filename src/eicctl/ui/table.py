@@ -31,10 +31,17 @@ WIDEST = 48
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: `keep` says in which order columns are dropped where the terminal is narrow, the lowest first."""
+    """A column.
+
+    Attributes:
+        title: Its heading.
+        keep: In which order columns are dropped where the terminal is narrow, the lowest first.
+        least: To how many columns of the terminal it is cut before it is dropped; 0 if it is not cut.
+    """
 
     title: str
     keep: int = 0
+    least: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Table(ScrollView, can_focus=True):
     """
 
     DEFAULT_CSS = """
-    Table { height: 1fr; background: $background; color: $foreground; }
+    Table { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: $background; color: $foreground; }
     Table > .table--header { text-style: bold; color: $accent; }
     Table > .table--cursor { background: $primary-muted; }
     Table:focus > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
@@ -186,8 +193,10 @@ class Table(ScrollView, can_focus=True):
         surplus = sum(width + GAP for width in widths if width) - (self.size.width - GAP)
         for at in droppable:
             if surplus > 0 and widths[at]:
-                surplus -= widths[at] + GAP
-                widths[at] = 0
+                cut = self.columns[at].least and widths[at] - self.columns[at].least >= surplus
+                left = widths[at] - surplus if cut else 0
+                surplus -= widths[at] - left if cut else widths[at] + GAP
+                widths[at] = left
         widths[last] -= max(surplus, 0)
         self._widths = widths
         self.virtual_size = Size(self.size.width, len(self._shown) + 1)
