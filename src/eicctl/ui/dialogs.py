@@ -14,7 +14,6 @@ from textual.widgets import Button, Input, Static
 
 from eicctl.core import sanitize
 
-
 _KEYS = {
     "slash": "/",
     "question_mark": "?",
