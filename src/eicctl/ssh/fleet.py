@@ -28,23 +28,7 @@ from eicctl.ssh.openssh_options import OpensshOptions, as_options, ssh_command
 from eicctl.ssh.os_user import OsUser, choose_all
 from eicctl.ssh.process import take_failures
 from eicctl.support.threads import both
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which instances: named ones, and running ones that match all filters.
-
-    Attributes:
-        targets: Instance IDs and Name tags.
-        tags: Tags that an instance has to have.
-        name_glob: A pattern of its Name tag, with `*` and `?` (EC2's filters know no others).
-        everything: All running instances.
-    """
-
-    targets: tuple[str, ...] = ()
-    tags: Mapping[str, str] | None = None
-    name_glob: str | None = None
-    everything: bool = False
+from eicctl.tunnel.slots import LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +52,47 @@ class FleetHost:
         return Login(session, target, self.user, pushes, check)
 
 
-def choose_hosts(session: Session, choice: Choice, os_user: str | None) -> list[FleetHost]:
-    """Return the hosts, in the order in which to start.
+def choose_hosts(
+    session: Session,
+    os_user: str | None,
+    *,
+    targets: Sequence[str],
+    tags: Mapping[str, str],
+    name_glob: str | None,
+    everything: bool,
+) -> list[FleetHost]:
+    """Return the hosts, in the order in which to start: named instances, and running ones that match all filters.
+
+    Args:
+        session: Access to AWS.
+        os_user: The OS user of all; None for each one's own.
+        targets: Instance IDs and Name tags.
+        tags: Tags that an instance has to have.
+        name_glob: A pattern of its Name tag, with `*` and `?` (EC2's filters know no others).
+        everything: Whether all running instances match.
 
     Raises:
         NotFoundError: A named instance does not exist, or nothing matches.
     """
-    instances, endpoints = both(lambda: _instances(session, choice), lambda: list_endpoints(session))
+
+    def find() -> list[Instance]:
+        found = instances_named(session, targets, states=["running", "pending"]) if targets else []
+        if tags or name_glob or everything:
+            filters = {"instance-state-name": ["running"], **{f"tag:{key}": [value] for key, value in tags.items()}}
+            patterns = {"tag:Name": [name_glob]} if name_glob else None
+            matching = list_instances(session, filters=filters, patterns=patterns)
+            found += [instance for instance in matching if instance.platform != "windows"]
+        return list({instance.id: instance for instance in found}.values())
+
+    instances, endpoints = both(find, lambda: list_endpoints(session))
     if not instances:
         raise NotFoundError(f"no running instance in {session.region} matches", hint="eicctl instances")
     users = {} if os_user else choose_all(session, instances)
     return [
         FleetHost(instance, endpoint, OsUser(os_user, "specified") if os_user else users[instance.id])
-        for instance, endpoint in spread(instances, endpoints, SLOTS)
+        for instance, endpoint in spread(instances, endpoints, LIMIT)
     ]
 
-
-def _instances(session: Session, choice: Choice) -> list[Instance]:
-    """Return the instances that are meant, without Windows ones among those that are not named."""
-    found: list[Instance] = []
-    if choice.targets:
-        found += instances_named(session, choice.targets, states=["running", "pending"])
-    if choice.tags or choice.name_glob or choice.everything:
-        filters: dict[str, list[str]] = {"instance-state-name": ["running"]}
-        filters |= {f"tag:{key}": [value] for key, value in (choice.tags or {}).items()}
-        named = {"tag:Name": [choice.name_glob]} if choice.name_glob else None
-        matching = list_instances(session, filters=filters, patterns=named)
-        found += [instance for instance in matching if instance.platform != "windows"]
-    return list({instance.id: instance for instance in found}.values())
-
-
-SLOTS = 20
-"""Concurrent connections of an endpoint (docs/explanation/protocol.md#limits)."""
 
 TIMED_OUT = 124
 """Exit code for a command that took too long, as timeout(1) gives it."""
@@ -174,7 +167,7 @@ class Fleet:
         self._command = command
         self._openssh = openssh
         self._timeout = timeout
-        self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.BoundedSemaphore(SLOTS))
+        self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.BoundedSemaphore(LIMIT))
         self._stopped = threading.Event()
         self._children: set[subprocess.Popen[bytes]] = set()
 

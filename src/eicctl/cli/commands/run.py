@@ -84,12 +84,18 @@ def command(
         raise UsageError("no hosts selected", hint="use --target, --tag, --name-glob or --all")
 
     from eicctl.doctor.likely_cause import remember
-    from eicctl.ssh.fleet import Choice, Fleet, choose_hosts
+    from eicctl.ssh.fleet import Fleet, choose_hosts
     from eicctl.ssh.keys import private_folder, windows_error
     from eicctl.ssh.openssh_options import OpensshOptions, for_proxy
 
-    choice = Choice(targets, options.parse_tags(tags), name_glob, everything)
-    hosts = choose_hosts(session, choice, request.os_user or None)
+    hosts = choose_hosts(
+        session,
+        request.os_user or None,
+        targets=targets,
+        tags=options.parse_tags(tags) or {},
+        name_glob=name_glob,
+        everything=everything,
+    )
     pushes = request.pushes_key
     if pushes and (windows := [host for host in hosts if host.instance.platform == "windows"]):
         raise windows_error(windows[0].label)
