@@ -41,7 +41,7 @@ def _run() -> int:
         from eicctl.fastpath.ssh import run as log_in
 
         try:
-            code = log_in(sys.argv[2:], _explained)
+            code = log_in(sys.argv[2:], _explained, _printer)
         except Exception as error:
             from eicctl.cli import explained
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pexpect
 import pytest
 
 from eicctl.emulator.server import Emulator
+from tests.conftest import FillCache
 from tests.e2e.conftest import Eicctl, Env, run_eicctl
+from tests.e2e.warmth import wait_for_agent
 from tests.processes import PROGRAM
 from tests.terminal import exit_code, screen, terminal
 
@@ -140,6 +145,34 @@ def test_a_wait_for_a_slot_is_shown(emulator: Emulator, width: int) -> None:
         assert not [line for line in screen(f"{session.before}{session.after}") if "waiting up to" in line]
         session.sendintr()
         assert exit_code(session) == 130
+
+
+@pytest.fixture
+def warm(slow: Emulator, fill_cache: FillCache) -> Iterator[Env]:
+    """A background process, before an API that is slow, and for a target that it does not know yet."""
+    home = Path(tempfile.mkdtemp(prefix="w-"))  # a short path: those of sockets end at 107 bytes
+    env = {name: value for name, value in os.environ.items() if name != "CI"}
+    env |= {"EICCTL_HOME": str(home), "EICCTL_AGENT": "on"}
+    fill_cache(home)
+    slow.state.behave(latency=0.0)
+    assert run_eicctl(env, "ssh", "web-1", "--", "sleep 0.5").returncode == 0
+    wait_for_agent(env)
+    yield env
+    run_eicctl(env, "down", "--all")
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.mark.timeout(60)
+def test_a_wait_for_the_background_process_is_shown(slow: Emulator, warm: Env, width: int) -> None:
+    slow.state.behave(latency=LATENCY)
+    session = terminal(warm, "ssh", "app-1", "--", "echo", "done", size=(40, width))
+    assert exit_code(session) == 0, session.before
+    assert [line for line in screen(str(session.before)) if line] == ["done"]
+    look(str(session.before), width, r"Connecting to app-1 \(\d s\)")
+    slow.state.behave(latency=0.0)
+    again = terminal(warm, "ssh", "app-1", "--", "echo", "done", size=(40, width))
+    assert exit_code(again) == 0
+    assert str(again.before) == "done\r\n"  # what is warm shows nothing, and draws nothing
 
 
 @pytest.mark.timeout(60)

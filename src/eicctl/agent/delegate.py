@@ -36,6 +36,9 @@ READY = "ready"
 NOTE = "note"
 """`Text` is for the user."""
 
+OPENING = "opening"
+"""Nothing new: the target is being looked up, or the tunnel opened."""
+
 ENDED = "ended"
 """The connection is over, or there will be none: `Error` tells why, if it is not an ordinary end."""
 
@@ -84,12 +87,13 @@ _login_sockets: list[socket.socket] = []
 """The connections of `login`: when one ends, the process gives up what it has begun for it."""
 
 
-def login(request: ConnectRequest, key: str) -> LoginSettings | None:
+def login(request: ConnectRequest, key: str, waiting: Callable[[], None]) -> LoginSettings | None:
     """Ask the background process for OpenSSH's settings for a login; it begins with the tunnel and the key.
 
     Args:
         request: The target and the login, with the session's folder.
         key: The login's key in `aws.caches`.
+        waiting: Called each second until the process has them.
 
     Returns:
         See `ssh.openssh_options.login_settings`. None where no background process listens, or it declines.
@@ -100,7 +104,8 @@ def login(request: ConnectRequest, key: str) -> LoginSettings | None:
     _login_sockets.append(sock)
     try:
         sock.sendall(protocol.encode({**_message("login", request), "Key": key}))
-        answer = protocol.receive(sock)
+        while (answer := protocol.receive(sock)) and answer.get("Stage") == OPENING:
+            waiting()
     except (OSError, protocol.WireError):
         return None
     found: LoginSettings | None = answer.get("Login") if answer and answer.get("Ok") else None

@@ -13,6 +13,7 @@ import sys
 import time
 
 from eicctl.support import log
+from eicctl.support.activity import COLUMNS
 from eicctl.support.pins import PROFILE_VARIABLES, REGION_VARIABLES, environment_profile, environment_region
 
 try:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _NAMES = frozenset({"HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _STARTS = ("AWS_", "EICCTL_")
-_NOT = frozenset({"EICCTL_AGENT", log.VARIABLE})
+_NOT = frozenset({"EICCTL_AGENT", log.VARIABLE, COLUMNS})
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 

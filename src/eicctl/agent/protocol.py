@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
 LONGEST = 2**20
 """Most bytes in a message."""
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Changes when a message changes its meaning."""
 
 _HEAD = struct.Struct(">I")

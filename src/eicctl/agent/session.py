@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eicctl.agent import protocol
-from eicctl.agent.delegate import DECLINED, ENDED, NOTE, READY
+from eicctl.agent.delegate import DECLINED, ENDED, NOTE, OPENING, READY
 from eicctl.aws.caches import TargetCache, note_login
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
@@ -113,9 +113,6 @@ STILL_THERE = 1.0
 
 GO_TIMEOUT = 30.0
 """Seconds for which a client may leave an open tunnel unused: it has been stopped, then, or has given up."""
-
-OPENING = "opening"
-"""Nothing new: the tunnel is being opened."""
 
 
 class ClientGoneError(Exception):
@@ -316,7 +313,13 @@ async def serve_login(
     try:
         if not _may_delegate():
             raise EicctlError("not wanted")
-        found = await in_thread(partial(_login_settings, request, session))
+        settled = asyncio.ensure_future(in_thread(partial(_login_settings, request, session)))
+        try:
+            while not (await asyncio.wait({settled}, timeout=STILL_THERE))[0]:
+                await client.send({"Ok": True, "Stage": OPENING})
+        finally:
+            settled.cancel()
+        found = settled.result()
     except EicctlError:  # the command finds out by itself, and can ask its user
         await client.send({"Ok": False})
         return

@@ -117,7 +117,7 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """Print what the user should know."""
-        self._clear()
+        self.clear()
         if not self._request.quiet:
             self._printer().line(text)
 
@@ -135,14 +135,15 @@ class Reporter:
             self._next = 2 * seconds
             self.line(text)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """The wait is over."""
         if self._drawn:
             self._drawn = False
             _write(_CLEAR)
 
     def opened(self, max_duration: float) -> None:
         """The tunnel is open, for so many seconds at most; announce its end where that is wanted."""
-        self._clear()
+        self.clear()
         if self._request.verbose:
             how = "this process" if "eicctl.fastpath.direct" in sys.modules else "the background process"
             self.line(f"Tunnel opened by {how} in {time.monotonic() - self._started:.2f} s")
@@ -166,7 +167,7 @@ class Reporter:
             target: Where the tunnel was to go, where that is known.
             lived: For how many seconds it was open.
         """
-        self._clear()
+        self.clear()
         if folder := self._request.session_folder:
             from eicctl.ssh.process import Failure, add_failure
 

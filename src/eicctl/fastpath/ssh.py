@@ -12,9 +12,10 @@ import sys
 
 from eicctl.agent.paths import usual_folder
 from eicctl.core.errors import EicctlError
-from eicctl.fastpath.proxy import read
+from eicctl.fastpath.proxy import Reporter, read
 from eicctl.ssh.arguments import SSH, split
 from eicctl.support import log
+from eicctl.support.activity import export_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from eicctl.aws.caches import LoginSettings
     from eicctl.core.request import ConnectRequest
+    from eicctl.fastpath.proxy import Printer
     from eicctl.ssh.arguments import Arguments
 
 _NOT_USUAL = frozenset("EFGiJlOPpQqSVv")
@@ -68,12 +70,13 @@ def _is_usual(setting: str | None) -> bool:
     return not (setting or "").strip().lower().startswith(_NOT_SETTINGS)
 
 
-def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | None:
+def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: Callable[[], Printer]) -> int | None:
     """Log in; return the exit code, or None where Click is to do it all: nothing has been done then.
 
     Args:
         arguments: The words after `ssh`.
         explain: `cli.openssh.explained`.
+        printer: Loads what prints on stderr.
     """
     program, base = sys.argv[0], usual_folder(os.environ)
     usual = base and _PLAIN.issuperset(base + program) and program.endswith("/eicctl") and _is_ours(base)
@@ -99,7 +102,10 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None]) -> int | N
     try:
         from eicctl.agent.delegate import login
 
-        known = login(request.replace(session_folder=folder), key)
+        export_width()
+        reporter = Reporter(request, printer)
+        known = login(request.replace(session_folder=folder), key, reporter.waiting)
+        reporter.clear()
         if known is None:
             known = known_login(key)
         if known is None:

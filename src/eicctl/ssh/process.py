@@ -13,7 +13,7 @@ import signal
 import sys
 
 from eicctl.core.errors import LocalError, from_json, to_json
-from eicctl.support.activity import COLUMNS, Hidden
+from eicctl.support.activity import Hidden, export_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,10 +144,7 @@ def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False
         LocalError: The program is not installed.
     """
     tail = _Tail()
-    try:
-        os.environ[COLUMNS] = str(os.get_terminal_size(2).columns)
-    except OSError:  # stderr is not a terminal
-        os.environ.pop(COLUMNS, None)
+    export_width()
     try:
         with Hidden():
             code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail)

@@ -1,9 +1,11 @@
 """What this process waits for at the moment, for whoever shows it. Where nobody does, that costs nothing.
 
-Nothing is imported: `eicctl proxy` has this module before everything else.
+Nothing that takes time is imported: `eicctl proxy` has this module before everything else.
 """
 
 from __future__ import annotations
+
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +30,15 @@ if TYPE_CHECKING:
 
 COLUMNS = "EICCTL_COLUMNS"
 """The variable by which a command that runs OpenSSH names the width of its terminal to the ProxyCommand."""
+
+
+def export_width() -> None:
+    """Set `COLUMNS` for the processes that this one starts; without a terminal, it is unset."""
+    try:
+        os.environ[COLUMNS] = str(os.get_terminal_size(2).columns)
+    except OSError:
+        os.environ.pop(COLUMNS, None)
+
 
 watcher: Watcher | None = None
 """Shows the activities of this process."""

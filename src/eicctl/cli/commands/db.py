@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import DATABASE
 from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
-from eicctl.cli.view import messages
+from eicctl.cli.view import explain, messages
 from eicctl.core.errors import INTERRUPTED, UsageError
 from eicctl.core.model import DIRECT_DATABASE_PORT
 from eicctl.support import defaults, pins
@@ -144,7 +145,9 @@ def _serve_directly(
         target = direct_target(session, database, host, endpoint_id=request.endpoint_id, note=note)
         return replace(target, endpoint_dns_name=request.endpoint_dns_name or target.endpoint_dns_name)
 
+    started = time.monotonic()
     target = waited(session, request, find, host, greeting=_SSL_REQUEST if "postgres" in database.engine else b"")
+    explain.target(session, target, started)
     dialer = dialer_to(session, target, request, look_up=lambda: find(lambda _: None))
 
     async def main(stop: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import INSTANCE
-from eicctl.cli.view import messages, render
+from eicctl.cli.view import explain, messages, render
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
 from eicctl.support import pins
 
@@ -116,6 +116,8 @@ def command(
         ]
         for login in logins:
             remember(session, login.target)
+            explain.target(session, login.target)
+            messages.explain(f"OS user: {login.user.explanation}")
         openssh = OpensshOptions(for_proxy(session, request))
         fleet = Fleet(logins, words, openssh.in_session(folder), timeout=timeout)
         results = _run(fleet, logins, parallel, output)
@@ -152,10 +154,10 @@ def _summary(results: Sequence[Result], output: str) -> int:
         click.echo(as_json(results))
     failed = [result for result in results if result.failed]
     count = f"{len(results) - len(failed)} of {len(results)} hosts succeeded"
-    messages.line(f"{count}, {len(failed)} failed" if failed else count)
+    messages.line(f"{count}, {len(failed)} failed" if failed else count, problem=bool(failed))
     for result in failed:
         code = "" if result.code is None else f"exit {result.code} "
-        messages.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip())
+        messages.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip(), problem=True)
     _diagnose([(result.label, result.cause) for result in failed if isinstance(result.cause, TargetUnreachableError)])
     if any(result.error == "interrupted" for result in results):
         return INTERRUPTED

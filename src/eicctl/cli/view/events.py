@@ -26,8 +26,9 @@ def renderer(output: str, *, verbose: bool = True, out: Callable[[str], None] = 
     def show(event: TunnelEvent) -> None:
         if not verbose and not _matters(event):
             return
+        failed = bool(event.error or (event.close_info and event.close_info.error))
         for line in lines(event):
-            (out if event.kind == "listening" else messages.line)(line)
+            out(line) if event.kind == "listening" else messages.line(line, problem=failed)
         if event.kind == "listening":
             progress.uninstall()
         _explain(event, show)

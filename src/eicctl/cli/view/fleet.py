@@ -83,7 +83,8 @@ class Prefixed:
                     self._write(result.label, stream, [rest])
             if result.failed:
                 messages.line(
-                    sanitize.line(f"{result.label:{self._width}} | exit {result.code} {result.error}".rstrip())
+                    sanitize.line(f"{result.label:{self._width}} | exit {result.code} {result.error}".rstrip()),
+                    problem=True,
                 )
             self._progress.finished(result)
 

@@ -80,14 +80,15 @@ def explain(text: str) -> None:
         _line(text)
 
 
-def line(text: str, *, pin: bool = True) -> None:
+def line(text: str, *, pin: bool = True, problem: bool = False) -> None:
     """Print a note on stderr, unless only errors are wanted.
 
     Args:
         text: The line. Command lines in it get this process's `--profile` and `--region`.
         pin: False if its command lines are for another profile or region.
+        problem: Whether it is about something that failed, and printed also where only errors are wanted.
     """
-    if not _quiet:
+    if problem or not _quiet:
         _line(pins.pinned(text) if pin else text)
 
 
