@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import pexpect
+import pyte
 
 from tests.processes import PROGRAM
 from tests.waiting import wait_for
@@ -92,6 +93,93 @@ class Shown:
 
     code: int
     lines: list[str]
+
+
+class Screen:
+    """A program on a terminal that is emulated (pyte), for those that draw in place. A context manager.
+
+    Args:
+        env: Its environment.
+        words: Its arguments.
+        program: The program.
+        size: The terminal's lines and columns.
+        cwd: Its folder.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *words: str,
+        program: str = PROGRAM,
+        size: tuple[int, int] = (24, 80),
+        cwd: Path | None = None,
+    ) -> None:
+        self.child = terminal(env, *words, program=program, size=size, cwd=cwd)
+        self.child.delaybeforesend = None
+        self._screen = pyte.Screen(size[1], size[0])
+        self._stream = pyte.Stream(self._screen)
+        self.written = ""
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.child.close(force=True)
+
+    @property
+    def lines(self) -> list[str]:
+        """What the terminal shows, without blanks at the ends of lines and without empty lines at the end."""
+        lines = [line.rstrip() for line in self._screen.display]
+        return lines[: max((number for number, line in enumerate(lines, 1) if line), default=0)]
+
+    def until(self, pattern: str) -> list[str]:
+        """Wait until a pattern is on the screen; return the lines."""
+
+        def shown() -> bool:
+            self._read()
+            return re.search(pattern, "\n".join(self.lines)) is not None
+
+        try:
+            wait_for(shown, repr(pattern), timeout=_LONG)
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *self.lines])) from None
+        return self.lines
+
+    def press(self, keys: str, pattern: str) -> list[str]:
+        """Type, and wait until a pattern is on the screen; return the lines."""
+        self.child.send(keys)
+        return self.until(pattern)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Make the terminal another size; the program is told by SIGWINCH."""
+        self._screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
+
+    def end(self) -> int | None:
+        """Wait until the program has ended; return its exit code."""
+
+        def ended() -> bool:
+            self._read()
+            return self._ended
+
+        wait_for(ended, "the program's end", timeout=_LONG)
+        self.child.wait()
+        self.child.close()
+        return self.child.exitstatus
+
+    def _read(self) -> None:
+        try:
+            text = self.child.read_nonblocking(2**16, 0.05)
+        except pexpect.TIMEOUT:
+            return
+        except pexpect.EOF:
+            self._ended = True
+            return
+        self.written += text
+        self._stream.feed(text)
 
 
 class Shell:

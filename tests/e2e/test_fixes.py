@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import FillCache
 from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
-from tests.terminal import Shell, faults
+from tests.terminal import Screen, Shell, faults
 from tests.worlds import AMAZON_LINUX, NETWORK
 
 GROUP = """
@@ -251,14 +251,16 @@ def test_one_of_several_vpcs_is_selected_by_its_name(home: Env, tmp_path: Path, 
     subnet = '[[vpc.subnet]]\nname = "a"\ncidr = "10.{}.1.0/24"\n'
     vpc = '[[vpc]]\nname = "{}"\ncidr = "10.{}.0.0/16"\n'
     file.write_text("".join(vpc.format(name, n) + subnet.format(n) for n, name in enumerate(("shop", "lab"))))
-    with local_world(home, "--world", str(file), endpoint=None) as env, Shell(env, tmp_path, width) as shell:
-        shown = shell.run("eicctl create-endpoint --wait", (r"lab .*shop .*Select a VPC \[1\]: ", "2\n"))
-        assert shown.code == 0
-        assert not faults(shown.lines, width)
-        assert any("10.0.0.0/16" in line and line.split()[:2] == ["2", "shop"] for line in shown.lines)
+    with local_world(home, "--world", str(file), endpoint=None) as env:
+        with Screen(env, "create-endpoint", "--wait", size=(24, width)) as screen:
+            lines = screen.until(r"Select a VPC:[^$]*> lab .*10\.1\.0\.0/16\n  shop .*10\.0\.0\.0/16")
+            assert not faults(lines, width)
+            screen.press("shop", "1 of 2 ")
+            vpc_id = screen.lines[2].split()[2]
+            screen.child.send("\r")
+            assert screen.end() == 0
         (endpoint,) = json.loads(run_eicctl(env, "list-endpoints", "--output", "json").stdout)
-        (row,) = [line.split() for line in shown.lines if line.split()[:2] == ["2", "shop"]]
-        assert endpoint["VpcId"] == row[2]
+        assert endpoint["VpcId"] == vpc_id
         refused = run_eicctl(env, "create-endpoint")
         assert refused.returncode == 3
         assert b"lab (10.1.0.0/16)" in refused.stderr

@@ -391,7 +391,7 @@ NOT_THERE = [
     ("create-endpoint --create-security-group --allow-to", f"sg-{UNKNOWN}", "No security group", "aws ec2 describe-"),
     ("ssh", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
     ("ssh --instance-id", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
-    ("ssh", "web-9", 'No instance named "web-9" in', "eicctl instances"),
+    ("ssh", "web-9", 'No instance named "web-9" in', "eicctl ssh web-1"),
     ("ssh", "i-am-web", 'No instance named "i-am-web" in', "eicctl instances"),
     ("ssh-config", f"i-{UNKNOWN}", "No instance with ID", "eicctl instances"),
     ("ssh-config", "i-am-web", 'No instance named "i-am-web" in', "eicctl instances"),

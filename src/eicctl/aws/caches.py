@@ -14,7 +14,7 @@ import time
 from eicctl.aws.config_files import ENDPOINT_VARIABLES, identity, signature
 from eicctl.support import jsonstore
 from eicctl.support.paths import usual_folder
-from eicctl.support.pins import named_profile, named_region
+from eicctl.support.pins import named_profile, named_region, profile_in_force
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def note_names(
     }
     gone = known.keys() - names.keys() if whole else set()
     if newer or gone:
-        _write(path, kind, newer, gone, where=(named_profile(session.profile), region))
+        _write(path, kind, newer, gone, where=(profile_in_force(session.profile), region))
 
 
 def known_names(kind: str, profile: str | None, region: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ def seen_elsewhere(word: str, profile: str | None, region: str) -> list[tuple[st
                 rows = _rows(content.get(INSTANCES))
                 if word in rows or any(row[0] == word for row, _ in rows.values()):
                     found.append((theirs, there))
-    ours = named_profile(profile)
+    ours = profile_in_force(profile)
     return sorted(found, key=lambda pair: (pair[0] != ours, pair[0] or "", pair[1]))
 
 

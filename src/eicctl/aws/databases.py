@@ -199,6 +199,11 @@ def reader_of(database: Database) -> str:
     return database.reader_host
 
 
+def shown(database: Database) -> tuple[str, ...]:
+    """Return what lists show of a database, as `caches.DATABASES` has it."""
+    return ("", database.engine, database.status, f"{database.host}:{database.port}" if database.host else "")
+
+
 def list_databases(session: Session, identifier: str = "") -> list[Database]:
     """Return the instances and clusters of RDS by name; those with an identifier if it is given."""
     rds = session.client("rds")
@@ -218,8 +223,8 @@ def list_databases(session: Session, identifier: str = "") -> list[Database]:
         return []
 
     first, second = both(instances, clusters)
-    names = {database.id: "" for database in first + second}
-    caches.note_names(session, caches.DATABASES, names, region=session.region)
+    rows = {database.id: shown(database) for database in first + second}
+    caches.note_names(session, caches.DATABASES, rows, region=session.region)
     return sorted(first + second, key=lambda database: natural_key(database.id))
 
 

@@ -65,9 +65,13 @@ def list_endpoints(
         pages = session.client("ec2", where).get_paginator("describe_instance_connect_endpoints")
         rows = pages.paginate(Filters=exact_filters(filters or {})).build_full_result()["InstanceConnectEndpoints"]
     found = [endpoint_of(row, where) for row in rows]
-    rows = {one.id: (one.name, one.state, one.vpc_id, one.availability_zone) for one in found}
-    caches.note_names(session, caches.ENDPOINTS, rows, region=where, whole=not filters)
+    caches.note_names(session, caches.ENDPOINTS, {one.id: shown(one) for one in found}, region=where, whole=not filters)
     return sorted(found, key=lambda one: (*natural_key(one.name), one.id))
+
+
+def shown(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return what lists show of an endpoint, as `caches.ENDPOINTS` has it."""
+    return (endpoint.name, endpoint.state, endpoint.vpc_id, endpoint.availability_zone)
 
 
 def list_in_all_regions(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
+from eicctl.aws import caches
 from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, serves
 from eicctl.aws.errors import translated
@@ -432,9 +433,11 @@ def vpc_names(session: Session, region: str | None = None) -> dict[str, str]:
             rows = [row for page in pages for row in page["Vpcs"]]
     except DeniedError:
         return {}
-    return {
+    names = {
         row["VpcId"]: next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == "Name"), "") for row in rows
     }
+    caches.note_names(session, caches.VPCS, names, region=region or session.region, whole=True)
+    return names
 
 
 class SeveralVpcsError(AmbiguousError):

@@ -40,6 +40,7 @@ SECTIONS = {
         "ps": "List background tunnels.",
         "logs": "Show the log of a named tunnel.",
         "down": "Close background tunnels.",
+        "recent": "List recent connections.",
     },
     "Access": {
         "policy": "Generate, lint and simulate least-privilege IAM policies.",
@@ -75,6 +76,7 @@ _NO_PROGRESS = ("demo", "proxy")
     epilog="Options and examples of a command: `eicctl COMMAND --help`; options of all: `eicctl help options`.",
 )
 @click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile, for any command.")
+@click.option("--pick-profile", is_flag=True, help="Choose the AWS profile from a list, for any command.")
 @click.option("--region", type=REGION, metavar="REGION", help="AWS region, for any command.")
 @click.option("--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) to trust, for any command.")
 @click.option("--debug", is_flag=True, help="Log to stderr, and show tracebacks.")
@@ -90,6 +92,7 @@ def eicctl(
     ctx: click.Context,
     *,
     profile: str | None,
+    pick_profile: bool,
     region: str | None,
     ca_bundle: str | None,
     debug: bool,
@@ -104,6 +107,7 @@ def eicctl(
       eicctl tunnel win-1 --remote-port 3389 --local-port 13389
     """
     given = {"profile": profile, "region": region, "ca_bundle": ca_bundle, "debug": debug or None}
+    given["pick_profile"] = pick_profile or None
     defaults = {name: value for name, value in given.items() if value is not None}
     ctx.default_map = {command: dict(defaults) for command in COMMANDS}
     if ctx.invoked_subcommand not in _NO_PROGRESS:

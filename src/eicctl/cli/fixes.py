@@ -16,7 +16,7 @@ from eicctl.aws.config_files import sections
 from eicctl.aws.endpoint_selection import NoEndpointError
 from eicctl.aws.targets import InstanceStateError
 from eicctl.cli.options import WAIT
-from eicctl.cli.target_prompt import on_terminal
+from eicctl.cli.picker import on_terminal
 from eicctl.cli.view import messages
 from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, LocalError, LoginRequiredError, NoCredentialsError, NoRegionError

@@ -51,11 +51,10 @@ class _TargetGoneError(Exception):
 class OpensshCommand(click.Command):
     """Click for the long options; the rest is read as the program of OpenSSH reads it."""
 
-    def __init__(self, *args: Any, grammar: Grammar, usage: str, operands: str, **rest: Any) -> None:
+    def __init__(self, *args: Any, grammar: Grammar, usage: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self.grammar = grammar
         self._usage = usage
-        self._operands = operands
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {
@@ -66,8 +65,6 @@ class OpensshCommand(click.Command):
         }
         if ctx.resilient_parsing:
             return self._parse_unfinished(ctx, args, own)
-        if not args:
-            raise click.UsageError(f"Missing argument '{self._operands}'.", ctx)
         if args == ["-h"]:
             args = ["--help"]
         ours, words = split(args, own, self.grammar)
@@ -154,6 +151,13 @@ class Invocation:
     def request_for(self, target: str, port: int = 0) -> ConnectRequest:
         """Return the request for a target, with the port of its own words or 0."""
         return self.request.replace(target=defaults.alias(target), remote_port=self.words.port or port or 22)
+
+    def specified(self, target: str, port: int = 0) -> tuple[Invocation, ConnectRequest]:
+        """Return the request for a target, which the user may choose, and the invocation with the session for it."""
+        from eicctl.cli.target_prompt import specified
+
+        session, request = specified(self.session, self.request_for(target, port), self.words.grammar.name)
+        return replace(self, session=session), request
 
     def openssh_options(self, address: str = "") -> OpensshOptions:
         """Return how OpenSSH gets to the hosts.
@@ -298,8 +302,20 @@ def run_or_print(
         openssh,
         plain=not (address or keep or invocation.request.announce_end or messages.quiet() or log.debugging()),
     )
+    from eicctl.cli.target_prompt import recording
+
     kept = (lambda: keeping.keep(connect, logins[0].target.label, messages.line)) if keep else connect
-    return _run(kept, logins, keep=keep, cached=not invocation.request.no_cache)
+    with contextlib.ExitStack() as cleanup:
+        begun = [
+            cleanup.enter_context(
+                recording(invocation.words.grammar.name, invocation.session, login.target, login.user.name)
+            )
+            for login in logins
+        ]
+        code = _run(kept, logins, keep=keep, cached=not invocation.request.no_cache)
+        for each in begun:
+            each.failed = code == FAILED
+    return code
 
 
 def _push(invocation: Invocation, logins: Sequence[Login], folder: Path) -> None:

@@ -402,8 +402,15 @@ def with_session(function: Command) -> Command:
 
     @functools.wraps(function)
     def wrapper(
-        *args: Any, profile: str | None, region: str | None, ca_bundle: str | None, fips: bool, **rest: Any
+        *args: Any,
+        profile: str | None,
+        pick_profile: bool,
+        region: str | None,
+        ca_bundle: str | None,
+        fips: bool,
+        **rest: Any,
     ) -> Any:
+        profile = _picked_profile(profile) if pick_profile else profile
         found = in_force({**rest, "profile": profile, "region": region})
         profile, region = found.get("profile") or profile, found.get("region") or region
         while True:
@@ -418,7 +425,21 @@ def with_session(function: Command) -> Command:
                     raise
                 profile, region = fixed
 
-    return aws_options(cast("Command", wrapper))
+    return aws_options(pick_profile_option(cast("Command", wrapper)))
+
+
+pick_profile_option = click.option("--pick-profile", is_flag=True, help="Choose the AWS profile from a list.")
+"""Whether to choose the profile on the terminal. The command takes `pick_profile`."""
+
+
+def _picked_profile(given: str | None) -> str:
+    from eicctl.cli import picker
+
+    if given:
+        raise UsageError("--profile and --pick-profile are mutually exclusive")
+    if not picker.on_terminal():
+        raise UsageError("--pick-profile requires a terminal", hint="aws configure list-profiles")
+    return picker.profile()
 
 
 IN_FORCE = "eicctl.in_force"

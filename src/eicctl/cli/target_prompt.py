@@ -1,24 +1,29 @@
-"""Resolve the target of a command, and let the user select one of several matches."""
+"""The target of a command: what was specified, what the user chooses on a terminal, or that of the last connection."""
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
+from eicctl.cli import picker
 from eicctl.cli.view import explain, messages
-from eicctl.core import sanitize
-from eicctl.core.errors import EicctlError
+from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
+from eicctl.support import pins, recents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
-    from eicctl.core.model import Instance
+
+LAST = "-"
+"""The target of the last connection, as `cd -` has it."""
 
 
 def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = True) -> Target:
@@ -27,7 +32,7 @@ def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = Tru
     Args:
         session: Access to AWS.
         request: The request.
-        ask: On a terminal, let the user select an instance if several match or none is specified.
+        ask: On a terminal, let the user choose an instance if several match.
     """
 
     def resolve() -> Target:
@@ -51,22 +56,113 @@ def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = Tru
             request = fixed
 
 
-def named(session: Session, request: ConnectRequest) -> ConnectRequest:
-    """Return a request with a target. On a terminal, the user selects one if none is specified.
+def specified(
+    session: Session, request: ConnectRequest, command: str, *, platform: str = ""
+) -> tuple[Session, ConnectRequest]:
+    """Return a request with a target, and the session for it.
+
+    The target `-` is that of the last connection, with its profile and region unless options name others. On a
+    terminal, the user chooses one if none is specified.
+
+    Args:
+        session: Access to AWS.
+        request: The request.
+        command: The command that it is for.
+        platform: The only platform of instances to choose from, or an empty string.
 
     Raises:
-        UsageError: None is specified, and stdin is not a terminal or no instance is running.
+        UsageError: None is specified, and there is no terminal.
+        NotFoundError: There was no connection yet.
     """
     from eicctl.aws.explicit_target import check_named, check_port
 
     check_port(request)
-    if not request.label and on_terminal():
-        from eicctl.aws.instances import list_instances
-
-        if running := list_instances(session, filters={"instance-state-name": ["running"]}):
-            return request.replace(instance_id=_choose(running))
+    if request.target == LAST:
+        last = recents.last(command)
+        if not last:
+            raise NotFoundError("No recent target", hint="eicctl instances")
+        messages.line(f"Last target: {last.target}{f' ({last.instance_id})' if last.instance_id else ''}")
+        return _with(session, request, picker.Chosen.of(last))
+    if not request.label and picker.on_terminal():
+        return _with(session, request, picker.instance(session, command=command, platform=platform))
     check_named(request)
-    return request
+    return session, request
+
+
+def specified_or_none(
+    session: Session, request: ConnectRequest, command: str, *, ask: bool
+) -> tuple[Session, ConnectRequest]:
+    """Return what `specified` does, for a command that also works without a target; see there.
+
+    Args:
+        session: Access to AWS.
+        request: The request.
+        command: The command that it is for.
+        ask: On a terminal, let the user choose a target or none.
+    """
+    if request.label or not (ask and picker.on_terminal()):
+        return specified(session, request, command) if request.label else (session, request)
+    chosen = picker.instance(session, command=command, none="no target")
+    return _with(session, request, chosen) if chosen.word else (session, request)
+
+
+def specified_database(session: Session, word: str) -> tuple[Session, str]:
+    """Return the database that a word means, which is the last one for `-`, and the session for it.
+
+    Raises:
+        UsageError: None is specified, and there is no terminal.
+        NotFoundError: There was no connection yet.
+    """
+    if word == LAST:
+        session, request = specified(session, ConnectRequest(target=word), recents.DATABASE)
+        return session, request.target
+    if not word and not picker.on_terminal():
+        hint = session.command("aws", "rds", "describe-db-instances", "--query", "DBInstances[].DBInstanceIdentifier")
+        raise UsageError("No database specified: give an identifier or a host name", hint=hint)
+    return session, word or picker.database(session)
+
+
+def specified_endpoint(session: Session, word: str | None) -> str:
+    """Return the endpoint that was specified, or that the user chooses on a terminal.
+
+    Raises:
+        UsageError: None is specified, and there is no terminal.
+    """
+    if not word and not picker.on_terminal():
+        raise UsageError("No endpoint specified: give an ID or a Name tag", hint="eicctl list-endpoints")
+    return word or picker.endpoint(session)
+
+
+def _with(session: Session, request: ConnectRequest, chosen: picker.Chosen) -> tuple[Session, ConnectRequest]:
+    """Return the session and the request for a target that was chosen, as if options had named all of it."""
+    given = click.get_current_context().params
+    profile = session.profile if given.get("pick_profile") else given.get("profile") or chosen.profile
+    region = given.get("region") or chosen.region
+    if (profile or session.profile, region or session.given_region) != (session.profile, session.given_region):
+        session = session.of(profile=profile, region=region)
+        pins.use(session.profile, session.given_region)
+        request = request.replace(endpoint_id=given.get("endpoint_id") or "")  # that of the settings is elsewhere
+    return session, request.replace(target=chosen.word, os_user=request.os_user or chosen.user)
+
+
+@contextlib.contextmanager
+def recording(
+    command: str, session: Session, target: Target | Database | str, user: str = ""
+) -> Iterator[recents.Connection]:
+    """Note a connection for `eicctl recent`, as long as the block lasts; one that ends by an error is none."""
+    instance_id = target.instance_id if isinstance(target, Target) else ""
+    name = target if isinstance(target, str) else target.label if isinstance(target, Target) else target.id
+    profile = pins.profile_in_force(session.profile)
+    connection = recents.Connection(
+        command, name, instance_id=instance_id, profile=profile, region=session.region, user=user
+    )
+    try:
+        yield connection
+    except Exception:
+        connection.failed = True
+        raise
+    finally:
+        connection.end()
 
 
 def waited(
@@ -114,29 +210,8 @@ def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target
     from eicctl.aws.targets import SeveralInstancesError, resolve
 
     try:
-        return resolve(session, named(session, request) if ask else request)
+        return resolve(session, request)
     except SeveralInstancesError as several:
-        if not (ask and on_terminal()):
+        if not (ask and picker.on_terminal()):
             raise
-        return resolve(session, request.replace(target="", instance_id=_choose(several.candidates)))
-
-
-def on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _choose(candidates: Sequence[Instance]) -> str:
-    """Return the ID of the instance that the user selects."""
-    rows = [(one.name, one.id, one.state, one.private_ip, one.availability_zone) for one in candidates]
-    return candidates[select("Select an instance", rows)].id
-
-
-def select(question: str, rows: Sequence[Sequence[str]]) -> int:
-    """Return the index of the row that the user selects on the terminal."""
-    table = [(f"{number:3}", *row) for number, row in enumerate(rows, 1)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (sanitize.line(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(messages.fitted("  ".join(cells).rstrip(), sys.stderr), err=True)
-    picked: int = click.prompt(question, type=click.IntRange(1, len(rows)), default=1, err=True)
-    return picked - 1
+        return resolve(session, request.replace(target="", instance_id=picker.one_of(session, several.candidates)))

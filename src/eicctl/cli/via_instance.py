@@ -61,12 +61,25 @@ def _passphrase(path: str) -> str:
     return answer
 
 
-def connection_via(session: Session, via: str, request: ConnectRequest, emit: Emit) -> RenewedConnection:
-    """Return the SSH connections to the instance that the user names; on a terminal, the user chooses among several."""
-    from eicctl.api.forwards import renewed_connection
-    from eicctl.cli.target_prompt import resolve_target
+def connection_via(
+    session: Session, via: str, request: ConnectRequest, emit: Emit, record: contextlib.ExitStack | None = None
+) -> RenewedConnection:
+    """Return the SSH connections to the instance that the user names, or chooses on a terminal.
 
-    target = resolve_target(session, request.replace(remote_port=SSH_PORT, target=defaults.alias(via)))
+    Args:
+        session: Access to AWS.
+        via: The instance, or an empty string.
+        request: How to log in.
+        emit: Takes what happens.
+        record: If given, this is a connection for `eicctl recent` until it is closed.
+    """
+    from eicctl.api.forwards import renewed_connection
+    from eicctl.cli.target_prompt import recording, resolve_target, specified
+
+    session, wanted = specified(session, request.replace(remote_port=SSH_PORT, target=defaults.alias(via)), "forward")
+    target = resolve_target(session, wanted)
+    if record:
+        record.enter_context(recording("forward", session, target, request.os_user))
     return renewed_connection(session, target, request, emit, passphrase=_passphrase)
 
 

@@ -165,7 +165,7 @@ def split(words: Sequence[str], own: Mapping[str, bool], grammar: Grammar) -> tu
                 break
         elif word.startswith("--"):
             ours.append(f"{word}={rest.pop(0)}" if own.get(word) and rest else word)
-        elif word.startswith("-") and len(word) > 1:
+        elif word.startswith("-") and word != "-" and not word.startswith("-:"):
             options += _short(word, rest, grammar)
         elif operands and grammar.operands_end_options:
             operands += [word, *rest]

@@ -38,7 +38,7 @@ def parse_destination(text: str, scheme: str = "ssh") -> Destination:
     else:
         user, _, host = text.rpartition("@")
         found = Destination(host, user)
-    if found.host.startswith("-") or found.user.startswith("-"):
+    if (found.host.startswith("-") and found.host != "-") or found.user.startswith("-"):
         raise UsageError(f"user and host cannot start with a dash: {text!r}")
     return found
 

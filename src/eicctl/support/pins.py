@@ -47,6 +47,11 @@ def environment_profile(environ: Mapping[str, str] | None = None) -> str:
     return "" if has_keys(environ) else named_profile(None, environ) or ""
 
 
+def profile_in_force(option: str | None) -> str | None:
+    """Return the profile that decides who calls: an option's, else the environment's; None for keys or the default."""
+    return option or environment_profile() or None
+
+
 def environment_region(environ: Mapping[str, str] | None = None) -> str:
     """Return the region that the environment names, or an empty string."""
     return named_region(None, environ) or ""

@@ -172,15 +172,15 @@ def _described(plan: EndpointPlan, language: str) -> str:
 def _chosen_vpc(session: Session) -> str:
     """Return the region's only VPC; on a terminal, the user selects one of several."""
     from eicctl.aws.network import SeveralVpcsError, only_vpc
-    from eicctl.cli.target_prompt import on_terminal, select
+    from eicctl.cli import picker
 
     try:
         return only_vpc(session)
     except SeveralVpcsError as several:
-        if not on_terminal():
+        if not picker.on_terminal():
             raise
         rows = several.candidates
-        return rows[select("Select a VPC", [(name, vpc_id, cidrs) for vpc_id, name, cidrs in rows])][0]
+        return picker.vpc(rows)
 
 
 def _try(plan: EndpointPlan) -> None:

@@ -35,7 +35,7 @@ _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
 
 
 @click.command(cls=options.WaitingCommand)
-@click.argument("database", type=DATABASE, metavar="DB-ID|HOST[:PORT]")
+@click.argument("database", required=False, type=DATABASE, metavar="DB-ID|HOST[:PORT]")
 @click.option("--reader", is_flag=True, help="Use the cluster's reader endpoint instead of the writer.")
 @click.option(
     "--local-port",
@@ -57,7 +57,7 @@ _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
 def command(
     *,
     session: Session,
-    database: str,
+    database: str | None,
     reader: bool,
     local_port: int | None,
     user: str | None,
@@ -86,12 +86,14 @@ def command(
     if print_url and output == "json":
         raise UsageError("--print-url and --output json are mutually exclusive; the JSON output has the URL")
     from eicctl.aws.databases import reader_of
+    from eicctl.cli.target_prompt import recording, specified_database
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.reachability.jump_host import locate
     from eicctl.tunnel.bind import local_addresses
 
-    found, host, port = locate(session, defaults.alias(database))
+    session, database = specified_database(session, defaults.alias(database or ""))
+    found, host, port = locate(session, database)
     if reader:
         host = reader_of(found) if found else host
     db_user = user or (found.master_user if found else "")
@@ -115,6 +117,7 @@ def command(
             emit(TunnelEvent("listening", local=addresses, remote=f"{host}:{port}", via=label))
             _show(found, local, output, url_only=print_url)
 
+        cleanup.enter_context(recording("db", session, found or database, db_user))
         if found and port == DIRECT_DATABASE_PORT and not via:
             return _serve_directly(session, found, host, sockets=sockets, emit=emit, request=request, ready=ready)
         from eicctl.ssh.forward.connection import Remote

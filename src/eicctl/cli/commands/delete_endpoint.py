@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("endpoint", type=ENDPOINT)
+@click.argument("endpoint", required=False, type=ENDPOINT)
 @click.option("--yes", "-y", is_flag=True, help="Skip confirmation, also for deleting the security group.")
 @click.option("--keep-security-group", is_flag=True, help="Keep the security group created for the endpoint.")
 @click.option(
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def command(
     *,
     session: Session,
-    endpoint: str,
+    endpoint: str | None,
     yes: bool,
     keep_security_group: bool,
     wait: bool | None,
@@ -56,9 +56,10 @@ def command(
     """
     from eicctl.aws.endpoints import delete_endpoint, get_endpoint, wait_deleted
     from eicctl.aws.security_groups import delete_group
+    from eicctl.cli.target_prompt import specified_endpoint
     from eicctl.cli.view.progress import Waiting
 
-    found = get_endpoint(session, endpoint)
+    found = get_endpoint(session, specified_endpoint(session, endpoint))
     groups = _groups(session, found)
     keep = keep_security_group or wait is False
     doomed = [] if keep else [group for group in groups if not group.used_by]

@@ -86,10 +86,12 @@ def command(
         raise UsageError("--fix requires a target")
 
     from eicctl.aws.explicit_target import check_port
+    from eicctl.cli.target_prompt import specified_or_none
     from eicctl.doctor.context import Context
 
     check_port(request)
     live = output == "table" and not query
+    session, request = specified_or_none(session, request, "doctor", ask=live)
 
     def diagnose() -> tuple[Context, Diagnosis]:
         context = Context(

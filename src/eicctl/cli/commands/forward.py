@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eicctl.cli import options
+from eicctl.cli import options, picker
 from eicctl.cli.param_types import FORWARD
 from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
+from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,17 +63,19 @@ def command(
     from eicctl.ssh.forward.forwarder import Forward
     from eicctl.tunnel.bind import local_addresses
 
+    if not forwards and socks is None and not via and picker.on_terminal():
+        session, forwards = _ask(session, request)
     specs = [parse_forward(text) for text in forwards]
     _check(specs, socks, via)
     emit = renderer(output, verbose=request.verbose)
     machines: dict[str, RenewedConnection] = {}
-
-    def machine(words: str) -> RenewedConnection:
-        if words not in machines:
-            machines[words] = connection_via(session, words, request, emit)
-        return machines[words]
-
     with contextlib.ExitStack() as cleanup:
+
+        def machine(words: str) -> RenewedConnection:
+            if words not in machines:
+                machines[words] = connection_via(session, words, request, emit, cleanup)
+            return machines[words]
+
         # Bound first: a busy port is told at once, and not after AWS was asked.
         bound = [(_bind(cleanup, spec, bind), spec) for spec in specs]
         proxy = bind_port(cleanup, socks, 0, bind) if socks is not None else ()
@@ -90,9 +93,20 @@ def command(
         return serve(made, emit, ready)
 
 
+def _ask(session: Session, request: ConnectRequest) -> tuple[Session, tuple[str]]:
+    """Let the user choose an instance, and ask for the port on it."""
+    from eicctl.cli.target_prompt import specified
+
+    session, chosen = specified(session, request, "forward")
+    text = f"Port on {messages.printable(chosen.label, keep='')}"
+    return session, (f"[{chosen.label}]:{click.prompt(text, type=click.IntRange(1, 65535), err=True)}",)
+
+
 def _check(specs: Sequence[ForwardSpec], socks: int | None, via: str | None) -> None:
     if not specs and socks is None:
-        raise UsageError("Nothing to forward", hint="eicctl forward TARGET:PORT, or --socks PORT")
+        raise UsageError(
+            "Nothing to forward", hint="eicctl forward TARGET:PORT, or --socks PORT; targets: eicctl instances"
+        )
     if via:
         return
     if any(not spec.host for spec in specs):

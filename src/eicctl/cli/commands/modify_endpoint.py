@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("endpoint", type=ENDPOINT)
+@click.argument("endpoint", required=False, type=ENDPOINT)
 @click.option(
     "--security-group-id",
     "group_ids",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def command(
     *,
     session: Session,
-    endpoint: str,
+    endpoint: str | None,
     group_ids: tuple[str, ...],
     ip_address_type: str | None,
     preserve_client_ip: bool | None,
@@ -76,8 +76,10 @@ def command(
         raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
 
     from eicctl.aws.endpoints import get_endpoint, modify_endpoint, wait_usable
+    from eicctl.cli.target_prompt import specified_endpoint
     from eicctl.cli.view.progress import Waiting
 
+    endpoint = specified_endpoint(session, endpoint)
     found = get_endpoint(session, endpoint)
     _check_type(session, found, endpoint, ip_address_type, preserve_client_ip)
     replaced = _replaced(session, found, group_ids)

@@ -81,7 +81,7 @@ def command(
     """
     from eicctl.api.targets import dialer_to
     from eicctl.cli.signals import run_interruptibly
-    from eicctl.cli.target_prompt import named, resolve_target
+    from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.rdp.clients import Connection, check_user, find_client, serve_client
@@ -89,7 +89,7 @@ def command(
     from eicctl.tunnel.listener import Listener
 
     check_user(user)
-    request = named(session, request)
+    session, request = specified(session, request, "rdp", platform="windows")
     if print_password:
         target = resolve_target(session, request)
         click.echo(_password(session, target, key_file, needed=True))
@@ -120,7 +120,8 @@ def command(
             words = chosen.command(connection, file, with_password=password is not None)
             return await serve_client(listener, stop, words, password)
 
-        code = run_interruptibly(main)
+        with recording("rdp", session, target, user):
+            code = run_interruptibly(main)
     if code is None:
         return INTERRUPTED
     if chosen and not chosen.ended_well(code):

@@ -81,7 +81,13 @@ def command(
     if not words and not dry_run:
         raise UsageError("no command given", hint="eicctl run --tag Role=web -- COMMAND")
     if not (targets or tags or name_glob or everything):
-        raise UsageError("no hosts selected", hint="use --target, --tag, --name-glob or --all")
+        from eicctl.cli import picker
+
+        targets = tuple(picker.instances(session)) if picker.on_terminal() else ()
+    if not (targets or tags or name_glob or everything):
+        raise UsageError(
+            "no hosts selected", hint="use --target, --tag, --name-glob or --all; targets: eicctl instances"
+        )
 
     from eicctl.doctor.likely_cause import remember
     from eicctl.ssh.fleet import Fleet, choose_hosts

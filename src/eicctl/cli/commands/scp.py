@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
+from eicctl.cli import picker
 from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
+from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 from eicctl.core.model import SSH_PORT
 from eicctl.ssh.arguments import SCP
 from eicctl.ssh.destination import Destination, parse_remote_path
 
 
-@click.command(
-    cls=OpensshCommand, grammar=SCP, usage="[SCP OPTIONS] SOURCE… DESTINATION", operands="SOURCE… DESTINATION"
-)
+@click.command(cls=OpensshCommand, grammar=SCP, usage="[SCP OPTIONS] SOURCE… DESTINATION")
 @login_options
 def command(*, invocation: Invocation) -> int:
     """Copy files to, from, or between instances.
@@ -28,8 +28,10 @@ def command(*, invocation: Invocation) -> int:
       eicctl scp web-1:dump.sql app-1:
     """
     words = invocation.words.operands
+    if not words and picker.on_terminal():
+        invocation, words = _ask(invocation)
     if len(words) < 2:
-        raise UsageError("missing source or destination", hint="eicctl scp FILE TARGET:PATH")
+        raise UsageError("missing source or destination", hint="eicctl scp FILE TARGET:PATH; targets: eicctl instances")
     paths = [parse_remote_path(word) for word in words]
     if not any(paths):
         raise UsageError("no remote path given", hint="eicctl scp FILE TARGET:PATH")
@@ -47,7 +49,8 @@ def command(*, invocation: Invocation) -> int:
                 continue
             who = (path.host, path.user)
             if who not in logins:
-                logins[who] = invocation.login(invocation.request_for(path.host, _port(paths)), path.user)
+                invocation, request = invocation.specified(path.host, _port(paths))
+                logins[who] = invocation.login(request, path.user)
             written.append(remote_path(logins[who].target, logins[who].user.name, path.path))
 
         def build(own: list[str]) -> list[str]:
@@ -57,6 +60,16 @@ def command(*, invocation: Invocation) -> int:
             return ["scp", *invocation.words.to_argv(), *both, *own, "-P", port, "--", *written]
 
         return run_or_print(invocation, list(logins.values()), build, folder)
+
+
+def _ask(invocation: Invocation) -> tuple[Invocation, tuple[str, str]]:
+    """Let the user choose an instance, and ask what to copy, and where to."""
+    invocation, request = invocation.specified("")
+    host = messages.printable(request.label, keep="")
+    source: str = click.prompt(f"Copy (a local file, or {host}:PATH)", err=True)
+    remote = parse_remote_path(source) is not None
+    target: str = click.prompt("To", default="." if remote else f"{host}:", err=True)
+    return invocation, (source, target)
 
 
 def _port(paths: list[Destination | None]) -> int:

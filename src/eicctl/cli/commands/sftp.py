@@ -10,7 +10,7 @@ from eicctl.ssh.arguments import SFTP
 from eicctl.ssh.destination import parse_destination, parse_remote_path
 
 
-@click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]", operands="TARGET")
+@click.command(cls=OpensshCommand, grammar=SFTP, usage="[SFTP OPTIONS] [USER@]TARGET[:PATH]")
 @options.instance_settings
 @login_options
 def command(*, invocation: Invocation) -> int:
@@ -26,7 +26,7 @@ def command(*, invocation: Invocation) -> int:
     """
     word = invocation.words.operands[0] if invocation.words.operands else ""
     destination = parse_remote_path(word, "sftp") or parse_destination(word, "sftp")
-    request = invocation.request_for(destination.host, destination.port)
+    invocation, request = invocation.specified(destination.host, destination.port)
 
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.openssh_options import remote_path

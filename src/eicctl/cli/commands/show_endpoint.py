@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("endpoint", type=ENDPOINT)
+@click.argument("endpoint", required=False, type=ENDPOINT)
 @click.option(
     "--format",
     "language",
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @options.output_options
 @options.with_session
-def command(*, session: Session, endpoint: str, language: str | None, output: str, query: str | None) -> None:
+def command(*, session: Session, endpoint: str | None, language: str | None, output: str, query: str | None) -> None:
     """Show an endpoint in detail.
 
     ENDPOINT is an ID or a Name tag.
@@ -37,8 +37,9 @@ def command(*, session: Session, endpoint: str, language: str | None, output: st
       eicctl show-endpoint office --format terraform > endpoint.tf
     """
     from eicctl.aws.endpoints import get_endpoint
+    from eicctl.cli.target_prompt import specified_endpoint
 
-    found = get_endpoint(session, endpoint)
+    found = get_endpoint(session, specified_endpoint(session, endpoint))
     if language:
         from eicctl.cli.view.infrastructure import existing
 

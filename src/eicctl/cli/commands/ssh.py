@@ -11,7 +11,7 @@ from eicctl.ssh.arguments import SSH
 from eicctl.ssh.destination import parse_destination
 
 
-@click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]", operands="TARGET")
+@click.command(cls=OpensshCommand, grammar=SSH, usage="[USER@]TARGET [SSH OPTIONS] [-- COMMAND…]")
 @options.instance_settings
 @click.option(
     "--keep", is_flag=True, help="Run in tmux or screen on the instance; reconnect when the connection is lost."
@@ -53,7 +53,7 @@ def command(
     forwards = [word for spec in invocation.settings.get("forward", ()) for word in ("-L", spec)]
     if kept_session and not keep:
         raise UsageError("--session requires --keep")
-    request = invocation.request_for(destination.host, destination.port)
+    invocation, request = invocation.specified(destination.host, destination.port)
 
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.openssh_options import ssh_command

@@ -89,25 +89,20 @@ def command(
     if local_socket and (local_port or bind):
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
     from eicctl.api.targets import dialer_to
-    from eicctl.cli.target_prompt import named, resolve_target
+    from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import loopback_only
     from eicctl.tunnel.probe import probe
     from eicctl.tunnel.slots import slots_of
 
-    request = named(session, request)
+    session, request = specified(session, request, "tunnel")
     with contextlib.ExitStack() as cleanup:
         # Bound first: a busy port is told at once, and not after AWS was asked.
         sockets = _bind(cleanup, local_port, bind, local_socket)
         target = resolve_target(session, request)
-        same = (request if request.label else request.replace(instance_id=target.instance_id)).replace(wait=None)
-        dialer = dialer_to(
-            session,
-            target,
-            request,
-            look_up=lambda: resolve_target(session, same, ask=False),
-        )
+        same = request.replace(wait=None)
+        dialer = dialer_to(session, target, request, look_up=lambda: resolve_target(session, same, ask=False))
         slots_of(target.endpoint_id).limit = max_connections
         emit = renderer(output)
         if check is None:
@@ -119,7 +114,8 @@ def command(
             emit(TunnelEvent("checked", text=banner, target=target, request_id=found.request_id))
         if bind and not loopback_only(sockets):
             messages.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
-        return _serve(dialer, sockets, emit, request.linger)
+        with recording("tunnel", session, target):
+            return _serve(dialer, sockets, emit, request.linger)
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:

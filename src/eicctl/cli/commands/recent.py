@@ -1,0 +1,76 @@
+"""`eicctl recent`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from eicctl.cli import options
+from eicctl.cli.view import messages, render
+from eicctl.support import recents
+
+_COLUMNS = {
+    "Started": "StartedAt",
+    "Command": "Command",
+    "Target": "Target",
+    "User": "User",
+    "Duration": "Duration",
+    "Region": "Region",
+    "Profile": "Profile",
+}
+
+
+@click.command
+@click.option("--clear", is_flag=True, help="Forget all of them.")
+@options.output_options
+@options.log_options
+def command(*, clear: bool, output: str, query: str | None) -> None:
+    """List recent connections.
+
+    The last one is first. `-` in the place of a target is that of the last one, and lists of targets begin with them.
+    A duration is missing while a connection is open. Nothing but this list is kept: no command, no output, no key.
+
+    \b
+    Examples:
+      eicctl recent
+      eicctl ssh -
+      eicctl recent --query '[?Command==`ssh`].Target' --output text
+      eicctl recent --clear
+    """
+    if clear:
+        recents.clear()
+        messages.line("Cleared")
+        return
+    rows = [_row(each) for each in recents.recent()]
+    if output != "table" or query:
+        render.show(rows, output=output, query=query, columns={})
+    elif rows:
+        render.show([_shown(row) for row in rows], output=output, query=None, columns=_COLUMNS)
+    else:
+        messages.line("No recent connections")
+
+
+def _row(recent: recents.Recent) -> dict[str, Any]:
+    return {
+        "StartedAt": datetime.fromtimestamp(recent.started, UTC),
+        "Command": recent.command,
+        "Target": recent.target,
+        "InstanceId": recent.instance_id or None,
+        "User": recent.user,
+        "DurationSeconds": recent.seconds,
+        "Profile": recent.profile,
+        "Region": recent.region,
+    }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    seconds = row["DurationSeconds"]
+    started = row["StartedAt"].astimezone().strftime("%Y-%m-%d %H:%M")
+    return {**row, "StartedAt": started, "Duration": "" if seconds is None else _duration(int(seconds))}
+
+
+def _duration(seconds: int) -> str:
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours}:{minutes:02}:{seconds % 60:02}"
