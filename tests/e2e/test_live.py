@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.conftest import Env, clean_env, local_world
 from tests.live.recording import LOCAL, Recording, differences, read_facts
 from tests.processes import PROGRAM
+from tests.terminal import exit_code, terminal
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +70,7 @@ def test_the_whole_matrix(aws: Env, tmp_path: Path) -> None:
     assert "nothing is left" in out
     assert run(aws, "left") == (0, "0 resources are left\n", "")
 
-    assert re.search(r"Fidelity report: the local AWS .*, \d\d confirmed, 0 DIFFERS", out)
+    assert re.search(r"Fidelity report of the local AWS .*\n\d\d confirmed, 0 DIFFERS", out)
     assert len(re.findall(r"^  (?:documented|inferred|reported|unknown) ", out, re.MULTILINE)) == len(read_facts())
     recording = Recording.load(path)
     if os.environ.get("EICCTL_RECORD"):
@@ -112,4 +113,17 @@ def test_nothing_is_created_by_accident(aws: Env) -> None:
     code, out, err = run(aws, "run", "--with", "windows,rds")
     assert (code, err) == (2, "error: no terminal to ask on; pass --yes\n")
     assert "a t3.medium Windows instance with 30 GB: 0.07 USD an hour" in out
+    assert run(aws, "left")[0] == 0
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_it_asks_before_it_creates(aws: Env, columns: int) -> None:
+    words = ("-m", "tests.live", "run", "--with", "windows,rds")
+    session = terminal(aws, *words, program=sys.executable, size=(24, columns), cwd=ROOT)
+    session.expect(r"Create this\? \[y/N\] ")
+    assert max(map(len, str(session.before).splitlines())) <= columns
+    assert "costs nothing" in str(session.before)
+    session.sendline("n")
+    assert exit_code(session) == 1
+    assert "canceled" in str(session.before)
     assert run(aws, "left")[0] == 0

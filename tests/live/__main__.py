@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,9 +31,9 @@ from tests.live.recording import LOCAL, RECORDINGS, Recording, differences, repo
 from tests.live.stack import TAG, Cleaner, Stack
 
 PRICES = {
-    "": ("2 t3.micro instances with 8 GB each, some traffic between zones", 0.03),
+    "": ("2 t3.micro instances with 8 GB each, and some traffic", 0.03),
     "windows": ("a t3.medium Windows instance with 30 GB", 0.07),
-    "rds": ("a db.t4g.micro PostgreSQL database with 20 GB, and its secret", 0.03),
+    "rds": ("a db.t4g.micro database with 20 GB, and its secret", 0.03),
 }
 """What is created, and US dollars for an hour in us-east-1 (2026). The endpoints cost nothing."""
 
@@ -141,7 +142,7 @@ def run(options: argparse.Namespace, session: boto3.Session, local: bool) -> int
     print(f"run {name}: creates, and deletes at the end:")
     for part in ("", *extras):
         print(f"  {PRICES[part][0]}: {PRICES[part][1]:.2f} USD an hour")
-    print("  2 VPCs, 3 subnets, security groups, 2 EC2 Instance Connect Endpoints, 9 IAM roles: free")
+    print("  2 VPCs, 3 subnets, security groups, 2 endpoints, 9 IAM roles: free")
     cost = sum(PRICES[part][1] for part in ("", *extras)) * HOURS
     print(f"about {cost:.2f} USD in all" if not local else "this is the local AWS, which costs nothing", flush=True)
     confirm("Create this?", options.yes)
@@ -181,7 +182,7 @@ def run(options: argparse.Namespace, session: boto3.Session, local: bool) -> int
         recording.save(path)
         print(f"recorded in {path}")
     if not interrupted:
-        print("\n" + report(recording))
+        print("\n" + report(recording, shutil.get_terminal_size((120, 24)).columns))
         if not local and LOCAL.exists():
             found = list(differences(recording, Recording.load(LOCAL)))
             print("\nDifferences between AWS and the local AWS" + ("" if found else ": none"), *found, sep="\n  ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,9 +174,10 @@ def differences(one: Recording, other: Recording) -> Iterator[str]:
                 yield f"{' / '.join(place)}: {key} is {now!r} here and {before!r} on the local AWS"
 
 
-def report(recording: Recording) -> str:
-    """The fidelity report: every fact, how it is known, and what this run saw of it."""
+def report(recording: Recording, width: int = 120) -> str:
+    """The fidelity report in so many columns: every fact, how it is known, and what this run saw of it."""
     lines = []
+    indent = 28
     section = ""
     counts = {"confirmed": 0, "DIFFERS": 0, "observed": 0, "not observed": 0}
     for fact in read_facts():
@@ -187,9 +189,12 @@ def report(recording: Recording) -> str:
         verdict = words[seen.holds] if seen else "not observed"
         counts[verdict] += 1
         text = re.sub(r"[`*]", "", fact.text)
-        lines.append(f"  {fact.known_by:<10}  {verdict:<12}  {text if len(text) <= 90 else text[:89] + '…'}")
+        short = text if len(text) <= width - indent else text[: width - indent - 1] + "…"
+        lines.append(f"  {fact.known_by:<10}  {verdict:<12}  {short}")
         if seen and (seen.holds is not True):
-            lines.append(f"{'':28}seen: {seen.seen}")
+            lines += textwrap.wrap(
+                f"seen: {seen.seen}", width, initial_indent=" " * indent, subsequent_indent=" " * indent
+            )
     known = "AWS" if recording.about["Service"] == "AWS" else "the local AWS (so this says nothing about AWS)"
-    head = f"Fidelity report: {known}, {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}"
-    return "\n".join([head, *lines])
+    totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return "\n".join([f"Fidelity report of {known}", totals, *lines])

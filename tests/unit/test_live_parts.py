@@ -53,9 +53,11 @@ def test_the_report_says_how_each_fact_is_known(tmp_path: Path) -> None:
         record.observe("Bulk transfer is free", True, "")
     record.save(tmp_path / "one.json")
     text = report(Recording.load(tmp_path / "one.json"))
-    assert "Fidelity report: AWS, 0 confirmed, 1 DIFFERS, 1 observed" in text
+    assert text.startswith("Fidelity report of AWS\n0 confirmed, 1 DIFFERS, 1 observed, ")
     assert "  documented  DIFFERS       Bulk transfer is throttled\n" in text
     assert "seen: 10 Gbit/s" in text
+    for width in (80, 120):
+        assert max(map(len, report(record, width).splitlines())) <= width
 
 
 def test_differences_are_those_of_the_same_place() -> None:
