@@ -61,7 +61,7 @@ def new_client(
     more: Config | None = None,
     **keys: str,
 ) -> Any:
-    """Return a new client of botocore; boto3, which has the same clients, would take 25 ms longer to import.
+    """Return a new client of boto3.
 
     Args:
         core: The session of botocore.
@@ -71,8 +71,10 @@ def new_client(
         fips: Whether to use FIPS endpoints; False leaves it to botocore.
         ca_bundle: CA certificates to trust (PEM), or None for the system's.
         more: More of the client's settings.
-        keys: Credentials, as `create_client` names them; the session's if there are none.
+        keys: Credentials, in boto3's words; the session's if there are none.
     """
+    import boto3
+
     config = Config(
         user_agent_extra=f"eicctl/{__version__}",
         connect_timeout=CONNECT_TIMEOUT,
@@ -82,8 +84,13 @@ def new_client(
         use_fips_endpoint=fips or None,
     ).merge(more or Config())
     with translated(f"use the service {service}"):
-        create: Any = core.create_client
-        client = create(service, region_name=region, config=config, verify=ca_bundle, **keys)
+        client: Any = boto3.Session(botocore_session=core).client(
+            service,  # type: ignore[call-overload]
+            region_name=region,
+            config=config,
+            verify=ca_bundle,
+            **keys,
+        )
     _watch(client, region, profile)
     return client
 

@@ -204,7 +204,7 @@ class Session:
     @overload
     def client(self, service: Literal["sts"], region: str | None = None) -> STSClient: ...
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return botocore's client of a service, created once for each region.
+        """Return the boto3 client of a service, created once for each region.
 
         It is created anew when a file of the AWS configuration has changed: a client keeps the keys that it has read,
         and a process that runs for hours needs those of a renewed session.
@@ -284,7 +284,7 @@ class Session:
             return self._plain_read[1]
 
     def _configuration(self) -> botocore.session.Session:
-        """botocore's session alone: configuration and credentials need no client."""
+        """botocore's session alone: configuration and credentials need no service, and it loads faster than boto3."""
         with self._lock:
             if self._core is None:
                 from eicctl.aws.clients import new_core

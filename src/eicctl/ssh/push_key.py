@@ -1,8 +1,7 @@
-"""SendSSHPublicKey by one signed request: a login waits for it, and importing botocore takes longer than all
-the rest.
+"""SendSSHPublicKey by one signed request: a login waits for it, and importing boto3 takes longer than all the rest.
 
 Only the common case is handled here: credentials that are read without botocore, a regional endpoint, and success.
-botocore (`aws.instance_connect`) handles anything else, with retries and errors.
+boto3 (`aws.instance_connect`) handles anything else, with retries and errors.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def _sent(session: Session, url: str, body: bytes) -> bool:
         signed = request(parts.netloc.lower(), session.region, session.credentials(), body)
         status, request_id = _answered((url, session.ca_bundle), signed)
     except (EicctlError, OSError, EOFError, ValueError) as error:
-        _log.debug("%s SendSSHPublicKey: %s; botocore tries again", SERVICE, error)
+        _log.debug("%s SendSSHPublicKey: %s; boto3 tries again", SERVICE, error)
         return False
     took = 1000 * (time.monotonic() - started)
     text = "%s SendSSHPublicKey in %s: HTTP %d after %.0f ms, request ID %s"

@@ -27,6 +27,7 @@ LEVELS = {
     "eicctl": logging.DEBUG,
     "botocore": logging.WARNING,
     "botocore.credentials": logging.INFO,
+    "boto3": logging.WARNING,
     "urllib3": logging.WARNING,
     "asyncssh": logging.INFO,
     "websockets": logging.WARNING,
