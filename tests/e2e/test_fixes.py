@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import pytest
 
 from tests.conftest import FillCache
-from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
+from tests.e2e.conftest import Env, boto3_client, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
-from tests.terminal import Screen, Shell, faults
+from tests.terminal import Screen, Shell, exit_code, faults, terminal
 from tests.worlds import AMAZON_LINUX, NETWORK
 
 GROUP = """
@@ -63,9 +63,15 @@ def world(home: Env, tmp_path: Path) -> Iterator[World]:
         each.__exit__(None, None, None)
 
 
+def instance(env: Env) -> dict[str, Any]:
+    """The only instance."""
+    reservations = boto3_client(env, "ec2").describe_instances()["Reservations"]
+    found: dict[str, Any] = reservations[0]["Instances"][0]
+    return found
+
+
 def state_of(env: Env) -> str:
-    rows = json.loads(run_eicctl(env, "instances", "--output", "json").stdout)
-    return str(rows[0]["State"]["Name"] if isinstance(rows[0]["State"], dict) else rows[0]["State"])
+    return str(instance(env)["State"]["Name"])
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -90,6 +96,19 @@ def test_without_a_terminal_only_start_starts(world: World) -> None:
     assert b"hint: eicctl ssh --start web-1 --region us-east-1 -- true" in refused.stderr
     assert state_of(env) == "stopped"
     assert run_eicctl(env, "ssh", "--start", "web-1", "--", "echo", "in").stdout == b"in\n"
+    assert state_of(env) == "running"
+
+
+def test_tunnel_and_scp_start_it_too(world: World, tmp_path: Path) -> None:
+    env = world("stopped")
+    session = terminal(env, "tunnel", "--start", "web-1")
+    session.expect("Listening on ")
+    session.sendintr()
+    assert exit_code(session) == 130
+    boto3_client(env, "ec2").stop_instances(InstanceIds=[instance(env)["InstanceId"]])
+    (tmp_path / "file").write_text("text")
+    copied = run_eicctl(env, "scp", "--start", str(tmp_path / "file"), "web-1:/tmp/")
+    assert copied.returncode == 0
     assert state_of(env) == "running"
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from eicctl.api.targets import requested
+from eicctl.aws.session import Session
 from eicctl.core.errors import UsageError
 from eicctl.core.request import ConnectRequest
 from eicctl.support import defaults, paths
@@ -115,3 +117,11 @@ def test_an_error_is_not_cached(write: Write) -> None:
     for _ in range(2):
         with pytest.raises(UsageError, match="regoin"):
             defaults.in_force(None, None)
+
+
+def test_a_program_gets_the_users_defaults_only(write: Write) -> None:
+    write('profile = "mine"\nregion = "user-1"\n[alias]\nw = "web-1"\n', 'region = "project-1"\n[alias]\nw = "evil"\n')
+    session, request = requested("w", {})
+    assert (session.profile, session.region, request.target) == ("mine", "user-1", "web-1")
+    session, request = requested("w", {"session": Session(region="own-1")})
+    assert (session.region, request.target) == ("own-1", "w")

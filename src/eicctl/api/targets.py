@@ -20,7 +20,7 @@ from eicctl.core.errors import (
 )
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.support import pins
+from eicctl.support import defaults, pins
 from eicctl.support.backoff import Backoff
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, probe
@@ -213,7 +213,10 @@ def requested(target: str | ConnectRequest | Target, options: Options) -> tuple[
     session = options.get("session")
     if session and (given := {"profile", "region", "ca_bundle", "fips"} & {name for name in values if values[name]}):
         raise UsageError(f"a session excludes {', '.join(sorted(given))}")
-    return session or Sessions().for_request(request), request
+    if session:
+        return session, request
+    request = defaults.filled(request, project="")
+    return Sessions().for_request(request), request
 
 
 def dialer_for(target: str | ConnectRequest | Target, options: Options) -> tuple[Dialer, ConnectRequest]:

@@ -70,7 +70,7 @@ def layers(project: str | None = None) -> list[dict[str, Any]]:
     """Return what the files say, the project's first. See `settings.read`.
 
     Args:
-        project: The project's file; None for the nearest one that `is_own`.
+        project: The project's file; None for the nearest one that `is_own`, empty for none.
 
     Raises:
         UsageError: A file is not as it should be.
@@ -112,13 +112,17 @@ def of_user() -> dict[str, Any]:
     return _content(user_file(), project=False)
 
 
-def alias(word: str) -> str:
-    """Return what a word of the command line stands for; itself if it is no alias.
+def alias(word: str, project: str | None = None) -> str:
+    """Return what a word of the command line stands for; itself if it is not an alias.
+
+    Args:
+        word: The word.
+        project: See `layers`.
 
     Raises:
         UsageError: A file is not as it should be.
     """
-    for layer in layers() if word else ():
+    for layer in layers(project) if word else ():
         if meant := layer.get(ALIAS, {}).get(word):
             return str(meant)
     return word
@@ -177,19 +181,22 @@ def _with(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in more.items() if key not in left_out}, **found}
 
 
-def filled(request: ConnectRequest, found: dict[str, Any] | None = None) -> ConnectRequest:
+def filled(
+    request: ConnectRequest, found: dict[str, Any] | None = None, *, project: str | None = None
+) -> ConnectRequest:
     """Return a request with profile, region and endpoint in force, and the target that it means.
 
     Args:
         request: The request.
         found: The settings in force (see `in_force`); None for those of its target.
+        project: See `layers`.
 
     Raises:
         UsageError: A file is not as it should be.
     """
-    meant = alias(request.target)
+    meant = alias(request.target, project)
     if found is None:
-        found = in_force(request.profile, request.region, request.label, meant)
+        found = in_force(request.profile, request.region, request.label, meant, project=project)
     # A name of ssh_config may have a profile and a region of its own.
     named = request.endpoint_id or request.endpoint_dns_name or meant.endswith(".eic")
     return request.replace(

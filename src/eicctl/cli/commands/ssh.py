@@ -49,7 +49,8 @@ def command(
       eicctl ssh web-1 --wait
     """
     destination = parse_destination(invocation.words.operands[0] if invocation.words.operands else "")
-    keep = keep or bool(invocation.settings.get("keep"))
+    # A file's `keep` is for shells: a command's output is not to go through tmux.
+    keep = keep or (bool(invocation.settings.get("keep")) and not invocation.words.operands[1:])
     forwards = [word for spec in invocation.settings.get("forward", ()) for word in ("-L", spec)]
     if kept_session and not keep:
         raise UsageError("--session requires --keep")
