@@ -116,6 +116,26 @@ def test_without_a_terminal_only_long_waits_are_worth_a_line(slow: Emulator) -> 
     assert done.stderr == b""
 
 
+@pytest.mark.timeout(90)
+def test_a_long_wait_without_a_terminal_is_a_plain_line(slow: Emulator) -> None:
+    slow.state.behave(latency=10.5)
+    commands = {
+        ("show-endpoint", "office"): r"Looking up endpoints in us-east-1 \(1\d s\)\n",
+        ("proxy", "web-1"): r"Connecting to web-1 \(1\d s\)\n",
+        ("ssh", "-q", "web-1", "--", "true"): "",
+    }
+    started = [
+        subprocess.Popen([PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for words in commands
+    ]
+    for process, what in zip(started, commands.values(), strict=True):
+        if "-q" in process.args:  # type: ignore[operator]
+            slow.state.behave(latency=0.0)
+        _, stderr = process.communicate()
+        assert (process.returncode, re.sub(what, "", stderr.decode(), count=1)) == (0, ""), stderr
+        assert bool(what) == bool(stderr)
+
+
 def test_a_wait_for_a_slot_is_shown(emulator: Emulator, width: int) -> None:
     made = run_eicctl(dict(os.environ), "create-endpoint", "--wait")
     assert made.returncode == 0, made.stderr.decode()
