@@ -18,8 +18,7 @@ from eicctl.audit.correlation import Directory
 from eicctl.audit.fetch import LOOKUPS, Follower, Scope, Stopped, look_up, rows_of
 from eicctl.audit.filters import Choice
 from eicctl.audit.store import EventStore
-from eicctl.aws import cloudtrail
-from eicctl.aws import session as session_module
+from eicctl.aws import clients, cloudtrail
 from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.emulator.control import backends
@@ -207,7 +206,7 @@ def test_it_keeps_to_the_services_pace(emulator: Emulator, eicctl: Eicctl, now: 
 def test_throttling_is_waited_out(emulator: Emulator, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program uses the two requests up."""
     monkeypatch.setattr(cloudtrail, "INTERVAL", 0.0)
-    monkeypatch.setattr(session_module, "ATTEMPTS", 1)
+    monkeypatch.setattr(clients, "ATTEMPTS", 1)
     emulator.state.behave(lookup_rate=0.0001)
     emulator.state.allow_lookup("us-east-1")
     put(emulator, tunnel(now - timedelta(hours=1)))

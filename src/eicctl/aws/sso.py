@@ -11,12 +11,13 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import CredentialsError, UsageError
-from eicctl.support import files
+from eicctl.support import files, jsonstore
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SCOPES = "sso:account:access"
@@ -68,10 +69,28 @@ def log_in(session: Session, profile: str, show: Callable[[str, str], None]) -> 
         "registrationExpiresAt": f"{datetime.fromtimestamp(registered['clientSecretExpiresAt'], UTC):{_TIME}}",
         **({"refreshToken": answer["refreshToken"]} if "refreshToken" in answer else {}),
     }
-    name = hashlib.sha1(settings.get("sso_session", settings["sso_start_url"]).encode(), usedforsecurity=False)
-    folder = files.expanded("~/.aws/sso/cache")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    files.write_whole(folder / f"{name.hexdigest()}.json", json.dumps(token))
+    file = token_file(settings.get("sso_session", settings["sso_start_url"]))
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.write_whole(file, json.dumps(token))
+
+
+def expiry(source: str) -> datetime | None:
+    """Return when a login ends, or None where there was none.
+
+    Args:
+        source: The `sso-session` of the profile, or its start URL.
+    """
+    found = jsonstore.read(token_file(source)).get("expiresAt")
+    try:
+        return datetime.strptime(found, _TIME).replace(tzinfo=UTC) if isinstance(found, str) else None
+    except ValueError:
+        return None
+
+
+def token_file(source: str) -> Path:
+    """Return the file of a login's token. The source is as in `expiry`."""
+    name = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return files.expanded("~/.aws/sso/cache") / f"{name}.json"
 
 
 def _settings(session: Session, profile: str) -> dict[str, str]:

@@ -69,6 +69,12 @@ class Pane(Vertical):
         line.add_class("shown")
         line.focus()
 
+    def set_filter(self, text: str) -> None:
+        """Filter by a text, as if it were typed."""
+        line = self.query_one(".filter", Input)
+        line.add_class("shown")
+        line.value = text
+
     def action_clear(self) -> None:
         """Leave the filter."""
         line = self.query_one(".filter", Input)

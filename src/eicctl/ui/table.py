@@ -136,6 +136,13 @@ class Table(ScrollView, can_focus=True):
         self.marked &= {row.key for row in self.rows}
         self._arrange()
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Have other columns, and no rows until they are set."""
+        if columns is not self.columns:
+            self.columns, self.rows, self.marked, self._sorted_by = columns, (), set(), None
+            self._widths = [0] * len(columns)
+            self._arrange()
+
     def filter(self, text: str) -> None:
         """Show the rows that have all words of a text in any column."""
         self._needle = tuple(text.lower().split())
