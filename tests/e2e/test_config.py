@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Eicctl, Env
+from tests.ports import free_port
 from tests.processes import PROGRAM
 from tests.terminal import Shell, exit_code, faults, terminal
 
@@ -53,17 +54,25 @@ def test_profile_and_region_of_the_file_are_in_force_and_pinned(bare: Env, confi
 
 def test_a_section_chooses_profile_and_user(bare: Env, config: Config, tmp_path: Path) -> None:
     config.write_text(
-        'region = "us-east-1"\n[host."web-*"]\nprofile = "work"\nos_user = "deploy"\nforward = "0:localhost:80"\n'
+        'region = "us-east-1"\n[host."web-*"]\nprofile = "work"\nos_user = "deploy"\nforward = "18080:localhost:80"\n'
     )
     with Shell(bare, tmp_path, 200) as shell:
         line = " ".join(shell.run("eicctl ssh --print-command web-1").lines)
         assert "--profile work" in line
-        assert "-L 0:localhost:80" in line
+        assert "-L 18080:localhost:80" in line
         assert "-l deploy" in line
         assert "-l ann" in " ".join(shell.run("eicctl ssh --print-command ann@web-1").lines)
         other = shell.run("eicctl ssh --print-command app-1", (r"Use profile work, .*\[Y/n\]: ", "n\n"))
         assert other.code == 4
         assert "No AWS credentials found" in " ".join(other.lines)
+
+
+def test_a_section_counts_for_the_last_target(env: Env, config: Config, tmp_path: Path) -> None:
+    forward = f"{free_port()}:localhost:80"
+    config.write_text(f'[host."web-*"]\nforward = "{forward}"\n')
+    with Shell(env, tmp_path, 200) as shell:
+        assert shell.run("eicctl ssh web-1 -- true").code == 0
+        assert f"-L {forward}" in " ".join(shell.run("eicctl ssh --print-command -").lines)
 
 
 def test_a_wrong_file_is_reported_by_every_command(env: Env, config: Config, tmp_path: Path) -> None:

@@ -156,8 +156,19 @@ class Invocation:
         """Return the request for a target, which the user may choose, and the invocation with the session for it."""
         from eicctl.cli.target_prompt import specified
 
-        session, request = specified(self.session, self.request_for(target, port), self.words.grammar.name)
-        return replace(self, session=session), request
+        named = self.request_for(target, port)
+        session, request = specified(self.session, named, self.words.grammar.name)
+        if request.target == named.target:
+            return replace(self, session=session), request
+        settings = defaults.in_force(session.profile, session.given_region, request.target)
+        chosen = replace(self, session=session, settings=settings).with_key_file()
+        return chosen, request.replace(private_key_file=chosen.request.private_key_file)
+
+    def with_key_file(self) -> Invocation:
+        """Return the invocation with the private key that the files name for the host, if the user gives none."""
+        if self.own_key or not (key_file := self.settings.get("private_key_file")):
+            return self
+        return replace(self, request=self.request.replace(private_key_file=key_file))
 
     def openssh_options(self, address: str = "") -> OpensshOptions:
         """Return how OpenSSH gets to the hosts.
@@ -187,7 +198,9 @@ class Invocation:
 
         target = self._target(request)
         who = choose(
-            self.session, target, self.words.user or self.request.os_user or user or self.settings.get("os_user")
+            self.session,
+            target,
+            self.words.user or self.request.os_user or user or request.os_user or self.settings.get("os_user"),
         )
         if self.pushes:
             check_pushable(target)
@@ -222,10 +235,7 @@ def login_options(function: Command) -> Command:
     @functools.wraps(function)
     def wrapper(*args: Any, session: Session, request: ConnectRequest, print_command: bool, **rest: Any) -> Any:
         words = click.get_current_context().meta[_WORDS]
-        settings = options.in_force({})
-        if not (request.private_key_file or words.key_file):
-            request = request.replace(private_key_file=settings.get("private_key_file"))
-        invocation = Invocation(session, words, request, print_command, settings)
+        invocation = Invocation(session, words, request, print_command, options.in_force({})).with_key_file()
         try:
             return function(*args, invocation=invocation, **rest)
         except _TargetGoneError:

@@ -23,7 +23,9 @@ from eicctl.support.documents import line_of, parse_toml, read_toml
 TUNNEL = "tunnel"
 """The tables of named tunnels, which `named_tunnels.config_file` reads."""
 
-_FORWARD = re.compile(r"(?:(?P<bind>\[[^\]]*\]|[^:\[\]]*):)?(?P<port>\d{1,5}):(?:\[[^\]]+\]|[^:\[\]]+):\d{1,5}")
+_FORWARD = re.compile(
+    r"(?:(?P<bind>\[[^\]]*\]|[^:\[\]]*):)?(?P<port>\d{1,5}):(?:\[[^\]]+\]|[^:\[\]]+):(?P<remote>\d{1,5})"
+)
 
 
 def _is_name(value: Any) -> bool:
@@ -57,7 +59,12 @@ def _is_file(value: Any) -> bool:
 
 def _are_forwards(value: Any) -> bool:
     words = [value] if isinstance(value, str) else value
-    return isinstance(words, list) and bool(words) and all(isinstance(w, str) and _FORWARD.fullmatch(w) for w in words)
+    return isinstance(words, list) and bool(words) and all(map(_is_forward, words))
+
+
+def _is_forward(word: object) -> bool:
+    match = _FORWARD.fullmatch(word) if isinstance(word, str) else None
+    return match is not None and all(1 <= int(match[name]) <= 65535 for name in ("port", "remote"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,12 @@ def command(
       eicctl ssh web-1 --wait
     """
     destination = parse_destination(invocation.words.operands[0] if invocation.words.operands else "")
+    if kept_session and not (keep or invocation.settings.get("keep")):
+        raise UsageError("--session requires --keep")
+    invocation, request = invocation.specified(destination.host, destination.port)
     # A file's `keep` is for shells: a command's output is not to go through tmux.
     keep = keep or (bool(invocation.settings.get("keep")) and not invocation.words.operands[1:])
     forwards = [word for spec in invocation.settings.get("forward", ()) for word in ("-L", spec)]
-    if kept_session and not keep:
-        raise UsageError("--session requires --keep")
-    invocation, request = invocation.specified(destination.host, destination.port)
 
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.openssh_options import ssh_command
