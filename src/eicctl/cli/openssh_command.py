@@ -160,7 +160,10 @@ class Invocation:
         session, request = specified(self.session, named, self.words.grammar.name)
         if request.target == named.target:
             return replace(self, session=session), request
-        settings = defaults.in_force(session.profile, session.given_region, request.target)
+        from eicctl.aws.caches import INSTANCES, known_names
+
+        name = known_names(INSTANCES, session.profile, session.region).get(request.target, "")
+        settings = defaults.in_force(session.profile, session.given_region, request.target, name)
         chosen = replace(self, session=session, settings=settings).with_key_file()
         return chosen, request.replace(private_key_file=chosen.request.private_key_file)
 
