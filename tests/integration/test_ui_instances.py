@@ -9,6 +9,7 @@ import pytest
 from eicctl.aws import caches
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
+from eicctl.support import recents
 from tests.integration.console import Driver, in_console
 
 
@@ -43,6 +44,22 @@ def test_what_is_known_is_shown_at_once(emulator: Emulator, ec2: Any) -> None:
         assert "Reading instances" in driver.screen
         await driver.shows("web-1")
         await driver.until(lambda: "known-1" not in driver.screen)
+
+    in_console(act)
+
+
+def test_recent_targets_come_first(endpoint: dict[str, Any], instance_ids: dict[str, str]) -> None:
+    for name in ("web-1", "win-1"):
+        used = recents.Connection(
+            "ssh", name, instance_id=instance_ids[name], profile=None, region="us-east-1", user="ec2-user"
+        )
+        used.end()
+
+    async def act(driver: Driver) -> None:
+        assert "•" in await driver.shows("web-1")
+        screen = driver.screen
+        assert screen.index("win-1") < screen.index("web-1") < screen.index("app-1")
+        assert "•" not in await driver.shows("app-1")
 
     in_console(act)
 

@@ -159,6 +159,15 @@ def test_a_completion_loads_little(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+def test_the_consoles_first_frame_loads_little() -> None:
+    code = "import eicctl.ui.app, eicctl.ui.instances, sys; print(*sys.modules, file=sys.stderr)"
+    loaded = set(python("-c", code).split())
+    assert "textual.app" in loaded
+    assert not loaded & {"boto3", "botocore", "websockets", "asyncssh", "eicctl.cli"}
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("eicctl.")}
+    assert rooms == {"eicctl.aws", "eicctl.core", "eicctl.support", "eicctl.ui"}
+
+
 HAVE_OUR_STDIN = {"ssh/process.py", "cli/commands/man.py"}
 """OpenSSH, which the command stands for, and a pager."""
 

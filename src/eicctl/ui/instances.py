@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -10,24 +11,20 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from eicctl.aws import caches
-from eicctl.aws.instances import STATE_ORDER, list_instances
 from eicctl.core.errors import EicctlError, UsageError
-from eicctl.core.model import usual_port
 from eicctl.core.names import natural_key
-from eicctl.core.request import ConnectRequest
-from eicctl.named_tunnels.config_file import Definition
-from eicctl.reachability.coverage import cover
-from eicctl.ssh.destination import parse_forward
-from eicctl.support import pins
-from eicctl.support.threads import for_each
-from eicctl.ui.dialogs import Ask
+from eicctl.support import pins, recents
 from eicctl.ui.pane import Pane
 from eicctl.ui.table import Column, Row
 
 if TYPE_CHECKING:
     from eicctl.core.model import Instance
+    from eicctl.named_tunnels.config_file import Definition
     from eicctl.reachability.coverage import Coverage, Inventory
     from eicctl.ui.app import Scope
+
+AT_MOST_EVERY = 0.25
+"""Seconds between two looks at locations that were read while others are."""
 
 _STATES = {"running": "green", "pending": "yellow", "stopping": "yellow", "shutting-down": "yellow"}
 _VERDICTS = {"ok": "green", "failed": "red", "unknown": "yellow"}
@@ -75,13 +72,24 @@ class Line:
 
     def tunnel(self, name: str, **fields: Any) -> Definition:
         """Return the definition of a tunnel to or through it."""
+        from eicctl.named_tunnels.config_file import Definition
+
         return Definition(name=f"{self.label}-{name}", profile=self.profile, region=self.region, **fields)
 
-    def row(self, several: bool) -> Row:
+    def row(self, several: bool, recent: bool) -> Row:
         """Return its row; `several` if not all rows are of one account and region."""
         location = f"{self.profile} {self.region}".strip() if several else ""
-        cells = (self.name, self.id, self.state, self.platform, self.address, self.zone, self.endpoint)
-        styles = {2: _STATES.get(self.state, ""), 7: _VERDICTS.get(self.verdict, "")}
+        cells = (
+            "•" if recent else "",
+            self.name,
+            self.id,
+            self.state,
+            self.platform,
+            self.address,
+            self.zone,
+            self.endpoint,
+        )
+        styles = {3: _STATES.get(self.state, ""), 8: _VERDICTS.get(self.verdict, "")}
         dim = "" if self.state == "running" else "dim"
         return Row(
             self.key, (*cells, self.reachable, location), dim, {at: style for at, style in styles.items() if style}
@@ -101,6 +109,17 @@ def known(scope: Scope) -> Iterator[Line]:
                 yield Line(session.profile or "", region, id_, name, state, platform, address, zone)
 
 
+def recently(profiles: Iterable[str]) -> dict[str, int]:
+    """Return the keys of instances that have had a connection lately, the last one as 0."""
+    names = {pins.profile_in_force(profile): profile for profile in profiles}
+    keys = dict.fromkeys(
+        f"{names[each.profile]}/{each.region}/{each.instance_id}"
+        for each in recents.recent()
+        if each.instance_id and each.profile in names
+    )
+    return {key: at for at, key in enumerate(keys)}
+
+
 def covered(coverage: Coverage) -> list[Line]:
     """Return the running instances that were read, with what is known of their reachability."""
     return [
@@ -117,6 +136,9 @@ def covered(coverage: Coverage) -> list[Line]:
 
 def stopped(scope: Scope, coverage: Coverage) -> list[Line]:
     """Return the instances that do not run, of the locations that could be read."""
+    from eicctl.aws.instances import STATE_ORDER, list_instances
+    from eicctl.support.threads import for_each
+
     sessions = {session.profile or "": session for session in scope.sessions}
     filters = {"instance-state-name": [state for state in STATE_ORDER if state not in ("running", "terminated")]}
 
@@ -133,6 +155,7 @@ class Instances(Pane):
 
     NOUN = "instances"
     COLUMNS = (
+        Column("", 6),
         Column("Name", 9),
         Column("ID", 8),
         Column("State", 5),
@@ -161,7 +184,7 @@ class Instances(Pane):
 
     def on_mount(self) -> None:
         self._show(known(self.app.scope))
-        super().on_mount()
+        self.call_after_refresh(self.reload)  # once what is known is on the screen
 
     def reload(self) -> None:
         self._read()
@@ -169,13 +192,22 @@ class Instances(Pane):
     @work(group="instances", exclusive=True)
     async def _read(self) -> None:
         scope, app = self.app.scope, self.app
+        shown = 0.0
+
+        def progress(so_far: Coverage) -> None:
+            nonlocal shown
+            if time.monotonic() - shown >= AT_MOST_EVERY:  # the last one is shown with the stopped ones
+                app.call_from_thread(self._show_part, so_far)
+                shown = time.monotonic()
 
         def read() -> tuple[Coverage, list[Line]]:
+            from eicctl.reachability.coverage import cover  # here, as it takes longer to load than the first frame has
+
             coverage = cover(
                 scope.sessions,
                 regions=scope.regions,
                 all_regions=scope.all_regions,
-                progress=lambda so_far: app.call_from_thread(self._show_part, so_far),
+                progress=progress,
             )
             return coverage, stopped(scope, coverage)
 
@@ -199,7 +231,9 @@ class Instances(Pane):
     def _show(self, lines: Iterable[Line]) -> None:
         self.lines = {line.key: line for line in lines}
         several = len({line.place for line in self.lines.values()}) > 1
-        self.table.set_rows(line.row(several) for line in sorted(self.lines.values(), key=_order))
+        used = recently({line.profile for line in self.lines.values()})
+        ordered = sorted(self.lines.items(), key=lambda pair: (used.get(pair[0], len(used)), *_order(pair[1])))
+        self.table.set_rows(line.row(several, key in used) for key, line in ordered)
 
     @property
     def line(self) -> Line | None:
@@ -220,12 +254,17 @@ class Instances(Pane):
     def action_tunnel(self) -> None:
         """Open a tunnel to the platform's port, on a free local port."""
         if line := self.line:
+            from eicctl.core.model import usual_port
+
             port = usual_port(line.platform)
             self._open(line.tunnel(str(port), target=line.id, remote_port=port, local_port=0))
 
     @work
     async def action_forward(self) -> None:
         """Ask for forwards, and open them through the instance."""
+        from eicctl.ssh.destination import parse_forward
+        from eicctl.ui.dialogs import Ask
+
         if not (line := self.line):
             return
         text = await self.app.push_screen_wait(Ask(f"Forward through {line.label}, [LOCAL:]HOST:PORT … or socks:"))
@@ -252,6 +291,7 @@ class Instances(Pane):
     @work
     async def action_doctor(self) -> None:
         """Check why it cannot be reached."""
+        from eicctl.core.request import ConnectRequest
         from eicctl.ui.doctor import Doctor
 
         if line := self.line:
@@ -270,6 +310,8 @@ class Instances(Pane):
     @work
     async def action_run(self) -> None:
         """Ask for a command line, and run it on the marked instances of one account and region."""
+        from eicctl.ui.dialogs import Ask
+
         rows = [self.lines[row.key] for row in self.table.chosen]
         if not rows:
             return
