@@ -26,7 +26,7 @@ from benchmarks.process import Measures, answered, cpu_seconds, end, repeat, res
 from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world
 
-GROUPS = ("stdio", "listen", "trips", "bulk", "short", "crowd", "stall", "help", "stages", "login", "listing")
+GROUPS = ("stdio", "listen", "trips", "bulk", "short", "crowd", "stall", "help", "stages", "login", "listing", "picker")
 FORKS = 50
 RESULTS = Path(__file__).with_name("RESULTS.md")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -283,6 +283,11 @@ def main() -> None:
             [sys.executable, "-m", "benchmarks.listing"], stdout=subprocess.PIPE, text=True, check=False
         )
         lines += ["", "Listing the endpoints:", "", done.stdout.strip() or "(failed)"]
+    if "picker" in chosen.only:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.picker"], stdout=subprocess.PIPE, text=True, check=False
+        )
+        lines += ["", "The list in which one chooses a target:", "", done.stdout.strip() or "(failed)"]
     print("\n".join(lines))
     if chosen.write:
         before, _, rest = RESULTS.read_text().partition(BEGIN)

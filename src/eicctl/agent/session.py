@@ -22,12 +22,11 @@ from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError, to_json
 from eicctl.core.events import CloseInfo
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.host_keys import configured_check
 from eicctl.ssh.login import Login, by_host
 from eicctl.ssh.openssh_options import OpensshOptions, for_proxy, login_settings
 from eicctl.ssh.os_user import choose
 from eicctl.ssh.proxy_tunnel import Opening
-from eicctl.support import settings
+from eicctl.support import defaults, settings
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
@@ -353,7 +352,7 @@ def _login_settings(request: ConnectRequest, session: Session) -> LoginSettings:
     if target.platform == "windows" or not target.instance_id:
         raise EicctlError("not to log in to with a pushed key")
     user = choose(session, target, request.os_user or None)
-    login = Login(session, target, user, pushes=True, check=request.host_key_check or configured_check())
+    login = Login(session, target, user, pushes=True, check=request.host_key_check or defaults.host_key_check())
     return login_settings(login, OpensshOptions(for_proxy(session, by_host(request, target))))
 
 

@@ -281,9 +281,7 @@ gives to `target_prompt.resolve_target`."""
 def _configured_check() -> Check:
     if click.get_current_context().resilient_parsing:
         return "console"
-    from eicctl.ssh.host_keys import configured_check
-
-    return configured_check()
+    return defaults.host_key_check()
 
 
 login_settings = combined(

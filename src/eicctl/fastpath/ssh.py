@@ -14,7 +14,7 @@ from eicctl.agent.paths import usual_folder
 from eicctl.core.errors import EicctlError
 from eicctl.fastpath.proxy import Reporter, read
 from eicctl.ssh.arguments import SSH, split
-from eicctl.support import log, pins, recents
+from eicctl.support import log
 from eicctl.support.activity import export_width
 
 TYPE_CHECKING = False
@@ -153,18 +153,24 @@ def _connect(
         print(note if note.isprintable() else ascii(note)[1:-1], file=sys.stderr, flush=True)  # noqa: T201
     user, port, host = known["User"]["name"], str(known["Target"]["remote_port"]), known["Host"]
     command = ["ssh", *arguments.to_argv(), *options, "-l", user, "-p", port, "--", host, *arguments.operands[1:]]
-    target = known["Target"]
-    connection = recents.Connection(
-        "ssh",
-        target["instance_name"] or target["instance_id"] or target["address"],
-        instance_id=target["instance_id"],
-        profile=pins.profile_in_force(request.profile),
-        region=target["region"],
-        user=user,
-    )
-    code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/failures"))  # noqa: PTH110
-    connection.failed = code == 255
-    connection.end()
-    if code != 255 and not os.path.exists(f"{folder}/failures"):  # noqa: PTH110
+    connections = []
+
+    def begun() -> None:
+        from eicctl.support import pins, recents
+
+        target = known["Target"]
+        name = target["instance_name"] or target["instance_id"] or target["address"]
+        profile, region = pins.profile_in_force(request.profile), target["region"]
+        found = recents.Connection(
+            "ssh", name, instance_id=target["instance_id"], profile=profile, region=region, user=user
+        )
+        connections.append(found)
+
+    failed = f"{folder}/failures"
+    code, stderr = run_openssh(command, lambda: os.path.exists(failed), begun)  # noqa: PTH110
+    for each in connections:
+        each.failed = code == 255
+        each.end()
+    if code != 255 and not os.path.exists(failed):  # noqa: PTH110
         return code
     return explain(known, request, code, stderr, folder)

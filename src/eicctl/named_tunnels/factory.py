@@ -19,6 +19,7 @@ from eicctl.core.model import DIRECT_DATABASE_PORT, RDP_PORT, SSH_PORT, Target, 
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
+from eicctl.support import defaults
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
 from eicctl.tunnel.dial import Dialer
@@ -267,9 +268,8 @@ class Opening:
     def _through(self, via: str, bound: Sequence[tuple[Sequence[socket], Remote | None]]) -> Opened:
         from eicctl.api.forwards import renewed_connection
         from eicctl.aws.targets import resolve
-        from eicctl.ssh.host_keys import configured_check
 
-        check = self.definition.host_key_check or configured_check()
+        check = self.definition.host_key_check or defaults.host_key_check()
         request = self.definition.replace(target=via, remote_port=SSH_PORT, host_key_check=check)
         target = resolve(self.session, request)
         ssh = renewed_connection(self.session, target, request, self._emit)

@@ -10,13 +10,12 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from eicctl.aws.instances import console_output
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UsageError
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.support import paths, settings
 
 _BEGIN = "-----BEGIN SSH HOST KEY KEYS-----"
 _END = "-----END SSH HOST KEY KEYS-----"
@@ -56,25 +55,6 @@ def _well_formed(key: str) -> bool:
 
 Check = Literal["console", "accept-new", "strict", "off"]
 """How to check: by the console's keys and else the first seen; the first seen; only keys known already; not at all."""
-
-CHECKS: tuple[Check, ...] = get_args(Check)
-
-
-def configured_check() -> Check:
-    """Return `host_key_check` of config.toml; the default is `console`.
-
-    Raises:
-        UsageError: It has another value.
-    """
-    configured = settings.config().host_key_check
-    if not configured:
-        return "console"
-    for check in CHECKS:
-        if check == configured:
-            return check
-    raise UsageError(
-        f"{paths.config_file()}: host_key_check is {configured!r}", hint=f"it is one of {', '.join(CHECKS)}"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,11 @@ _LINES_OF_A_LOST_PROXY = re.compile(
 """OpenSSH's messages when its ProxyCommand ended before the login; eicctl's error says more."""
 
 
-def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False) -> tuple[int, str]:
+def run(
+    command: Sequence[str],
+    will_explain: Callable[[], bool] = lambda: False,
+    started: Callable[[], object] = lambda: None,
+) -> tuple[int, str]:
     """Run OpenSSH; return its exit code and the end of what it wrote to stderr, which has been passed on at once.
 
     OpenSSH gets Ctrl-C from the terminal; SIGTERM and SIGHUP are passed on to it. The exit code of a child that ends by
@@ -139,6 +143,7 @@ def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False
     Args:
         command: The command line.
         will_explain: Returns whether the caller will explain why OpenSSH lost its ProxyCommand; called at the end.
+        started: Called once OpenSSH has started, for what it need not wait for.
 
     Raises:
         LocalError: The program is not installed.
@@ -147,7 +152,7 @@ def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False
     export_width()
     try:
         with Hidden():
-            code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail)
+            code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail, started)
     except FileNotFoundError as error:
         raise LocalError(f"{command[0]} is not installed", hint="install the OpenSSH client") from error
     if not will_explain():
@@ -155,7 +160,7 @@ def run(command: Sequence[str], will_explain: Callable[[], bool] = lambda: False
     return code, tail.kept.decode(errors="replace")
 
 
-def _run(command: Sequence[str], tail: _Tail) -> int:
+def _run(command: Sequence[str], tail: _Tail, started: Callable[[], object]) -> int:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     try:
@@ -172,6 +177,7 @@ def _run(command: Sequence[str], tail: _Tail) -> int:
     finally:
         os.close(writing)
     with _Signals(child) as wakeups:
+        started()
         code = _watched(child, reading, wakeups, tail)
     # A process that OpenSSH has left behind (`ssh -f`) may hold the pipe: its end is not waited for.
     while tail.take(reading):
@@ -235,11 +241,12 @@ class _Signals:
             return
 
 
-def _run_on_windows(command: Sequence[str], tail: _Tail) -> int:
+def _run_on_windows(command: Sequence[str], tail: _Tail, started: Callable[[], object]) -> int:
     import subprocess
 
     with subprocess.Popen(command, stderr=subprocess.PIPE) as child:
         assert child.stderr  # noqa: S101 - it is a pipe
+        started()
         while True:
             try:
                 while tail.take(child.stderr.fileno()):

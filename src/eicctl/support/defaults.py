@@ -14,7 +14,7 @@ from eicctl.support.paths import usual_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
     from eicctl.core.request import ConnectRequest
 
@@ -110,6 +110,16 @@ def of_user() -> dict[str, Any]:
         UsageError: It is not as it should be.
     """
     return _content(user_file(), project=False)
+
+
+def host_key_check() -> Literal["console", "accept-new", "strict", "off"]:
+    """Return how host keys are checked: what `config.toml` says, else `console`.
+
+    Raises:
+        UsageError: It is not as it should be.
+    """
+    found: Any = of_user().get("host_key_check")
+    return found or "console"
 
 
 def alias(word: str, project: str | None = None) -> str:
