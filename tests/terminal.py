@@ -33,10 +33,11 @@ def terminal(
     cwd: Path | None = None,
 ) -> pexpect.spawn[str]:
     """Run eicctl, or another program, on a terminal of so many lines and columns."""
+    sizes = ("COLUMNS", "LINES")  # which a test run may have, as in a worker of xdist's
     return pexpect.spawn(
         program,
         list(words),
-        env={"TERM": "xterm-256color", **env},
+        env={"TERM": "xterm-256color", **{name: value for name, value in env.items() if name not in sizes}},
         cwd=None if cwd is None else str(cwd),
         encoding="utf-8",
         timeout=_LONG,

@@ -15,7 +15,7 @@ import pytest
 
 from eicctl.emulator.server import Emulator
 from tests.conftest import FillCache
-from tests.e2e.conftest import Eicctl, Env, run_eicctl
+from tests.e2e.conftest import Eicctl, Env, clean_env, run_eicctl
 from tests.e2e.warmth import wait_for_agent
 from tests.processes import PROGRAM
 from tests.terminal import exit_code, screen, terminal
@@ -60,7 +60,7 @@ def look(written: str, width: int, what: str) -> None:
     ("width", "words", "what"),
     [
         (80, "list-endpoints --all-regions", r"Looking up endpoints in \d+ regions \(\d+ s\)"),
-        (120, "instances", r"Looking up (instances|endpoints) in us-east-1 \(1 s\)"),
+        (120, "instances", r"Looking up (instances|endpoints|VPCs) in us-east-1 \(1 s\)"),
         (80, "ssh web-1 --no-agent -- true", r"Connecting to i-[0-9a-f]+ \(\d s\)"),
         (120, "scp --no-agent /etc/hostname web-1:copied", r"Looking up (instances|endpoints) in us-east-1 \(\d s\)"),
         (80, "doctor web-1 --output json", r"Checking: \d+ of \d+ checks \(\d+ s\)"),
@@ -82,8 +82,8 @@ def test_a_wait_is_shown_and_goes(slow: Emulator, width: int, words: str, what: 
 @pytest.mark.parametrize(
     ("width", "words", "what"),
     [
-        (80, "tunnel web-1 --remote-port 22", r"Looking up (instances|endpoints) in us-east-1 \(1 s\)"),
-        (120, "rdp win-1 --no-launch", r"Looking up (instances|endpoints) in us-east-1 \(1 s\)"),
+        (80, "tunnel web-1 --remote-port 22", r"Looking up (instances|endpoints|VPCs) in us-east-1 \(1 s\)"),
+        (120, "rdp win-1 --no-launch", r"Looking up (instances|endpoints|VPCs) in us-east-1 \(1 s\)"),
         (80, "forward web-1:22", r"Pushing the key in us-east-1 \(\d s\)|Connecting to web-1 \(\d s\)"),
         (120, "db demo-db", r"Looking up databases in us-east-1 \(1 s\)"),
     ],
@@ -205,6 +205,14 @@ def test_completion_shows_nothing(slow: Emulator) -> None:
     )
     session.expect(pexpect.EOF)
     assert not drawn(str(session.before))
+
+
+def test_the_start_of_the_local_aws_is_shown(tmp_path: Path, width: int) -> None:
+    env = clean_env(tmp_path)
+    session = terminal(env, "local", "up", "--detach", size=(40, width))
+    assert exit_code(session) == 0, session.before
+    look(str(session.before), width, r"Starting the local AWS \(\d+ s\)")
+    assert exit_code(terminal(env, "local", "down")) == 0
 
 
 def test_errors_stand_alone(slow: Emulator, eicctl: Eicctl, width: int) -> None:

@@ -8,6 +8,7 @@ import click
 
 from eicctl.cli.param_types import TUNNEL
 from eicctl.cli.view import messages
+from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
 
 
@@ -42,7 +43,8 @@ def command(*, names: tuple[str, ...], file: Path | None, everything: bool, forc
         return _end_all(force)
     if force:
         raise UsageError("--force requires --all", hint="eicctl down --all --force")
-    closed = tunnels.close(list(names) or _defined(file))
+    with Waiting("Closing tunnels"):
+        closed = tunnels.close(list(names) or _defined(file))
     missing = [name for name in names if name not in closed]
     if missing:
         raise NotFoundError(f"No background tunnel named {', '.join(missing)}", hint="eicctl ps")
@@ -53,7 +55,8 @@ def command(*, names: tuple[str, ...], file: Path | None, everything: bool, forc
 def _end_all(force: bool) -> int:
     from eicctl.agent import tunnels
 
-    ended = tunnels.end(force=force)
+    with Waiting("Closing tunnels"):
+        ended = tunnels.end(force=force)
     done = [one for one in ended if not one.trouble]
     names = [name for one in done for name in one.names]
     count = f"{len(done)} background process{'es' if len(done) > 1 else ''}"

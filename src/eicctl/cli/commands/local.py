@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.cli.view import messages
+from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def up(
         arguments += [f"--transition={transition}", f"--max-connections={max_connections}"]
         arguments += [f"--world={world.resolve()}"] if world else []
         arguments += ["--sshd"] if sshd else []
-        _tell(daemon.start(arguments), sshd=sshd)
+        with Waiting("Starting the local AWS"):
+            started = daemon.start(arguments)
+        _tell(started, sshd=sshd)
         return 0
     emulator, options = _import()
     stop = threading.Event()
@@ -308,5 +311,6 @@ def down() -> None:
     """
     from eicctl.emulator import daemon
 
-    daemon.stop(_required())
+    with Waiting("Stopping the local AWS"):
+        daemon.stop(_required())
     messages.line("Local AWS stopped")

@@ -6,6 +6,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.view import messages
+from eicctl.cli.view.progress import Waiting
 
 
 @click.command
@@ -22,7 +23,8 @@ def command(*, output: str, query: str | None) -> int:
     from eicctl.cli.view import render
     from eicctl.cli.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
 
-    processes = tunnels.states()
+    with Waiting("Asking the background processes"):
+        processes = tunnels.states()
     found = [(status, held.pid) for held in processes for status in held.statuses]
     for held in processes:
         if held.trouble:

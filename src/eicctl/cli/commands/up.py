@@ -10,6 +10,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import FILE, PROFILE, REGION, TUNNEL
 from eicctl.cli.view import messages
+from eicctl.cli.view.progress import Waiting
 from eicctl.support import paths, pins
 from eicctl.support.defaults import alias, in_force
 
@@ -103,7 +104,8 @@ def _detached(definitions: Sequence[Definition], output: str) -> int:
     from eicctl.cli.view import render
     from eicctl.cli.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
 
-    statuses = tunnels.detach(definitions)
+    with Waiting("Opening tunnels"):
+        statuses = tunnels.detach(definitions)
     if output == "json":
         render.show([row(status) for status in statuses], output=output, query=None, columns={})
     else:
