@@ -47,19 +47,22 @@ class EventStore:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.RLock()
         self.path = path
-        try:
-            if path:
-                path.touch(mode=0o600)
-            # An empty name is a file of SQLite's own, which nobody else sees, and which goes with the connection.
-            self._db = sqlite3.connect(str(path or ""), check_same_thread=False)
-            self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-            self._db.execute("PRAGMA temp_store=FILE")
-            if not path:
-                self._db.execute("PRAGMA journal_mode=OFF")
-                self._db.execute("PRAGMA synchronous=OFF")
-            self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise LocalError(f"cannot store events in {path or 'a temporary file'}: {error}") from error
+        with contextlib.ExitStack() as undo:
+            try:
+                if path:
+                    path.touch(mode=0o600)
+                # An empty name is a file of SQLite's own, which nobody else sees, and which goes with the connection.
+                self._db = sqlite3.connect(str(path or ""), check_same_thread=False)
+                undo.callback(self._db.close)
+                self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+                self._db.execute("PRAGMA temp_store=FILE")
+                if not path:
+                    self._db.execute("PRAGMA journal_mode=OFF")
+                    self._db.execute("PRAGMA synchronous=OFF")
+                self._db.executescript(_SCHEMA)
+            except (OSError, sqlite3.Error) as error:
+                raise LocalError(f"cannot store events in {path or 'a temporary file'}: {error}") from error
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
