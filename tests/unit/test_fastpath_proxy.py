@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,9 @@ def read_by_click(line: str, monkeypatch: pytest.MonkeyPatch) -> Any:
         return 0
 
     monkeypatch.setattr(proxy, "run", run)
+    monkeypatch.delitem(
+        sys.modules, "eicctl.support.logging_setup", raising=False
+    )  # it is there where another test logged
     names = ["-h", "--help"]  # as the group has them: the command keeps its help option, which other tests read
     assert command.main(args=line.split(), standalone_mode=False, help_option_names=names) == 0
     return found[0]
