@@ -292,7 +292,7 @@ def test_a_peer_that_answered_pings_and_does_not_any_more_is_gone(serve: Serve) 
             assert read_all(client) == b""
             error = told.ending().error
             assert isinstance(error, errors.NetworkError)
-            assert "nothing was heard of it" in error.message
+            assert "no response" in error.message
 
 
 @pytest.mark.usefixtures("quick")
@@ -375,4 +375,4 @@ def test_a_peer_that_is_gone_without_a_word(tmp_path: Path, sending: bool) -> No
     words = [unshare, "-rn", sys.executable, "-c", GONE, ip, str(tmp_path), str(sending)]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=root)
     assert ran.stdout.startswith("NetworkError the connection to the endpoint broke"), ran.stderr
-    assert "nothing was heard of it for" in ran.stdout
+    assert "no response for" in ran.stdout

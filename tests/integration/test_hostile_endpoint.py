@@ -374,7 +374,7 @@ def test_an_answer_to_the_handshake_without_end(tmp_path: Path, answer: bytes) -
         while True:
             peer.sock.sendall(answer)
 
-    with ScriptedEndpoint(tmp_path, script) as endpoint, ends_soon("no websocket handshake"):
+    with ScriptedEndpoint(tmp_path, script) as endpoint, ends_soon("not a websocket handshake"):
         endpoint.dialer().open(retry_budget=0)
 
 

@@ -1,4 +1,4 @@
-"""More clients than an endpoint has places."""
+"""More clients than an endpoint has slots."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_clients_wait_while_others_hold_the_places(serve: Serve, emulator: Emula
         foreign = []
         for _ in range(3):
             link = others.open()
-            assert link.place
-            link.place.release()
+            assert link.reservation
+            link.reservation.release()
             foreign.append(link)
             cleanup.callback(link.close)
         port, told = cleanup.enter_context(listening(service.dialer, linger=0.1))
@@ -194,7 +194,7 @@ def test_places_that_this_process_holds_are_told_while_it_waits(serve: Serve) ->
 def test_a_login_waits_no_longer_than_it_is_told(
     serve: Serve, emulator: Emulator, eicctl: Callable[..., Ran], words: tuple[str, ...]
 ) -> None:
-    """For its place; the only one is taken by a tunnel to elsewhere."""
+    """For its slot; the only one is taken by a tunnel to elsewhere."""
     service = serve(echo)
     emulator.state.behave(max_connections=1)
     with contextlib.closing(service.dialer.open()):

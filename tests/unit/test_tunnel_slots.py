@@ -1,4 +1,4 @@
-"""The queue for an endpoint's places."""
+"""The queue for an endpoint's slots."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from eicctl.core.errors import ThrottledError
 from eicctl.tunnel.slots import LIMIT, QUEUE, SlotReservation, Slots, slots_of
 
 
-def ready(places: list[SlotReservation]) -> list[bool]:
-    return [place.turn.done() and not place.turn.cancelled() for place in places]
+def ready(reservations: list[SlotReservation]) -> list[bool]:
+    return [reservation.turn.done() and not reservation.turn.cancelled() for reservation in reservations]
 
 
 def test_places_over_the_limit_wait_in_their_order() -> None:
     slots = Slots("eice-1", limit=2)
-    places = [slots.claim("web-1:22") for _ in range(5)]
-    assert ready(places) == [True, True, False, False, False]
-    assert [place.before for place in places] == [0, 0, 0, 1, 2]
-    places[0].opened()
-    places[0].release()
-    assert ready(places[1:]) == [True, True, False, False]
-    places[0].release()
+    reservations = [slots.claim("web-1:22") for _ in range(5)]
+    assert ready(reservations) == [True, True, False, False, False]
+    assert [reservation.before for reservation in reservations] == [0, 0, 0, 1, 2]
+    reservations[0].opened()
+    reservations[0].release()
+    assert ready(reservations[1:]) == [True, True, False, False]
+    reservations[0].release()
     assert slots.used == 2
 
 
@@ -49,7 +49,7 @@ def test_after_a_refusal_the_oldest_asks_again_by_itself() -> None:
     second.refused()
     first.refused()
     third = slots.claim("c:22")
-    assert [place.before for place in (first, second, third)] == [0, 1, 2]
+    assert [reservation.before for reservation in (first, second, third)] == [0, 1, 2]
     first.turn.result(5)
     assert ready([second, third]) == [False, False], "one asks at a time"
     first.opened()
@@ -69,9 +69,9 @@ def test_a_place_of_our_own_that_becomes_free_is_asked_for_at_once() -> None:
 
 def test_the_limit_can_be_raised() -> None:
     slots = Slots("eice-1", limit=1)
-    places = [slots.claim("a:22") for _ in range(3)]
+    reservations = [slots.claim("a:22") for _ in range(3)]
     slots.limit = 3
-    assert all(ready(places))
+    assert all(ready(reservations))
 
 
 def test_the_queue_is_bounded() -> None:

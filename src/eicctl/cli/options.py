@@ -231,7 +231,7 @@ queue_option = click.option(
     metavar="SECONDS",
     help="How long a connection may queue for one of the endpoint's 20 slots.",
 )
-"""How long to wait for one of the endpoint's 20 places. The command takes `queue_timeout`."""
+"""How long to wait for one of the endpoint's 20 slots. The command takes `queue_timeout`."""
 
 
 def _keepalive(ctx: click.Context, _param: click.Parameter, value: float | None) -> None:

@@ -1,4 +1,4 @@
-"""A link from an event loop: no thread waits for the endpoint's place."""
+"""A link from an event loop: no thread waits for the endpoint's slot."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ async def open_link(
     retrying: Callable[[EicctlError], None] | None = None,
     queued: Callable[[int], None] | None = None,
 ) -> Link:
-    """Return an open link; the dial itself is made in a thread. Cancelling it gives the place to the next one.
+    """Return an open link; the dial itself is made in a thread. Cancelling it gives the slot to the next one.
 
     Args:
         dialer: Opens the link.
         retry_budget: See `Dialer.dial`.
         retrying: Called on the loop with the error of a dial that is tried again, and with the first refusal.
-        queued: Called once, if there is no place at once, with the number of connections that are served before.
+        queued: Called once, if there is no slot at once, with the number of connections that are served before.
 
     Raises:
-        EicctlError: There was no place in time, or the dial failed.
+        EicctlError: There was no slot in time, or the dial failed.
     """
     loop = asyncio.get_running_loop()
-    place = dialer.claim()
+    reservation = dialer.claim()
     deadline = loop.time() + dialer.queue_timeout
     refusal: ThrottledError | None = None
 
@@ -38,24 +38,24 @@ async def open_link(
         if retrying:
             loop.call_soon_threadsafe(retrying, error)
 
-    dial = functools.partial(dialer.dial, place, retry_budget=retry_budget, waiting=tell)
+    dial = functools.partial(dialer.dial, reservation, retry_budget=retry_budget, waiting=tell)
     try:
         while True:
-            if queued and not place.turn.done():
-                queued(place.before)
+            if queued and not reservation.turn.done():
+                queued(reservation.before)
                 queued = None
             try:
                 async with asyncio.timeout_at(deadline):
-                    await asyncio.wrap_future(place.turn)
+                    await asyncio.wrap_future(reservation.turn)
             except TimeoutError:
-                raise place.timed_out(dialer.queue_timeout, refusal) from refusal
+                raise reservation.timed_out(dialer.queue_timeout, refusal) from refusal
             try:
                 return await in_thread(dial, Link.close)
             except ThrottledError as error:
                 if retrying and not refusal:
                     retrying(error)
                 refusal = error
-                place.refused()
+                reservation.refused()
     except BaseException:
-        place.release()
+        reservation.release()
         raise

@@ -63,7 +63,7 @@ class Link:
     """An open websocket to the service. The stream does not block.
 
     `frames` reads what the service sends, and `early` is what came of it together with the handshake's answer;
-    `keepalive` is the seconds without traffic after which to ping, or 0; `place` is the endpoint's place that it takes.
+    `keepalive` is the seconds without traffic after which to ping, or 0; `reservation` is the slot that it takes.
     """
 
     stream: SecureSocket
@@ -75,14 +75,14 @@ class Link:
     opened: float
     keepalive: float = 0.0
     early: bytes = b""
-    place: SlotReservation | None = None
+    reservation: SlotReservation | None = None
     times: Times = field(default_factory=Times)
 
     def close(self) -> None:
-        """Close the connection, and give its place to the next one."""
+        """Close the connection, and give its slot to the next one."""
         self.stream.close()
-        if self.place:
-            self.place.release()
+        if self.reservation:
+            self.reservation.release()
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Dialer:
         ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
         max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service;
             where the caller's policy wants one, it is found and remembered.
-        queue_timeout: Seconds for which a place at the endpoint is waited for.
+        queue_timeout: Seconds for which a slot at the endpoint is waited for.
         durations: How a duration that the policy wants is found; by default it is remembered in a file.
         keepalive: Seconds without traffic after which an open link is pinged; 0 for never, None for what is configured.
         look_up: Finds the target again where its endpoint is not there any more, or None for a target that cannot be.
@@ -121,7 +121,7 @@ class Dialer:
             self.keepalive = keepalive.interval()
 
     def claim(self) -> SlotReservation:
-        """Return a place at the target's endpoint, which may have to be waited for.
+        """Return a slot at the target's endpoint, which may have to be waited for.
 
         Raises:
             ThrottledError: Too many wait already.
@@ -129,16 +129,16 @@ class Dialer:
         return slots_of(self.target.endpoint_id).claim(f"{self.target.label}:{self.target.remote_port}")
 
     def open(self, *, retry_budget: float = RETRY_BUDGET, waits: Callable[[str], object] | None = None) -> Link:
-        """Return an open link. Waits for a place at the endpoint; `queue.open_link` does so without a thread.
+        """Return an open link. Waits for a slot at the endpoint; `queue.open_link` does so without a thread.
 
         Args:
             retry_budget: See `dial`.
-            waits: Called with what the user should know, once, when there has been no place for `NOTICE` seconds.
+            waits: Called with what the user should know, once, when there has been no slot for `NOTICE` seconds.
 
         Raises:
             EicctlError: The last attempt's failure, which says where it went wrong.
         """
-        place = self.claim()
+        reservation = self.claim()
         started = time.monotonic()
         deadline = started + self.queue_timeout
         refusal: ThrottledError | None = None
@@ -147,39 +147,39 @@ class Dialer:
                 while True:
                     until = deadline if activity.kind == "slot" else min(deadline, started + NOTICE)
                     try:
-                        place.turn.result(max(0.0, until - time.monotonic()))
+                        reservation.turn.result(max(0.0, until - time.monotonic()))
                     except TimeoutError:
                         if until == deadline:
-                            raise place.timed_out(self.queue_timeout, refusal) from refusal
-                        activity.kind, activity.where = "slot", place.note(self.queue_timeout, refusal)
+                            raise reservation.timed_out(self.queue_timeout, refusal) from refusal
+                        activity.kind, activity.where = "slot", reservation.note(self.queue_timeout, refusal)
                         if waits:
                             waits(activity.where)
                         continue
                     try:
-                        return self.dial(place, retry_budget=retry_budget)
+                        return self.dial(reservation, retry_budget=retry_budget)
                     except ThrottledError as error:
                         refusal = error
-                        place.refused()
+                        reservation.refused()
             except BaseException:
-                place.release()
+                reservation.release()
                 raise
 
     def dial(
         self,
-        place: SlotReservation,
+        reservation: SlotReservation,
         *,
         retry_budget: float = RETRY_BUDGET,
         waiting: Callable[[EicctlError], None] | None = None,
     ) -> Link:
-        """Return an open link at a place whose turn it is; a passing failure is tried again with growing pauses.
+        """Return an open link at a slot whose turn it is; a passing failure is tried again with growing pauses.
 
         Args:
-            place: The place, which the link keeps. Where no link is returned, it is still the caller's.
+            reservation: The slot, which the link keeps. Where no link is returned, it is still the caller's.
             retry_budget: Seconds after which no new attempt begins; 0 for one attempt.
             waiting: Called with the error before each pause.
 
         Raises:
-            ThrottledError: The endpoint has no place; `place.refused` waits for one.
+            ThrottledError: The endpoint has no slot; `reservation.refused` waits for one.
             EicctlError: The last attempt's failure, which says where it went wrong.
         """
         deadline = time.monotonic() + retry_budget
@@ -201,8 +201,8 @@ class Dialer:
                     waiting(error)
                 time.sleep(wait)
             else:
-                link.place = place
-                place.opened()
+                link.reservation = reservation
+                reservation.opened()
                 return link
 
     def _open_allowed(self) -> Link:
@@ -305,7 +305,7 @@ class Dialer:
         if isinstance(protocol.handshake_exc, InvalidStatus):
             raise errors.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
         if protocol.handshake_exc:
-            raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
+            raise NetworkError(f"the endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
         stream.settimeout(0)
         return Link(
             stream=stream,
@@ -353,7 +353,7 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol, timeout: float) -> t
         if ended:
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
-            raise NetworkError(f"the endpoint's answer is no websocket handshake: {protocol.handshake_exc}")
+            raise NetworkError(f"the endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
 
 
 WANTED = 8192

@@ -34,7 +34,7 @@ BEHIND = EXPIRES - 5
 TOO_MANY = "a likely cause: an endpoint carries 20 connections at once, whoever opens them; close some, or try later"
 """The hint where there may be too many connections."""
 
-SILENT = "nothing was heard of it"
+SILENT = "no response"
 """How the reason begins where the connection was given up without an end."""
 
 _SHOWN = 500

@@ -28,7 +28,7 @@ HELD = 65536
 
 
 class WaitingClient:
-    """Notices that a client has gone, so that its place goes to another one.
+    """Notices that a client has gone, so that its slot goes to another one.
 
     A client that has sent something before it left (OpenSSH's speaks at once) would look as if it were still there, so
     what it sends is read and held for the tunnel. One that has ended its sending half may wait for an answer.
@@ -42,7 +42,7 @@ class WaitingClient:
 
     Attributes:
         gone: Whether the client is gone.
-        queued: Whether it has to queue for a place.
+        queued: Whether it has to queue for a slot.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: SocketEnd, linger: Linger) -> None:
@@ -118,7 +118,7 @@ class Listener:
 
     Args:
         dialer: Opens the links; each in a thread, so no connection waits for another one's dial. It has how long a
-            client waits for a place; how many there are is the endpoint's `Slots.limit`.
+            client waits for a slot; how many there are is the endpoint's `Slots.limit`.
         sockets: Listening sockets that do not block; `close` closes them.
         emit: Takes what happens to connections, which have numbers from 1. Called on the loop's thread.
         remote: What the events say of where connections go; empty for nothing.

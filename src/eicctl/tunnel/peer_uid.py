@@ -161,7 +161,9 @@ def refusal(client: socket.socket, netlink: socket.socket | None) -> LocalError 
     try:
         user = stranger(client, netlink)
     except LeftError:
-        return NotLetInError("the client has gone before it could be told whose it was", hint=_LEFT)
+        return NotLetInError(
+            "connection refused: the client disconnected before its user ID could be checked", hint=_LEFT
+        )
     if user is None:
         return None
     return NotLetInError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)

@@ -1,9 +1,9 @@
-"""An endpoint's places for connections, and the queue for them.
+"""An endpoint's connection slots, and the queue for them.
 
 An endpoint carries 20 connections at once (docs/explanation/protocol.md#limits), whoever opens them. All that a process
 opens to one endpoint comes by the same `Slots`: so it knows how many are its own, and those for which there is no
-place wait, in the order in which they came. A process cannot see what others hold; that the endpoint is full it learns
-from a refusal. From then on the first in the queue asks again when a place of this process becomes free, and after
+slot wait, in the order in which they came. A process cannot see what others hold; that the endpoint is full it learns
+from a refusal. From then on the first in the queue asks again when a slot of this process becomes free, and after
 growing pauses. As long as the endpoint takes what is asked, the number that asks at the same time doubles.
 
 Nothing here blocks: a `SlotReservation` says by a future when it is its turn, which threads and event loops can both
@@ -28,21 +28,21 @@ LIMIT = 20
 """Connections that an endpoint carries at once (docs/explanation/protocol.md#limits)."""
 
 QUEUE = 200
-"""Places that may be waited for at an endpoint. Each costs a descriptor of a local client, of which an event loop on
+"""Slots that may be waited for at an endpoint. Each costs a descriptor of a local client, of which an event loop on
 Windows takes 512 at most."""
 
 QUEUE_TIMEOUT = 30.0
-"""Seconds for which a place is waited for."""
+"""Seconds for which a slot is waited for."""
 
 NOTICE = 1.0
 """Seconds after which the user is told of the wait."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-"""Seconds after a refusal in which the endpoint is not asked again, unless a place of this process becomes free."""
+"""Seconds after a refusal in which the endpoint is not asked again, unless a slot of this process becomes free."""
 
 
 class SlotReservation:
-    """A place for one connection at an endpoint, held or waited for. Safe to use from several threads.
+    """A slot for one connection at an endpoint, held or waited for. Safe to use from several threads.
 
     Attributes:
         label: What it is for, in messages.
@@ -61,7 +61,7 @@ class SlotReservation:
 
     @property
     def before(self) -> int:
-        """How many are served before it; 0 for the first in the queue, and for a place that is held."""
+        """How many are served before it; 0 for the first in the queue, and for a slot that is held."""
         return self._slots.before(self)
 
     def opened(self) -> None:
@@ -69,15 +69,15 @@ class SlotReservation:
         self._slots.opened(self)
 
     def refused(self) -> None:
-        """The endpoint has no place: wait again, before all who came later."""
+        """The endpoint has no slot: wait again, before all who came later."""
         self._slots.refused(self)
 
     def release(self) -> None:
-        """Give the place to the next one, or stop waiting for it. Calling it again does nothing."""
+        """Give the slot to the next one, or stop waiting for it. Calling it again does nothing."""
         self._slots.release(self)
 
     def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
-        """Return the error for a place that was waited for in vain.
+        """Return the error for a slot that was waited for in vain.
 
         Args:
             seconds: How long it was waited for.
@@ -94,7 +94,7 @@ class SlotReservation:
 
 
 class Slots:
-    """The places at one endpoint, as far as this process knows.
+    """The slots at one endpoint, as far as this process knows.
 
     Args:
         endpoint_id: The endpoint.
@@ -133,11 +133,11 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """How many wait for a slot."""
         return len(self._waiting)
 
     def claim(self, label: str) -> SlotReservation:
-        """Return a new place, whose turn comes after all that wait already.
+        """Return a new slot, whose turn comes after all that wait already.
 
         Args:
             label: What it is for, in messages.
@@ -147,73 +147,73 @@ class Slots:
         """
         with self._lock:
             if len(self._waiting) >= QUEUE:
-                raise self._error(f"{QUEUE} connections wait for a place at the endpoint {self.endpoint_id} already")
-            place = SlotReservation(self, next(self._numbers), label)
-            self._waiting.append(place)
+                raise self._error(f"{QUEUE} connections wait for a slot at the endpoint {self.endpoint_id} already")
+            reservation = SlotReservation(self, next(self._numbers), label)
+            self._waiting.append(reservation)
             served = self._serve()
         _tell(served)
-        return place
+        return reservation
 
-    # What places ask and tell
+    # What slots ask and tell
 
-    def before(self, place: SlotReservation) -> int:
-        """How many wait before a place."""
+    def before(self, reservation: SlotReservation) -> int:
+        """How many wait before a slot."""
         with self._lock:
-            return self._waiting.index(place) if place in self._waiting else 0
+            return self._waiting.index(reservation) if reservation in self._waiting else 0
 
-    def opened(self, place: SlotReservation) -> None:
-        """A place's connection is open."""
+    def opened(self, reservation: SlotReservation) -> None:
+        """A slot's connection is open."""
         with self._lock:
-            if place not in self._asking:
+            if reservation not in self._asking:
                 return
-            self._asking.discard(place)
-            self._open.add(place)
+            self._asking.discard(reservation)
+            self._open.add(reservation)
             self._at_once *= 2
             self._backoff.reset()
             self._ask_again = 0.0
             served = self._serve()
         _tell(served)
 
-    def refused(self, place: SlotReservation) -> None:
-        """The endpoint has refused a place's connection."""
+    def refused(self, reservation: SlotReservation) -> None:
+        """The endpoint has refused a slot's connection."""
         with self._lock:
-            if place not in self._asking:
+            if reservation not in self._asking:
                 return
-            self._asking.discard(place)
-            place._turn = Future()
-            bisect.insort(self._waiting, place, key=lambda one: one._number)
+            self._asking.discard(reservation)
+            reservation._turn = Future()
+            bisect.insort(self._waiting, reservation, key=lambda one: one._number)
             self._at_once = 1
             self._ask_again = time.monotonic() + self._backoff.pause()
             served = self._serve()
         _tell(served)
 
-    def release(self, place: SlotReservation) -> None:
-        """A place is not needed any more."""
+    def release(self, reservation: SlotReservation) -> None:
+        """A slot is not needed any more."""
         with self._lock:
-            if place in self._open:
+            if reservation in self._open:
                 self._backoff.reset()
                 self._ask_again = 0.0
-            elif place not in self._asking and place not in self._waiting:
+            elif reservation not in self._asking and reservation not in self._waiting:
                 return
-            self._open.discard(place)
-            self._asking.discard(place)
-            if place in self._waiting:
-                self._waiting.remove(place)
+            self._open.discard(reservation)
+            self._asking.discard(reservation)
+            if reservation in self._waiting:
+                self._waiting.remove(reservation)
             served = self._serve()
-        place.turn.cancel()
+        reservation.turn.cancel()
         _tell(served)
 
     def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
-        """Return the error for a place that was waited for in vain."""
+        """Return the error for a slot that was waited for in vain."""
         with self._lock:
             if refusal is None:
-                return self._error(f"no place at the endpoint {self.endpoint_id} became free within {seconds:g} s")
+                return self._error(f"no slot at the endpoint {self.endpoint_id} became free within {seconds:g} s")
             return self._error(f"{refusal.message}, also after {seconds:g} s", refusal)
 
     # With the lock held
 
     def _serve(self) -> list[SlotReservation]:
-        """Return the places whose turn it is; their futures are set without the lock."""
+        """Return the slots whose turn it is; their futures are set without the lock."""
         served: list[SlotReservation] = []
         if self._timer:
             self._timer.cancel()
@@ -224,15 +224,15 @@ class Slots:
                 self._timer.daemon = True
                 self._timer.start()
                 break
-            place = self._waiting.pop(0)
-            self._asking.add(place)
-            served.append(place)
+            reservation = self._waiting.pop(0)
+            self._asking.add(reservation)
+            served.append(reservation)
         if not self._waiting and not self._asking:
             self._at_once = float("inf")
         return served
 
     def _error(self, what: str, refusal: ThrottledError | None = None) -> ThrottledError:
-        counts = Counter(place.label for place in (*self._open, *self._asking))
+        counts = Counter(reservation.label for reservation in (*self._open, *self._asking))
         mine = ", ".join(f"{count} to {label}" for label, count in counts.most_common(5))
         mine = f": {mine}{', …' if len(counts) > 5 else ''}" if mine else ""
         process = f"this process (eicctl, PID {os.getpid()})"
@@ -253,8 +253,8 @@ class Slots:
 
 
 def _tell(served: list[SlotReservation]) -> None:
-    for place in served:
-        turn = place.turn
+    for reservation in served:
+        turn = reservation.turn
         if turn.set_running_or_notify_cancel():
             turn.set_result(None)
 
@@ -264,6 +264,6 @@ _slots_lock = threading.Lock()
 
 
 def slots_of(endpoint_id: str) -> Slots:
-    """Return the places at an endpoint, which the whole process shares."""
+    """Return the slots at an endpoint, which the whole process shares."""
     with _slots_lock:
         return _slots.setdefault(endpoint_id, Slots(endpoint_id))
