@@ -38,7 +38,7 @@ def create_find_and_delete() -> None:
         session.events.register("before-call.ec2.DescribeInstanceConnectEndpoints", no_endpoints)
         ec2 = session.client("ec2")
         others = {vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"]}
-        image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        image = ec2.register_image(Name="any")["ImageId"]  # moto's own ones are not loaded once the emulator is
         images = dict.fromkeys(("AmazonLinuxImage", "UbuntuImage", "WindowsImage"), image)
         extras = {"WithWindows": "true", "WithDatabase": "true"}
         outputs = Stack(session, local=False, run=RUN).create({**images, **extras})

@@ -43,7 +43,8 @@ def debugging() -> bool:
 
 def on() -> bool:
     """Whether anything is logged."""
-    return _setup() is not None
+    setup = _setup()
+    return setup is not None and bool(setup.on())
 
 
 def ended(code: int) -> None:
@@ -59,7 +60,7 @@ def failed(error: BaseException) -> None:
 
 
 def _setup() -> ModuleType | None:
-    """The module with the handlers, if anything is logged."""
+    """The module with the handlers, if something has imported it: `configure`, where anything is logged."""
     return sys.modules.get("eicctl.support.logging_setup")
 
 

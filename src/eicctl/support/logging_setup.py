@@ -197,6 +197,11 @@ def background(path: Path) -> None:
     configure(command="the background process")
 
 
+def on() -> bool:
+    """Whether anything is logged."""
+    return bool(_State.started)
+
+
 def debugging() -> bool:
     """Whether everything is logged on stderr."""
     return _State.stderr is not None and _State.stderr.level == logging.DEBUG
