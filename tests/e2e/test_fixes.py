@@ -226,6 +226,7 @@ def test_without_a_terminal_the_hint_is_the_command(portal: Env) -> None:
     nobody = run_eicctl(portal, "ssh", "web-1")
     assert nobody.returncode == 4
     assert b"error: No AWS credentials found" in nobody.stderr
+    assert b"hint: eicctl config set profile dev" in nobody.stderr
     expired = run_eicctl(portal, "ssh", "web-1", "--profile", "dev")
     assert expired.returncode == 4
     assert b"hint: aws sso login --profile dev" in expired.stderr

@@ -228,9 +228,7 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
     ),
     "ParamValidationError InvalidRegionError": lambda error, action: UsageError(f"cannot {action}: {error}"),
-    "NoRegionError": lambda *_: NoRegionError(
-        "No region configured", hint="set --region, AWS_REGION, or the profile's region"
-    ),
+    "NoRegionError": lambda *_: NoRegionError("No region configured", hint="eicctl config set region REGION"),
     "RefreshWithMFAUnsupportedError": lambda *_: CredentialsError(
         "The role's session has expired; a new one needs another MFA code", hint="run the command again"
     ),

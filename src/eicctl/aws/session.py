@@ -114,10 +114,7 @@ class Session:
         if self._region is None:
             region = self._configured_region() or self._instance_region()
             if not region:
-                raise NoRegionError(
-                    "No region configured",
-                    hint="set --region, AWS_REGION, or the profile's region: aws configure set region …",
-                )
+                raise NoRegionError("No region configured", hint="eicctl config set region REGION")
             # botocore takes `fips-REGION` and `REGION-fips` for the region with FIPS endpoints.
             self._region = region.replace("fips-", "").replace("-fips", "")
         return self._region
@@ -259,7 +256,7 @@ class Session:
             keys = self._known_keys()
             frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
-                raise CredentialsError("The AWS credentials are incomplete", hint=_NO_CREDENTIALS)
+                raise CredentialsError("The AWS credentials are incomplete", hint="aws configure")
             register(frozen.secret_key, frozen.token)
             expires = getattr(keys, "_expiry_time", None)
             return Credentials(
@@ -327,7 +324,11 @@ class Session:
         """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
         keys = self._keys_or_none()
         if keys is None:
-            raise NoCredentialsError("No AWS credentials found", hint=_NO_CREDENTIALS)
+            others = self.profiles() if pins.named_profile(self.profile) is None else []
+            set_profile = pins.command("eicctl", "config", "set", "profile", *others[:1])
+            # Without an account, the local AWS is what remains.
+            hint = set_profile if others else "aws configure sso, or without an account: eicctl local up"
+            raise NoCredentialsError("No AWS credentials found", hint=hint)
         return keys
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:
@@ -363,12 +364,6 @@ class Session:
 
     def _configured(self) -> bool:
         return any(os.path.exists(path) for path in (config_file(), credentials_file()))  # noqa: PTH110
-
-
-_NO_CREDENTIALS = (
-    "aws configure, aws sso login, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; --profile chooses among several. "
-    "Without an account: eicctl local up"
-)
 
 
 def leave_keys(folder: Path) -> None:
