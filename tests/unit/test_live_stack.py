@@ -26,7 +26,7 @@ def no_endpoints(**_call: Any) -> Any:
 
 def test_a_stack_is_created_found_and_deleted() -> None:
     """In a process of its own: in this one, moto may be the local AWS."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
     command = [sys.executable, "-m", "tests.unit.test_live_stack"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
