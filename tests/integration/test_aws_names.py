@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+import eicctl
 from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import SeveralInstancesError, resolve
 from eicctl.cli import main
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.request import ConnectRequest
+from eicctl.named_tunnels.config_file import read_file
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +116,34 @@ def test_a_name_that_was_seen_elsewhere(
     code, shown = printed(capsys, "ssh", "web-1", "--region", "eu-west-1")
     assert code
     assert "last seen" not in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ssh tag:Role=web --print-command",
+        "ssh ubuntu@tag:Role=web --print-command -- true",
+        "scp tag:Role=web:/tmp/x . --print-command",
+        "scp -r . ubuntu@[tag:Role=web]:/tmp --print-command",
+        "sftp tag:Role=web:/tmp --print-command",
+        "run --target tag:Role=web --dry-run",
+        "ssh-config tag:Role=web",
+    ],
+)
+def test_a_tag_is_a_target_of_each_command(
+    ec2: Any, endpoint: dict[str, Any], instance_ids: dict[str, str], capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    rename(ec2, instance_ids["web-1"], Role="web")
+    assert main(words.split()) == 0
+    assert instance_ids["web-1"] in capsys.readouterr().out
+
+
+def test_a_tag_is_a_target_of_the_library_and_of_named_tunnels(
+    ec2: Any, endpoint: dict[str, Any], instance_ids: dict[str, str], tmp_path: Path
+) -> None:
+    rename(ec2, instance_ids["web-1"], Role="web")
+    with eicctl.open_tunnel("tag:Role=web", remote_port=22) as tunnel:
+        assert tunnel.target.instance_id == instance_ids["web-1"]
+    (tmp_path / "eicctl.toml").write_text('[tunnel.web]\ntarget = "tag:Role=web"\nremote_port = 22\n')
+    (definition,) = read_file(tmp_path / "eicctl.toml")
+    assert resolve(Session(), definition, resolver=lambda _: []).instance_id == instance_ids["web-1"]

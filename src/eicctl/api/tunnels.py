@@ -161,7 +161,7 @@ def open_tunnel(
     """Open a local port for a port of a target. Blocks for as long as AWS takes to answer.
 
     Args:
-        target: An instance ID, a Name tag, a private address or DNS name, or a `Target`.
+        target: An instance ID, a Name tag, `tag:KEY=VALUE`, a private address or DNS name, or a `Target`.
         local_port: The port to listen on; 0 for a free one.
         bind: The address to listen on; None for the loopback addresses.
         local_socket: A path to listen at with a Unix socket, for this user only, instead of a port.

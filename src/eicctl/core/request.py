@@ -24,8 +24,8 @@ class ConnectRequest:
     """What the user asked for. What was not specified is empty, None or the default.
 
     Attributes:
-        target: An instance ID, a Name tag, a private address, a private DNS name, or a DNS name that resolves to a
-            private address.
+        target: An instance ID, a Name tag, `tag:KEY=VALUE`, a private address or DNS name, or a DNS name that resolves
+            to a private address.
         instance_id: The target as an instance ID.
         private_ip_address: The address or DNS name to connect to.
         endpoint_id: The endpoint to use; empty for the nearest.
