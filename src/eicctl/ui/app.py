@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
@@ -15,14 +17,15 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, ContentSwitcher, Footer, Input, Static
+from textual.widgets import Button, ContentSwitcher, Footer, Static
 
 from eicctl.aws.session import Sessions
 from eicctl.core import errors, sanitize
-from eicctl.support import threads
+from eicctl.support import pins, threads
 from eicctl.ui import PANES
+from eicctl.ui.commands import CommandLine
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -50,14 +53,17 @@ class Scope:
         return f"{profiles} · {regions}"
 
 
-class ErrorBar(Horizontal):
+class ErrorBar(Vertical):
     """An error, and its hint as a button that puts the command where it can be run."""
 
     DEFAULT_CSS = """
-    ErrorBar { height: auto; max-height: 8; display: none; background: $error-muted; color: $text; padding: 0 1; }
+    ErrorBar { height: auto; display: none; background: $error-muted; color: $text; padding: 0 1; }
     ErrorBar.shown { display: block; }
+    ErrorBar VerticalScroll { height: auto; max-height: 6; scrollbar-size-vertical: 1; }
     ErrorBar Static { width: 1fr; height: auto; }
-    ErrorBar Button { height: 1; min-width: 0; border: none; margin-left: 1; }
+    ErrorBar #error-more { max-height: 4; }
+    ErrorBar Horizontal { height: 1; }
+    ErrorBar Button { height: 1; min-width: 0; border: none; margin-right: 1; }
     """
 
     def __init__(self) -> None:
@@ -65,30 +71,40 @@ class ErrorBar(Horizontal):
         self.hint = ""
 
     def compose(self) -> ComposeResult:
-        yield Static(id="error-text")
-        yield Button("Hint", id="error-hint", compact=True)
-        yield Button("Close", id="error-close", compact=True)
+        with VerticalScroll(can_focus=False):
+            yield Static(id="error-text")
+        yield Static(id="error-more")
+        with Horizontal():
+            yield Button("Run the hint", id="error-hint", compact=True)
+            yield Button("Close", id="error-close", compact=True)
 
     def show(self, error: BaseException) -> None:
         """Show an error as the command line prints it."""
-        from eicctl.cli.view.messages import is_command
+        from eicctl.cli.view import messages
 
-        message = (
-            error.message if isinstance(error, errors.EicctlError) else f"unexpected {type(error).__name__}: {error}"
-        )
-        hint = (error.hint if isinstance(error, errors.EicctlError) else None) or ""
-        self.hint = hint if is_command(hint) else ""
-        text = Content(sanitize.message(f"error: {message}" + (f"\nhint: {hint}" if hint else "")))
-        self.query_one("#error-text", Static).update(text)
-        button = self.query_one("#error-hint", Button)
-        button.display = bool(self.hint)
+        if isinstance(error, errors.EicctlError):
+            hint = pins.pinned(error.hint) if error.hint else None
+            first, *more = messages.error_lines(error.message, hint, request_id=error.request_id)
+        else:
+            _, message, hint = messages.unexpected(error)
+            first, *more = messages.error_lines(message, hint)
+        self.hint = messages.without_label(hint) if hint and messages.is_command(hint) else ""
+        self.query_one("#error-text", Static).update(Content(sanitize.message(first)))
+        self.query_one("#error-more", Static).update(Content("\n".join(map(sanitize.message, more))))
+        self.query_one("#error-more", Static).display = bool(more)
+        self.query_one("#error-hint", Button).display = bool(self.hint)
         self.add_class("shown")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()
         self.remove_class("shown")
+        app = cast("Console", self.app)
         if event.button.id == "error-hint":
-            self.app.action_command(self.hint.removeprefix("eicctl "))  # type: ignore[attr-defined]
+            app.action_command(
+                self.hint.removeprefix("eicctl ") if self.hint.startswith("eicctl ") else f"!{self.hint}"
+            )
+        else:
+            app.current.focus_first()
 
 
 class Console(App[None]):
@@ -107,8 +123,6 @@ class Console(App[None]):
     #status { height: 1; color: $text-muted; padding: 0 1; }
     #waiting { width: 1fr; height: 1; }
     #scope { width: auto; max-width: 50%; height: 1; }
-    #command { dock: bottom; height: 1; border: none; padding: 0 1; display: none; }
-    #command.shown { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(at), f"pane('{name}')", title, show=False) for at, (name, title) in enumerate(PANES.items(), 1)),
@@ -128,6 +142,7 @@ class Console(App[None]):
         self._waits: dict[int, tuple[str, float]] = {}
         self._note = ""
         self._number = 0
+        self._away = False
 
     def compose(self) -> ComposeResult:
         yield Static(id="tabs")
@@ -136,7 +151,7 @@ class Console(App[None]):
         with Horizontal(id="status"):
             yield Static(id="waiting")
             yield Static(Content(sanitize.line(self.scope.label)), id="scope")
-        yield Input(id="command", compact=True)
+        yield CommandLine(id="command", compact=True)
         yield Footer(show_command_palette=False)
 
     async def on_mount(self) -> None:
@@ -254,6 +269,10 @@ class Console(App[None]):
         """Show an error, with its hint."""
         self.query_one(ErrorBar).show(error)
 
+    def hide_error(self) -> None:
+        """Close the bar with an error."""
+        self.query_one(ErrorBar).remove_class("shown")
+
     def note(self, text: str) -> None:
         """Say what was done, on the line below the panes."""
         self._note = sanitize.line(text)
@@ -275,55 +294,71 @@ class Console(App[None]):
 
     def action_command(self, text: str = "") -> None:
         """Ask for a command of eicctl's."""
-        from eicctl.ui.commands import completer
+        line = self.query_one(CommandLine)
+        line.begin(text)
 
-        line = self.query_one("#command", Input)
-        line.suggester = completer()
-        line.placeholder = "eicctl … (Enter runs it, Esc leaves)"
-        line.value = text
-        line.add_class("shown")
-        line.focus()
-        line.cursor_position = len(text)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input.id == "command":
-            self._leave_command()
-            if words := shlex.split(event.value):
-                self.run_command(words, wait=True)
-
-    def on_key(self, event: object) -> None:
-        if getattr(event, "key", "") == "escape" and self.query_one("#command").has_class("shown"):
-            self._leave_command()
-
-    def _leave_command(self) -> None:
-        self.query_one("#command").remove_class("shown")
+    def on_command_line_entered(self, event: CommandLine.Entered) -> None:
         self.current.focus_first()
+        try:
+            words = event.words()
+        except errors.EicctlError as error:
+            self.show_error(error)
+            return
+        if event.of_eicctl and words:
+            self.run_command(words, wait=True)
+        elif words:
+            self.run_program(words, wait=True)
 
-    def run_command(self, words: Sequence[str], *, wait: bool = False) -> int:
+    def run_command(self, words: Sequence[str], *, wait: bool = False) -> None:
         """Give the terminal to a command of eicctl's, and come back.
 
         Args:
             words: Its words, without `eicctl`.
             wait: Whether to let the result be read before the console is drawn again; always after a failure.
         """
-        return self.run_program([sys.executable, "-P", "-m", "eicctl", *words], ["eicctl", *words], wait=wait)
+        self.run_program([sys.executable, "-P", "-m", "eicctl", *words], ["eicctl", *words], wait=wait)
 
-    def run_program(self, command: Sequence[str], shown: Sequence[str] = (), *, wait: bool = False) -> int:
-        """Give the terminal to a program, and come back.
+    def run_program(self, command: Sequence[str], shown: Sequence[str] = (), *, wait: bool = False) -> None:
+        """Give the terminal to a program, and come back. Tunnels of the console go on meanwhile.
 
         Args:
             command: Its words.
             shown: What is shown of them; all of them by default.
             wait: As in `run_command`.
         """
-        with self.suspend():
-            sys.stdout.write(f"$ {shlex.join(shown or command)}\n")
-            sys.stdout.flush()
-            code = subprocess.run(command, stdin=sys.stdin, check=False).returncode
-            if wait or code:
-                sys.stdout.write(f"\n[exit code {code}] Press Enter to return to the console.")
-                sys.stdout.flush()
-                sys.stdin.readline()
+        if not self._away:
+            self._away = True
+            self.run_worker(self._run_program(command, shlex.join(shown or command), wait))
+
+    async def _run_program(self, command: Sequence[str], shown: str, wait: bool) -> None:
+        try:
+            with self.batch_update(), self.suspend(), _interrupts_ignored():
+                await self.quietly(lambda: _on_terminal(command, shown, wait))
+        except OSError as error:
+            name = error.filename or command[0]
+            self.show_error(errors.LocalError(f"Cannot run {name}: {error.strerror}"))
+        finally:
+            self._away = False
         self.refresh(layout=True)
         self.current.reload()
-        return code
+
+
+def _on_terminal(command: Sequence[str], shown: str, wait: bool) -> None:
+    """Run a program on this process's terminal, and let a person read what it has written."""
+    sys.stdout.write(f"$ {sanitize.line(shown)}\n")
+    sys.stdout.flush()
+    code = subprocess.run(command, stdin=sys.stdin, check=False).returncode
+    if wait or code:
+        sys.stdout.write(f"\n[exit code {code}] Press Enter to return to the console.")
+        sys.stdout.flush()
+        sys.stdin.readline()
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let Ctrl-C end the program that has the terminal, and not the console."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be the program's, too
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

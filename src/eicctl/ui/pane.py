@@ -76,7 +76,8 @@ class Pane(Vertical):
         line.value = text
 
     def action_clear(self) -> None:
-        """Leave the filter."""
+        """Leave the filter, and an error."""
+        self.app.hide_error()
         line = self.query_one(".filter", Input)
         line.value = ""
         line.remove_class("shown")

@@ -192,6 +192,11 @@ def is_command(text: str) -> bool:
     return bool(_COMMAND.match(text)) and not _PROSE.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", text))
 
 
+def without_label(text: str) -> str:
+    """Return a command without the label before it."""
+    return re.sub(r"^\s*[\w ]+:\s+", "", text).strip()
+
+
 def _line(text: str) -> None:
     """Print a line on stderr, with control characters made visible."""
     with printing(), contextlib.suppress(OSError):  # stderr is closed or its disk is full: the operation continues
@@ -261,12 +266,12 @@ def print_error(
         request_id: AWS's request ID.
         likely_cause: Why the target is unreachable.
     """
-    from eicctl.support.redact import redact
-
     if code == INTERRUPTED and _quiet:
         return
     if json_wanted():
         import json
+
+        from eicctl.support.redact import redact
 
         found = {"Code": code, "Message": redact(message), "Hint": hint, "RequestId": request_id}
         if likely_cause:
@@ -274,11 +279,19 @@ def print_error(
         with printing(), contextlib.suppress(OSError):
             print(json.dumps({"Error": found}), file=sys.stderr, flush=True)  # noqa: T201
         return
-    _line("interrupted" if code == INTERRUPTED else redact(f"error: {message}"))
-    lines = {"request ID": request_id, "likely cause": likely_cause, "hint": hint}
-    for label, text in lines.items():
-        if text:
-            _line(f"{label}: {text}")
+    lines = error_lines(message, hint, request_id=request_id, likely_cause=likely_cause)
+    for line in ("interrupted", *lines[1:]) if code == INTERRUPTED else lines:
+        _line(line)
+
+
+def error_lines(
+    message: str, hint: str | None = None, *, request_id: str | None = None, likely_cause: str | None = None
+) -> list[str]:
+    """Return an error as people read it, a label before each part; for the arguments see `print_error`."""
+    from eicctl.support.redact import redact
+
+    parts = {"request ID": request_id, "likely cause": likely_cause, "hint": hint}
+    return [redact(f"error: {message}"), *(f"{label}: {text}" for label, text in parts.items() if text)]
 
 
 INTERRUPTED = "Interrupted"
@@ -339,13 +352,17 @@ def _likely_cause(error: errors.EicctlError) -> Cause | None:
 def bug(error: Exception) -> int:
     """Report an unexpected exception and return the exit code."""
     log.failed(error)
+    print_error(*unexpected(error))
+    return 1
+
+
+def unexpected(error: BaseException) -> tuple[str, str, str]:
+    """Return what `print_error` takes of an exception that no code has expected: its code, message and hint."""
     if isinstance(error, OSError) and (hint := _what_is_full(error)):
         about = f": {error.filename}" if error.filename else ""
-        print_error("LocalError", f"{error.strerror}{about}", hint)
-        return 1
+        return ("LocalError", f"{error.strerror}{about}", hint)
     hint = "this is a bug in eicctl; run the command again with --debug and report its output"
-    print_error("InternalError", f"unexpected {type(error).__name__}: {error}", hint)
-    return 1
+    return ("InternalError", f"unexpected {type(error).__name__}: {error}", hint)
 
 
 def _what_is_full(error: OSError) -> str | None:
