@@ -163,7 +163,14 @@ def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyP
     return running_emulator
 
 
-LONGEST = {"test_pages_on_a_terminal.py", "test_ssh_config_file.py", "test_demo.py", "test_pages.py", "test_secrets.py"}
+LONGEST = {
+    "test_live.py",
+    "test_pages_on_a_terminal.py",
+    "test_ssh_config_file.py",
+    "test_demo.py",
+    "test_pages.py",
+    "test_secrets.py",
+}
 """Files whose tests take 10 to 80 s each."""
 
 
