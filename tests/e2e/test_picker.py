@@ -266,6 +266,8 @@ def test_recent_targets_come_first_and_the_last_one_is_a_dash(env: Env) -> None:
     done = run_eicctl(env, "ssh", "-", "--", "echo there")
     assert (done.returncode, done.stdout) == (0, b"there\n")
     assert "Last target: bastion (i-" in done.stderr.decode()
+    done = run_eicctl(env, "run", "--target", "-", "--target", "prod-web-1", "--dry-run")
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()[1:]] == ["bastion", "prod-web-1"]
     done = run_eicctl(env | {"AWS_REGION": "eu-west-1"}, "ssh", "prod-user@-", "--print-command")
     assert (done.returncode, b"-l prod-user" in done.stdout, b"--region us-east-1" in done.stdout) == (0, True, True)
     file = next(Path(env["EICCTL_HOME"]).rglob("recent.jsonl"))
@@ -274,6 +276,7 @@ def test_recent_targets_come_first_and_the_last_one_is_a_dash(env: Env) -> None:
     assert run_eicctl(env, "recent", "--clear").returncode == 0
     assert recent(env) == []
     assert b"No recent target" in run_eicctl(env, "ssh", "-").stderr
+    assert b"hint: aws rds describe-db-instances" in run_eicctl(env, "db", "-").stderr
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -80,7 +80,10 @@ def specified(
     if request.target == LAST:
         last = recents.last(command)
         if not last:
-            raise NotFoundError("No recent target", hint="eicctl instances")
+            databases = session.command("aws", "rds", "describe-db-instances")
+            raise NotFoundError(
+                "No recent target", hint=databases if command == recents.DATABASE else "eicctl instances"
+            )
         messages.line(f"Last target: {last.target}{f' ({last.instance_id})' if last.instance_id else ''}")
         return _with(session, request, picker.Chosen.of(last))
     if not request.label and picker.on_terminal():

@@ -80,9 +80,13 @@ def command(
     """
     if not words and not dry_run:
         raise UsageError("no command given", hint="eicctl run --tag Role=web -- COMMAND")
-    if not (targets or tags or name_glob or everything):
-        from eicctl.cli import picker
+    from eicctl.cli import picker
+    from eicctl.cli.target_prompt import LAST, specified
 
+    if LAST in targets:
+        session, last = specified(session, request.replace(target=LAST), "run")
+        targets = tuple(last.target if word == LAST else word for word in targets)
+    if not (targets or tags or name_glob or everything):
         targets = tuple(picker.instances(session)) if picker.on_terminal() else ()
     if not (targets or tags or name_glob or everything):
         raise UsageError(
