@@ -34,6 +34,7 @@ NOT_RUN = {
     r".*--iam-auth": "needs a database with IAM authentication: test_db",
     r".*systemctl": "asks this machine's systemd",
     r"ssh (-p 2222|-i my-key.pem|-o ProxyCommand)": "needs a key of the user's own on the instance",
+    r"eicctl ssh web-2$": "needs an instance that is stopped: test_fixes",
     r"eicctl rdp .*--key-file": "needs a desktop: test_rdp",
     r".*s3://": "needs a bucket: integration/test_audit",
     r"export (HTTPS?_PROXY|NO_PROXY|AWS_CA_BUNDLE)|.*--ca-bundle": "need a proxy: integration/test_tunnel_proxies",
