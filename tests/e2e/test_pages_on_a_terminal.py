@@ -49,6 +49,7 @@ ENDS = {
     r"eicctl ssh \S+( -L \S+|( --debug| --log-file \S+)?)$|ssh web-1\.eic": [(r"[$#] $", "exit\n")],
     r"eicctl sftp": [("sftp> ", "bye\n")],
     r"eicctl doctor .*--(fix|undo)": [(r"\[y/N\]: ", "y\n")],
+    r"eicctl ssh web-1 -- uname -s": [(r"Create an endpoint in .*\[Y/n\]: ", "n\n")],
 }
 """Commands that go on until somebody types something: what to wait for, and what to type."""
 
