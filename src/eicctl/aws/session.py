@@ -17,6 +17,7 @@ from eicctl.aws.plain_profile import read as read_plain
 from eicctl.core.errors import CredentialsError, LocalError, NoCredentialsError, NoRegionError
 from eicctl.core.model import Credentials
 from eicctl.support import pins
+from eicctl.support.activity import Activity
 from eicctl.support.redact import register
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ class Session:
         if plain := self._plain():
             register(plain.secret_access_key, plain.session_token)
             return Credentials(plain.access_key_id, plain.secret_access_key, plain.session_token, None, plain.name)
-        with self._lock, reading("the credentials"):
+        with Activity("credentials"), self._lock, reading("the credentials"):
             keys = self._known_keys()
             frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:

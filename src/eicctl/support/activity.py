@@ -48,7 +48,7 @@ class Activity:
     """Something that may take long. A context manager.
 
     Attributes:
-        kind: What is done: an operation of AWS's API, `connect`, or `slot` for the wait for one of an endpoint's.
+        kind: What is done: an operation of AWS's API, `connect`, `credentials`, or `slot`: the wait for one.
         where: Its region, its target, or what the user should know of the slot.
     """
 

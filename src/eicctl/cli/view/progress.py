@@ -52,6 +52,7 @@ _DOING = {
     "ModifyInstanceConnectEndpoint": "Modifying the endpoint",
     "SendSSHPublicKey": "Pushing the key",
     "connect": "Connecting",
+    "credentials": "Getting credentials",
 }
 """What is done, by the activity's kind."""
 
