@@ -71,7 +71,7 @@ class InstanceStateError(UnavailableError):
 class Found:
     """A target before its endpoint is chosen. `instance` is None where the address belongs to no known one."""
 
-    place: TargetLocation
+    location: TargetLocation
     address: str
     instance: Instance | None = None
 
@@ -162,9 +162,9 @@ def with_endpoint(session: Session, request: ConnectRequest, found: Found, endpo
         if instance and instance.ipv6 and not request.private_ip_address:
             address = _suited(instance, endpoints)
         try:
-            endpoint = choose_endpoint(endpoints, found.place, address, command=session.command, again=again)
+            endpoint = choose_endpoint(endpoints, found.location, address, command=session.command, again=again)
         except NoEndpointError as error:
-            better = why_no_endpoint(session, found.place, endpoints, address, error=error, again=again)
+            better = why_no_endpoint(session, found.location, endpoints, address, error=error, again=again)
             better.group_ids = instance.security_group_ids if instance else ()
             if better is error:
                 raise
@@ -186,7 +186,7 @@ def with_endpoint(session: Session, request: ConnectRequest, found: Found, endpo
 
 def _again(found: Found, remote_port: int) -> tuple[str, ...]:
     """Return the command with which the user would connect."""
-    label = found.place.label
+    label = found.location.label
     if remote_port == 22:
         return ("eicctl", "ssh", label)
     if found.instance and found.instance.platform == "windows":

@@ -163,7 +163,7 @@ class Context:
             client = public_address(self.session.ca_bundle)
         facts = read_network(
             self.session,
-            vpc_ids=sorted({endpoint.vpc_id, self.found.place.vpc_id if self.found else endpoint.vpc_id}),
+            vpc_ids=sorted({endpoint.vpc_id, self.found.location.vpc_id if self.found else endpoint.vpc_id}),
             interface_ids=endpoint.network_interface_ids,
             addresses=() if self.instance else (target.address,),
         )

@@ -66,9 +66,9 @@ def endpoint_outcome(endpoint: Endpoint, target: Target, found: Found | None) ->
 def _location(endpoint: Endpoint, found: Found | None) -> str:
     if not found:
         return ""
-    if endpoint.vpc_id != found.place.vpc_id:
+    if endpoint.vpc_id != found.location.vpc_id:
         return f", in another VPC than the target ({endpoint.vpc_id})"
-    if endpoint.subnet_id == found.place.subnet_id:
+    if endpoint.subnet_id == found.location.subnet_id:
         return ", in the target's subnet"
     return f", in {endpoint.subnet_id} ({endpoint.availability_zone})"
 

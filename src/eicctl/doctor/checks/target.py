@@ -41,9 +41,9 @@ def run(context: Context) -> Outcome:
 
 
 def _address(request: ConnectRequest, found: Found) -> Outcome:
-    location = f"{found.place.vpc_id}, {found.place.subnet_id}".removesuffix(", ")
+    location = f"{found.location.vpc_id}, {found.location.subnet_id}".removesuffix(", ")
     message = f"{request.private_ip_address or found.address}, not a known EC2 instance, in {location}"
-    return Outcome(Status.OK, message, details={"PrivateIpAddress": found.address, "VpcId": found.place.vpc_id})
+    return Outcome(Status.OK, message, details={"PrivateIpAddress": found.address, "VpcId": found.location.vpc_id})
 
 
 def _instance(session: Session, request: ConnectRequest, found: Found, instance: Instance) -> Outcome:
