@@ -36,6 +36,7 @@ NOT_RUN = {
     r"ssh (-p 2222|-i my-key.pem|-o ProxyCommand)": "needs a key of the user's own on the instance",
     r"eicctl ssh web-2$": "needs an instance that is stopped: test_fixes",
     r"eicctl rdp .*--key-file": "needs a desktop: test_rdp",
+    r"eicctl policy connect --from-audit": "needs records of a user: test_policies, integration/test_policy_from_audit",
     r".*s3://": "needs a bucket: integration/test_audit",
     r"export (HTTPS?_PROXY|NO_PROXY|AWS_CA_BUNDLE)|.*--ca-bundle": "need a proxy: integration/test_tunnel_proxies",
     r"eicctl tunnel --private-ip-address legacy": "needs a name that DNS knows: integration/test_aws_targets",

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Env, boto3_client, run_eicctl
+from tests.e2e.conftest import Env, boto3_client, clean_env, run_eicctl
+from tests.terminal import exit_code, faults, screen, terminal
+from tests.trail_records import START, key, tunnel, write_log
 
 
 @pytest.fixture
@@ -43,3 +45,40 @@ def test_other_ports_are_refused(user: Callable[..., Env]) -> None:
     ran = run_eicctl(mine, "proxy", "web-1", stdin=b"")
     assert ran.returncode == 4
     assert b"AccessDenied" in ran.stderr
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_was_used_on_a_terminal(tmp_path: Path, width: int) -> None:
+    records = [tunnel(START, f"10.0.1.{number}", duration="900") for number in (8, 9, 11, 12, 14)]
+    log = write_log(tmp_path / "log.json", [*records, tunnel(START, "db.internal"), key(START, "i-0123456789abcdef0")])
+    near = {
+        "IpAddress": {"ec2-instance-connect:privateIpAddress": ["10.0.0.0/8", "192.168.0.0/16"]},
+        "Bool": {"aws:MultiFactorAuthPresent": "true"},
+    }
+    resource = "arn:aws:ec2:us-east-1:123456789012:instance-connect-endpoint/*"
+    long = {"Sid": "Connect", "Effect": "Allow", "Action": "ec2-instance-connect:*", "Resource": resource}
+    (tmp_path / "today.json").write_text(
+        json.dumps({"Version": "2012-10-17", "Statement": [{**long, "Condition": near}]})
+    )
+    words = ("policy", "connect", "--from-audit", "--from", str(log))
+
+    def shown(*more: str) -> tuple[int | None, list[str]]:
+        session = terminal(clean_env(tmp_path), *words, *more, size=(60, width), cwd=tmp_path)
+        code = exit_code(session)
+        lines = screen(session.before or "")
+        return code, lines
+
+    code, lines = shown("--diff", "--policy", "today.json")
+    assert code == 1
+    assert not faults(lines, width)
+    assert "@@ today.json Connect: OpenTunnel, 5 calls @@" in lines
+    assert "- address      192.168.0.0/16" in lines
+    assert "+ address      10.0.1.8/31" in lines
+    code, lines = shown("--max-unused", "3")
+    assert code == 0
+    notes = lines[: lines.index("{")]
+    assert not faults(notes, width)
+    assert "note: 10.0.1.8/29 covers 3 unused addresses" in notes
+    assert "note: omitted calls: 1 to DNS names (policies limit only addresses): db.internal" in " ".join(
+        line.strip() for line in notes
+    )

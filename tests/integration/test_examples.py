@@ -22,6 +22,7 @@ NOT_RUN = {
     "eicctl (local|demo)|eval": "start a local AWS of their own: e2e/test_local, e2e/test_demo",
     "eicctl mfa log": "need a code or a session: e2e/test_mfa",
     "eicctl audit": "CloudTrail answers two requests a second: test_audit, e2e/test_audit",
+    "eicctl policy connect --from-audit": "needs records of a user: test_policy_from_audit",
     "eicctl doctor .* --(fix|undo)": "change rules: test_doctor_fix",
     "eicctl delete-endpoint (eice-|office --keep)": "asks on a terminal: e2e/test_terminal",
     ".* --all-regions": "asks all regions, which takes seconds: test_coverage, test_endpoint_commands",

@@ -47,6 +47,7 @@ SPOKEN_BY = {
     "reachability/jump_host.py": ("db",),
     "policy/check.py": ("doctor", "tunnel", "ssh"),
     "policy/documents.py": ("policy connect", "policy admin"),
+    "policy/from_use.py": ("policy connect",),
     "aws/endpoint_selection.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "aws/credentials.py": ("mfa login",),
     "aws/databases.py": ("db",),

@@ -70,7 +70,7 @@ def test_the_grammar_is_iams(scope: Scope) -> None:
     """moto's validator holds what IAM says of documents that it does not take."""
     policy = document(checked(scope))
     IAMPolicyDocumentValidator(json.dumps(policy)).validate()
-    assert json.loads(FORMATS["json"]("x", policy)) == policy
+    assert json.loads(FORMATS["json"]("x", {"": policy})) == policy
 
 
 def test_the_narrow_policy_has_nothing_to_change() -> None:
@@ -117,12 +117,12 @@ def test_the_policy_lets_through_what_was_asked_for_and_nothing_else(
 
 def test_terraform_takes_no_template_from_a_value() -> None:
     policy = document(checked(Scope("connect", os_users=("a",), instance_tags={"Team": "${x} %{y}"})))
-    assert "$${x} %%{y}" in FORMATS["terraform"]("connect", policy)
+    assert "$${x} %%{y}" in FORMATS["terraform"]("connect", {"": policy})
 
 
 def test_cloudformation_has_the_policy() -> None:
     policy = document(checked(Scope("auditor")))
-    template = json.loads(FORMATS["cloudformation"]("auditor", policy))
+    template = json.loads(FORMATS["cloudformation"]("auditor", {"": policy}))
     assert template["Resources"]["EicctlAuditor"]["Properties"]["PolicyDocument"] == policy
 
 

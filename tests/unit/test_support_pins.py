@@ -52,7 +52,7 @@ def test_the_table_is_what_the_commands_take() -> None:
         ("eicctl coverage --all-regions", "eicctl coverage --all-regions --profile 'my prof'"),
         ("eicctl ssh-config --all", f"eicctl ssh-config --all {BOTH}"),
         ("eicctl run --tag a=b -- COMMAND", f"eicctl run --tag a=b {BOTH} -- COMMAND"),
-        ("eicctl policy connect --port 22", "eicctl policy connect --port 22 --region eu-west-1"),
+        ("eicctl policy admin", "eicctl policy admin --region eu-west-1"),
         ("eicctl scp --help", "eicctl scp --help"),
         ("aws sso login", "aws sso login --profile 'my prof'"),
         ("aws login", "aws login --profile 'my prof'"),

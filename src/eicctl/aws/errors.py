@@ -139,7 +139,7 @@ def _from_service(error: ClientError, action: str) -> EicctlError:
         result = DeniedError(text, hint=f"Missing IAM permission: {named[1] if named else error.operation_name}")
     elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
         result = ThrottledError(f"{text} ({code})", hint="try again in a moment", transient=True)
-    elif "NotFound" in code or ".Malformed" in code:
+    elif "NotFound" in code or ".Malformed" in code or code == "NoSuchEntity":
         result = _not_found(code, message, asked) or NotFoundError(text)
     elif code in _CONFLICT or code.endswith("LimitExceeded") or code.endswith("AlreadyExists"):
         result = ConflictError(f"{text} ({code})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ Kind = Literal["connect", "admin", "auditor"]
 
 _ENDPOINT_ID = re.compile(r"eice-([0-9a-f]{17}|[0-9a-f]{8})")
 _ENDPOINT_ARN = re.compile(r"arn:[\w-]+:ec2:[\w*-]*:(\d{12}|\*)?:instance-connect-endpoint/(\*|eice-[0-9a-f]{8,17})")
-_OS_USER = re.compile(r"[A-Za-z_0-9][A-Za-z0-9@._-]{0,31}")
+OS_USER_NAME = re.compile(r"[A-Za-z_0-9][A-Za-z0-9@._-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Scope:
         cidrs: Ranges of the targets' private addresses.
         max_duration: Maximum tunnel duration in seconds.
         os_users: OS users that keys may be pushed for; empty for no permission to push.
-        instance_tags: Tags that instances must have for keys to be pushed to them.
+        instances: ARNs of the instances that keys may be pushed to; empty for any.
+        instance_tags: Tags that instances must have for keys to be pushed to them, each with its value or values.
         source_ips: Ranges of the callers' public addresses.
         start: Whether stopped instances may be started (`eicctl ssh --start`).
         account: Account ID, or `*`.
@@ -44,7 +45,8 @@ class Scope:
     cidrs: tuple[str, ...] = ()
     max_duration: int | None = None
     os_users: tuple[str, ...] = ()
-    instance_tags: Mapping[str, str] = field(default_factory=dict)
+    instances: tuple[str, ...] = ()
+    instance_tags: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     source_ips: tuple[str, ...] = ()
     start: bool = False
     account: str = "*"
@@ -115,7 +117,7 @@ def _check_endpoint(text: str) -> None:
 
 def _check_users(scope: Scope) -> None:
     for user in scope.os_users:
-        if not _OS_USER.fullmatch(user):
+        if not OS_USER_NAME.fullmatch(user):
             raise UsageError(f"--os-user {user!r}: not a valid OS user name", hint="wildcards would include root")
     if scope.os_users and scope.ports and 22 not in scope.ports:
         raise UsageError(
@@ -148,10 +150,15 @@ _EXAMPLES = [
 """Ranges for documentation (RFC 5737, RFC 3849), which Python counts as private."""
 
 
+def is_public(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Whether AWS may see callers with an address of a network; it is, in examples of documentation, too."""
+    example = any(network.version == one.version and network.subnet_of(one) for one in _EXAMPLES)  # type: ignore[arg-type]
+    return network.is_global or not network.is_private or example
+
+
 def _check_public(ranges: Sequence[str]) -> None:
     for network in map(ipaddress.ip_network, ranges):
-        example = any(network.version == one.version and network.subnet_of(one) for one in _EXAMPLES)  # type: ignore[arg-type]
-        if network.is_private and not network.is_global and not example:
+        if not is_public(network):
             raise UsageError(
                 f"--source-ip {network} never matches: AWS sees the public address of the caller",
                 hint="use the public range of the office or VPN; --cidr is for the targets' private addresses",
@@ -168,10 +175,26 @@ ROLE_NAMES = ("AWSServiceRoleForEC2InstanceConnect", "AWSServiceRoleForEc2Instan
 def document(scope: Scope) -> Document:
     """Return the policy document for a scope that has been checked."""
     statements = {"connect": _connect, "admin": _admin, "auditor": _auditor}[scope.kind](scope)
+    return {"Version": "2012-10-17", "Statement": limited(statements, scope.source_ips)}
+
+
+def limited(statements: list[Document], source_ips: Sequence[str]) -> list[Document]:
+    """Limit statements to callers in these ranges, if there are any; return them."""
+    for statement in statements if source_ips else ():
+        statement.setdefault("Condition", {}).setdefault("IpAddress", {})["aws:SourceIp"] = list(source_ips)
+    return statements
+
+
+def numbered(statements: Iterable[Document]) -> list[Document]:
+    """Return different statements, each once, with a number after a Sid that another one has."""
+    found: list[Document] = []
+    used: dict[str, int] = {}
     for statement in statements:
-        if scope.source_ips:
-            statement.setdefault("Condition", {}).setdefault("IpAddress", {})["aws:SourceIp"] = list(scope.source_ips)
-    return {"Version": "2012-10-17", "Statement": statements}
+        if not any({**one, "Sid": statement["Sid"]} == statement for one in found):
+            sid = statement["Sid"]
+            used[sid] = used.get(sid, 0) + 1
+            found.append({**statement, "Sid": f"{sid}{used[sid]}" if used[sid] > 1 else sid})
+    return found
 
 
 def notes(scope: Scope) -> list[str]:
@@ -200,6 +223,17 @@ def notes(scope: Scope) -> list[str]:
 
 
 def _connect(scope: Scope) -> list[Document]:
+    found = [tunnel_statement(scope)]
+    if scope.start:
+        limit = {"StringEquals": _tags(scope)} if scope.instance_tags else {}
+        found.append(_statement("StartInstances", "ec2:StartInstances", _arn(scope, "instance/*"), limit))
+    if scope.os_users:
+        found += key_statements(scope)
+    return [*found, find_statement(keys=bool(scope.os_users))]
+
+
+def tunnel_statement(scope: Scope) -> Document:
+    """Return the statement for opening tunnels."""
     conditions: dict[str, dict[str, Any]] = {}
     if scope.ports:
         conditions["NumericEquals"] = {"ec2-instance-connect:remotePort": [str(port) for port in scope.ports]}
@@ -207,20 +241,29 @@ def _connect(scope: Scope) -> list[Document]:
         conditions["IpAddress"] = {"ec2-instance-connect:privateIpAddress": list(scope.cidrs)}
     if scope.max_duration is not None:
         conditions["NumericLessThanEquals"] = {"ec2-instance-connect:maxTunnelDuration": str(scope.max_duration)}
-    found = [_statement("OpenTunnel", "ec2-instance-connect:OpenTunnel", _endpoint_arns(scope), conditions)]
+    return _statement("OpenTunnel", "ec2-instance-connect:OpenTunnel", _endpoint_arns(scope), conditions)
+
+
+def key_statements(scope: Scope) -> list[Document]:
+    """Return the statements for pushing keys, and for reading the host keys of the same instances."""
+    instances = list(scope.instances) or _arn(scope, "instance/*")
+    users = {"StringEquals": {"ec2:osuser": list(scope.os_users), **_tags(scope)}}
+    limit = {"StringEquals": _tags(scope)} if scope.instance_tags else {}
+    return [
+        _statement("PushKey", "ec2-instance-connect:SendSSHPublicKey", instances, users),
+        # The host keys that eicctl checks are on the console.
+        _statement("ReadHostKeys", "ec2:GetConsoleOutput", instances, limit),
+    ]
+
+
+def find_statement(*, keys: bool) -> Document:
+    """Return the statement for what clients look up; with `keys`, images too, which tell the OS user."""
     reads = ["ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints"]
-    tags = {f"aws:ResourceTag/{key}": value for key, value in scope.instance_tags.items()}
-    limit = {"StringEquals": tags} if tags else {}
-    instances = _arn(scope, "instance/*")
-    if scope.start:
-        found.append(_statement("StartInstances", "ec2:StartInstances", instances, limit))
-    if scope.os_users:
-        users = {"StringEquals": {"ec2:osuser": list(scope.os_users), **tags}}
-        found.append(_statement("PushKey", "ec2-instance-connect:SendSSHPublicKey", instances, users))
-        # The host keys that eicctl checks are on the console, and the OS user is that of the image.
-        found.append(_statement("ReadHostKeys", "ec2:GetConsoleOutput", instances, limit))
-        reads.append("ec2:DescribeImages")
-    return [*found, _statement("Find", reads, "*", {})]
+    return _statement("Find", [*reads, "ec2:DescribeImages"] if keys else reads, "*", {})
+
+
+def _tags(scope: Scope) -> Document:
+    return {f"aws:ResourceTag/{key}": value for key, value in scope.instance_tags.items()}
 
 
 def _admin(scope: Scope) -> list[Document]:
@@ -280,31 +323,56 @@ _DESCRIPTIONS = {
 }
 
 
-def as_json(_kind: str, policy: Document) -> str:
-    """The document itself."""
-    return json.dumps(policy, indent=2)
+Policies = Mapping[str, Document]
+"""Policies by the ARN of the user or role whom they are for; one for anybody has an empty text."""
 
 
-def as_cloudformation(kind: str, policy: Document) -> str:
-    """A template with one managed policy; JSON, which CloudFormation accepts as it does YAML."""
-    properties = {"Description": _DESCRIPTIONS[kind], "PolicyDocument": policy}
-    resources = {f"Eicctl{kind.title()}": {"Type": "AWS::IAM::ManagedPolicy", "Properties": properties}}
+def as_json(_kind: str, policies: Policies) -> str:
+    """The document itself; where there are several, an object of them."""
+    return json.dumps(next(iter(policies.values())) if len(policies) == 1 else policies, indent=2)
+
+
+def as_cloudformation(kind: str, policies: Policies) -> str:
+    """A template with managed policies; JSON, which CloudFormation accepts as it does YAML."""
+    resources = {
+        f"Eicctl{kind.title()}{''.join(map(str.title, words))}": {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": {"Description": _DESCRIPTIONS[kind], "PolicyDocument": policy},
+        }
+        for words, policy in _named(policies)
+    }
     return json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}, indent=2)
 
 
-def as_terraform(kind: str, policy: Document) -> str:
-    """A resource of Terraform's AWS provider. JSON's objects are HCL's, too, except for its templates."""
-    text = re.sub(r"([$%])\{", r"\1\1{", json.dumps(policy, indent=2)).replace("\n", "\n  ")
-    return (
-        f'resource "aws_iam_policy" "eicctl_{kind}" {{\n'
-        f'  name        = "eicctl-{kind}"\n'
-        f'  description = "{_DESCRIPTIONS[kind]}"\n'
-        f"  policy = jsonencode({text})\n"
-        "}"
-    )
+def as_terraform(kind: str, policies: Policies) -> str:
+    """Resources of Terraform's AWS provider. JSON's objects are HCL's, too, except for its templates."""
+    found = []
+    for words, policy in _named(policies):
+        text = re.sub(r"([$%])\{", r"\1\1{", json.dumps(policy, indent=2)).replace("\n", "\n  ")
+        found.append(
+            f'resource "aws_iam_policy" "{"_".join(("eicctl", kind, *words))}" {{\n'
+            f'  name        = "{"-".join(("eicctl", kind, *words))}"\n'
+            f'  description = "{_DESCRIPTIONS[kind]}"\n'
+            f"  policy = jsonencode({text})\n"
+            "}"
+        )
+    return "\n\n".join(found)
 
 
-FORMATS: dict[str, Callable[[str, Document], str]] = {
+def _named(policies: Policies) -> Iterable[tuple[list[str], Document]]:
+    """The policies, each with the words of a name that no other one has, in any case of letters."""
+    used: set[str] = set()
+    for arn, policy in policies.items():
+        plain = re.findall(r"[A-Za-z0-9]+", arn.rpartition(":")[2])
+        words, number = plain, 1
+        while "".join(words).lower() in used:
+            number += 1
+            words = [*plain, str(number)]
+        used.add("".join(words).lower())
+        yield words, policy
+
+
+FORMATS: dict[str, Callable[[str, Policies], str]] = {
     "json": as_json,
     "terraform": as_terraform,
     "cloudformation": as_cloudformation,

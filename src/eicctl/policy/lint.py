@@ -27,10 +27,10 @@ _OPERATORS = {PORT: "Numeric", DURATION: "Numeric", ADDRESS: "IpAddress", OS_USE
 
 Severity = Literal["error", "warning"]
 Statement = Mapping[str, Any]
-_Keys = Mapping[str, list[tuple[str, list[str]]]]
+Keys = Mapping[str, list[tuple[str, list[str]]]]
 """Condition keys, each with its operators and values."""
 
-_Problems = Iterator[tuple[Severity, str, str]]
+Problems = Iterator[tuple[Severity, str, str]]
 """Severity, problem and remediation of each finding of a statement."""
 
 
@@ -57,9 +57,9 @@ def lint(text: str) -> list[Finding]:
         return [Finding("error", "", "Statement is missing", "write an IAM policy document")]
     statements = [
         (str(one.get("Sid") or f"#{number}") if isinstance(one, dict) else f"#{number}", one)
-        for number, one in enumerate(_listed(policy["Statement"]), 1)
+        for number, one in enumerate(listed(policy["Statement"]), 1)
     ]
-    found = [Finding(severity, name, *texts) for name, one in statements for severity, *texts in _grammar(one)]
+    found = [Finding(severity, name, *texts) for name, one in statements for severity, *texts in grammar(one)]
     if policy.get("Version") != "2012-10-17":
         found.append(Finding("warning", "", "Version is not 2012-10-17", 'set "Version": "2012-10-17"'))
     if any(finding.severity == "error" for finding in found):
@@ -70,7 +70,8 @@ def lint(text: str) -> list[Finding]:
     return [*found, *(Finding(severity, "", *texts) for severity, *texts in _as_a_whole([one for _, one in allows]))]
 
 
-def _grammar(one: Any) -> _Problems:
+def grammar(one: Any) -> Problems:
+    """Yield what makes a statement invalid, whatever it is about."""
     if not isinstance(one, dict):
         yield "error", "the statement is not an object", "write it as { … }"
         return
@@ -82,9 +83,9 @@ def _grammar(one: Any) -> _Problems:
         given = [key for key in (element, f"Not{element}") if key in one]
         if len(given) != 1:
             yield "error", f"has {'no' if not given else 'two kinds of'} {element}", f"specify one {element}"
-        elif not all(isinstance(value, str) and value for value in _listed(one[given[0]])):
+        elif not all(isinstance(value, str) and value for value in listed(one[given[0]])):
             yield "error", f"{given[0]} is neither a string nor a list of strings", "use IAM's form"
-    for action in _listed(one.get("Action", [])):
+    for action in listed(one.get("Action", [])):
         if isinstance(action, str) and action != "*" and action.count(":") != 1:
             yield "error", f"the action {action!r} names no service", "write it as service:Action"
     conditions = one.get("Condition", {})
@@ -92,24 +93,24 @@ def _grammar(one: Any) -> _Problems:
         yield "error", "Condition is not of the form operator: { key: value }", "use IAM's form"
 
 
-def _negations(one: Statement) -> _Problems:
+def _negations(one: Statement) -> Problems:
     if "NotAction" in one:
         yield "warning", "NotAction allows all other actions", "list the actions in Action"
     if "NotResource" in one:
         yield "warning", "NotResource allows all other resources", "list the resources in Resource"
 
 
-def _wildcards(one: Statement) -> _Problems:
-    for action in _listed(one.get("Action", [])):
+def _wildcards(one: Statement) -> Problems:
+    for action in listed(one.get("Action", [])):
         covered = [wanted for wanted in (OPEN, PUSH, CREATE) if _like(wanted, action)]
         if covered and "*" in action:
             yield "warning", f"{action} allows {' and '.join(covered)} among others", "list only the required actions"
 
 
-def _tunnels(one: Statement) -> _Problems:
-    if not _covers(one, OPEN):
+def _tunnels(one: Statement) -> Problems:
+    if not covers(one, OPEN):
         return
-    keys, resources = _conditions(one), _listed(one.get("Resource", []))
+    keys, resources = conditions(one), listed(one.get("Resource", []))
     an_endpoint = "arn:aws:ec2:r:0:instance-connect-endpoint/eice-0"
     if "Resource" in one and not any(
         ":instance-connect-endpoint/" in text or _like(an_endpoint, _any_location(text)) for text in resources
@@ -141,29 +142,29 @@ def _tunnels(one: Statement) -> _Problems:
                 yield "warning", f"tunnels cannot last {value} s", f"the maximum is {MAX_TUNNEL_DURATION}"
 
 
-def _types(keys: _Keys) -> _Problems:
+def _types(keys: Keys) -> Problems:
     for key, kind in _OPERATORS.items():
         for operator, _ in keys.get(key, ()):
             if kind not in operator and operator != "Null":
                 yield "error", f"{operator} does not fit {key}", f"use an operator of {kind}…"
 
 
-def _keys(one: Statement) -> _Problems:
-    if not _covers(one, PUSH):
+def _keys(one: Statement) -> Problems:
+    if not covers(one, PUSH):
         return
-    given = _conditions(one).get(OS_USER, [])
+    given = conditions(one).get(OS_USER, [])
     users = [value for _, values in given for value in values]
     if not users:
         yield "warning", "keys may be pushed for any OS user, including root", f"add StringEquals {OS_USER}"
     if any("*" in value or "?" in value for value in users):
         yield "warning", f"{OS_USER} has a wildcard", "name the OS users"
-    if OPEN not in _listed(one.get("Action", [])):
+    if OPEN not in listed(one.get("Action", [])):
         yield from _types({OS_USER: given})
 
 
-def _as_a_whole(allows: list[Statement]) -> _Problems:
+def _as_a_whole(allows: list[Statement]) -> Problems:
     def allowed(action: str) -> bool:
-        return any(_covers(one, action) for one in allows)
+        return any(covers(one, action) for one in allows)
 
     if allowed(OPEN) or allowed(PUSH):
         for read in _READS:
@@ -176,7 +177,7 @@ def _as_a_whole(allows: list[Statement]) -> _Problems:
         for needed in ("ec2:CreateNetworkInterface", "ec2:CreateTags", ROLE):
             if not allowed(needed):
                 yield "warning", f"{needed} is not allowed, but creating an endpoint needs it", f"allow {needed}"
-    patterns = [text for one in allows if _covers(one, ROLE) for text in _listed(one.get("Resource", []))]
+    patterns = [text for one in allows if covers(one, ROLE) for text in listed(one.get("Resource", []))]
     # ARNs, unlike actions, are case-sensitive.
     known = {name: any(fnmatch.fnmatchcase(name, text.rpartition("/")[2]) for text in patterns) for name in ROLE_NAMES}
     for name, there in known.items():
@@ -185,24 +186,25 @@ def _as_a_whole(allows: list[Statement]) -> _Problems:
             yield "error", problem, "allow both spellings; accounts have one or the other"
 
 
-def _covers(one: Statement, action: str) -> bool:
+def covers(one: Statement, action: str) -> bool:
+    """Whether a statement is about an action."""
     if "NotAction" in one:
-        return not any(_like(action, pattern) for pattern in _listed(one["NotAction"]))
-    return any(_like(action, pattern) for pattern in _listed(one.get("Action", [])))
+        return not any(_like(action, pattern) for pattern in listed(one["NotAction"]))
+    return any(_like(action, pattern) for pattern in listed(one.get("Action", [])))
 
 
-def _conditions(one: Statement) -> _Keys:
-    """Condition keys, as this module spells them, each with its operators and values."""
+def conditions(one: Statement) -> Keys:
+    """Return the condition keys, as this module spells them, each with its operators and values."""
     spelled = {key.lower(): key for key in _OPERATORS}
     found: dict[str, list[tuple[str, list[str]]]] = {}
     for operator, keys in one.get("Condition", {}).items():
         for key, values in keys.items():
-            texts = [str(value) for value in _listed(values)]
+            texts = [str(value) for value in listed(values)]
             found.setdefault(spelled.get(key.lower(), key), []).append((operator, texts))
     return found
 
 
-def _by_tag(keys: _Keys) -> bool:
+def _by_tag(keys: Keys) -> bool:
     return any("resourcetag/" in key.lower() for key in keys)
 
 
@@ -216,5 +218,6 @@ def _like(value: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(value.lower(), pattern.lower().replace("[", "[[]"))
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """Return a value of a policy as a list."""
     return value if isinstance(value, list) else [value]

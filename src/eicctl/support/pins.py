@@ -97,12 +97,12 @@ TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             *("create-endpoint", "list-endpoints", "show-endpoint", "modify-endpoint", "delete-endpoint"),
-            *("instances", "coverage", "doctor", "audit", "policy check", "mfa login"),
+            *("instances", "coverage", "doctor", "audit", "policy check", "policy connect", "mfa login"),
             *("ssh", "scp", "sftp", "ssh-config", "run", "proxy", "tunnel", "forward", "db", "rdp", "up", "ui"),
         ),
         BOTH,
     ),
-    **dict.fromkeys(("policy admin", "policy auditor", "policy connect"), ("--region",)),
+    **dict.fromkeys(("policy admin", "policy auditor"), ("--region",)),
 }
 """eicctl's commands that take a profile or a region."""
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from click.core import ParameterSource
 
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
@@ -27,12 +28,16 @@ def command(ctx: click.Context) -> None:
     \b
     Examples:
       eicctl policy connect --endpoint eice-0123456789abcdef0 --port 22 --cidr 10.0.1.0/24 --os-user ec2-user
+      eicctl policy connect --from-audit --user ann --diff
       eicctl policy lint policy.json
       eicctl policy check web-1
     """
     defaults = dict(ctx.default_map or {})
     ctx.default_map = {name: dict(defaults) for name in cast("click.Group", ctx.command).commands}
 
+
+_FROM_RECORDS = ""
+"""The value of `--source-ip` without one."""
 
 _scope_options = options.combined(
     click.option("--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; repeatable."),
@@ -53,6 +58,8 @@ _scope_options = options.combined(
     click.option(
         "--source-ip",
         multiple=True,
+        is_flag=False,
+        flag_value=_FROM_RECORDS,
         metavar="RANGE",
         help="Only callers with public addresses in this range; repeatable.",
     ),
@@ -81,6 +88,8 @@ def write(kind: Any, form: str, **given: Any) -> None:
     """Write the policy to stdout and notes on it to stderr, without any AWS call."""
     from eicctl.policy.documents import FORMATS, Scope, checked, document, notes
 
+    if _FROM_RECORDS in given["source_ip"]:
+        raise UsageError("Option '--source-ip' requires a range", hint="--from-audit takes ranges from the records")
     scope = checked(
         Scope(
             kind,
@@ -97,7 +106,7 @@ def write(kind: Any, form: str, **given: Any) -> None:
             partition=given["partition"],
         )
     )
-    click.echo(FORMATS[form](kind, document(scope)))
+    click.echo(FORMATS[form](kind, {"": document(scope)}))
     for note in notes(scope):
         messages.line(f"note: {note}")
 
@@ -109,20 +118,117 @@ def _tag(text: str) -> tuple[str, str]:
     return key, value
 
 
+_audit_options = options.combined(
+    click.option("--from-audit", is_flag=True, help="Allow what CloudTrail recorded, and no more."),
+    click.option(
+        "--user", metavar="NAME", help="Of --from-audit: only this user, role session or ARN; * is a wildcard."
+    ),
+    click.option(
+        "--since", metavar="WHEN", help="Of --from-audit: start, such as 7d or a date; default: 30d, or all of --from."
+    ),
+    click.option(
+        "--from",
+        "paths",
+        type=FILE,
+        multiple=True,
+        metavar="PATH",
+        help="Of --from-audit: CloudTrail log files, from a file, a folder or s3://BUCKET/PREFIX; repeatable.",
+    ),
+    click.option(
+        "--max-unused",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Of --from-audit: fold addresses into ranges that cover up to N unused addresses.",
+    ),
+    click.option("--diff", is_flag=True, help="Of --from-audit: show what today's policies allow beyond it, instead."),
+    click.option(
+        "--policy",
+        "policy_file",
+        type=FILE,
+        metavar="FILE",
+        help="Of --diff: today's policy; default: the policies of the user or role in IAM.",
+    ),
+)
+_FROM_AUDIT = {
+    **{"user": "--user", "since": "--since", "paths": "--from", "max_unused": "--max-unused"},
+    **{"diff": "--diff", "policy_file": "--policy"},
+}
+"""Options that need `--from-audit`."""
+
+_NOT_FROM_AUDIT = {
+    **{"endpoint": "--endpoint", "port": "--port", "cidr": "--cidr", "max_duration": "--max-duration"},
+    **{"os_user": "--os-user", "allow_start": "--allow-start", "account": "--account", "partition": "--partition"},
+}
+"""Options whose values the records have."""
+
+
 @command.command("connect", short_help="Generate a policy for connecting.")
 @_scope_options
-def connect(**given: Any) -> None:
+@_audit_options
+@options.request_option("--profile", cls=options.CommonOption)
+@options.pick_profile_option
+@options.wire_options
+@click.pass_context
+def connect(ctx: click.Context, /, **given: Any) -> int:
     """Generate a policy for connecting: opening tunnels, and pushing keys for the specified OS users.
 
     No AWS API is called. The policy is written to stdout, notes to stderr.
+
+    With --from-audit, CloudTrail is read, and each user or role gets the least policy for its tunnels and pushed keys.
+    --source-ip takes no value then, and --instance-tag KEY lets values of a tag stand for instances. --diff compares
+    with today's policies; the exit code is 1 if they allow more.
 
     \b
     Examples:
       eicctl policy connect --endpoint eice-0123456789abcdef0 --port 22 --cidr 10.0.1.0/24 --max-duration 900
       eicctl policy connect --port 22 --os-user ec2-user --instance-tag Team=web --account 123456789012
       eicctl policy connect --port 3389 --source-ip 203.0.113.0/24 --format terraform
+      eicctl policy connect --from-audit --user ann --since 30d --max-unused 8
+      eicctl policy connect --from-audit --user ann --diff
     """
+    from_audit = given.pop("from_audit")
+    foreign = _NOT_FROM_AUDIT if from_audit else _FROM_AUDIT
+    for name, option in foreign.items():
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            wrong = f"{option} and --from-audit cannot be combined" if from_audit else f"{option} requires --from-audit"
+            raise UsageError(wrong)
+    if from_audit:
+        return int(_from_audit(**{name: value for name, value in given.items() if name not in foreign}))
     write("connect", **given)
+    return 0
+
+
+@options.with_session
+def _from_audit(*, session: Session, **given: Any) -> int:
+    from eicctl.cli.policy_from_audit import Task, run
+
+    ranges, tags = given.pop("source_ip"), given.pop("instance_tag")
+    if any(ranges):
+        raise UsageError("--source-ip RANGE and --from-audit cannot be combined", hint="--source-ip, without a range")
+    if len(tags) > 1 or any("=" in key for key in tags):
+        raise UsageError("--from-audit takes one --instance-tag KEY", hint="--instance-tag Team")
+    if given["policy_file"] and not given["diff"]:
+        raise UsageError("--policy requires --diff")
+    if given["diff"] and (tags or given["max_unused"] or given["form"] != "json"):
+        raise UsageError("--diff cannot be combined with --instance-tag, --max-unused and --format")
+    return run(session, Task(**given, by_source=bool(ranges), tag="".join(tags)))
+
+
+def text_of(file: str) -> str:
+    """Return the text of a file, or of stdin.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        with click.open_file(file, encoding="utf-8") as stream:
+            return str(stream.read())
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read {file}: it is not UTF-8") from error
 
 
 @command.command("admin", short_help="Generate a policy for managing endpoints.")
@@ -170,14 +276,7 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
     from eicctl.cli.view import render
     from eicctl.policy.lint import lint
 
-    try:
-        with click.open_file(file, encoding="utf-8") as stream:
-            text = stream.read()
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {file}: it is not UTF-8") from error
-    findings = lint(text)
+    findings = lint(text_of(file))
     if query or output != "table":
         rows = [
             {

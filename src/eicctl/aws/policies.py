@@ -1,0 +1,79 @@
+"""The IAM policies of a user or a role: its own, those attached to it, and those of a user's groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from eicctl.aws.errors import translated
+from eicctl.aws.identity import caller_identity
+from eicctl.aws.session import Session
+from eicctl.core.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+
+Policy = tuple[str, dict[str, Any]]
+"""A name and a document."""
+
+
+def identity_policies(session: Session, owner: str) -> list[Policy]:
+    """Return the policies of a user or a role. Permissions boundaries and the organization's policies are not read.
+
+    Args:
+        session: Access to AWS.
+        owner: The ARN of the user or role.
+
+    Raises:
+        NotFoundError: IAM does not know it, or it belongs to another account than the credentials.
+        DeniedError: The caller may not read them.
+    """
+    account, resource = owner.split(":", 5)[4:]
+    kind, _, path = resource.partition("/")
+    name = path.rpartition("/")[2]
+    if account != (own := caller_identity(session).account):
+        raise NotFoundError(f"The {kind} {name} belongs to account {account}, and the credentials to {own}")
+    client = session.client("iam")
+    with translated(f"read the policies of the {kind} {name}"):
+        return list(_of_user(client, name) if kind == "user" else _of_role(client, name))
+
+
+def _of_user(client: IAMClient, name: str) -> Iterator[Policy]:
+    for page in client.get_paginator("list_user_policies").paginate(UserName=name):
+        for one in page["PolicyNames"]:
+            yield one, _document(client.get_user_policy(UserName=name, PolicyName=one)["PolicyDocument"])
+    for attached in client.get_paginator("list_attached_user_policies").paginate(UserName=name):
+        yield from _attached(client, attached["AttachedPolicies"])
+    for groups in client.get_paginator("list_groups_for_user").paginate(UserName=name):
+        for group in groups["Groups"]:
+            yield from _of_group(client, group["GroupName"])
+
+
+def _of_group(client: IAMClient, name: str) -> Iterator[Policy]:
+    for page in client.get_paginator("list_group_policies").paginate(GroupName=name):
+        for one in page["PolicyNames"]:
+            document = client.get_group_policy(GroupName=name, PolicyName=one)["PolicyDocument"]
+            yield f"{name}/{one}", _document(document)
+    for attached in client.get_paginator("list_attached_group_policies").paginate(GroupName=name):
+        for attached_name, found in _attached(client, attached["AttachedPolicies"]):
+            yield f"{name}/{attached_name}", found
+
+
+def _of_role(client: IAMClient, name: str) -> Iterator[Policy]:
+    for page in client.get_paginator("list_role_policies").paginate(RoleName=name):
+        for one in page["PolicyNames"]:
+            yield one, _document(client.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"])
+    for attached in client.get_paginator("list_attached_role_policies").paginate(RoleName=name):
+        yield from _attached(client, attached["AttachedPolicies"])
+
+
+def _attached(client: IAMClient, policies: Any) -> Iterator[Policy]:
+    for one in policies:
+        version = client.get_policy(PolicyArn=one["PolicyArn"])["Policy"]["DefaultVersionId"]
+        found = client.get_policy_version(PolicyArn=one["PolicyArn"], VersionId=version)["PolicyVersion"]
+        yield one["PolicyName"], _document(found["Document"])
+
+
+def _document(document: Any) -> dict[str, Any]:
+    """A document; botocore has decoded its JSON."""
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,200 @@
+"""`eicctl policy connect --from-audit`: from CloudTrail's records to the least policies, or to a diff with today's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+
+import click
+
+from eicctl.audit.correlation import BEFORE, Directory, Row
+from eicctl.audit.fetch import KEPT, Scope, checkpoint, known_addresses, look_up, rows_of
+from eicctl.audit.filters import Choice, moment
+from eicctl.audit.log_files import Reader
+from eicctl.audit.records import KEY, TUNNEL
+from eicctl.audit.store import EventStore
+from eicctl.aws.instances import list_instances
+from eicctl.aws.policies import identity_policies
+from eicctl.aws.session import Session
+from eicctl.cli.commands.policy import text_of
+from eicctl.cli.view import messages
+from eicctl.cli.view.policies import diff_lines
+from eicctl.cli.view.progress import Waiting
+from eicctl.core.errors import EicctlError, NotFoundError, UsageError
+from eicctl.policy.beyond import compare, read_document
+from eicctl.policy.documents import FORMATS
+from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
+from eicctl.policy.lint import listed
+
+_PERIOD = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The parameters of a run, as the options of the command have them."""
+
+    user: str | None
+    since: str | None
+    paths: tuple[str, ...]
+    max_unused: int
+    by_source: bool
+    tag: str
+    diff: bool
+    policy_file: str | None
+    form: str
+
+
+def run(session: Session, task: Task) -> int:
+    """Print the policies, or the diff. The exit code is 1 where today's allow more, or a log file is malformed.
+
+    Raises:
+        NotFoundError: Nothing was recorded that a policy could allow.
+    """
+    now = datetime.now(UTC)
+    begins = moment(task.since, now, "--since") if task.since else None if task.paths else now - _PERIOD
+    if begins and begins >= now:
+        raise UsageError("--since must be before now")
+    tags: Mapping[str, str] = {}
+    if task.tag:
+        instances = (one for one in list_instances(session) if one.state != "terminated")
+        tags = {one.id: one.tags[task.tag] for one in instances if one.tags.get(task.tag)}
+    bounds = Bounds(task.max_unused, task.by_source, task.tag, tags)
+    choice = Choice(since=begins, user=task.user or "")
+    record = _from_files(session, task.paths, choice) if task.paths else _from_history(session, choice, now)
+    if not record.usages:
+        raise NotFoundError("No recorded tunnels or pushed keys match", hint="eicctl audit --since 30d")
+    for arn, usage in record.usages.items():
+        sessions = f" (sessions: {_some(sorted(usage.sessions))})" if usage.sessions else ""
+        messages.line(f"{usage.name}: tunnels: {usage.tunnels:,}, pushed keys: {usage.keys:,}{sessions}")
+        if task.user and usage.sessions and not _matches(task.user, (arn, usage.name.partition(" ")[2])):
+            messages.line(f"note: other sessions of the {usage.name} have the same policies, and were not read")
+    code = _show_diff(session, record.usages, task) if task.diff else _write(record.usages, bounds, task.form)
+    return 1 if record.incomplete else code
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What users and roles did, by ARN; `incomplete` if some records could not be read."""
+
+    usages: Mapping[str, Usage]
+    incomplete: bool
+
+
+def _from_files(session: Session, paths: tuple[str, ...], choice: Choice) -> _Record:
+    with EventStore() as store:
+        with Waiting("Reading log files") as waiting:
+            tally = Reader(store, choice, waiting.show, messages.line).read(session, paths)
+        messages.line(f"log files: {tally.files:,}; records: {tally.records:,}")
+        directory = Directory()
+        directory.learn(store.lives())
+        return _Record(_usages(store, directory, choice, None), bool(tally.damaged))
+
+
+def _from_history(session: Session, choice: Choice, now: datetime) -> _Record:
+    begins = choice.since or now
+    if begins < now - KEPT:
+        messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
+    saved = "Results so far are saved; repeat the command within a day to resume"
+    with checkpoint(session) as store:
+        with Waiting("Looking through CloudTrail", interrupted=saved) as waiting:
+            scope = Scope(session, (session.region,), waiting.show, messages.line)
+            look_up(scope, store, (max(begins - BEFORE, now - KEPT), now), now)
+            directory = known_addresses(scope, store, now)
+        usages = _usages(store, directory, choice, session.region)
+        messages.line(f"CloudTrail's event history of {session.region} since {begins.astimezone():%Y-%m-%d %H:%M}")
+        store.discard()
+        return _Record(usages, incomplete=False)
+
+
+def _usages(store: EventStore, directory: Directory, choice: Choice, region: str | None) -> Mapping[str, Usage]:
+    """What the records in a store tell of users and roles; notes on what they tell of others."""
+    refused = 0
+
+    def calls() -> Iterator[Call]:
+        nonlocal refused
+        for event in store.events(choice.since):
+            if event.name not in (TUNNEL, KEY) or not choice.has(Row(event)) or region not in (None, event.region):
+                continue
+            if not event.succeeded:
+                refused += 1
+                continue
+            who, tunnel = event.principal.arn, event.name == TUNNEL
+            target = (
+                (event.endpoint_id or "?", event.address, event.port, event.duration)
+                if tunnel
+                else ("", "", None, None)
+            )
+            key = ("", "") if tunnel else (event.instance_id, event.os_user)
+            yield Call(who, event.region, event.source_ip, *target, *key)
+
+    usages, others = usage_of(calls())
+    for row in rows_of(store, directory, choice):
+        event, owner = row.event, owner_of(row.event.principal.arn)
+        login = event.name == TUNNEL and event.succeeded and event.port == 22 and region in (None, event.region)
+        if login and not row.key_event_id and owner and owner[0] in usages:
+            usages[owner[0]].own_keys += 1
+    if refused:
+        messages.line(f"note: refused calls are not included: {refused:,}")
+    if others:
+        messages.line(f"note: skipped, neither a user nor a role: {_some([*others])} ({others.total():,} calls)")
+    return usages
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join([*names[:most], *(["…"] if len(names) > most else [])])
+
+
+def _matches(pattern: str, names: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
+
+
+def _write(usages: Mapping[str, Usage], bounds: Bounds, form: str) -> int:
+    policies = {}
+    for arn, usage in usages.items():
+        derived = derive(usage, bounds)
+        if derived.policy:
+            policies[arn] = derived.policy
+        for note in derived.notes:
+            messages.line(f"note: {usage.name}: {note}" if len(usages) > 1 else f"note: {note}")
+    if not policies:
+        raise NotFoundError(
+            "No policy can allow what was recorded, and nothing else", hint="the notes have the reasons"
+        )
+    click.echo(FORMATS[form]("connect", policies))
+    if len(policies) > 1 and form == "json":
+        messages.line("note: the policies are by ARN; --user selects one")
+    return 0
+
+
+def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int:
+    """Print what today's policies allow beyond what was used; 1 if they allow more."""
+    if task.policy_file and len(usages) > 1:
+        names = _some([usage.name for usage in usages.values()])
+        raise UsageError(f"--policy is for one user or role, and the records have {names}", hint="--user NAME")
+    more = False
+    for arn, usage in usages.items():
+        if task.policy_file:
+            try:
+                policies = [(task.policy_file, read_document(text_of(task.policy_file)))]
+            except ValueError as error:
+                raise UsageError(f"cannot read {task.policy_file}: {error}") from error
+        else:
+            try:
+                policies = identity_policies(session, arn)
+            except EicctlError as error:
+                raise type(error)(error.message, hint=error.hint or "--policy FILE has today's policy") from error
+        comparisons = compare(policies, usage, by_source=task.by_source)
+        for line in diff_lines(usage.name, comparisons):
+            messages.out(line)
+        for one in comparisons:
+            for other in one.others:
+                messages.line(f"note: {one.statement} also requires {other}; the derived policy does not")
+        statements = [one for _, policy in policies for one in listed(policy.get("Statement", []))]
+        if any(one.get("Effect") == "Deny" for one in statements):
+            messages.line("note: Deny statements are not compared")
+        more = more or any(one.allows_more for one in comparisons)
+    if not more:
+        messages.line("Today's policies allow nothing beyond what was used")
+    return int(more)
