@@ -21,6 +21,7 @@ from eicctl.core.errors import EicctlError
 from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.accept import Acceptor
+from eicctl.tunnel.slots import connections
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -179,7 +180,12 @@ class Server:
 
     async def _status(self, _message: protocol.Message) -> protocol.Message:
         unused = time.monotonic() - self._last_use
-        about = {"Started": self._started, "Unused": unused, "Clients": len(self._clients) - 1}
+        about = {
+            "Started": self._started,
+            "Unused": unused,
+            "Clients": len(self._clients) - 1,
+            "Connections": connections(),
+        }
         if not self._supervisor:
             return {**about, "Statuses": []}
         from eicctl.named_tunnels.status import SHORTEST, Meter

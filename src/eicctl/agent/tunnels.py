@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from eicctl.agent.client import GoneError, UnresponsiveError, ask, for_each_agent, here, start
 from eicctl.agent.paths import AgentPaths, all_paths
@@ -15,6 +16,7 @@ from eicctl.core.errors import ConflictError, EicctlError, LocalError
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
+from eicctl.tunnel import slots
 
 OPEN_TIMEOUT = 60.0
 """Seconds to wait for the tunnels' first attempts; the process itself waits a little less."""
@@ -37,6 +39,7 @@ class AgentState:
         paths: Its files.
         pid: Its process ID; 0 if it was killed: its tunnels are `lost` then.
         statuses: Its tunnels; those of its record if it gives no answer.
+        connections: How many connections it has to each endpoint; nothing where it gives no answer.
         trouble: Why it gives no answer: it does not respond, or is of another version. None if it does.
     """
 
@@ -44,6 +47,7 @@ class AgentState:
     pid: int
     statuses: tuple[Status, ...]
     trouble: EicctlError | None = None
+    connections: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +58,14 @@ class AgentState:
 def states() -> list[AgentState]:
     """Return the states of all background processes, also of those that were killed while they held tunnels."""
     return [found for found in for_each_agent(_state) if found]
+
+
+def connections() -> dict[str, int]:
+    """Return how many connections to each endpoint this process has, with the background processes of this user."""
+    total = Counter(slots.connections())
+    for found in states():
+        total.update(found.connections)
+    return dict(total)
 
 
 def detach(definitions: Sequence[Definition]) -> list[Status]:
@@ -186,7 +198,8 @@ def _state(paths: AgentPaths) -> AgentState | None:
     trouble: EicctlError | None = None
     try:
         answer = ask(paths, "status")
-        return AgentState(paths, int(answer["Pid"]), tuple(Status(**row) for row in answer["Statuses"]))
+        statuses = tuple(Status(**row) for row in answer["Statuses"])
+        return AgentState(paths, int(answer["Pid"]), statuses, connections=answer["Connections"])
     except GoneError:
         pass
     except EicctlError as error:

@@ -1,16 +1,17 @@
-"""Create an endpoint, with a security group of its own if wanted, and undo what a failure leaves behind."""
+"""Create an endpoint, with its own security group if wanted, and undo what a failure leaves; check changes to one."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eicctl.aws import endpoints
-from eicctl.aws.endpoints import NewEndpoint
+from eicctl.aws.endpoints import EndpointChanges, NewEndpoint
 from eicctl.aws.network import ChosenSubnet, choose_subnet, describe_subnet
-from eicctl.aws.security_groups import GroupMaker, GroupPlan
+from eicctl.aws.security_groups import GroupMaker, GroupPlan, ManagedGroup, managed_groups
 from eicctl.aws.session import Session
-from eicctl.core.errors import ConflictError, EicctlError, UsageError
+from eicctl.core.errors import ConflictError, DeniedError, EicctlError, UsageError
 from eicctl.core.model import Endpoint
 
 
@@ -82,8 +83,10 @@ def plan_endpoint(
     """Return what `create_endpoint` would create; nothing is changed.
 
     Raises:
+        UsageError: The address type does not go with client IP preservation.
         EicctlError: The subnet cannot be found or chosen.
     """
+    check_address_type(preserve_client_ip, ip_address_type)
     subnet = describe_subnet(session, subnet_id) if subnet_id else choose_subnet(session, vpc_id)
     found = endpoints.list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]})
     usable = [each for each in found if each.state != "create-failed" and not each.state.startswith("delete-")]
@@ -161,3 +164,45 @@ def create_endpoint(
     if wait is not None and not endpoint.usable:
         endpoint = endpoints.wait_usable(access, endpoint.id, timeout=wait, progress=lambda _now: None)
     return endpoint
+
+
+def check_address_type(preserve_client_ip: bool | None, ip_address_type: str | None) -> None:
+    """Refuse what EC2 would: only ipv4 preserves client IPs (docs/explanation/protocol.md#client-ip-preservation)."""
+    if preserve_client_ip and ip_address_type not in (None, "", "ipv4"):
+        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
+
+
+def check_changes(session: Session, endpoint: Endpoint, changes: EndpointChanges, *, name: str = "") -> None:
+    """Refuse changes that EC2 would refuse.
+
+    Args:
+        session: Access to AWS.
+        endpoint: The endpoint as it is.
+        changes: What is to be changed.
+        name: What the user has called it, for the hint; empty for its ID.
+
+    Raises:
+        UsageError: The address type does not go with client IP preservation.
+    """
+    kind, preserve = changes.get("IpAddressType"), changes.get("PreserveClientIp")
+    check_address_type(preserve, kind)
+    again = ("eicctl", "modify-endpoint", name or endpoint.id)
+    if preserve and not kind and endpoint.ip_address_type != "ipv4":
+        raise UsageError(
+            f"Endpoint {endpoint.id} is {endpoint.ip_address_type}; only ipv4 endpoints preserve client IPs",
+            hint=session.command(*again, "--preserve-client-ip", "--ip-address-type", "ipv4"),
+        )
+    if kind not in (None, "ipv4") and preserve is None and endpoint.preserve_client_ip:
+        raise UsageError(
+            f"Endpoint {endpoint.id} preserves client IPs; only ipv4 endpoints can",
+            hint=session.command(*again, "--ip-address-type", str(kind), "--no-preserve-client-ip"),
+        )
+
+
+def replaced_groups(session: Session, endpoint: Endpoint, changes: EndpointChanges) -> list[ManagedGroup]:
+    """Return the groups that eicctl has created for an endpoint, and that it is about to lose."""
+    if not (group_ids := changes.get("SecurityGroupIds")):
+        return []
+    with contextlib.suppress(DeniedError):
+        return [group for group in managed_groups(session, endpoint) if group.id not in group_ids]
+    return []

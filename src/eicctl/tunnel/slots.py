@@ -263,6 +263,12 @@ _slots: dict[str, Slots] = {}
 _slots_lock = threading.Lock()
 
 
+def connections() -> dict[str, int]:
+    """Return how many connections this process has to each endpoint."""
+    with _slots_lock:
+        return {endpoint_id: slots.used for endpoint_id, slots in _slots.items() if slots.used}
+
+
 def slots_of(endpoint_id: str) -> Slots:
     """Return the slots at an endpoint, which the whole process shares."""
     with _slots_lock:

@@ -97,10 +97,9 @@ def command(
     """
     if allow_to and not create_security_group:
         raise UsageError("--allow-to requires --create-security-group", hint=messages.again("--create-security-group"))
-    if preserve_client_ip and ip_address_type not in (None, "ipv4"):
-        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
-    from eicctl.api.endpoints import plan_endpoint
+    from eicctl.api.endpoints import check_address_type, plan_endpoint
 
+    check_address_type(preserve_client_ip, ip_address_type)
     if not (subnet_id or vpc_id):
         vpc_id = _chosen_vpc(session)
     plan = plan_endpoint(
@@ -160,13 +159,9 @@ def _described(plan: EndpointPlan, language: str) -> str:
     from eicctl.cli.view import infrastructure
 
     group = plan.group.planned() if plan.group else None
-    if language == "terraform":
-        return infrastructure.terraform(plan.new, group)
-    if language == "awscli":
-        return infrastructure.awscli(plan.new, group, plan.session.command)
-    if plan.new.ip_address_type:
-        messages.line("CloudFormation cannot set the IP address type; the endpoint gets the subnet's")
-    return infrastructure.cloudformation(plan.new, group)
+    if note := infrastructure.notes(plan.new).get(infrastructure.LANGUAGES[language]):
+        messages.line(note)
+    return infrastructure.described(plan.new, group, language, plan.session.command)
 
 
 def _chosen_vpc(session: Session) -> str:

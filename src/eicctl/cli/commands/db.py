@@ -190,14 +190,9 @@ def _check_iam(found: Database | None, user: str) -> None:
 def _local(
     sockets: Sequence[socket], remote: tuple[str, int], found: Database | None, user: str, name: str | None
 ) -> LocalDatabase:
-    from eicctl.cli.view.database import POSTGRES, LocalDatabase
+    from eicctl.cli.view.database import local_database
 
-    address, number = sockets[0].getsockname()[:2]
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - a comparison
-    local = LocalDatabase(found.engine if found else "", *remote, address, number, user)
-    name = name or (found.name if found else "")
-    # libpq would take the user's name; RDS makes the database postgres in any case.
-    return replace(local, name=name or ("postgres" if local.kind == POSTGRES else ""))
+    return local_database(found, remote, sockets[0].getsockname()[:2], user=user, name=name or "")
 
 
 def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDatabase) -> LocalDatabase:
@@ -241,7 +236,7 @@ def _show(found: Database | None, local: LocalDatabase, output: str, *, url_only
     if url_only:
         click.echo(local.url)
         return
-    lines = {"command": local.command, "URL": local.url, "GUI tools": local.fields()}
+    lines = local.lines()
     if local.password_file:
         lines["password"] = f"in {local.password_file}, a token renewed every 10 minutes; SSL is needed"
     for label, text in lines.items():

@@ -11,7 +11,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import messages
-from eicctl.cli.view.endpoint import would_call
+from eicctl.cli.view.endpoint import delete_group_question, delete_question, would_call
 from eicctl.core.errors import DeniedError, UsageError
 
 if TYPE_CHECKING:
@@ -75,11 +75,12 @@ def command(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("Refusing to delete without confirmation (no TTY)", hint=messages.again("--yes"))
-        name = f"{found.name} ({found.id})" if found.name else found.id
-        if not click.confirm(messages.printable(f"Delete endpoint {name} in VPC {found.vpc_id}?"), err=True):
+        if not click.confirm(messages.printable(delete_question(found)), err=True):
             messages.line("Canceled")
             return 1
-        doomed = [group for group in doomed if click.confirm(messages.printable(_question(group)), True, err=True)]
+        doomed = [
+            group for group in doomed if click.confirm(messages.printable(delete_group_question(group)), True, err=True)
+        ]
     delete_endpoint(session, found.id)
     if wait or doomed:
         interrupted = f"EC2 continues to delete {found.id}" + "; its security group is kept" * bool(doomed)
@@ -102,11 +103,6 @@ def _groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
     except DeniedError as error:
         messages.line(f"Security groups are kept: {error.message}")
         return []
-
-
-def _question(group: ManagedGroup) -> str:
-    rules = f", and the rules in {', '.join(group.rules)} that refer to it" if group.rules else ""
-    return f"Also delete security group {group.id} ({group.name}), created by eicctl{rules}?"
 
 
 def _tell_kept(session: Session, groups: Sequence[ManagedGroup], doomed: Sequence[ManagedGroup]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -12,13 +10,11 @@ from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
 from eicctl.cli.view import messages, render
 from eicctl.cli.view.endpoint import row_of, would_call
-from eicctl.core.errors import DeniedError, UsageError
+from eicctl.core.errors import UsageError
 
 if TYPE_CHECKING:
     from eicctl.aws.endpoints import EndpointChanges
-    from eicctl.aws.security_groups import ManagedGroup
     from eicctl.aws.session import Session
-    from eicctl.core.model import Endpoint
 
 
 @click.command
@@ -72,17 +68,16 @@ def command(
             "Specify at least one of: --security-group-id, --ip-address-type, --[no-]preserve-client-ip",
             hint="eicctl modify-endpoint --help",
         )
-    if preserve_client_ip and ip_address_type not in (None, "ipv4"):
-        raise UsageError("--preserve-client-ip requires --ip-address-type ipv4", hint="--ip-address-type ipv4")
-
+    from eicctl.api.endpoints import check_address_type, check_changes, replaced_groups
     from eicctl.aws.endpoints import get_endpoint, modify_endpoint, wait_usable
     from eicctl.cli.target_prompt import specified_endpoint
     from eicctl.cli.view.progress import Waiting
 
+    check_address_type(preserve_client_ip, ip_address_type)
     endpoint = specified_endpoint(session, endpoint)
     found = get_endpoint(session, endpoint)
-    _check_type(session, found, endpoint, ip_address_type, preserve_client_ip)
-    replaced = _replaced(session, found, group_ids)
+    check_changes(session, found, changes, name=endpoint)
+    replaced = replaced_groups(session, found, changes)
     modify_endpoint(session, found.id, dry_run=dry_run, **changes)
     if dry_run:
         would_call("ModifyInstanceConnectEndpoint", found.id, **changes)
@@ -95,32 +90,3 @@ def command(
         messages.line(f"{found.id} no longer uses security group {group.id} ({group.name}), created by eicctl")
         messages.line(f"hint: {session.command('aws', 'ec2', 'delete-security-group', '--group-id', group.id)}")
     render.show(row_of(get_endpoint(session, found.id)), output=output, query=query, columns={})
-
-
-def _replaced(session: Session, found: Endpoint, group_ids: Sequence[str]) -> list[ManagedGroup]:
-    """The groups that eicctl has created for the endpoint, and that it is about to lose."""
-    from eicctl.aws.security_groups import managed_groups
-
-    if not group_ids:
-        return []
-    with contextlib.suppress(DeniedError):
-        return [group for group in managed_groups(session, found) if group.id not in group_ids]
-    return []
-
-
-def _check_type(session: Session, found: Endpoint, name: str, kind: str | None, preserve: bool | None) -> None:
-    """Refuse what EC2 would: only ipv4 preserves client IPs (docs/explanation/protocol.md#client-ip-preservation)."""
-    if preserve and not kind and found.ip_address_type != "ipv4":
-        raise UsageError(
-            f"Endpoint {found.id} is {found.ip_address_type}; only ipv4 endpoints preserve client IPs",
-            hint=session.command(
-                "eicctl", "modify-endpoint", name, "--preserve-client-ip", "--ip-address-type", "ipv4"
-            ),
-        )
-    if kind not in (None, "ipv4") and preserve is None and found.preserve_client_ip:
-        raise UsageError(
-            f"Endpoint {found.id} preserves client IPs; only ipv4 endpoints can",
-            hint=session.command(
-                "eicctl", "modify-endpoint", name, "--ip-address-type", str(kind), "--no-preserve-client-ip"
-            ),
-        )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from eicctl.core.model import DIRECT_PORTS
+
+if TYPE_CHECKING:
+    from eicctl.aws.databases import Database
 
 POSTGRES, MYSQL, SQLSERVER, ORACLE, MONGO, REDIS = "postgresql", "mysql", "sqlserver", "oracle", "mongodb", "redis"
 
@@ -84,6 +88,10 @@ class LocalDatabase:
         }
         return shlex.join(words.get(self.kind, []))
 
+    def lines(self) -> dict[str, str]:
+        """How to use it, by label; a text may be empty."""
+        return {"command": self.command, "URL": self.url, "GUI tools": self.fields()}
+
     def fields(self) -> str:
         """What graphical tools ask for."""
         parts = [f"host {self.address}", f"port {self.port}"]
@@ -109,6 +117,25 @@ class LocalDatabase:
         if self.name:
             words.append(f"--database={self.name}" if self.name.startswith("-") else self.name)
         return shlex.join(words)
+
+
+def local_database(
+    found: Database | None, remote: tuple[str, int], local: tuple[str, int], *, user: str = "", name: str = ""
+) -> LocalDatabase:
+    """Return a database behind a local port.
+
+    Args:
+        found: The database; None if RDS does not know it.
+        remote: Its host name and port.
+        local: The local address and port.
+        user: The database user; empty for none.
+        name: The name of the database; empty for the initial one.
+    """
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(local[0], local[0])  # noqa: S104 - a comparison
+    made = LocalDatabase(found.engine if found else "", *remote, address, local[1], user)
+    name = name or (found.name if found else "")
+    # libpq would take the user's name; RDS makes the database postgres in any case.
+    return replace(made, name=name or ("postgres" if made.kind == POSTGRES else ""))
 
 
 def _conninfo(value: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eicctl.cli.view import messages
 from eicctl.core.model import Endpoint
+
+if TYPE_CHECKING:
+    from eicctl.aws.security_groups import ManagedGroup
 
 COLUMNS = {
     "ID": "InstanceConnectEndpointId",
@@ -45,6 +48,18 @@ def row_of(endpoint: Endpoint) -> dict[str, Any]:
         "CreatedAt": endpoint.created_at,
         "Tags": [{"Key": key, "Value": value} for key, value in endpoint.tags.items()],
     }
+
+
+def delete_question(endpoint: Endpoint) -> str:
+    """Return the question before an endpoint is deleted."""
+    name = f"{endpoint.name} ({endpoint.id})" if endpoint.name else endpoint.id
+    return f"Delete endpoint {name} in VPC {endpoint.vpc_id}?"
+
+
+def delete_group_question(group: ManagedGroup) -> str:
+    """Return the question before an endpoint's security group is deleted with it."""
+    rules = f", and the rules in {', '.join(group.rules)} that refer to it" if group.rules else ""
+    return f"Also delete security group {group.id} ({group.name}), created by eicctl{rules}?"
 
 
 def would_call(operation: str, *words: str, **request: Any) -> None:

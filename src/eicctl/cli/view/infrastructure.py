@@ -24,6 +24,23 @@ class Reference(str):
     __slots__ = ()
 
 
+LANGUAGES = {"terraform": "Terraform", "cloudformation": "CloudFormation", "awscli": "AWS CLI"}
+"""The tools, by their names in options."""
+
+
+def described(new: NewEndpoint, group: PlannedGroup | None, language: str, command: Command) -> str:
+    """Return an endpoint for a tool, one of `LANGUAGES`; the other arguments are those of `awscli`."""
+    if language == "awscli":
+        return awscli(new, group, command)
+    return terraform(new, group) if language == "terraform" else cloudformation(new, group)
+
+
+def notes(new: NewEndpoint) -> dict[str, str]:
+    """Return what a description omits, by the title of its tool."""
+    note = "CloudFormation cannot set the IP address type; the endpoint gets the subnet's"
+    return {LANGUAGES["cloudformation"]: note} if new.ip_address_type else {}
+
+
 def terraform(new: NewEndpoint, group: PlannedGroup | None, import_id: str = "") -> str:
     """Return Terraform's configuration, for the provider hashicorp/aws; an address type needs its version 6.20.
 
@@ -66,10 +83,14 @@ def terraform(new: NewEndpoint, group: PlannedGroup | None, import_id: str = "")
 
 def existing(endpoint: Endpoint) -> str:
     """Return Terraform's configuration of an endpoint that exists, with its import block."""
+    return terraform(like(endpoint), None, endpoint.id)
+
+
+def like(endpoint: Endpoint) -> NewEndpoint:
+    """Return what would create an endpoint like one that exists."""
     tags = {key: value for key, value in endpoint.tags.items() if not key.startswith("aws:")}
     kind = endpoint.ip_address_type if endpoint.ip_address_type != "ipv4" else ""
-    new = NewEndpoint(endpoint.subnet_id, endpoint.security_group_ids, endpoint.preserve_client_ip, kind, tags)
-    return terraform(new, None, endpoint.id)
+    return NewEndpoint(endpoint.subnet_id, endpoint.security_group_ids, endpoint.preserve_client_ip, kind, tags)
 
 
 def cloudformation(new: NewEndpoint, group: PlannedGroup | None) -> str:

@@ -117,6 +117,11 @@ def _one_line(value: Any) -> str:
     return foreign.line(_cell(value))
 
 
+def texts_of(value: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys and values of an object as a person reads them, without those that are empty."""
+    return {foreign.line(str(key)): text for key, item in value.items() if (text := _one_line(item))}
+
+
 def _table(value: Any, columns: Mapping[str, str], droppable: Sequence[str]) -> None:
     from rich.console import Console
 
@@ -126,8 +131,7 @@ def _table(value: Any, columns: Mapping[str, str], droppable: Sequence[str]) -> 
     width = console.width if console.is_terminal and not meta.get(WIDE) else None
     dropped: list[str] = []
     if isinstance(value, Mapping):
-        items = [(foreign.line(str(key)), text) for key, item in value.items() if (text := _one_line(item))]
-        lines = pairs(items, width)
+        lines = pairs(list(texts_of(value).items()), width)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
         cells = [
