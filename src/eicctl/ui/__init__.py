@@ -4,5 +4,13 @@ The extra `ui` installs Textual. Panes hold no logic of their own: they call `ap
 show what these return.
 """
 
-PANES = {"instances": "Instances", "tunnels": "Tunnels", "doctor": "Doctor", "audit": "Audit", "sessions": "Sessions"}
+PANES = {
+    "instances": "Instances",
+    "endpoints": "Endpoints",
+    "tunnels": "Tunnels",
+    "databases": "Databases",
+    "doctor": "Doctor",
+    "audit": "Audit",
+    "sessions": "Sessions",
+}
 """The panes: a module's name, whose `PANE` is the class, and the title. Each is imported when it is first shown."""

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
@@ -22,7 +22,8 @@ from textual.content import Content
 from textual.widgets import Button, ContentSwitcher, Footer, Static
 
 from eicctl.aws.session import Sessions
-from eicctl.core import errors, sanitize
+from eicctl.core import sanitize
+from eicctl.core.errors import EicctlError, LocalError
 from eicctl.support import pins, threads
 from eicctl.ui import PANES
 from eicctl.ui.commands import CommandLine
@@ -42,13 +43,24 @@ class Scope:
     regions: Sequence[str] = ()
     all_regions: bool = False
 
+    def known_locations(self) -> Iterator[tuple[Session, str]]:
+        """Return the accounts and regions of which something may be known, without a call of AWS's."""
+        from eicctl.aws import caches
+
+        for session in self.sessions:
+            try:
+                regions = self.regions or ([*caches.known_regions()] if self.all_regions else [session.region])
+            except EicctlError:
+                continue
+            yield from ((session, region) for region in regions)
+
     @property
     def label(self) -> str:
         """In words, for the bar."""
         profiles = ", ".join(session.profile or "default" for session in self.sessions)
         try:
             regions = "all regions" if self.all_regions else ", ".join(self.regions) or self.sessions[0].region
-        except errors.EicctlError:
+        except EicctlError:
             regions = "no region"
         return f"{profiles} · {regions}"
 
@@ -82,7 +94,7 @@ class ErrorBar(Vertical):
         """Show an error as the command line prints it."""
         from eicctl.cli.view import messages
 
-        if isinstance(error, errors.EicctlError):
+        if isinstance(error, EicctlError):
             hint = pins.pinned(error.hint) if error.hint else None
             first, *more = messages.error_lines(error.message, hint, request_id=error.request_id)
         else:
@@ -100,10 +112,12 @@ class ErrorBar(Vertical):
         self.remove_class("shown")
         app = cast("Console", self.app)
         if event.button.id == "error-hint":
+            if self.screen.is_modal:
+                self.screen.dismiss()
             app.action_command(
                 self.hint.removeprefix("eicctl ") if self.hint.startswith("eicctl ") else f"!{self.hint}"
             )
-        else:
+        elif not self.screen.is_modal:
             app.current.focus_first()
 
 
@@ -222,6 +236,33 @@ class Console(App[None]):
             profile or first.profile, region or given, first.given_ca_bundle, fips=first.given_fips
         )
 
+    def locations(self) -> list[Session]:
+        """Return the access to each account and region that is shown; it blocks where AWS is asked for the regions."""
+        from eicctl.aws.regions import used_regions
+
+        found = []
+        for session in self.scope.sessions:
+            every = used_regions(session) if self.scope.all_regions else self.scope.regions or (session.region,)
+            found += [self.session(session.profile, region) for region in every]
+        return found
+
+    async def read_everywhere(self, label: str, read: Callable[[Session], Iterable[T]]) -> list[T]:
+        """Call something that blocks for each account and region that is shown, all at once; errors are shown."""
+
+        def tried(session: Session) -> tuple[list[T], EicctlError | None]:
+            try:
+                return list(read(session)), None
+            except EicctlError as error:
+                return [], error
+
+        try:
+            answers = await self.wait_for(label, lambda: threads.for_each(tried, self.locations()))
+        except EicctlError as error:
+            answers = [([], error)]
+        if troubles := [error for _, error in answers if error]:
+            self.show_error(troubles[0])
+        return [row for rows, _ in answers for row in rows]
+
     # Work beside the interface
 
     async def wait_for(self, label: str, call: Callable[[], T]) -> T:
@@ -231,12 +272,18 @@ class Console(App[None]):
             label: What is done, for the line below the panes: `Reading instances`.
             call: What blocks. The application does not wait for it when it ends.
         """
+        with self.waiting(label):
+            return await self.quietly(call)
+
+    @contextlib.contextmanager
+    def waiting(self, label: str) -> Iterator[None]:
+        """Say what is waited for as long as the block lasts."""
         self._number += 1
         number = self._number
         self._waits[number] = (label, time.monotonic())
         self._show_waiting()
         try:
-            return await self.quietly(call)
+            yield
         finally:
             del self._waits[number]
             self._show_waiting()
@@ -281,7 +328,7 @@ class Console(App[None]):
     def copy(self, text: str) -> None:
         """Put a text on the clipboard, by the terminal (OSC 52)."""
         self.copy_to_clipboard(text)
-        self.note(f"Copied: {text}")
+        self.note("Copied" if "\n" in text else f"Copied: {text}")
 
     def _show_waiting(self) -> None:
         if not self.is_running:
@@ -301,7 +348,7 @@ class Console(App[None]):
         self.current.focus_first()
         try:
             words = event.words()
-        except errors.EicctlError as error:
+        except EicctlError as error:
             self.show_error(error)
             return
         if event.of_eicctl and words:
@@ -336,7 +383,7 @@ class Console(App[None]):
                 await self.quietly(lambda: _on_terminal(command, shown, wait))
         except OSError as error:
             name = error.filename or command[0]
-            self.show_error(errors.LocalError(f"Cannot run {name}: {error.strerror}"))
+            self.show_error(LocalError(f"Cannot run {name}: {error.strerror}"))
         finally:
             self._away = False
         self.refresh(layout=True)

@@ -98,15 +98,10 @@ class Line:
 
 def known(scope: Scope) -> Iterator[Line]:
     """Return what earlier commands have seen, without a call of AWS's."""
-    for session in scope.sessions:
-        try:
-            regions = scope.regions or ([*caches.known_regions()] if scope.all_regions else [session.region])
-        except EicctlError:
-            continue
-        for region in regions:
-            for id_, row in caches.known_rows(caches.INSTANCES, session.profile, region).items():
-                name, state, platform, address, zone = (*row, "", "", "", "")[:5]
-                yield Line(session.profile or "", region, id_, name, state, platform, address, zone)
+    for session, region in scope.known_locations():
+        for id_, row in caches.known_rows(caches.INSTANCES, session.profile, region).items():
+            name, state, platform, address, zone = (*row, "", "", "", "")[:5]
+            yield Line(session.profile or "", region, id_, name, state, platform, address, zone)
 
 
 def recently(profiles: Iterable[str]) -> dict[str, int]:

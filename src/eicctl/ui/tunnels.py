@@ -84,6 +84,23 @@ class Tunnels(Pane):
         self._show()
         self.table.move_to(definition.name)
 
+    async def opened(self, definition: Definition) -> tuple[Status, list[str]]:
+        """Open a tunnel in this console; return how its first attempt went, and what was noted. A failed one is closed.
+
+        Raises:
+            EicctlError: It cannot be opened.
+        """
+        self._events.pop(definition.name, None)
+        await self.open(definition)
+        await self._supervisor.settled([definition.name])
+        status = next(one for one in self._supervisor.statuses() if one.name == definition.name)
+        if status.state != "open":
+            await self._supervisor.close([definition.name])
+            self._show()
+            raise EicctlError(status.error, hint=status.hint or None)
+        self._show()
+        return status, [event.text for event in self._events[definition.name] if event.kind == "note"]
+
     @property
     def open_here(self) -> int:
         return len(self._supervisor)
