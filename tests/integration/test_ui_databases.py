@@ -124,7 +124,7 @@ def test_a_caller_without_permission(emulator: Emulator) -> None:
 
     async def act(driver: Driver) -> None:
         await driver.shows("error: ")
-        await driver.shows("rds:DescribeDBInstances")
+        await driver.shows("DescribeDBInstances")
         await driver.shows("No databases of RDS")
 
     in_console(act, first="databases")

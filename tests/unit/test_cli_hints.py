@@ -48,6 +48,7 @@ SPOKEN_BY = {
     "policy/check.py": ("doctor", "tunnel", "ssh"),
     "policy/documents.py": ("policy connect", "policy admin"),
     "policy/from_use.py": ("policy connect",),
+    "api/endpoints.py": ("create-endpoint", "modify-endpoint"),
     "aws/endpoint_selection.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "aws/credentials.py": ("mfa login",),
     "aws/databases.py": ("db",),
