@@ -177,7 +177,7 @@ class Endpoints(Pane):
             "VpcName": line.vpc_name,
             "OwnConnections": f"{used} (of this user's eicctl; those of others are not known)",
         }
-        app.push_screen(Details(endpoint.name or endpoint.id, texts_of(row_of(endpoint)) | own, copy=endpoint.id))
+        app.push_screen(Details(endpoint.name or endpoint.id, own | texts_of(row_of(endpoint)), copy=endpoint.id))
 
     @work
     async def action_create(self) -> None:
