@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -204,6 +205,7 @@ class Shell:
         )
         self._bash.delaybeforesend = None
         self._bash.expect(_PROMPT)
+        self.width = width
 
     def __enter__(self) -> Self:
         return self
@@ -213,6 +215,17 @@ class Shell:
     ) -> None:
         self._bash.close(force=True)
 
+    @contextlib.contextmanager
+    def resized(self, width: int) -> Iterator[None]:
+        """Make the terminal another width for the time of a block."""
+        before, self.width = self.width, width
+        self._bash.setwinsize(50, width)
+        try:
+            yield
+        finally:
+            self.width = before
+            self._bash.setwinsize(50, before)
+
     def run(self, command: str, *answers: tuple[str, str], until: str = "") -> Shown:
         """Type a command and wait until it has ended.
 
@@ -220,7 +233,17 @@ class Shell:
             command: One command line, perhaps with a here-document.
             answers: What to wait for, as patterns, and what to type then.
             until: What a command that goes on in the background writes when it is ready, as a pattern.
+
+        Raises:
+            AssertionError: It waits for something; with what is on the screen.
         """
+        try:
+            return self._run(command, *answers, until=until)
+        except pexpect.TIMEOUT:
+            shown = "\n".join(screen(str(self._bash.before)))
+            raise AssertionError(f"{command} waits after {self._bash.timeout} s:\n{shown}") from None
+
+    def _run(self, command: str, *answers: tuple[str, str], until: str) -> Shown:
         self._bash.sendline(command)
         written = ""
         for pattern, answer in answers:

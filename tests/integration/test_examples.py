@@ -20,6 +20,7 @@ NOT_RUN = {
     "eicctl rdp": "starts a desktop: e2e/test_rdp",
     "eicctl (up|logs|down)": "are of the background: e2e/test_up_detach",
     "eicctl (local|demo)|eval": "start a local AWS of their own: e2e/test_local, e2e/test_demo",
+    "eicctl ui": "draws on a terminal: test_ui_instances and others",
     "eicctl mfa log": "need a code or a session: e2e/test_mfa",
     "eicctl audit": "CloudTrail answers two requests a second: test_audit, e2e/test_audit",
     "eicctl policy connect --from-audit": "needs records of a user: test_policy_from_audit",
@@ -49,6 +50,9 @@ def place(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -
     """The files and the profiles that examples name."""
     make_files(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDITOR", "true")
+    (tmp_path / "eicctl/config").mkdir()
+    (tmp_path / "eicctl/config/config.toml").write_text('[host."prod-*"]\nos_user = "deploy"\n')
     keys = "aws_access_key_id = {AWS_ACCESS_KEY_ID}\naws_secret_access_key = {AWS_SECRET_ACCESS_KEY}\n"
     sections = (f"[{name}]\n{keys}".format(**emulator.env) for name in ("dev", "prod", "work"))
     (tmp_path / "home/credentials").write_text("".join(sections))

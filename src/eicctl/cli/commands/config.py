@@ -181,7 +181,7 @@ def list_(*, output: str, query: str | None) -> None:
     \b
     Examples:
       eicctl config list
-      eicctl config list --output json --query '[?Source==`environment`]'
+      eicctl config list --output json --query "[?Source=='environment']"
     """
     rows = list(_rows())
     ignored = defaults.project_file()

@@ -36,7 +36,7 @@ def command(*, clear: bool, output: str, query: str | None) -> None:
     Examples:
       eicctl recent
       eicctl ssh -
-      eicctl recent --query '[?Command==`ssh`].Target' --output text
+      eicctl recent --query "[?Command=='ssh'].Target" --output text
       eicctl recent --clear
     """
     if clear:
