@@ -19,7 +19,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Button, ContentSwitcher, Footer, Static
+from textual.widgets import Button, ContentSwitcher, Static
 
 from eicctl.aws.session import Sessions
 from eicctl.core import sanitize
@@ -121,6 +121,40 @@ class ErrorBar(Vertical):
             app.current.focus_first()
 
 
+class KeyLine(Static):
+    """The keys that do something where the cursor is: as many as fit whole, the application's own last.
+
+    Textual's footer cuts what does not fit, and takes a widget for each key, which the first frame waits for.
+    """
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.show())
+
+    def on_resize(self) -> None:
+        self.show()
+
+    def show(self) -> None:
+        """Show the keys of the widget that has the focus."""
+        own, common = list[tuple[str, str]](), list[tuple[str, str]]()
+        for active in self.screen.active_bindings.values():
+            if active.binding.show and active.enabled:
+                key = self.app.get_key_display(active.binding)
+                (common if active.node is self.app else own).append((key, active.binding.description))
+        room = self.size.width - sum(map(_key_width, common))
+        kept = list[tuple[str, str]]()
+        for pair in own:
+            room -= _key_width(pair)
+            if room < 0:
+                break
+            kept.append(pair)
+        pieces = [((key, "bold $accent"), f" {what}  ") for key, what in [*kept, *common]]
+        self.update(Content.assemble(*(part for pair in pieces for part in pair)))
+
+
+def _key_width(pair: tuple[str, str]) -> int:
+    return sum(map(len, pair)) + 3
+
+
 class Console(App[None]):
     """The console.
 
@@ -133,6 +167,8 @@ class Console(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     #tabs { height: 1; background: $panel; color: $foreground; }
+    #tabs { link-style: none; link-color: $foreground; link-style-hover: bold; }
+    #keys { height: 1; background: $panel; color: $foreground; padding: 0 1; }
     #panes { height: 1fr; }
     #status { height: 1; color: $text-muted; padding: 0 1; }
     #waiting { width: 1fr; height: 1; }
@@ -145,6 +181,7 @@ class Console(App[None]):
         Binding("question_mark", "keys", "Keys"),
         Binding("colon", "command", "Command"),
         Binding("ctrl+r,f5", "reload", "Reload", show=False),
+        Binding("ctrl+t", "theme", "Light or dark", show=False),
         Binding("q", "quit", "Quit"),
     ]
 
@@ -166,7 +203,7 @@ class Console(App[None]):
             yield Static(id="waiting")
             yield Static(Content(sanitize.line(self.scope.label)), id="scope")
         yield CommandLine(id="command", compact=True)
-        yield Footer(show_command_palette=False)
+        yield KeyLine(id="keys")
 
     async def on_mount(self) -> None:
         await self.action_pane(self._first)
@@ -180,7 +217,7 @@ class Console(App[None]):
         switcher = self.query_one("#panes", ContentSwitcher)
         switcher.current = name
         tabs = Content("  ").join(
-            Content.styled(f"{at} {title}", "bold reverse" if key == name else "")
+            Content.from_markup(f"[{'bold reverse ' * (key == name)}@click=app.pane('{key}')]{at} {title}[/]")
             for at, (key, title) in enumerate(PANES.items(), 1)
         )
         self.query_one("#tabs", Static).update(tabs)
@@ -207,6 +244,10 @@ class Console(App[None]):
 
     def action_reload(self) -> None:
         self.current.reload()
+
+    def action_theme(self) -> None:
+        """Draw light instead of dark, or dark instead of light, as long as the console runs."""
+        self.theme = "textual-light" if self.current_theme.dark else "textual-dark"
 
     def action_keys(self) -> None:
         from eicctl.ui.dialogs import Keys
@@ -264,6 +305,11 @@ class Console(App[None]):
         return [row for rows, _ in answers for row in rows]
 
     # Work beside the interface
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is waited for."""
+        return bool(self._waits)
 
     async def wait_for(self, label: str, call: Callable[[], T]) -> T:
         """Call something that blocks in a thread, and say meanwhile what is waited for.

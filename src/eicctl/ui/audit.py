@@ -69,9 +69,9 @@ class Audit(Pane):
     COLUMNS = _COLUMNS["events"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "details", "Details"),
-        Binding("p", "period", "Day or week"),
-        Binding("v", "view", "By principal, by target"),
-        Binding("d", "denied", "Denied only"),
+        Binding("p", "period", "Period"),
+        Binding("v", "view", "Group by"),
+        Binding("d", "denied", "Denied"),
     ]
 
     def __init__(self, id: str | None = None) -> None:
