@@ -6,9 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARALLEL := -n 3 --dist worksteal
 
-.PHONY: help demo test test-portable test-aws test-aws-clean coverage fuzz check format bench docs man picture lock audit-deps clean
+.PHONY: help demo test test-portable test-aws test-aws-clean coverage fuzz check format bench docs man picture screens lock audit-deps clean
 help:
-	@echo "make demo | test | test-portable | test-aws | test-aws-clean | coverage | fuzz | check | format | bench | docs | man | picture | lock | audit-deps | clean"
+	@echo "make demo | test | test-portable | test-aws | test-aws-clean | coverage | fuzz | check | format | bench | docs | man | picture | screens | lock | audit-deps | clean"
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/make-venv
 	scripts/make-venv "$(PYTHON)" "$(VENV)"
@@ -67,6 +67,10 @@ man: $(VENV)/.ready
 # The picture in the README, from a real run.
 picture: $(VENV)/.ready
 	$(BIN)/python scripts/make_picture.py
+
+# The pictures of the console, from real runs: make screens PANES="tunnels audit"
+screens: $(VENV)/.ready
+	$(BIN)/python scripts/make_screens.py $(PANES)
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra local --extra socks --extra ui --group dev \

@@ -73,5 +73,8 @@ def test_the_filter(endpoint: dict[str, Any]) -> None:
         assert "win-1" in driver.screen
         await driver.press("enter", "escape")
         assert "web-1" in driver.screen
+        await driver.press("end", "slash")  # the cursor is below all rows that are left
+        await driver.type("web")
+        assert "> " in await driver.shows("web-1")
 
     in_console(act)

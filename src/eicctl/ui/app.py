@@ -140,6 +140,7 @@ class KeyLine(Static):
             if active.binding.show and active.enabled:
                 key = self.app.get_key_display(active.binding)
                 (common if active.node is self.app else own).append((key, active.binding.description))
+        own.sort(key=lambda pair: pair[1] == "Filter")  # which all panes have, so it comes after their own
         room = self.size.width - sum(map(_key_width, common))
         kept = list[tuple[str, str]]()
         for pair in own:

@@ -313,7 +313,7 @@ class Instances(Pane):
         if len({line.place for line in rows}) > 1:
             self.app.show_error(UsageError("The marked instances are in several accounts or regions"))
         elif text := await self.app.push_screen_wait(Ask(f"Run on {', '.join(line.label for line in rows)}:")):
-            targets = [line.id for line in rows]
+            targets = [word for line in rows for word in ("--target", line.id)]
             self.app.run_command(["run", *rows[0].where, *targets, "--", text], wait=True)
 
 

@@ -26,7 +26,7 @@ GAP = 2
 """Blanks between two columns."""
 
 WIDEST = 48
-"""Columns of a terminal that a value has at most; a longer one ends in an ellipsis."""
+"""Columns of a terminal that a value has at most where others need room; a longer one ends in an ellipsis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,24 +178,26 @@ class Table(ScrollView, can_focus=True):
         """Put the cursor on a row."""
         at = next((at for at, row in enumerate(self._shown) if row.key == key), None)
         if at is not None:
-            self._put(at)
+            self._put(at, self.current)
 
     def _arrange(self) -> None:
-        before = self.current.key if self.current else ""
+        current = self.current
+        before = current.key if current else ""
         shown = [row for row in self.rows if _matches(row, self._needle)] if self._needle else list(self.rows)
         if (column := self._sorted_by) is not None:
             shown.sort(key=_order_by(column), reverse=self._reverse)
         self._shown = shown
         at = next((at for at, row in enumerate(shown) if row.key == before), min(self._cursor, len(shown) - 1))
         self._measure()
-        self._put(max(at, 0))
+        self._put(max(at, 0), current)
 
     def _measure(self) -> None:
         """Each column's width; 0 for one that has no room, or no value."""
-        widths = [
-            min(max(_width(column.title), longest), WIDEST) if (longest := max(map(_width, values), default=1)) else 0
+        longest = [
+            max(_width(column.title), most) if (most := max(map(_width, values), default=1)) else 0
             for column, *values in zip(self.columns, *(row.cells for row in self.rows), strict=True)
         ]
+        widths = [min(width, WIDEST) for width in longest]
         *droppable, last = sorted(range(len(widths)), key=lambda at: self.columns[at].keep)
         surplus = sum(width + GAP for width in widths if width) - (self.size.width - GAP)
         for at in droppable:
@@ -205,12 +207,16 @@ class Table(ScrollView, can_focus=True):
                 surplus -= widths[at] - left if cut else widths[at] + GAP
                 widths[at] = left
         widths[last] -= max(surplus, 0)
+        for at in (last, *reversed(droppable)):  # what is left goes to values that are longer than WIDEST
+            if surplus < 0 and widths[at] == WIDEST:
+                more = min(longest[at] - WIDEST, -surplus)
+                widths[at], surplus = WIDEST + more, surplus + more
         self._widths = widths
         self.virtual_size = Size(self.size.width, len(self._shown) + 1)
         self.refresh()
 
-    def _put(self, at: int) -> None:
-        before = self.current
+    def _put(self, at: int, before: Row | None) -> None:
+        """Put the cursor on a row; `before` is the one that it was on."""
         self._cursor = min(max(at, 0), max(len(self._shown) - 1, 0))
         self.scroll_to_region(Region(0, self._cursor, 1, 2), animate=False, force=True, immediate=True, x_axis=False)
         self.refresh()
@@ -253,15 +259,15 @@ class Table(ScrollView, can_focus=True):
 
     def on_resize(self, _event: events.Resize) -> None:
         self._measure()
-        self._put(self._cursor)
+        self._put(self._cursor, self.current)
 
     # Keys and the mouse
 
     def action_move(self, by: int) -> None:
-        self._put(self._cursor + by)
+        self._put(self._cursor + by, self.current)
 
     def action_page(self, by: int) -> None:
-        self._put(self._cursor + by * max(self.size.height - 2, 1))
+        self._put(self._cursor + by * max(self.size.height - 2, 1), self.current)
 
     def action_select(self) -> None:
         if self.current:
@@ -285,7 +291,7 @@ class Table(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         at = self.scroll_offset.y + event.y - 1
         if event.y and at < len(self._shown):
-            self._put(at)
+            self._put(at, self.current)
             if event.chain == 2:
                 self.action_select()
 
