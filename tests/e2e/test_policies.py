@@ -47,6 +47,20 @@ def test_other_ports_are_refused(user: Callable[..., Env]) -> None:
     assert b"AccessDenied" in ran.stderr
 
 
+def test_ssh_works_with_the_policy_of_what_it_used(user: Callable[..., Env], local_aws: Env, env: Env) -> None:
+    mine = user("e2e-used", "--port", "22", "--cidr", "10.0.0.0/8", "--os-user", "ec2-user", "--os-user", "ubuntu")
+    assert run_eicctl(mine, "ssh", "web-1", "--", "true").returncode == 0
+    derived = run_eicctl(env, "policy", "connect", "--from-audit", "--user", "e2e-used")
+    assert derived.returncode == 0, derived.stderr.decode()
+    client = boto3_client(local_aws, "iam")
+    client.put_user_policy(UserName="e2e-used", PolicyName="connect", PolicyDocument=derived.stdout.decode())
+    again = run_eicctl(mine, "ssh", "web-1", "--", "echo in")
+    assert (again.returncode, again.stdout.strip()) == (0, b"in"), again.stderr
+    other = run_eicctl(mine, "ssh", "app-1", "--", "true")
+    assert other.returncode == 4
+    assert b"ec2:osuser" in other.stderr, other.stderr
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_was_used_on_a_terminal(tmp_path: Path, width: int) -> None:
     records = [tunnel(START, f"10.0.1.{number}", duration="900") for number in (8, 9, 11, 12, 14)]
@@ -78,7 +92,7 @@ def test_what_was_used_on_a_terminal(tmp_path: Path, width: int) -> None:
     assert code == 0
     notes = lines[: lines.index("{")]
     assert not faults(notes, width)
-    assert "note: 10.0.1.8/29 covers 3 unused addresses" in notes
+    assert "note: ranges cover 3 unused addresses: 10.0.1.8/29 (3)" in notes
     assert "note: omitted calls: 1 to DNS names (policies limit only addresses): db.internal" in " ".join(
         line.strip() for line in notes
     )

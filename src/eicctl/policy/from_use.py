@@ -217,11 +217,10 @@ def _merged(boxes: Iterable[Box], *dimensions: int) -> list[Box]:
     """Merge boxes that differ in one dimension only, one dimension after the other; they cover the same points."""
     found = list(boxes)
     for at in dimensions:
-        groups: dict[Box, frozenset[str]] = {}
+        groups: dict[Box, set[str]] = defaultdict(set)
         for box in found:
-            rest = box[:at] + box[at + 1 :]
-            groups[rest] = groups.get(rest, frozenset()) | box[at]
-        found = [(*rest[:at], values, *rest[at:]) for rest, values in groups.items()]
+            groups[box[:at] + box[at + 1 :]] |= box[at]
+        found = [(*rest[:at], frozenset(values), *rest[at:]) for rest, values in groups.items()]
     return sorted(found, key=lambda box: [sorted(values) for values in box])
 
 
@@ -232,7 +231,8 @@ def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Do
         longest = limits.get(point, 0)
         limits[point] = None if longest is None or call.duration is None else max(longest, call.duration)
     boxes = _merged((_box(f"{limit or '':>4}", *point) for point, limit in limits.items()), 3, 4, 1, 2)
-    found = []
+    found: list[Document] = []
+    folded: list[Range] = []
     for box, ranges in zip(boxes, fold([box[3] for box in boxes], bounds.max_unused), strict=True):
         limit, endpoints, ports, _, sources = (sorted(values) for values in box)
         scope = Scope(
@@ -243,7 +243,13 @@ def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Do
             max_duration=int(limit[0]) if limit[0].strip() else None,
         )
         found += limited([tunnel_statement(scope)], _folded(sources, bounds))
-        notes += [f"{one.network} covers {one.unused} unused addresses" for one in ranges if one.unused]
+        folded += [one for one in ranges if one.unused]
+    if folded:
+        folded.sort(key=lambda one: -one.unused)
+        total = sum(one.unused for one in folded)
+        notes.append(
+            f"ranges cover {total} unused addresses: {_some([f'{one.network} ({one.unused})' for one in folded])}"
+        )
     return found
 
 
@@ -292,7 +298,8 @@ def _folded(sources: Iterable[str], bounds: Bounds) -> tuple[str, ...]:
 
 
 def _some(values: Sequence[str], most: int = 3) -> str:
-    return ", ".join([*values[:most], *([f"… ({len(values) - most} more)"] if len(values) > most else [])])
+    shown = [value[:80] for value in values[:most]]  # those of log files may be of any length
+    return ", ".join([*shown, *([f"… ({len(values) - most} more)"] if len(values) > most else [])])
 
 
 def _unrecorded(usage: Usage, calls: Sequence[Call], policy: Document, bounds: Bounds) -> list[str]:
@@ -308,6 +315,8 @@ def _unrecorded(usage: Usage, calls: Sequence[Call], policy: Document, bounds: B
             "some tunnels requested no maximum duration, so the policy has none for their targets: with one, it would "
             "deny them"
         )
+    reads = "ec2:Describe… and ec2:GetConsoleOutput" if any(not call.endpoint_id for call in calls) else "ec2:Describe…"
+    notes.append(f"{reads} are allowed because clients need them; whether they were used is not read")
     if bounds.by_source:
         notes.append("source addresses are those that AWS saw: behind a NAT, VPN or proxy, everybody has the same")
     size = len("".join(json.dumps(policy, separators=(",", ":")).split()))
