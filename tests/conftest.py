@@ -154,7 +154,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fill_cache: FillCache)
 def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     """A fresh world, with the environment that leads to it."""
     from eicctl.emulator.state import Behavior
+    from eicctl.tunnel import preconnect
 
+    preconnect.enable()  # or not, as the variable says: it is a matter of the process, whose tests may differ
     running_emulator.state.behave(**asdict(Behavior(transition=0.0)))
     running_emulator.reset()
     for name, value in running_emulator.env.items():

@@ -42,7 +42,7 @@ def test_an_untrusted_certificate_is_fetched_through_the_proxy_too(
         way = walk(dns_name, None)
     assert way.failed == "TLS"
     assert way.certificate
-    assert way.certificate.issuer == "eicctl local CA"
+    assert way.certificate.issuer == "eicctl"
     assert len(seen) == 2
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import work
 from textual.app import App, ComposeResult
@@ -287,6 +287,16 @@ class Console(App[None]):
             every = used_regions(session) if self.scope.all_regions else self.scope.regions or (session.region,)
             found += [self.session(session.profile, region) for region in every]
         return found
+
+    def call_from_thread(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call something in the console's thread, from another one, and wait for it.
+
+        Raises:
+            RuntimeError: The console has ended, which ends what the other thread does for it.
+        """
+        if not self.is_running:  # Textual would create a coroutine that nobody awaits
+            raise RuntimeError("the console has ended")
+        return super().call_from_thread(callback, *args, **kwargs)
 
     async def read_everywhere(self, label: str, read: Callable[[Session], Iterable[T]]) -> list[T]:
         """Call something that blocks for each account and region that is shown, all at once; errors are shown."""
