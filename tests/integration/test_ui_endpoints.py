@@ -45,7 +45,7 @@ async def toggle(driver: Driver, field: str, value: str) -> None:
     items = driver.app.screen.query_one(f"#{field}", SelectionList)
     at = next(at for at in range(items.option_count) if items.get_option_at_index(at).value == value)
     items.focus()
-    await driver.press("home", *["down"] * at, "space")
+    await driver.press(*["down"] * at, "space")
     assert value in items.selected
 
 

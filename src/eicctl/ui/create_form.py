@@ -139,6 +139,7 @@ class CreateForm(Form["Created"]):
             create = (Content("Create one: TCP 22 and 3389 to the VPC only"), NEW_GROUP)
             self._groups.add_options([create, *groups])
             self._allow_to.add_options(groups)
+            self._groups.highlighted = self._allow_to.highlighted = 0  # what Space selects first
 
     def on_selection_list_selected_changed(self) -> None:
         self.query_one("#allow-field").display = NEW_GROUP in self._groups.selected
@@ -248,6 +249,7 @@ class ModifyForm(Form["Modified"]):
             chosen = self._groups.selected
             self._groups.clear_options()
             self._groups.add_options((text, each, each in chosen) for text, each in options)
+            self._groups.highlighted = 0
 
     async def submit(self) -> Modified:
         session, now = self._session, self._endpoint

@@ -270,11 +270,10 @@ class Field(Horizontal):
     Field > .help { width: 38%; height: auto; color: $text-muted; padding-left: 2; }
     Field SelectionList { max-height: 6; padding: 0; border: none; }
     Field SelectCurrent #label { text-wrap: nowrap; text-overflow: ellipsis; }
-    Field .toggle--button, Field .selection-list--button { color: $panel; background: $panel; }
-    Field .selection-list--button-highlighted { color: $panel; background: $panel; }
-    Field .-on > .toggle--button { color: $text-success; background: $panel; text-style: bold; }
-    Field .selection-list--button-selected { color: $text-success; background: $panel; text-style: bold; }
-    Field .selection-list--button-selected-highlighted { color: $text-success; background: $panel; text-style: bold; }
+    Field Checkbox > .toggle--button { color: $panel; }
+    Field Checkbox.-on > .toggle--button { color: $text-success; text-style: bold; }
+    Field SelectionList > .selection-list--button { color: $panel; }
+    Field SelectionList > .selection-list--button-highlighted { color: $panel; }
     """
 
     def __init__(self, label: str, widget: Widget, help: str = "") -> None:
