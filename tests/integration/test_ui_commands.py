@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eicctl.cli import explained
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
+from eicctl.emulator.server import Emulator
 from eicctl.ui.app import ErrorBar
 from eicctl.ui.commands import CommandLine
 from tests.integration.console import Driver, in_console
@@ -127,27 +130,43 @@ def test_hostile_text_is_shown_harmlessly(endpoint: dict[str, Any], text: str, s
     in_console(act, size=size)
 
 
-def no_credentials(patch: pytest.MonkeyPatch) -> None:
+def no_credentials(patch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         patch.delenv(name, raising=False)
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def no_region(patch: pytest.MonkeyPatch) -> None:
+def no_region(patch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         patch.delenv(name, raising=False)
 
 
+def no_login(patch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    no_credentials(patch, emulator)
+    config = Path(os.environ["EICCTL_HOME"]).parent / "sso-config"
+    config.write_text(
+        "[profile corp]\nregion = us-east-1\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = ops\n"
+        "[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n"
+    )
+    patch.setenv("AWS_CONFIG_FILE", str(config))
+    patch.setenv("AWS_PROFILE", "corp")
+
+
+def denied(_patch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    emulator.state.behave(denied="DescribeInstances")
+
+
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("break_it", [no_credentials, no_region])
+@pytest.mark.parametrize("break_it", [no_credentials, no_region, no_login, denied])
 def test_errors_are_those_of_the_command_line(
     endpoint: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    break_it: Callable[[pytest.MonkeyPatch], None],
+    emulator: Emulator,
+    break_it: Callable[[pytest.MonkeyPatch, Emulator], None],
     size: tuple[int, int],
 ) -> None:
-    break_it(monkeypatch)
+    break_it(monkeypatch, emulator)
     shown: list[BaseException] = []
     show = ErrorBar.show
 

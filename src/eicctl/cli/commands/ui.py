@@ -10,6 +10,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import PROFILE, REGION
 from eicctl.core.errors import LocalError, UsageError
+from eicctl.support import pins
 from eicctl.ui import PANES
 
 
@@ -49,4 +50,5 @@ def command(
     from eicctl.ui.app import Console, Scope
 
     sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
+    pins.use(sessions[0].profile, region[0] if region else None)  # of the hints in errors
     Console(Scope(sessions, region, all_regions), first=pane).run()
