@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import hcl2
 import pytest
 from botocore.exceptions import ClientError
 
@@ -243,10 +246,15 @@ def test_log_files_of_several_need_no_credentials(
     assert "note: role dev: no pushed key belongs to 1 SSH tunnels" in captured.err
     assert cli.main([*words, "--format", "terraform"]) == 0
     terraform = capsys.readouterr().out
-    assert 'resource "aws_iam_policy" "eicctl_connect_role_dev" {' in terraform
-    assert 'resource "aws_iam_policy" "eicctl_connect_user_ann" {' in terraform
+    names = [name for one in hcl2.loads(terraform)["resource"] for named in one.values() for name in named]
+    assert [name.strip('"') for name in names] == ["eicctl_connect_role_dev", "eicctl_connect_user_ann"]
     assert cli.main([*words, "--format", "cloudformation"]) == 0
-    template = json.loads(capsys.readouterr().out)
+    text = capsys.readouterr().out
+    (tmp_path / "template.json").write_text(text)
+    lint = Path(sys.executable).with_name("cfn-lint")
+    linted = subprocess.run([lint, tmp_path / "template.json"], capture_output=True, text=True, check=False)
+    assert linted.returncode == 0, linted.stdout
+    template = json.loads(text)
     assert set(template["Resources"]) == {"EicctlConnectRoleDev", "EicctlConnectUserAnn"}
     assert cli.main([*words, "--user", "dev/eve"]) == 0
     captured = capsys.readouterr()

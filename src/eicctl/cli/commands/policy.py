@@ -174,7 +174,7 @@ _NOT_FROM_AUDIT = {
 def connect(ctx: click.Context, /, **given: Any) -> int:
     """Generate a policy for connecting: opening tunnels, and pushing keys for the specified OS users.
 
-    No AWS API is called. The policy is written to stdout, notes to stderr.
+    The policy is written to stdout, notes to stderr. Only --from-audit calls AWS.
 
     With --from-audit, CloudTrail is read, and each user or role gets the least policy for its tunnels and pushed keys.
     --source-ip takes no value then, and --instance-tag KEY lets values of a tag stand for instances. --diff compares
