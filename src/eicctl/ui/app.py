@@ -347,7 +347,12 @@ class Console(App[None]):
 
     async def quietly(self, call: Callable[[], T]) -> T:
         """Call something that blocks in a thread, without a word: what is looked at again and again."""
-        return await asyncio.wrap_future(threads.begin(call))
+        try:
+            return await asyncio.wrap_future(threads.begin(call))
+        except Exception:
+            if self.is_running:
+                raise
+            raise asyncio.CancelledError from None  # the console has ended, and with it who would read the error
 
     def work(self, label: str, call: Callable[[], T], then: Callable[[T], object], *, group: str = "") -> None:
         """Call something that blocks, and then something with its result; an error is shown.
