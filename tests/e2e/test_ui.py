@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,18 @@ from tests.terminal import Screen
 SIZES = [(24, 80), (30, 120), (60, 200)]
 
 
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[str]:
+    """The socket of a tmux, which is ended, whatever becomes of the test."""
+    socket = str(tmp_path / "s")
+    yield socket
+    subprocess.run(["tmux", "-S", socket, "kill-server"], capture_output=True, check=False)
+
+
 @pytest.mark.needs("tmux")
 @pytest.mark.parametrize("size", SIZES[:2], ids=str)
-def test_an_hour_in_tmux(env: Env, tmp_path: Path, size: tuple[int, int]) -> None:
-    words = ("-S", str(tmp_path / "s"), "-f", "/dev/null", "new", "bash --norc --noprofile")
+def test_an_hour_in_tmux(env: Env, tmp_path: Path, tmux: str, size: tuple[int, int]) -> None:
+    words = ("-S", tmux, "-f", "/dev/null", "new", "bash --norc --noprofile")
     with Screen(env, *words, program="tmux", size=size, cwd=tmp_path) as screen:
         screen.until(r"bash[^$]*[#$] *\n")
         screen.press("stty -a > before; eicctl ui; echo code=$?; stty -a > after\r", "web-1 .*yes")
