@@ -64,9 +64,10 @@ docs: $(VENV)/.ready
 man: $(VENV)/.ready
 	$(BIN)/eicctl man --directory build/man/man1
 
-# The picture in the README, from a real run.
+# The picture in the README, from a real run, and that of the rooms, by Graphviz.
 picture: $(VENV)/.ready
 	$(BIN)/python scripts/make_picture.py
+	$(BIN)/python scripts/structure.py --dot | dot -Tsvg -o docs/images/rooms.svg
 
 # The pictures of the console, from real runs: make screens PANES="tunnels audit"
 screens: $(VENV)/.ready

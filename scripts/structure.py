@@ -1,7 +1,7 @@
 """How the code is divided: files and lines by room, the imports between rooms, and files that only one other imports.
 
     python scripts/structure.py            # Markdown, for docs/explanation/architecture.md
-    python scripts/structure.py --dot      # the import graph of the rooms, for Graphviz
+    python scripts/structure.py --dot      # the import graph of the rooms, for Graphviz: `make picture`
     python scripts/structure.py --single   # each file with one importer, and the importer
 
 Another checkout is measured by its path as the last argument.
@@ -44,6 +44,16 @@ def room_of(module: str) -> str:
     return first if dot else "."
 
 
+def reduced(arrows: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the arrows that no longer way of others stands for, as the drawing shows them."""
+
+    def reached(room: str) -> set[str]:
+        direct = {b for a, b in arrows if a == room}
+        return direct.union(*map(reached, direct))
+
+    return sorted((a, b) for a, b in arrows if not any(b in reached(c) for x, c in arrows if x == a))
+
+
 def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     root = Path(words[0] if words else ".") / "src" / "eicctl"
@@ -57,8 +67,11 @@ def main() -> None:
     rooms = {module: room.partition(".")[0] or "." for module, room in rooms.items()}
     arrows = {(rooms[a], rooms[b]) for a, used in imports.items() for b in used if rooms[a] != rooms[b]}
     if "--dot" in sys.argv:
-        drawn = (f'  "{a}" -> "{b}";' for a, b in sorted(arrows) if "." not in (a, b))
-        print("digraph rooms {\n  rankdir=LR; node [shape=box];", *drawn, "}", sep="\n")
+        inner = {arrow for arrow in arrows if "." not in arrow}
+        mutual = {(a, b) for a, b in inner if (b, a) in inner}
+        drawn = [f'  "{a}" -> "{b}";' for a, b in reduced(inner - mutual)]
+        drawn += [f'  "{a}" -> "{b}" [dir=both];' for a, b in sorted(mutual) if a < b]
+        print('digraph rooms {\n  node [shape=box fontname="sans-serif"];', *drawn, "}", sep="\n")
         return
     single = {module: next(iter(used)) for module, used in sorted(importers.items()) if len(used) == 1}
     if "--single" in sys.argv:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import html
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from sources import FILES, name_of, nodes
 
 from eicctl.cli import COMMANDS
+
+REPOSITORY = Path(__file__).parents[2]
 
 _BASE = {"core", "support"}
 
@@ -201,3 +205,13 @@ def test_what_runs_before_click_loads_little(modules: str, never: set[str]) -> N
     loaded = set(python("-c", code).split())
     assert "eicctl.agent.delegate" in loaded
     assert not loaded & never
+
+
+def test_the_picture_shows_the_rooms_as_they_are() -> None:
+    """`make picture` draws it."""
+    script = subprocess.run(
+        [sys.executable, "scripts/structure.py", "--dot"], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    picture = html.unescape((REPOSITORY / "docs" / "images" / "rooms.svg").read_text(encoding="utf-8"))
+    drawn = set(re.findall(r"<title>(\w+)->(\w+)</title>", picture))
+    assert drawn == set(re.findall(r'"(\w+)" -> "(\w+)"', script.stdout))

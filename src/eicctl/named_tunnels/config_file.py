@@ -14,7 +14,7 @@ from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 from eicctl.core.request import HOST_KEY_CHECKS, ConnectRequest, dataclass
 from eicctl.ssh.destination import parse_forward
 from eicctl.support import files, paths, pins, settings
-from eicctl.support.defaults import project_file
+from eicctl.support.defaults import alias, in_force, project_file
 from eicctl.support.documents import read_toml
 from eicctl.support.settings import TUNNEL
 
@@ -197,6 +197,32 @@ def choose(definitions: Sequence[Definition], names: Sequence[str]) -> list[Defi
             meant = f"did you mean {near[0]}? " if near else ""
             raise NotFoundError(f"No tunnel named {name!r}", hint=f"{meant}defined: {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(names)] if names else list(definitions)
+
+
+def with_defaults(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
+    """Return a definition with what options, the environment and the files say where it says nothing.
+
+    Args:
+        definition: What its file says.
+        profile: Profile of a command's option, or None.
+        region: Likewise.
+        ca_bundle: Likewise, the file of CA certificates.
+    """
+    target, via, database = alias(definition.target), alias(definition.via), alias(definition.database)
+    words = [definition.target, definition.via, definition.database, target, via, database]
+    project = definition.source if Path(definition.source) != paths.config_file() else None
+    found = in_force(definition.profile or profile, definition.region or region, *words, project=project)
+    # A profile that the definition names has a region of its own, which the environment's would hide.
+    return definition.replace(
+        target=target,
+        via=via,
+        database=database,
+        profile=found.get("profile") or pins.environment_profile(),
+        region=found.get("region") or ("" if definition.profile else pins.environment_region()),
+        ca_bundle=definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else ""),
+        endpoint_id=definition.endpoint_id or found.get("endpoint"),
+        os_user=definition.os_user or found.get("os_user"),
+    )
 
 
 def read_file(path: Path) -> list[Definition]:

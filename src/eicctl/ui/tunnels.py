@@ -13,12 +13,11 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from eicctl.agent import tunnels as background
-from eicctl.cli.commands.up import completed
 from eicctl.cli.view import named_tunnels as view
 from eicctl.cli.view.events import stamped
 from eicctl.core.errors import EicctlError
 from eicctl.core.events import TunnelEvent
-from eicctl.named_tunnels.config_file import Definition, find_definitions
+from eicctl.named_tunnels.config_file import Definition, find_definitions, with_defaults
 from eicctl.named_tunnels.log import last_events
 from eicctl.named_tunnels.status import Meter, Status
 from eicctl.named_tunnels.supervisor import Supervisor
@@ -159,7 +158,7 @@ class Tunnels(Pane):
     def action_start(self) -> None:
         """Open a defined tunnel in the background."""
         if (status := self.status) and status.state in ("closed", "lost") and status.name in self._definitions:
-            definition = completed(self._definitions[status.name], None, None, None)
+            definition = with_defaults(self._definitions[status.name], None, None, None)
             self.app.work(f"Opening {status.name}", lambda: background.detach([definition]), lambda _: self.reload())
 
     @work

@@ -11,8 +11,7 @@ from eicctl.cli import options
 from eicctl.cli.param_types import FILE, PROFILE, REGION, TUNNEL
 from eicctl.cli.view import messages
 from eicctl.cli.view.progress import Waiting
-from eicctl.support import paths, pins
-from eicctl.support.defaults import alias, in_force
+from eicctl.support import pins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,34 +68,15 @@ def command(
       eicctl up --detach && eicctl ps
     """
     pins.use(profile, region)
-    from eicctl.named_tunnels.config_file import choose, find_definitions
+    from eicctl.named_tunnels.config_file import choose, find_definitions, with_defaults
 
     chosen = choose(find_definitions(file), names)
-    defined = [completed(definition, profile, region, ca_bundle) for definition in chosen]
+    defined = [with_defaults(definition, profile, region, ca_bundle) for definition in chosen]
     if detach:
         return _detached(defined, output)
     from eicctl.cli.up_foreground import run
 
     return run(defined, output)
-
-
-def completed(definition: Definition, profile: str | None, region: str | None, ca_bundle: str | None) -> Definition:
-    """Say in the definition what else options, the environment and the files would say."""
-    target, via, database = alias(definition.target), alias(definition.via), alias(definition.database)
-    words = [definition.target, definition.via, definition.database, target, via, database]
-    project = definition.source if Path(definition.source) != paths.config_file() else None
-    found = in_force(definition.profile or profile, definition.region or region, *words, project=project)
-    # A profile that the definition names has a region of its own, which the environment's would hide.
-    return definition.replace(
-        target=target,
-        via=via,
-        database=database,
-        profile=found.get("profile") or pins.environment_profile(),
-        region=found.get("region") or ("" if definition.profile else pins.environment_region()),
-        ca_bundle=definition.ca_bundle or (str(Path(ca_bundle).absolute()) if ca_bundle else ""),
-        endpoint_id=definition.endpoint_id or found.get("endpoint"),
-        os_user=definition.os_user or found.get("os_user"),
-    )
 
 
 def _detached(definitions: Sequence[Definition], output: str) -> int:
