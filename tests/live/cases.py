@@ -618,12 +618,15 @@ def audit(live: Live) -> None:
     found: dict[bool, dict[str, Any]] = {}
 
     def complete() -> bool:
-        """Whether there is a record of an accepted tunnel, and one of a refused one."""
+        """Whether there are records of an accepted tunnel and of a refused one; of those with the fewest parameters."""
         pages = trail.get_paginator("lookup_events").paginate(LookupAttributes=look, StartTime=live.began)
         for event in (event for page in pages for event in page["Events"]):
             record = json.loads(event["CloudTrailEvent"])
-            if (record.get("requestParameters") or {}).get("instanceConnectEndpointId") == endpoint:
-                found[bool(record.get("errorCode"))] = record
+            parameters = record.get("requestParameters") or {}
+            known = found.get(refused := bool(record.get("errorCode")))
+            fewer = known is None or len(parameters) <= len(known["requestParameters"])
+            if fewer and parameters.get("instanceConnectEndpointId") == endpoint:
+                found[refused] = record
         return len(found) == 2
 
     try:
