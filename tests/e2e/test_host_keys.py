@@ -95,7 +95,7 @@ def test_the_image_is_asked_once_for_an_instance(at_sshd: Eicctl, sshd_env: Env)
 def test_the_configured_user_counts(at_sshd: Eicctl, sshd_env: Env) -> None:
     config = Path(sshd_env["EICCTL_HOME"], "config", "config.toml")
     config.parent.mkdir(parents=True)
-    config.write_text('os_user = "nobody"\n[os_users]\n"app-*" = "ubuntu"\n')
+    config.write_text('os_user = "ubuntu"\n[host."web-*"]\nos_user = "nobody"\n')
     done = at_sshd("ssh", "--verbose", "app-1", "--", "echo $USER")
     assert done.stdout == b"ubuntu\n"
     assert b"(config.toml)" in done.stderr

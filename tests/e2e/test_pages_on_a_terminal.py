@@ -64,7 +64,7 @@ ENDS = {
     r"eicctl ssh \S+( -L \S+|( --debug| --log-file \S+)?)$|ssh web-1\.eic": [(r"[$#] $", "exit\n")],
     r"eicctl sftp": [("sftp> ", "bye\n")],
     r"eicctl doctor .*--(fix|undo)": [(r"\[y/N\]: ", "y\n")],
-    r"eicctl doctor$": [("esc to cancel", "no target\r")],
+    r"eicctl doctor$": [("no target", "no target\r")],
 }
 """Commands that go on until somebody types something: what to wait for, and what to type."""
 

@@ -232,14 +232,14 @@ def test_a_proxy_on_a_socket(env: Env) -> None:
 
 
 def test_a_proxy_remembers_its_target_and_looks_again_when_that_is_gone(eicctl: Eicctl, env: Env) -> None:
-    assert b"the target was found" not in eicctl("--debug", "proxy", "web-1", stdin=b"").stderr
-    assert b"the target was found" in eicctl("--debug", "proxy", "web-1", stdin=b"").stderr
-    assert b"the target was found" not in eicctl("--debug", "proxy", "web-1", "--no-cache", stdin=b"").stderr
+    assert b"cached target: " not in eicctl("--debug", "proxy", "web-1", stdin=b"").stderr
+    assert b"cached target: " in eicctl("--debug", "proxy", "web-1", stdin=b"").stderr
+    assert b"cached target: " not in eicctl("--debug", "proxy", "web-1", "--no-cache", stdin=b"").stderr
     (file,) = Path(env["EICCTL_HOME"]).glob("cache/targets.json")
     known = json.loads(file.read_text())
     for row in known.values():
-        right = row["target"]["endpoint_dns_name"]
-        row["target"]["endpoint_dns_name"] = "no-such-host.invalid"
+        right = row["Value"]["endpoint_dns_name"]
+        row["Value"]["endpoint_dns_name"] = "no-such-host.invalid"
     file.write_text(json.dumps(known))
     done = eicctl("proxy", "web-1", stdin=b"")
     assert done.returncode == 0, done.stderr
