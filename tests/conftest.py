@@ -166,6 +166,7 @@ def emulator(running_emulator: Emulator, home: Path, monkeypatch: pytest.MonkeyP
 
 
 LONGEST = {
+    "test_fixes.py",
     "test_live.py",
     "test_pages_on_a_terminal.py",
     "test_ssh_config_file.py",
