@@ -49,6 +49,7 @@ NOT_RUN = {
     r".*systemctl": "asks this machine's systemd",
     r"ssh (-p 2222|-i my-key.pem|-o ProxyCommand)": "needs a key of the user's own on the instance",
     r"eicctl ssh web-2$": "needs an instance that is stopped: test_fixes",
+    r"eicctl ui": "draws the whole screen: test_ui, integration/test_ui_instances and others",
     r"eicctl rdp .*--key-file": "needs a desktop: test_rdp",
     r"eicctl policy connect --from-audit": "needs records of a user: test_policies, integration/test_policy_from_audit",
     r".*s3://": "needs a bucket: integration/test_audit",

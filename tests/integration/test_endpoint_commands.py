@@ -569,4 +569,4 @@ def test_no_credentials_no_region_no_profile(eicctl: Eicctl, monkeypatch: pytest
     assert "no AWS profiles found" in unknown.err
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
-    assert "--region" in eicctl("list-endpoints").err
+    assert "hint: eicctl config set region REGION" in eicctl("list-endpoints").err
