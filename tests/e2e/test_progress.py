@@ -208,8 +208,11 @@ def test_completion_shows_nothing(slow: Emulator) -> None:
 
 
 def test_the_start_of_the_local_aws_is_shown(tmp_path: Path, width: int) -> None:
+    """On a machine on which the emulator's own process takes two seconds more."""
+    slow = "import sys, time\nif '--detach' not in sys.orig_argv: time.sleep(2)\n"
+    (tmp_path / "sitecustomize.py").write_text(slow)
     env = clean_env(tmp_path)
-    session = terminal(env, "local", "up", "--detach", size=(40, width))
+    session = terminal({**env, "PYTHONPATH": str(tmp_path)}, "local", "up", "--detach", size=(40, width))
     assert exit_code(session) == 0, session.before
     look(str(session.before), width, r"Starting the local AWS \(\d+ s\)")
     assert exit_code(terminal(env, "local", "down")) == 0
