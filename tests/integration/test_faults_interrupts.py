@@ -141,7 +141,8 @@ def connected(process: Process) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
-def test_while_a_machine_is_waited_for(emulator: Emulator, home: Path) -> None:
+def test_while_a_machine_is_waited_for(emulator: Emulator, endpoint: dict[str, Any], home: Path) -> None:
+    emulator.state.behave(latency=1.0)  # each call takes long enough to be seen
     with running("tunnel", "web-1", "--remote-port", "22", "--wait=60") as process:
         wait_for(lambda: is_asking(process, emulator.port))
         assert b"interrupted" in interrupt(process, home)
