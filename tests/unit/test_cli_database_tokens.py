@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,25 @@ def test_the_file_is_renewed_and_removed(tmp_path: Path, monkeypatch: pytest.Mon
         assert again.wait(5)
         assert path.read_text() != "token 1"
     assert [error.message for error in failures] == ["expired"]
+    assert not path.exists()
+
+
+def test_a_renewal_under_way_at_the_end_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "RENEWED_EVERY", 0.01)
+    path = tmp_path / "pgpass"
+    asked, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    numbers = itertools.count(1)
+
+    def content() -> str:
+        if next(numbers) > 1:
+            asked.set()
+            go_on.wait(20)
+            done.set()
+        return "token"
+
+    with kept_fresh(path, content, lambda _error: None):
+        assert asked.wait(20)
+    go_on.set()
+    assert done.wait(20)
+    time.sleep(0.1)  # the renewal would have written by now
     assert not path.exists()

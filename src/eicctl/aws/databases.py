@@ -81,12 +81,16 @@ def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlE
     """
     files.write_whole(path, content())
     over = threading.Event()
+    writing = threading.Lock()
 
     def renew() -> None:
         pause = RENEWED_EVERY
         while not over.wait(pause):
             try:
-                files.write_whole(path, content())
+                text = content()
+                with writing:
+                    if not over.is_set():  # else the file would stay behind
+                        files.write_whole(path, text)
                 pause = RENEWED_EVERY
             except EicctlError as error:
                 failed(error)
@@ -97,7 +101,8 @@ def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlE
         yield
     finally:
         over.set()
-        path.unlink(missing_ok=True)
+        with writing:
+            path.unlink(missing_ok=True)
 
 
 _DOWN = frozenset({"stopped", "stopping", "starting", "creating", "deleting", "failed", "restore-error"})
