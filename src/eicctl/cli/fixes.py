@@ -31,7 +31,7 @@ _USUAL_REGION = "us-east-1"
 
 
 def agreed(question: str) -> bool:
-    """Ask for a yes, which is the default; the answer is no where nobody can be asked."""
+    """Ask for confirmation, with yes as the default; return False without a terminal."""
     if not on_terminal():
         return False
     with Hidden():

@@ -71,7 +71,7 @@ def specified(
         platform: The only platform of instances to choose from, or an empty string.
 
     Raises:
-        UsageError: None is specified, and there is no terminal.
+        UsageError: None is specified, and nobody can be asked: no TTY.
         NotFoundError: There was no connection yet.
     """
     from eicctl.aws.explicit_target import check_named, check_port
@@ -113,7 +113,7 @@ def specified_database(session: Session, word: str) -> tuple[Session, str]:
     """Return the database that a word means, which is the last one for `-`, and the session for it.
 
     Raises:
-        UsageError: None is specified, and there is no terminal.
+        UsageError: None is specified, and nobody can be asked: no TTY.
         NotFoundError: There was no connection yet.
     """
     if word == LAST:
@@ -129,7 +129,7 @@ def specified_endpoint(session: Session, word: str | None) -> str:
     """Return the endpoint that was specified, or that the user chooses on a terminal.
 
     Raises:
-        UsageError: None is specified, and there is no terminal.
+        UsageError: None is specified, and nobody can be asked: no TTY.
     """
     if not word and not picker.on_terminal():
         raise UsageError("No endpoint specified: give an ID or a Name tag", hint="eicctl list-endpoints")

@@ -202,7 +202,7 @@ def _up_to(seconds: int, *, required: bool) -> str:
 
 
 def _ranges(keys: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """The ranges of a condition, merged as those of the used addresses are; what is no range, as it is."""
+    """The ranges of a condition, merged as those of the used addresses are; other values as they are."""
     texts = [text for _, texts in _values(keys, key) for text in texts]
     found: list[str] = []
     networks: dict[int, list[Any]] = {4: [], 6: []}

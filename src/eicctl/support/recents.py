@@ -158,7 +158,7 @@ def _text() -> str:
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
-    """The connections that a file's lines describe; what is no such line is skipped."""
+    """The connections that a file's lines describe; other lines are skipped."""
     from eicctl.support.documents import parse_json
 
     rows: dict[str, dict[str, Any]] = {}

@@ -24,10 +24,10 @@ async def open_link(
         dialer: Opens the link.
         retry_budget: See `Dialer.dial`.
         retrying: Called on the loop with the error of a dial that is tried again, and with the first refusal.
-        queued: Called once, if there is no slot at once, with the number of connections that are served before.
+        queued: Called once, if no slot is free at once, with the number of connections that are served before.
 
     Raises:
-        EicctlError: There was no slot in time, or the dial failed.
+        EicctlError: No slot became free in time, or the dial failed.
     """
     loop = asyncio.get_running_loop()
     reservation = dialer.claim()

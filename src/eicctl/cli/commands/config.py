@@ -43,7 +43,7 @@ def _place(key: str) -> _Place:
     """Return where a key stands: `region`, `alias.NAME` or `host.PATTERN.KEY`.
 
     Raises:
-        UsageError: There is no such key.
+        UsageError: The key is unknown.
     """
     table, _, rest = key.partition(".")
     if table == ALIAS and rest:
