@@ -47,7 +47,7 @@ class Line:
     verdict: str = ""
 
     @property
-    def place(self) -> tuple[str, str]:
+    def location(self) -> tuple[str, str]:
         """The profile and the region."""
         return (self.profile, self.region)
 
@@ -220,12 +220,12 @@ class Instances(Pane):
         """Show the locations that were read, beside what is known of the others, and of instances that do not run."""
         fresh = covered(coverage)
         read = {(each.location.profile, each.location.region) for each in coverage.covered}
-        running = {line.key for line in self.lines.values() if line.state == "running" and line.place in read}
+        running = {line.key for line in self.lines.values() if line.state == "running" and line.location in read}
         self._show([*(line for key, line in self.lines.items() if key not in running), *fresh])
 
     def _show(self, lines: Iterable[Line]) -> None:
         self.lines = {line.key: line for line in lines}
-        several = len({line.place for line in self.lines.values()}) > 1
+        several = len({line.location for line in self.lines.values()}) > 1
         used = recently({line.profile for line in self.lines.values()})
         ordered = sorted(self.lines.items(), key=lambda pair: (used.get(pair[0], len(used)), *_order(pair[1])))
         self.table.set_rows(line.row(several, key in used) for key, line in ordered)
@@ -310,7 +310,7 @@ class Instances(Pane):
         rows = [self.lines[row.key] for row in self.table.chosen]
         if not rows:
             return
-        if len({line.place for line in rows}) > 1:
+        if len({line.location for line in rows}) > 1:
             self.app.show_error(UsageError("The marked instances are in several accounts or regions"))
         elif text := await self.app.push_screen_wait(Ask(f"Run on {', '.join(line.label for line in rows)}:")):
             targets = [word for line in rows for word in ("--target", line.id)]
