@@ -25,7 +25,7 @@ for found in pkgutil.walk_packages(eicctl.__path__, "eicctl.", onerror=print):
     if not found.name.startswith(("eicctl.emulator", "eicctl.ui")) and not found.name.endswith("__main__"):
         importlib.import_module(found.name)
 from importlib.resources import files
-assert "{" in files("eicctl.cli").joinpath("coverage_page.css").read_text()
+assert "{" in files("eicctl.view").joinpath("coverage_page.css").read_text()
 assert ".TH" in files("eicctl").joinpath("man/eicctl-ssh.1").read_text()
 """
 """Every module but those of the emulator and of the console, whose requirements are extras."""

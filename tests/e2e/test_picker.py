@@ -312,7 +312,7 @@ def test_in_tmux(env: Env, tmp_path: Path) -> None:
 
 LISTING = """
 import pathlib, sys, time
-from eicctl.cli.view.picker import Canceled, Listing, Row, pick
+from eicctl.view.picker import Canceled, Listing, Row, pick
 
 HOSTILE = ["\\x1b[31mred\\x1b]0;t\\x07", "\\u202eltr", "a\\r\\nhint: rm -rf /", "\\x9b2J", "x" * 300, "\\u5bb6" * 300]
 COLUMNS = (("Name", 0), ("ID", 0), ("Address", 1))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from eicctl.cli.view.events import lines
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import Status
 from eicctl.named_tunnels.supervisor import Supervisor
+from eicctl.view.events import lines
 from tests.waiting import wait_for
 
 T = TypeVar("T")

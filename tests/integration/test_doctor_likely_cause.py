@@ -11,7 +11,6 @@ import pytest
 
 from eicctl.aws.session import Session
 from eicctl.cli.target_prompt import resolve_target
-from eicctl.cli.view import messages
 from eicctl.core import errors
 from eicctl.core.request import ConnectRequest
 from eicctl.doctor import likely_cause
@@ -19,6 +18,7 @@ from eicctl.emulator.server import Emulator
 from eicctl.support import paths
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
+from eicctl.view import messages
 from tests.integration.conftest import Ran
 from tests.integration.test_doctor import World, no_ingress, nothing_listens, world
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
 from eicctl.emulator.server import Emulator
+from eicctl.view import messages
 from tests.integration.listening import connect, listening, read_all
 from tests.waiting import wait_for
 

@@ -35,12 +35,19 @@ ALLOWED = {
     "agent": {*_BASE, "named_tunnels", "ssh", "aws", "tunnel"},
     "fastpath": {*_BASE, "agent", "ssh", "aws", "tunnel"},
     "emulator": _BASE,
+    "view": {
+        *_BASE,
+        *("agent", "named_tunnels", "doctor", "policy", "reachability", "audit", "ssh", "aws"),
+    },
+    "ui": {
+        *_BASE,
+        *("cli", "view", "agent", "named_tunnels", "doctor", "api", "reachability", "audit", "ssh", "aws"),
+    },
     "cli": {
         *_BASE,
-        *("ui", "fastpath", "agent", "named_tunnels", "doctor", "api", "policy"),
+        *("ui", "view", "fastpath", "agent", "named_tunnels", "doctor", "api", "policy"),
         *("reachability", "audit", "rdp", "ssh", "aws", "tunnel", "emulator"),
     },
-    "ui": {*_BASE, "cli", "agent", "named_tunnels", "doctor", "api", "policy", "reachability", "audit", "ssh", "aws"},
     "__main__": {*_BASE, "cli", "fastpath", "agent", "aws"},
     "__init__": {"core", "api", "aws"},  # when a name is first used
 }

@@ -19,15 +19,15 @@ from rich.console import Console
 from eicctl import cli
 from eicctl.audit.correlation import Row
 from eicctl.audit.records import event_of
-from eicctl.cli.view import audit, messages, render
-from eicctl.cli.view.database import LocalDatabase
-from eicctl.cli.view.named_tunnels import live_table
-from eicctl.cli.view.progress import Waiting
 from eicctl.core import sanitize
 from eicctl.core.errors import EicctlError
 from eicctl.named_tunnels.status import Status
 from eicctl.support.html import element
 from eicctl.support.logging_setup import Lines
+from eicctl.view import audit, messages, render
+from eicctl.view.database import LocalDatabase
+from eicctl.view.named_tunnels import live_table
+from eicctl.view.progress import Waiting
 
 HOSTILE = {
     "colour": "a\x1b[31mred",

@@ -14,9 +14,9 @@ from sources import FILES, name_of, nodes
 
 from eicctl.cli import COMMANDS
 from eicctl.cli import eicctl as program
-from eicctl.cli.view import messages
 from eicctl.core.errors import EicctlError
 from eicctl.support import pins
+from eicctl.view import messages
 
 BOTH = "--profile 'my prof' --region eu-west-1"
 

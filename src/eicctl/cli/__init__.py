@@ -10,9 +10,9 @@ import click
 from eicctl import __version__
 from eicctl.cli.lazy_group import LazyGroup
 from eicctl.cli.param_types import FILE, PROFILE, REGION
-from eicctl.cli.view import messages, progress
 from eicctl.core import errors
 from eicctl.support.log import configure, ended
+from eicctl.view import messages, progress
 
 SECTIONS = {
     "Connect": {

@@ -17,11 +17,11 @@ from eicctl.aws.endpoint_selection import NoEndpointError
 from eicctl.aws.targets import InstanceStateError
 from eicctl.cli.options import WAIT
 from eicctl.cli.picker import on_terminal
-from eicctl.cli.view import messages
-from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, LocalError, LoginRequiredError, NoCredentialsError, NoRegionError
 from eicctl.support import pins, settings
 from eicctl.support.activity import Hidden
+from eicctl.view import messages
+from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import explain, messages
 from eicctl.core.errors import (
     DurationReachedError,
     NotFoundError,
@@ -25,6 +24,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.arguments import SCP, Arguments, Grammar, split
 from eicctl.ssh.destination import parse_destination, parse_remote_path
 from eicctl.support import defaults, log, pins
+from eicctl.view import explain, messages
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
-from eicctl.cli.view import messages
 from eicctl.core.errors import CredentialsError, NoRegionError, UsageError
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import defaults, log, pins
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED, EicctlError
 from eicctl.core.model import USABLE_STATES
 from eicctl.core.names import natural_key
 from eicctl.support import pins, recents
 from eicctl.support.activity import Hidden
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.caches import Row as Known
     from eicctl.aws.session import Session
-    from eicctl.cli.view.picker import Listing, Row
     from eicctl.core.model import Instance
+    from eicctl.view.picker import Listing, Row
 
 MOST_RECENT = 5
 """Recent targets on top of the list."""
@@ -79,7 +79,7 @@ def instance(session: Session, *, command: str, platform: str = "", none: str = 
 
 def instances(session: Session) -> list[str]:
     """Let the user choose instances with an SSH server that run; return their IDs."""
-    from eicctl.cli.view.picker import pick
+    from eicctl.view.picker import pick
 
     found = _Instances(session, "run", "linux", running=True)
     return [found.chosen(key).word for key in _answer(lambda: pick(found.listing("Select instances"), multiple=True))]
@@ -88,7 +88,7 @@ def instances(session: Session) -> list[str]:
 def one_of(session: Session, candidates: Sequence[Instance]) -> str:
     """Let the user choose one of several instances; return its ID."""
     from eicctl.aws.instances import shown
-    from eicctl.cli.view.picker import Listing
+    from eicctl.view.picker import Listing
 
     endpoints, vpcs = _known(session, "endpoints"), _known(session, "vpcs")
     rows = [_instance(one.id, shown(one), endpoints, vpcs, "") for one in candidates]
@@ -97,7 +97,7 @@ def one_of(session: Session, candidates: Sequence[Instance]) -> str:
 
 def endpoint(session: Session) -> str:
     """Let the user choose an endpoint; return its ID."""
-    from eicctl.cli.view.picker import Listing
+    from eicctl.view.picker import Listing
 
     def rows(found: Mapping[str, Known]) -> list[Row]:
         vpcs = _known(session, "vpcs")
@@ -114,7 +114,7 @@ def endpoint(session: Session) -> str:
 
 def vpc(found: Sequence[tuple[str, str, str]]) -> str:
     """Let the user choose a VPC among some, each with its ID, name and ranges; return its ID."""
-    from eicctl.cli.view.picker import Listing, Row
+    from eicctl.view.picker import Listing, Row
 
     rows = [Row(vpc_id, (name, vpc_id, ranges)) for vpc_id, name, ranges in found]
     return _pick(Listing("Select a VPC", (("Name", 0), ("ID", 0), ("CIDR", 1)), rows))[0]
@@ -122,7 +122,7 @@ def vpc(found: Sequence[tuple[str, str, str]]) -> str:
 
 def database(session: Session) -> str:
     """Let the user choose a database; return its identifier."""
-    from eicctl.cli.view.picker import Listing
+    from eicctl.view.picker import Listing
 
     def rows(found: Mapping[str, Known]) -> list[Row]:
         used = [
@@ -143,7 +143,7 @@ def database(session: Session) -> str:
 def profile() -> str:
     """Let the user choose a profile of the AWS configuration."""
     from eicctl.aws.config_files import sections
-    from eicctl.cli.view.picker import Listing, Row
+    from eicctl.view.picker import Listing, Row
 
     found = {name: lines for name, lines in sections().items() if not name.startswith(("sso-session ", "services "))}
     names = sorted(found, key=natural_key)
@@ -161,14 +161,14 @@ def _account(lines: Mapping[str, str]) -> str:
 
 
 def _pick(listing: Listing) -> list[str]:
-    from eicctl.cli.view.picker import pick
+    from eicctl.view.picker import pick
 
     return _answer(lambda: pick(listing))
 
 
 def _answer(ask: Callable[[], list[str]]) -> list[str]:
     """Return what the user has chosen; a user who has chosen nothing ends the command."""
-    from eicctl.cli.view.picker import Canceled
+    from eicctl.view.picker import Canceled
 
     try:
         with Hidden():
@@ -194,14 +194,14 @@ def _cells(row: Known, count: int) -> tuple[str, ...]:
 
 
 def _endpoint(key: str, row: Known, vpcs: Mapping[str, Known]) -> Row:
-    from eicctl.cli.view.picker import Row
+    from eicctl.view.picker import Row
 
     name, state, vpc_id, zone = _cells(row, 4)
     return Row(key, (name, key, state, _vpc(vpc_id, vpcs), zone), dim=state.startswith("delete-"))
 
 
 def _database(key: str, row: Known, group: str) -> Row:
-    from eicctl.cli.view.picker import Row
+    from eicctl.view.picker import Row
 
     return Row(key, (key, *_cells(row, 4)[1:]), group)
 
@@ -220,7 +220,7 @@ def _instance(
     cells_id: str = "",
 ) -> Row:
     """The row of an instance, with the endpoint of its VPC; `endpoints` is None where they are not known."""
-    from eicctl.cli.view.picker import Row
+    from eicctl.view.picker import Row
 
     name, state, platform, address, zone, vpc_id = _cells(row, 6)
     endpoint_cells = [(endpoint_id, _cells(row, 3)) for endpoint_id, row in (endpoints or {}).items()]
@@ -264,7 +264,7 @@ class _Instances:
 
     def listing(self, title: str = "Select an instance") -> Listing:
         """Return the list as the cache has it."""
-        from eicctl.cli.view.picker import Listing
+        from eicctl.view.picker import Listing
 
         session = self._session
         found, endpoints, vpcs = (_known(session, kind) for kind in ("instances", "endpoints", "vpcs"))

@@ -19,14 +19,14 @@ from eicctl.aws.instances import list_instances
 from eicctl.aws.policies import identity_policies
 from eicctl.aws.session import Session
 from eicctl.cli.commands.policy import text_of
-from eicctl.cli.view import messages
-from eicctl.cli.view.policies import diff_lines
-from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.policy.beyond import compare, read_document
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
 from eicctl.policy.lint import listed
+from eicctl.view import messages
+from eicctl.view.policies import diff_lines
+from eicctl.view.progress import Waiting
 
 _PERIOD = timedelta(days=30)
 

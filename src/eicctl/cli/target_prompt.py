@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import picker
-from eicctl.cli.view import explain, messages
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins, recents
+from eicctl.view import explain, messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,8 +188,8 @@ def waited(
     if request.wait is None:
         return resolve()
     from eicctl.api.targets import wait_until_ready
-    from eicctl.cli.view.progress import Waiting
     from eicctl.tunnel.probe import RDP_REQUEST
+    from eicctl.view.progress import Waiting
 
     with Waiting(f"Waiting for {label}") as waiting:
         return wait_until_ready(

@@ -7,9 +7,6 @@ import sys
 from collections.abc import Sequence
 
 from eicctl.cli.signals import run_interruptibly
-from eicctl.cli.view import messages, progress
-from eicctl.cli.view.events import lines
-from eicctl.cli.view.named_tunnels import live_table, row
 from eicctl.core import sanitize
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.events import TunnelEvent
@@ -17,6 +14,9 @@ from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.log import TunnelLogs
 from eicctl.named_tunnels.status import Meter, Status
 from eicctl.named_tunnels.supervisor import Supervisor
+from eicctl.view import messages, progress
+from eicctl.view.events import lines
+from eicctl.view.named_tunnels import live_table, row
 
 DRAWN_EVERY = 0.5
 """Seconds between two drawings of the table."""

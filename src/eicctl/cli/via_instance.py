@@ -12,12 +12,12 @@ import click
 from eicctl.cli import options
 from eicctl.cli.options import Command
 from eicctl.cli.param_types import INSTANCE
-from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import SSH_PORT
 from eicctl.core.request import ConnectRequest
 from eicctl.support import defaults
 from eicctl.support.activity import Activity, Hidden
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -92,7 +92,7 @@ class ErrorBar(Vertical):
 
     def show(self, error: BaseException) -> None:
         """Show an error as the command line prints it."""
-        from eicctl.cli.view import messages
+        from eicctl.view import messages
 
         if isinstance(error, EicctlError):
             hint = pins.pinned(error.hint) if error.hint else None

@@ -14,11 +14,11 @@ from eicctl.api.endpoints import check_changes, plan_endpoint, replaced_groups
 from eicctl.aws.endpoints import TIMEOUT, EndpointChanges, modify_endpoint, wait_deleted
 from eicctl.aws.network import read_network
 from eicctl.cli.options import parse_tags
-from eicctl.cli.view import infrastructure
 from eicctl.core import sanitize
 from eicctl.core.errors import UsageError
 from eicctl.core.names import natural_key
 from eicctl.ui.dialogs import Field, Form, Preview
+from eicctl.view import infrastructure
 
 if TYPE_CHECKING:
     from eicctl.api.endpoints import EndpointPlan

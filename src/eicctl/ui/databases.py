@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 
 from eicctl.aws import caches
 from eicctl.aws.databases import list_databases, reader_of
-from eicctl.cli.view.database import local_database
 from eicctl.core.errors import EicctlError
 from eicctl.core.names import natural_key
 from eicctl.named_tunnels.config_file import Definition
@@ -19,6 +18,7 @@ from eicctl.support import pins
 from eicctl.ui.dialogs import Details
 from eicctl.ui.pane import Pane
 from eicctl.ui.table import Column, Row
+from eicctl.view.database import local_database
 
 if TYPE_CHECKING:
     from eicctl.aws.databases import Database

@@ -21,9 +21,6 @@ from eicctl.aws.endpoints import (
 )
 from eicctl.aws.network import vpc_names
 from eicctl.aws.security_groups import delete_group, managed_groups
-from eicctl.cli.view import infrastructure
-from eicctl.cli.view.endpoint import delete_group_question, delete_question, row_of
-from eicctl.cli.view.render import texts_of
 from eicctl.core.errors import DeniedError, EicctlError
 from eicctl.core.model import Endpoint
 from eicctl.core.names import natural_key
@@ -32,6 +29,9 @@ from eicctl.ui.create_form import CreateForm, ModifyForm
 from eicctl.ui.dialogs import Details, Preview, Question
 from eicctl.ui.pane import Pane
 from eicctl.ui.table import Column, Row
+from eicctl.view import infrastructure
+from eicctl.view.endpoint import delete_group_question, delete_question, row_of
+from eicctl.view.render import texts_of
 
 if TYPE_CHECKING:
     from eicctl.aws.security_groups import ManagedGroup

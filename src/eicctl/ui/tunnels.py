@@ -13,8 +13,6 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from eicctl.agent import tunnels as background
-from eicctl.cli.view import named_tunnels as view
-from eicctl.cli.view.events import stamped
 from eicctl.core.errors import EicctlError
 from eicctl.core.events import TunnelEvent
 from eicctl.named_tunnels.config_file import Definition, find_definitions, with_defaults
@@ -24,6 +22,8 @@ from eicctl.named_tunnels.supervisor import Supervisor
 from eicctl.ui.dialogs import Question, Text
 from eicctl.ui.pane import Pane
 from eicctl.ui.table import Column, Row
+from eicctl.view import named_tunnels as view
+from eicctl.view.events import stamped
 
 EVERY = 1.0
 """Seconds between two looks."""

@@ -22,11 +22,11 @@ from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
-from eicctl.cli.view import messages
-from eicctl.cli.view.audit import printer, show_rows
-from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.support import files
+from eicctl.view import messages
+from eicctl.view.audit import printer, show_rows
+from eicctl.view.progress import Waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, shell_complete
 
 from eicctl.cli.options import separate_wait
-from eicctl.cli.view import messages
+from eicctl.view import messages
 
 VARIABLE = "_EICCTL_COMPLETE"
 """The environment variable by which a shell asks: `bash_complete`."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages, render
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
 from eicctl.support import defaults, paths, pins, settings
 from eicctl.support.defaults import ALIAS, HOST
 from eicctl.support.documents import line_of
+from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -8,10 +8,10 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import FILE, PROFILE, REGION
-from eicctl.cli.view import messages, render
 from eicctl.core import sanitize
 from eicctl.core.errors import UsageError
 from eicctl.core.model import DIRECT_PORTS
+from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from eicctl.reachability.coverage import Coverage
@@ -87,8 +87,8 @@ def command(
       eicctl coverage --profile dev --profile prod --port 22
       eicctl coverage --unreachable --query "[].[Name,Reason,Command]" --output text
     """
-    from eicctl.cli.view.progress import Waiting
     from eicctl.reachability.coverage import cover, summary
+    from eicctl.view.progress import Waiting
 
     if region and all_regions:
         raise UsageError("--region and --all-regions are mutually exclusive")
@@ -169,8 +169,8 @@ def _write(page: str, coverage: Coverage) -> None:
     from datetime import UTC, datetime
     from pathlib import Path
 
-    from eicctl.cli.view.coverage_page import page_of
     from eicctl.support.files import write_whole
+    from eicctl.view.coverage_page import page_of
 
     write_whole(Path(page), page_of(coverage, datetime.now(UTC)))
     messages.line(f"Wrote {page}")

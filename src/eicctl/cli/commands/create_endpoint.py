@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages, render
-from eicctl.cli.view.endpoint import row_of, would_call
-from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import ConflictError, UsageError
+from eicctl.view import messages, render
+from eicctl.view.endpoint import row_of, would_call
+from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
     from eicctl.api.endpoints import EndpointPlan
@@ -156,7 +156,7 @@ def command(
 
 def _described(plan: EndpointPlan, language: str) -> str:
     """Return what would be created, for another tool."""
-    from eicctl.cli.view import infrastructure
+    from eicctl.view import infrastructure
 
     group = plan.group.planned() if plan.group else None
     if note := infrastructure.notes(plan.new).get(infrastructure.LANGUAGES[language]):

@@ -12,10 +12,10 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import DATABASE
 from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
-from eicctl.cli.view import explain, messages
 from eicctl.core.errors import INTERRUPTED, UsageError
 from eicctl.core.model import DIRECT_DATABASE_PORT
 from eicctl.support import defaults, pins
+from eicctl.view import explain, messages
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
-    from eicctl.cli.view.database import LocalDatabase
     from eicctl.core.events import Emit
     from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
+    from eicctl.view.database import LocalDatabase
 
 
 _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
@@ -87,10 +87,10 @@ def command(
         raise UsageError("--print-url and --output json are mutually exclusive; the JSON output has the URL")
     from eicctl.aws.databases import reader_of
     from eicctl.cli.target_prompt import recording, specified_database
-    from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.reachability.jump_host import locate
     from eicctl.tunnel.bind import local_addresses
+    from eicctl.view.events import renderer
 
     session, database = specified_database(session, defaults.alias(database or ""))
     found, host, port = locate(session, database)
@@ -190,7 +190,7 @@ def _check_iam(found: Database | None, user: str) -> None:
 def _local(
     sockets: Sequence[socket], remote: tuple[str, int], found: Database | None, user: str, name: str | None
 ) -> LocalDatabase:
-    from eicctl.cli.view.database import local_database
+    from eicctl.view.database import local_database
 
     return local_database(found, remote, sockets[0].getsockname()[:2], user=user, name=name or "")
 
@@ -198,8 +198,8 @@ def _local(
 def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDatabase) -> LocalDatabase:
     """Keep a fresh token in a file as long as the command runs."""
     from eicctl.aws.databases import auth_token, kept_fresh, my_cnf, pgpass
-    from eicctl.cli.view.database import MYSQL, POSTGRES
     from eicctl.ssh.keys import private_folder
+    from eicctl.view.database import MYSQL, POSTGRES
 
     if local.kind not in (POSTGRES, MYSQL):
         raise UsageError(f"Engine {local.engine} does not support IAM authentication")

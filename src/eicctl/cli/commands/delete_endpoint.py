@@ -10,9 +10,9 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
-from eicctl.cli.view import messages
-from eicctl.cli.view.endpoint import delete_group_question, delete_question, would_call
 from eicctl.core.errors import DeniedError, UsageError
+from eicctl.view import messages
+from eicctl.view.endpoint import delete_group_question, delete_question, would_call
 
 if TYPE_CHECKING:
     from eicctl.aws.security_groups import ManagedGroup
@@ -57,7 +57,7 @@ def command(
     from eicctl.aws.endpoints import delete_endpoint, get_endpoint, wait_deleted
     from eicctl.aws.security_groups import delete_group
     from eicctl.cli.target_prompt import specified_endpoint
-    from eicctl.cli.view.progress import Waiting
+    from eicctl.view.progress import Waiting
 
     found = get_endpoint(session, specified_endpoint(session, endpoint))
     groups = _groups(session, found)

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import click
 
-from eicctl.cli.view import messages
+from eicctl.view import messages
 
 _STEP_TIMEOUT = 60
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages, render
 from eicctl.core.errors import UsageError
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
+from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -111,8 +111,8 @@ def command(
 
 def _shown(context: Context) -> Diagnosis:
     """Run the checks and show each result as it is known; then the cause and the path."""
-    from eicctl.cli.view.doctor import Rows, show_summary
     from eicctl.doctor.diagnosis import diagnose, run
+    from eicctl.view.doctor import Rows, show_summary
 
     results = []
     with Rows(lambda: context.checks) as rows:
@@ -127,8 +127,8 @@ def _shown(context: Context) -> Diagnosis:
 
 def _quiet(context: Context) -> Diagnosis:
     """Run the checks, with progress."""
-    from eicctl.cli.view.progress import Waiting
     from eicctl.doctor.diagnosis import diagnose, run
+    from eicctl.view.progress import Waiting
 
     results = []
     with Waiting("Checking") as waiting:

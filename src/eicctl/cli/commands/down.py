@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from eicctl.cli.param_types import TUNNEL
-from eicctl.cli.view import messages
-from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
+from eicctl.view import messages
+from eicctl.view.progress import Waiting
 
 
 @click.command

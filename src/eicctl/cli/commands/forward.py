@@ -10,8 +10,8 @@ import click
 from eicctl.cli import options, picker
 from eicctl.cli.param_types import FORWARD
 from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
-from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,11 +57,11 @@ def command(
       eicctl forward --via web-1 5432:db.internal:5432 redis.internal:6379
       eicctl forward --via web-1 --socks 1080
     """
-    from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.ssh.destination import parse_forward
     from eicctl.ssh.forward.forwarder import Forward
     from eicctl.tunnel.bind import local_addresses
+    from eicctl.view.events import renderer
 
     if not forwards and socks is None and not via and picker.on_terminal():
         session, forwards = _ask(session, request)

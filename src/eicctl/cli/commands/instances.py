@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages, render
+from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages, render
-from eicctl.cli.view.endpoint import COLUMNS, DROPPABLE, row_of
+from eicctl.view import messages, render
+from eicctl.view.endpoint import COLUMNS, DROPPABLE, row_of
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

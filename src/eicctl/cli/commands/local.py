@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eicctl.cli.view import messages
-from eicctl.cli.view.progress import Waiting
 from eicctl.core.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError, UsageError
+from eicctl.view import messages
+from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
     from eicctl.emulator.daemon import Running
@@ -243,7 +243,7 @@ def status(*, output: str) -> None:
       eicctl local status
       eicctl local status --output json
     """
-    from eicctl.cli.view import render
+    from eicctl.view import render
 
     found = _required()
     resources = _asked(found, "status")

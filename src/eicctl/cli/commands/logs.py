@@ -7,8 +7,8 @@ from itertools import chain
 import click
 
 from eicctl.cli.param_types import TUNNEL
-from eicctl.cli.view import messages
 from eicctl.core.errors import NotFoundError
+from eicctl.view import messages
 
 
 @click.command
@@ -27,9 +27,9 @@ def command(*, name: str, follow: bool, lines: int) -> int:
       eicctl logs db
       eicctl logs db --follow --lines 0
     """
-    from eicctl.cli.view.events import stamped
     from eicctl.named_tunnels.config_file import is_name
     from eicctl.named_tunnels.log import followed, last_events
+    from eicctl.view.events import stamped
 
     if not is_name(name):
         raise NotFoundError(f"Invalid tunnel name {name!r}")

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 import eicctl
-from eicctl.cli.view import messages
 from eicctl.core.errors import NotFoundError, UsageError
+from eicctl.view import messages
 
 PAGES = Path(eicctl.__file__).parent / "man"
 """The pages, one per command: `eicctl-policy-check.1`."""

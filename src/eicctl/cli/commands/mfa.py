@@ -11,8 +11,8 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import PROFILE
-from eicctl.cli.view import messages, render
 from eicctl.core.errors import NotFoundError, UsageError
+from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

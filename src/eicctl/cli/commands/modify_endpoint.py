@@ -8,9 +8,9 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
-from eicctl.cli.view import messages, render
-from eicctl.cli.view.endpoint import row_of, would_call
 from eicctl.core.errors import UsageError
+from eicctl.view import messages, render
+from eicctl.view.endpoint import row_of, would_call
 
 if TYPE_CHECKING:
     from eicctl.aws.endpoints import EndpointChanges
@@ -71,7 +71,7 @@ def command(
     from eicctl.api.endpoints import check_address_type, check_changes, replaced_groups
     from eicctl.aws.endpoints import get_endpoint, modify_endpoint, wait_usable
     from eicctl.cli.target_prompt import specified_endpoint
-    from eicctl.cli.view.progress import Waiting
+    from eicctl.view.progress import Waiting
 
     check_address_type(preserve_client_ip, ip_address_type)
     endpoint = specified_endpoint(session, endpoint)

@@ -10,9 +10,9 @@ from click.core import ParameterSource
 
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
-from eicctl.cli.view import messages
 from eicctl.core.errors import DeniedError, UsageError
 from eicctl.core.request import ConnectRequest
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -273,8 +273,8 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
       eicctl policy connect --port 22 | eicctl policy lint -
       eicctl policy lint policy.json --output json
     """
-    from eicctl.cli.view import render
     from eicctl.policy.lint import lint
+    from eicctl.view import render
 
     findings = lint(text_of(file))
     if query or output != "table":
@@ -332,8 +332,8 @@ def check(
       eicctl policy check --private-ip-address 10.0.1.20 --port 3389
       eicctl policy check web-1 --max-tunnel-duration 900 --output json
     """
-    from eicctl.cli.view import render
     from eicctl.policy.check import check_target
+    from eicctl.view import render
 
     checks = check_target(session, request, duration=request.max_tunnel_duration, os_user=request.os_user)
     rows = [

@@ -10,12 +10,12 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import HOST
-from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 from eicctl.core.request import ConnectRequest
 from eicctl.fastpath.proxy import ENVIRONMENT
 from eicctl.support import log, pins
 from eicctl.support.streams import on_terminal
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages
-from eicctl.cli.view.progress import Waiting
+from eicctl.view import messages
+from eicctl.view.progress import Waiting
 
 
 @click.command
@@ -20,8 +20,8 @@ def command(*, output: str, query: str | None) -> int:
       eicctl ps --output json --query "[?State!='open'].[Name,Error]"
     """
     from eicctl.agent import tunnels
-    from eicctl.cli.view import render
-    from eicctl.cli.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
+    from eicctl.view import render
+    from eicctl.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
 
     with Waiting("Asking the background processes"):
         processes = tunnels.states()

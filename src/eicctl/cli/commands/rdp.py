@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED, LocalError, UsageError
 from eicctl.support import pins
 from eicctl.support.activity import Hidden
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     import asyncio
@@ -82,11 +82,11 @@ def command(
     from eicctl.api.targets import dialer_to
     from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import recording, resolve_target, specified
-    from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.rdp.clients import Connection, check_user, find_client, serve_client
     from eicctl.tunnel.bind import bind_tcp, local_addresses
     from eicctl.tunnel.listener import Listener
+    from eicctl.view.events import renderer
 
     check_user(user)
     session, request = specified(session, request, "rdp", platform="windows")

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages, render
 from eicctl.support import recents
+from eicctl.view import messages, render
 
 _COLUMNS = {
     "Started": "StartedAt",

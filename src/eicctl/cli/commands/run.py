@@ -9,9 +9,9 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import INSTANCE
-from eicctl.cli.view import explain, messages, render
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
 from eicctl.support import pins
+from eicctl.view import explain, messages, render
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -137,7 +137,7 @@ def command(
 
 def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:
     """Run the command, and show how it goes."""
-    from eicctl.cli.view.fleet import Collected, Grouped, Prefixed, Progress
+    from eicctl.view.fleet import Collected, Grouped, Prefixed, Progress
 
     progress = Progress(len(logins))
     width = max((len(login.target.label) for login in logins), default=0)
@@ -159,7 +159,7 @@ def _unreached(host: FleetHost) -> Result:
 def _summary(results: Sequence[Result], output: str) -> int:
     """Say how it went, and return the exit code."""
     if output == "json":
-        from eicctl.cli.view.fleet import as_json
+        from eicctl.view.fleet import as_json
 
         click.echo(as_json(results))
     failed = [result for result in results if result.failed]

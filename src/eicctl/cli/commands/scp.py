@@ -6,11 +6,11 @@ import click
 
 from eicctl.cli import picker
 from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
-from eicctl.cli.view import messages
 from eicctl.core.errors import UsageError
 from eicctl.core.model import SSH_PORT
 from eicctl.ssh.arguments import SCP
 from eicctl.ssh.destination import Destination, parse_remote_path
+from eicctl.view import messages
 
 
 @click.command(cls=OpensshCommand, grammar=SCP, usage="[SCP OPTIONS] SOURCE… DESTINATION")

@@ -8,8 +8,8 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT
-from eicctl.cli.view import render
-from eicctl.cli.view.endpoint import row_of
+from eicctl.view import render
+from eicctl.view.endpoint import row_of
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -41,7 +41,7 @@ def command(*, session: Session, endpoint: str | None, language: str | None, out
 
     found = get_endpoint(session, specified_endpoint(session, endpoint))
     if language:
-        from eicctl.cli.view.infrastructure import existing
+        from eicctl.view.infrastructure import existing
 
         click.echo(existing(found), nl=False)
         return

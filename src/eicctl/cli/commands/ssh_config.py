@@ -9,10 +9,10 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import INSTANCE
-from eicctl.cli.view import messages
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
 from eicctl.support import paths
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.view import messages
 from eicctl.core.errors import INTERRUPTED, UsageError
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     import asyncio
@@ -90,11 +90,11 @@ def command(
         raise UsageError("--local-socket goes with neither --local-port nor --bind")
     from eicctl.api.targets import dialer_to
     from eicctl.cli.target_prompt import recording, resolve_target, specified
-    from eicctl.cli.view.events import renderer
     from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import loopback_only
     from eicctl.tunnel.probe import probe
     from eicctl.tunnel.slots import slots_of
+    from eicctl.view.events import renderer
 
     session, request = specified(session, request, "tunnel")
     with contextlib.ExitStack() as cleanup:

@@ -9,9 +9,9 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.param_types import FILE, PROFILE, REGION, TUNNEL
-from eicctl.cli.view import messages
-from eicctl.cli.view.progress import Waiting
 from eicctl.support import pins
+from eicctl.view import messages
+from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +81,8 @@ def command(
 
 def _detached(definitions: Sequence[Definition], output: str) -> int:
     from eicctl.agent import tunnels
-    from eicctl.cli.view import render
-    from eicctl.cli.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
+    from eicctl.view import render
+    from eicctl.view.named_tunnels import COLUMNS, DROPPABLE, row, shown, troubles
 
     with Waiting("Opening tunnels"):
         statuses = tunnels.detach(definitions)

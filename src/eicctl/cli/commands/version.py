@@ -135,6 +135,6 @@ def command(*, output: str, query: str | None) -> None:
       eicctl version --output json
       eicctl version --query Packages.botocore --output text
     """
-    from eicctl.cli.view import render
+    from eicctl.view import render
 
     render.show(about(), output=output, query=query, columns={})

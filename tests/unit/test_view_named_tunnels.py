@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eicctl.cli.view.named_tunnels import fitting, row, shown, troubles
 from eicctl.named_tunnels.status import Status
+from eicctl.view.named_tunnels import fitting, row, shown, troubles
 
 LONG = Status(
     "orders",

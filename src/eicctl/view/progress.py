@@ -12,9 +12,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from eicctl.cli.view import messages
 from eicctl.support import activity
 from eicctl.support.activity import Activity
+from eicctl.view import messages
 
 SHOWN_AFTER = 1.0
 """Seconds after which a terminal shows a wait."""

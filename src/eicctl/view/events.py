@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from eicctl.cli.view import messages, progress
 from eicctl.core.errors import UnreachableError
 from eicctl.core.events import CloseInfo, Emit, TunnelEvent
 from eicctl.doctor.likely_cause import in_background
+from eicctl.view import messages, progress
 
 
 def renderer(output: str, *, verbose: bool = True, out: Callable[[str], None] = messages.out) -> Emit:

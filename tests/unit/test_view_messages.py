@@ -8,8 +8,8 @@ import json
 import pytest
 
 from eicctl import cli
-from eicctl.cli.view import messages, render
 from eicctl.core.errors import EicctlError, UsageError
+from eicctl.view import messages, render
 
 ROWS = [
     {"Name": "web-1", "Id": "i-0123456789abcdef0", "Ok": True, "Tags": [{"Key": "a", "Value": "b"}]},

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eicctl.cli.view import messages
-from eicctl.cli.view.messages import width_of, wrap
 from eicctl.core import sanitize as foreign
 from eicctl.core.errors import UsageError
+from eicctl.view import messages
+from eicctl.view.messages import width_of, wrap
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.cli.view.database import LocalDatabase
+from eicctl.view.database import LocalDatabase
 
 HOST = "orders.abc.us-east-1.rds.amazonaws.com"
 POSTGRES = LocalDatabase("postgres", HOST, 5432, "127.0.0.1", 15432, "demo", "app")

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from eicctl.cli.view import messages
-from eicctl.cli.view.progress import Waiting
 from eicctl.core import sanitize
+from eicctl.view import messages
+from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
     from eicctl.ssh.fleet import Result

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from eicctl.cli.view.events import lines, renderer
 from eicctl.core.errors import DurationReachedError, LocalError, TargetUnreachableError
 from eicctl.core.events import CloseInfo, TunnelEvent
 from eicctl.core.model import Target
+from eicctl.view.events import lines, renderer
 
 TARGET = Target("10.0.1.10", 22, "eice-1", "eice-1.example", "us-east-1", instance_name="web-1")
 

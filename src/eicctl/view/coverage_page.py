@@ -26,7 +26,7 @@ _LONG = 50
 
 def page_of(coverage: Coverage, now: datetime) -> str:
     """Return the page for a result as of `now`."""
-    style = resources.files("eicctl.cli").joinpath("coverage_page.css").read_text(encoding="utf-8")
+    style = resources.files("eicctl.view").joinpath("coverage_page.css").read_text(encoding="utf-8")
     subtitle = f"Which running instances EC2 Instance Connect Endpoint reaches · {now:%Y-%m-%d %H:%M} UTC"
     return document(
         f"Coverage: {summary(coverage.reaches).partition(';')[0]}",

@@ -13,8 +13,8 @@ import click
 
 from eicctl.audit.correlation import COLUMNS, Row
 from eicctl.audit.records import TUNNEL
-from eicctl.cli.view import messages, render
 from eicctl.core import sanitize
+from eicctl.view import messages, render
 
 TABLE_ROWS = 1_000
 """Rows that a table has; it must know all of its rows before it is written."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from eicctl.cli.view.messages import wrap
-from eicctl.cli.view.render import pairs, rows
+from eicctl.view.messages import wrap
+from eicctl.view.render import pairs, rows
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
 
@@ -18,7 +18,7 @@ def table(*rows: tuple[str, ...]) -> list[tuple[str, list[Text]]]:
 
 
 def test_the_least_important_columns_are_dropped() -> None:
-    from eicctl.cli.view.render import _dropped
+    from eicctl.view.render import _dropped
 
     found = table(("web-1", INSTANCE, ENDPOINT, "no rule"))
     assert _dropped(found, 80, ("Cause", "ID")) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from eicctl.cli.view import messages
 from eicctl.core.model import Endpoint
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.security_groups import ManagedGroup

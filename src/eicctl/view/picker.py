@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eicctl.cli.view.messages import width_of
 from eicctl.core import sanitize
 from eicctl.support.threads import begin
+from eicctl.view.messages import width_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from eicctl.cli.view import messages
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session

@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from eicctl.cli.view.messages import is_command, printable
 from eicctl.core.sanitize import line as one_line
 from eicctl.doctor.check import Check, Result, Status, few
 from eicctl.doctor.path import ASCII, UNICODE, Symbols, draw
 from eicctl.support.activity import Hidden
+from eicctl.view.messages import is_command, printable
 
 if TYPE_CHECKING:
     from eicctl.doctor.diagnosis import Diagnosis
