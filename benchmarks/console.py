@@ -22,6 +22,7 @@ from pathlib import Path
 
 from eicctl.aws import caches
 from eicctl.aws.session import Session
+from eicctl.cli import eicctl
 from eicctl.ui.app import Console, Scope
 from eicctl.ui.instances import Instances, Line
 
@@ -59,7 +60,7 @@ async def table() -> dict[str, float]:
         )
         for at in range(MANY)
     ]
-    app = Console(Scope([Session(region="us-east-1")]))
+    app = Console(Scope([Session(region="us-east-1")]), eicctl)
     async with app.run_test(size=(120, 30)) as pilot:
         pane = app.current
         assert isinstance(pane, Instances)

@@ -15,6 +15,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from eicctl.aws.session import Session
+from eicctl.cli import eicctl
 from eicctl.emulator.server import Emulator, Options
 from eicctl.ui import PANES
 from eicctl.ui.app import Console, Scope
@@ -28,7 +29,7 @@ SIZE = (112, 26)
 
 async def drawn(pane: str) -> str:
     """Open a pane, and return its picture once it waits for nothing."""
-    app = Console(Scope([Session()]))
+    app = Console(Scope([Session()]), eicctl)
     async with app.run_test(size=SIZE) as pilot:
         await settled(app, pilot)
         if pane == "doctor":  # of an instance that cannot be reached

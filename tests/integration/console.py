@@ -9,6 +9,7 @@ from typing import TypeVar
 from textual.pilot import Pilot
 
 from eicctl.aws.session import Session
+from eicctl.cli import eicctl
 from eicctl.ui.app import Console, Scope
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def in_console(
     """Open a console for the environment's account, do something in it, and leave it."""
 
     async def run() -> T:
-        app = Console(Scope([Session()]), first=first)
+        app = Console(Scope([Session()]), eicctl, first=first)
         async with app.run_test(size=size) as pilot:
             return await act(Driver(app, pilot))
 

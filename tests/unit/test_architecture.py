@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "ui": {
         *_BASE,
-        *("cli", "view", "agent", "named_tunnels", "doctor", "api", "reachability", "audit", "ssh", "aws"),
+        *("view", "agent", "named_tunnels", "doctor", "api", "reachability", "audit", "ssh", "aws"),
     },
     "cli": {
         *_BASE,

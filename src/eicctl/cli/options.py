@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
 from eicctl.core.errors import CredentialsError, NoRegionError, UsageError
+from eicctl.core.names import parse_tags
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import defaults, log, pins
 from eicctl.view import messages
@@ -329,21 +330,6 @@ target_options = combined(click.argument("target", required=False, type=INSTANCE
 
 tunnel_options = combined(request_option("--max-tunnel-duration"), request_option("--allow-any-port"))
 """How long a connection may live, and any port. The command takes a request."""
-
-
-def parse_tags(words: Iterable[str]) -> dict[str, str]:
-    """Return `{KEY: VALUE}`.
-
-    Raises:
-        UsageError: A word is not of the form KEY=VALUE.
-    """
-    tags = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(f"Invalid tag {word!r}", hint="--tag KEY=VALUE")
-        tags[key] = value
-    return tags
 
 
 def with_filters(what: str, state_filter: str, state: str, *, vpc: bool = True) -> Callable[[Command], Command]:

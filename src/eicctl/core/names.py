@@ -1,4 +1,4 @@
-"""Names as people read and type them: in natural order, folded into ranges, and the ones near a word. Pure; no I/O."""
+"""Names and tags as people read and type them: in natural order, folded into ranges, the ones near a word. No I/O."""
 
 from __future__ import annotations
 
@@ -85,3 +85,20 @@ def _plain(text: str) -> str:
 def same_but_case(word: str, names: Sequence[str]) -> list[str]:
     """Return the names that differ from a word by case only."""
     return [name for name in names if name.casefold() == word.casefold()]
+
+
+def parse_tags(words: Iterable[str], option: str = "--tag") -> dict[str, str]:
+    """Return the tags that words of an option say, as `{KEY: VALUE}`.
+
+    Raises:
+        UsageError: A word is not of the form KEY=VALUE.
+    """
+    from eicctl.core.errors import UsageError
+
+    tags = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"Invalid tag {word!r}", hint=f"{option} KEY=VALUE")
+        tags[key] = value
+    return tags

@@ -29,6 +29,8 @@ from eicctl.ui import PANES
 from eicctl.ui.commands import CommandLine
 
 if TYPE_CHECKING:
+    import click
+
     from eicctl.aws.session import Session
     from eicctl.ui.pane import Pane
 
@@ -161,6 +163,7 @@ class Console(App[None]):
 
     Args:
         scope: What to show.
+        commands: The commands that `:` runs.
         first: The pane to begin with.
     """
 
@@ -186,9 +189,10 @@ class Console(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, scope: Scope, *, first: str = "instances") -> None:
+    def __init__(self, scope: Scope, commands: click.Group, *, first: str = "instances") -> None:
         super().__init__()
         self.scope = scope
+        self._commands = commands
         self._first = first
         self._sessions = Sessions()
         self._waits: dict[int, tuple[str, float]] = {}
@@ -203,7 +207,7 @@ class Console(App[None]):
         with Horizontal(id="status"):
             yield Static(id="waiting")
             yield Static(Content(sanitize.line(self.scope.label)), id="scope")
-        yield CommandLine(id="command", compact=True)
+        yield CommandLine(self._commands, id="command", compact=True)
         yield KeyLine(id="keys")
 
     async def on_mount(self) -> None:
@@ -409,7 +413,7 @@ class Console(App[None]):
     def on_command_line_entered(self, event: CommandLine.Entered) -> None:
         self.current.focus_first()
         try:
-            words = event.words()
+            words = self.query_one(CommandLine).words(event)
         except EicctlError as error:
             self.show_error(error)
             return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import ClassVar
 
+import click
+from click.shell_completion import ShellComplete
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.suggester import Suggester
@@ -18,7 +20,11 @@ PROGRAM = "!"
 
 
 class CommandLine(Input):
-    """A line for a command, which is hidden unless one is typed."""
+    """A line for a command, which is hidden unless one is typed.
+
+    Args:
+        commands: The commands.
+    """
 
     DEFAULT_CSS = """
     CommandLine { height: 1; border: none; padding: 0 1; display: none; }
@@ -44,21 +50,10 @@ class CommandLine(Input):
             self.of_eicctl = not text.startswith(PROGRAM)
             self.text = text.removeprefix(PROGRAM)
 
-        def words(self) -> list[str]:
-            """Return its words.
-
-            Raises:
-                UsageError: A quotation is not closed, or eicctl has no such command.
-            """
-            try:
-                words = shlex.split(self.text)
-            except ValueError as error:
-                raise UsageError(f"Cannot read the command: {error}") from None
-            return _resolved(words) if self.of_eicctl else words
-
-    def __init__(self, *, id: str | None = None, compact: bool = False) -> None:
+    def __init__(self, commands: click.Group, *, id: str | None = None, compact: bool = False) -> None:
         placeholder = "eicctl … (Enter runs it, Tab completes, Esc leaves; !… runs another program)"
-        super().__init__(id=id, compact=compact, placeholder=placeholder, suggester=_Completer())
+        super().__init__(id=id, compact=compact, placeholder=placeholder, suggester=_Completer(commands))
+        self._commands = commands
         self._history: list[str] = []
         self._at = 0
         self._typed = ""
@@ -79,6 +74,25 @@ class CommandLine(Input):
         self.value = self._history[self._at] if self._at < len(self._history) else self._typed
         self.cursor_position = len(self.value)
 
+    def words(self, entered: Entered) -> list[str]:
+        """Return the words of a line, without the program's own name.
+
+        Raises:
+            UsageError: A quotation is not closed, or eicctl has no such command.
+        """
+        try:
+            words = shlex.split(entered.text)
+        except ValueError as error:
+            raise UsageError(f"Cannot read the command: {error}") from None
+        if not entered.of_eicctl:
+            return words
+        words = words[words[:1] == ["eicctl"] :]
+        try:
+            self._commands.resolve_command(click.Context(self._commands, info_name="eicctl"), words or ["help"])
+        except click.UsageError as error:
+            raise UsageError(error.format_message(), hint="eicctl --help") from None
+        return words
+
     def action_leave(self) -> None:
         self._leave("")
 
@@ -93,43 +107,25 @@ class CommandLine(Input):
         self.post_message(self.Entered(text))
 
 
-def _resolved(words: list[str]) -> list[str]:
-    """Return the words of a command of eicctl, without the program's own name; an unknown one is an error."""
-    import click
-
-    from eicctl.cli import eicctl
-
-    words = words[words[:1] == ["eicctl"] :]
-    try:
-        eicctl.resolve_command(click.Context(eicctl, info_name="eicctl"), words or ["help"])
-    except click.UsageError as error:
-        raise UsageError(error.format_message(), hint="eicctl --help") from None
-    return words
-
-
 class _Completer(Suggester):
     """Suggests what the shell's completion would."""
 
-    def __init__(self) -> None:
+    def __init__(self, commands: click.Group) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
+        self._commands = commands
 
     async def get_suggestion(self, value: str) -> str | None:
         if value.startswith(PROGRAM):
             return None
-        return await in_thread(lambda: _completed(value))  # commands are imported, and caches read
+        return await in_thread(lambda: self._completed(value))  # commands are imported, and caches read
 
-
-def _completed(value: str) -> str | None:
-    from click.shell_completion import ShellComplete
-
-    from eicctl.cli import eicctl
-
-    try:
-        *before, last = shlex.split(value) if value[-1:] not in ("", " ") else [*shlex.split(value), ""]
-    except ValueError:  # a quotation that is not closed
-        return None
-    if not last:
-        return None
-    found = ShellComplete(eicctl, {}, "eicctl", "_EICCTL_COMPLETE").get_completions(before, last)
-    options = [item.value for item in found if item.value.startswith(last)]
-    return value + options[0][len(last) :] if options else None
+    def _completed(self, value: str) -> str | None:
+        try:
+            *before, last = shlex.split(value) if value[-1:] not in ("", " ") else [*shlex.split(value), ""]
+        except ValueError:  # a quotation that is not closed
+            return None
+        if not last:
+            return None
+        found = ShellComplete(self._commands, {}, "eicctl", "_EICCTL_COMPLETE").get_completions(before, last)
+        options = [item.value for item in found if item.value.startswith(last)]
+        return value + options[0][len(last) :] if options else None

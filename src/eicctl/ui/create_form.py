@@ -13,10 +13,9 @@ from textual.widgets import Checkbox, Input, Select, SelectionList
 from eicctl.api.endpoints import check_changes, plan_endpoint, replaced_groups
 from eicctl.aws.endpoints import TIMEOUT, EndpointChanges, modify_endpoint, wait_deleted
 from eicctl.aws.network import read_network
-from eicctl.cli.options import parse_tags
 from eicctl.core import sanitize
 from eicctl.core.errors import UsageError
-from eicctl.core.names import natural_key
+from eicctl.core.names import natural_key, parse_tags
 from eicctl.ui.dialogs import Field, Form, Preview
 from eicctl.view import infrastructure
 

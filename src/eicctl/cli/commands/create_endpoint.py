@@ -8,6 +8,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.core.errors import ConflictError, UsageError
+from eicctl.core.names import parse_tags
 from eicctl.view import messages, render
 from eicctl.view.endpoint import row_of, would_call
 from eicctl.view.progress import Waiting
@@ -112,7 +113,7 @@ def command(
         preserve_client_ip=preserve_client_ip,
         ip_address_type=ip_address_type,
         name=name,
-        tags=options.parse_tags(tags),
+        tags=parse_tags(tags),
     )
     subnet, existing, deleting = plan.subnet, plan.existing, plan.deleting
     if not subnet_id:

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from eicctl.cli import options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
 from eicctl.core.errors import DeniedError, UsageError
+from eicctl.core.names import parse_tags
 from eicctl.core.request import ConnectRequest
 from eicctl.view import messages
 
@@ -98,7 +99,7 @@ def write(kind: Any, form: str, **given: Any) -> None:
             cidrs=given["cidr"],
             max_duration=given["max_duration"],
             os_users=given["os_user"],
-            instance_tags=dict(_tag(text) for text in given["instance_tag"]),
+            instance_tags=parse_tags(given["instance_tag"], "--instance-tag"),
             source_ips=given["source_ip"],
             start=given["allow_start"],
             account=given["account"],
@@ -109,13 +110,6 @@ def write(kind: Any, form: str, **given: Any) -> None:
     click.echo(FORMATS[form](kind, {"": document(scope)}))
     for note in notes(scope):
         messages.line(f"note: {note}")
-
-
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UsageError(f"--instance-tag {text!r}: not of the form KEY=VALUE")
-    return key, value
 
 
 _audit_options = options.combined(

@@ -10,6 +10,7 @@ import click
 from eicctl.cli import options
 from eicctl.cli.param_types import INSTANCE
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
+from eicctl.core.names import parse_tags
 from eicctl.support import pins
 from eicctl.view import explain, messages, render
 
@@ -102,7 +103,7 @@ def command(
         session,
         request.os_user or None,
         targets=targets,
-        tags=options.parse_tags(tags) or {},
+        tags=parse_tags(tags),
         name_glob=name_glob,
         everything=everything,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from typing import cast
 
 import click
 
@@ -22,7 +23,10 @@ from eicctl.ui import PANES
     "--pane", type=click.Choice(list(PANES)), default="instances", show_default=True, help="The pane to begin with."
 )
 @options.wire_options
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     *,
     profile: tuple[str, ...],
     region: tuple[str, ...],
@@ -51,4 +55,5 @@ def command(
 
     sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
     pins.use(sessions[0].profile, region[0] if region else None)  # of the hints in errors
-    Console(Scope(sessions, region, all_regions), first=pane).run()
+    commands = cast("click.Group", ctx.find_root().command)
+    Console(Scope(sessions, region, all_regions), commands, first=pane).run()
