@@ -14,10 +14,9 @@ from eicctl.core.errors import DeniedError, NotFoundError
 from eicctl.core.model import Endpoint, Target
 from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, Outcome, Result, Status, always, duration, registry
-from eicctl.doctor.checks.clock import clock_outcome
-from eicctl.doctor.checks.credentials import identity_outcome
+from eicctl.doctor.checks.access import clock_outcome, identity_outcome
 from eicctl.doctor.checks.endpoint import endpoint_outcome, endpoints_outcome
-from eicctl.doctor.checks.instance_connect import image_outcome
+from eicctl.doctor.checks.login import image_outcome
 from eicctl.doctor.checks.target import status_outcome
 from eicctl.doctor.context import Context
 from eicctl.doctor.diagnosis import run

@@ -1,7 +1,7 @@
 """The protocol of a check, how one ends, and the registry.
 
-A check is one file of `doctor/checks/`. The list, the drawing of the path, the search for the cause, the JSON output
-and the reference come from its attributes.
+A check is a `Check` in a file of `doctor/checks/`. The list, the drawing of the path, the search for the cause, the
+JSON output and the reference come from its attributes.
 """
 
 from __future__ import annotations

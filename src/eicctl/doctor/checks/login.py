@@ -1,4 +1,4 @@
-"""Whether the instance accepts pushed keys, as far as its image shows."""
+"""Whether a login has the OS user of the image, and the instance accepts pushed keys, as far as its image shows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,36 @@ from eicctl.aws.instances import Image, describe_images
 from eicctl.core.errors import EicctlError
 from eicctl.doctor.check import Check, Outcome, Status, for_ssh_login, not_checked
 from eicctl.doctor.context import NO_INSTANCE, Context
+from eicctl.ssh.os_user import choose, image_user
+
+
+def _run_os_user(context: Context) -> Outcome:
+    """Compare the OS user with the image's default user."""
+    target = context.login_target
+    user = choose(context.session, target, context.os_user or None)
+    of_image = image_user(context.session, target)
+    details = {"OsUser": user.name, "Source": user.source, "OfImage": of_image}
+    if of_image == user.name:
+        return Outcome(Status.OK, f"{user.name} (the image's default user)", details=details)
+    if of_image:
+        message = f"{user.name}, but the image's default user is {of_image}: {user.name} must exist on the instance"
+        return Outcome(Status.UNKNOWN, message, f"--os-user {of_image}", details=details)
+    why = {"specified": "specified", "config": "from config.toml"}.get(user.source, "default")
+    message = f"{user.name} ({why}); the image's default user is unknown"
+    return Outcome(Status.UNKNOWN, message, "--os-user NAME, if it is another", details=details)
+
+
+OS_USER = Check(
+    key="os-user",
+    title="OS user",
+    order=160,
+    run=_run_os_user,
+    needs=("target",),
+    applies=for_ssh_login,
+    inspects="whether it is the image's default user",
+    permissions=("ec2:DescribeImages",),
+)
+
 
 _WITH = (r"^(al2023-ami|amzn2-ami)(?!.*minimal)", r"ubuntu.*-(2[0-9]|[3-9][0-9])\.(04|10)-")
 """Names of AMIs that come with EC2 Instance Connect (docs/explanation/protocol.md#keys)."""
@@ -18,7 +48,7 @@ _OWN_KEY = "use your own key: eicctl ssh --private-key-file FILE"
 _INSTALL = f"install the ec2-instance-connect package on the instance; or {_OWN_KEY}"
 
 
-def run(context: Context) -> Outcome:
+def _run_instance_connect(context: Context) -> Outcome:
     """Look the image up."""
     image_id = context.login_target.image_id
     if not image_id:
@@ -45,11 +75,11 @@ def image_outcome(image: Image) -> Outcome:
     return Outcome(Status.UNKNOWN, message, _INSTALL, details=details)
 
 
-CHECK = Check(
+INSTANCE_CONNECT = Check(
     key="instance-connect",
     title="Instance Connect",
     order=150,
-    run=run,
+    run=_run_instance_connect,
     needs=("target",),
     applies=for_ssh_login,
     inspects="whether the image is known to include it",
