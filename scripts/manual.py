@@ -16,8 +16,8 @@ from docutils.writers import manpage
 from reference import contexts, path_of
 
 import eicctl
+from eicctl.cli import SECTIONS, LazyGroup
 from eicctl.cli import eicctl as program
-from eicctl.cli.lazy_group import LazyGroup
 
 FOLDER = Path(eicctl.__file__).parent / "man"
 """Where the pages are: in the package, for `eicctl man`."""
@@ -112,7 +112,7 @@ def command_page(context: click.Context, date: str) -> str:
         (
             ("Synopsis", [nodes.paragraph("", "", nodes.strong(text=typed), nodes.Text(" "), *words(usage))]),
             ("Description", [nodes.paragraph(text=" ".join(part.split())) for part in (summary, *text)]),
-            *([("Commands", rows(below))] if not isinstance(command, LazyGroup) else _sections(command)),
+            *([("Commands", rows(below))] if not isinstance(command, LazyGroup) else _sections()),
             ("Options", rows(record for param in params if (record := param.get_help_record(context)))),
             *((heading, rows(more_rows)) for heading, more_rows in more),
             ("Examples", [nodes.literal_block(text="\n".join(examples))] if examples else []),
@@ -121,9 +121,9 @@ def command_page(context: click.Context, date: str) -> str:
     )
 
 
-def _sections(group: LazyGroup) -> list[tuple[str, list[nodes.Node]]]:
+def _sections() -> list[tuple[str, list[nodes.Node]]]:
     """The commands of the program, in the sections of its help."""
-    return [(f"Commands: {heading}", rows(section.items())) for heading, section in group.sections.items()]
+    return [(f"Commands: {heading}", rows(section.items())) for heading, section in SECTIONS.items()]
 
 
 def roff(name: str, summary: str, date: str, sections: Iterable[tuple[str, Sequence[nodes.Node]]]) -> str:

@@ -25,7 +25,6 @@ ALLOWED = {
     "aws": _BASE,
     "tunnel": _BASE,
     "ssh": {*_BASE, "aws", "tunnel"},
-    "rdp": _BASE,
     "reachability": {*_BASE, "aws"},
     "policy": {*_BASE, "aws", "tunnel"},
     "audit": {*_BASE, "aws"},
@@ -46,7 +45,7 @@ ALLOWED = {
     "cli": {
         *_BASE,
         *("ui", "view", "fastpath", "agent", "named_tunnels", "doctor", "api", "policy"),
-        *("reachability", "audit", "rdp", "ssh", "aws", "tunnel", "emulator"),
+        *("reachability", "audit", "ssh", "aws", "tunnel", "emulator"),
     },
     "__main__": {*_BASE, "cli", "fastpath", "agent", "aws"},
     "__init__": {"core", "api", "aws"},  # when a name is first used

@@ -66,7 +66,6 @@ SPOKEN_BY = {
     "doctor/checks/connectivity.py": ("doctor",),
     "doctor/checks/login.py": ("doctor",),
     "doctor/checks/target.py": ("doctor",),
-    "rdp/clients.py": ("rdp",),
     "ssh/host_keys.py": ("ssh", "run", "forward", "db"),
     "ssh/forward/login.py": ("forward", "db"),
     "ssh/login.py": ("ssh", "scp", "sftp"),

@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from eicctl.cli.rdp_client import CLIENTS, Client, Connection, decrypt, file_text, find_client
 from eicctl.core.errors import LocalError, UsageError
-from eicctl.rdp.clients import CLIENTS, Client, Connection, file_text, find_client
-from eicctl.rdp.password import decrypt
 
 KEY = rsa.generate_private_key(65537, 2048)
 DATA = base64.b64encode(KEY.public_key().encrypt(b"s3cret!", PKCS1v15())).decode()

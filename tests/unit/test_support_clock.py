@@ -72,3 +72,16 @@ def test_a_presigned_url_bears_less() -> None:
     assert clock.complaint(date(-100)) is None
     assert clock.complaint(date(-100), behind=55)
     assert clock.complaint(date(100), behind=55) is None
+
+
+def test_pauses_grow_up_to_the_longest_with_jitter() -> None:
+    backoff = clock.Backoff(1.0, 5.0)
+    for longest in (1.0, 2.0, 4.0, 5.0, 5.0):
+        assert longest / 2 <= backoff.pause() <= longest
+    backoff.reset()
+    assert 0.5 <= backoff.pause() <= 1.0
+
+
+def test_growth_and_jitter_can_be_chosen() -> None:
+    backoff = clock.Backoff(1.0, 10.0, growth=1.5, jitter=0.0)
+    assert [backoff.pause() for _ in range(3)] == [1.0, 1.5, 2.25]

@@ -21,7 +21,7 @@ from eicctl.core.errors import (
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import defaults, pins
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, probe
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, ThrottledError
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 from eicctl.support.documents import parse_json
 from eicctl.support.threads import Pool
 

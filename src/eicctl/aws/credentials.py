@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, TypedDict
 from eicctl.core.errors import CredentialsError, UsageError
 from eicctl.support import streams
 from eicctl.support.activity import Hidden
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 from eicctl.support.files import write_whole
 from eicctl.support.redact import register
 

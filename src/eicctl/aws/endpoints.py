@@ -15,7 +15,7 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.core.names import correct, natural_key
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (

@@ -17,7 +17,7 @@ from eicctl.core.errors import NotFoundError, UnavailableError, UsageError
 from eicctl.core.model import Instance
 from eicctl.core.names import correct, natural_key, same_but_case
 from eicctl.support import pins
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef

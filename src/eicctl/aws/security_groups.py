@@ -13,7 +13,7 @@ from eicctl.aws.network import cidrs_of
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, NotFoundError
 from eicctl.core.model import DIRECT_PORTS, Endpoint
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import (

@@ -2,17 +2,71 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eicctl import __version__
-from eicctl.cli.lazy_group import LazyGroup
 from eicctl.cli.param_types import FILE, PROFILE, REGION
 from eicctl.core import errors
 from eicctl.support.log import configure, ended
 from eicctl.view import messages, progress
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class LazyGroup(click.Group):
+    """The group of `COMMANDS`, which are imported on demand.
+
+    The module of `create-endpoint` is `commands/create_endpoint.py`, and its attribute `command` is the Click command.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as end:
+            # Click and rich exit with 1 only if the reader of stdout has closed it, which has an exit code of its own.
+            if end.code == 1:
+                raise BrokenPipeError from end
+            raise
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"eicctl.cli.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Complete commands without importing them."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=what) for name, what in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))  # the same in all sections
+        for heading, section in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in section.items()])
+
 
 SECTIONS = {
     "Connect": {
@@ -70,8 +124,6 @@ _NO_PROGRESS = ("demo", "proxy")
 
 @click.group(
     cls=LazyGroup,
-    package="eicctl.cli.commands",
-    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Options and examples of a command: `eicctl COMMAND --help`; options of all: `eicctl help options`.",
 )
@@ -157,7 +209,3 @@ def explained(error: BaseException) -> int:
     if isinstance(error, Exception):
         return messages.bug(error)
     raise error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

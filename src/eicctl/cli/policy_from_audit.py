@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -20,12 +20,11 @@ from eicctl.aws.policies import identity_policies
 from eicctl.aws.session import Session
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
-from eicctl.policy.beyond import compare, read_document
+from eicctl.policy.beyond import Comparison, compare, read_document
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
 from eicctl.policy.lint import listed
 from eicctl.view import messages
-from eicctl.view.policies import diff_lines
 from eicctl.view.progress import Waiting
 
 _PERIOD = timedelta(days=30)
@@ -198,3 +197,19 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
     if not more:
         messages.line("Today's policies allow nothing beyond what was used")
     return int(more)
+
+
+def diff_lines(owner: str, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield a diff of the statements that allow more than what was used: `-` is today's, `+` what was used."""
+    wider = [one for one in comparisons if one.allows_more]
+    if not wider:
+        return
+    yield f"--- today: {owner}"
+    yield "+++ used"
+    for one in wider:
+        yield f"@@ {one.statement}: {one.action}, {f'{one.calls:,} calls' if one.calls else 'not used'} @@"
+        for each in one.dimensions:
+            today, used = set(each.today), set(each.used)
+            for sign, values in (("-", today - used), (" ", today & used), ("+", used - today)):
+                for value in sorted(values):
+                    yield f"{sign} {each.name:12} {value}"

@@ -17,7 +17,7 @@ from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.factory import Opened, Opening
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import local_addresses
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from eicctl.core.errors import DurationReachedError, EicctlError, NetworkError, UsageError
 from eicctl.ssh.process import Outcome
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 
 SESSION = "eicctl"
 """The usual name of the session on the instance."""

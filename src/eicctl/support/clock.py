@@ -1,13 +1,16 @@
-"""Time: limits for a whole stage of a dial, and this machine's clock against AWS's.
+"""Time: limits for a whole stage of a dial, growing pauses between attempts, and this machine's clock against AWS's.
 
-A signature holds its time, and AWS refuses one of another time. A socket's own time-out is for each call only.
+A signature holds its time, and AWS refuses one of another time. A socket's own time-out is for each call only. Pauses
+have jitter: clients that failed together do not return together.
 """
 
 from __future__ import annotations
 
+import random
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 TOLERANCE = 240
@@ -73,3 +76,37 @@ class DeadlineSocket(socket.socket):
     def sendall(self, *arguments: Any) -> None:
         self.settimeout(seconds_left(self._deadline))
         super().sendall(*arguments)
+
+
+class Backoff:
+    """The pauses of one series of attempts.
+
+    Args:
+        first: Seconds of the first pause.
+        longest: Seconds that no pause exceeds.
+        growth: By what each pause is longer than the one before.
+        jitter: The part of a pause that is left to chance: 0.5 gives half of it up to all of it.
+    """
+
+    def __init__(self, first: float, longest: float, *, growth: float = 2.0, jitter: float = 0.5) -> None:
+        self._first = self._next = first
+        self._longest = longest
+        self._growth = growth
+        self._jitter = jitter
+
+    def pause(self) -> float:
+        """Return the seconds to wait now; the next pause is longer."""
+        now, self._next = self._next, min(self._next * self._growth, self._longest)
+        return random.uniform(now * (1 - self._jitter), now)  # noqa: S311 - jitter is not a secret
+
+    def attempts(self, timeout: float) -> Iterator[bool]:
+        """Yield before each attempt, with the pauses in between, for `timeout` seconds; True before the last one."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            yield False
+            time.sleep(min(self.pause(), left))
+        yield True
+
+    def reset(self) -> None:
+        """Begin anew: an attempt has succeeded."""
+        self._next = self._first

@@ -20,8 +20,7 @@ from eicctl.core.errors import EicctlError
 from eicctl.support import settings
 from eicctl.support.proxies import Proxy, proxy_for
 from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
-from eicctl.tunnel.tls import Trust, trust
-from eicctl.tunnel.tls_stream import SecureSocket
+from eicctl.tunnel.tls import SecureSocket, Trust, trust
 
 _log = logging.getLogger(__name__)
 

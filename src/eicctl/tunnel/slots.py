@@ -21,7 +21,7 @@ from collections import Counter
 from concurrent.futures import Future
 
 from eicctl.core.errors import ThrottledError
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 from eicctl.tunnel.errors import TOO_MANY
 
 LIMIT = 20

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from eicctl.aws.session import Session
+    from eicctl.cli.rdp_client import Client, Connection
     from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
-    from eicctl.rdp.clients import Client, Connection
 
 
 @click.command(cls=options.WaitingCommand)
@@ -80,10 +80,10 @@ def command(
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
     from eicctl.api.targets import dialer_to
+    from eicctl.cli.rdp_client import Connection, check_user, find_client, serve_client
     from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.core.events import TunnelEvent
-    from eicctl.rdp.clients import Connection, check_user, find_client, serve_client
     from eicctl.tunnel.bind import bind_tcp, local_addresses
     from eicctl.tunnel.listener import Listener
     from eicctl.view.events import renderer
@@ -141,7 +141,7 @@ def _password_for(client: Client, session: Session, target: Target, key_file: Pa
 def _password(session: Session, target: Target, key_file: Path | None, *, needed: bool = False) -> str | None:
     """Return the administrator's password, or None where the client is to ask for one."""
     from eicctl.aws.instances import key_name, password_data
-    from eicctl.rdp.password import decrypt
+    from eicctl.cli.rdp_client import decrypt
 
     if key_file and target.instance_id:
         return decrypt(password_data(session, target.instance_id), key_file, _passphrase)
@@ -168,7 +168,7 @@ def _passphrase(path: str) -> str:
 
 def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None, *, needed: bool) -> Path | None:
     """Write the connection file: where the user wants to keep it, or, if needed, in a folder that goes at the end."""
-    from eicctl.rdp.clients import file_text
+    from eicctl.cli.rdp_client import file_text
     from eicctl.ssh.keys import private_folder
     from eicctl.support.files import write_whole
 

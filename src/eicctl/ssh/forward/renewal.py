@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from eicctl.core.errors import EicctlError, UnreachableError
 from eicctl.core.events import Emit, TunnelEvent
 from eicctl.ssh.forward.connection import Remote, SshConnection, Streams
-from eicctl.support.backoff import Backoff
+from eicctl.support.clock import Backoff
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.dial import RETRY_BUDGET
 

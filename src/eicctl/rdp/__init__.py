@@ -1,1 +1,0 @@
-"""Remote Desktop: connection files, the platform's clients, and the administrator's password."""
