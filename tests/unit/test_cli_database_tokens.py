@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.aws import databases
-from eicctl.aws.databases import kept_fresh, my_cnf, pgpass
 from eicctl.core.errors import CredentialsError, EicctlError
+from eicctl.support import files
+from eicctl.support.files import kept_fresh
+from eicctl.view.database import my_cnf, pgpass
 
 
 def test_pgpass_escapes_what_separates() -> None:
@@ -28,8 +29,8 @@ def test_my_cnf() -> None:
 
 
 def test_the_file_is_renewed_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "RENEWED_EVERY", 0.02)
-    monkeypatch.setattr(databases, "TRIED_EVERY", 0.02)
+    monkeypatch.setattr(files, "RENEWED_EVERY", 0.02)
+    monkeypatch.setattr(files, "TRIED_EVERY", 0.02)
     path = tmp_path / "pgpass"
     numbers = itertools.count(1)
     again = threading.Event()
@@ -52,7 +53,7 @@ def test_the_file_is_renewed_and_removed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_renewal_under_way_at_the_end_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "RENEWED_EVERY", 0.01)
+    monkeypatch.setattr(files, "RENEWED_EVERY", 0.01)
     path = tmp_path / "pgpass"
     asked, go_on, done = threading.Event(), threading.Event(), threading.Event()
     numbers = itertools.count(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
 
 from eicctl.aws import endpoints
 from eicctl.aws.endpoints import EndpointChanges, NewEndpoint
@@ -67,6 +68,32 @@ class EndpointPlan:
         return ConflictError(f"VPC {self.subnet.vpc_id} already has endpoint {about}", hint=hint)
 
 
+class EndpointOptions(TypedDict, total=False):
+    """What an endpoint is to be like.
+
+    Attributes:
+        subnet_id: Its subnet; None for the one with the most running instances.
+        vpc_id: The VPC to choose a subnet in; None for the only one.
+        security_group_ids: Its security groups.
+        create_security_group: Whether to create a group with egress to ports 22 and 3389 of the VPC and nothing else.
+        allow_to: With `create_security_group`: groups of targets that get an inbound rule from it.
+        preserve_client_ip: Whether targets see the client's address.
+        ip_address_type: `ipv4`, `dualstack` or `ipv6`; None for the subnet's, or `ipv4` with `preserve_client_ip`.
+        name: Its Name tag.
+        tags: Additional tags.
+    """
+
+    subnet_id: str | None
+    vpc_id: str | None
+    security_group_ids: Sequence[str]
+    create_security_group: bool
+    allow_to: Sequence[str]
+    preserve_client_ip: bool
+    ip_address_type: str | None
+    name: str | None
+    tags: Mapping[str, str] | None
+
+
 def plan_endpoint(
     session: Session,
     *,
@@ -80,7 +107,7 @@ def plan_endpoint(
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> EndpointPlan:
-    """Return what `create_endpoint` would create; nothing is changed.
+    """Return what `create_endpoint` would create; nothing is changed. `EndpointOptions` explains the arguments.
 
     Raises:
         UsageError: The address type does not go with client IP preservation.
@@ -108,54 +135,28 @@ def plan_endpoint(
 
 def create_endpoint(
     *,
-    subnet_id: str | None = None,
-    vpc_id: str | None = None,
-    security_group_ids: Sequence[str] = (),
-    create_security_group: bool = False,
-    allow_to: Sequence[str] = (),
-    preserve_client_ip: bool = False,
-    ip_address_type: str | None = None,
-    name: str | None = None,
-    tags: Mapping[str, str] | None = None,
     wait: float | None = None,
     if_not_exists: bool = False,
     session: Session | None = None,
+    **options: Unpack[EndpointOptions],
 ) -> Endpoint:
-    """Create an endpoint, and return it. If a step fails, what the earlier ones have created is removed.
+    """Create an endpoint, and return it. If a step fails, whatever the earlier ones created is removed.
 
     Args:
-        subnet_id: Its subnet; None for the one with the most running instances.
-        vpc_id: The VPC to choose a subnet in; None for the only one.
-        security_group_ids: Its security groups.
-        create_security_group: Whether to create a group with egress to ports 22 and 3389 of the VPC and nothing else.
-        allow_to: With `create_security_group`: groups of targets that get an inbound rule from it.
-        preserve_client_ip: Whether targets see the client's address.
-        ip_address_type: `ipv4`, `dualstack` or `ipv6`; None for the subnet's, or `ipv4` with `preserve_client_ip`.
-        name: Its Name tag.
-        tags: Additional tags.
         wait: Seconds to wait until it is available, which takes minutes; None to return at once.
-        if_not_exists: Whether to return the VPC's endpoint where it has one.
+        if_not_exists: Whether to return the VPC's endpoint if it has one.
         session: Access to AWS; None for the environment's.
+        options: See `EndpointOptions`.
 
     Raises:
-        ConflictError: The VPC has an endpoint already.
+        ConflictError: The VPC already has an endpoint.
         EicctlError: By AWS's error; its message says what was undone.
+        TypeError: A keyword argument is unknown.
     """
-    if allow_to and not create_security_group:
+    if options.get("allow_to") and not options.get("create_security_group"):
         raise UsageError("allow_to requires create_security_group")
     access = session or Session()
-    plan = plan_endpoint(
-        access,
-        subnet_id=subnet_id,
-        vpc_id=vpc_id,
-        security_group_ids=security_group_ids,
-        create_security_group=create_security_group,
-        allow_to=allow_to,
-        preserve_client_ip=preserve_client_ip,
-        ip_address_type=ip_address_type,
-        name=name,
-        tags=tags,
-    )
+    plan = plan_endpoint(access, **options)
     if plan.existing and not if_not_exists:
         raise plan.conflict("if_not_exists=True returns it")
     if plan.deleting and not plan.existing and wait is not None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import caches
@@ -22,23 +20,16 @@ from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import Resolver, address_of, addresses_of
 from eicctl.aws.network import group_of
 from eicctl.aws.session import Session
-from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, UnavailableError, UsageError
+from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError, UsageError
 from eicctl.core.model import Target
 from eicctl.core.names import correct, folded, natural_key
 from eicctl.core.network import SecurityGroup
-from eicctl.support import files, pins
+from eicctl.support import pins
 from eicctl.support.redact import register
 from eicctl.support.threads import both
 
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBClusterTypeDef, DBInstanceTypeDef
-
-
-RENEWED_EVERY = 600.0
-"""Seconds after which a token in a file is replaced: well before its 15 minutes are over."""
-
-TRIED_EVERY = 30.0
-"""Seconds after which replacing it is tried again."""
 
 
 def auth_token(session: Session, host: str, port: int, user: str) -> str:
@@ -53,56 +44,6 @@ def auth_token(session: Session, host: str, port: int, user: str) -> str:
         )
     register(token)
     return token
-
-
-def pgpass(host: str, addresses: list[str], port: int, user: str, token: str) -> str:
-    """Return a password file of libpq for the local port, by the database's host name and by the local addresses.
-
-    `host` is what libpq looks up when the connection has `hostaddr` too (libpq, The Password File).
-    """
-    fields = [(name, str(port), user, token) for name in (host, *addresses)]
-    escaped = [[field.replace("\\", "\\\\").replace(":", "\\:") for field in row] for row in fields]
-    return "".join(f"{name}:{number}:*:{who}:{word}\n" for name, number, who, word in escaped)
-
-
-def my_cnf(token: str) -> str:
-    """Return an option file of the MySQL client."""
-    return f'[client]\npassword="{token}"\nenable-cleartext-plugin\n'
-
-
-@contextlib.contextmanager
-def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlError], None]) -> Iterator[None]:
-    """Keep a file (0600) with what `content` returns as long as the block lasts.
-
-    Later failures are passed to `failed`, in a thread of its own.
-
-    Raises:
-        EicctlError: The first content cannot be had, or not written.
-    """
-    files.write_whole(path, content())
-    over = threading.Event()
-    writing = threading.Lock()
-
-    def renew() -> None:
-        pause = RENEWED_EVERY
-        while not over.wait(pause):
-            try:
-                text = content()
-                with writing:
-                    if not over.is_set():  # else the file would stay behind
-                        files.write_whole(path, text)
-                pause = RENEWED_EVERY
-            except EicctlError as error:
-                failed(error)
-                pause = TRIED_EVERY
-
-    threading.Thread(target=renew, daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-        with writing:
-            path.unlink(missing_ok=True)
 
 
 _DOWN = frozenset({"stopped", "stopping", "starting", "creating", "deleting", "failed", "restore-error"})

@@ -33,14 +33,15 @@ def combined(*decorators: Callable[[Command], Command]) -> Callable[[Command], C
     return apply
 
 
-def _debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        log.configure(debug=True, command=_path(ctx))
+def _when_given(act: Callable[[click.Context, Any], None]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return a callback that acts at once on an option that is given, except while the shell completes."""
 
+    def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+        if value is not None and value is not False and not ctx.resilient_parsing:
+            act(ctx, value)
+        return value
 
-def _log_file(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    if value and not ctx.resilient_parsing:
-        log.configure(log_file=value, command=_path(ctx))
+    return callback
 
 
 def _path(ctx: click.Context) -> str:
@@ -62,7 +63,7 @@ log_options = combined(
         cls=CommonOption,
         is_flag=True,
         expose_value=False,
-        callback=_debug,
+        callback=_when_given(lambda ctx, _: log.configure(debug=True, command=_path(ctx))),
         help="Log to stderr, and show tracebacks.",
     ),
     click.option(
@@ -71,7 +72,7 @@ log_options = combined(
         type=FILE,
         metavar="FILE",
         expose_value=False,
-        callback=_log_file,
+        callback=_when_given(lambda ctx, path: log.configure(log_file=path, command=_path(ctx))),
         help="Write a log to this file; default: log_file in config.toml, else none.",
     ),
 )
@@ -166,37 +167,24 @@ messages_option = click.option(
 """How a command that runs on tells what happens. The command takes `output`."""
 
 
-def _quiet(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
-    if value and not ctx.resilient_parsing:
-        messages.set_level(quiet=True)
-    return value
-
-
-def _verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
-    if value and not ctx.resilient_parsing:
-        messages.set_level(verbose=True)
-    return value
-
-
 level_options = combined(
-    request_option("--quiet", "-q", callback=_quiet),
-    request_option("--verbose", "-v", callback=_verbose),
+    request_option("--quiet", "-q", callback=_when_given(lambda *_: messages.set_level(quiet=True))),
+    request_option("--verbose", "-v", callback=_when_given(lambda *_: messages.set_level(verbose=True))),
 )
 """How much is printed on stderr. The command takes a request."""
 
 
-def _everybody(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        from eicctl.tunnel.peer_uid import let_everybody_in
+def _everybody(*_: object) -> None:
+    from eicctl.tunnel.peer_uid import let_everybody_in
 
-        let_everybody_in()
+    let_everybody_in()
 
 
 others_option = click.option(
     "--allow-other-users",
     is_flag=True,
     expose_value=False,
-    callback=_everybody,
+    callback=_when_given(_everybody),
     help="Allow other users of this machine to connect to the local port.",
 )
 """Who may connect to a local port. The command takes nothing."""
@@ -213,6 +201,15 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Show the API calls without making them; EC2's dry run checks permissions."
 )
 """Whether EC2 is only asked if it would. The command takes `dry_run`."""
+
+port_option = click.option(
+    "--port",
+    "--remote-port",
+    "remote_port",
+    type=click.IntRange(1, 65535),
+    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
+)
+"""Which port of the target is meant. The command takes `remote_port`."""
 
 timeout_option = click.option(
     "--timeout",
@@ -235,14 +232,13 @@ queue_option = click.option(
 """How long to wait for one of the endpoint's 20 slots. The command takes `queue_timeout`."""
 
 
-def _keepalive(ctx: click.Context, _param: click.Parameter, value: float | None) -> None:
-    if value is not None and not ctx.resilient_parsing:
-        from eicctl.tunnel.keepalive import set_interval
+def _keepalive(_ctx: click.Context, seconds: float) -> None:
+    from eicctl.tunnel.keepalive import set_interval
 
-        set_interval(value)
+    set_interval(seconds)
 
 
-keepalive_option = request_option("--keepalive", expose_value=False, callback=_keepalive)
+keepalive_option = request_option("--keepalive", expose_value=False, callback=_when_given(_keepalive))
 """How to keep idle tunnels alive. The command takes nothing."""
 
 WAIT = 300.0

@@ -14,6 +14,7 @@ from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins, recents
+from eicctl.support.activity import Hidden
 from eicctl.view import explain, messages
 
 if TYPE_CHECKING:
@@ -134,6 +135,13 @@ def specified_endpoint(session: Session, word: str | None) -> str:
     if not word and not picker.on_terminal():
         raise UsageError("No endpoint specified: give an ID or a Name tag", hint="eicctl list-endpoints")
     return word or picker.endpoint(session)
+
+
+def passphrase(path: str) -> str:
+    """Ask for the passphrase of a key file."""
+    with Hidden():
+        answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
+    return answer
 
 
 def _with(session: Session, request: ConnectRequest, chosen: picker.Chosen) -> tuple[Session, ConnectRequest]:

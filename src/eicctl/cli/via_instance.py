@@ -16,7 +16,7 @@ from eicctl.core.errors import INTERRUPTED
 from eicctl.core.model import SSH_PORT
 from eicctl.core.request import ConnectRequest
 from eicctl.support import defaults
-from eicctl.support.activity import Activity, Hidden
+from eicctl.support.activity import Activity
 from eicctl.view import messages
 
 if TYPE_CHECKING:
@@ -55,12 +55,6 @@ def through_options(function: Command) -> Command:
     return decorated
 
 
-def _passphrase(path: str) -> str:
-    with Hidden():
-        answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
-    return answer
-
-
 def connection_via(
     session: Session, via: str, request: ConnectRequest, emit: Emit, record: contextlib.ExitStack | None = None
 ) -> RenewedConnection:
@@ -74,13 +68,13 @@ def connection_via(
         record: If given, this is a connection for `eicctl recent` until it is closed.
     """
     from eicctl.api.forwards import renewed_connection
-    from eicctl.cli.target_prompt import recording, resolve_target, specified
+    from eicctl.cli.target_prompt import passphrase, recording, resolve_target, specified
 
     session, wanted = specified(session, request.replace(remote_port=SSH_PORT, target=defaults.alias(via)), "forward")
     target = resolve_target(session, wanted)
     if record:
         record.enter_context(recording("forward", session, target, request.os_user))
-    return renewed_connection(session, target, request, emit, passphrase=_passphrase)
+    return renewed_connection(session, target, request, emit, passphrase=passphrase)
 
 
 def bind_port(cleanup: contextlib.ExitStack, port: int | None, wanted: int, address: str | None) -> Sequence[socket]:

@@ -6,10 +6,10 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from eicctl.core.errors import LocalError
+from eicctl.core.errors import EicctlError, LocalError
 
 
 def make_private(folder: Path) -> None:
@@ -174,3 +174,47 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+RENEWED_EVERY = 600.0
+"""Seconds after which `kept_fresh` replaces a file: well before the 15 minutes of a database token are over."""
+
+TRIED_EVERY = 30.0
+"""Seconds after which replacing it is tried again."""
+
+
+@contextlib.contextmanager
+def kept_fresh(path: Path, content: Callable[[], str], failed: Callable[[EicctlError], None]) -> Iterator[None]:
+    """Keep a file (0600) with what `content` returns as long as the block lasts.
+
+    Later failures are passed to `failed`, in a thread of its own.
+
+    Raises:
+        EicctlError: The first content cannot be had, or not written.
+    """
+    import threading
+
+    write_whole(path, content())
+    over = threading.Event()
+    writing = threading.Lock()
+
+    def renew() -> None:
+        pause = RENEWED_EVERY
+        while not over.wait(pause):
+            try:
+                text = content()
+                with writing:
+                    if not over.is_set():  # else the file would stay behind
+                        write_whole(path, text)
+                pause = RENEWED_EVERY
+            except EicctlError as error:
+                failed(error)
+                pause = TRIED_EVERY
+
+    threading.Thread(target=renew, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        with writing:
+            path.unlink(missing_ok=True)

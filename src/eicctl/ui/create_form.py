@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 from textual.widgets import Checkbox, Input, Select, SelectionList
 
-from eicctl.api.endpoints import check_changes, plan_endpoint, replaced_groups
+from eicctl.api.endpoints import EndpointOptions, check_changes, plan_endpoint, replaced_groups
 from eicctl.aws.endpoints import TIMEOUT, EndpointChanges, modify_endpoint, wait_deleted
 from eicctl.aws.network import read_network
 from eicctl.core import sanitize
@@ -152,7 +152,7 @@ class CreateForm(Form["Created"]):
             raise UsageError(f"Invalid tags: {error}") from error
         if not (vpc_id := _text(self._vpc.value)):
             raise UsageError("Select a VPC")
-        given: dict[str, Any] = {
+        given: EndpointOptions = {
             "vpc_id": vpc_id,
             "subnet_id": _text(self._subnet.value) or None,
             "security_group_ids": [one for one in groups if one != NEW_GROUP],

@@ -144,3 +144,18 @@ def _conninfo(value: str) -> str:
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def pgpass(host: str, addresses: list[str], port: int, user: str, token: str) -> str:
+    """Return a password file of libpq for the local port, by the database's host name and by the local addresses.
+
+    `host` is what libpq looks up when the connection has `hostaddr` too (libpq, The Password File).
+    """
+    fields = [(name, str(port), user, token) for name in (host, *addresses)]
+    escaped = [[field.replace("\\", "\\\\").replace(":", "\\:") for field in row] for row in fields]
+    return "".join(f"{name}:{number}:*:{who}:{word}\n" for name, number, who, word in escaped)
+
+
+def my_cnf(token: str) -> str:
+    """Return an option file of the MySQL client."""
+    return f'[client]\npassword="{token}"\nenable-cleartext-plugin\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -14,9 +14,13 @@ from eicctl.view.endpoint import row_of, would_call
 from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
-    from eicctl.api.endpoints import EndpointPlan
+    from eicctl.api.endpoints import EndpointOptions, EndpointPlan
     from eicctl.aws.session import Session
     from eicctl.core.model import Endpoint
+
+
+def _tags(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    return parse_tags(words)
 
 
 @click.command
@@ -27,7 +31,11 @@ if TYPE_CHECKING:
     "--vpc-id", metavar="ID", help="VPC to choose a subnet in; default: the only one, or the one that you select."
 )
 @click.option(
-    "--security-group-id", "group_ids", metavar="ID", multiple=True, help="Security group of the endpoint; repeatable."
+    "--security-group-id",
+    "security_group_ids",
+    metavar="ID",
+    multiple=True,
+    help="Security group of the endpoint; repeatable.",
 )
 @click.option(
     "--create-security-group",
@@ -52,7 +60,7 @@ if TYPE_CHECKING:
     help="IP address type; default: the subnet's, or ipv4 with --preserve-client-ip.",
 )
 @click.option("--name", metavar="NAME", help="Name tag.")
-@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Additional tag; repeatable.")
+@click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, callback=_tags, help="Additional tag; repeatable.")
 @click.option("--wait/--no-wait", default=False, help="Wait until the endpoint is available, which takes minutes.")
 @options.timeout_option
 @click.option("--if-not-exists", is_flag=True, help="Reuse the VPC's existing endpoint, if any.")
@@ -68,15 +76,6 @@ if TYPE_CHECKING:
 def command(
     *,
     session: Session,
-    subnet_id: str | None,
-    vpc_id: str | None,
-    group_ids: tuple[str, ...],
-    create_security_group: bool,
-    allow_to: tuple[str, ...],
-    preserve_client_ip: bool,
-    ip_address_type: str | None,
-    name: str | None,
-    tags: tuple[str, ...],
     wait: bool,
     timeout: float,
     if_not_exists: bool,
@@ -84,6 +83,7 @@ def command(
     language: str | None,
     output: str,
     query: str | None,
+    **given: Unpack[EndpointOptions],
 ) -> None:
     """Create an endpoint, optionally with its own security group.
 
@@ -96,27 +96,16 @@ def command(
       eicctl create-endpoint --vpc-id vpc-0123456789abcdef0 --dry-run
       eicctl create-endpoint --create-security-group --name office --format terraform > endpoint.tf
     """
-    if allow_to and not create_security_group:
+    if given["allow_to"] and not given["create_security_group"]:
         raise UsageError("--allow-to requires --create-security-group", hint=messages.again("--create-security-group"))
     from eicctl.api.endpoints import check_address_type, plan_endpoint
 
-    check_address_type(preserve_client_ip, ip_address_type)
-    if not (subnet_id or vpc_id):
-        vpc_id = _chosen_vpc(session)
-    plan = plan_endpoint(
-        session,
-        subnet_id=subnet_id,
-        vpc_id=vpc_id,
-        security_group_ids=group_ids,
-        create_security_group=create_security_group,
-        allow_to=allow_to,
-        preserve_client_ip=preserve_client_ip,
-        ip_address_type=ip_address_type,
-        name=name,
-        tags=parse_tags(tags),
-    )
+    check_address_type(given["preserve_client_ip"], given["ip_address_type"])
+    if not (given["subnet_id"] or given["vpc_id"]):
+        given["vpc_id"] = _chosen_vpc(session)
+    plan = plan_endpoint(session, **given)
     subnet, existing, deleting = plan.subnet, plan.existing, plan.deleting
-    if not subnet_id:
+    if not given["subnet_id"]:
         messages.line(f"Using subnet {subnet.subnet_id} ({subnet.reason})")
     if existing and language:
         raise plan.conflict(session.command("eicctl", "show-endpoint", existing.id, "--format", "terraform"))
@@ -124,10 +113,10 @@ def command(
         conflict = plan.conflict(messages.again("--if-not-exists"))
         conflict.message += "; add --if-not-exists to reuse it"
         raise conflict
-    if not ip_address_type and not existing and subnet.ip_address_type != "ipv4":
+    if not given["ip_address_type"] and not existing and subnet.ip_address_type != "ipv4":
         messages.line(
             f"IP address type: ipv4 (required by --preserve-client-ip; the subnet is {subnet.ip_address_type})"
-            if preserve_client_ip
+            if given["preserve_client_ip"]
             else f"IP address type: {subnet.ip_address_type} (the subnet's; override with --ip-address-type)"
         )
     if language:

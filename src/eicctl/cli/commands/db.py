@@ -197,9 +197,10 @@ def _local(
 
 def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDatabase) -> LocalDatabase:
     """Keep a fresh token in a file as long as the command runs."""
-    from eicctl.aws.databases import auth_token, kept_fresh, my_cnf, pgpass
+    from eicctl.aws.databases import auth_token
     from eicctl.ssh.keys import private_folder
-    from eicctl.view.database import MYSQL, POSTGRES
+    from eicctl.support.files import kept_fresh
+    from eicctl.view.database import MYSQL, POSTGRES, my_cnf, pgpass
 
     if local.kind not in (POSTGRES, MYSQL):
         raise UsageError(f"Engine {local.engine} does not support IAM authentication")

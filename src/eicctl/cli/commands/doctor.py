@@ -29,13 +29,7 @@ SETTLING = 5.0
 
 @click.command
 @options.with_request
-@click.option(
-    "--port",
-    "--remote-port",
-    "remote_port",
-    type=click.IntRange(1, 65535),
-    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
-)
+@options.port_option
 @click.option("--os-user", "--user", metavar="NAME", help="OS user of the login; default: the image's default user.")
 @click.option(
     "--client-address",

@@ -294,13 +294,7 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
 @command.command("check", short_help="Simulate whether the caller's policies allow a connection.")
 @click.argument("target", required=False, type=INSTANCE)
 @options.target_settings
-@click.option(
-    "--port",
-    "--remote-port",
-    "remote_port",
-    type=click.IntRange(1, 65535),
-    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
-)
+@options.port_option
 @options.request_option("--max-tunnel-duration", help="Connection duration to simulate; default: none.")
 @click.option(
     "--os-user", "--user", "os_user", metavar="NAME", help="OS user to simulate pushing a key for; default: no key."

@@ -12,7 +12,6 @@ import click
 from eicctl.cli import options
 from eicctl.core.errors import INTERRUPTED, LocalError, UsageError
 from eicctl.support import pins
-from eicctl.support.activity import Hidden
 from eicctl.view import messages
 
 if TYPE_CHECKING:
@@ -142,9 +141,10 @@ def _password(session: Session, target: Target, key_file: Path | None, *, needed
     """Return the administrator's password, or None where the client is to ask for one."""
     from eicctl.aws.instances import key_name, password_data
     from eicctl.cli.rdp_client import decrypt
+    from eicctl.cli.target_prompt import passphrase
 
     if key_file and target.instance_id:
-        return decrypt(password_data(session, target.instance_id), key_file, _passphrase)
+        return decrypt(password_data(session, target.instance_id), key_file, passphrase)
     if key_file:
         raise UsageError(
             f"{target.label} matches no EC2 instance, so its password is not available", hint="omit --key-file"
@@ -158,12 +158,6 @@ def _password(session: Session, target: Target, key_file: Path | None, *, needed
     if name:
         messages.line(f"the client asks for the password; eicctl fetches it with {hint}")
     return None
-
-
-def _passphrase(path: str) -> str:
-    with Hidden():
-        answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
-    return answer
 
 
 def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None, *, needed: bool) -> Path | None:

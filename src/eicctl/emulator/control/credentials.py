@@ -6,13 +6,14 @@ moto has these operations, but answers with the keys and the identity of AWS's e
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import secrets
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from moto.core.responses import ActionResult
 
 from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ApiError, iam, sts
@@ -136,11 +137,8 @@ def _near(now: datetime) -> list[int]:
 
 
 def _code(seed: str, step: int) -> str:
-    """RFC 4226's truncation of the HMAC of a step, six digits."""
     key = base64.b32decode(seed + "=" * (-len(seed) % 8))
-    digest = hmac.new(key, step.to_bytes(8, "big"), hashlib.sha1).digest()
-    start = digest[-1] & 0x0F
-    return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
+    return HOTP(key, 6, SHA1(), enforce_key_length=False).generate(step).decode()  # noqa: S303 - RFC 6238
 
 
 DURATIONS = range(900, 129_601)
