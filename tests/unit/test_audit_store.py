@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def test_each_once_and_in_order() -> None:
     found = [event_of(tunnel(START + timedelta(minutes=minutes))) for minutes in (3, 1, 2)]
     events = [event for event in found if event]
     with EventStore() as store:
-        assert store.add(events) == 3
-        assert store.add([*events, replace(events[0], id="new")]) == 1
+        store.add(events)
+        store.add([*events, events[0]._replace(id="new")])
         assert len(store) == 4
         assert [event.time.minute for event in store.events()] == [1, 2, 3, 3]
         begins = START + timedelta(minutes=2)
@@ -65,6 +66,14 @@ def test_a_file_keeps_what_is_in_it_to_itself(tmp_path: Path) -> None:
 def test_a_file_that_is_something_else(tmp_path: Path) -> None:
     path = tmp_path / "other"
     path.write_bytes(b"no database" * 200)
+    with pytest.raises(LocalError):
+        EventStore(path)
+
+
+def test_a_file_of_another_version(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE events (id TEXT UNIQUE, time REAL, region TEXT, address TEXT, body TEXT)")
     with pytest.raises(LocalError):
         EventStore(path)
 

@@ -8,17 +8,20 @@ instance, keys do, but only if all keys of that minute went to one instance.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from eicctl.audit.records import CHANGES, KEY, TUNNEL, End, Event, Launch
 
 Evidence = Literal["", "address", "launch", "key", "record"]
 """How an instance is known: it has the address now; it was launched with it; the caller pushed a key to it then; or the
 record itself names it."""
+
+Value = str | int | None
+"""What a column of a row has; True and False are ints."""
 
 _SLACK = timedelta(seconds=60)
 """By how much times of two services may differ."""
@@ -82,7 +85,7 @@ class Directory:
             if isinstance(life, End):
                 self._ended[life.instance_id] = life.time
             else:
-                self.add(AddressHolder(*astuple(life), "launch"))  # type: ignore[call-arg]
+                self.add(AddressHolder(*life, "launch"))
 
     def notice(self, event: Event) -> None:
         """Add the VPC of an endpoint from the record of its creation."""
@@ -129,8 +132,7 @@ def _in_region(holder: AddressHolder, region: str) -> bool:
     return not holder.region or not region or holder.region == region
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An event and its target.
 
     Attributes:
@@ -156,10 +158,14 @@ class Row:
         """The target as people know it: name, ID or address; empty for an endpoint change."""
         return self.instance_name or self.instance_id or self.event.address
 
-    def shown(self) -> dict[str, Any]:
-        """The row with AWS's spelling: what `COLUMNS` has. Times are ISO 8601 in UTC."""
-        values = {name: attrgetter(path)(self) for name, path in COLUMNS.items()}
-        return values | {"EventTime": iso(self.event.time)}
+    def values(self) -> list[Value]:
+        """What `COLUMNS` has. The time is ISO 8601 in UTC."""
+        time, *others = _VALUES(self)
+        return [iso(time), *others]
+
+    def shown(self) -> dict[str, Value]:
+        """The row with AWS's spelling."""
+        return dict(zip(COLUMNS, self.values(), strict=True))
 
 
 COLUMNS: Mapping[str, str] = {
@@ -190,6 +196,8 @@ COLUMNS: Mapping[str, str] = {
     "EventId": "event.id",
 }
 """The columns of a row, in order, each with the attribute of a `Row` that it shows."""
+
+_VALUES: Callable[[Row], tuple[Any, ...]] = attrgetter(*COLUMNS.values())
 
 
 def iso(time: datetime) -> str:
@@ -281,7 +289,9 @@ class _Join:
                 yield pending.row
 
     def _find_key(self, tunnel: _Pending) -> None:
-        row, keys = tunnel.row, self._keys.get(tunnel.caller, ())
+        row, keys = tunnel.row, self._keys.get(tunnel.caller)
+        if not keys:
+            return
         near = [key for key in keys if tunnel.time - BEFORE <= key.time <= tunnel.time + AFTER]
         if row.instance_id:
             near = [key for key in near if key.row.instance_id == row.instance_id]
@@ -290,5 +300,5 @@ class _Join:
         key = min(near, key=lambda candidate: abs(candidate.time - tunnel.time))
         key.used = True
         if not row.instance_id:
-            row = replace(row, instance_id=key.row.instance_id, instance_name=key.row.instance_name, evidence="key")
-        tunnel.row = replace(row, os_user=key.row.os_user, key_event_id=key.row.event.id)
+            row = row._replace(instance_id=key.row.instance_id, instance_name=key.row.instance_name, evidence="key")
+        tunnel.row = row._replace(os_user=key.row.os_user, key_event_id=key.row.event.id)

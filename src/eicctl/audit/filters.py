@@ -66,7 +66,7 @@ class Choice:
 
     def _is_user(self, event: Event) -> bool:
         who = event.principal
-        return _fits(self.user, (who.arn, who.name, who.label, who.session, who.access_key_id))
+        return not self.user or _fits(self.user, (who.arn, who.name, who.label, who.session, who.access_key_id))
 
 
 def _fits(pattern: str, names: Iterable[str]) -> bool:

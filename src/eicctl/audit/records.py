@@ -8,10 +8,9 @@ the endpoint's ID is taken from wherever in the parameters or the answer it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 TUNNEL = "OpenTunnel"
 KEY = "SendSSHPublicKey"
@@ -42,8 +41,7 @@ _DENIED = (
 """What error codes of a policy, or for the credentials, have in them; EC2's begin with `Client.`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """Who has called.
 
     Attributes:
@@ -69,13 +67,12 @@ class Principal:
         return "/".join(parts) or self.arn or self.kind or "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One record. Times are in UTC; `port` and `duration` (seconds) are None where the record has no number."""
 
     id: str
-    name: str
     time: datetime
+    name: str
     region: str
     principal: Principal
     source_ip: str = ""
@@ -114,8 +111,7 @@ class Event:
         return self.outcome in ("ok", "allowed")
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """An instance of a RunInstances record."""
 
     instance_id: str
@@ -126,8 +122,7 @@ class Launch:
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """An instance of a TerminateInstances record."""
 
     instance_id: str
@@ -136,16 +131,14 @@ class End:
 
 def event_of(record: object) -> Event | None:
     """Return the event of a record; None for other events, and for records without a name or time."""
-    if not isinstance(record, Mapping):
-        return None
-    name, time = _text(record, "eventName"), time_of(record.get("eventTime"))
-    if name not in EVENT_NAMES or time is None:
+    name = _text(record, "eventName")
+    if name not in EVENT_NAMES or not isinstance(record, dict) or not (time := time_of(record.get("eventTime"))):
         return None
     asked, answered = record.get("requestParameters"), record.get("responseElements")
     return Event(
         id=_text(record, "eventID") or _substitute_id(record, name),
-        name=name,
         time=time,
+        name=name,
         region=_text(record, "awsRegion"),
         principal=_principal(record.get("userIdentity")),
         source_ip=_text(record, "sourceIPAddress"),
@@ -164,7 +157,7 @@ def event_of(record: object) -> Event | None:
 
 def launches_of(record: object) -> Iterator[Launch]:
     """The instances that a RunInstances record has started."""
-    if not isinstance(record, Mapping) or record.get("eventName") != LAUNCH:
+    if not isinstance(record, dict) or record.get("eventName") != LAUNCH:
         return
     time, answered = time_of(record.get("eventTime")), record.get("responseElements")
     for item in _items(answered, "instancesSet"):
@@ -177,7 +170,7 @@ def launches_of(record: object) -> Iterator[Launch]:
 
 def ends_of(record: object) -> Iterator[End]:
     """The instances that a TerminateInstances record has ended."""
-    if not isinstance(record, Mapping) or record.get("eventName") != END or record.get("errorCode"):
+    if not isinstance(record, dict) or record.get("eventName") != END or record.get("errorCode"):
         return
     time = time_of(record.get("eventTime"))
     for item in _items(record.get("requestParameters"), "instancesSet"):
@@ -191,18 +184,18 @@ def time_of(value: object) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value.strip())
-        time = found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+        time = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
     return time if time.year in _YEARS else None
 
 
 def _principal(identity: object) -> Principal:
-    if not isinstance(identity, Mapping):
+    if not isinstance(identity, dict):
         return Principal()
     context = identity.get("sessionContext")
-    issuer = context.get("sessionIssuer") if isinstance(context, Mapping) else None
-    attributes = context.get("attributes") if isinstance(context, Mapping) else None
+    issuer = context.get("sessionIssuer") if isinstance(context, dict) else None
+    attributes = context.get("attributes") if isinstance(context, dict) else None
     arn, kind = _text(identity, "arn"), _text(identity, "type")
     parts = arn.rpartition(":")[2].split("/")
     assumed = kind == "AssumedRole" or parts[0] == "assumed-role"
@@ -220,7 +213,9 @@ def _principal(identity: object) -> Principal:
 
 
 def _text(where: object, key: str) -> str:
-    value = where.get(key) if isinstance(where, Mapping) else None
+    value = where.get(key) if isinstance(where, dict) else None
+    if isinstance(value, str) and value.isascii():  # nearly all of them
+        return value[:LONGEST_TEXT]
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return ""
     try:
@@ -237,8 +232,8 @@ def _number(where: object, key: str) -> int | None:
 
 def _items(where: object, key: str) -> list[object]:
     """The items of a set, as EC2's records have them: `{"items": […]}`."""
-    found = where.get(key) if isinstance(where, Mapping) else None
-    items = found.get("items") if isinstance(found, Mapping) else None
+    found = where.get(key) if isinstance(where, dict) else None
+    items = found.get("items") if isinstance(found, dict) else None
     return items if isinstance(items, list) else []
 
 
@@ -251,7 +246,7 @@ def _endpoint_id(*parts: object) -> str:
 
 def _found(where: object, key: str, form: re.Pattern[str], depth: int = 4) -> str:
     """The text of this form under a key, whatever its case and however deep (to a limit) it is."""
-    if not isinstance(where, Mapping) or not depth:
+    if not isinstance(where, dict) or not depth:
         return ""
     for name, value in where.items():
         if str(name).lower() == key and isinstance(value, str) and form.fullmatch(value):
@@ -262,6 +257,6 @@ def _found(where: object, key: str, form: re.Pattern[str], depth: int = 4) -> st
     return ""
 
 
-def _substitute_id(record: Mapping[str, Any], name: str) -> str:
+def _substitute_id(record: dict[str, Any], name: str) -> str:
     """An ID for a record without one, the same each time that it is read."""
     return "-".join([name, _text(record, "eventTime"), _text(record, "requestID"), _text(record, "sourceIPAddress")])

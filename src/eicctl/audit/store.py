@@ -1,35 +1,36 @@
 """Events on disk, each once, in the order of time: however many there are, memory stays bounded.
 
-CloudTrail delivers late, out of order, and sometimes twice; log files are in no order. SQLite sorts, and keeps the
-first of each event ID. A store with a path is also the checkpoint of a lookup: it knows which spans are complete.
+CloudTrail delivers late, out of order, and sometimes twice; log files are in no order. SQLite sorts, which brings the
+copies of an event together: an index of a million IDs would cost more than the rest of the store. A store with a path
+is also the checkpoint of a lookup: it knows which spans are complete.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from eicctl.audit.records import End, Event, Launch, Principal
 from eicctl.core.errors import LocalError
 
 _CACHE_KIB = 16 * 1024
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS events (id TEXT UNIQUE, time REAL, region TEXT, address TEXT, body TEXT);
+_EVENT = tuple(name for name in Event._fields if name != "principal")
+_COLUMNS = (*_EVENT, *(f"principal_{name}" for name in Principal._fields))
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS events ({", ".join(_COLUMNS)});
 CREATE TABLE IF NOT EXISTS launches (
     instance TEXT, address TEXT, name TEXT, vpc TEXT, region TEXT, time REAL, UNIQUE (instance, address)
 );
 CREATE TABLE IF NOT EXISTS ends (instance TEXT PRIMARY KEY, time REAL);
 CREATE TABLE IF NOT EXISTS spans (region TEXT, lookup TEXT, begins REAL, ends REAL);
 """
-_EVENT = tuple(field.name for field in fields(Event) if field.name not in ("id", "time", "principal"))
-_PRINCIPAL = tuple(field.name for field in fields(Principal))
+_INSERT = f"INSERT INTO events VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own names
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own names
 
 Span = tuple[datetime, datetime]
 
@@ -60,6 +61,7 @@ class EventStore:
                     self._db.execute("PRAGMA journal_mode=OFF")
                     self._db.execute("PRAGMA synchronous=OFF")
                 self._db.executescript(_SCHEMA)
+                self._db.execute(f"{_SELECT} LIMIT 0")  # fails for a file of another version
             except (OSError, sqlite3.Error) as error:
                 raise LocalError(f"cannot store events in {path or 'a temporary file'}: {error}") from error
             undo.pop_all()
@@ -81,34 +83,34 @@ class EventStore:
         if self.path:
             self.path.unlink(missing_ok=True)
 
-    def add(self, events: Iterable[Event]) -> int:
-        """Add events; return how many of them are new."""
-        rows = ((event.id, event.time.timestamp(), event.region, event.address, _body(event)) for event in events)
+    def add(self, events: Iterable[Event]) -> None:
+        """Add events; those that are here already count once."""
         with self._writing() as db:
-            return db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", rows).rowcount
+            db.executemany(_INSERT, map(_values, events))
 
     def add_lives(self, lives: Iterable[Launch | End]) -> None:
         """Add when instances were launched and terminated."""
         with self._writing() as db:
             for life in lives:
-                values = (*astuple(life)[:-1], life.time.timestamp())
+                values = (*life[:-1], life.time.timestamp())
                 table = f"launches VALUES (?{', ?' * 5})" if isinstance(life, Launch) else "ends VALUES (?, ?)"
                 db.execute(f"INSERT OR IGNORE INTO {table}", values)
 
     def __len__(self) -> int:
         with self._lock:
-            return int(self._db.execute("SELECT count(*) FROM events").fetchone()[0])
+            return int(self._db.execute("SELECT count(DISTINCT id) FROM events").fetchone()[0])
 
     def events(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Event]:
         """Yield the events from `since` on, and before `until`, oldest first."""
         low = since.timestamp() if since else float("-inf")
         high = until.timestamp() if until else float("inf")
         with self._lock:
-            found = self._db.execute(
-                "SELECT id, time, body FROM events WHERE time >= ? AND time < ? ORDER BY time, id", (low, high)
-            )
-        for event_id, time, body in found:
-            yield _event(event_id, time, body)
+            found = self._db.execute(f"{_SELECT} WHERE time >= ? AND time < ? ORDER BY time, id", (low, high))
+        last = None
+        for values in found:
+            if values[0] != last:
+                last = values[0]
+                yield _event(values)
 
     def bounds(self) -> Span | None:
         """The times of the first and the last event; None without events."""
@@ -169,13 +171,14 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _body(event: Event) -> str:
-    """The event without its ID and time, as a JSON array: with keys it would take twice the space."""
-    values = [getattr(event, name) for name in _EVENT]
-    return json.dumps([*values, *(getattr(event.principal, name) for name in _PRINCIPAL)], separators=(",", ":"))
+def _values(event: Event) -> tuple[object, ...]:
+    """The columns of an event."""
+    event_id, time, name, region, principal, *others = event
+    return (event_id, time.timestamp(), name, region, *others, *principal)
 
 
-def _event(event_id: str, time: float, body: str) -> Event:
-    values = json.loads(body)
-    principal = Principal(*values[len(_EVENT) :])
-    return Event(id=event_id, time=_time(time), principal=principal, **dict(zip(_EVENT, values, strict=False)))
+def _event(values: tuple[Any, ...]) -> Event:
+    event_id, time, name, region, *others = values[: len(_EVENT)]
+    *texts, mfa = values[len(_EVENT) :]
+    principal = Principal._make((*texts, None if mfa is None else bool(mfa)))
+    return Event(event_id, _time(time), name, region, principal, *others)

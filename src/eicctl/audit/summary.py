@@ -199,7 +199,9 @@ def _floor(local: datetime, width: timedelta) -> datetime:
 def _entry(entries: dict[str, Entry], key: str, label: str, detail: str = "", kind: str = "") -> Entry:
     if key not in entries and len(entries) >= MOST_ENTRIES:
         key, label, detail, kind = OTHERS, OTHERS, "", ""
-    return entries.setdefault(key, Entry(label, detail, kind))
+    if key not in entries:
+        entries[key] = Entry(label, detail, kind)
+    return entries[key]
 
 
 def _count(entry: Entry, row: Row, off_hours: bool) -> None:

@@ -46,9 +46,15 @@ def message(text: str) -> str:
     return body[:start] + indented + body[start + len(inner) :]
 
 
-def json_text(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+def json_text(
+    value: Any,
+    *,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    default: Callable[[Any], Any] | None = None,
+) -> str:
     """Return JSON that holds the exact text and is harmless on a terminal: what `line` shows is `\\uXXXX` there."""
-    text = json.dumps(value, indent=indent, default=default, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, separators=separators, default=default, ensure_ascii=False)
     if text.isprintable():
         return text
     # Outside of its strings JSON is ASCII, and inside json has escaped what is below U+0020 already.
