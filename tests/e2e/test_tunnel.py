@@ -134,7 +134,7 @@ def test_a_busy_port_names_the_process(eicctl: Eicctl) -> None:
 def test_other_ports_and_bad_words(eicctl: Eicctl, tmp_path: Path) -> None:
     done = eicctl("tunnel", "web-1", "--remote-port", "5432")
     assert done.returncode == 2
-    assert "eicctl forward --via INSTANCE HOST:5432" in done.stderr.decode()
+    assert "hint: eicctl forward web-1:5432" in done.stderr.decode()
     assert eicctl("tunnel", "--remote-port", "22").returncode == 2
     assert eicctl("tunnel", "web-1", "--remote-port", "22", "--max-tunnel-duration", "3601").returncode == 2
     assert eicctl("tunnel", "web-1", "--remote-port", "22", "--bind", "203.0.113.1").returncode == 2

@@ -178,12 +178,20 @@ def test_an_endpoint_that_is_named(endpoint: dict[str, Any]) -> None:
         found("web-1", endpoint_id="eice-0123456789abcdef0")
 
 
-@pytest.mark.parametrize("port", [80, 5432, 33890])
-def test_other_ports_are_refused_with_the_way_out(port: int) -> None:
+@pytest.mark.parametrize(
+    ("target", "port", "shown"),
+    [
+        ("web-1", 80, "eicctl forward web-1:80"),
+        ("i-0123456789abcdef0", 5432, "eicctl forward i-0123456789abcdef0:5432"),
+        ("10.0.1.10", 33890, "eicctl forward --via INSTANCE 10.0.1.10:33890"),
+        ("fd00::1", 80, "eicctl forward --via INSTANCE '[fd00::1]:80'"),
+        ("db.internal", 5432, "eicctl forward --via INSTANCE db.internal:5432"),
+    ],
+)
+def test_other_ports_are_refused_with_the_way_out(emulator: Emulator, target: str, port: int, shown: str) -> None:
     with pytest.raises(errors.UsageError) as told:
-        found("web-1", remote_port=port)
-    assert told.value.hint
-    assert f"eicctl forward --via INSTANCE HOST:{port}" in told.value.hint
+        found(target, remote_port=port)
+    assert told.value.hint == f"{shown}; for databases: eicctl db"
 
 
 def test_any_port_when_told(endpoint: dict[str, Any]) -> None:

@@ -71,3 +71,23 @@ def test_help_shows_what_the_option_shows(capsys: pytest.CaptureFixture[str]) ->
         assert shown(capsys, "help", *words) == shown(capsys, *words, "--help")
     assert cli.main(["help", "policy", "nothing"]) == 2
     assert "No such command 'policy nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("tunnel web-1 --remote-port 99999", "Invalid value for '--remote-port'", "eicctl tunnel --help"),
+        ("create-endpoint --subnet-id", "Option '--subnet-id' requires an argument", "eicctl create-endpoint --help"),
+        ("instances --outpt json", "No such option '--outpt'. Did you mean '--output'?", "eicctl instances --help"),
+        ("policy conect", "No such command 'conect'", "eicctl policy --help"),
+        ("--bad", "No such option '--bad'", "eicctl --help"),
+    ],
+)
+def test_a_usage_error_is_an_error_and_a_hint(
+    words: str, message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words.split()) == 2
+    error, second = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: {message}")
+    assert not error.endswith(".")
+    assert second == f"hint: {hint}"

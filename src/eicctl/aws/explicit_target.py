@@ -13,6 +13,7 @@ from collections.abc import Callable
 from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import DIRECT_PORTS, Target, usual_port
+from eicctl.core.names import host_port
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins
 
@@ -91,9 +92,14 @@ def check_port(request: ConnectRequest) -> None:
     port = request.remote_port
     if port is None or port in DIRECT_PORTS or request.allow_any_port:
         return
+    name = request.target or request.instance_id or request.private_ip_address
+    if is_address(name) or "." in name or not name:
+        words = ("--via", "INSTANCE", host_port(name or "HOST", port))
+    else:
+        words = (f"{name}:{port}",)
     raise UsageError(
         f"Endpoints support only ports 22 and 3389, not {port}",
-        hint=f"{pins.command('eicctl', 'forward', '--via', 'INSTANCE', f'HOST:{port}')}; for databases: eicctl db",
+        hint=f"{pins.command('eicctl', 'forward', *words)}; for databases: eicctl db",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -191,13 +190,10 @@ def explained(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
-        if messages.json_wanted():
-            named = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "eicctl"
-            messages.print_error("UsageError", error.format_message(), f"{named} --help")
-            return error.exit_code
-        said = io.StringIO()
-        error.show(file=said)
-        click.echo(messages.printable(said.getvalue()), nl=False, err=True)
+        ctx = error.ctx if isinstance(error, click.UsageError) else None
+        named = ctx.command_path if ctx else " ".join(["eicctl", *[w for w in messages.arguments if w in COMMANDS][:1]])
+        text = error.format_message()
+        messages.print_error("UsageError", text if messages.json_wanted() else text.rstrip("."), f"{named} --help")
         return error.exit_code
     if isinstance(error, errors.EicctlError):
         return messages.failure(error)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from eicctl.core.errors import LocalError, UsageError
+from eicctl.core.names import host_port
 from eicctl.support import streams
 from eicctl.support.redact import register
 
@@ -37,7 +38,7 @@ class Connection:
     @property
     def where(self) -> str:
         """Address and port in one word."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return host_port(self.address, self.port)
 
 
 def file_text(connection: Connection) -> str:

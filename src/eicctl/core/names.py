@@ -1,4 +1,4 @@
-"""Names and tags as people read and type them: in natural order, folded into ranges, the ones near a word. No I/O."""
+"""Names, tags, addresses as people read and type them: natural order, folded into ranges, the near ones. No I/O."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ _NEAR = 0.7
 """The least similarity (`difflib.SequenceMatcher.ratio`) of a name that may have been meant."""
 
 _NUMBER = re.compile(r"([0-9]+)")
+
+
+def host_port(host: str, port: int) -> str:
+    """Return `HOST:PORT`, with brackets around an IPv6 address (RFC 3986, section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def natural_key(text: str) -> tuple[object, ...]:

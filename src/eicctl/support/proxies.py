@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from eicctl.core.errors import NetworkError, UsageError
+from eicctl.core.names import host_port
 from eicctl.support.clock import DeadlineSocket
 from eicctl.support.redact import register
 
@@ -126,7 +127,7 @@ def unusable(proxy: Proxy, why: str) -> NetworkError:
 
 
 def _connect_http(proxy: Proxy, sock: socket.socket, host: str, port: int) -> None:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = host_port(host, port)
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}"]
     if proxy.user or proxy.password:
         pair = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()

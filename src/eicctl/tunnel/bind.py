@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from eicctl.core.errors import LocalError, UsageError
+from eicctl.core.names import host_port
 
 _LISTEN = "0A"
 
@@ -147,10 +148,7 @@ def local_addresses(sockets: Sequence[socket.socket]) -> list[str]:
     names = []
     for sock in sockets:
         name = sock.getsockname()
-        if sock.family == socket.AF_INET6:
-            names.append(f"[{name[0]}]:{name[1]}")
-        else:
-            names.append(name if isinstance(name, str) else f"{name[0]}:{name[1]}")
+        names.append(name if isinstance(name, str) else host_port(*name[:2]))
     return names
 
 

@@ -16,6 +16,7 @@ import asyncssh
 from eicctl.core.errors import DeniedError, EicctlError, UnreachableError
 from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
+from eicctl.core.names import host_port
 from eicctl.ssh.forward.login import AsyncsshLogin, HostKeys
 from eicctl.ssh.login import refused
 from eicctl.support.threads import in_thread
@@ -53,7 +54,7 @@ class Remote:
     def __str__(self) -> str:
         if self.path:
             return self.path
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 class RefusedByHostError(EicctlError):
