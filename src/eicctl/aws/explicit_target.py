@@ -93,10 +93,8 @@ def check_port(request: ConnectRequest) -> None:
     if port is None or port in DIRECT_PORTS or request.allow_any_port:
         return
     name = request.target or request.instance_id or request.private_ip_address
-    if is_address(name) or "." in name or not name:
-        words = ("--via", "INSTANCE", host_port(name or "HOST", port))
-    else:
-        words = (f"{name}:{port}",)
+    through_another = is_address(name) or "." in name or not name
+    words = ["--via", "INSTANCE", host_port(name or "HOST", port)] if through_another else [f"{name}:{port}"]
     raise UsageError(
         f"Endpoints support only ports 22 and 3389, not {port}",
         hint=f"{pins.command('eicctl', 'forward', *words)}; for databases: eicctl db",
