@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from textual.pilot import Pilot
@@ -53,12 +53,16 @@ class Driver:
 
 
 def in_console(
-    act: Callable[[Driver], Awaitable[T]], *, first: str = "instances", size: tuple[int, int] = (120, 30)
+    act: Callable[[Driver], Awaitable[T]],
+    *,
+    first: str = "instances",
+    size: tuple[int, int] = (120, 30),
+    profiles: Sequence[str | None] = (None,),
 ) -> T:
-    """Open a console for the environment's account, do something in it, and leave it."""
+    """Open a console for the environment's account or for profiles, do something in it, and leave it."""
 
     async def run() -> T:
-        app = Console(Scope([Session()]), eicctl, first=first)
+        app = Console(Scope([Session(profile=profile) for profile in profiles]), eicctl, first=first)
         async with app.run_test(size=size) as pilot:
             return await act(Driver(app, pilot))
 

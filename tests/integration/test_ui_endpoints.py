@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -350,3 +351,24 @@ def test_hostile_names_are_drawn_harmlessly(ec2: Any, endpoint: dict[str, Any], 
         harmless()
 
     in_console(act, first="endpoints", size=size)
+
+
+def test_accounts_that_fail_are_named_and_the_others_are_shown(
+    emulator: Emulator, endpoint: dict[str, Any], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"good": (emulator.env["AWS_ACCESS_KEY_ID"], emulator.env["AWS_SECRET_ACCESS_KEY"])}
+    keys |= dict.fromkeys(("bad", "worse"), ("AKIAXXXXXXXXXXXXXXXX", "none"))
+    sections = (
+        f"[{name}]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+        for name, (key, secret) in keys.items()
+    )
+    (home / "credentials").write_text("".join(sections))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+
+    async def act(driver: Driver) -> None:
+        assert "error: us-east-1 (profile bad): " in await driver.shows("error: ")
+        await driver.shows(endpoint["InstanceConnectEndpointId"])
+        await driver.shows("2 of 3 accounts and regions could not be read")
+
+    in_console(act, first="endpoints", profiles=["good", "bad", "worse"])

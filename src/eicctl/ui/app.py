@@ -303,19 +303,29 @@ class Console(App[None]):
         return super().call_from_thread(callback, *args, **kwargs)
 
     async def read_everywhere(self, label: str, read: Callable[[Session], Iterable[T]]) -> list[T]:
-        """Call something that blocks for each account and region that is shown, all at once; errors are shown."""
+        """Call something that blocks for each account and region that is shown, all at once.
+
+        The first error is shown: of several accounts and regions with its own, and with the number that failed.
+        """
 
         def tried(session: Session) -> tuple[list[T], EicctlError | None]:
             try:
                 return list(read(session)), None
             except EicctlError as error:
+                error.hint = error.hint and pins.pinned(error.hint, session.profile, session.region)
+                if len(sessions) > 1:
+                    error.message = f"{session.location}: {error.message}"
                 return [], error
 
+        sessions: list[Session] = []
         try:
-            answers = await self.wait_for(label, lambda: threads.for_each(tried, self.locations()))
+            sessions = await self.wait_for(label, self.locations)
+            answers = await self.wait_for(label, lambda: threads.for_each(tried, sessions))
         except EicctlError as error:
             answers = [([], error)]
         if troubles := [error for _, error in answers if error]:
+            if len(troubles) > 1:
+                self.note(f"{len(troubles)} of {len(answers)} accounts and regions could not be read")
             self.show_error(troubles[0])
         return [row for rows, _ in answers for row in rows]
 
