@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from eicctl.core.model import Endpoint
 from eicctl.core.network import (
@@ -138,7 +138,7 @@ def not_ok(found: dict[str, Finding]) -> dict[str, str]:
 
 def applied(facts: NetworkFacts, endpoint: Endpoint, change: Change) -> tuple[NetworkFacts, Endpoint]:
     """The network and the endpoint after a change."""
-    given = change.parameters
+    given = cast("Mapping[str, Any]", change.parameters)
     if change.is_group_rule:
         (permission,) = given["IpPermissions"]
         assert facts.groups

@@ -73,8 +73,8 @@ def test_a_dry_run_lists(at_sshd: Eicctl) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--", "true"], 2, "no hosts selected"),
-        (["--all"], 2, "no command given"),
+        (["--", "true"], 2, "No hosts selected"),
+        (["--all"], 2, "No command specified"),
         (["--tag", "Role=none", "--", "true"], 3, "no running instance"),
         (["--target", "nobody", "--", "true"], 3, 'No running instance named "nobody"'),
     ],

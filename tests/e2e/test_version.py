@@ -67,7 +67,7 @@ def test_a_folder_that_others_can_write_is_named_and_breaks_nothing(secretive: E
     state.mkdir()
     state.chmod(0o777)
     told = json.loads(run_eicctl(secretive, "version", "--output", "json").stdout)
-    assert "not a folder of this user alone" in told["Folders"]["State"]
+    assert "not private to this user" in told["Folders"]["State"]
 
 
 def test_without_a_runtime_folder_nothing_is_said_of_it(secretive: Env) -> None:

@@ -282,7 +282,7 @@ def test_a_profile_of_aws_login_says_what_it_needs(
     for words in (["list-endpoints"], ["proxy", "web-1"]):
         ran = run(*words, "--profile", "l")
         assert ran.returncode == 4
-        assert b"error: a profile of aws login (login_session) needs awscrt" in ran.stderr
+        assert b"error: Profiles that use aws login (login_session) require awscrt" in ran.stderr
         assert b"hint: pip install 'eicctl[crt]'" in ran.stderr
 
 

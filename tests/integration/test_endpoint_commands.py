@@ -254,7 +254,7 @@ def test_a_deletion_on_a_terminal(eicctl: Eicctl, ec2: Any, subnet_id: str, widt
     code, screen = on_terminal(width, "delete-endpoint", "office", answers="yn")
     assert code == 0
     assert f"Also delete security group {group_id} (office-{subnet_id}), created by eicctl? [Y/n]: n" in screen
-    assert f"Deleting {endpoint_id}, which takes minutes" in screen
+    assert f"Deleting {endpoint_id} (takes a few minutes)" in screen
     kept = f"Kept security group {group_id} (office-{subnet_id}), created by eicctl"
     hint = f"hint: aws ec2 delete-security-group --group-id {group_id} --region us-east-1"
     assert f"{kept} {hint}" in " ".join(screen)

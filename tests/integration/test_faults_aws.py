@@ -50,7 +50,7 @@ def test_a_clock_that_is_an_hour_off_is_named_by_commands(
     ran = eicctl(*words)
     assert ran.code == 4
     way = "behind" if offset > 0 else "ahead of"
-    assert re.search(rf"^hint: this machine's clock is 3[56][0-9]{{2}} s {way} AWS's; set it right: ", ran.err, re.M)
+    assert re.search(rf"^hint: this machine's clock is 3[56][0-9]{{2}} s {way} AWS's; to set it: ", ran.err, re.M)
     assert "renew" not in ran.err
 
 

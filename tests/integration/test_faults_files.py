@@ -214,7 +214,7 @@ def test_without_a_terminal_no_code_is_asked_for(emulator: Emulator, home: Path)
     )
     ran = run("instances", "--profile", "role", start_new_session=True)
     assert ran.returncode == 2, ran.stderr
-    assert b"there is no terminal to prompt on" in ran.stderr
+    assert b"(no TTY)" in ran.stderr
     assert b"hint: eicctl mfa login --token-code -" in ran.stderr
 
 
@@ -295,7 +295,7 @@ def test_a_neighbours_folder_for_who_has_no_home_is_not_used(kind: str, tmp_path
         base.chmod(0o777)
     ran = run("logs", "x", env=env, cwd=tmp_path)
     assert ran.returncode == 1
-    assert b"is not a folder of this user alone\nhint: export EICCTL_HOME=FOLDER\n" in ran.stderr
+    assert b"is not private to this user\nhint: export EICCTL_HOME=FOLDER\n" in ran.stderr
     assert run("proxy", "web-1", env=env, cwd=tmp_path).returncode == 0
 
 

@@ -81,7 +81,7 @@ def test_without_file_descriptors(name: str, emulator: Emulator, endpoint: dict[
         port = port_in(process.stdout)
         with clients(port, CLIENTS) as many:
             assert process.stderr.readline() == (
-                b"cannot accept: Too many open files; new clients wait until others have gone\n"
+                b"cannot accept: Too many open files; new clients wait until others disconnect\n"
             )
             before = cpu_seconds(process)
             many[-1].settimeout(1.0)

@@ -383,8 +383,8 @@ def test_an_answer_to_the_handshake_without_end(tmp_path: Path, answer: bytes) -
     [
         ("http", dripping(b"HTTP/1.1 200 Connection established\r\n" * 10), "timed out"),
         ("http", dripping(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40), "timed out"),
-        ("http", flooding(b"X: y\r\n"), "does not answer as an HTTP proxy does"),
-        ("http", flooding(b"x" * 1000), "does not answer as an HTTP proxy does"),
+        ("http", flooding(b"X: y\r\n"), "does not respond like an HTTP proxy"),
+        ("http", flooding(b"x" * 1000), "does not respond like an HTTP proxy"),
         ("socks5h", dripping(b"\x05\x00\x05\x00\x00\x03\xff" + bytes(257)), "timed out"),
     ],
     ids=["line", "headers", "headers without end", "a line without end", "SOCKS"],

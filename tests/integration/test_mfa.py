@@ -128,7 +128,7 @@ def test_nothing_is_spent_on_a_malformed_code(
 def test_a_malformed_device_is_not_sent(base: Path, emulator: Emulator, eicctl: Eicctl, serial: str) -> None:
     ran = login(emulator, eicctl, "--serial", serial)
     assert ran.code == 2
-    assert "not an MFA device" in ran.err
+    assert "Invalid MFA device" in ran.err
 
 
 def test_a_malformed_device_in_the_profile(base: Path, emulator: Emulator, eicctl: Eicctl) -> None:
@@ -136,7 +136,7 @@ def test_a_malformed_device_in_the_profile(base: Path, emulator: Emulator, eicct
     config.write_text(config.read_text().replace("[profile work]\n", "[profile work]\nmfa_serial = ann's phone\n"))
     ran = login(emulator, eicctl)
     assert ran.code == 2
-    assert "not an MFA device" in ran.err
+    assert "Invalid MFA device" in ran.err
 
 
 def test_the_code_from_stdin(base: Path, emulator: Emulator, eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch) -> None:

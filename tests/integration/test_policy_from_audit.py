@@ -243,7 +243,7 @@ def test_log_files_of_several_need_no_credentials(
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert list(found) == ["arn:aws:iam::123456789012:role/dev", "arn:aws:iam::123456789012:user/ann"]
-    assert "note: role dev: no pushed key belongs to 1 SSH tunnels" in captured.err
+    assert "note: role dev: SSH tunnels without a pushed key: 1." in captured.err
     assert cli.main([*words, "--format", "terraform"]) == 0
     terraform = capsys.readouterr().out
     names = [name for one in hcl2.loads(terraform)["resource"] for named in one.values() for name in named]

@@ -167,11 +167,11 @@ def test_a_neighbour_is_let_in_where_the_user_wants_it(serve: Serve, monkeypatch
         assert as_neighbour(lambda: asks(port)) == b"hello"
 
 
-def test_the_settings_let_everybody_in(home: Path) -> None:
-    assert not peer_uid.everybody_is_let_in()
+def test_the_settings_allow_everybody(home: Path) -> None:
+    assert not peer_uid.everybody_is_allowed()
     paths.config_file().parent.mkdir(parents=True)
     paths.config_file().write_text("allow_other_users = true\n")
-    assert peer_uid.everybody_is_let_in()
+    assert peer_uid.everybody_is_allowed()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -240,7 +240,7 @@ def test_folders_that_a_neighbour_has_made_first_are_not_used(made: str, tmp_pat
         folder.chmod(0o777)
     elif made == "above writable":
         above.chmod(0o777)
-    with pytest.raises(LocalError, match="not a folder of this user alone"):
+    with pytest.raises(LocalError, match="not private to this user"):
         paths.private(folder)
 
 
@@ -294,5 +294,5 @@ def test_locks_and_key_folders_of_a_neighbour_are_not_used(tmp_path: Path) -> No
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)
     os.chown(keys, NEIGHBOUR, NEIGHBOUR)
-    with pytest.raises(LocalError, match="not a folder of this user alone"), shared_key(keys, "ec2-user@web-1"):
+    with pytest.raises(LocalError, match="not private to this user"), shared_key(keys, "ec2-user@web-1"):
         pass

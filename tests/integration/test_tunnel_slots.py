@@ -128,7 +128,7 @@ def test_who_waits_too_long_is_told_why(serve: Serve, emulator: Emulator) -> Non
     error = told.failures[0]
     assert isinstance(error, ThrottledError)
     assert "became free within 0.2 s" in error.message
-    assert "has 1, and its limit is 1" in error.message
+    assert "has 1 (limit 1)" in error.message
 
 
 def test_an_endpoint_that_refuses_is_told_with_our_count(serve: Serve, emulator: Emulator) -> None:
@@ -138,7 +138,7 @@ def test_an_endpoint_that_refuses_is_told_with_our_count(serve: Serve, emulator:
     link = service.dialer.open()
     try:
         with pytest.raises(
-            ThrottledError, match=r"also after 0\.5 s; this process \(eicctl, PID \d+\) has 1: 1 to"
+            ThrottledError, match=r"even after 0\.5 s; this process \(eicctl, PID \d+\) has 1: 1 to"
         ) as no:
             service.dialer.open()
         assert no.value.exit_code == 6
@@ -158,7 +158,7 @@ def test_a_rate_is_told_in_the_services_words(serve: Serve, emulator: Emulator) 
     service.dialer.queue_timeout = 1.5
     said = "the endpoint refuses the connection for now: ThrottlingException: Rate exceeded"
     notes: list[str] = []
-    with pytest.raises(ThrottledError, match=f"{said}, also after 1.5 s") as no:
+    with pytest.raises(ThrottledError, match=f"{said}, even after 1.5 s") as no:
         service.dialer.open(waits=notes.append)
     assert "20" not in f"{no.value.hint}"
     assert notes == [f"waiting up to 1.5 s: {said}"]

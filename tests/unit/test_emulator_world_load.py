@@ -188,7 +188,7 @@ def test_a_vpc_that_is_not_a_table() -> None:
     ],
 )
 def test_text_that_no_answer_could_hold(line: str) -> None:
-    with pytest.raises(UsageError, match="characters that no answer"):
+    with pytest.raises(UsageError, match="characters that a response"):
         read(f'{GOOD}\n[[vpc.instance]]\naddress = "10.0.1.40"\n{line}\n')
 
 

@@ -43,7 +43,7 @@ NARROW: dict[str, Any] = {
         (Scope("connect", os_users=("*",)), "not a valid OS user name"),
         (Scope("connect", os_users=("ubuntu",), ports=(3389,)), "without port 22"),
         (Scope("connect", instance_tags={"a": "b"}), "without --os-user"),
-        (Scope("connect", account="12"), "12 digits"),
+        (Scope("connect", account="12"), "12-digit"),
         (Scope("admin", ports=(22,)), "no effect in a policy for administration"),
         (Scope("admin", max_duration=60), "no effect in a policy for administration"),
         (Scope("auditor", os_users=("ubuntu",)), "no effect in a policy for auditors"),
@@ -186,7 +186,7 @@ ONE_SPELLING = {
         (one(Condition=condition(IpAddress=None)), "every address"),
         (json.dumps(PUSHING), "including root"),
         (json.dumps(ONE_SPELLING), f"not allowed as {ROLE_NAMES[1]}"),
-        (json.dumps({"Version": "2012-10-17", "Statement": json.loads(one())["Statement"][:1]}), "clients need it"),
+        (json.dumps({"Version": "2012-10-17", "Statement": json.loads(one())["Statement"][:1]}), "clients require it"),
         (json.dumps({"Statement": json.loads(one())["Statement"]}), "Version is not"),
     ],
 )

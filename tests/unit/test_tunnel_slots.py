@@ -78,7 +78,7 @@ def test_the_queue_is_bounded() -> None:
     slots = Slots("eice-1", limit=1)
     for _ in range(QUEUE + 1):
         slots.claim("a:22")
-    with pytest.raises(ThrottledError, match=f"{QUEUE} connections wait"):
+    with pytest.raises(ThrottledError, match=f"{QUEUE} connections are already waiting"):
         slots.claim("a:22")
 
 
@@ -89,7 +89,7 @@ def test_errors_say_whose_the_places_are() -> None:
     last = slots.claim("web-2:22")
     last.refused()
     error = last.timed_out(30, ThrottledError("the endpoint takes no more", hint="wait", request_id="r-1"))
-    assert error.message.startswith("the endpoint takes no more, also after 30 s; this process")
+    assert error.message.startswith("the endpoint takes no more, even after 30 s; this process")
     assert error.message.endswith("2 to web-1:22, 1 to win-1:3389")
     assert error.request_id == "r-1"
     assert error.hint == "wait"
@@ -97,7 +97,7 @@ def test_errors_say_whose_the_places_are() -> None:
     for _ in range(LIMIT):
         full.claim("web-1:22").opened()
     error = full.claim("web-2:22").timed_out(30, ThrottledError("the endpoint takes no more", hint="wait"))
-    assert "carries 20 connections" in (error.hint or "")
+    assert "accepts 20 connections" in (error.hint or "")
 
 
 def test_all_of_a_process_share_an_endpoints_places() -> None:

@@ -94,7 +94,7 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
         (["sftp", "-q"], 2, "No target specified"),
         (["scp", "-r"], 2, "missing source or destination"),
         (["ssh-config"], 2, "no target specified"),
-        (["run"], 2, "no command given"),
+        (["run"], 2, "No command specified"),
         (["run", "--", "true"], 2, "targets: eicctl instances"),
         (["proxy"], 2, "No target specified"),
         (["rdp", "--client", "none"], 2, "No target specified"),

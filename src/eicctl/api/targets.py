@@ -147,7 +147,7 @@ def _answers(
     found = probe(dialer, retry_budget=0, greeting=greeting if rdp else b"")
     if found.banner or (rdp and target.platform != "windows"):
         return ""
-    return f"port {target.remote_port} accepts a connection, but nothing answers yet"
+    return f"port {target.remote_port} accepts connections, but nothing responds yet"
 
 
 def _may_pass(error: EicctlError) -> bool:

@@ -164,7 +164,7 @@ def _write(
 
     now = time.time()
 
-    def changed(content: dict[str, Any]) -> dict[str, Any]:
+    def changed(content: dict[str, object]) -> dict[str, object]:
         left = {key: row for key, row in _rows(content.get(kind)).items() if key not in newer and key not in set(gone)}
         rows = left | {key: (row, now) for key, row in newer.items()}
         kept = {key: (row[0], at, *row[1:]) for key, (row, at) in jsonstore.newest(rows, MOST_NAMES).items()}

@@ -135,7 +135,7 @@ def _answered(
     context: Mapping[str, Any],
     parsed_response: Mapping[str, Any] | None = None,
     exception: Exception | None = None,
-    **_rest: Any,
+    **_rest: object,
 ) -> None:
     if not _log.isEnabledFor(logging.DEBUG):
         return

@@ -88,7 +88,7 @@ _lock = threading.Lock()
 class Page:
     """One answer of LookupEvents, newest first. `oldest` is the time of its last event, None where it is empty."""
 
-    records: list[Any]
+    records: list[object]
     oldest: datetime | None
 
 
@@ -158,7 +158,7 @@ def _patiently(
     raise AssertionError("unreachable")
 
 
-def _record(row: EventTypeDef) -> Any:
+def _record(row: EventTypeDef) -> object:
     try:
         return parse_json(row.get("CloudTrailEvent") or "null")
     except ValueError:

@@ -125,7 +125,7 @@ def ask_code(prompt: str) -> str:
             os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         except OSError as error:
             failure = UsageError(
-                "MFA code required, but there is no terminal to prompt on",
+                "MFA code required (no TTY)",
                 hint="eicctl mfa login --token-code -; it reads the code from stdin. Then use the session's --profile",
             )
             failure.needs_terminal = True
@@ -288,12 +288,13 @@ def _run(command: str, profile: str) -> bytes:
             if _background:
                 process.kill()
                 raise CredentialsError(
-                    f"credential_process of profile {profile!r} has not answered within {PATIENCE:.0f} s, and there "
-                    "is no terminal to prompt on",
+                    f"credential_process of profile {profile!r} did not answer within {PATIENCE:.0f} s (no TTY)",
                     hint=f"run it yourself: {command}",
                 )
             if terminal is None:
-                _report(f"waiting for credential_process of profile {profile!r}, for {PATIENCE:.0f} s now: {command}")
+                _report(
+                    f"still waiting for credential_process of profile {profile!r} after {PATIENCE:.0f} s: {command}"
+                )
             process.wait()
         text = report.data().decode(errors="replace")
         if process.returncode:

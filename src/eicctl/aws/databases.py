@@ -252,7 +252,8 @@ def direct_target(
         address = address_of(host, resolver)
     except NotFoundError as error:
         address = _interface_address(session, database, vpc_id, error)
-        note(f"{host} does not resolve from here; {address} is the only address of RDS with the database's groups")
+        only = f"{address} is the only RDS address with the database's security groups"
+        note(f"{host} does not resolve from this machine; {only}")
     endpoints = [get_endpoint(session, endpoint_id)] if endpoint_id else list_endpoints(session)
     location = TargetLocation(database.id, vpc_id, availability_zone=database.availability_zone)
     endpoint = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def request_change(action: str, call: Callable[..., R], *, dry_run: bool = False, **request: Any) -> R | None:
+def request_change(action: str, call: Callable[..., R], *, dry_run: bool = False, **request: object) -> R | None:
     """Make a call of EC2 that changes something, and return its response.
 
     Args:
@@ -39,7 +39,7 @@ def request_change(action: str, call: Callable[..., R], *, dry_run: bool = False
 
 
 def change_network(
-    session: Session, operation: str, parameters: Mapping[str, Any], *, region: str = "", dry_run: bool = False
+    session: Session, operation: str, parameters: Mapping[str, object], *, region: str = "", dry_run: bool = False
 ) -> list[str]:
     """Make a call that changes the network; return the IDs of the security-group rules that it has added.
 

@@ -200,7 +200,7 @@ def _mfa(message: str) -> EicctlError:
 def _missing(error: Exception, action: str) -> EicctlError:
     if "botocore[crt]" in str(error):
         return CredentialsError(
-            "a profile of aws login (login_session) needs awscrt, which is not installed",
+            "Profiles that use aws login (login_session) require awscrt, which is not installed",
             hint="pip install 'eicctl[crt]'",
         )
     return LocalError(f"cannot {action}: {error}")

@@ -122,8 +122,8 @@ def password_data(session: Session, instance_id: str) -> str:
     if not data:
         raise UnavailableError(
             f"EC2 has no password for {instance_id}, or none yet",
-            hint="Windows makes it some minutes after the first start, for an instance with a key pair; "
-            "an image with a password of its own has none here",
+            hint="Windows generates it a few minutes after the first start, if the instance has a key pair; "
+            "EC2 does not have the password of an image that sets its own",
             transient=True,
         )
     return data

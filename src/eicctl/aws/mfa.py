@@ -65,7 +65,7 @@ def login(
     device = serial if serial is not None else settings.get("mfa_serial", "")
     if (serial is not None or device) and not _SERIAL.fullmatch(device):
         raise UsageError(
-            f"not an MFA device: {device!r}", hint="eicctl mfa login --serial arn:aws:iam::ACCOUNT:mfa/NAME"
+            f"Invalid MFA device {device!r}", hint="eicctl mfa login --serial arn:aws:iam::ACCOUNT:mfa/NAME"
         )
     _check_keys(session, base, settings)
     if caller_identity(session).arn.endswith(":root"):

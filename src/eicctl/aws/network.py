@@ -117,7 +117,7 @@ class _Reader:
         name: Any = xform_name(operation)  # the stubs have each name as a type of its own
         try:
             with translated(f"read the network ({operation})"):
-                rows: list[Any] = self._client.get_paginator(name).paginate(**request).build_full_result()[key]
+                rows: list[object] = self._client.get_paginator(name).paginate(**request).build_full_result()[key]
         except (DeniedError, RefusedError) as error:
             self.unread[operation] = in_short(error)
             return None
@@ -286,7 +286,7 @@ def _route(row: RouteTypeDef) -> Route:
     gone = row.get("State") == "blackhole"
     if row.get("GatewayId") == "local":
         return Route(destination, blackhole=gone)
-    fields: Mapping[str, Any] = row
+    fields: Mapping[str, object] = row
     via, kind = next(((str(fields[key]), kind) for key, kind in _VIA if fields.get(key)), ("nothing", "other"))
     return Route(destination, kind, via, gone)
 
@@ -331,7 +331,7 @@ def describe_subnet(session: Session, subnet_id: str) -> ChosenSubnet:
     """
     with translated(f"look up {subnet_id}"):
         rows = session.client("ec2").describe_subnets(SubnetIds=[subnet_id])["Subnets"]
-    return ChosenSubnet(subnet_id, rows[0]["VpcId"], "as given", _type_of(rows[0]))
+    return ChosenSubnet(subnet_id, rows[0]["VpcId"], "as specified", _type_of(rows[0]))
 
 
 def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:

@@ -32,7 +32,7 @@ def identity_policies(session: Session, owner: str) -> list[Policy]:
     kind, _, path = resource.partition("/")
     name = path.rpartition("/")[2]
     if account != (own := caller_identity(session).account):
-        raise NotFoundError(f"The {kind} {name} belongs to account {account}, and the credentials to {own}")
+        raise NotFoundError(f"The {kind} {name} belongs to account {account}, the credentials to {own}")
     client = session.client("iam")
     with translated(f"read the policies of the {kind} {name}"):
         return list(_of_user(client, name) if kind == "user" else _of_role(client, name))
@@ -74,6 +74,6 @@ def _attached(client: IAMClient, policies: Any) -> Iterator[Policy]:
         yield one["PolicyName"], _document(found["Document"])
 
 
-def _document(document: Any) -> dict[str, Any]:
+def _document(document: object) -> dict[str, object]:
     """A document; botocore has decoded its JSON."""
     return document if isinstance(document, dict) else {}

@@ -179,10 +179,10 @@ def check_name(profile: str, base: str) -> None:
         ConflictError: The profile exists and holds something else.
     """
     if profile == base:
-        raise UsageError(f"the session must have a profile of its own, not {base!r}", hint="--into NAME")
+        raise UsageError(f"The session must have its own profile, not {base!r}", hint="--into NAME")
     if not _NAME.fullmatch(profile) or profile == "DEFAULT":
         raise UsageError(
-            f"{profile!r} cannot be the profile of a session", hint="--into NAME, of letters, digits and _.@/+=,-"
+            f"Invalid profile name for a session: {profile!r}", hint="--into NAME; use letters, digits and _.@/+=,-"
         )
     _check_free(read_text(_path(CREDENTIALS)), profile)
 
@@ -260,7 +260,7 @@ def _path(variable: str) -> Path:
 def _check_free(text: str, profile: str) -> None:
     name = credentials_profile
     if has(text, name, profile) and profile not in owned(text, name):
-        raise ConflictError(f'Profile "{profile}" already holds other keys', hint="specify another name: --into NAME")
+        raise ConflictError(f'Profile "{profile}" already has other keys', hint="specify another name: --into NAME")
 
 
 def _change(path: Path, edit: Callable[[str], str]) -> None:

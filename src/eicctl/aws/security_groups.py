@@ -84,7 +84,7 @@ class GroupMaker:
         self._session = session
         self._client = session.client("ec2")
         self.plan = plan
-        self._undo: list[tuple[str, Callable[[], Any]]] = []
+        self._undo: list[tuple[str, Callable[[], object]]] = []
         self.group_id = ""
         self.reused = False
 

@@ -141,7 +141,7 @@ class _CutDown(Loader):
         self._missing: set[tuple[str, str]] = set()
         self._readable = _is_ours(folder)
 
-    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> object:
         """See botocore. What is in the folder is read without listing every service's folders."""
         if service_name in OPERATIONS and type_name in _TYPES and not api_version and not self._has_user(service_name):
             found = self._from_folder(service_name, type_name)
@@ -157,7 +157,7 @@ class _CutDown(Loader):
                 data = self._read("endpoints")
                 return data, os.path.join(self.BUILTIN_DATA_PATH, "endpoints")  # noqa: PTH118
             self._missing.add(("endpoints", ""))
-        found: tuple[Any, str] = super().load_data_with_path(name)
+        found: tuple[object, str] = super().load_data_with_path(name)
         return found
 
     def whole(self) -> Loader:
@@ -179,7 +179,7 @@ class _CutDown(Loader):
                 self._write(f"{service}/{kind}", _cut(data, service, kind))
             _drop_others(self._folder)
 
-    def _from_folder(self, service: str, kind: str) -> Any:
+    def _from_folder(self, service: str, kind: str) -> object:
         try:
             data = self._read(f"{service}/{kind}")
             if kind == "service-2" and set(data["operations"]) != set(data.pop(_MARK)):
@@ -201,7 +201,7 @@ class _CutDown(Loader):
             raise ValueError(name)
         return data
 
-    def _write(self, name: str, data: Any) -> None:
+    def _write(self, name: str, data: object) -> None:
         path = self._folder / f"{name}.json"
         paths.private(path.parent)
         write_whole(path, json.dumps(data, separators=(",", ":")), durable=False)
@@ -226,7 +226,7 @@ def _cut(data: Mapping[str, Any], service: str, kind: str) -> dict[str, Any]:
             "pagination": {name: data["pagination"][name] for name in OPERATIONS[service] if name in data["pagination"]}
         }
     operations = {name: _plain(data["operations"][name]) for name in OPERATIONS[service] if name in data["operations"]}
-    shapes: dict[str, Any] = {}
+    shapes: dict[str, object] = {}
     wanted = list(_shapes_of(operations))
     while wanted:
         name = wanted.pop()
@@ -239,14 +239,14 @@ def _cut(data: Mapping[str, Any], service: str, kind: str) -> dict[str, Any]:
     return {**rest, "operations": operations, "shapes": shapes, _MARK: list(operations)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A part of a model without documentation; a member of that name has an object, and stays."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items() if key != "documentation" or isinstance(each, dict)}
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
-def _shapes_of(value: Any) -> Iterator[str]:
+def _shapes_of(value: object) -> Iterator[str]:
     """The names of shapes that a part of a model mentions."""
     if isinstance(value, dict):
         if isinstance(shape := value.get("shape"), str):
@@ -294,11 +294,11 @@ def _with_all_operations(client: Any, loader: _CutDown, whole: Callable[[], Any]
     service = client.meta.service_model.service_id.hyphenize()
     own = client.get_paginator
 
-    def attribute(event_name: str, **_rest: Any) -> Any:
+    def attribute(event_name: str, **_rest: object) -> object:
         name = event_name.rpartition(".")[2]
         return None if name.startswith("_") else getattr(whole(), name, None)
 
-    def get_paginator(name: str) -> Any:
+    def get_paginator(name: str) -> object:
         found = own(name) if hasattr(type(client), name) else whole().get_paginator(name)
         loader.make_missing()  # paginators are read now
         return found

@@ -109,7 +109,7 @@ def _confirmed(client: Any, known: dict[str, str], begun: dict[str, Any]) -> dic
     while time.monotonic() < deadline:
         time.sleep(pause)
         try:
-            answer: dict[str, Any] = client.create_token(**known, grantType=_GRANT, deviceCode=begun["deviceCode"])
+            answer: dict[str, object] = client.create_token(**known, grantType=_GRANT, deviceCode=begun["deviceCode"])
         except client.exceptions.AuthorizationPendingException:
             continue
         except client.exceptions.SlowDownException:

@@ -132,7 +132,7 @@ table_options = combined(
         is_flag=True,
         expose_value=False,
         callback=_display("eicctl.wide"),
-        help="Show all columns of the table, also those that the terminal has no room for.",
+        help="Show all columns of the table, even if they do not fit the terminal.",
     ),
     click.option(
         "--no-header",
@@ -175,9 +175,9 @@ level_options = combined(
 
 
 def _everybody(*_: object) -> None:
-    from eicctl.tunnel.peer_uid import let_everybody_in
+    from eicctl.tunnel.peer_uid import allow_everybody
 
-    let_everybody_in()
+    allow_everybody()
 
 
 others_option = click.option(
@@ -302,8 +302,8 @@ login_settings = combined(
     request_option(
         "--host-key-check",
         default=_configured_check,
-        help="Trust the host keys on the instance's console, else the first seen; the first seen; known ones; or any."
-        " Default: console, or what config.toml says.",
+        help="console: trust the host keys on the instance's console, else the first seen; accept-new: the first seen;"
+        " strict: only known ones; off: any. Default: host_key_check in config.toml, else console.",
     ),
 )
 """How to log in. The command takes `os_user`, `private_key_file`, `send_key` (or None), `key_type`, and

@@ -158,12 +158,10 @@ def _write(usages: Mapping[str, Usage], bounds: Bounds, form: str) -> int:
         for note in derived.notes:
             messages.line(f"note: {usage.name}: {note}" if len(usages) > 1 else f"note: {note}")
     if not policies:
-        raise NotFoundError(
-            "No policy can allow what was recorded, and nothing else", hint="the notes have the reasons"
-        )
+        raise NotFoundError("No policy can allow exactly what was recorded", hint="the notes explain why")
     click.echo(FORMATS[form]("connect", policies))
     if len(policies) > 1 and form == "json":
-        messages.line("note: the policies are by ARN; --user selects one")
+        messages.line("note: one policy per ARN; --user selects one")
     return 0
 
 
@@ -171,7 +169,7 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
     """Print what today's policies allow beyond what was used; 1 if they allow more."""
     if task.policy_file and len(usages) > 1:
         names = _some([usage.name for usage in usages.values()])
-        raise UsageError(f"--policy is for one user or role, and the records have {names}", hint="--user NAME")
+        raise UsageError(f"--policy is for one user or role, but the records have {names}", hint="--user NAME")
     more = False
     for arn, usage in usages.items():
         if task.policy_file:
@@ -183,7 +181,9 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
             try:
                 policies = identity_policies(session, arn)
             except EicctlError as error:
-                raise type(error)(error.message, hint=error.hint or "--policy FILE has today's policy") from error
+                raise type(error)(
+                    error.message, hint=error.hint or "--policy FILE specifies the current policy"
+                ) from error
         comparisons = compare(policies, usage, by_source=task.by_source)
         for line in diff_lines(usage.name, comparisons):
             messages.out(line)
@@ -195,7 +195,7 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
             messages.line("note: Deny statements are not compared")
         more = more or any(one.allows_more for one in comparisons)
     if not more:
-        messages.line("Today's policies allow nothing beyond what was used")
+        messages.line("The current policies allow nothing beyond what was used")
     return int(more)
 
 

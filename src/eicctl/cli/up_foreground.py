@@ -21,7 +21,7 @@ from eicctl.view.named_tunnels import live_table, row
 DRAWN_EVERY = 0.5
 """Seconds between two drawings of the table."""
 
-_FOOTER = "Ctrl-C ends them; to open them in the background: eicctl up --detach"
+_FOOTER = "Ctrl-C closes them; to open them in the background: eicctl up --detach"
 
 
 def run(definitions: Sequence[Definition], output: str) -> int:

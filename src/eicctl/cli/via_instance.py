@@ -98,7 +98,7 @@ def warn_of(sockets: Sequence[socket], what: str) -> None:
     """Say so if others can connect."""
     hosts = {str(sock.getsockname()[0]) for sock in sockets if isinstance(sock.getsockname(), tuple)}
     for host in sorted(host for host in hosts if host != "::1" and not host.startswith("127.")):
-        messages.line(f"warning: listening on {host}: whoever reaches it can connect to {what}")
+        messages.line(f"warning: listening on {host}: anyone who can reach it can connect to {what}")
 
 
 def serve(forwards: Sequence[Forward], emit: Emit, ready: Callable[[], None]) -> int:

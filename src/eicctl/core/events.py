@@ -100,7 +100,7 @@ class TunnelEvent:
     request_id: str = ""
     time: float = field(default_factory=time.time, compare=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return what `from_json` makes the event from: a JSON object of what is not empty."""
         found = {item.name: value for item in fields(self) if (value := getattr(self, item.name))}
         if self.error:

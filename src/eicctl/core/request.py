@@ -93,7 +93,7 @@ class ConnectRequest:
 
     if not TYPE_CHECKING:
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, **given: object) -> None:
             """Only what differs from the defaults is kept; None leaves the default."""
             fields = {name for kind in type(self).__mro__ for name in getattr(kind, "__annotations__", ())}
             if unknown := given.keys() - fields:
@@ -114,7 +114,7 @@ class ConnectRequest:
             values = ", ".join(f"{name}={value!r}" for name, value in sorted(self.__dict__.items()))
             return f"{type(self).__name__}({values})"
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: object) -> Self:
         """Return the request with other values."""
         return type(self)(**{**self.__dict__, **changes})
 
@@ -129,11 +129,11 @@ class ConnectRequest:
         return not self.private_key_file if self.send_key is None else self.send_key
 
     @property
-    def destination(self) -> dict[str, Any]:
+    def destination(self) -> dict[str, object]:
         """The part that decides which target it resolves to."""
         return {name: getattr(self, name) for name in _DESTINATION}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return what differs from the defaults, as a JSON object."""
         return dict(self.__dict__)
 

@@ -11,7 +11,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Any
 
 LONGEST = 8_000
 """Characters of a message that are shown; a message that somebody has blown up must not scroll the rest away."""
@@ -47,11 +46,11 @@ def message(text: str) -> str:
 
 
 def json_text(
-    value: Any,
+    value: object,
     *,
     indent: int | None = None,
     separators: tuple[str, str] | None = None,
-    default: Callable[[Any], Any] | None = None,
+    default: Callable[[object], object] | None = None,
 ) -> str:
     """Return JSON that holds the exact text and is harmless on a terminal: what `line` shows is `\\uXXXX` there."""
     text = json.dumps(value, indent=indent, separators=separators, default=default, ensure_ascii=False)

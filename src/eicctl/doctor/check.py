@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eicctl.core.errors import DeniedError, EicctlError
 from eicctl.reachability.remedies import Change
@@ -62,7 +62,7 @@ class Outcome:
     cause: str = ""
     exit_code: int = 0
     change: Change | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
     resources: tuple[str, ...] = ()
     belongs_to: str = ""
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
 
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UnreachableError
@@ -174,7 +173,7 @@ def diagnose(context: Context, results: Sequence[Result]) -> Diagnosis:
     )
 
 
-def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, Any]:
+def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, object]:
     """Return a diagnosis with AWS's spelling; docs/reference/output.md describes it."""
     cause = diagnosis.cause
     return {
@@ -206,7 +205,7 @@ def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, Any]:
     }
 
 
-def _target(context: Context) -> dict[str, Any] | None:
+def _target(context: Context) -> dict[str, object] | None:
     target = context.target
     if target is None:
         return {"Name": context.request.label, "RemotePort": context.port} if context.has_target else None
@@ -220,7 +219,7 @@ def _target(context: Context) -> dict[str, Any] | None:
     }
 
 
-def _change(session: Session, change: Change) -> dict[str, Any]:
+def _change(session: Session, change: Change) -> dict[str, object]:
     return {
         "Summary": change.summary,
         "Command": command_line(change, region=session.region, profile=session.profile),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from eicctl.aws.ec2_requests import change_network, is_gone, is_there
 from eicctl.aws.session import Session
@@ -37,7 +36,7 @@ class AddedRule:
     target: tuple[str, ...]
     summary: str
     operation: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
     rule_ids: tuple[str, ...] = ()
     added_at: str = ""
 
@@ -108,7 +107,7 @@ def _load() -> list[AddedRule]:
         rows = parse_json(files.read_text(path) or "[]")
         return [AddedRule(**{**row, **{key: tuple(row[key]) for key in ("target", "rule_ids")}}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
-        raise LocalError(f"{path} is damaged: {error}", hint="move it away") from error
+        raise LocalError(f"{path} is damaged: {error}", hint="move it elsewhere, or delete it") from error
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 from eicctl.doctor.check import Result, Segment, Status, few
 
@@ -17,7 +16,7 @@ class Node:
     name: str
     detail: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For programs."""
         return {"Kind": "Node", "Name": self.name, "Detail": self.detail}
 
@@ -42,7 +41,7 @@ class Step:
     blocked: bool = False
     detail: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """For programs."""
         status = str(self.status)
         return {"Kind": "Step", "Check": self.key, "Status": status, "Blocked": self.blocked, "Detail": self.detail}
@@ -78,7 +77,7 @@ def trace(results: Sequence[Result], cause_key: str, *, port: int) -> list[Node 
     details = {result.key: result.outcome.details for result in results}
 
     def node(name: str, check: str, *keys: str) -> Node:
-        found: Mapping[str, Any] = details.get(check, {})
+        found: Mapping[str, object] = details.get(check, {})
         return Node(name, ", ".join(str(found[key]) for key in keys if found.get(key)))
 
     def steps(*segments: Segment) -> list[Step]:

@@ -106,9 +106,9 @@ class ControlApi:
         known = [field.name for field in dataclasses.fields(Behavior)]
         for name, value in content.items():
             if name not in known:
-                raise ValueError(f"{name} is not a setting; the settings are {', '.join(known)}")
+                raise ValueError(f"unknown setting {name}; known: {', '.join(known)}")
             if isinstance(value, str) and UNWRITABLE.search(value):
-                raise ValueError(f"{name} has characters that no answer could hold")
+                raise ValueError(f"{name} has characters that a response cannot contain")
         msgspec.convert(dataclasses.asdict(self._state.behavior) | content, Behavior)
         return dataclasses.asdict(self._state.behave(**content))
 

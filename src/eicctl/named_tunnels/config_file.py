@@ -89,11 +89,11 @@ class Key:
     path: bool = False
 
 
-def _text(value: Any) -> bool:
+def _text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _number(least: int, most: int) -> Callable[[Any], bool]:
+def _number(least: int, most: int) -> Callable[[object], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -259,7 +259,7 @@ class _File:
             raise self._wrong("", TUNNEL, "must be tables: [tunnel.NAME]")
         return [self._definition(name, table, common) for name, table in tables.items()]
 
-    def _definition(self, name: str, table: Any, common: dict[str, Any]) -> Definition:
+    def _definition(self, name: str, table: object, common: dict[str, object]) -> Definition:
         header = f"{TUNNEL}.{name}"
         if not isinstance(table, dict):
             raise self._wrong(TUNNEL, name, "must be a table: [tunnel.NAME]")
@@ -275,13 +275,15 @@ class _File:
         if not needed and kind in ("direct", "rdp") and not {"target", "private_ip_address"} & table.keys():
             needed = ["target"]
         if needed:
-            raise self._wrong(header, None, f"needs {' and '.join(needed)}", f"{needed[0]}: {KEYS[needed[0]].wanted}")
+            raise self._wrong(
+                header, None, f"requires {' and '.join(needed)}", f"{needed[0]}: {KEYS[needed[0]].wanted}"
+            )
         if "local_socket" in table and {"local_port", "bind"} & table.keys():
             raise self._wrong(header, "local_socket", "excludes local_port and bind")
         values = {_FIELDS.get(key, key): self._value(key, value) for key, value in (common | table).items()}
         return Definition(**{**values, "name": name, "kind": kind, "source": str(self._path)})
 
-    def _check(self, table: str, allowed: Collection[str], scope: str, key: str, value: Any) -> None:
+    def _check(self, table: str, allowed: Collection[str], scope: str, key: str, value: object) -> None:
         if key not in allowed:
             near = difflib.get_close_matches(key, allowed, n=1)
             meant = f"did you mean {near[0]}? " if near else ""

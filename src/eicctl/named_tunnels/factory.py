@@ -24,7 +24,7 @@ from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
-from eicctl.tunnel.peer_uid import NotLetInError
+from eicctl.tunnel.peer_uid import NotAllowedError
 from eicctl.tunnel.probe import probe
 from eicctl.tunnel.relay import Linger
 
@@ -137,7 +137,7 @@ class Direct:
     def _emit(self, event: TunnelEvent) -> None:
         self._health.emit(event)
         error, info = event.error, event.close_info
-        if event.kind == "failed" and error and not isinstance(error, NotLetInError):
+        if event.kind == "failed" and error and not isinstance(error, NotAllowedError):
             self._trouble(error)
         # An endpoint accepts a connection before it knows whether the target does. A client that has waited for an
         # answer in vain says nothing of the tunnel.
@@ -157,7 +157,7 @@ class Direct:
             with contextlib.suppress(EicctlError):
                 target = await in_thread(self._look_up)
                 if target != self._dialer.target:
-                    moved = f"the target is at {target.address} now, through {target.endpoint_id}"
+                    moved = f"the target moved to {target.address} (through {target.endpoint_id})"
                     self._health.emit(TunnelEvent("note", text=moved))
                     self._dialer.target = target
             await asyncio.sleep(LOOKED_UP_EVERY)
@@ -195,7 +195,7 @@ class Opening:
             else:
                 opened = self._database(undo) if kind == "db" else self._via(undo)
             if not loopback_only(opened.sockets):
-                self._note(f"warning: listening on {self.definition.bind}: whoever reaches it can connect")
+                self._note(f"warning: listening on {self.definition.bind}: anyone who can reach it can connect")
             undo.pop_all()
         return opened
 
@@ -250,7 +250,7 @@ class Opening:
         found, host, port = locate(self.session, wanted.database)
         if wanted.reader:
             if found is None:
-                raise UsageError(f"RDS does not know {wanted.database}, so it has no reader")
+                raise UsageError(f"{wanted.database} is not a known RDS database, so it has no reader endpoint")
             host = reader_of(found)
         sockets = self._bind(undo, port)
         if found and port == DIRECT_DATABASE_PORT and not wanted.via:
@@ -288,7 +288,7 @@ class Opening:
         A client of SOCKS chooses its destination: a failed connect does not mark the tunnel unhealthy then.
         """
         self.health.emit(event)
-        of_client = self.definition.kind == "socks" or isinstance(event.error, NotLetInError)
+        of_client = self.definition.kind == "socks" or isinstance(event.error, NotAllowedError)
         if event.kind == "lost":
             self.health.failed(EicctlError(f"the SSH connection to {event.via} is lost: {event.text}"))
         elif event.kind == "recovered" or (event.close_info and not event.close_info.error):

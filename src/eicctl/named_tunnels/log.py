@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from eicctl.core.errors import LocalError
 from eicctl.core.events import TunnelEvent
@@ -89,7 +88,7 @@ def followed(name: str) -> Iterator[TunnelEvent]:
         file.close()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a JSON value without secrets and control characters in its texts."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

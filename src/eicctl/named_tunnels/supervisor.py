@@ -219,7 +219,7 @@ class Supervisor:
             known = self._tunnels.get(definition.name)
             if known and known.definition.source != definition.source:
                 raise ConflictError(
-                    f"a tunnel named {definition.name!r} of {known.definition.source} is open already",
+                    f"a tunnel named {definition.name!r} of {known.definition.source} is already open",
                     hint=pins.command("eicctl", "down", definition.name),
                 )
         for definition in wanted:

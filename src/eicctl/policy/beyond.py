@@ -74,7 +74,7 @@ class Comparison:
         return any(set(one.today) - set(one.used) for one in self.dimensions)
 
 
-def read_document(text: str) -> dict[str, Any]:
+def read_document(text: str) -> dict[str, object]:
     """Return the policy document in a text.
 
     Raises:
@@ -89,7 +89,7 @@ def read_document(text: str) -> dict[str, Any]:
     return found
 
 
-def compare(policies: Iterable[tuple[str, Mapping[str, Any]]], usage: Usage, *, by_source: bool) -> list[Comparison]:
+def compare(policies: Iterable[tuple[str, Mapping[str, object]]], usage: Usage, *, by_source: bool) -> list[Comparison]:
     """Compare today's policies with what was used.
 
     Args:

@@ -73,7 +73,7 @@ def checked(scope: Scope) -> Scope:
         raise UsageError(f"--max-duration {scope.max_duration}: must be 1 to {MAX_TUNNEL_DURATION} s")
     _check_users(scope)
     if not re.fullmatch(r"\d{12}|\*", scope.account):
-        raise UsageError(f"--account {scope.account!r}: not an account ID of 12 digits")
+        raise UsageError(f"--account {scope.account!r}: not a 12-digit account ID")
     source_ips = _ranges("--source-ip", scope.source_ips)
     _check_public(source_ips)
     ports = tuple(sorted(set(scope.ports)))
@@ -234,7 +234,7 @@ def _connect(scope: Scope) -> list[Document]:
 
 def tunnel_statement(scope: Scope) -> Document:
     """Return the statement for opening tunnels."""
-    conditions: dict[str, dict[str, Any]] = {}
+    conditions: dict[str, dict[str, object]] = {}
     if scope.ports:
         conditions["NumericEquals"] = {"ec2-instance-connect:remotePort": [str(port) for port in scope.ports]}
     if scope.cidrs:

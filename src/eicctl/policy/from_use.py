@@ -307,8 +307,8 @@ def _unrecorded(usage: Usage, calls: Sequence[Call], policy: Document, bounds: B
     notes = []
     if usage.own_keys:
         notes.append(
-            f"no pushed key belongs to {usage.own_keys} SSH tunnels: CloudTrail does not record the OS users of logins "
-            "with own keys, and no policy limits them"
+            f"SSH tunnels without a pushed key: {usage.own_keys}. CloudTrail does not record the OS users of logins "
+            "with their own keys, and no policy limits them"
         )
     if any(call.endpoint_id and call.duration is None for call in calls):
         notes.append(
@@ -318,11 +318,11 @@ def _unrecorded(usage: Usage, calls: Sequence[Call], policy: Document, bounds: B
     reads = "ec2:Describe… and ec2:GetConsoleOutput" if any(not call.endpoint_id for call in calls) else "ec2:Describe…"
     notes.append(f"{reads} are allowed because clients need them; whether they were used is not read")
     if bounds.by_source:
-        notes.append("source addresses are those that AWS saw: behind a NAT, VPN or proxy, everybody has the same")
+        notes.append("source addresses are those that AWS saw: users behind a NAT, VPN or proxy share one")
     size = len("".join(json.dumps(policy, separators=(",", ":")).split()))
     if size > MANAGED_POLICY_SIZE:
         notes.append(
-            f"the policy has {size:,} characters, and IAM accepts {MANAGED_POLICY_SIZE:,} in a managed policy: fold "
+            f"the policy has {size:,} characters, but IAM accepts {MANAGED_POLICY_SIZE:,} in a managed policy: fold "
             "addresses into larger ranges with --max-unused"
         )
     return notes

@@ -70,7 +70,7 @@ def lint(text: str) -> list[Finding]:
     return [*found, *(Finding(severity, "", *texts) for severity, *texts in _as_a_whole([one for _, one in allows]))]
 
 
-def grammar(one: Any) -> Problems:
+def grammar(one: object) -> Problems:
     """Yield what makes a statement invalid, whatever it is about."""
     if not isinstance(one, dict):
         yield "error", "the statement is not an object", "write it as { … }"
@@ -169,14 +169,14 @@ def _as_a_whole(allows: list[Statement]) -> Problems:
     if allowed(OPEN) or allowed(PUSH):
         for read in _READS:
             if not allowed(read):
-                yield "warning", f"{read} is not allowed, but clients need it", f"allow {read} on *"
+                yield "warning", f"{read} is not allowed, but clients require it", f"allow {read} on *"
         if allowed(OPEN) and allowed(CREATE):
             problem = "the policy allows both connecting and administration"
             yield "warning", problem, "use separate policies: eicctl policy"
     if allowed(CREATE):
         for needed in ("ec2:CreateNetworkInterface", "ec2:CreateTags", ROLE):
             if not allowed(needed):
-                yield "warning", f"{needed} is not allowed, but creating an endpoint needs it", f"allow {needed}"
+                yield "warning", f"{needed} is not allowed, but creating an endpoint requires it", f"allow {needed}"
     patterns = [text for one in allows if covers(one, ROLE) for text in listed(one.get("Resource", []))]
     # ARNs, unlike actions, are case-sensitive.
     known = {name: any(fnmatch.fnmatchcase(name, text.rpartition("/")[2]) for text in patterns) for name in ROLE_NAMES}

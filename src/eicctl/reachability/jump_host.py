@@ -132,7 +132,7 @@ def instance_for(session: Session, database: Database | None, port: int) -> Jump
     """
     if database is None:
         raise UsageError(
-            "RDS does not know this host, so no instance can be selected",
+            "This host is not a known RDS database, so no jump host can be selected",
             hint="specify the jump host: --via INSTANCE",
         )
     groups, (instances, endpoints) = both(
@@ -143,7 +143,7 @@ def instance_for(session: Session, database: Database | None, port: int) -> Jump
         ),
     )
     if not groups:
-        raise UsageError(f"{database.id} is in no VPC", hint="specify the jump host: --via INSTANCE")
+        raise UsageError(f"{database.id} is not in a VPC", hint="specify the jump host: --via INSTANCE")
     return choose_instance(
         instances,
         groups,

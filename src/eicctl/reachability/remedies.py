@@ -25,7 +25,7 @@ class Change:
     summary: str
     words: tuple[str, ...]
     operation: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def is_group_rule(self) -> bool:
@@ -40,7 +40,7 @@ class Change:
 
 def group_rule(group_id: str, *, egress: bool, port: int, peer_group_id: str = "", cidr: str = "") -> Change:
     """Add one rule to a security group: TCP, one port, to or from a group or a range."""
-    rule: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+    rule: dict[str, object] = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
     if peer_group_id:
         rule["UserIdGroupPairs"] = [{"GroupId": peer_group_id}]
     elif ":" in cidr:
@@ -88,7 +88,7 @@ def endpoint_setting(endpoint: Endpoint, ip_address_type: str = "") -> Change:
     Only endpoints of type `ipv4` have client IP preservation.
     """
     summary, words = f"turn off client IP preservation on {endpoint.id}", ["eicctl", "modify-endpoint", endpoint.id]
-    parameters: dict[str, Any] = {"InstanceConnectEndpointId": endpoint.id}
+    parameters: dict[str, object] = {"InstanceConnectEndpointId": endpoint.id}
     if ip_address_type:
         without = ", without client IP preservation" if endpoint.preserve_client_ip else ""
         summary = f"set {endpoint.id} to {ip_address_type}{without}"
@@ -118,7 +118,7 @@ def port_words(ports: tuple[int, int]) -> str:
     return str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
 
 
-def _by_aws(summary: str, operation: str, parameters: Mapping[str, Any]) -> Change:
+def _by_aws(summary: str, operation: str, parameters: Mapping[str, object]) -> Change:
     return Change(summary, _aws(operation, parameters), operation, parameters)
 
 
@@ -135,7 +135,7 @@ def _aws(operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _shorthand(value: Any) -> str:
+def _shorthand(value: object) -> str:
     """Return a parameter's value in the AWS CLI's shorthand: `From=22,To=22`, or with `[{…}]` inside."""
     if isinstance(value, list):
         return f"[{','.join(f'{{{_shorthand(item)}}}' for item in value)}]"

@@ -40,7 +40,7 @@ def complaint(date: str, *, behind: float = TOLERANCE) -> str | None:
     if ahead is None or -behind < ahead < TOLERANCE:
         return None
     direction = "ahead of" if ahead > 0 else "behind"
-    return f"this machine's clock is {abs(ahead):.0f} s {direction} AWS's; set it right: {how_to_set()}"
+    return f"this machine's clock is {abs(ahead):.0f} s {direction} AWS's; to set it: {how_to_set()}"
 
 
 def how_to_set() -> str:

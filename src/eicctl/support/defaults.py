@@ -94,7 +94,7 @@ def _content(path: str, *, project: bool) -> dict[str, Any]:
     cache = jsonstore.Cache("settings.json", 30 * 86400.0, 50)
     known = cache.get(path)
     if isinstance(known, list) and known[:1] == [stamp]:
-        content: dict[str, Any] = known[1]
+        content: dict[str, object] = known[1]
         return content
     from eicctl.support.settings import read
 
@@ -155,7 +155,7 @@ def in_force(profile: str | None, region: str | None, *words: str, project: str 
     Raises:
         UsageError: A file is not as it should be.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     named = "" if not profile and pins.has_keys() else pins.named_profile(profile)
     if named is not None:
         found["profile"] = named
@@ -181,7 +181,7 @@ def _matches(pattern: str, words: tuple[str, ...]) -> bool:
     return any(word and fnmatchcase(word, pattern) for word in words)
 
 
-def _with(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def _with(found: dict[str, object], more: dict[str, object]) -> dict[str, object]:
     """Add settings that are not there yet, and that go with those that are."""
     left_out = set()
     if "profile" in more and more["profile"] != found.get("profile", more["profile"]):
@@ -192,7 +192,7 @@ def _with(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def filled(
-    request: ConnectRequest, found: dict[str, Any] | None = None, *, project: str | None = None
+    request: ConnectRequest, found: dict[str, object] | None = None, *, project: str | None = None
 ) -> ConnectRequest:
     """Return a request with profile, region and endpoint in force, and the target that it means.
 

@@ -23,7 +23,7 @@ _STRING_OR_COMMENT = r"""
 """
 
 
-def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+def read_toml(path: Path) -> tuple[str, dict[str, object]]:
     """Return a TOML file's text and what it says.
 
     Raises:
@@ -41,7 +41,7 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     return text, parse_toml(text)
 
 
-def parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, object]:
     """Return what a TOML document says.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         found = tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    values: list[Any] = [found]
+    values: list[object] = [found]
     while values:
         value = values.pop()
         if isinstance(value, dict):

@@ -32,7 +32,7 @@ def read(path: str | Path | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]], *, lock: Path | None = None) -> None:
+def update(path: Path, change: Callable[[dict[str, object]], dict[str, object]], *, lock: Path | None = None) -> None:
     """Replace a file's object by what `change` makes of it, in one step and under a lock; mode 0600.
 
     Args:
@@ -85,12 +85,12 @@ class Cache:
         row = read(f"{usual_folder('cache')}/{self._name}").get(key)
         return row["Value"] if row and self._is_good(row) else None
 
-    def put(self, values: Mapping[str, Any]) -> None:
+    def put(self, values: Mapping[str, object]) -> None:
         """Store values; None removes one."""
         from eicctl.core.errors import LocalError
         from eicctl.support.paths import cache_dir
 
-        def changed(rows: dict[str, Any]) -> dict[str, Any]:
+        def changed(rows: dict[str, object]) -> dict[str, object]:
             kept = {key: row for key, row in rows.items() if key not in values and self._is_good(row)}
             new = {key: {"At": time.time(), "Value": value} for key, value in values.items() if value is not None}
             return newest(kept | new, self._most)

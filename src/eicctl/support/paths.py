@@ -113,7 +113,7 @@ def private(folder: Path) -> Path:
         raise LocalError(f"cannot create the folder {folder}: {error.strerror}", hint=_ELSEWHERE) from error
     # The runtime folder may be below /tmp, where another user could have made it, or the one above it, first.
     if os.name == "posix" and not (_of_this_user(status) and _keeps(above)):
-        raise LocalError(f"{folder} is not a folder of this user alone", hint=_ELSEWHERE)
+        raise LocalError(f"{folder} is not private to this user", hint=_ELSEWHERE)
     return folder
 
 

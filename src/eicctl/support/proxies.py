@@ -20,7 +20,7 @@ from eicctl.support.clock import DeadlineSocket
 from eicctl.support.redact import register
 
 _PORTS = {"http": 80, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
-_HINT = "the proxy comes from HTTPS_PROXY or ALL_PROXY; NO_PROXY lists hosts to reach without it"
+_HINT = "the proxy comes from HTTPS_PROXY or ALL_PROXY; NO_PROXY lists hosts to connect to directly"
 
 LONGEST_HEAD, MOST_LINES = 65536, 128
 """Bytes and lines that a proxy's answer may have."""
@@ -141,12 +141,12 @@ def _connect_http(proxy: Proxy, sock: socket.socket, host: str, port: int) -> No
             break
     status = _STATUS.match(head)
     if not end or not status:
-        raise NetworkError(f"{proxy} does not answer as an HTTP proxy does", hint=_HINT)
+        raise NetworkError(f"{proxy} does not respond like an HTTP proxy", hint=_HINT)
     if not status[1].startswith(b"2"):
         code = int(status[1])
         raise NetworkError(
             f"{proxy} refuses to connect to {host}:{port}: HTTP {code}",
-            hint="put the proxy's user and password into HTTPS_PROXY" if code == 407 else _HINT,
+            hint="set the proxy's user and password in HTTPS_PROXY" if code == 407 else _HINT,
             transient=code in (502, 503, 504),
         )
 

@@ -157,11 +157,11 @@ def _text() -> str:
         return ""
 
 
-def _rows(text: str) -> list[dict[str, Any]]:
+def _rows(text: str) -> list[dict[str, object]]:
     """The connections that a file's lines describe; other lines are skipped."""
     from eicctl.support.documents import parse_json
 
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, object]] = {}
     for line in text.splitlines():
         try:
             row = parse_json(line)

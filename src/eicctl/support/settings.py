@@ -28,11 +28,11 @@ _FORWARD = re.compile(
 )
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable() and not value.startswith("-")
 
 
-def _is_bool(value: Any) -> bool:
+def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
 
@@ -44,20 +44,20 @@ def _is_endpoint(value: Any) -> bool:
     return isinstance(value, str) and bool(re.fullmatch(r"eice-[0-9a-z]+", value))
 
 
-def _is_interval(value: Any) -> bool:
+def _is_interval(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
 
 
-def _is_path(value: Any) -> bool:
+def _is_path(value: object) -> bool:
     # Commands run in many folders, and the background process in none of them.
     return isinstance(value, str) and (value.startswith("~") or Path(value).is_absolute())
 
 
-def _is_file(value: Any) -> bool:
+def _is_file(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.isprintable()
 
 
-def _are_forwards(value: Any) -> bool:
+def _are_forwards(value: object) -> bool:
     words = [value] if isinstance(value, str) else value
     return isinstance(words, list) and bool(words) and all(map(_is_forward, words))
 
@@ -79,13 +79,13 @@ class Key:
         values: The good values, if they are few; for completion.
     """
 
-    check: Callable[[Any], bool]
+    check: Callable[[object], bool]
     wanted: str
     help: str
     project: bool = False
     values: tuple[str, ...] = ()
 
-    def parsed(self, words: tuple[str, ...]) -> Any:
+    def parsed(self, words: tuple[str, ...]) -> object:
         """Return the value that words of a command line mean; a text where they mean nothing else."""
         text = words[0]
         if self.check is _is_bool:
@@ -118,7 +118,7 @@ KEYS = {
     "diagnose": Key(_is_bool, "true or false", "print likely causes of failures", values=_BOOLEAN),
     "agent": Key(_is_bool, "true or false", "start a background process that speeds up commands", values=_BOOLEAN),
     "log_file": Key(_is_path, "an absolute path, or one that begins with ~", "log of every command"),
-    "allow_other_users": Key(_is_bool, "true or false", "let other users connect to local ports", values=_BOOLEAN),
+    "allow_other_users": Key(_is_bool, "true or false", "allow other users to connect to local ports", values=_BOOLEAN),
     "spare": Key(_is_bool, "true or false", "keep a TLS connection ready for the next tunnel", values=_BOOLEAN),
     "keepalive": Key(_is_interval, "seconds, 0 to 3600", "idle seconds before a tunnel is pinged"),
 }
@@ -132,7 +132,7 @@ HOST_KEYS = {
     "private_key_file": Key(_is_file, "the path of a private key", "private key to log in with", project=True),
     "keep": Key(_is_bool, "true or false", "ssh --keep", project=True, values=_BOOLEAN),
     "forward": Key(
-        _are_forwards, 'PORT:HOST:PORT, as of ssh -L, or a list of them: ["8080:localhost:80"]', "ssh -L", project=True
+        _are_forwards, 'PORT:HOST:PORT as in ssh -L, or a list: ["8080:localhost:80"]', "ssh -L", project=True
     ),
 }
 """The keys of `[host."PATTERN"]`."""
@@ -155,7 +155,7 @@ class Config:
     """
 
     os_user: str = ""
-    host: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    host: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     host_key_check: str = ""
     diagnose: bool = True
     agent: bool = True
@@ -184,7 +184,7 @@ def config() -> Config:
     return Config(**{name: found[name] for name in Config.__dataclass_fields__ if name in found})
 
 
-def read(path: str, *, project: bool) -> dict[str, Any]:
+def read(path: str, *, project: bool) -> dict[str, object]:
     """Return what a file says, without its named tunnels. Its own paths are absolute.
 
     Args:
@@ -201,7 +201,7 @@ def read(path: str, *, project: bool) -> dict[str, Any]:
     return check(path, text, content, project=project)
 
 
-def check(path: str, text: str, content: dict[str, Any], *, project: bool) -> dict[str, Any]:
+def check(path: str, text: str, content: dict[str, object], *, project: bool) -> dict[str, object]:
     """Return what a file says; see `read`.
 
     Args:
@@ -214,7 +214,7 @@ def check(path: str, text: str, content: dict[str, Any], *, project: bool) -> di
         UsageError: It has something that it should not have.
     """
     file = _File(path, text, project=project)
-    found: dict[str, Any] = {"Path": path} if project else {}
+    found: dict[str, object] = {"Path": path} if project else {}
     for key, value in content.items():
         if key == TUNNEL or (project and key == "ca_bundle"):  # of named tunnels
             continue
@@ -227,7 +227,7 @@ def check(path: str, text: str, content: dict[str, Any], *, project: bool) -> di
     return found
 
 
-def store(tables: tuple[str, ...], name: str, value: Any, *, project: Path | None = None) -> None:
+def store(tables: tuple[str, ...], name: str, value: object, *, project: Path | None = None) -> None:
     """Set a key of a file, which keeps its comments and its order.
 
     Args:
@@ -312,7 +312,7 @@ class _File:
             return self._forwards(table, [value] if isinstance(value, str) else value)
         return value
 
-    def aliases(self, table: Any) -> dict[str, str]:
+    def aliases(self, table: object) -> dict[str, str]:
         """Return the aliases."""
         if not isinstance(table, dict):
             raise self._wrong("", ALIAS, 'must be a table: [alias] db1 = "rds:orders"')
@@ -321,7 +321,7 @@ class _File:
                 raise self._wrong(ALIAS, name, f"must be the name of a target, not {target!r}")
         return dict(table)
 
-    def hosts(self, tables: Any) -> dict[str, dict[str, Any]]:
+    def hosts(self, tables: object) -> dict[str, dict[str, object]]:
         """Return the sections of hosts, in their order."""
         if not isinstance(tables, dict):
             raise self._wrong("", HOST, 'must be tables: [host."web-*"]')

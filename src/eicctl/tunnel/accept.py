@@ -16,7 +16,7 @@ PAUSE = 0.2
 """Seconds without accepting after the process has run out of file descriptors. Clients wait in the kernel's queue."""
 
 QUIET = 10.0
-"""Seconds in which no further client that is not let in is told of."""
+"""Seconds in which no further refused client is reported."""
 
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -45,7 +45,7 @@ class Acceptor:
         self._sockets = sockets
         self._arrived = arrived
         self._refused = refused
-        self._everybody = refused is None or peer_uid.everybody_is_let_in()
+        self._everybody = refused is None or peer_uid.everybody_is_allowed()
         self._accepting = False
         self._ended = False
         self._told = False
@@ -97,20 +97,20 @@ class Acceptor:
             self._arrived(client, name)
 
     def _refuse(self, name: str, why: EicctlError) -> None:
-        """Tell of a client that is not let in; of many, now and then, or whoever knocks would fill the log."""
+        """Report a refused client; of many, only some, so that they cannot fill the log."""
         now = self._loop.time()
         if now < self._quiet_until:
             self._untold += 1
             return
         if self._untold:
-            why = type(why)(f"{why.message}; {self._untold} others since the last time", hint=why.hint)
+            why = type(why)(f"{why.message}; {self._untold} more since the last message", hint=why.hint)
         self._quiet_until, self._untold = now + QUIET, 0
         if self._refused:
             self._refused(name, why)
 
     def _pause(self, code: int) -> None:
         if not self._told:  # once, and not with every try
-            _log.warning("cannot accept: %s; new clients wait until others have gone", os.strerror(code))
+            _log.warning("cannot accept: %s; new clients wait until others disconnect", os.strerror(code))
         self._told = True
         self._accept(False)
         self._loop.call_later(PAUSE, self._accept, True)

@@ -173,7 +173,7 @@ def bind_unix(path: Path) -> socket.socket:
         sock.close()
         if "too long" in str(error):
             raise UsageError(
-                f"the path is too long for a Unix socket: {path}", hint="some 100 bytes at most"
+                f"the path is too long for a Unix socket: {path}", hint="about 100 bytes at most"
             ) from error
         raise LocalError(f"cannot listen at {path}: {error.strerror}") from error
     sock.setblocking(False)

@@ -132,7 +132,7 @@ def first_to_answer(addresses: list[Address], host: str, port: int, timeout: flo
 def _failed(host: str, port: int, code: int) -> NetworkError:
     return NetworkError(
         f"cannot connect to {host}:{port}: {os.strerror(code)}",
-        hint="check that this network lets TCP to that port out; behind a proxy, set HTTPS_PROXY",
+        hint="check that this network allows outbound TCP to that port; behind a proxy, set HTTPS_PROXY",
         transient=True,
     )
 

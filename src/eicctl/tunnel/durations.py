@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from eicctl.core.errors import DeniedError, EicctlError, LocalError
 from eicctl.support import jsonstore, paths
@@ -66,7 +66,7 @@ class FileMemory:
         return seconds if isinstance(seconds, int) and 1 <= seconds <= LADDER[0] else None
 
     def put(self, seconds: int | None) -> None:
-        def changed(known: dict[str, Any]) -> dict[str, Any]:
+        def changed(known: dict[str, object]) -> dict[str, object]:
             known.pop(self._key(), None)
             if seconds is not None:
                 known[self._key()] = seconds
@@ -75,7 +75,7 @@ class FileMemory:
         try:
             jsonstore.update(memory_file(), changed)
         except LocalError as error:
-            _log.debug("the duration is not remembered: %s", error.message)
+            _log.debug("cannot save the duration: %s", error.message)
 
     def _key(self) -> str:
         import hashlib
@@ -118,7 +118,7 @@ class Durations:
                 found = self._search(dial, known)
             if found is None:
                 raise
-            _log.debug("refused (%s); let through with a duration of %s", refused.message, found.max_duration)
+            _log.debug("refused (%s); allowed with a duration of %s", refused.message, found.max_duration)
             return found
 
     def _search(self, dial: Dial, known: int | None) -> Link | None:
@@ -136,7 +136,7 @@ class Durations:
                     spare.stream.close()
                     return link
         except EicctlError as error:  # the network, a limit: the short one is open
-            _log.debug("the longest good duration is not found: %s", error.message)
+            _log.debug("cannot find the longest allowed duration: %s", error.message)
             return spare
         self._memory.put(SHORTEST)
         return spare

@@ -31,7 +31,7 @@ BEHIND = EXPIRES - 5
 """Seconds by which this machine's clock may be behind: a URL is signed with its time, and good for a minute."""
 
 
-TOO_MANY = "a likely cause: an endpoint carries 20 connections at once, whoever opens them; close some, or try later"
+TOO_MANY = "an endpoint accepts 20 connections, whoever opens them; close some, or try later"
 """The hint where there may be too many connections."""
 
 SILENT = "no response"
@@ -82,14 +82,14 @@ def _access_error(
         return CredentialsError(f"AWS refused the connection: {said}", hint=_skew(headers) or _RENEW)
     if any(word in answer for word in ("signature", "unrecognizedclient", "invalidclienttoken")):
         return CredentialsError(
-            f"AWS did not accept the signature: {said}",
+            f"AWS rejected the signature: {said}",
             hint=_skew(headers) or "check the secret access key of the profile, and its session token if it has one",
         )
     if status in (401, 403):
         policy = (
-            f"the policy must allow ec2-instance-connect:OpenTunnel on {target.endpoint_id} for port "
-            f"{target.remote_port} and address {target.address}; where it has a maxTunnelDuration condition, "
-            "the request needs a duration that it allows"
+            f"Missing IAM permission: ec2-instance-connect:OpenTunnel on {target.endpoint_id} for port "
+            f"{target.remote_port} and address {target.address}; if the policy has a maxTunnelDuration condition, "
+            "the request must have a duration that it allows"
         )
         return DeniedError(f"AWS refused the connection: {said}", hint=_skew(headers) or policy)
     return None
@@ -101,9 +101,9 @@ def _other_error(status: int, code: str, said: str) -> EicctlError:
         hint = "try again in a moment" if re.search(r"\brate\b", said, re.IGNORECASE) else TOO_MANY
         return ThrottledError(f"the endpoint refuses the connection for now: {said}", hint=hint, transient=True)
     if status == 404 or "notfound" in code:
-        return NotFoundError(f"the endpoint is not there: {said}", hint="eicctl list-endpoints")
+        return NotFoundError(f"the endpoint does not exist: {said}", hint="eicctl list-endpoints")
     if "state" in code:
-        return UnavailableError(f"the endpoint serves no connections: {said}", hint="eicctl list-endpoints")
+        return UnavailableError(f"the endpoint does not accept connections: {said}", hint="eicctl list-endpoints")
     if status >= 500:
         return RefusedError(f"the service failed: {said} (HTTP {status})", transient=True)
     return RefusedError(f"the service refused the connection: {said} (HTTP {status})")
@@ -132,7 +132,7 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
     if lived >= limit - 1:
         return DurationReachedError(
             f"Tunnel closed: maximum duration ({limit} s) reached",
-            hint="connect again; the service lets no connection live longer than 3600 s",
+            hint="connect again; the service limits connections to 3600 s",
         )
     if code == 1006:
         if reason.startswith(SILENT):
@@ -150,7 +150,7 @@ def _unreachable(message: str, target: Target) -> TargetUnreachableError:
         message,
         hint=f"likely causes: the target's security group has no ingress rule for port {target.remote_port} from "
         "the endpoint's group; the endpoint's group has no egress rule to it; nothing listens on that port; "
-        "a network ACL or a route between the subnets. Which one it is: "
+        "a network ACL or a route between the subnets. To find out: "
         f"{pins.command('eicctl', 'doctor', target.label, *target.port_option)}",
     )
     error.address = target.address

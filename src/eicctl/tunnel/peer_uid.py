@@ -38,13 +38,13 @@ _sequence = itertools.count(1)
 _everybody = False
 
 
-def let_everybody_in() -> None:
+def allow_everybody() -> None:
     """Let all users of this machine connect to this process's listeners."""
     global _everybody  # noqa: PLW0603 - one process serves one user's wish
     _everybody = True
 
 
-def everybody_is_let_in() -> bool:
+def everybody_is_allowed() -> bool:
     """Whether the user wants that: by a command's option, or `allow_other_users` in config.toml."""
     try:
         return _everybody or settings.config().allow_other_users
@@ -52,11 +52,11 @@ def everybody_is_let_in() -> bool:
         return False
 
 
-_LEFT = "it was closed at once; its bytes, if any, were not sent on"
-_STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, lets all users of this machine in"
+_LEFT = "the connection was closed at once, and nothing was relayed"
+_STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, allows all users of this machine"
 
 
-class NotLetInError(LocalError):
+class NotAllowedError(LocalError):
     """Another user's connection, or one that may be: it tells nothing of the tunnel."""
 
 
@@ -161,12 +161,12 @@ def refusal(client: socket.socket, netlink: socket.socket | None) -> LocalError 
     try:
         user = stranger(client, netlink)
     except LeftError:
-        return NotLetInError(
+        return NotAllowedError(
             "connection refused: the client disconnected before its user ID could be checked", hint=_LEFT
         )
     if user is None:
         return None
-    return NotLetInError(f"the user {name_of(user)} of this machine is not let in", hint=_STRANGER)
+    return NotAllowedError(f"connection refused: user {name_of(user)} of this machine is not allowed", hint=_STRANGER)
 
 
 def stranger(client: socket.socket, netlink: socket.socket | None) -> int | None:

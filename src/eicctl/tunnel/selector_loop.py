@@ -46,13 +46,13 @@ class Reactor(Protocol):
     def add_reader(self, fd: int, callback: Callable[..., Any], /) -> Any:
         """Call `callback` whenever `fd` can be read."""
 
-    def remove_reader(self, fd: int, /) -> Any:
+    def remove_reader(self, fd: int, /) -> object:
         """Stop that."""
 
     def add_writer(self, fd: int, callback: Callable[..., Any], /) -> Any:
         """Call `callback` whenever `fd` can be written."""
 
-    def remove_writer(self, fd: int, /) -> Any:
+    def remove_writer(self, fd: int, /) -> object:
         """Stop that."""
 
     def call_later(self, delay: float, callback: Callable[..., Any], /) -> Timer:
@@ -62,7 +62,7 @@ class Reactor(Protocol):
 class _Call:
     __slots__ = ("callback", "cancelled")
 
-    def __init__(self, callback: Callable[[], Any]) -> None:
+    def __init__(self, callback: Callable[[], object]) -> None:
         self.callback = callback
         self.cancelled = False
 
@@ -84,25 +84,25 @@ class SelectorReactor:
         self._waker.setblocking(False)
         self.add_reader(self._woken.fileno(), self._drain_wakes)
 
-    def add_reader(self, fd: int, callback: Callable[[], Any]) -> None:
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
         self._watch(fd, selectors.EVENT_READ, callback)
 
     def remove_reader(self, fd: int) -> None:
         self._watch(fd, selectors.EVENT_READ, None)
 
-    def add_writer(self, fd: int, callback: Callable[[], Any]) -> None:
+    def add_writer(self, fd: int, callback: Callable[[], object]) -> None:
         self._watch(fd, selectors.EVENT_WRITE, callback)
 
     def remove_writer(self, fd: int) -> None:
         self._watch(fd, selectors.EVENT_WRITE, None)
 
-    def call_soon_threadsafe(self, callback: Callable[[], Any]) -> None:
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         """Call `callback` in the next round, from another thread or from a signal handler."""
         self._soon.append(_Call(callback))
         with contextlib.suppress(BlockingIOError):  # full of wakes already
             self._waker.send(b"\0")
 
-    def call_later(self, delay: float, callback: Callable[[], Any]) -> Timer:
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         call = _Call(callback)
         heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), call))
         return call
@@ -147,14 +147,14 @@ class SelectorReactor:
         while self._later and self._later[0][0] <= now:
             self._soon.append(heapq.heappop(self._later)[2])
 
-    def _current(self, fd: int, event: int) -> Callable[[], Any] | None:
+    def _current(self, fd: int, event: int) -> Callable[[], object] | None:
         key = self._selector.get_map().get(fd)
-        callbacks: dict[int, Callable[[], Any]] = key.data if key else {}
+        callbacks: dict[int, Callable[[], object]] = key.data if key else {}
         return callbacks.get(event)
 
-    def _watch(self, fd: int, event: int, callback: Callable[[], Any] | None) -> None:
+    def _watch(self, fd: int, event: int, callback: Callable[[], object] | None) -> None:
         key = self._selector.get_map().get(fd)
-        callbacks: dict[int, Callable[[], Any]] = dict(key.data) if key else {}
+        callbacks: dict[int, Callable[[], object]] = dict(key.data) if key else {}
         if callback:
             callbacks[event] = callback
         else:

@@ -147,7 +147,7 @@ class Slots:
         """
         with self._lock:
             if len(self._waiting) >= QUEUE:
-                raise self._error(f"{QUEUE} connections wait for a slot at the endpoint {self.endpoint_id} already")
+                raise self._error(f"{QUEUE} connections are already waiting for a slot at endpoint {self.endpoint_id}")
             reservation = SlotReservation(self, next(self._numbers), label)
             self._waiting.append(reservation)
             served = self._serve()
@@ -207,8 +207,8 @@ class Slots:
         """Return the error for a slot that was waited for in vain."""
         with self._lock:
             if refusal is None:
-                return self._error(f"no slot at the endpoint {self.endpoint_id} became free within {seconds:g} s")
-            return self._error(f"{refusal.message}, also after {seconds:g} s", refusal)
+                return self._error(f"no slot at endpoint {self.endpoint_id} became free within {seconds:g} s")
+            return self._error(f"{refusal.message}, even after {seconds:g} s", refusal)
 
     # With the lock held
 
@@ -236,7 +236,7 @@ class Slots:
         mine = ", ".join(f"{count} to {label}" for label, count in counts.most_common(5))
         mine = f": {mine}{', …' if len(counts) > 5 else ''}" if mine else ""
         process = f"this process (eicctl, PID {os.getpid()})"
-        limit = "" if refusal else f", and its limit is {self._limit}"
+        limit = "" if refusal else f" (limit {self._limit})"
         message = f"{what}; {process} has {self.used}{limit}{mine}"
         return ThrottledError(
             message,

@@ -7,7 +7,6 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from eicctl.audit.correlation import COLUMNS, Row, Value
 from eicctl.audit.records import TUNNEL
@@ -131,7 +130,7 @@ def _harmless(cells: list[str]) -> list[str]:
     return [_FORMULA.sub(r"\1'", cell) for cell in cells]
 
 
-def _for_people(row: Row) -> Mapping[str, Any]:
+def _for_people(row: Row) -> Mapping[str, object]:
     event = row.event
     return {
         "Time": event.time,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eicctl.core.model import Endpoint
 from eicctl.view import messages
@@ -27,7 +27,7 @@ DROPPABLE = ("Preserves client IP", "Type", "Subnet", "AZ", "VPC", "State")
 """Columns that a narrow terminal does without, the least important first."""
 
 
-def row_of(endpoint: Endpoint) -> dict[str, Any]:
+def row_of(endpoint: Endpoint) -> dict[str, object]:
     """Return an endpoint as a JSON object."""
     return {
         "InstanceConnectEndpointId": endpoint.id,
@@ -62,7 +62,7 @@ def delete_group_question(group: ManagedGroup) -> str:
     return f"Also delete security group {group.id} ({group.name}), created by eicctl{rules}?"
 
 
-def would_call(operation: str, *words: str, **request: Any) -> None:
+def would_call(operation: str, *words: str, **request: object) -> None:
     """Print a line of `--dry-run`: an API call that is not made."""
     values = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in request.items())
     messages.out(" ".join(["Would call", operation, *words, *values]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from eicctl.aws.endpoints import NewEndpoint, request_of
 from eicctl.aws.security_groups import RULE, PlannedGroup
@@ -95,8 +94,8 @@ def like(endpoint: Endpoint) -> NewEndpoint:
 
 def cloudformation(new: NewEndpoint, group: PlannedGroup | None) -> str:
     """Return a CloudFormation template in JSON. It has no address type, which the resource does not know."""
-    resources: dict[str, Any] = {}
-    group_ids: list[Any] = [*new.security_group_ids]
+    resources: dict[str, object] = {}
+    group_ids: list[object] = [*new.security_group_ids]
     if group:
         group_id = group.group_id or {"Fn::GetAtt": ["SecurityGroup", "GroupId"]}
         group_ids.append(group_id)
@@ -128,7 +127,7 @@ def cloudformation(new: NewEndpoint, group: PlannedGroup | None) -> str:
                         "Description": RULE,
                     },
                 }
-    properties: dict[str, Any] = {"SubnetId": new.subnet_id, "PreserveClientIp": new.preserve_client_ip}
+    properties: dict[str, object] = {"SubnetId": new.subnet_id, "PreserveClientIp": new.preserve_client_ip}
     if group_ids:
         properties["SecurityGroupIds"] = group_ids
     if new.tags:
@@ -203,11 +202,11 @@ def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def _tcp(port: int) -> dict[str, Any]:
+def _tcp(port: int) -> dict[str, object]:
     return {"ip_protocol": "tcp", "from_port": port, "to_port": port}
 
 
-def _block(kind: str, labels: tuple[str, ...], values: Mapping[str, Any]) -> str:
+def _block(kind: str, labels: tuple[str, ...], values: Mapping[str, object]) -> str:
     """Return a block of Terraform's language, as `terraform fmt` would write it. Values of None are left out."""
     kept = {key: value for key, value in values.items() if value is not None}
     plain = {key: value for key, value in kept.items() if not isinstance(value, Mapping)}
@@ -226,7 +225,7 @@ def _block(kind: str, labels: tuple[str, ...], values: Mapping[str, Any]) -> str
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def _hcl(value: Any) -> str:
+def _hcl(value: object) -> str:
     """Return a value as Terraform's language has it. Texts are literal: nothing in them is evaluated."""
     if isinstance(value, Reference):
         return str(value)

@@ -57,7 +57,7 @@ def show(
         columns: Headings of the table and their keys. A single object is shown with all its keys that have values.
         droppable: Headings of columns that a narrow terminal does without, the least important first.
     """
-    shown: Any = result
+    shown: object = result
     if query:
         shown = _queried(result, query)
     if output == "json":
@@ -71,7 +71,7 @@ def show(
         _table(shown, columns, droppable)
 
 
-def _queried(result: Any, query: str) -> Any:
+def _queried(result: object, query: str) -> object:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
@@ -82,11 +82,11 @@ def _queried(result: Any, query: str) -> Any:
         raise UsageError(f"--query is not a JMESPath expression: {error}".splitlines()[0]) from error
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -102,7 +102,7 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def _text(value: Any) -> list[str]:
+def _text(value: object) -> list[str]:
     """Lines as in the AWS CLI's text output: one row per line, values separated by tabs."""
     if isinstance(value, Mapping):
         return ["\t".join(_one_line(item) for item in value.values())]
@@ -113,16 +113,16 @@ def _text(value: Any) -> list[str]:
     return [_one_line(value)]
 
 
-def _one_line(value: Any) -> str:
+def _one_line(value: object) -> str:
     return foreign.line(_cell(value))
 
 
-def texts_of(value: Mapping[str, Any]) -> dict[str, str]:
+def texts_of(value: Mapping[str, object]) -> dict[str, str]:
     """Return the keys and values of an object as a person reads them, without those that are empty."""
     return {foreign.line(str(key)): text for key, item in value.items() if (text := _one_line(item))}
 
 
-def _table(value: Any, columns: Mapping[str, str], droppable: Sequence[str]) -> None:
+def _table(value: object, columns: Mapping[str, str], droppable: Sequence[str]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)

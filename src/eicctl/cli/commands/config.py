@@ -176,7 +176,7 @@ def set_(*, key: str, values: tuple[str, ...], project: bool) -> None:
 @command.command(name="list")
 @options.output_options
 def list_(*, output: str, query: str | None) -> None:
-    """List the settings in effect, with the place where each one is set.
+    """List the settings in effect, and where each one is set.
 
     \b
     Examples:

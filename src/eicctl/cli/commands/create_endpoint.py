@@ -40,8 +40,8 @@ def _tags(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) 
 @click.option(
     "--create-security-group",
     is_flag=True,
-    help="Create a group for the endpoint, with egress to ports 22 and 3389 of the VPC and nothing else, or reuse the"
-    " one that it created for this name and subnet before.",
+    help="Create a security group for the endpoint that allows egress only to ports 22 and 3389 in the VPC, or reuse"
+    " the one created earlier for this name and subnet.",
 )
 @click.option(
     "--allow-to",
@@ -61,7 +61,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) 
 )
 @click.option("--name", metavar="NAME", help="Name tag.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, callback=_tags, help="Additional tag; repeatable.")
-@click.option("--wait/--no-wait", default=False, help="Wait until the endpoint is available, which takes minutes.")
+@click.option("--wait/--no-wait", default=False, help="Wait until the endpoint is available (takes a few minutes).")
 @options.timeout_option
 @click.option("--if-not-exists", is_flag=True, help="Reuse the VPC's existing endpoint, if any.")
 @options.dry_run_option
@@ -69,7 +69,7 @@ def _tags(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) 
     "--format",
     "language",
     type=click.Choice(["terraform", "cloudformation", "awscli"]),
-    help="Create nothing; print what would be created, for this tool.",
+    help="Print the configuration for this tool; create nothing.",
 )
 @options.output_options
 @options.with_session

@@ -72,8 +72,8 @@ def command(
 ) -> int:
     """Forward a local port to a database, directly or through an instance.
 
-    A database that listens on port 3389 is reached directly, any other through SSH on an instance: that of --via, or a
-    running Linux instance that the database's security groups allow.
+    A database that listens on port 3389 is reached directly. Any other is reached through SSH on an instance: the one
+    specified by --via, or a running Linux instance that the database's security groups allow.
 
     \b
     Examples:
@@ -213,7 +213,7 @@ def _with_token(session: Session, cleanup: contextlib.ExitStack, local: LocalDat
         return pgpass(local.host, ["127.0.0.1", "::1", "localhost"], local.port, local.user, token)
 
     cleanup.enter_context(
-        kept_fresh(path, content, lambda error: messages.line(f"the token in {path} is not fresh: {error.message}"))
+        kept_fresh(path, content, lambda error: messages.line(f"Cannot renew the token in {path}: {error.message}"))
     )
     return replace(local, password_file=path)
 
@@ -239,7 +239,7 @@ def _show(found: Database | None, local: LocalDatabase, output: str, *, url_only
         return
     lines = local.lines()
     if local.password_file:
-        lines["password"] = f"in {local.password_file}, a token renewed every 10 minutes; SSL is needed"
+        lines["password"] = f"in {local.password_file}, a token renewed every 10 minutes; SSL is required"
     for label, text in lines.items():
         if text:
             messages.out(f"  {label + ':':11} {text}")

@@ -86,7 +86,7 @@ def command(
         interrupted = f"EC2 continues to delete {found.id}" + "; its security group is kept" * bool(doomed)
         with Waiting(f"Deleting {found.id}", interrupted=interrupted) as waiting:
             wait_deleted(session, found.id, timeout=timeout, progress=waiting.show)
-    messages.line(f"Deleted {found.id}" if wait or doomed else f"Deleting {found.id}, which takes minutes")
+    messages.line(f"Deleted {found.id}" if wait or doomed else f"Deleting {found.id} (takes a few minutes)")
     for group in doomed:
         delete_group(session, group, timeout=timeout)
         messages.line(f"Deleted security group {group.id} ({group.name})")

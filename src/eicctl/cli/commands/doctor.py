@@ -39,7 +39,7 @@ SETTLING = 5.0
 @click.option(
     "--fix", is_flag=True, help="Offer the security-group rule that fixes the cause, add it, and check again."
 )
-@click.option("--undo", is_flag=True, help="Remove the rules that --fix added, for TARGET or for all.")
+@click.option("--undo", is_flag=True, help="Remove the rules that --fix added for TARGET, or all of them.")
 @click.option("--yes", "-y", is_flag=True, help="With --fix and --undo: skip confirmation.")
 @click.option("--dry-run", is_flag=True, help="With --fix and --undo: show the change without making it.")
 @options.output_options

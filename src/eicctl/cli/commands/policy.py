@@ -67,7 +67,7 @@ _scope_options = options.combined(
     click.option(
         "--allow-start",
         is_flag=True,
-        help="Also allow starting stopped instances (--start); with --instance-tag, these.",
+        help="Also allow starting stopped instances (--start); with --instance-tag, only those.",
     ),
     click.option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
     click.option(
@@ -113,12 +113,14 @@ def write(kind: Any, form: str, **given: Any) -> None:
 
 
 _audit_options = options.combined(
-    click.option("--from-audit", is_flag=True, help="Allow what CloudTrail recorded, and no more."),
+    click.option("--from-audit", is_flag=True, help="Allow only what CloudTrail recorded."),
     click.option(
-        "--user", metavar="NAME", help="Of --from-audit: only this user, role session or ARN; * is a wildcard."
+        "--user", metavar="NAME", help="With --from-audit: only this user, role session or ARN; * is a wildcard."
     ),
     click.option(
-        "--since", metavar="WHEN", help="Of --from-audit: start, such as 7d or a date; default: 30d, or all of --from."
+        "--since",
+        metavar="WHEN",
+        help="With --from-audit: start, such as 7d or a date; default: 30d, or all of --from.",
     ),
     click.option(
         "--from",
@@ -126,7 +128,7 @@ _audit_options = options.combined(
         type=FILE,
         multiple=True,
         metavar="PATH",
-        help="Of --from-audit: CloudTrail log files, from a file, a folder or s3://BUCKET/PREFIX; repeatable.",
+        help="With --from-audit: CloudTrail log files, from a file, a folder or s3://BUCKET/PREFIX; repeatable.",
     ),
     click.option(
         "--max-unused",
@@ -134,15 +136,17 @@ _audit_options = options.combined(
         default=0,
         show_default=True,
         metavar="N",
-        help="Of --from-audit: fold addresses into ranges that cover up to N unused addresses.",
+        help="With --from-audit: fold addresses into ranges that cover up to N unused addresses.",
     ),
-    click.option("--diff", is_flag=True, help="Of --from-audit: show what today's policies allow beyond it, instead."),
+    click.option(
+        "--diff", is_flag=True, help="With --from-audit: show what the current policies allow beyond that, instead."
+    ),
     click.option(
         "--policy",
         "policy_file",
         type=FILE,
         metavar="FILE",
-        help="Of --diff: today's policy; default: the policies of the user or role in IAM.",
+        help="With --diff: the current policy; default: the policies of the user or role in IAM.",
     ),
 )
 _FROM_AUDIT = {
@@ -170,9 +174,9 @@ def connect(ctx: click.Context, /, **given: Any) -> int:
 
     The policy is written to stdout, notes to stderr. Only --from-audit calls AWS.
 
-    With --from-audit, CloudTrail is read, and each user or role gets the least policy for its tunnels and pushed keys.
-    --source-ip takes no value then, and --instance-tag KEY lets values of a tag stand for instances. --diff compares
-    with today's policies; the exit code is 1 if they allow more.
+    --from-audit reads CloudTrail and generates, for each user or role, a policy that allows only its tunnels and pushed
+    keys. With it, --source-ip takes no value, and --instance-tag KEY uses values of that tag instead of instance IDs.
+    --diff compares with the current policies; the exit code is 1 if they allow more.
 
     \b
     Examples:
@@ -230,7 +234,7 @@ def text_of(file: str) -> str:
 def admin(**given: Any) -> None:
     """Generate a policy for managing endpoints, without permission to connect.
 
-    It allows both spellings of the service-linked role that creating an endpoint needs.
+    It allows both spellings of the service-linked role that creating an endpoint requires.
 
     \b
     Examples:
@@ -253,11 +257,11 @@ def auditor(**given: Any) -> None:
     write("auditor", **given)
 
 
-@command.command("lint", short_help="Lint a policy: missing permissions, and too broad ones.")
+@command.command("lint", short_help="Lint a policy for missing and overly broad permissions.")
 @click.argument("file", type=FILE, metavar="FILE")
 @options.output_options
 def lint_document(*, file: str, output: str, query: str | None) -> int:
-    """Lint a policy document: missing permissions, and too broad ones. FILE - is stdin.
+    """Lint a policy document for missing and overly broad permissions. FILE - is stdin.
 
     The exit code is 1 if there are findings, else 0.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -47,7 +47,7 @@ def _environment(ctx: click.Context, param: click.Parameter, value: str | None) 
 @options.keepalive_option
 @options.request_option("--no-agent")
 @options.aws_options
-def command(*, request: ConnectRequest, force: bool, **_access: Any) -> int:
+def command(*, request: ConnectRequest, force: bool, **_access: object) -> int:
     """Relay stdin and stdout to the target; for use as an OpenSSH ProxyCommand.
 
     Stdout has only the target's bytes. After EOF on stdin, the tunnel stays open while the target responds (--linger).
@@ -62,8 +62,8 @@ def command(*, request: ConnectRequest, force: bool, **_access: Any) -> int:
     pins.use(request.profile, request.region)
     if on_terminal() and not force:
         raise UsageError(
-            "eicctl proxy relays raw bytes for a program, as OpenSSH's ProxyCommand; stdin and stdout are a terminal "
-            "here (--force overrides this)",
+            "eicctl proxy relays raw bytes for a program (OpenSSH's ProxyCommand), but stdin and stdout are a terminal;"
+            " --force overrides this",
             hint=_for_people(request),
         )
     from eicctl.fastpath.proxy import run

@@ -23,14 +23,14 @@ _COLUMNS = {
 
 
 @click.command
-@click.option("--clear", is_flag=True, help="Forget all of them.")
+@click.option("--clear", is_flag=True, help="Clear the list.")
 @options.output_options
 @options.log_options
 def command(*, clear: bool, output: str, query: str | None) -> None:
     """List recent connections.
 
-    The last one is first. `-` in the place of a target is that of the last one, and lists of targets begin with them.
-    A duration is missing while a connection is open. Nothing but this list is kept: no command, no output, no key.
+    The latest connection comes first. The target `-` is that of the latest one, and lists of targets start with recent
+    ones. An open connection has no duration. Nothing else is stored: no commands, output or keys.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def command(*, clear: bool, output: str, query: str | None) -> None:
         messages.line("No recent connections")
 
 
-def _row(recent: recents.Recent) -> dict[str, Any]:
+def _row(recent: recents.Recent) -> dict[str, object]:
     return {
         "StartedAt": datetime.fromtimestamp(recent.started, UTC),
         "Command": recent.command,

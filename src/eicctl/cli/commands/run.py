@@ -80,7 +80,7 @@ def command(
       eicctl run --all --dry-run
     """
     if not words and not dry_run:
-        raise UsageError("no command given", hint="eicctl run --tag Role=web -- COMMAND")
+        raise UsageError("No command specified", hint="eicctl run --tag Role=web -- COMMAND")
     from eicctl.cli import picker
     from eicctl.cli.target_prompt import LAST, specified
 
@@ -91,7 +91,7 @@ def command(
         targets = tuple(picker.instances(session)) if picker.on_terminal() else ()
     if not (targets or tags or name_glob or everything):
         raise UsageError(
-            "no hosts selected", hint="use --target, --tag, --name-glob or --all; targets: eicctl instances"
+            "No hosts selected", hint="use --target, --tag, --name-glob or --all; targets: eicctl instances"
         )
 
     from eicctl.doctor.likely_cause import remember

@@ -87,7 +87,7 @@ def command(
       eicctl tunnel --private-ip-address 10.0.2.20 --remote-port 3389 --local-socket ./db.sock
     """
     if local_socket and (local_port or bind):
-        raise UsageError("--local-socket goes with neither --local-port nor --bind")
+        raise UsageError("--local-socket cannot be combined with --local-port or --bind")
     from eicctl.api.targets import dialer_to
     from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.core.events import TunnelEvent
@@ -113,7 +113,7 @@ def command(
             banner = found.banner.splitlines()[0][:60].decode(errors="replace") if found.banner else ""
             emit(TunnelEvent("checked", text=banner, target=target, request_id=found.request_id))
         if bind and not loopback_only(sockets):
-            messages.line(f"warning: listening on {bind}: whoever reaches it can connect to {target.label}")
+            messages.line(f"warning: listening on {bind}: anyone who can reach it can connect to {target.label}")
         with recording("tunnel", session, target):
             return _serve(dialer, sockets, emit, request.linger)
 

@@ -20,7 +20,7 @@ from eicctl.ui import PANES
 @click.option("--region", cls=options.Repeatable, type=REGION, metavar="REGION", help="AWS region; repeatable.")
 @click.option("--all-regions", is_flag=True, help="Show all regions that are enabled for the account.")
 @click.option(
-    "--pane", type=click.Choice(list(PANES)), default="instances", show_default=True, help="The pane to begin with."
+    "--pane", type=click.Choice(list(PANES)), default="instances", show_default=True, help="The pane to show first."
 )
 @options.wire_options
 @click.pass_context

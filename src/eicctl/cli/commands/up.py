@@ -32,10 +32,10 @@ UNREACHABLE = 5
     help="File with tunnel definitions; default: the nearest eicctl.toml here or above, and config.toml.",
 )
 @click.option("--detach", "-d", is_flag=True, help="Run in the background; see ps, logs and down.")
-@click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile of tunnels whose definition has none.")
-@click.option("--region", type=REGION, metavar="REGION", help="AWS region of tunnels whose definition has none.")
+@click.option("--profile", type=PROFILE, metavar="NAME", help="AWS profile for tunnels whose definition has none.")
+@click.option("--region", type=REGION, metavar="REGION", help="AWS region for tunnels whose definition has none.")
 @click.option(
-    "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) of tunnels whose definition has none."
+    "--ca-bundle", type=FILE, metavar="FILE", help="CA certificates (PEM) for tunnels whose definition has none."
 )
 @options.log_options
 @click.option(

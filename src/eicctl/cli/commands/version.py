@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,7 +24,7 @@ PACKAGES = ("botocore", "websockets", "click", "asyncssh", "cryptography", "pyth
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def about() -> dict[str, Any]:
+def about() -> dict[str, object]:
     """Return the object that `eicctl version --output json` prints. Unknown values are None."""
     return {
         "Eicctl": __version__,
@@ -100,14 +99,14 @@ def _folder(find: Callable[[], Path]) -> str:
         return error.message
 
 
-def _background() -> list[dict[str, Any]]:
+def _background() -> list[dict[str, object]]:
     """The running background processes."""
     if sys.platform == "win32":  # no background processes
         return []
     from eicctl.agent.client import GoneError, ask, for_each_agent
     from eicctl.agent.paths import AgentPaths
 
-    def look(paths: AgentPaths) -> dict[str, Any] | None:
+    def look(paths: AgentPaths) -> dict[str, object] | None:
         try:
             answer = ask(paths, "status")
         except GoneError:

@@ -102,7 +102,7 @@ CLOCK = Check(
     applies=always,
     segment=Segment.LOCAL,
     step="clock",
-    inspects="this machine's against the date of a response of AWS",
+    inspects="this machine's clock against the date in a response from AWS",
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from eicctl.aws.endpoint_selection import usable_name
 from eicctl.core.errors import EicctlError
@@ -29,7 +28,7 @@ def run(context: Context) -> Outcome:
 
 def _connect(dns_name: str, ca_bundle: str | None) -> Outcome:
     trace = walk(dns_name, ca_bundle)
-    details: dict[str, Any] = {
+    details: dict[str, object] = {
         "Host": trace.host,
         "Port": trace.port,
         "Proxy": f"{trace.proxy.host}:{trace.proxy.port}" if trace.proxy else None,
@@ -49,7 +48,7 @@ def _connect(dns_name: str, ca_bundle: str | None) -> Outcome:
     return Outcome(Status.OK, f"{trace.host}:{trace.port}{proxy}: {times}{issuer}", details=details)
 
 
-def _failure(trace: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, Any]) -> Outcome:
+def _failure(trace: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, object]) -> Outcome:
     message, remediation = error.message, error.hint or ""
     if trace.failed == "TLS" and trace.certificate:
         trusted = f"the CAs in {ca_bundle}" if ca_bundle else "the system's CAs"

@@ -67,7 +67,7 @@ def _location(endpoint: Endpoint, found: Found | None) -> str:
     if not found:
         return ""
     if endpoint.vpc_id != found.location.vpc_id:
-        return f", in another VPC than the target ({endpoint.vpc_id})"
+        return f", in a different VPC than the target ({endpoint.vpc_id})"
     if endpoint.subnet_id == found.location.subnet_id:
         return ", in the target's subnet"
     return f", in {endpoint.subnet_id} ({endpoint.availability_zone})"

@@ -403,7 +403,9 @@ def read_world(content: Mapping[str, Any], source: str) -> WorldSpec:
     try:
         for path, text in _texts(content, "$"):
             if UNWRITABLE.search(text):
-                raise msgspec.ValidationError(f"has characters that no answer of the AWS API could hold - at `{path}`")
+                raise msgspec.ValidationError(
+                    f"has characters that a response of the AWS API cannot contain - at `{path}`"
+                )
         return msgspec.convert(content, WorldSpec, dec_hook=_network_value, str_keys=True)
     except msgspec.ValidationError as error:
         found = _REPORT.fullmatch(str(error))
