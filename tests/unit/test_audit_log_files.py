@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.audit import log_files
-from eicctl.audit.log_files import DamagedError, records_in
+from eicctl.audit.filters import Choice
+from eicctl.audit.log_files import DamagedError, Reader, records_in
+from eicctl.audit.store import EventStore
+from tests.trail_records import START, launch, tunnel
 
 
 class Dribble(io.BytesIO):
@@ -105,6 +108,23 @@ def test_a_record_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(DamagedError):
         list(records_in(endless))
     assert endless.tell() < 3_000_000
+
+
+def test_records_from_elsewhere() -> None:
+    records: list[Any] = [
+        tunnel(START),
+        tunnel(START, error="AccessDeniedException"),
+        {"eventName": "Other"},
+        None,
+        ["x"],
+    ]
+    records += [launch(START, "i-1", "10.0.1.10"), {**records[0]}, {"eventName": ["OpenTunnel"]}]
+    with EventStore() as store:
+        reader = Reader(store, Choice(denied=True), print, print)
+        assert reader.add(iter(records)).records == len(records)
+        assert [event.outcome for event in store.events()].count("denied") == 1
+        assert len(store) == len(list(store.events())) == 2
+        assert [life.instance_id for life in store.lives()] == ["i-1"]
 
 
 def test_nothing_in_it() -> None:

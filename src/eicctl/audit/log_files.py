@@ -14,7 +14,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eicctl.audit.filters import Choice
-from eicctl.audit.records import End, Event, Launch, ends_of, event_of, launches_of
+from eicctl.audit.records import END, EVENT_NAMES, LAUNCH, End, Event, Launch, ends_of, event_of, launches_of
 from eicctl.audit.store import EventStore
 from eicctl.aws.cloudtrail import list_objects, open_objects
 from eicctl.aws.session import Session
@@ -165,7 +165,7 @@ Opened = Iterator[tuple[str, Source | EicctlError]]
 
 
 class Reader:
-    """Reads log files into a store.
+    """Puts the records of log files, or from elsewhere, into a store.
 
     Args:
         store: Where events go.
@@ -198,6 +198,13 @@ class Reader:
                 self._read_file(name, source)
             if self.tally.files + self.tally.skipped == before:
                 raise NotFoundError(f"No log files in {path}", hint="log files end with .json or .json.gz")
+        self._store_batch()
+        return self.tally
+
+    def add(self, records: Iterable[Any]) -> Tally:
+        """Take records from elsewhere, each as its JSON has it."""
+        for record in records:
+            self._take(record)
         self._store_batch()
         return self.tally
 
@@ -257,11 +264,15 @@ class Reader:
         self.tally.records += 1
         if self.tally.records % 10_000 == 0:
             self._say(f"{self.tally.records} records of {self.tally.files} files")
-        if (event := event_of(record)) and self._choice.may_need(event):
-            self._events.append(event)
-        else:
+        name = record.get("eventName") if isinstance(record, dict) else None
+        if name in EVENT_NAMES:
+            if (event := event_of(record)) and self._choice.may_need(event):
+                self._events.append(event)
+        elif name in (LAUNCH, END):
             self._lives.extend(launches_of(record))
             self._lives.extend(ends_of(record))
+        else:
+            return
         if len(self._events) + len(self._lives) >= BATCH:
             self._store_batch()
 

@@ -131,8 +131,9 @@ class End(NamedTuple):
 
 def event_of(record: object) -> Event | None:
     """Return the event of a record; None for other events, and for records without a name or time."""
-    name = _text(record, "eventName")
-    if name not in EVENT_NAMES or not isinstance(record, dict) or not (time := time_of(record.get("eventTime"))):
+    if not isinstance(record, dict) or (name := record.get("eventName")) not in EVENT_NAMES:
+        return None
+    if not (time := time_of(record.get("eventTime"))):
         return None
     asked, answered = record.get("requestParameters"), record.get("responseElements")
     return Event(

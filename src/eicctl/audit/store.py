@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS ends (instance TEXT PRIMARY KEY, time REAL);
 CREATE TABLE IF NOT EXISTS spans (region TEXT, lookup TEXT, begins REAL, ends REAL);
 """
 _INSERT = f"INSERT INTO events VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own names
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events"  # noqa: S608 - our own names
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM events WHERE time >= ? AND time < ? ORDER BY time, id"  # noqa: S608 - same
 
 Span = tuple[datetime, datetime]
 
@@ -61,7 +61,7 @@ class EventStore:
                     self._db.execute("PRAGMA journal_mode=OFF")
                     self._db.execute("PRAGMA synchronous=OFF")
                 self._db.executescript(_SCHEMA)
-                self._db.execute(f"{_SELECT} LIMIT 0")  # fails for a file of another version
+                self._db.execute(_SELECT, (0, 0))  # fails for a file of another version
             except (OSError, sqlite3.Error) as error:
                 raise LocalError(f"cannot store events in {path or 'a temporary file'}: {error}") from error
             undo.pop_all()
@@ -105,7 +105,7 @@ class EventStore:
         low = since.timestamp() if since else float("-inf")
         high = until.timestamp() if until else float("inf")
         with self._lock:
-            found = self._db.execute(f"{_SELECT} WHERE time >= ? AND time < ? ORDER BY time, id", (low, high))
+            found = self._db.execute(_SELECT, (low, high))
         last = None
         for values in found:
             if values[0] != last:
