@@ -15,8 +15,8 @@ from eicctl.audit.filters import Choice, moment
 from eicctl.audit.log_files import Reader
 from eicctl.audit.records import KEY, TUNNEL
 from eicctl.audit.store import EventStore
+from eicctl.aws.iam import identity_policies
 from eicctl.aws.instances import list_instances
-from eicctl.aws.policies import identity_policies
 from eicctl.aws.session import Session
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError

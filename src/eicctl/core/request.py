@@ -169,9 +169,9 @@ class Option:
 
     Attributes:
         name: What it is called: `--…`.
-        field: The attribute of `ConnectRequest` that it says.
-        help: What it does.
         metavar: What its value is called; empty for a flag, and where the choices are listed.
+        help: What it does.
+        field: The attribute of `ConnectRequest` that it sets; by default that of its name.
         choices: Its good values, if they are few.
         limits: The least and the most that a number may be; None for a text.
         whole: Whether a number has no decimals.
@@ -182,16 +182,16 @@ class Option:
     def __init__(
         self,
         name: str,
-        field: str,
         metavar: str = "",
         *,
         help: str,
+        field: str = "",
         choices: tuple[str, ...] = (),
         limits: tuple[int, int] | None = None,
         whole: bool = True,
     ) -> None:
         self.name = name
-        self.field = field
+        self.field = field or name[2:].replace("-", "_")
         self.help = help
         self.metavar = metavar
         self.choices = choices
@@ -208,55 +208,33 @@ KEY_TYPES = ("auto", "ed25519", "ecdsa", "rsa")
 HOST_KEY_CHECKS = ("console", "accept-new", "strict", "off")
 
 _PROXY = (
-    Option(
-        "--private-ip-address",
-        "private_ip_address",
-        "ADDRESS",
-        help="Address or DNS name to connect to; default: the instance's.",
-    ),
-    Option("--instance-id", "instance_id", "ID", help="The target's instance ID, as in the AWS CLI."),
-    Option("--instance-connect-endpoint-id", "endpoint_id", "ID", help="Endpoint to use; default: the nearest."),
+    Option("--private-ip-address", "ADDRESS", help="Address or DNS name to connect to; default: the instance's."),
+    Option("--instance-id", "ID", help="The target's instance ID, as in the AWS CLI."),
+    Option("--instance-connect-endpoint-id", "ID", field="endpoint_id", help="Endpoint to use; default: the nearest."),
     Option(
         "--instance-connect-endpoint-dns-name",
-        "endpoint_dns_name",
         "HOST[:PORT]",
+        field="endpoint_dns_name",
         help="The endpoint's DNS name. With its ID and the target's address, no AWS API is called.",
     ),
-    Option(
-        "--allow-any-port",
-        "allow_any_port",
-        help="Allow remote ports other than 22 and 3389, which the service refuses.",
-    ),
-    Option("--no-agent", "no_agent", help="Run in this process; neither use nor start the background process."),
-    Option("--no-cache", "no_cache", help="Look up the target again instead of using the cache."),
-    Option(
-        "--announce-end",
-        "announce_end",
-        "SECONDS",
-        help="Print a notice this long before the connection ends.",
-        limits=(1, 3599),
-    ),
-    Option("--quiet", "quiet", help="Print errors only: no notes, no progress."),
-    Option("--verbose", "verbose", help="Explain what is done, and how long it takes."),
-    Option(
-        "--session-folder",
-        "session_folder",
-        "FOLDER",
-        help="Internal to eicctl ssh: holds the key, and receives the result.",
-    ),
-    Option("--region", "region", "REGION", help="AWS region; default: the profile's."),
-    Option("--profile", "profile", "NAME", help="AWS profile."),
-    Option("--ca-bundle", "ca_bundle", "FILE", help="CA certificates (PEM) to trust; default: the system's."),
+    Option("--allow-any-port", help="Allow remote ports other than 22 and 3389, which the service refuses."),
+    Option("--no-agent", help="Run in this process; neither use nor start the background process."),
+    Option("--no-cache", help="Look up the target again instead of using the cache."),
+    Option("--announce-end", "SECONDS", help="Print a notice this long before the connection ends.", limits=(1, 3599)),
+    Option("--quiet", help="Print errors only: no notes, no progress."),
+    Option("--verbose", help="Explain what is done, and how long it takes."),
+    Option("--session-folder", "FOLDER", help="Internal to eicctl ssh: holds the key, and receives the result."),
+    Option("--region", "REGION", help="AWS region; default: the profile's."),
+    Option("--profile", "NAME", help="AWS profile."),
+    Option("--ca-bundle", "FILE", help="CA certificates (PEM) to trust; default: the system's."),
     Option(
         "--max-tunnel-duration",
-        "max_tunnel_duration",
         "SECONDS",
         help="Maximum connection duration, 1 to 3600; default: the service's, 3600.",
         limits=(1, 3600),
     ),
     Option(
         "--keepalive",
-        "keepalive",
         "SECONDS",
         help="Ping an idle tunnel at this interval; 0: never. Default: keepalive in config.toml, else 30.",
         limits=(0, 3600),
@@ -264,40 +242,27 @@ _PROXY = (
     ),
     Option(
         "--linger",
-        "linger",
         "SECONDS",
         help="Idle timeout after the client's EOF; default: 60 while the client waits for a response.",
         limits=(0, 3600),
         whole=False,
     ),
-    Option("--aws-config-file", "aws_config_file", "FILE", help="Value of AWS_CONFIG_FILE; for ssh_config."),
-    Option(
-        "--aws-shared-credentials-file",
-        "aws_shared_credentials_file",
-        "FILE",
-        help="Value of AWS_SHARED_CREDENTIALS_FILE; for ssh_config.",
-    ),
-    Option("--fips", "fips", help="Use FIPS endpoints for the API and for tunnels."),
+    Option("--aws-config-file", "FILE", help="Value of AWS_CONFIG_FILE; for ssh_config."),
+    Option("--aws-shared-credentials-file", "FILE", help="Value of AWS_SHARED_CREDENTIALS_FILE; for ssh_config."),
+    Option("--fips", help="Use FIPS endpoints for the API and for tunnels."),
     Option(
         "--host-key-check",
-        "host_key_check",
         help="With --ssh-login: source of the host keys to pin; default: console.",
         choices=HOST_KEY_CHECKS,
     ),
-    Option(
-        "--private-key-file",
-        "private_key_file",
-        "FILE",
-        help="With --ssh-login: push this key's public key; absolute path.",
-    ),
-    Option("--key-type", "key_type", help="With --ssh-login: type of the generated key.", choices=KEY_TYPES),
+    Option("--private-key-file", "FILE", help="With --ssh-login: push this key's public key; absolute path."),
+    Option("--key-type", help="With --ssh-login: type of the generated key.", choices=KEY_TYPES),
     Option(
         "--ssh-login",
-        "ssh_login",
         "USER@HOST",
         help="Push the key ~/.ssh/eicctl/keys/USER@HOST for OpenSSH's login, and pin HOST's keys.",
     ),
-    Option("--remote-port", "remote_port", help="Port of the target: 22 or 3389.", limits=(1, 65535)),
+    Option("--remote-port", help="Port of the target: 22 or 3389.", limits=(1, 65535)),
 )
 
 PROXY_OPTIONS = {option.name: option for option in _PROXY}

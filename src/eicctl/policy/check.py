@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eicctl.aws.endpoints import get_endpoint
-from eicctl.aws.identity import (
-    OPEN_TUNNEL,
-    SEND_KEY,
-    Context,
-    Decision,
-    caller_identity,
-    principal_of,
-    simulate,
-    tunnel_context,
-)
+from eicctl.aws.iam import OPEN_TUNNEL, SEND_KEY, Context, Decision, principal_of, simulate
+from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
@@ -100,7 +92,7 @@ def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target
     arn = endpoint.arn
 
     def ask(seconds: int | None, port: int = target.remote_port) -> Decision:
-        context: Context = {**tunnel_context(endpoint, target, seconds), _PORT: ("numeric", str(port))}
+        context: Context = {**_tunnel_context(endpoint, target, seconds), _PORT: ("numeric", str(port))}
         return simulate(session, principal, OPEN_TUNNEL, arn, context)
 
     asked = ask(duration)
@@ -141,3 +133,15 @@ _STOPPED = {
     OPEN_TUNNEL: "not allowed by any statement for this endpoint, port and address (privateIpAddress)",
     SEND_KEY: "not allowed by any statement for this instance, its tags and this OS user (ec2:osuser)",
 }
+
+
+def _tunnel_context(endpoint: Endpoint, target: Target, duration: int | None) -> Context:
+    """Return the condition keys of OpenTunnel (docs/explanation/protocol.md#iam); the duration's may be absent."""
+    context: dict[str, tuple[Literal["string", "numeric", "ip"], str]] = {
+        "ec2-instance-connect:remotePort": ("numeric", str(target.remote_port)),
+        "ec2-instance-connect:privateIpAddress": ("ip", target.address),
+        **{f"aws:ResourceTag/{key}": ("string", value) for key, value in endpoint.tags.items()},
+    }
+    if duration is not None:
+        context["ec2-instance-connect:maxTunnelDuration"] = ("numeric", str(duration))
+    return context

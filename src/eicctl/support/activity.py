@@ -9,7 +9,6 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Protocol, Self
 
     class Watcher(Protocol):
@@ -61,9 +60,7 @@ class Activity:
             watcher.begin(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if watcher:
             watcher.end(self)
 
@@ -75,8 +72,6 @@ class Hidden:
         if watcher:
             watcher.hide()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if watcher:
             watcher.unhide()

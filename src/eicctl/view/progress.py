@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 from eicctl.support import activity
@@ -162,11 +161,9 @@ class Waiting(Activity):
         install()
         return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if self._interrupted and kind is KeyboardInterrupt:
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if self._interrupted and error[0] is KeyboardInterrupt:
             messages.line(self._interrupted)
 
     def show(self, state: str) -> None:

@@ -17,8 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import click
 
@@ -54,14 +53,6 @@ class Stage:
         if width := messages.columns(sys.stdout):  # what is shown on a terminal looks as it does there
             self.env |= {"FORCE_COLOR": "1", "COLUMNS": str(width)}
         self._up = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def elapsed(self) -> float:
@@ -316,7 +307,7 @@ def command(*, keep: bool) -> int:
       eicctl demo --keep
     """
 
-    with Stage(keep=keep) as stage:
+    with contextlib.closing(Stage(keep=keep)) as stage:
         for step in STEPS:
             try:
                 step(stage)

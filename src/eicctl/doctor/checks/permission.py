@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from eicctl.aws.identity import OPEN_TUNNEL, SEND_KEY
+from eicctl.aws.iam import OPEN_TUNNEL, SEND_KEY
 from eicctl.core.errors import DeniedError, EicctlError
 from eicctl.core.model import SSH_PORT, Target
 from eicctl.doctor.check import Check, Outcome, Segment, Status, for_ssh_login, not_checked
