@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.crowd import crowds, short, stalls
-from benchmarks.many import PLACES
+from benchmarks.listeners import PLACES
 from benchmarks.process import Measures, answered, cpu_seconds, end, repeat, resident
 from benchmarks.stages import COLD, WARM, stages
 from benchmarks.world import TRANSFER, Client, connect, free_ports, world

@@ -111,7 +111,7 @@ def clients(endpoint: str, for_aws_cli: dict[str, str]) -> list[Client]:
             "eicctl",
             [eicctl, "tunnel", *full, "--remote-port", "22", "--local-port", "{port}", "--no-check"],
             [eicctl, "proxy", *full],
-            [sys.executable, "-m", "benchmarks.many", endpoint, "{port}", "{count}"],
+            [sys.executable, "-m", "benchmarks.listeners", endpoint, "{port}", "{count}"],
         ),
     ]
     if aws := aws_cli():

@@ -1,6 +1,6 @@
 """As many connections as there may be: a process that listens on a port for each of many endpoints, each for its 20.
 
-python -m benchmarks.many ENDPOINT_HOST:PORT FIRST_PORT ENDPOINTS
+python -m benchmarks.listeners ENDPOINT_HOST:PORT FIRST_PORT ENDPOINTS
 """
 
 from __future__ import annotations
