@@ -7,6 +7,7 @@ botocore knows neither SOCKS nor `ALL_PROXY`, so its connections go through the 
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import time
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import botocore.session
 from botocore.config import Config
 
 from eicctl import __version__
-from eicctl.aws.errors import ASKED, translated
+from eicctl.aws.errors import ASKED, is_throttling, translated
 from eicctl.aws.service_models import use_service_data
 from eicctl.support.activity import Activity
 from eicctl.support.proxies import Proxy, connect_through, parse_proxy, proxy_url, unusable
@@ -29,8 +30,18 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 ATTEMPTS = 4
 
+ADAPTIVE = ("ec2", "ec2-instance-connect")
+"""Services that are called at the rate that AWS lets through, which botocore finds out from the throttled requests."""
+
+PATIENCE = 300.0
+"""Seconds after its first throttled attempt for which a call of these services is tried again."""
+
+_PAUSES = (1.0, 5.0)
+"""Least and most seconds between attempts that botocore itself would not make any more."""
+
 _STARTED = "eicctl_started"
 _ACTIVITY = "eicctl_activity"
+_THROTTLED = "eicctl_throttled"
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +90,7 @@ def new_client(
         user_agent_extra=f"eicctl/{__version__}",
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
-        retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+        retries={"total_max_attempts": ATTEMPTS, "mode": "adaptive" if service in ADAPTIVE else "standard"},
         max_pool_connections=20,
         use_fips_endpoint=fips or None,
     ).merge(more or Config())
@@ -118,6 +129,22 @@ def _watch(client: BaseClient, region: str, profile: str | None) -> None:
     client.meta.events.register_last(f"before-call.{service}", begin)
     client.meta.events.register_first(f"after-call.{service}", _end)
     client.meta.events.register_first(f"after-call-error.{service}", _end)
+    if client.meta.service_model.service_name in ADAPTIVE:
+        handler: Any = _after_throttling  # the stubs know no handler whose result counts
+        client.meta.events.register_last(f"needs-retry.{service}", handler)
+
+
+def _after_throttling(response: Any, request_dict: dict[str, Any], **_rest: Any) -> float | None:
+    """Return the pause before the next attempt of a throttled call, which counts where botocore has given up: after
+    four attempts, or if too many calls are being tried again."""
+    if not response or not is_throttling(response[1].get("Error", {}).get("Code", "")):
+        return None
+    context, now = request_dict["context"], time.monotonic()
+    if activity := context.get(_ACTIVITY):
+        activity.throttled = True
+    if now - context.setdefault(_THROTTLED, now) > PATIENCE:
+        return None
+    return random.uniform(*_PAUSES)  # noqa: S311 - jitter is not a secret
 
 
 def _end(context: dict[str, Any], **_rest: Any) -> None:

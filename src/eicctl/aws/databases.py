@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import exact_filters
+from eicctl.aws.ec2_requests import exact_filters, listed
 from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, usable_name
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.errors import translated
@@ -293,8 +293,8 @@ def _interface_address(session: Session, database: Database, vpc_id: str, error:
     (against DNS rebinding) are common, and RDS's names have such addresses."""
     filters = {"vpc-id": [vpc_id], "description": ["RDSNetworkInterface"]}
     with translated("look up the database's network interface"):
-        pages = session.client("ec2").get_paginator("describe_network_interfaces")
-        rows = pages.paginate(Filters=exact_filters(filters)).build_full_result()["NetworkInterfaces"]
+        client, key = session.client("ec2"), "NetworkInterfaces"
+        rows = list(listed(client, "describe_network_interfaces", key, Filters=exact_filters(filters)))
     wanted = set(database.security_group_ids)
     fitting = [
         row["PrivateIpAddress"]
@@ -303,10 +303,10 @@ def _interface_address(session: Session, database: Database, vpc_id: str, error:
         and database.availability_zone in ("", row.get("AvailabilityZone"))
     ]
     if len(fitting) != 1:
-        listed = ", ".join(fitting) or "none"
+        found = ", ".join(fitting) or "none"
         line = pins.command("eicctl", "tunnel", "--private-ip-address", "ADDRESS", "--remote-port", database.port)
         raise NotFoundError(
             error.message,
-            hint=f"a router may drop private addresses from DNS answers. Addresses of RDS that match: {listed}; {line}",
+            hint=f"a router may drop private addresses from DNS answers. Addresses of RDS that match: {found}; {line}",
         ) from error
     return str(fitting[0])

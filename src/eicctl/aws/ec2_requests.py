@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eicctl.aws.errors import code_of, translated
@@ -11,10 +11,48 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 
 R = TypeVar("R")
+
+
+PAGE_SIZE = 1000
+"""Most rows of a page, where EC2 does not set another limit."""
+
+_PAGE_SIZES = {
+    "describe_instance_connect_endpoints": 50,
+    "describe_route_tables": 100,
+    "get_managed_prefix_list_entries": 100,
+}
+
+FILTER_VALUES = 200
+"""EC2 takes no more values in one filter."""
+
+
+def listed(client: EC2Client, operation: str, key: str, **request: Any) -> Iterator[Any]:
+    """Yield what a call lists, of all its pages, each as large as EC2 allows.
+
+    A request with a page size also has a higher request rate (EC2 developer guide, request throttling).
+    With IDs, EC2 takes no page size.
+
+    Args:
+        client: The client.
+        operation: As botocore's clients name it.
+        key: The key of the list in its responses.
+        request: Its parameters.
+    """
+    size = None if any(key.endswith("Ids") for key in request) else _PAGE_SIZES.get(operation, PAGE_SIZE)
+    name: Any = operation  # the stubs have each name as a type of its own
+    for page in client.get_paginator(name).paginate(**request, PaginationConfig={"PageSize": size}):
+        yield from page[key]
+
+
+def batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield values in as many parts as there have to be filters for them."""
+    for first in range(0, len(values), FILTER_VALUES):
+        yield values[first : first + FILTER_VALUES]
 
 
 def request_change(action: str, call: Callable[..., R], *, dry_run: bool = False, **request: object) -> R | None:

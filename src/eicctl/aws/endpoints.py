@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import exact_filters, request_change
+from eicctl.aws.ec2_requests import exact_filters, listed, request_change
 from eicctl.aws.errors import translated
 from eicctl.aws.regions import in_all_regions
 from eicctl.aws.session import Session
@@ -62,9 +62,11 @@ def list_endpoints(
     """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `tag:KEY`, …); values are exact."""
     where = region or session.region
     with translated("list the endpoints"):
-        pages = session.client("ec2", where).get_paginator("describe_instance_connect_endpoints")
-        rows = pages.paginate(Filters=exact_filters(filters or {})).build_full_result()["InstanceConnectEndpoints"]
-    found = [endpoint_of(row, where) for row in rows]
+        client, wanted = session.client("ec2", where), exact_filters(filters or {})
+        found = [
+            endpoint_of(row, where)
+            for row in listed(client, "describe_instance_connect_endpoints", "InstanceConnectEndpoints", Filters=wanted)
+        ]
     caches.note_names(session, caches.ENDPOINTS, {one.id: shown(one) for one in found}, region=where, whole=not filters)
     return sorted(found, key=lambda one: (*natural_key(one.name), one.id))
 

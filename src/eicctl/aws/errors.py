@@ -108,6 +108,11 @@ def code_of(error: BaseException | None) -> str:
     return ""
 
 
+def is_throttling(code: str) -> bool:
+    """Whether an error code of AWS says that requests come too fast."""
+    return "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException")
+
+
 def _from_service(error: ClientError, action: str) -> EicctlError:
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), str(details.get("Message", ""))
@@ -137,7 +142,7 @@ def _from_service(error: ClientError, action: str) -> EicctlError:
     elif code in _DENIED:
         named = re.search(r"perform: ([\w-]+:\w+)", message)  # the IAM action, in most messages
         result = DeniedError(text, hint=f"Missing IAM permission: {named[1] if named else error.operation_name}")
-    elif "Throttl" in code or code in ("RequestLimitExceeded", "TooManyRequestsException"):
+    elif is_throttling(code):
         result = ThrottledError(f"{text} ({code})", hint="try again in a moment", transient=True)
     elif "NotFound" in code or ".Malformed" in code or code == "NoSuchEntity":
         result = _not_found(code, message, asked) or NotFoundError(text)

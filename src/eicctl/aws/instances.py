@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import exact_filters, pattern_filters
+from eicctl.aws.ec2_requests import batches, exact_filters, listed, pattern_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
@@ -41,9 +41,8 @@ class InstanceAddress:
 def address_history(session: Session, region: str) -> list[InstanceAddress]:
     """Return the addresses of all instances of a region, terminated ones included."""
     with translated("look up instances"):
-        pages = session.client("ec2", region).get_paginator("describe_instances").paginate()
-        rows = (row for page in pages for group in page["Reservations"] for row in group["Instances"])
-        return [held for row in rows for held in _of_instance(row)]
+        groups = listed(session.client("ec2", region), "describe_instances", "Reservations")
+        return [held for group in groups for row in group["Instances"] for held in _of_instance(row)]
 
 
 def _of_instance(row: InstanceTypeDef) -> Iterator[InstanceAddress]:
@@ -97,10 +96,10 @@ def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, I
     if not image_ids:
         return {}
     # A filter, because an ID that is gone would be an error.
-    wanted = exact_filters({"image-id": sorted(set(image_ids))})
+    filters = [exact_filters({"image-id": some}) for some in batches(sorted(set(image_ids)))]
     with translated("look up the images"):
-        pages = session.client("ec2").get_paginator("describe_images").paginate(Filters=wanted)
-        rows = [row for page in pages for row in page["Images"]]
+        client = session.client("ec2")
+        rows = [row for each in filters for row in listed(client, "describe_images", "Images", Filters=each)]
     return {
         row["ImageId"]: Image(
             str(row.get("Name", "")), str(row.get("OwnerId", "")), str(row.get("PlatformDetails", ""))
@@ -166,11 +165,9 @@ def list_instances(
         request["Filters"] = exact_filters(filters or {}) + pattern_filters(patterns or {})
     where = region or session.region
     with translated("look up instances"):
-        pages = session.client("ec2", where).get_paginator("describe_instances").paginate(**request)
         found = [
             _instance(row, where, group.get("OwnerId", ""))
-            for page in pages
-            for group in page["Reservations"]
+            for group in listed(session.client("ec2", where), "describe_instances", "Reservations", **request)
             for row in group["Instances"]
         ]
     caches.note_names(
@@ -225,7 +222,8 @@ def instances_named(session: Session, words: Sequence[str], *, states: Sequence[
     names = [word for word in words if word not in ids and word not in tags]
     found = list_instances(session, ids=ids) if ids else []
     if names:
-        found += list_instances(session, filters={"tag:Name": names, **running})
+        for some in batches(names):
+            found += list_instances(session, filters={"tag:Name": some, **running})
     kind = "instance" if "stopped" in states else "running instance"
     for word in words:
         if word in tags:

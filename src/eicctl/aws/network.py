@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import exact_filters
+from eicctl.aws.ec2_requests import batches, exact_filters, listed
 from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, serves
 from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
@@ -114,10 +114,9 @@ class _Reader:
         """Return what a call lists, all pages of it; None where it was refused."""
         from botocore import xform_name
 
-        name: Any = xform_name(operation)  # the stubs have each name as a type of its own
         try:
             with translated(f"read the network ({operation})"):
-                rows: list[object] = self._client.get_paginator(name).paginate(**request).build_full_result()[key]
+                rows = list(listed(self._client, xform_name(operation), key, **request))
         except (DeniedError, RefusedError) as error:
             self.unread[operation] = in_short(error)
             return None
@@ -137,8 +136,8 @@ class _Reader:
         }
         found: dict[str, Interface] = {}
         for name, values in wanted.items():
-            for first in range(0, len(values), _FILTER_VALUES):
-                filters = {"Filters": exact_filters({name: values[first : first + _FILTER_VALUES]})}
+            for some in batches(values):
+                filters = {"Filters": exact_filters({name: some})}
                 read = self.read("DescribeNetworkInterfaces", "NetworkInterfaces", _interface, filters)
                 if read is None:
                     return None
@@ -154,10 +153,6 @@ class _Reader:
 def in_short(error: EicctlError) -> str:
     """Return an error in one line, without the page of code that EC2 appends for `sts decode-authorization-message`."""
     return " ".join(error.message.partition("Encoded authorization failure message")[0].split())
-
-
-_FILTER_VALUES = 200
-"""EC2 takes no more values in one filter."""
 
 
 def _prefix_lists_of(facts: NetworkFacts) -> set[str]:
@@ -350,9 +345,7 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
         client = session.client("ec2")
         subnets = client.describe_subnets(Filters=exact_filters({"vpc-id": [vpc]}))["Subnets"]
         filters = exact_filters({"vpc-id": [vpc], "instance-state-name": ["running"]})
-        groups = (
-            client.get_paginator("describe_instances").paginate(Filters=filters).build_full_result()["Reservations"]
-        )
+        groups = listed(client, "describe_instances", "Reservations", Filters=filters)
         running = Counter(row["SubnetId"] for group in groups for row in group["Instances"])
         if not subnets:
             client.describe_vpcs(VpcIds=[vpc])
@@ -415,8 +408,8 @@ def _other_owner(session: Session, vpc_id: str) -> str:
 def _peers(session: Session, vpc_id: str) -> set[str]:
     """Return the VPCs to which a VPC has an active peering connection."""
     with translated("look up the peering connections"):
-        pages = session.client("ec2").get_paginator("describe_vpc_peering_connections").paginate()
-        rows = pages.build_full_result()["VpcPeeringConnections"]
+        client = session.client("ec2")
+        rows = list(listed(client, "describe_vpc_peering_connections", "VpcPeeringConnections"))
     pairs = [
         {row["RequesterVpcInfo"].get("VpcId", ""), row["AccepterVpcInfo"].get("VpcId", "")}
         for row in rows
@@ -429,8 +422,7 @@ def vpc_names(session: Session, region: str | None = None) -> dict[str, str]:
     """Return the Name tags of the VPCs of a region, by ID; nothing where the caller may not look."""
     try:
         with translated("look up the VPCs"):
-            pages = session.client("ec2", region).get_paginator("describe_vpcs").paginate()
-            rows = [row for page in pages for row in page["Vpcs"]]
+            rows = list(listed(session.client("ec2", region), "describe_vpcs", "Vpcs"))
     except DeniedError:
         return {}
     names = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eicctl.aws.ec2_requests import exact_filters, request_change
+from eicctl.aws.ec2_requests import exact_filters, listed, request_change
 from eicctl.aws.endpoints import VISIBLE
 from eicctl.aws.errors import code_of, translated
 from eicctl.aws.network import cidrs_of
@@ -293,8 +293,8 @@ def managed_groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
 
 def _managed(session: Session, endpoint: Endpoint, row: SecurityGroupTypeDef) -> ManagedGroup:
     client, group_id = session.client("ec2"), row["GroupId"]
-    interfaces = client.get_paginator("describe_network_interfaces")
-    rows = interfaces.paginate(Filters=exact_filters({"group-id": [group_id]})).build_full_result()["NetworkInterfaces"]
+    wanted = exact_filters({"group-id": [group_id]})
+    rows = listed(client, "describe_network_interfaces", "NetworkInterfaces", Filters=wanted)
     ids = [interface["NetworkInterfaceId"] for interface in rows]
     used_by = [each for each in ids if each not in endpoint.network_interface_ids]
     rules: dict[str, list[IpPermissionTypeDef]] = {}

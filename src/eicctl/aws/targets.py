@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from eicctl.aws.ec2_requests import listed
 from eicctl.aws.endpoint_selection import (
     NoEndpointError,
     TargetLocation,
@@ -308,14 +309,12 @@ def _by_address(session: Session, address: str) -> Found:
 
 def _subnets(session: Session) -> list[SubnetTypeDef]:
     with translated("look up the subnets"):
-        pages = session.client("ec2").get_paginator("describe_subnets").paginate()
-        return [row for page in pages for row in page["Subnets"]]
+        return list(listed(session.client("ec2"), "describe_subnets", "Subnets"))
 
 
 def _vpcs(session: Session) -> list[VpcTypeDef]:
     with translated("look up the VPCs"):
-        pages = session.client("ec2").get_paginator("describe_vpcs").paginate()
-        return [row for page in pages for row in page["Vpcs"]]
+        return list(listed(session.client("ec2"), "describe_vpcs", "Vpcs"))
 
 
 def _holds(ranges: Sequence[str], address: str) -> bool:

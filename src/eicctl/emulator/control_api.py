@@ -72,6 +72,8 @@ class ControlApi:
             ("GET", "connections"): self._connections,
             ("GET", "events"): self._state.events,
             ("POST", "events"): lambda: self._add_events(_body(request)),
+            ("GET", "calls"): lambda: msgspec.to_builtins(self._state.calls()),
+            ("DELETE", "calls"): self._state.clear_calls,
             ("GET", "mfa"): lambda: credentials.own_code(self._state.now()),
             ("GET", "faults"): lambda: msgspec.to_builtins(self._state.faults()),
             ("POST", "faults"): lambda: self._add_fault(_body(request)),

@@ -102,6 +102,8 @@ class Behavior:
         denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
         lookup_rate: LookupEvents calls that a region answers in a second (docs/explanation/protocol.md#cloudtrail: 2);
             0 for any number.
+        throttling: The share of EC2's documented request rates that callers have: 1 for all of it, 0.1 where others use
+            up most of it; 0 for no throttling (`control/throttling.py`).
     """
 
     transition: float = 2.0
@@ -114,6 +116,15 @@ class Behavior:
     lag: float = 0.0
     denied: str = ""
     lookup_rate: float = 2.0
+    throttling: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+@dataclass(slots=True)
+class Calls:
+    """How often an action was called, and how many of these calls were throttled."""
+
+    calls: int = 0
+    throttled: int = 0
 
 
 @dataclass(slots=True)
@@ -156,6 +167,7 @@ class State:
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
             self._lookups: dict[str, tuple[float, float]] = {}
+            self._calls: dict[str, dict[str, Calls]] = {}
             self._faults: list[Fault] = []
             self._started: dict[str, tuple[float, float]] = {}
 
@@ -324,6 +336,27 @@ class State:
             left = min(burst, left + max(now - at, 0.0) * rate)
             self._lookups[region] = (left - 1 if left >= 1 else left, now)
             return left >= 1
+
+    # Calls of the control plane
+
+    def count_call(self, region: str, action: str, *, throttled: bool) -> None:
+        """Count a call of an IAM action in a region."""
+        with self._lock:
+            counts = self._calls.setdefault(region, {}).setdefault(action, Calls())
+            counts.calls += 1
+            counts.throttled += throttled
+
+    def calls(self) -> dict[str, dict[str, Calls]]:
+        """How often each action was called, by region and IAM action."""
+        with self._lock:
+            return {
+                region: {name: replace(each) for name, each in rows.items()} for region, rows in self._calls.items()
+            }
+
+    def clear_calls(self) -> None:
+        """Count from zero."""
+        with self._lock:
+            self._calls.clear()
 
     # Faults
 

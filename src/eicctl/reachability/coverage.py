@@ -9,6 +9,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from eicctl.aws.ec2_requests import FILTER_VALUES
 from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, serves
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import caller_identity
@@ -49,8 +50,6 @@ CAUSES = {
 
 _RANK = {"failed": 0, "unknown": 1, "ok": 2}
 _AT_ONCE = 8
-_FILTER_VALUES = 200
-"""EC2 accepts no more values in one filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +257,7 @@ def read_inventory(session: Session, location: ScanLocation) -> Inventory:
     facts = read_network(
         session,
         region=location.region,
-        vpc_ids=vpc_ids if len(vpc_ids) <= _FILTER_VALUES else (),
+        vpc_ids=vpc_ids if len(vpc_ids) <= FILTER_VALUES else (),
         interface_ids=[each for endpoint in endpoints for each in endpoint.network_interface_ids],
     )
     return Inventory(location, tuple(instances), tuple(endpoints), facts)

@@ -49,11 +49,13 @@ class Activity:
     Attributes:
         kind: What is done: an operation of AWS's API, `connect`, `credentials`, or `slot`: the wait for one.
         where: Its region, its target, or what the user should know of the slot.
+        throttled: Whether AWS has throttled it, so that it takes longer.
     """
 
     def __init__(self, kind: str, where: str = "") -> None:
         self.kind = kind
         self.where = where
+        self.throttled = False
 
     def __enter__(self) -> Self:
         if watcher:

@@ -122,7 +122,8 @@ class Line:
                 if elapsed < first:
                     self._changed.wait(first - elapsed)
                     continue
-                text = f"{self._text()} ({int(elapsed)} s)"
+                throttled = ", throttled by AWS" if any(one.throttled for one in self._current) else ""
+                text = f"{self._text()}{throttled} ({int(elapsed)} s)"
                 if self._live:
                     messages.live(text)
                     self._changed.wait(_UPDATE)

@@ -70,6 +70,14 @@ def command() -> None:
 @click.option(
     "--max-connections", type=click.IntRange(1), default=20, show_default=True, help="Connection limit of an endpoint."
 )
+@click.option(
+    "--throttling",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Throttle requests to EC2: 1 allows the rates that AWS documents, 0.1 a tenth of them, 0 any rate.",
+)
 @click.option("--detach", is_flag=True, help="Run in the background; return when it is ready.")
 def up(
     *,
@@ -80,6 +88,7 @@ def up(
     sshd: bool,
     transition: float,
     max_connections: int,
+    throttling: float,
     detach: bool,
 ) -> int:
     """Start the local AWS.
@@ -89,6 +98,7 @@ def up(
       eicctl local up
       eicctl local up --detach --world ./world.toml
       eicctl local up --detach --sshd
+      eicctl local up --detach --throttling 0.1
     """
     from eicctl.emulator import daemon
 
@@ -97,6 +107,7 @@ def up(
     if detach:
         arguments = [f"--port={port}", f"--data-port={data_port}", f"--data-host={data_host}"]
         arguments += [f"--transition={transition}", f"--max-connections={max_connections}"]
+        arguments += [f"--throttling={throttling}"]
         arguments += [f"--world={world.resolve()}"] if world else []
         arguments += ["--sshd"] if sshd else []
         with Waiting("Starting the local AWS"):
@@ -110,7 +121,8 @@ def up(
     _show_log()
     with daemon.only_one(), daemon.files_folder() as files:
         chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
-        with emulator(chosen, transition=transition, max_connections=max_connections) as running:
+        behavior = {"transition": transition, "max_connections": max_connections, "throttling": throttling}
+        with emulator(chosen, **behavior) as running:
             _serve(running, stop, sshd=sshd)
     return INTERRUPTED if stop.is_set() else 0
 

@@ -23,6 +23,7 @@ from eicctl.emulator.control.cloudtrail import RECORDED, record_call
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import apply_transitions
 from eicctl.emulator.control.permission import CALL, ApiCall, Permission, invalid, parse_call
+from eicctl.emulator.control.throttling import Throttling
 from eicctl.emulator.signature import AccessKey, Rejected, Verifier
 from eicctl.emulator.state import State
 
@@ -49,6 +50,7 @@ class Guard:
         self._app = app
         self._verifier = verifier
         self._permission = Permission(state)
+        self._throttling = Throttling(state)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, populate_request=False)
@@ -86,6 +88,7 @@ class Guard:
         if call.service in ("ec2", "cloudtrail") and not zones(call.region):
             # AWS has no such host; here all regions share one, and moto would fail.
             raise Rejected("InvalidRegion.NotFound", f"The region {call.region} does not exist.")
+        self._throttling.check(call)
         if denial := self._permission.denial(caller, call):
             if call.name in RECORDED:
                 record_call(self._state, call, caller, error=(denial.code, denial.message))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import moto.ec2.exceptions
 import moto.ec2.models.security_groups
 import moto.ec2.models.tags
 import moto.ec2.utils
@@ -21,6 +22,8 @@ from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, filter_dict_attribute_mapping
@@ -192,6 +195,27 @@ def install_filters() -> None:
         if not hasattr(module, name):
             raise AttributeError(f"{module.__name__} has no {name}")  # moto has changed
         setattr(module, name, ours)
+
+
+def _instance_by_id(ec2: Any, instance_id: str) -> Any:
+    for reservation in reversed(ec2.reservations.values()):  # most are asked for when they are new
+        for instance in reservation.instances:
+            if instance.id == instance_id:
+                return instance
+    raise moto.ec2.exceptions.InvalidInstanceIdError(instance_id)
+
+
+def _tags_of(resource: Any) -> list[dict[str, str]]:
+    kind = EC2_PREFIX_TO_RESOURCE.get(str(resource.id).rpartition("-")[0], "")
+    tags = resource.ec2_backend.tags.get(resource.id, {})
+    return [
+        {"resource_id": resource.id, "key": key, "value": value, "resource_type": kind} for key, value in tags.items()
+    ]
+
+
+# moto goes through those of all others to find an instance or a resource's tags, which takes minutes for thousands.
+setattr(InstanceBackend, "get_instance", _instance_by_id)  # noqa: B010 - not to be assigned to
+setattr(TaggedEC2Resource, "get_tags", _tags_of)  # noqa: B010
 
 
 def _tags_match(resource: Any, name: str, patterns: Sequence[str]) -> bool:

@@ -182,7 +182,7 @@ class _VpcLoader:
             subnet_id=subnet.id,
             private_ip=str(spec.first_address + number),
             instance_type=spec.instance_type,
-            is_instance_type_default=False,
+            is_instance_type_default=True,  # any type is taken, and not looked for among moto's 1,000
             region_name=self._spec.region,
             placement=subnet.availability_zone,
             key_name=None,
