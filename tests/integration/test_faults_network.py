@@ -76,6 +76,8 @@ class Relay:
     def close(self) -> None:
         """End."""
         self.thaw()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise the waiting thread accepts one more
         self._listener.close()
         for pair in self._pairs:
             for sock in pair:

@@ -45,6 +45,7 @@ NO_BARE_HINTS = (
 
 SPOKEN_BY = {
     "reachability/jump_host.py": ("db",),
+    "audit/athena_sql.py": ("audit", "policy connect"),
     "policy/check.py": ("doctor", "tunnel", "ssh"),
     "policy/documents.py": ("policy connect", "policy admin"),
     "policy/from_use.py": ("policy connect",),

@@ -95,7 +95,10 @@ def new_client(
         use_fips_endpoint=fips or None,
     ).merge(more or Config())
     with translated(f"use the service {service}"):
-        client: Any = boto3.Session(botocore_session=core).client(
+        # Each session of boto3 adds its methods to S3's class, and a class takes them once.
+        if not (session := getattr(core, "eicctl_boto3", None)):
+            session = core.eicctl_boto3 = boto3.Session(botocore_session=core)  # type: ignore[attr-defined]
+        client: Any = session.client(
             service,  # type: ignore[call-overload]
             region_name=region,
             config=config,

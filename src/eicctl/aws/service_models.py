@@ -43,6 +43,13 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         *("ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies", "ListGroupPolicies"),
         *("ListGroupsForUser", "ListMFADevices", "ListRolePolicies", "ListUserPolicies", "SimulatePrincipalPolicy"),
     ),
+    "athena": (
+        "GetQueryExecution",
+        "GetQueryResults",
+        "GetTableMetadata",
+        "StartQueryExecution",
+        "StopQueryExecution",
+    ),
     "rds": ("DescribeDBClusters", "DescribeDBInstances"),
     "cloudtrail": ("LookupEvents",),
     "s3": ("GetObject", "HeadObject", "ListObjectsV2"),

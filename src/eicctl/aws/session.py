@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import botocore.credentials
     import botocore.session
     from botocore.config import Config
+    from mypy_boto3_athena import AthenaClient
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2_instance_connect import EC2InstanceConnectClient
@@ -185,6 +186,8 @@ class Session:
         """The CA file or folder in force, or None for the system's: `--ca-bundle`, `AWS_CA_BUNDLE`, the profile's."""
         return self.given_ca_bundle or self._setting("ca_bundle")
 
+    @overload
+    def client(self, service: Literal["athena"], region: str | None = None) -> AthenaClient: ...
     @overload
     def client(self, service: Literal["cloudtrail"], region: str | None = None) -> CloudTrailClient: ...
     @overload

@@ -34,6 +34,13 @@ class LazyGroup(click.Group):
                 raise BrokenPipeError from end
             raise
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            progress.uninstall()  # before Click's line break, which would leave the line of a wait on the screen
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 

@@ -18,6 +18,7 @@ from eicctl.audit.store import EventStore
 from eicctl.aws.iam import identity_policies
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
+from eicctl.cli.athena import Athena, check_filters, read_result, sql_to_print
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.policy.beyond import Comparison, compare, read_document
@@ -37,6 +38,7 @@ class Task:
     user: str | None
     since: str | None
     paths: tuple[str, ...]
+    athena: Athena | None
     max_unused: int
     by_source: bool
     tag: str
@@ -61,7 +63,17 @@ def run(session: Session, task: Task) -> int:
         tags = {one.id: one.tags[task.tag] for one in instances if one.tags.get(task.tag)}
     bounds = Bounds(task.max_unused, task.by_source, task.tag, tags)
     choice = Choice(since=begins, user=task.user or "")
-    record = _from_files(session, task.paths, choice) if task.paths else _from_history(session, choice, now)
+    if task.athena and task.paths:
+        raise UsageError("--athena and --from cannot be combined")
+    if task.athena and task.athena.query_id:
+        check_filters(task.athena, {"--since": task.since, "--user": task.user})
+    if task.athena and task.athena.print_sql:
+        click.echo(sql_to_print(task.athena, choice), nl=False)
+        return 0
+    if task.athena:
+        record = _from_athena(session, task.athena, choice)
+    else:
+        record = _from_files(session, task.paths, choice) if task.paths else _from_history(session, choice, now)
     if not record.usages:
         raise NotFoundError("No recorded tunnels or pushed keys match", hint="eicctl audit --since 30d")
     for arn, usage in record.usages.items():
@@ -89,6 +101,13 @@ def _from_files(session: Session, paths: tuple[str, ...], choice: Choice) -> _Re
         directory = Directory()
         directory.learn(store.lives())
         return _Record(_usages(store, directory, choice, None), bool(tally.damaged))
+
+
+def _from_athena(session: Session, wanted: Athena, choice: Choice) -> _Record:
+    with EventStore() as store:
+        again = ("eicctl", "policy", "connect", "--from-audit", "--athena")
+        directory, choice = read_result(session, wanted, choice, store, again)
+        return _Record(_usages(store, directory, choice, None), incomplete=False)
 
 
 def _from_history(session: Session, choice: Choice, now: datetime) -> _Record:

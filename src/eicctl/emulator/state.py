@@ -102,6 +102,7 @@ class Behavior:
         denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
         lookup_rate: LookupEvents calls that a region answers in a second (docs/explanation/protocol.md#cloudtrail: 2);
             0 for any number.
+        athena_seconds: Seconds that a query of Athena takes at the least.
         throttling: The share of EC2's documented request rates that callers have: 1 for all of it, 0.1 where others use
             up most of it; 0 for no throttling (`control/throttling.py`).
     """
@@ -116,6 +117,7 @@ class Behavior:
     lag: float = 0.0
     denied: str = ""
     lookup_rate: float = 2.0
+    athena_seconds: float = 0.0
     throttling: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 

@@ -106,12 +106,13 @@ TAKES: dict[str, tuple[str, ...]] = {
 }
 """eicctl's commands that take a profile or a region."""
 
-_REGIONAL = ("ec2", "rds")
+_REGIONAL = ("athena", "cloudtrail", "ec2", "rds")
 """Services of the AWS CLI in hints whose resources belong to a region."""
 
 _COMMAND = (
     r"\b(?:eicctl (?P<eicctl>" + "|".join(TAKES) + r")(?![\w-])"
-    r"|aws (?P<aws>configure(?: sso| set \S+ \S+)?|login(?! cannot)|(?:account|ec2|rds|sso) [a-z][a-z0-9-]+))"
+    r"|aws (?P<aws>configure(?: sso| set \S+ \S+)?|login(?! cannot)"
+    r"|(?:account|athena|cloudtrail|ec2|rds|sso) [a-z][a-z0-9-]+))"
     r"""(?P<words>(?: (?!--(?: |$))(?:'[^']*'|"[^"]*"|[^\s;,.()'"]|[,.](?=\S))+)*)"""
 )
 """A command with the words that belong to it: up to the end of the sentence, or to a `--`."""

@@ -21,6 +21,8 @@ from eicctl.audit.summary import OfficeHours, Summary
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.cli import options
+from eicctl.cli.athena import Athena, check_filters, read_result, set_up, sql_to_print
+from eicctl.cli.athena_options import athena_options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.support import files
@@ -89,6 +91,15 @@ def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: f
         finally:
             store.discard()
     return 1 if gaps else 0
+
+
+def from_athena(session: Session, wanted: Athena, task: Task, again: tuple[str, ...]) -> int:
+    """Audit a trail's log files by a query of Athena."""
+    with EventStore() as store:
+        directory, choice = read_result(session, wanted, task.choice, store, again)
+        source = f"query {wanted.query_id}" if wanted.query_id else f"table {wanted.table}"
+        _deliver(store, directory, replace(task, choice=choice), f"Athena {source}", [])
+    return 0
 
 
 _INTERRUPTED = "Results so far are saved; repeat the command within a day to resume"
@@ -201,6 +212,14 @@ _FOLLOW_INTERVAL = 30.0
     help="Output format.",
 )
 @click.option("--query", metavar="JMESPATH", help="JMESPath query on the JSON output.")
+@athena_options
+@click.option(
+    "--athena-setup",
+    "setup",
+    metavar="s3://BUCKET/PREFIX",
+    help="Print the statements that create a table over a trail's log files.",
+)
+@click.option("--execute", is_flag=True, help="Of --athena-setup: run the statements.")
 @options.with_session
 @click.pass_context
 def command(
@@ -221,6 +240,9 @@ def command(
     office_hours: str,
     output: str,
     query: str | None,
+    athena: Athena | None,
+    setup: str | None,
+    execute: bool,
 ) -> int:
     """Show who used the endpoints, from CloudTrail: tunnels, keys, endpoint changes.
 
@@ -234,7 +256,12 @@ def command(
       eicctl audit --since 7d --report access.html
       eicctl audit --follow --denied
       eicctl audit --from s3://my-trail/AWSLogs/ --since 2026-11-01 --until 2026-12-01
+      eicctl audit --athena-setup s3://my-trail/ --execute
+      eicctl audit --athena --since 90d --denied --report denied.html
     """
+    if setup or execute:
+        set_up(session, setup, athena, execute=execute)
+        return 0
     now = datetime.now(UTC)
     begins = moment(since, now, "--since") if since else None if paths else now - _DEFAULT_PERIOD
     ends = moment(until, now, "--until") if until else None
@@ -246,6 +273,21 @@ def command(
     for given, option in ((paths, "--from"), (report_file, "--report"), (query, "--query"), (ends, "--until")):
         if follow and given:
             raise UsageError(f"--follow and {option} cannot be combined")
+    for other, option in ((bool(paths), "--from"), (follow, "--follow"), (all_regions, "--all-regions")):
+        if athena and other:
+            raise UsageError(f"--athena and {option} cannot be combined", hint="--log-region limits an Athena query")
+    if athena and athena.query_id:
+        check_filters(
+            athena,
+            {
+                "--since": since,
+                "--until": until,
+                "--user": user,
+                "--target": target,
+                "--endpoint": endpoint,
+                "--denied": denied,
+            },
+        )
     if paths and all_regions:
         raise UsageError("--from and --all-regions cannot be combined", hint="log files contain their own regions")
     if report_file and not report_file.absolute().parent.is_dir():
@@ -254,6 +296,13 @@ def command(
     task = Task(choice, now, not report_file or specified, output, query, report_file, _hours(office_hours))
     if paths:
         return from_files(session, paths, task)
+    if athena and athena.print_sql:
+        click.echo(sql_to_print(athena, choice), nl=False)
+        return 0
+    if athena:
+        shown = (("--report", report_file), ("--output", output if specified else None), ("--query", query))
+        again = [str(word) for option, value in shown if value for word in (option, value)]
+        return from_athena(session, athena, task, ("eicctl", "audit", "--athena", *again))
     return from_aws(session, task, all_regions=all_regions, follow_every=interval if follow else None)
 
 

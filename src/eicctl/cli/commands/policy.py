@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
-from eicctl.cli import options
+from eicctl.cli import athena_options, options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
 from eicctl.core.errors import DeniedError, UsageError
 from eicctl.core.names import parse_tags
@@ -152,6 +152,7 @@ _audit_options = options.combined(
 _FROM_AUDIT = {
     **{"user": "--user", "since": "--since", "paths": "--from", "max_unused": "--max-unused"},
     **{"diff": "--diff", "policy_file": "--policy"},
+    **athena_options.NAMES,
 }
 """Options that need `--from-audit`."""
 
@@ -165,6 +166,7 @@ _NOT_FROM_AUDIT = {
 @command.command("connect", short_help="Generate a policy for connecting.")
 @_scope_options
 @_audit_options
+@athena_options.athena_options
 @options.request_option("--profile", cls=options.CommonOption)
 @options.pick_profile_option
 @options.wire_options
@@ -185,6 +187,7 @@ def connect(ctx: click.Context, /, **given: Any) -> int:
       eicctl policy connect --port 3389 --source-ip 203.0.113.0/24 --format terraform
       eicctl policy connect --from-audit --user ann --since 30d --max-unused 8
       eicctl policy connect --from-audit --user ann --diff
+      eicctl policy connect --from-audit --athena --user ann --since 90d
     """
     from_audit = given.pop("from_audit")
     foreign = _NOT_FROM_AUDIT if from_audit else _FROM_AUDIT

@@ -9,6 +9,7 @@ from typing import Any
 from moto.core.responses import ActionResult
 
 from eicctl.emulator.control import backends, cloudtrail, credentials, instances, network, policy_language
+from eicctl.emulator.control.athena_actions import AthenaActions
 from eicctl.emulator.control.backends import Action, ApiError, page_start, page_token
 from eicctl.emulator.control.cloudtrail import recorded
 from eicctl.emulator.control.credentials import CALLER
@@ -66,6 +67,7 @@ class Actions:
                     "send_serial_console_ssh_public_key": self.send_serial_key,
                 },
                 "cloudtrail": {"lookup_events": self.lookup_events},
+                "athena": AthenaActions(self._state).actions(),
                 "sts": {"get_session_token": self.session_token, "get_caller_identity": self.caller_identity},
                 "iam": {"simulate_principal_policy": self.simulate},
             },

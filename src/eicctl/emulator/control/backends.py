@@ -15,6 +15,7 @@ import moto.ec2.exceptions
 import moto.ec2.models.security_groups
 import moto.ec2.models.tags
 import moto.ec2.utils
+from moto.athena.responses import AthenaResponse
 from moto.cloudtrail.responses import CloudTrailResponse
 from moto.core.base_backend import BackendDict
 from moto.core.errors import COMMON_ERROR_CODES
@@ -126,6 +127,7 @@ RESPONSES: Mapping[str, type] = {
     "ec2": EC2Response,
     "ec2-instance-connect": Ec2InstanceConnectResponse,
     "cloudtrail": CloudTrailResponse,
+    "athena": AthenaResponse,
     "sts": TokenResponse,
     "iam": IamResponse,
 }

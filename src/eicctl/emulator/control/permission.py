@@ -186,7 +186,10 @@ def _resources(call: ApiCall) -> list[str | None]:
     return [*found] or [None]
 
 
-_CODES = {"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"}
+_CODES = {
+    **{"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"},
+    "athena": "AccessDeniedException",
+}
 """Error codes of a denial; other services use AccessDenied."""
 
 

@@ -1,0 +1,90 @@
+"""From the result of an Athena query into the store, and into a directory of instances, as from log files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+from typing import Any
+
+from eicctl.audit.correlation import Directory
+from eicctl.audit.filters import Choice
+from eicctl.audit.log_files import BATCH
+from eicctl.audit.records import END, End, Event, Launch, ends_of, event_of, launches_of
+from eicctl.audit.store import EventStore
+from eicctl.support.documents import parse_json
+
+Result = Mapping[str, str]
+"""A row of the result: the columns of `athena_sql.query`; a NULL is an empty text."""
+
+
+def load(rows: Iterable[Result], store: EventStore, choice: Choice) -> Directory:
+    """Add the events of a result to the store; return who had which address.
+
+    Args:
+        rows: The result.
+        store: Where events go.
+        choice: The filters; SQL may return more than they need.
+    """
+    events: list[Event] = []
+    launches: dict[tuple[str, str], Launch] = {}
+    ends: dict[str, End] = {}
+    addresses, uncertain = set(), set()
+    for row in rows:
+        record = record_of(row)
+        if (event := event_of(record)) and choice.may_need(event):
+            events.append(event)
+            addresses.add(event.address)
+        for launch in launches_of(record):
+            launches.setdefault((launch.instance_id, launch.address), launch)
+            if not row["certain"]:
+                uncertain.add(launch.address)
+        for end in ends_of(record):
+            ends.setdefault(end.instance_id, end)
+        if len(events) >= BATCH:
+            store.add(events)
+            events = []
+    store.add(events)
+    # Not `store.lives`: it knows launches at addresses of events, and SQL has left out tunnels that do not match.
+    known = (launch for launch in launches.values() if launch.address not in uncertain - addresses)
+    directory = Directory()
+    directory.learn([*sorted(known, key=attrgetter("time")), *ends.values()])
+    return directory
+
+
+def record_of(row: Result) -> dict[str, Any]:
+    """Return the record of a row, with the fields that the audit reads."""
+    asked, answered = _parsed(row["requestparameters"]), _parsed(row["responseelements"])
+    if row["item"]:
+        of_item = {"instancesSet": {"items": [_parsed(row["item"])]}}
+        asked, answered = (of_item, None) if row["eventname"] == END else (None, of_item)
+    return {
+        "eventID": row["eventid"],
+        "eventName": row["eventname"],
+        "eventTime": row["eventtime"],
+        "awsRegion": row["awsregion"],
+        "sourceIPAddress": row["sourceipaddress"],
+        "userAgent": row["useragent"],
+        "errorCode": row["errorcode"],
+        "errorMessage": row["errormessage"],
+        "requestID": row["requestid"],
+        "userIdentity": {
+            "type": row["usertype"],
+            "arn": row["userarn"],
+            "userName": row["username"],
+            "invokedBy": row["invokedby"],
+            "accessKeyId": row["accesskeyid"],
+            "sessionContext": {
+                "sessionIssuer": {"arn": row["issuerarn"], "userName": row["issuername"]},
+                "attributes": {"mfaAuthenticated": row["mfa"]},
+            },
+        },
+        "requestParameters": asked,
+        "responseElements": answered,
+    }
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text) if text else None
+    except ValueError:
+        return None
