@@ -19,9 +19,9 @@ from websockets.frames import Opcode
 
 from eicctl.core import errors
 from eicctl.emulator.server import Emulator
-from eicctl.tunnel import connect as connecting
+from eicctl.support import connect as connecting
+from eicctl.support.connect import split_host
 from eicctl.tunnel import keepalive
-from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.dial import Dialer
 from tests.conftest import find_program
 from tests.integration.listening import connect, listening, read_all
@@ -205,7 +205,7 @@ def test_links_ask_whether_the_other_side_is_there(serve: Serve) -> None:
 
 NAMESPACE = """
 import socket, subprocess, sys, time
-from eicctl.tunnel import connect
+from eicctl.support import connect
 connect.KEEP_ALIVE_IDLE, connect.KEEP_ALIVE_INTERVAL, connect.KEEP_ALIVE_PROBES = 1, 1, 1
 subprocess.run([sys.argv[1], "link", "set", "lo", "up"], check=True)
 server = socket.create_server(("127.0.0.1", 0))

@@ -19,7 +19,7 @@ from eicctl import __version__
 from eicctl.aws.session import Session
 from eicctl.core import errors
 from eicctl.emulator.server import Emulator
-from eicctl.tunnel import tls
+from eicctl.support import tls
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import probe
 from tests.integration.listening import Told, connect, listening, read_all

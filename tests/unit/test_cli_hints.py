@@ -76,7 +76,7 @@ SPOKEN_BY = {
     "tunnel/errors.py": ("ssh", "tunnel", "proxy", "doctor", "forward", "db", "rdp", "run"),
     "tunnel/peer_uid.py": ("tunnel", "forward", "db", "rdp"),
     "ui/instances.py": ("ssh",),
-    "tunnel/tls.py": ("ssh", "tunnel", "run", "forward", "up"),
+    "support/tls.py": ("ssh", "tunnel", "run", "forward", "up"),
 }
 """The commands that a module's bare hints (`--option …`) are printed by."""
 

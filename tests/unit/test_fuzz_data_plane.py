@@ -16,8 +16,8 @@ from websockets.uri import parse_uri
 
 from eicctl.core.errors import EicctlError, NetworkError, UsageError
 from eicctl.core.model import Credentials, Target
+from eicctl.support.connect import split_host
 from eicctl.tunnel import dial, errors
-from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.frames import MAX_MESSAGE
 from eicctl.tunnel.sign import presign
 from tests.fuzzing import any_text, fuzz

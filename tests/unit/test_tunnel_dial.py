@@ -10,8 +10,8 @@ from botocore.useragent import UserAgentString
 
 from eicctl import __version__
 from eicctl.core.errors import UsageError
+from eicctl.support.connect import split_host
 from eicctl.support.proxies import proxy_for
-from eicctl.tunnel.connect import split_host
 from eicctl.tunnel.sign import user_agent
 
 

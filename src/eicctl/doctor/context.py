@@ -21,8 +21,8 @@ from eicctl.policy.check import check_connection
 from eicctl.reachability.connection import Connection, Finding, instance_at, plain_address
 from eicctl.reachability.evaluate import evaluate
 from eicctl.ssh.os_user import choose
+from eicctl.support import tls
 from eicctl.support.threads import begin
-from eicctl.tunnel import tls
 
 T = TypeVar("T")
 

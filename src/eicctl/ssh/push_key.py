@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 
 from eicctl import __version__
 from eicctl.core.errors import EicctlError
+from eicctl.support.connect import CONNECT_TIMEOUT, connect
 from eicctl.support.proxies import proxy_url
-from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect
+from eicctl.support.tls import trust
 from eicctl.tunnel.sign import ALGORITHM, SERVICE, signature
-from eicctl.tunnel.tls import trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,16 +22,17 @@ from websockets.uri import parse_uri
 
 from eicctl.core.errors import EicctlError, LocalError, NetworkError, NotFoundError, ThrottledError, UnavailableError
 from eicctl.core.model import MAX_TUNNEL_DURATION, CredentialsSource, Target
+from eicctl.support import tls
 from eicctl.support.activity import Activity
 from eicctl.support.clock import Backoff, seconds_left
-from eicctl.tunnel import errors, keepalive, preconnect, tls
+from eicctl.support.connect import CONNECT_TIMEOUT, connect, split_host
+from eicctl.support.tls import SecureSocket
+from eicctl.tunnel import errors, keepalive, preconnect
 from eicctl.tunnel import preconnect as early
-from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.sign import presign, user_agent
 from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, SlotReservation, slots_of
-from eicctl.tunnel.tls import SecureSocket
 
 _log = logging.getLogger(__name__)
 

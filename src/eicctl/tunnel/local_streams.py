@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from eicctl.support.tls import SCRATCH
 from eicctl.tunnel.frames import Part
-from eicctl.tunnel.tls import SCRATCH
 
 MANY = 64
 """More pieces than these are joined before they are written: the kernel takes 1024 at once (IOV_MAX) at the most."""

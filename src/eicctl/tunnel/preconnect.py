@@ -18,9 +18,9 @@ from concurrent.futures import Future
 
 from eicctl.core.errors import EicctlError
 from eicctl.support import settings
+from eicctl.support.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.support.proxies import Proxy, proxy_for
-from eicctl.tunnel.connect import CONNECT_TIMEOUT, connect, split_host
-from eicctl.tunnel.tls import SecureSocket, Trust, trust
+from eicctl.support.tls import SecureSocket, Trust, trust
 
 _log = logging.getLogger(__name__)
 

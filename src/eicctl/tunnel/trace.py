@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from eicctl.core.errors import EicctlError
+from eicctl.support import tls
+from eicctl.support.connect import connect_by, first_to_answer, peer_address, resolve, split_host
 from eicctl.support.proxies import Proxy, proxy_for
-from eicctl.tunnel import tls
-from eicctl.tunnel.connect import connect_by, first_to_answer, peer_address, resolve, split_host
-from eicctl.tunnel.tls import secured
+from eicctl.support.tls import secured
 
 if TYPE_CHECKING:
     from cryptography.x509 import Name
