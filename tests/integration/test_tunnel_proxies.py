@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
 from eicctl.core import errors
-from eicctl.ssh.push_key import push_key
 from tests.processes import run
 from tests.unit.test_ssh_host_keys import ED
 
@@ -185,7 +185,7 @@ def test_both_planes_use_the_same_proxy(
         ran = run("doctor", "web-1")
         instance_id = web_1()
         before = len(seen)
-        push_key(Session(), instance_id, "ec2-user", ED, "us-east-1a")
+        send_ssh_public_key(Session(), instance_id=instance_id, os_user="ec2-user", public_key=ED)
     assert ran.returncode in (0, 5), ran.stdout
     assert any(api in one for one in seen)
     assert any(api in one for one in seen[before:])

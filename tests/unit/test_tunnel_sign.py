@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eicctl.aws import signed_request
 from eicctl.core.model import Credentials, Target
-from eicctl.ssh import push_key
 from eicctl.tunnel.sign import presign
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -80,7 +80,10 @@ def test_parameters_are_those_of_the_service() -> None:
 def test_a_pushed_key_is_signed_as_by_botocore(token: str | None) -> None:
     keys = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG", token)
     body = b'{"InstanceId": "i-0123456789abcdef0"}'
-    head, _, sent = push_key.request("localhost:4566", "eu-west-1", keys, body, NOW).partition(b"\r\n\r\n")
+    where = "localhost:4566", "ec2-instance-connect", "eu-west-1"
+    head, _, sent = signed_request.request(
+        *where, keys, headers={"content-type": "application/json"}, body=body, now=NOW
+    ).partition(b"\r\n\r\n")
     assert sent == body
     first, *lines = head.decode().split("\r\n")
     assert first == "POST / HTTP/1.1"

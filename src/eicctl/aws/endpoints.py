@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import exact_filters, listed, request_change
+from eicctl.aws.ec2_requests import described, exact_filters, request_change
 from eicctl.aws.errors import translated
 from eicctl.aws.regions import in_all_regions
 from eicctl.aws.session import Session
@@ -56,17 +56,17 @@ class EndpointChanges(TypedDict, total=False):
     PreserveClientIp: bool
 
 
+_LIST = ("describe_instance_connect_endpoints", "InstanceConnectEndpoints")
+
+
 def list_endpoints(
     session: Session, *, filters: Mapping[str, Sequence[str]] | None = None, region: str | None = None
 ) -> list[Endpoint]:
     """Return the endpoints of a region that match EC2's filters (`state`, `vpc-id`, `tag:KEY`, …); values are exact."""
     where = region or session.region
     with translated("list the endpoints"):
-        client, wanted = session.client("ec2", where), exact_filters(filters or {})
-        found = [
-            endpoint_of(row, where)
-            for row in listed(client, "describe_instance_connect_endpoints", "InstanceConnectEndpoints", Filters=wanted)
-        ]
+        rows = described(session, *_LIST, where, Filters=exact_filters(filters or {}))
+    found = [endpoint_of(row, where) for row in rows]
     caches.note_names(session, caches.ENDPOINTS, {one.id: shown(one) for one in found}, region=where, whole=not filters)
     return sorted(found, key=lambda one: (*natural_key(one.name), one.id))
 
@@ -105,8 +105,8 @@ def get_endpoint(session: Session, name: str) -> Endpoint:
             raise error
         return alive[0]
     with translated(f"look up {name}"):
-        rows = session.client("ec2").describe_instance_connect_endpoints(InstanceConnectEndpointIds=[name])
-    for row in rows["InstanceConnectEndpoints"]:
+        rows = described(session, *_LIST, InstanceConnectEndpointIds=[name])
+    for row in rows:
         return endpoint_of(row, session.region)
     raise NotFoundError(f"No endpoint with ID {name} in {session.location}", hint=_all_regions(session))
 
@@ -272,15 +272,15 @@ def _look(session: Session, endpoint_id: str) -> Endpoint | None:
 
 def endpoint_of(row: Ec2InstanceConnectEndpointTypeDef, region: str) -> Endpoint:
     """Return the endpoint in a row of DescribeInstanceConnectEndpoints."""
-    names = row.get("PublicDnsNames", {})
-    dualstack = names.get("Dualstack", {})
+    names = row.get("PublicDnsNames") or {}
+    dualstack = names.get("Dualstack") or {}
     return Endpoint(
         id=row["InstanceConnectEndpointId"],
         state=row.get("State", ""),
         vpc_id=row.get("VpcId", ""),
         subnet_id=row.get("SubnetId", ""),
         availability_zone=row.get("AvailabilityZone", ""),
-        dns_name=row.get("DnsName", "") or names.get("Ipv4", {}).get("DnsName", ""),
+        dns_name=row.get("DnsName", "") or (names.get("Ipv4") or {}).get("DnsName", ""),
         region=region,
         arn=row.get("InstanceConnectEndpointArn", ""),
         state_message=row.get("StateMessage", ""),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 
+from eicctl.aws import signed_request
 from eicctl.aws.errors import code_of, translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, EicctlError, NotFoundError, UnavailableError, UsageError
 from eicctl.support import pins
+
+_TARGET = "AWSEC2InstanceConnectService.SendSSHPublicKey"
+_HEADERS = {"content-type": "application/x-amz-json-1.1", "x-amz-target": _TARGET}
 
 
 def send_ssh_public_key(
@@ -21,6 +26,10 @@ def send_ssh_public_key(
     parameters = {"InstanceId": instance_id, "InstanceOSUser": os_user, "SSHPublicKey": public_key}
     if availability_zone:
         parameters["AvailabilityZone"] = availability_zone
+    body = json.dumps(parameters).encode()
+    service = "ec2-instance-connect"
+    if signed_request.response(session, service, "SendSSHPublicKey", headers=_HEADERS, body=body) is not None:
+        return
     for last in (False, True):
         try:
             with translated(f"send the key to {instance_id}"):

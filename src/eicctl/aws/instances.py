@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws import caches
-from eicctl.aws.ec2_requests import batches, exact_filters, listed, pattern_filters
+from eicctl.aws.ec2_requests import answered, batches, described, exact_filters, listed, pattern_filters
 from eicctl.aws.errors import translated
 from eicctl.aws.explicit_target import INSTANCE_ID
 from eicctl.aws.session import Session
@@ -73,10 +73,10 @@ def console_output(session: Session, instance_id: str, *, latest: bool = False) 
     Raises:
         EicctlError: By the service's error.
     """
-    more = {"Latest": True} if latest else {}
+    more: dict[str, bool] = {"Latest": True} if latest else {}
     with translated(f"read the console output of {instance_id}"):
-        answer = session.client("ec2").get_console_output(InstanceId=instance_id, **more)
-    return str(answer.get("Output", ""))  # botocore has decoded the base64
+        answer = answered(session, "get_console_output", InstanceId=instance_id, **more)
+    return str(answer.get("Output", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, I
     # A filter, because an ID that is gone would be an error.
     filters = [exact_filters({"image-id": some}) for some in batches(sorted(set(image_ids)))]
     with translated("look up the images"):
-        client = session.client("ec2")
-        rows = [row for each in filters for row in listed(client, "describe_images", "Images", Filters=each)]
+        rows = [row for each in filters for row in described(session, "describe_images", "Images", Filters=each)]
     return {
         row["ImageId"]: Image(
             str(row.get("Name", "")), str(row.get("OwnerId", "")), str(row.get("PlatformDetails", ""))
@@ -167,7 +166,7 @@ def list_instances(
     with translated("look up instances"):
         found = [
             _instance(row, where, group.get("OwnerId", ""))
-            for group in listed(session.client("ec2", where), "describe_instances", "Reservations", **request)
+            for group in described(session, "describe_instances", "Reservations", where, **request)
             for row in group["Instances"]
         ]
     caches.note_names(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError
 from eicctl.core.model import Target
@@ -66,10 +67,14 @@ class Login:
             UsageError: The target accepts no pushed key.
             EicctlError: By the service's error.
         """
-        from eicctl.ssh.push_key import push_key
-
         check_pushable(self.target)
-        push_key(self.session, self.target.instance_id, self.user.name, public_key, self.target.availability_zone)
+        send_ssh_public_key(
+            self.session,
+            instance_id=self.target.instance_id,
+            os_user=self.user.name,
+            public_key=public_key,
+            availability_zone=self.target.availability_zone,
+        )
 
 
 def strictness(logins: Sequence[Login], say: Callable[[str], None]) -> str:

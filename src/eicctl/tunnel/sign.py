@@ -1,14 +1,12 @@
 """One presigned `openTunnel` URL for one connection, and the `User-Agent` that it is used with.
 
-SigV4 query signing by the standard library: the URL is the first thing that a cold `eicctl proxy` needs, and
-importing botocore's signer takes longer than the TLS handshake. The tests compare each signature with botocore's.
+The URL is the first thing that a cold `eicctl proxy` needs; it is signed without botocore (`core/sigv4.py`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import hmac
 import os
 import platform
 import string
@@ -17,13 +15,13 @@ from urllib.parse import quote
 
 from eicctl import __version__
 from eicctl.core.model import Credentials, Target
+from eicctl.core.sigv4 import ALGORITHM, signature
 
 SERVICE = "ec2-instance-connect"
 EXPIRES = 60
 """Seconds for which a URL is good (docs/explanation/protocol.md#data-plane)."""
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 def presign(
@@ -64,22 +62,6 @@ def presign(
     query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(parameters.items()))
     canonical = "\n".join(("GET", "/openTunnel", query, f"host:{host}", "", "host", _EMPTY_SHA256))
     return f"wss://{host}/openTunnel?{query}&X-Amz-Signature={signature(credentials, moment, scope, canonical)}"
-
-
-def signature(credentials: Credentials, moment: str, scope: str, canonical: str) -> str:
-    """Return SigV4's signature of a canonical request.
-
-    Args:
-        credentials: Who signs.
-        moment: The time of signing: `20260101T000000Z`.
-        scope: `DATE/REGION/SERVICE/aws4_request`.
-        canonical: The canonical request.
-    """
-    to_sign = "\n".join((ALGORITHM, moment, scope, hashlib.sha256(canonical.encode()).hexdigest()))
-    key = f"AWS4{credentials.secret_access_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
 
 def authority(dns_name: str) -> str:
