@@ -96,7 +96,7 @@ def login(request: ConnectRequest, key: str, waiting: Callable[[], None]) -> Log
         waiting: Called each second until the process has them.
 
     Returns:
-        See `ssh.openssh_options.login_settings`. None where no background process listens, or it declines.
+        See `ssh.openssh_options.login_settings`; empty where the process declines, None where none listens.
     """
     sock = connect(os.environ)
     if sock is None:
@@ -108,7 +108,7 @@ def login(request: ConnectRequest, key: str, waiting: Callable[[], None]) -> Log
             waiting()
     except (OSError, protocol.WireError):
         return None
-    found: LoginSettings | None = answer.get("Login") if answer and answer.get("Ok") else None
+    found: LoginSettings | None = answer.get("Login", {}) if answer and "OtherVersion" not in answer else None
     return found
 
 

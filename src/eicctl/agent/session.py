@@ -12,28 +12,22 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eicctl.agent import protocol
 from eicctl.agent.delegate import DECLINED, ENDED, NOTE, OPENING, READY
-from eicctl.aws.caches import TargetCache, note_login
+from eicctl.aws.caches import note_login
 from eicctl.aws.session import Session
-from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, TargetUnreachableError, to_json
 from eicctl.core.events import CloseInfo
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.login import Login, by_host
-from eicctl.ssh.openssh_options import OpensshOptions, for_proxy, login_settings
-from eicctl.ssh.os_user import choose
+from eicctl.ssh.openssh_options import new_login_settings
 from eicctl.ssh.proxy_tunnel import Opening
-from eicctl.support import defaults, settings
+from eicctl.support import settings
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
 from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Linger, Relay
-
-if TYPE_CHECKING:
-    from eicctl.aws.caches import LoginSettings
 
 MOST_DESCRIPTORS = 3
 """File descriptors that a client may pass with its first message: its stdin, stdout and stderr."""
@@ -312,7 +306,7 @@ async def serve_login(
     try:
         if not _may_delegate():
             raise EicctlError("not wanted")
-        settled = asyncio.ensure_future(in_thread(partial(_login_settings, request, session)))
+        settled = asyncio.ensure_future(in_thread(partial(new_login_settings, session, request)))
         try:
             while not (await asyncio.wait({settled}, timeout=STILL_THERE))[0]:
                 await client.send({"Ok": True, "Stage": OPENING})
@@ -336,24 +330,6 @@ async def serve_login(
         if pending.get(folder) is tunnel:
             del pending[folder]
             await tunnel.end()
-
-
-def _login_settings(request: ConnectRequest, session: Session) -> LoginSettings:
-    """Return OpenSSH's settings for a login; see `ssh.openssh_options.login_settings`.
-
-    Raises:
-        EicctlError: The target is not found, or is not one to log in to.
-    """
-    cache = TargetCache(session)
-    target = cache.get(request)
-    if not target:
-        target = resolve(session, request)
-        cache.put(target, request, by_host(request, target))
-    if target.platform == "windows" or not target.instance_id:
-        raise EicctlError("not to log in to with a pushed key")
-    user = choose(session, target, request.os_user or None)
-    login = Login(session, target, user, pushes=True, check=request.host_key_check or defaults.host_key_check())
-    return login_settings(login, OpensshOptions(for_proxy(session, by_host(request, target))))
 
 
 def _may_delegate() -> bool:

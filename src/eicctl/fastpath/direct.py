@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -55,7 +53,7 @@ def relay(request: ConnectRequest, reporter: Reporter) -> int:
         import eicctl.tunnel.stdio  # noqa: F401
 
     opening = Opening(session, request, reporter.line, found)
-    ended = _report_waiting(reporter)
+    ended = reporter.watch()
     try:
         with opening.opened() as link:
             ended()
@@ -68,23 +66,6 @@ def relay(request: ConnectRequest, reporter: Reporter) -> int:
     except EicctlError as error:
         ended()
         return reporter.failure(error, opening.session, opening.target)
-
-
-def _report_waiting(reporter: Reporter) -> Callable[[], None]:
-    """Report the wait each second; return what ends that."""
-    over = threading.Event()
-
-    def report() -> None:
-        while not over.wait(1.0):
-            reporter.waiting()
-
-    def end() -> None:
-        over.set()
-        thread.join()
-
-    thread = threading.Thread(target=report, daemon=True)
-    thread.start()
-    return end
 
 
 def _relay(link: Link, linger: float | None, opening: Opening, reporter: Reporter) -> int:

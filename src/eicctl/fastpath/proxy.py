@@ -135,6 +135,24 @@ class Reporter:
             self._next = 2 * seconds
             self.line(text)
 
+    def watch(self) -> Callable[[], None]:
+        """Report the wait each second; return what ends that."""
+        import threading
+
+        over = threading.Event()
+
+        def report() -> None:
+            while not over.wait(1.0):
+                self.waiting()
+
+        def end() -> None:
+            over.set()
+            thread.join()
+
+        thread = threading.Thread(target=report, daemon=True)
+        thread.start()
+        return end
+
     def clear(self) -> None:
         """The wait is over."""
         if self._drawn:

@@ -1,5 +1,5 @@
-"""`eicctl ssh` in its usual form, without Click: OpenSSH's settings come from the background process, or from a login
-of some minutes ago. Anything else is Click's.
+"""`eicctl ssh` in its usual form, without Click: OpenSSH's settings come from the background process, from a login of
+some minutes ago, or from AWS. Anything else is Click's, which can ask its user.
 
 Imports as little as can be: all of it is before OpenSSH's start.
 """
@@ -101,17 +101,21 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         return None
     try:
         from eicctl.agent.delegate import login
+        from eicctl.ssh.process import FAILURES
 
         export_width()
         reporter = Reporter(request, printer)
         known = login(request.replace(session_folder=folder), key, reporter.waiting)
+        if known is None:
+            known = known_login(key) or _asked(request, reporter)
         reporter.clear()
-        if known is None:
-            known = known_login(key)
-        if known is None:
+        if not known:
             new_logins.append(key)
             return None
-        ended = _connect(request, openssh, known, folder, explain)
+        code, stderr = _connect(request, openssh, known, folder, key)
+        if code != 255 and not os.path.exists(f"{folder}/{FAILURES}"):  # noqa: PTH110
+            return code
+        ended = explain(known, request, code, stderr, folder)
         if ended is None:
             forget_login(key)
         return ended
@@ -119,6 +123,25 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         for name in os.listdir(folder):  # noqa: PTH208
             os.unlink(f"{folder}/{name}")  # noqa: PTH108
         os.rmdir(folder)  # noqa: PTH106
+
+
+def _asked(request: ConnectRequest, reporter: Reporter) -> LoginSettings | None:
+    """Ask AWS for the settings of a login; None where Click is to do it, which can ask its user, too."""
+    from eicctl.aws.session import Sessions
+
+    try:
+        session = Sessions().for_request(request)
+        if not session.plain:
+            return None
+        from eicctl.ssh.openssh_options import new_login_settings
+
+        ended = reporter.watch()
+        try:
+            return new_login_settings(session, request)
+        finally:
+            ended()
+    except EicctlError:
+        return None
 
 
 def _is_ours(base: str) -> bool:
@@ -135,12 +158,10 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _connect(
-    request: ConnectRequest,
-    arguments: Arguments,
-    known: LoginSettings,
-    folder: str,
-    explain: Callable[..., int | None],
-) -> int | None:
+    request: ConnectRequest, arguments: Arguments, known: LoginSettings, folder: str, key: str
+) -> tuple[int, str]:
+    """Run OpenSSH; return its exit code and the end of what it wrote to stderr."""
+    from eicctl.ssh.process import FAILURES
     from eicctl.ssh.process import run as run_openssh
 
     settings = {
@@ -165,12 +186,13 @@ def _connect(
             "ssh", name, instance_id=target["instance_id"], profile=profile, region=region, user=user
         )
         connections.append(found)
+        if "eicctl.ssh.openssh_options" in sys.modules:  # the settings are new
+            from eicctl.aws.caches import note_login
 
-    failed = f"{folder}/failures"
-    code, stderr = run_openssh(command, lambda: os.path.exists(failed), begun)  # noqa: PTH110
+            note_login(key, known)
+
+    code, stderr = run_openssh(command, lambda: os.path.exists(f"{folder}/{FAILURES}"), begun)  # noqa: PTH110
     for each in connections:
         each.failed = code == 255
         each.end()
-    if code != 255 and not os.path.exists(failed):  # noqa: PTH110
-        return code
-    return explain(known, request, code, stderr, folder)
+    return code, stderr

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.session import Session
@@ -36,6 +36,7 @@ class Login:
         user: As whom.
         pushes: Whether a key is pushed for it; else the client has one that the host accepts.
         check: How to check the host's keys.
+        known: Which of them are accepted, once that is known.
     """
 
     session: Session
@@ -43,7 +44,7 @@ class Login:
     user: OsUser
     pushes: bool
     check: Check = "console"
-    _verdict: Verdict | None = field(default=None, repr=False)
+    known: Verdict | None = None
 
     @property
     def name(self) -> str:
@@ -56,9 +57,9 @@ class Login:
         Raises:
             UsageError: The check is strict and no key is known.
         """
-        if not self._verdict:
-            self._verdict = verdict(self.session, self.check, self.name)
-        return self._verdict
+        if not self.known:
+            self.known = verdict(self.session, self.check, self.name)
+        return self.known
 
     def push(self, public_key: str) -> None:
         """Push a public key (a line of OpenSSH's form).

@@ -22,9 +22,11 @@ from eicctl.aws.session import leave_keys
 from eicctl.core.errors import UsageError
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.keys import own_key
+from eicctl.ssh.host_keys import verdict
+from eicctl.ssh.keys import check_pushable, own_key
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
-from eicctl.support import files, log, pins
+from eicctl.support import defaults, files, log, pins
+from eicctl.support.threads import both
 from eicctl.tunnel.keepalive import given_interval
 
 if TYPE_CHECKING:
@@ -223,14 +225,39 @@ class OpensshOptions:
         return f"{proxy_line(words)} {login}--remote-port %p {word}".lstrip()
 
 
+def new_login_settings(session: Session, request: ConnectRequest) -> LoginSettings:
+    """Resolve a request to log in, and return OpenSSH's settings for it; see `login_settings`.
+
+    Raises:
+        EicctlError: The target is not found, or is not one to log in to with a pushed key.
+    """
+    from eicctl.aws.caches import TargetCache
+    from eicctl.aws.targets import resolve
+    from eicctl.ssh.login import Login, by_host
+    from eicctl.ssh.os_user import choose
+
+    cache = TargetCache(session)
+    target = cache.get(request)
+    if not target:
+        target = resolve(session, request)
+        cache.put(target, request, by_host(request, target))
+    check_pushable(target)
+    check = request.host_key_check or defaults.host_key_check()
+    user, accepted = both(
+        lambda: choose(session, target, request.os_user or None), lambda: verdict(session, check, target.host)
+    )
+    login = Login(session, target, user, pushes=True, check=check, known=accepted)
+    return login_settings(login, OpensshOptions(for_proxy(session, by_host(request, target))))
+
+
 def login_settings(login: Login, openssh: OpensshOptions) -> LoginSettings:
     """Return OpenSSH's settings for a login, as JSON values. AWS may be asked for the host's keys.
 
     `Proxy` is the ProxyCommand from its options on, and `Settings` the other settings, without those that name the
     session's folder.
     """
-    verdict = login.verdict()
-    settings = openssh.settings(by_instance(), strict=verdict.strict) | {"HostKeyAlias": login.name}
+    accepted = login.verdict()
+    settings = openssh.settings(by_instance(), strict=accepted.strict) | {"HostKeyAlias": login.name}
     del settings["ProxyCommand"], settings["IdentityFile"]
     return {
         "Host": login.name,
@@ -238,7 +265,7 @@ def login_settings(login: Login, openssh: OpensshOptions) -> LoginSettings:
         "Target": asdict(login.target),
         "Proxy": openssh.proxy_options(checked=True),
         "Settings": settings,
-        "Notes": [note for note in (login.user.note, verdict.note) if note],
+        "Notes": [note for note in (login.user.note, accepted.note) if note],
     }
 
 

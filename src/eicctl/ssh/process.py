@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from eicctl.core.errors import EicctlError
 
-_FILE = "failures"
+FAILURES = "failures"
+"""The file in a session's folder in which ProxyCommands report why a connection failed."""
 
 
 class Failure:
@@ -52,7 +53,7 @@ def add_failure(folder: str, failure: Failure) -> None:
         OSError: The folder is gone with the command.
     """
     line = json.dumps({"Host": failure.host, "Lived": failure.lived, **to_json(failure.error)}) + "\n"
-    descriptor = os.open(os.path.join(folder, _FILE), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # noqa: PTH118
+    descriptor = os.open(os.path.join(folder, FAILURES), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # noqa: PTH118
     try:
         os.write(descriptor, line.encode())
     finally:
@@ -62,11 +63,11 @@ def add_failure(folder: str, failure: Failure) -> None:
 def take_failures(folder: Path, host: str | None = None) -> list[Failure]:
     """Return the reports for a host, or for all; without a host, they are removed."""
     try:
-        lines = (folder / _FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / FAILURES).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     if host is None:
-        (folder / _FILE).unlink(missing_ok=True)
+        (folder / FAILURES).unlink(missing_ok=True)
     found = [json.loads(line) for line in lines]
     return [
         Failure(row["Host"], from_json(row), float(row["Lived"]))
