@@ -8,8 +8,6 @@ opens a tunnel itself.
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import stat
 import sys
 
@@ -17,6 +15,7 @@ from eicctl import __version__
 from eicctl.agent import protocol
 from eicctl.agent.paths import AgentPaths, fingerprint, switched, usual_path
 from eicctl.support import pins
+from eicctl.support.bare import signal, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,16 +70,19 @@ def delegate(
     sock = connect(os.environ)
     if sock is None:
         return None
-    with sock:
-        try:
-            socket.send_fds(sock, [protocol.encode(_message("proxy", request))], [0, 1])
-            message = _until_ready(sock, say, waiting)
-        except (OSError, protocol.WireError):
-            return None
+    descriptors = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in (0, 1))
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+    try:
+        sock.sendmsg([protocol.encode(_message("proxy", request))], rights)
+        message = _until_ready(sock, say, waiting)
         if message.get("Stage") == READY:
             opened(float(message["MaxDuration"]))
             return _end(sock)
         return message if message.get("Stage") == ENDED else None
+    except (OSError, protocol.WireError):
+        return None
+    finally:
+        sock.close()
 
 
 _login_sockets: list[socket.socket] = []

@@ -5,15 +5,10 @@ A message is a length of four bytes (big-endian), and a JSON object of that many
 
 from __future__ import annotations
 
-import json
-import socket
-import struct
 import sys
 
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import json_text, parse_json, socket
 
-_UCRED = struct.Struct("3i")
-_XUCRED = struct.Struct("IIh16I")  # of <sys/ucred.h>: version, uid, number of groups, groups
 _LOCAL_PEERCRED, _LOCAL_PEERPID = 1, 2  # of <sys/un.h>, at the level SOL_LOCAL, which is 0
 
 
@@ -23,12 +18,10 @@ def user_of(sock: socket.socket) -> int | None:
     Raises:
         OSError: The other end is gone.
     """
-    if sys.platform == "linux":
-        _, user, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return int(user)
-    if sys.platform == "darwin":
-        found = sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size)
-        return int(struct.unpack_from("II", found)[1])
+    if sys.platform == "linux":  # struct ucred: pid, uid, gid
+        return _number(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8])
+    if sys.platform == "darwin":  # struct xucred of <sys/ucred.h>: version, uid, number of groups, 16 groups
+        return _number(sock.getsockopt(0, _LOCAL_PEERCRED, 76)[4:8])
     return None
 
 
@@ -39,11 +32,14 @@ def pid_of(sock: socket.socket) -> int:
         OSError: The other end is gone.
     """
     if sys.platform == "linux":
-        pid, _, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return int(pid)
+        return _number(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4])
     if sys.platform == "darwin":
         return sock.getsockopt(0, _LOCAL_PEERPID)
     return 0
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, sys.byteorder)
 
 
 TYPE_CHECKING = False
@@ -58,7 +54,7 @@ LONGEST = 2**20
 PROTOCOL = 6
 """Changes when a message changes its meaning."""
 
-_HEAD = struct.Struct(">I")
+HEAD_SIZE = 4
 
 
 class WireError(Exception):
@@ -67,10 +63,10 @@ class WireError(Exception):
 
 def encode(message: Message) -> bytes:
     """Return the bytes of a message."""
-    body = json.dumps(message).encode()
+    body = json_text(message).encode()
     if len(body) > LONGEST:
         raise WireError(f"a message of {len(body)} bytes is too long")
-    return _HEAD.pack(len(body)) + body
+    return len(body).to_bytes(HEAD_SIZE, "big") + body
 
 
 def body_length(head: bytes) -> int:
@@ -79,10 +75,10 @@ def body_length(head: bytes) -> int:
     Raises:
         WireError: More than a message may have.
     """
-    (length,) = _HEAD.unpack(head)
+    length = int.from_bytes(head, "big")
     if length > LONGEST:
         raise WireError(f"a message of {length} bytes is too long")
-    return int(length)
+    return length
 
 
 def decode(body: bytes) -> Message:
@@ -98,9 +94,6 @@ def decode(body: bytes) -> Message:
     if not isinstance(message, dict):
         raise WireError("not a JSON object")
     return message
-
-
-HEAD_SIZE = _HEAD.size
 
 
 def receive(sock: socket.socket) -> Message | None:

@@ -265,7 +265,7 @@ def _run(command: str, profile: str) -> bytes:
     if not words:
         raise CredentialsError(f"credential_process of profile {profile!r} is empty", hint=_HINT)
     with contextlib.ExitStack() as stack:
-        terminal = stack.enter_context(streams.terminal())
+        terminal = stack.enter_context(streams.Terminal())
         try:
             process = stack.enter_context(
                 subprocess.Popen(

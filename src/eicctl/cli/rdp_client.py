@@ -92,7 +92,7 @@ def start(command: Sequence[str], password: str | None) -> subprocess.Popen[byte
         LocalError: It cannot be started.
     """
     try:
-        with streams.terminal() as terminal:
+        with streams.Terminal() as terminal:
             source = subprocess.PIPE if password is not None else subprocess.DEVNULL if terminal is None else terminal
             process = subprocess.Popen(list(command), stdin=source, stdout=2)
     except OSError as error:

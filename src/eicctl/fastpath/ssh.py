@@ -7,15 +7,17 @@ Imports as little as can be: all of it is before OpenSSH's start.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from eicctl.agent.paths import usual_folder
 from eicctl.core.errors import EicctlError
 from eicctl.fastpath.proxy import Reporter, read
 from eicctl.ssh.arguments import SSH, split
+from eicctl.ssh.process import FAILURES, FOLDER, remove_folder, sweep
+from eicctl.ssh.process import run as run_openssh
 from eicctl.support import log
 from eicctl.support.activity import export_width
+from eicctl.support.bare import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         return None
     request = request.replace(os_user=request.os_user or found.get("os_user"))
     key = login_key(request.profile, request.region, repr(request))
-    folder = f"{base}/ssh-{os.getpid()}-{os.urandom(4).hex()}"
+    folder = f"{base}/{FOLDER}{os.getpid()}-{os.urandom(4).hex()}"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
@@ -101,7 +103,6 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         return None
     try:
         from eicctl.agent.delegate import login
-        from eicctl.ssh.process import FAILURES
 
         export_width()
         reporter = Reporter(request, printer)
@@ -120,9 +121,7 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
             forget_login(key)
         return ended
     finally:
-        for name in os.listdir(folder):  # noqa: PTH208
-            os.unlink(f"{folder}/{name}")  # noqa: PTH108
-        os.rmdir(folder)  # noqa: PTH106
+        remove_folder(folder)
 
 
 def _asked(request: ConnectRequest, reporter: Reporter) -> LoginSettings | None:
@@ -161,8 +160,6 @@ def _connect(
     request: ConnectRequest, arguments: Arguments, known: LoginSettings, folder: str, key: str
 ) -> tuple[int, str]:
     """Run OpenSSH; return its exit code and the end of what it wrote to stderr."""
-    from eicctl.ssh.process import FAILURES
-    from eicctl.ssh.process import run as run_openssh
 
     settings = {
         "ProxyCommand": f"{sys.argv[0]} proxy --session-folder {folder} {known['Proxy']}",
@@ -186,6 +183,7 @@ def _connect(
             "ssh", name, instance_id=target["instance_id"], profile=profile, region=region, user=user
         )
         connections.append(found)
+        sweep(os.path.dirname(folder))  # noqa: PTH120
         if "eicctl.ssh.openssh_options" in sys.modules:  # the settings are new
             from eicctl.aws.caches import note_login
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from typing import Literal
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Target
 from eicctl.ssh.known_hosts import by_instance
+from eicctl.ssh.process import FOLDER, remove_folder, sweep
 from eicctl.support import files, paths, pins
 
 
@@ -57,9 +57,6 @@ def icacls(path: Path, environ: os._Environ[str] | dict[str, str]) -> list[str]:
     return ["icacls", str(path), "/inheritance:r", "/grant:r", f"{account}:(F)"]
 
 
-_PREFIX = "ssh-"
-
-
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder (0700) for the files of one connection, removed at the end, also at that by SIGTERM or SIGHUP.
@@ -67,14 +64,14 @@ def private_folder() -> Iterator[Path]:
     Folders of killed processes are removed at the start.
     """
     base = paths.runtime_dir()
-    _sweep(base)
-    folder = base / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    sweep(str(base))
+    folder = base / f"{FOLDER}{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
     with _exit_by_signal():
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(str(folder))
 
 
 @contextlib.contextmanager
@@ -228,14 +225,3 @@ def session_key(folder: Path, name: str, key_type: KeyType = "auto") -> Key:
     with files.locked(folder / "keys"):
         public = Path(f"{path}.pub")
         return Key(path, public.read_text().strip()) if public.exists() else make_key(path, key_type)
-
-
-def _sweep(base: Path) -> None:
-    """Remove the folders of processes that have ended. On Windows the system empties the runtime folder."""
-    for folder in base.glob(f"{_PREFIX}*-*") if os.name == "posix" else ():
-        number = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        with contextlib.suppress(ValueError, PermissionError):
-            try:
-                os.kill(int(number), 0)
-            except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)

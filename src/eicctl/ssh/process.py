@@ -6,14 +6,12 @@ happen before OpenSSH's start.
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import signal
 import sys
 
 from eicctl.core.errors import LocalError, from_json, to_json
 from eicctl.support.activity import Hidden, export_width
+from eicctl.support.bare import json_text, parse_json, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +23,33 @@ if TYPE_CHECKING:
 
 FAILURES = "failures"
 """The file in a session's folder in which ProxyCommands report why a connection failed."""
+
+
+FOLDER = "ssh-"
+"""How the name of a session's folder begins; the process ID of the command comes next."""
+
+
+def sweep(base: str) -> None:
+    """Remove the folders of sessions whose commands have been killed. On Windows the system empties their folder."""
+    for name in os.listdir(base) if os.name == "posix" else ():  # noqa: PTH208
+        pid = name.removeprefix(FOLDER).partition("-")[0]
+        if name.startswith(FOLDER) and pid.isdigit():
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                remove_folder(f"{base}/{name}")
+            except (PermissionError, OverflowError):  # another user's
+                continue
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a session's folder with its files; what cannot be removed stays."""
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108
+        os.rmdir(folder)  # noqa: PTH106
+    except OSError:
+        return
 
 
 class Failure:
@@ -52,7 +77,7 @@ def add_failure(folder: str, failure: Failure) -> None:
     Raises:
         OSError: The folder is gone with the command.
     """
-    line = json.dumps({"Host": failure.host, "Lived": failure.lived, **to_json(failure.error)}) + "\n"
+    line = json_text({"Host": failure.host, "Lived": failure.lived, **to_json(failure.error)}) + "\n"
     descriptor = os.open(os.path.join(folder, FAILURES), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)  # noqa: PTH118
     try:
         os.write(descriptor, line.encode())
@@ -68,7 +93,7 @@ def take_failures(folder: Path, host: str | None = None) -> list[Failure]:
         return []
     if host is None:
         (folder / FAILURES).unlink(missing_ok=True)
-    found = [json.loads(line) for line in lines]
+    found = [parse_json(line) for line in lines]
     return [
         Failure(row["Host"], from_json(row), float(row["Lived"]))
         for row in found
@@ -124,7 +149,7 @@ def outcome(code: int, stderr: str, failures: Sequence[Failure]) -> Outcome:
 _KEPT = 2**16
 """Bytes of stderr's end to keep."""
 
-_LINES_OF_A_LOST_PROXY = re.compile(
+_LINES_OF_A_LOST_PROXY = (
     rb"(?:kex_exchange_identification: .*|Connection (?:closed|reset) by UNKNOWN port \d+|(?:scp: )?Connection closed)"
     rb"\r?\n"
 )
@@ -275,12 +300,16 @@ class _Tail:
             data = os.read(descriptor, 2**16)
         except BlockingIOError:
             return False
+        if not data:
+            return False
+        import re  # OpenSSH says nothing where all is well
+
         self.kept = (self.kept + data)[-_KEPT:]
         passed_on: list[bytes] = []
         for line in data.splitlines(keepends=True):
-            (self.held if _LINES_OF_A_LOST_PROXY.fullmatch(line) else passed_on).append(line)
+            (self.held if re.fullmatch(_LINES_OF_A_LOST_PROXY, line) else passed_on).append(line)
         _write(b"".join(passed_on))
-        return bool(data)
+        return True
 
 
 def _write(data: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import json_text, parse_json
 from eicctl.support.paths import usual_folder
 
 TYPE_CHECKING = False
@@ -43,12 +43,10 @@ def update(path: Path, change: Callable[[dict[str, object]], dict[str, object]],
     Raises:
         LocalError: It cannot be written.
     """
-    import json
-
     from eicctl.support.files import locked, write_whole
 
     with locked(lock or path):
-        write_whole(path, json.dumps(change(read(path))), durable=False)
+        write_whole(path, json_text(change(read(path))), durable=False)
 
 
 def newest(rows: dict[str, Any], most: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 
+from eicctl.support.bare import json_text, parse_json
 from eicctl.support.paths import usual_folder
 
 TYPE_CHECKING = False
@@ -127,11 +128,9 @@ def _file() -> Path:
 
 def _append(row: dict[str, Any]) -> int:
     """Append a line; return the file's size, or 0 where that is not possible."""
-    import json
-
     from eicctl.core.errors import LocalError
 
-    line = json.dumps(row).encode() + b"\n"
+    line = json_text(row).encode() + b"\n"
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         try:
@@ -159,8 +158,6 @@ def _text() -> str:
 
 def _rows(text: str) -> list[dict[str, object]]:
     """The connections that a file's lines describe; other lines are skipped."""
-    from eicctl.support.documents import parse_json
-
     rows: dict[str, dict[str, object]] = {}
     for line in text.splitlines():
         try:
@@ -181,7 +178,6 @@ def _rows(text: str) -> list[dict[str, object]]:
 def _rewrite() -> None:
     """Keep the newest connections. One that begins at this moment may be lost."""
     import contextlib
-    import json
 
     from eicctl.core.errors import LocalError
     from eicctl.support.files import locked, write_whole
@@ -189,4 +185,4 @@ def _rewrite() -> None:
     with contextlib.suppress(LocalError):
         path = _file()
         with locked(path):
-            write_whole(path, "".join(json.dumps(row) + "\n" for row in _rows(_text())[-MOST:]))
+            write_whole(path, "".join(json_text(row) + "\n" for row in _rows(_text())[-MOST:]))

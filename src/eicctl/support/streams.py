@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
@@ -10,7 +9,7 @@ from eicctl.support.activity import Hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
 
 def open_closed() -> None:
@@ -37,27 +36,34 @@ def on_terminal() -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
-@contextlib.contextmanager
-def terminal() -> Iterator[int | None]:
-    """Open the terminal for a program that may ask something: stdin and stdout may be a tunnel's data.
+class Terminal:
+    """The terminal for a program that may ask something: stdin and stdout may be a tunnel's data. A context manager.
 
-    None where there is none, or where this process is not in its foreground and would be stopped if it read from it.
+    Its value is None where there is none, or where this process is not in its foreground and would be stopped if it
+    read from it.
     """
-    descriptor = None
-    try:
-        if os.name == "posix":
-            descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            if os.tcgetpgrp(descriptor) != os.getpgrp():
-                raise BlockingIOError
-        elif sys.stdin and sys.stdin.isatty():
-            descriptor = os.dup(sys.stdin.fileno())
-    except OSError:
-        if descriptor is not None:
-            os.close(descriptor)
-        descriptor = None
-    try:
-        with Hidden():
-            yield descriptor
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+
+    def __enter__(self) -> int | None:
+        self._descriptor: int | None = None
+        try:
+            if os.name == "posix":
+                self._descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+                if os.tcgetpgrp(self._descriptor) != os.getpgrp():
+                    self._close()
+            elif sys.stdin and sys.stdin.isatty():
+                self._descriptor = os.dup(sys.stdin.fileno())
+        except OSError:
+            self._close()
+        Hidden().__enter__()
+        return self._descriptor
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        Hidden().__exit__(kind, error, trace)
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,69 @@
+"""What a warm login uses of `signal`, `socket` and `json`, from their halves in C.
+
+Importing the modules themselves, which import `enum`, `re` and more, takes longer than all that such a login does
+(benchmarks/RESULTS.md). They stand in where Python has no such halves.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from typing import Any
+else:
+    try:
+        import _signal as signal
+        import _socket as socket
+    except ImportError:
+        import signal
+        import socket
+
+__all__ = ["json_text", "parse_json", "signal", "socket"]
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON, in ASCII, as `json.dumps` does."""
+    try:
+        from _json import encode_basestring_ascii, make_encoder
+
+        make: Any = make_encoder
+        return "".join(make({}, None, encode_basestring_ascii, None, ": ", ", ", False, False, True)(value, 0))
+    except (ImportError, TypeError):
+        import json
+
+        return json.dumps(value)
+
+
+class _Decoder:
+    """What the scanner asks of `json.JSONDecoder`."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float = parse_constant = float
+    parse_int = int
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Return what a JSON document says that eicctl has written, or that should look so.
+
+    Raises:
+        ValueError: It is not JSON, or nested too deeply.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    try:
+        try:
+            from _json import make_scanner
+        except ImportError:
+            import json
+
+            return json.loads(text)
+        make: Any = make_scanner
+        value, end = make(_Decoder)(text.lstrip(), 0)
+    except StopIteration:
+        raise ValueError("it is not JSON") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if text.lstrip()[end:].strip():
+        raise ValueError("it is more than one value")
+    return value
