@@ -85,5 +85,23 @@ def _printer() -> Printer:
     return PRINTER
 
 
+class _SitePackages:
+    """Adds Python's site-packages when something is imported that no other finder has (`sys.meta_path`)."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        """Return what to import; None where there is no such module."""
+        if "site" in sys.modules:
+            return None
+        import site
+        from importlib.machinery import PathFinder
+
+        site.main()
+        return PathFinder.find_spec(name, path, target)
+
+
 if __name__ == "__main__":
+    if "site" not in sys.modules:  # see `ssh.process.proxy_words`
+        sys.path.append(os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
+        sys.meta_path.append(_SitePackages)
     main()

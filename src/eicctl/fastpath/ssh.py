@@ -13,7 +13,7 @@ from eicctl.agent.paths import usual_folder
 from eicctl.core.errors import EicctlError
 from eicctl.fastpath.proxy import Reporter, read
 from eicctl.ssh.arguments import SSH, split
-from eicctl.ssh.process import FAILURES, FOLDER, remove_folder, sweep
+from eicctl.ssh.process import FAILURES, FOLDER, proxy_words, remove_folder, sweep
 from eicctl.ssh.process import run as run_openssh
 from eicctl.support import log
 from eicctl.support.activity import export_width
@@ -80,8 +80,8 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         explain: `cli.openssh.explained`.
         printer: Loads what prints on stderr.
     """
-    program, base = sys.argv[0], usual_folder(os.environ)
-    usual = base and _PLAIN.issuperset(base + program) and program.endswith("/eicctl") and _is_ours(base)
+    proxy, base = proxy_words(), usual_folder(os.environ)
+    usual = proxy and base and all(map(_PLAIN.issuperset, (base, *proxy))) and _is_ours(base)
     if sys.platform == "win32" or not usual or os.environ.get(log.VARIABLE) or not (parsed := parse(arguments)):
         return None
     from eicctl.aws.caches import forget_login, known_login, login_key
@@ -162,7 +162,7 @@ def _connect(
     """Run OpenSSH; return its exit code and the end of what it wrote to stderr."""
 
     settings = {
-        "ProxyCommand": f"{sys.argv[0]} proxy --session-folder {folder} {known['Proxy']}",
+        "ProxyCommand": f"{' '.join(proxy_words())} --session-folder {folder} {known['Proxy']}",
         "IdentityFile": f"{folder}/%r@%n",
         **known["Settings"],
     }

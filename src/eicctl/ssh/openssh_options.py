@@ -25,6 +25,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.host_keys import verdict
 from eicctl.ssh.keys import check_pushable, own_key
 from eicctl.ssh.known_hosts import KnownHosts, by_instance
+from eicctl.ssh.process import proxy_words
 from eicctl.support import defaults, files, log, pins
 from eicctl.support.threads import both
 from eicctl.tunnel.keepalive import given_interval
@@ -190,9 +191,10 @@ class OpensshOptions:
         accepted = wanted
         if wanted == "accept-new" and (_version() or (8, 0)) < (7, 6):  # which do not know it
             accepted = "no" if self.folder else "ask"
+        words = proxy_words() if self.folder else []
         proxy = self.proxy_options(target, checked=bool(strict))
         found = {
-            "ProxyCommand": f"{proxy_line([*eicctl_words(), 'proxy'])} {proxy}",
+            "ProxyCommand": f"{proxy_line(words or [*eicctl_words(), 'proxy'])} {proxy}",
             "UserKnownHostsFile": os.devnull if wanted == "no" else config_path(known.path),
             "StrictHostKeyChecking": accepted,
             "HashKnownHosts": "no",

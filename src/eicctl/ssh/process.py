@@ -29,6 +29,15 @@ FOLDER = "ssh-"
 """How the name of a session's folder begins; the process ID of the command comes next."""
 
 
+def proxy_words() -> list[str]:
+    """Return `eicctl proxy` for OpenSSH that this process runs, in words; none where the package is not in files.
+
+    Python starts without its site-packages (`-S`): looking through them takes longer than all that a warm proxy does.
+    """
+    main = f"{os.path.dirname(os.path.dirname(__file__))}/__main__.py"  # noqa: PTH120
+    return [sys.executable, "-PS", main, "proxy"] if os.name == "posix" and os.path.isfile(main) else []  # noqa: PTH113
+
+
 def sweep(base: str) -> None:
     """Remove the folders of sessions whose commands have been killed. On Windows the system empties their folder."""
     for name in os.listdir(base) if os.name == "posix" else ():  # noqa: PTH208
