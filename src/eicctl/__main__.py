@@ -47,10 +47,21 @@ def _run() -> int:
 
             code = explained(error)
         if code is not None:
-            return code
+            _exit(code)
     from eicctl.cli import main as run
 
     return run()
+
+
+def _exit(code: int) -> NoReturn:
+    """End without clearing every module, for which a shell would wait."""
+    import atexit
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream:
+            stream.flush()
+    os._exit(code)
 
 
 def _explained(*how: Any) -> int | None:
@@ -91,7 +102,8 @@ class _SitePackages:
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
         """Return what to import; None where there is no such module."""
-        if "site" in sys.modules:
+        # Some modules of the library look for those of other platforms; `org` is Jython's.
+        if "site" in sys.modules or name in sys.stdlib_module_names or name == "org":
             return None
         import site
         from importlib.machinery import PathFinder

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -196,19 +197,26 @@ def test_no_other_child_process_gets_our_stdin() -> None:
                 assert asyncio_run or "stdin" in given, f"{path}:{node.lineno}"
 
 
+_WARM = {"enum", "re", "json", "socket", "signal", "contextlib", "dataclasses", "typing", "pathlib", "hashlib", "ssl"}
+_HEAVY = {"asyncio", "click", "botocore", "subprocess", "difflib", "tomllib"}
+SITE = sysconfig.get_path("purelib")
+
+
 @pytest.mark.parametrize(
     ("modules", "never"),
     [
-        ("proxy", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
-        ("proxy direct", {"asyncio", "websockets", "click", "botocore", "importlib.metadata"}),
-        ("ssh", {"dataclasses", "typing", "pathlib", "tempfile", "hashlib", "platformdirs", "asyncio", "ssl"}),
+        ("__main__ support.streams fastpath.proxy", _WARM),
+        ("fastpath.proxy fastpath.direct", {"websockets", "importlib.metadata", *_HEAVY}),
+        ("fastpath.direct tunnel.stdio", _HEAVY),
+        ("fastpath.ssh", _WARM),
     ],
-    ids=["proxy with the background process", "proxy without", "ssh"],
+    ids=["proxy with the background process", "proxy without", "its relay", "ssh"],
 )
 def test_what_runs_before_click_loads_little(modules: str, never: set[str]) -> None:
-    imports = "; ".join(f"import eicctl.fastpath.{name}" for name in modules.split())
-    code = f"{imports}; import eicctl.agent.delegate, sys; print(*sys.modules, file=sys.stderr)"
-    loaded = set(python("-c", code).split())
+    imports = "; ".join(f"import eicctl.{name}" for name in modules.split())
+    source = REPOSITORY / "src"
+    code = f"import sys; sys.path[:0] = ['{source}', '{SITE}']; {imports}; import eicctl.agent.delegate; "
+    loaded = set(python("-S", "-c", f"{code}print(*sys.modules, file=sys.stderr)").split())
     assert "eicctl.agent.delegate" in loaded
     assert not loaded & never
 

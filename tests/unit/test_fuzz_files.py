@@ -21,7 +21,7 @@ from eicctl.named_tunnels.config_file import read_file
 from eicctl.ssh.config_file import Block, Section, merged, with_include, without_include
 from eicctl.ssh.host_keys import host_keys
 from eicctl.ssh.known_hosts import KnownHosts
-from eicctl.support import files, paths, settings
+from eicctl.support import defaults, files, paths
 from tests.fuzzing import any_text, file_text, fuzz
 from tests.unit.test_ssh_host_keys import ED, OTHER
 
@@ -229,7 +229,7 @@ def test_any_project_file_is_read_or_refused(data: bytes) -> None:
         paths.config_file().parent.mkdir(parents=True, exist_ok=True)
         paths.config_file().write_bytes(data)
         try:
-            settings.config()
+            defaults.of_user()
         except EicctlError as error:
             assert str(paths.config_file()) in error.message  # noqa: PT017
 
@@ -243,7 +243,7 @@ def test_a_project_file_of_100_mb_is_not_read(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(UsageError, match="more than"):
         read_file(tmp_path / "eicctl.toml")
     with pytest.raises(UsageError, match="more than"):
-        settings.config()
+        defaults.of_user()
 
 
 values = st.recursive(

@@ -19,7 +19,7 @@ from eicctl.emulator.state import State
 from eicctl.emulator.world import load_world
 from eicctl.named_tunnels.config_file import read_file
 from eicctl.policy.lint import lint
-from eicctl.support import jsonstore, paths, settings
+from eicctl.support import defaults, jsonstore, paths
 from eicctl.support.documents import LARGEST, MOST_PARTS, line_of, parse_json, parse_toml
 from eicctl.tunnel import durations
 
@@ -52,7 +52,7 @@ def test_a_key_of_many_parts_is_refused_before_it_is_parsed(
     with pytest.raises(UsageError, match="dotted parts"):
         read_file(path)
     with pytest.raises(UsageError, match="dotted parts"):
-        settings.config()
+        defaults.of_user()
     with pytest.raises(UsageError, match="dotted parts"):
         load_world(State(), path)
     assert not list(tunnels(None, ""))

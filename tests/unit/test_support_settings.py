@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eicctl.core.errors import UsageError
-from eicctl.support import paths, settings
+from eicctl.support import defaults, paths, settings
 
 
 @pytest.fixture
@@ -19,23 +19,23 @@ def config(home: Path) -> Path:
 
 
 def test_without_a_file_nothing_is_set(config: Path) -> None:
-    assert settings.config() == settings.Config()
+    assert not defaults.of_user()
+    assert not defaults.user_for("web-1")
 
 
 def test_users_by_pattern(config: Path) -> None:
     config.write_text('os_user = "ann"\n[host."web-*"]\nos_user = "deploy"\n[host.i-2]\nos_user = "root"\n')
-    found = settings.config()
-    assert found.user_for("web-1", "i-1") == "deploy"
-    assert found.user_for("", "i-2") == "root"
-    assert found.user_for("app", "i-3") == "ann"
+    assert defaults.user_for("web-1", "i-1") == "deploy"
+    assert defaults.user_for("", "i-2") == "root"
+    assert defaults.user_for("app", "i-3") == "ann"
 
 
 def test_a_changed_file_is_read_again(config: Path) -> None:
     for user in ("ann", "bob", "bob"):
         config.write_text(f'os_user = "{user}"\n')
-        assert settings.config().os_user == user
+        assert defaults.user_for("web-1") == user
     config.unlink()
-    assert settings.config().os_user == ""
+    assert not defaults.user_for("web-1")
 
 
 WRONG: dict[str, tuple[str, str, str]] = {
@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_named(config: Path, case: str) -> None:
     text, message, hint = WRONG[case]
     config.write_text(text)
     with pytest.raises(UsageError) as raised:
-        settings.config()
+        defaults.of_user()
     assert message in raised.value.message
     assert hint in (raised.value.hint or "")
 

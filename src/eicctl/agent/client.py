@@ -173,9 +173,9 @@ def start_soon() -> None:
 def _wanted() -> bool:
     wanted = switched(os.environ)
     if wanted is None:
-        from eicctl.support import settings
+        from eicctl.support import defaults
 
-        return not os.environ.get("CI") and settings.config().agent
+        return not os.environ.get("CI") and bool(defaults.of_user().get("agent", True))
     return wanted
 
 

@@ -23,7 +23,7 @@ from eicctl.core.events import CloseInfo
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.openssh_options import new_login_settings
 from eicctl.ssh.proxy_tunnel import Opening
-from eicctl.support import settings
+from eicctl.support import defaults
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
@@ -334,8 +334,8 @@ async def serve_login(
 
 def _may_delegate() -> bool:
     """Whether the user wants connections in another process, where they are not in the log of their command."""
-    config = settings.config()
-    return config.agent and not config.log_file
+    found = defaults.of_user()
+    return bool(found.get("agent", True)) and not found.get("log_file")
 
 
 def _in_own_thread(call: Callable[[], object]) -> None:

@@ -128,10 +128,10 @@ def _quietly(session: Session, target: Target) -> Cause | None:
 
 def _is_enabled() -> bool:
     """Whether the user has left it on, and stderr is not discarded."""
-    from eicctl.support import settings
+    from eicctl.support import defaults
 
     with contextlib.suppress(EicctlError):
-        if not settings.config().diagnose:
+        if not defaults.of_user().get("diagnose", True):
             return False
         with contextlib.suppress(OSError, ValueError):
             return not os.path.samestat(os.fstat(sys.stderr.fileno()), os.stat(os.devnull))  # noqa: PTH116

@@ -12,7 +12,7 @@ from eicctl.aws.instances import describe_images
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
 from eicctl.core.model import Instance, Target
-from eicctl.support import jsonstore, paths, settings
+from eicctl.support import defaults, jsonstore, paths
 
 DEFAULT = "ec2-user"
 """The user of Amazon Linux, and of most images that are made for EC2."""
@@ -121,8 +121,7 @@ def image_user(session: Session, target: Target) -> str | None:
 
 
 def _choose(session: Session, hosts: Sequence[_Host]) -> dict[str, OsUser]:
-    config = settings.config()
-    configured = {host.instance_id: config.user_for(host.name, host.instance_id) for host in hosts}
+    configured = {host.instance_id: defaults.user_for(host.name, host.instance_id) for host in hosts}
     of_image = _image_users(session, [host for host in hosts if not configured[host.instance_id]])
     users = {name: OsUser(user, "config") for name, user in configured.items() if user}
     images = {name: OsUser(user, "image") for name, user in of_image.items()}

@@ -112,6 +112,19 @@ def of_user() -> dict[str, Any]:
     return _content(user_file(), project=False)
 
 
+def user_for(*names: str) -> str:
+    """Return the OS user that `config.toml` has for an instance of these names, or an empty string.
+
+    Raises:
+        UsageError: It is not as it should be.
+    """
+    found = of_user()
+    for pattern, section in found.get(HOST, {}).items():
+        if "os_user" in section and _matches(pattern, names):
+            return str(section["os_user"])
+    return str(found.get("os_user", ""))
+
+
 def host_key_check() -> Literal["console", "accept-new", "strict", "off"]:
     """Return how host keys are checked: what `config.toml` says, else `console`.
 

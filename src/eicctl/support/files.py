@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -92,6 +91,8 @@ def _beside(path: Path, text: str, mode: int, *, durable: bool) -> Iterator[tupl
     real = Path(os.path.realpath(path))
     name = ""
     try:
+        import tempfile
+
         descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(text)

@@ -67,12 +67,9 @@ def _setup() -> ModuleType | None:
 def _of_config() -> str:
     """The file that config.toml names; empty where it names none, or is not as it should be."""
     from eicctl.core import errors
-    from eicctl.support import paths, settings
+    from eicctl.support import defaults
 
     try:
-        # Looked for first, so that a command parses the file only where it has to.
-        if b"log_file" in paths.config_file().read_bytes():
-            return settings.config().log_file
-    except (OSError, errors.EicctlError):  # the command that needs the file says what is wrong with it
+        return str(defaults.of_user().get("log_file", ""))
+    except errors.EicctlError:  # the command that needs the file says what is wrong with it
         return ""
-    return ""

@@ -6,11 +6,10 @@ cloned: it can run no program, weaken no check, read no file outside of its fold
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -138,53 +137,7 @@ HOST_KEYS = {
 """The keys of `[host."PATTERN"]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What the user has set for all commands (`config.toml`).
-
-    Attributes:
-        os_user: The OS user of every instance that no section of `host` names one for; empty for the image's.
-        host: Settings by a pattern of names or IDs (`web-*`).
-        host_key_check: How host keys are checked; empty for the usual way.
-        diagnose: Whether to look for the likely cause of a target that cannot be reached.
-        agent: Whether commands may start a background process that makes the next ones faster.
-        log_file: The file to which every command logs; empty for none.
-        allow_other_users: Whether other users of this machine may connect to listeners.
-        spare: Whether processes that open many tunnels keep a TLS connection ready for the next one.
-        keepalive: Seconds without traffic after which an open tunnel is pinged; 0 for never, None for the usual.
-    """
-
-    os_user: str = ""
-    host: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    host_key_check: str = ""
-    diagnose: bool = True
-    agent: bool = True
-    log_file: str = ""
-    allow_other_users: bool = False
-    spare: bool = True
-    keepalive: float | None = None
-
-    def user_for(self, *names: str) -> str:
-        """Return the OS user for an instance of these names, or an empty string."""
-        import fnmatch
-
-        for pattern, section in self.host.items():
-            if "os_user" in section and any(fnmatch.fnmatchcase(name, pattern) for name in names if name):
-                return str(section["os_user"])
-        return self.os_user
-
-
-def config() -> Config:
-    """Return the user's settings.
-
-    Raises:
-        UsageError: The file has something that it should not have; the message names it.
-    """
-    found = defaults.of_user()
-    return Config(**{name: found[name] for name in Config.__dataclass_fields__ if name in found})
-
-
-def read(path: str, *, project: bool) -> dict[str, object]:
+def read(path: str, *, project: bool) -> dict[str, Any]:
     """Return what a file says, without its named tunnels. Its own paths are absolute.
 
     Args:
@@ -285,6 +238,8 @@ def wrong(  # noqa: PLR0917 - a place in a file, and what is wrong there
 
 def known_keys(keys: Mapping[str, object], key: str) -> str:
     """Return a hint for an unknown key: the near one, and all."""
+    import difflib
+
     near = difflib.get_close_matches(key, keys, n=1) or [name for name in keys if name.endswith(f"_{key}")]
     meant = f"did you mean {near[0]}? " if near else ""
     return f"{meant}keys: {', '.join(keys)}"

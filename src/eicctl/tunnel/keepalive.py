@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from eicctl.core.errors import EicctlError
-from eicctl.support import settings
+from eicctl.support import defaults
 
 if TYPE_CHECKING:
     from eicctl.tunnel.dial import Link
@@ -48,10 +48,9 @@ def interval() -> float:
     if _given is not None:
         return _given
     try:
-        configured = settings.config().keepalive
+        return float(defaults.of_user().get("keepalive", INTERVAL))
     except EicctlError:  # the command that needs the file says what is wrong with it
         return INTERVAL
-    return INTERVAL if configured is None else configured
 
 
 class Pinged(Protocol):

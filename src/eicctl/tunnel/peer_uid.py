@@ -16,7 +16,7 @@ import struct
 import sys
 
 from eicctl.core.errors import EicctlError, LocalError
-from eicctl.support import settings
+from eicctl.support import defaults
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _REQUEST = struct.Struct("=BBBxI")  # the head of struct inet_diag_req_v2: family, protocol, extensions, states
@@ -47,7 +47,7 @@ def allow_everybody() -> None:
 def everybody_is_allowed() -> bool:
     """Whether the user wants that: by a command's option, or `allow_other_users` in config.toml."""
     try:
-        return _everybody or settings.config().allow_other_users
+        return _everybody or bool(defaults.of_user().get("allow_other_users"))
     except EicctlError:  # the command that needs the file says what is wrong with it
         return False
 

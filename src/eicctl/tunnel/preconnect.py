@@ -17,7 +17,7 @@ import time
 from concurrent.futures import Future
 
 from eicctl.core.errors import EicctlError
-from eicctl.support import settings
+from eicctl.support import defaults
 from eicctl.support.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.support.proxies import Proxy, proxy_for
 from eicctl.support.tls import SecureSocket, Trust, trust
@@ -75,7 +75,7 @@ def enable() -> None:
     global _enabled  # noqa: PLW0603 - what it is for is a matter of the process
     said = os.environ.get(VARIABLE, "").lower()
     try:
-        _enabled = said in _ON or (said not in _OFF and settings.config().spare)
+        _enabled = said in _ON or (said not in _OFF and bool(defaults.of_user().get("spare", True)))
     except EicctlError:  # the command that needs the file says what is wrong with it
         _enabled = True
 

@@ -8,7 +8,6 @@ The event loop that carries tunnels.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import heapq
 import itertools
@@ -17,7 +16,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -29,6 +31,8 @@ def new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
+        import asyncio
+
         return asyncio.SelectorEventLoop()
     return uvloop.new_event_loop()
 
