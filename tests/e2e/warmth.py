@@ -38,5 +38,5 @@ def proxy_below(pid: int) -> int:
     below = [pid]
     for parent in below:
         below += [int(own) for own, of, _ in rows if int(of) == parent]
-    words = {int(own): args for own, _, args in rows}
-    return next(found for found in below[1:] if "eicctl proxy" in words[found] and "python" in words[found])
+    words = {int(own): args.split() for own, _, args in rows}
+    return next(found for found in below[1:] if "proxy" in words[found] and "python" in words[found][0])

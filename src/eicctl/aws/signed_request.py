@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.model import Credentials
 
+READ_TIMEOUT = 30.0
+"""Seconds of silence after which boto3 asks again."""
+
 IDLE = 15.0
 """Seconds after its last response within which a connection is used again."""
 
@@ -175,12 +178,14 @@ class _Connection:
         self._send: Callable[[bytes], object]
         self._receive: Callable[[], bytes | memoryview | None]
         if secure:
-            stream = trust(ca_bundle).secured(connect(host, port, CONNECT_TIMEOUT), host, port)
+            sock = connect(host, port, CONNECT_TIMEOUT)
+            stream = trust(ca_bundle).secured(sock, host, port)
             self._send, self._receive, self.close = stream.send, stream.receive, stream.close
         else:
             sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._send, self._receive, self.close = sock.sendall, lambda: sock.recv(65536), sock.close
+        sock.settimeout(READ_TIMEOUT)
 
     def ask(self, request: bytes) -> Response:
         """Send a request; return the response.

@@ -13,6 +13,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.core.errors import (
+    CredentialsError,
     DurationReachedError,
     NotFoundError,
     RefusedError,
@@ -387,7 +388,9 @@ def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool,
 
 
 def explained(known: LoginSettings, request: ConnectRequest, code: int, stderr: str, folder: str) -> int | None:
-    """Explain how a login of `fastpath.ssh` has failed; return the exit code, or None if its target does not exist.
+    """Explain how a login of `fastpath.ssh` has failed; return the exit code, or None if it is to be made anew.
+
+    That is where its target does not exist any more, and where the user may have to log in to AWS, which is asked then.
 
     Args:
         known: The login; see `openssh_options.login_settings`.
@@ -409,6 +412,8 @@ def explained(known: LoginSettings, request: ConnectRequest, code: int, stderr: 
     failures = take_failures(Path(folder))
     try:
         return _run(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
+    except CredentialsError:
+        return None
     except _TargetGoneError:
         from eicctl.aws.caches import TargetCache
 
