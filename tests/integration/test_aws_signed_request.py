@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import boto3
 import pytest
 
-from eicctl.aws.ec2_requests import described, parsed
+from eicctl.aws.ec2_requests import answered, parsed
 from eicctl.aws.endpoints import get_endpoint, list_endpoints
 from eicctl.aws.instances import console_output, describe_images, list_instances
 from eicctl.aws.session import Session
@@ -181,5 +181,5 @@ def test_names_are_those_of_botocore_s_model(operation: str) -> None:
 
 
 def test_another_operation_s_parameters_are_flat(api: type[Api]) -> None:
-    described(Session(), "get_console_output", InstanceId="i-1", Latest=True)
+    answered(Session(), "get_console_output", InstanceId="i-1", Latest=True)
     assert api.asked[0] == b"Action=GetConsoleOutput&Version=2016-11-15&InstanceId=i-1&Latest=true"
