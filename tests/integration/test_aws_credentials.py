@@ -124,7 +124,7 @@ def test_in_the_background_it_is_ended(program: Program, monkeypatch: pytest.Mon
     monkeypatch.setattr(credentials, "_background", True)
     monkeypatch.setattr(credentials, "QUIET", 0.05)
     monkeypatch.setattr(credentials, "PATIENCE", 0.1)
-    with pytest.raises(CredentialsError, match="has not answered") as told:
+    with pytest.raises(CredentialsError, match="did not answer") as told:
         Session().credentials()
     assert told.value.needs_terminal
 

@@ -159,5 +159,5 @@ def test_a_target_that_has_moved_is_found(emulator: Emulator, ec2: Any, endpoint
         ec2.stop_instances(InstanceIds=[old["InstanceId"]])
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             client.recv(64)
-        kept.wait_for("web", lambda _: any("is at" in text for _, text in kept.lines))
+        kept.wait_for("web", lambda _: any("moved to" in text for _, text in kept.lines))
         assert banner(port).startswith(b"SSH-2.0-")

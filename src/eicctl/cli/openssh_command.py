@@ -25,7 +25,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.arguments import SCP, Arguments, Grammar, split
 from eicctl.ssh.destination import parse_destination, parse_remote_path
 from eicctl.support import defaults, log, pins
-from eicctl.view import explain, messages
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -196,6 +196,7 @@ class Invocation:
             request: The target.
             user: The user of its own words, or an empty string.
         """
+        from eicctl.cli.target_prompt import explain_login
         from eicctl.ssh.keys import check_pushable
         from eicctl.ssh.login import Login
         from eicctl.ssh.os_user import choose
@@ -211,20 +212,20 @@ class Invocation:
         if who.note:
             messages.line(who.note)
         login = Login(self.session, target, who, self.pushes, self.request.host_key_check or "console")
-        explain.login(login)
+        explain_login(login)
         return login
 
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache if it was resolved some minutes ago."""
         from eicctl.aws.caches import TargetCache
+        from eicctl.cli.target_prompt import explain_target, resolve_target
         from eicctl.doctor.likely_cause import remember
 
         cache = TargetCache(self.session)
         if not (request.no_cache or request.wait or request.start) and request.label and (target := cache.get(request)):
             remember(self.session, target)
-            explain.target(self.session, target)
+            explain_target(self.session, target)
             return target
-        from eicctl.cli.target_prompt import resolve_target
         from eicctl.ssh.login import by_host
 
         target = resolve_target(self.session, request.replace(wait=None) if self.print_command else request)

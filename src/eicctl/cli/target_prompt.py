@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,13 +16,16 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins, recents
 from eicctl.support.activity import Hidden
-from eicctl.view import explain, messages
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eicctl.aws.databases import Database
     from eicctl.aws.session import Session
+    from eicctl.core.model import Target
+    from eicctl.ssh.login import Login
+
 
 LAST = "-"
 """The target of the last connection, as `cd -` has it."""
@@ -42,7 +46,7 @@ def resolve_target(session: Session, request: ConnectRequest, *, ask: bool = Tru
         started = time.monotonic()
         target = _resolved(session, request, ask=ask)
         remember(session, target)
-        explain.target(session, target, started)
+        explain_target(session, target, started)
         return target
 
     label = request.label or "a target"
@@ -226,3 +230,34 @@ def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target
         if not (ask and picker.on_terminal()):
             raise
         return resolve(session, request.replace(target="", instance_id=picker.one_of(session, several.candidates)))
+
+
+def explain_target(session: Session, found: Target, started: float | None = None) -> None:
+    """Print, with `--verbose`, where a connection goes.
+
+    Args:
+        session: Access to AWS.
+        found: The target.
+        started: When it began to be looked up, by `time.monotonic()`; None where it is from the cache.
+    """
+    if not messages.verbose():
+        return
+    origin = f"looked up in {time.monotonic() - started:.2f} s" if started is not None else "from the cache"
+    name = f"{found.label} ({found.instance_id})" if found.instance_name else found.label
+    messages.explain(f"Credentials: {session.source or 'none'}, in {session.location}")
+    messages.explain(f"Target: {name}, {found.address} port {found.remote_port}, {origin}")
+    messages.explain(f"Endpoint: {found.endpoint_id} ({found.endpoint_dns_name})")
+
+
+def explain_login(found: Login) -> None:
+    """Print, with `--verbose`, who logs in, and how; AWS may be asked for the host's keys."""
+    if not messages.verbose():
+        return
+    from eicctl.agent.delegate import connect
+
+    messages.explain(f"OS user: {found.user.explanation}")
+    messages.explain(f"Key: {'a new one, pushed for 60 s' if found.pushes else 'your own, not pushed'}")
+    messages.explain(f"Host keys: {found.verdict().detail or 'not verified'}")
+    if warm := connect(os.environ):
+        warm.close()
+    messages.explain(f"Background process: {'running (warm)' if warm else 'none (cold)'}")

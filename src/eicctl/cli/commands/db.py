@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.listening import bind_port, connection_via, serve, through_options, warn_of
 from eicctl.cli.param_types import DATABASE
-from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
 from eicctl.core.errors import INTERRUPTED, UsageError
 from eicctl.core.model import DIRECT_DATABASE_PORT
 from eicctl.support import defaults, pins
-from eicctl.view import explain, messages
+from eicctl.view import messages
 
 if TYPE_CHECKING:
     import asyncio
@@ -140,8 +140,8 @@ def _serve_directly(
     """Serve until Ctrl-C; each connection is a tunnel of its own. `ready` gets the endpoint's ID."""
     from eicctl.api.targets import dialer_to
     from eicctl.aws.databases import direct_target
-    from eicctl.cli.signals import run_interruptibly
-    from eicctl.cli.target_prompt import waited
+    from eicctl.cli.listening import run_interruptibly
+    from eicctl.cli.target_prompt import explain_target, waited
     from eicctl.tunnel.listener import Listener
 
     def find(note: Callable[[str], None] = messages.line) -> Target:
@@ -150,7 +150,7 @@ def _serve_directly(
 
     started = time.monotonic()
     target = waited(session, request, find, host, greeting=_SSL_REQUEST if "postgres" in database.engine else b"")
-    explain.target(session, target, started)
+    explain_target(session, target, started)
     dialer = dialer_to(session, target, request, look_up=lambda: find(lambda _: None))
 
     async def main(stop: asyncio.Event) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options, picker
+from eicctl.cli.listening import bind_port, connection_via, serve, through_options, warn_of
 from eicctl.cli.param_types import FORWARD
-from eicctl.cli.via_instance import bind_port, connection_via, serve, through_options, warn_of
 from eicctl.core.errors import UsageError
 from eicctl.view import messages
 

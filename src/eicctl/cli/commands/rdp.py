@@ -79,8 +79,8 @@ def command(
       eicctl rdp win-1 --no-launch --local-port 13389 --save win-1.rdp
     """
     from eicctl.api.targets import dialer_to
+    from eicctl.cli.listening import run_interruptibly
     from eicctl.cli.rdp_client import Connection, check_user, find_client, serve_client
-    from eicctl.cli.signals import run_interruptibly
     from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import bind_tcp, local_addresses

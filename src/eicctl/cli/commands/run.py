@@ -12,7 +12,7 @@ from eicctl.cli.param_types import INSTANCE
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
 from eicctl.core.names import parse_tags
 from eicctl.support import pins
-from eicctl.view import explain, messages, render
+from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -82,7 +82,7 @@ def command(
     if not words and not dry_run:
         raise UsageError("No command specified", hint="eicctl run --tag Role=web -- COMMAND")
     from eicctl.cli import picker
-    from eicctl.cli.target_prompt import LAST, specified
+    from eicctl.cli.target_prompt import LAST, explain_target, specified
 
     if LAST in targets:
         session, last = specified(session, request.replace(target=LAST), "run")
@@ -127,7 +127,7 @@ def command(
         ]
         for login in logins:
             remember(session, login.target)
-            explain.target(session, login.target)
+            explain_target(session, login.target)
             messages.explain(f"OS user: {login.user.explanation}")
         openssh = OpensshOptions(for_proxy(session, request))
         fleet = Fleet(logins, words, openssh.in_session(folder), timeout=timeout)

@@ -133,7 +133,7 @@ def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: P
 
 def _serve(dialer: Dialer, sockets: Sequence[socket], emit: Emit, linger: float | None) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    from eicctl.cli.signals import run_interruptibly
+    from eicctl.cli.listening import run_interruptibly
     from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import local_addresses
     from eicctl.tunnel.listener import Listener

@@ -1,11 +1,13 @@
-"""What commands that go through SSH on an instance have in common."""
+"""What commands that listen on a local port have in common: options, sockets, and serving until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
 from socket import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,6 +22,8 @@ from eicctl.support.activity import Activity
 from eicctl.view import messages
 
 if TYPE_CHECKING:
+    import asyncio
+
     from eicctl.aws.session import Session
     from eicctl.core.events import Emit
     from eicctl.ssh.forward.forwarder import Forward
@@ -105,7 +109,6 @@ def serve(forwards: Sequence[Forward], emit: Emit, ready: Callable[[], None]) ->
     """Connect, call `ready`, and forward until Ctrl-C or SIGTERM."""
     import asyncio
 
-    from eicctl.cli.signals import run_interruptibly
     from eicctl.ssh.forward.forwarder import Forwarder
 
     async def main(stop: asyncio.Event) -> None:
@@ -131,3 +134,50 @@ async def _start(forwards: Sequence[Forward]) -> None:
     connections = {forward.ssh for forward in forwards}
     with Activity("connect", ", ".join(sorted(ssh.label for ssh in connections))):
         await asyncio.gather(*(ssh.start() for ssh in connections))
+
+
+T = TypeVar("T")
+
+
+def _interrupted() -> asyncio.Event:
+    """Return an event that is set by SIGINT, SIGTERM or SIGHUP. Called on the running loop of the main thread."""
+    import asyncio
+
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if sys.platform != "win32":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, event.set)
+        return event
+
+    def stop(_signal: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(event.set)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGBREAK, stop)
+    _tick(loop)
+    return event
+
+
+def run_interruptibly(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """Run `main` on a new loop with an event that SIGINT, SIGTERM or SIGHUP sets, and return what it returns.
+
+    It serves clients, and may need more file descriptors than a shell's usual limit. Only `main` may report that
+    clients can connect: an interrupt before the loop runs may come while a module is imported, and be lost there.
+    """
+    import asyncio
+
+    from eicctl.tunnel.dial import allow_many
+    from eicctl.tunnel.selector_loop import new_loop
+
+    async def run() -> T:
+        return await main(_interrupted())
+
+    allow_many()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(run())
+
+
+def _tick(loop: asyncio.AbstractEventLoop) -> None:
+    """Wake the loop twice a second: on Windows a signal does not end its select()."""
+    loop.call_later(0.5, _tick, loop)
