@@ -86,7 +86,7 @@ def wait_until_ready(
         first_pause: Seconds to the second look; each further pause is longer, up to 10 s.
 
     Raises:
-        UnreachableError: It was not there in time; says what was still missing.
+        UnreachableError: It was not ready in time; the message says what was missing.
         InstanceStateError: The instance is stopped or ends, so that waiting is in vain.
         EicctlError: Any error that waiting does not fix.
     """
@@ -180,7 +180,7 @@ class Options(TypedDict, total=False):
         linger: Seconds to wait for a silent target after a client's EOF; default: 60 where the client is still there,
             and 5 where that cannot be known. A client that has closed its connection is not waited for.
         keepalive: Seconds without traffic after which an open connection is pinged, 0 for never; default: 30.
-        wait: Seconds to wait for a machine that is not up yet; default: not at all.
+        wait: Seconds to wait for a machine that is not up yet; default: no wait.
     """
 
     remote_port: int

@@ -70,7 +70,7 @@ def note_names(
     """Store names that AWS has returned.
 
     Args:
-        session: Who has asked.
+        session: The session that asked.
         kind: `INSTANCES`, `ENDPOINTS` or `DATABASES`.
         names: IDs and their names, perhaps with what else is shown.
         region: Where.
@@ -197,7 +197,7 @@ class TargetCache:
     """Targets that a session has resolved, so that a ProxyCommand sends AWS no request before it dials.
 
     Args:
-        session: Who asks.
+        session: The session that asks.
     """
 
     def __init__(self, session: Session) -> None:
@@ -237,7 +237,7 @@ class TargetCache:
 
 
 def login_key(profile: str | None, region: str | None, request: str) -> str:
-    """Return the key of a login: who asks, by which files, and for what."""
+    """Return the cache key of a login: the caller, the files that configure it, and the request."""
     config, state = usual_folder("config"), usual_folder("state")
     starts = ("AWS_", "EICCTL_")
     secrets = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")

@@ -1,6 +1,6 @@
 """What a request says by itself: its port, its address, and the whole target where it has all of it.
 
-A ProxyCommand that is told everything needs nothing else of this package.
+A ProxyCommand with a complete request needs nothing else from this package.
 """
 
 from __future__ import annotations

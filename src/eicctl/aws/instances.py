@@ -1,4 +1,4 @@
-"""EC2 instances as far as connections are concerned: addresses, AMIs, console output, passwords, status checks."""
+"""EC2 instances, for connections: addresses, AMIs, console output, passwords, status checks."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Image:
 
 
 def describe_images(session: Session, image_ids: Collection[str]) -> dict[str, Image]:
-    """Return what there is to know of AMIs, by ID; those that AWS does not tell of are left out."""
+    """Return AMIs by ID; those that DescribeImages does not return are omitted."""
     if not image_ids:
         return {}
     # A filter, because an ID that is gone would be an error.

@@ -310,7 +310,7 @@ def _interface(row: NetworkInterfaceTypeDef) -> Interface:
 
 @dataclass(frozen=True, slots=True)
 class ChosenSubnet:
-    """A subnet for an endpoint, with the reason in words; `ip_address_type` is what an endpoint in it is by default."""
+    """A subnet for an endpoint, with the reason; `ip_address_type` is what an endpoint in it is by default."""
 
     subnet_id: str
     vpc_id: str
@@ -371,7 +371,7 @@ def why_no_endpoint(
     error: NoEndpointError,
     again: Sequence[str],
 ) -> NoEndpointError:
-    """Return the error with what else may lead to a target whose VPC has no endpoint, as far as EC2 shows it.
+    """Return the error, extended with other endpoints that may reach a target whose VPC has none.
 
     Args:
         session: Access to AWS.

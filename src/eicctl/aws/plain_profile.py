@@ -1,7 +1,7 @@
 """Plain keys, of the environment or of a profile, read without botocore, whose import takes longer than a tunnel.
 
 Only what cannot mean anything else is read here: keys in the environment, or in the credentials file of a profile that
-has no settings but those of a short list. All else, what is wrong included, is botocore's.
+has no settings but those of a short list. Everything else, including errors, is left to botocore.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def has(text: str, name: Name, profile: str) -> bool:
 def put(text: str, name: Name, profile: str, header: str, values: Mapping[str, str]) -> str:
     """Return the text with a section that eicctl owns; the one that it owned is replaced, wherever it was.
 
-    What somebody else has added to that section stays in it.
+    Lines that others added to that section are kept.
 
     Args:
         text: The file.

@@ -52,7 +52,7 @@ class GroupPlan:
 
 @dataclass(frozen=True)
 class PlannedGroup:
-    """A security group and its rules, for those who create them by other means.
+    """A security group and its rules, to be created by another tool.
 
     Attributes:
         group_id: Its ID where it exists already, else empty.
@@ -89,7 +89,7 @@ class GroupMaker:
         self.reused = False
 
     def check(self) -> list[str]:
-        """Ask EC2 whether it would create the group (DryRun); return in words what would be done.
+        """Ask EC2 whether it would create the group (DryRun); return one line for each call that would be made.
 
         Raises:
             ConflictError: Another group has the name.
@@ -127,7 +127,7 @@ class GroupMaker:
             return cidrs_of(self._client.describe_vpcs(VpcIds=[self.plan.vpc_id])["Vpcs"][0])
 
     def make(self) -> str:
-        """Create the group and the rules; return the group's ID. Whatever fails, `undo` removes what was added.
+        """Create the group and the rules; return the group's ID. After a failure, `undo` removes what was added.
 
         Raises:
             ConflictError: Another group has the name.
@@ -168,7 +168,7 @@ class GroupMaker:
         raise AssertionError("unreachable")
 
     def undo(self) -> str:
-        """Remove what was added, last first; return in words what was removed, and what could not be."""
+        """Remove what was added, last first; return a sentence that lists what was and was not removed."""
         removed, left = [], []
         for name, call in reversed(self._undo):
             try:

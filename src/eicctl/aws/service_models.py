@@ -98,7 +98,7 @@ class _CutDown(Loader):
 
     Args:
         own: The user's own folders.
-        folder: The folder of what is cut down.
+        folder: The folder with the reduced data.
     """
 
     def __init__(self, own: list[str], folder: Path) -> None:
@@ -132,7 +132,7 @@ class _CutDown(Loader):
         return Loader(extra_search_paths=list(self._users), include_default_search_paths=True)
 
     def make_missing(self) -> None:
-        """Make what was looked for and is not there. A cache that cannot be written is none."""
+        """Create the reduced data that was requested and is missing. A cache that cannot be written is ignored."""
         if not self._missing:
             return
         missing, self._missing = self._missing, set()

@@ -58,7 +58,7 @@ class SeveralInstancesError(AmbiguousError):
 
 
 class InstanceStateError(UnavailableError):
-    """An instance in a state in which it serves no connection: stopped, terminated, on the way there.
+    """An instance that cannot accept connections: stopped, terminated, or about to be.
 
     Attributes:
         instance_id: The instance, if it can be started; else empty.

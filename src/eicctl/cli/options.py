@@ -459,7 +459,7 @@ _SESSION = frozenset({"profile", "region", "ca_bundle", "fips"})
 
 
 def as_request(function: Command) -> Command:
-    """Give the command one `request` in place of the options that it describes."""
+    """Replace the options that `ConnectRequest` has by one `request`."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **values: Any) -> Any:

@@ -177,7 +177,7 @@ class Client:
         return [self.program, *options]
 
     def ended_well(self, code: int) -> bool:
-        """Whether an exit code means that a session took place and was ended."""
+        """Whether an exit code stands for a session that was opened and ended."""
         return code in _ENDED_WELL if self.name in FREERDP else code == 0
 
 

@@ -13,7 +13,7 @@
     │   │   └── LoginRequiredError  4    a session that its user can renew
     │   └── DeniedError             4    the policy says no
     ├── UnreachableError            5
-    │   ├── NetworkError            5    the way to AWS: DNS, TCP, TLS, proxy
+    │   ├── NetworkError            5    the path to AWS: DNS, TCP, TLS, proxy
     │   ├── UnavailableError        5    a target or endpoint in a state that serves no connection
     │   ├── TargetUnreachableError  5    the endpoint cannot reach the target
     │   ├── SilentTargetError       5    a client waited for an answer that did not come
@@ -98,7 +98,7 @@ class AmbiguousError(NotFoundError):
 
 
 class AccessError(EicctlError):
-    """Who we are, or what we may do."""
+    """Authentication or authorization failed."""
 
     default_exit_code = 4
 
@@ -134,7 +134,7 @@ class UnreachableError(EicctlError):
 
 
 class NetworkError(UnreachableError):
-    """The way from here to AWS: name resolution, TCP, TLS, a proxy."""
+    """The network path to AWS: name resolution, TCP, TLS, a proxy."""
 
 
 class UnavailableError(UnreachableError):
@@ -148,7 +148,7 @@ class TargetUnreachableError(UnreachableError):
 
 
 class SilentTargetError(UnreachableError):
-    """A client had said all and waited for an answer, and the target sent none in time."""
+    """A client sent EOF and waited for a response, but the target sent none in time."""
 
 
 class DurationReachedError(UnreachableError):
@@ -174,7 +174,7 @@ class LocalError(EicctlError):
 
 
 def to_json(error: EicctlError) -> dict[str, Any]:
-    """Return an error in a form that JSON can carry to another process."""
+    """Return an error as a JSON object, for another process."""
     return {
         "Kind": next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__),
         "Error": error.message,

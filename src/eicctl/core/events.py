@@ -68,7 +68,7 @@ class TunnelEvent:
         kind: See `Kind`.
         connection: The connection's number, from 1; 0 for an event of none.
         client: Its client's address.
-        remote: Where it goes, in words; empty where all go to the one target.
+        remote: Where it goes, as text; empty if all connections go to one target.
         via: What it goes through: the endpoint, or the instance.
         text: See `Kind`.
         hint: What to do about it.
@@ -101,7 +101,7 @@ class TunnelEvent:
     time: float = field(default_factory=time.time, compare=False)
 
     def to_json(self) -> dict[str, object]:
-        """Return what `from_json` makes the event from: a JSON object of what is not empty."""
+        """Return the event as a JSON object for `from_json`, without empty values."""
         found = {item.name: value for item in fields(self) if (value := getattr(self, item.name))}
         if self.error:
             found["error"] = to_json(self.error)

@@ -32,7 +32,7 @@ USABLE_STATES = frozenset({"create-complete", "update-in-progress", "update-comp
 class Credentials:
     """AWS credentials. `repr` shows the access key ID only.
 
-    `expires` is None for long-lived keys, or where the source does not tell. `profile` is that of the AWS
+    `expires` is None for long-lived keys, or if the source does not report it. `profile` is that of the AWS
     configuration, or empty where they come from elsewhere: it outlives temporary keys.
     """
 
@@ -49,9 +49,9 @@ CredentialsSource = Callable[[], Credentials]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An EC2 Instance Connect Endpoint as DescribeInstanceConnectEndpoints tells it.
+    """An EC2 Instance Connect Endpoint, as DescribeInstanceConnectEndpoints returns it.
 
-    `dns_name` may carry a port (`HOST:PORT`); without one it is 443.
+    `dns_name` may include a port (`HOST:PORT`); without one it is 443.
     """
 
     id: str
@@ -87,7 +87,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An EC2 instance, as far as connections are concerned.
+    """An EC2 instance: the attributes that connections need.
 
     `platform` is `linux` or `windows`; `state` is EC2's (`running`, `stopped`, …).
     """
@@ -115,7 +115,7 @@ class Instance:
 class Target:
     """Where a tunnel goes: an address, a port, and the endpoint that serves it.
 
-    It is all that the data plane needs besides credentials. `endpoint_dns_name` may carry a port
+    It is all that the data plane needs besides credentials. `endpoint_dns_name` may include a port
     (`HOST:PORT`). `instance_id` is empty where the address belongs to no known instance.
     """
 
@@ -148,7 +148,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a listener carries, and has carried.
+    """The current and past traffic of a listener.
 
     Attributes:
         active: Connections at the moment.

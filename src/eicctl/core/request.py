@@ -48,7 +48,7 @@ class ConnectRequest:
         session_folder: The folder of the eicctl command that runs OpenSSH, or empty.
         announce_end: Seconds before the tunnel's end at which it is announced; 0 for no announcement.
         quiet: Whether only errors are printed.
-        verbose: Whether it is explained what is done, and how long that takes.
+        verbose: Whether steps and their durations are explained.
         no_cache: Whether the target is looked up even if it was resolved some minutes ago.
         no_agent: Whether to do without the background process.
         profile: Profile in the AWS configuration.

@@ -2,7 +2,7 @@
 
 Names and tags, close reasons, error messages and log records come from others, and may hold terminal escapes, line
 ends, characters that turn the reading direction, or halves of surrogate pairs, which no encoding can write. All of
-them are shown as Python writes them (`\\x1b`, `\\u202e`). docs/explanation/hostile-input.md tells where this is used.
+them are shown as Python writes them (`\\x1b`, `\\u202e`). docs/explanation/hostile-input.md lists where this is used.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Outcome:
     Attributes:
         status: How it ended.
         message: What was observed, in some words for a person.
-        remediation: The one command that fixes it, or in words what to do; empty if nothing needs a fix.
+        remediation: The one command that fixes it, or advice; empty if nothing needs a fix.
         cause: The sentence that names this as the cause, without a full stop; empty where the message says it.
         exit_code: That of eicctl's error of this kind (errors.py); 0 for that of an unreachable target if it failed.
         change: The smallest change that fixes it, if there is one.

@@ -36,7 +36,7 @@ def required(value: T | None) -> T:
 
 
 class Context:
-    """What is diagnosed, and what is known of it so far. A check may use the results of those that it needs.
+    """The subject of a diagnosis, and the results so far. A check may use the results of the checks that it needs.
 
     Args:
         session: Access to AWS.
@@ -95,7 +95,7 @@ class Context:
 
     @property
     def port(self) -> int:
-        """The port of the target, as far as it is known: the given one, else the usual one of its platform."""
+        """The port of the target: the specified one, else the usual one of its platform."""
         return self.request.remote_port or usual_port(self.instance.platform if self.instance else "")
 
     @property
@@ -105,12 +105,12 @@ class Context:
 
     @property
     def label(self) -> str:
-        """What to call the target, as far as it is known."""
+        """The name of the target for messages."""
         return self.target.label if self.target else self.request.label
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names of the target, as far as it is known."""
+        """All known names of the target."""
         target, request = self.target, self.request
         names = [request.target, request.instance_id, request.private_ip_address]
         names += [target.instance_name, target.instance_id, target.address] if target else []
@@ -118,7 +118,7 @@ class Context:
 
     @property
     def login_target(self) -> Target:
-        """The target as far as a login is concerned, which needs no endpoint."""
+        """The target of a login; its endpoint may be missing."""
         instance, region = self.instance, self.session.region
         if not instance:
             return self.target or Target(self.request.private_ip_address, SSH_PORT, "", "", region)

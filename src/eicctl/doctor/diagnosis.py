@@ -61,7 +61,7 @@ class Cause:
     Attributes:
         key: The check that shows it.
         summary: It in one sentence, without a full stop.
-        remediation: The command, or in words what to do; may be empty.
+        remediation: The command, or advice; may be empty.
         exit_code: The exit code of this kind of error.
         change: The smallest change that fixes it, if there is one.
     """

@@ -24,7 +24,7 @@ class AddedRule:
         account: The account of its security group.
         region: The region.
         target: The names of the target that was diagnosed.
-        summary: What the rule does, in words.
+        summary: What the rule allows, as text.
         operation: The call that removes it.
         parameters: The call's parameters, which name the rule by its content.
         rule_ids: The rule's IDs, by which it is removed if they are known.

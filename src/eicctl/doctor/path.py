@@ -29,7 +29,7 @@ class Step:
         key: The check that shows whether it passes.
         title: What it is.
         status: How the check ended.
-        skipped: Whether it was not checked at all.
+        skipped: Whether it was not checked.
         blocked: Whether the connection is stopped here.
         detail: What decides it: security groups, subnets.
     """

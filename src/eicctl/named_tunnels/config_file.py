@@ -30,7 +30,7 @@ class Definition(ConnectRequest):
     Attributes:
         name: Its name, which is unique among those that are open.
         kind: `direct` (port 22 or 3389 of the target), `rdp` (3389), `via` (any port, through SSH on an instance),
-            `socks` (a SOCKS5 proxy, the same way), or `db` (a database of RDS).
+            `socks` (a SOCKS5 proxy, also through SSH), or `db` (an RDS database).
         source: The file that defines it.
         via: The instance that `via` and `socks` go through, and `db` may.
         forward: What `via` forwards, as in `eicctl forward`.
@@ -58,7 +58,7 @@ class Definition(ConnectRequest):
 
     @property
     def remote(self) -> str:
-        """Where connections go, in words."""
+        """Where connections go, as text."""
         other = self.database or ", ".join(self.forward) or "SOCKS5"
         return self.target or self.private_ip_address if self.kind in ("direct", "rdp") else other
 
@@ -79,7 +79,7 @@ class Key:
     Attributes:
         kinds: The kinds that have it.
         check: Whether a value is a good one.
-        wanted: What a good value is, in words.
+        wanted: A description of valid values.
         path: Whether it names a file, which is relative to the folder of the definitions.
     """
 

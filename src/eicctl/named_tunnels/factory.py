@@ -60,7 +60,7 @@ class Opened:
 
     Attributes:
         sockets: Where it listens.
-        remote: Where connections go, in words.
+        remote: Where connections go, as text.
         via: Returns the endpoint or the instance that they go through.
         server: Relays connections.
         start: Proves that connections can be made; raises if they cannot.

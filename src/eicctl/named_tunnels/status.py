@@ -57,7 +57,7 @@ class Status:
         source: The file that defines it.
         state: See `State`.
         local: Where it listens: `127.0.0.1:PORT`, `[::1]:PORT`, or a path.
-        remote: Where its connections go, in words.
+        remote: Where its connections go, as text.
         via: The endpoint or the instance that they go through; empty while that is not known.
         connections: Connections at the moment.
         total: Connections so far.

@@ -1,4 +1,4 @@
-"""What statements allow for connecting, beside what was used of it. No I/O."""
+"""Compare what policy statements allow for connecting with what was used. No I/O."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def read_document(text: str) -> dict[str, object]:
 
 
 def compare(policies: Iterable[tuple[str, Mapping[str, object]]], usage: Usage, *, by_source: bool) -> list[Comparison]:
-    """Compare today's policies with what was used.
+    """Compare the current policies with what was used.
 
     Args:
         policies: The policies' names and documents. Only Allow statements are compared.

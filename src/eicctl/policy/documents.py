@@ -257,7 +257,7 @@ def key_statements(scope: Scope) -> list[Document]:
 
 
 def find_statement(*, keys: bool) -> Document:
-    """Return the statement for what clients look up; with `keys`, images too, which tell the OS user."""
+    """Return the statement for what clients look up; with `keys`, images too, which identify the OS user."""
     reads = ["ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints"]
     return _statement("Find", [*reads, "ec2:DescribeImages"] if keys else reads, "*", {})
 

@@ -1,4 +1,4 @@
-"""The least policy for connecting that allows again what was recorded. No I/O.
+"""Derive the least-privilege policy for connecting that allows what was recorded. No I/O.
 
 A statement allows every combination of its values. So calls share a statement only if all combinations of their
 endpoints, ports, addresses and sources were used, with the same maximum duration.
@@ -159,7 +159,7 @@ class Derived:
 
 
 def derive(usage: Usage, bounds: Bounds) -> Derived:
-    """Return the least policy for what a user or role did, within the bounds."""
+    """Return the least-privilege policy for what a user or role did, within the bounds."""
     calls, notes = _expressible(usage, by_source=bounds.by_source)
     tunnels = _tunnels([call for call in calls if call.endpoint_id], bounds, notes)
     keys = _keys([call for call in calls if not call.endpoint_id], bounds, notes)

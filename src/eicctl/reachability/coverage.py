@@ -234,7 +234,7 @@ class Coverage:
 
     @property
     def notices(self) -> list[str]:
-        """What could not be read, in words."""
+        """What could not be read, one sentence each."""
         unread = [(each.location, in_short(each.error)) for each in self.unread]
         unread += [(each.location, reason) for each in self.covered for reason in each.facts.unread.values()]
         return [f"{location.label}: {reason}" for location, reason in unread]

@@ -1,4 +1,4 @@
-"""Whether an endpoint can reach a target, as far as it can be known without trying, in the order of the path.
+"""Evaluate whether an endpoint can reach a target, without connecting, in the order of the path.
 
 `evaluate` is pure: it uses the facts that `aws/network.py` has read. What is not known makes a finding `unknown`, never
 `failed`.

@@ -29,7 +29,7 @@ _SHOWN = 3
 
 
 def covers(rule: Rule, port: int) -> bool:
-    """Whether a rule is about a TCP port, whoever the peer is."""
+    """Whether a rule covers a TCP port, for any peer."""
     if rule.protocol == "-1":
         return True
     low, high = rule.ports if rule.ports != (-1, -1) else ANY_PORT
@@ -54,10 +54,10 @@ class Judgement:
     """Whether rules allow a peer.
 
     Attributes:
-        allowed_by: The rules in words, the closest first.
+        allowed_by: The rules as text, the closest first.
         wholly: Whether they allow all addresses that the peer may have.
         by_group: Whether one of them names a group that the peer is in.
-        perhaps: Rules, in words, that would allow it if something unknown were so.
+        perhaps: Rules, as text, that may allow it, depending on something unknown.
     """
 
     allowed_by: tuple[str, ...]

@@ -16,7 +16,7 @@ class Change:
     """One change.
 
     Attributes:
-        summary: What it does, in words.
+        summary: What it does, as text.
         words: The command line that makes it, without region and profile.
         operation: The call of EC2 that makes it, as botocore's clients name it; empty where only the command does.
         parameters: The call's parameters.

@@ -1,4 +1,4 @@
-"""What this process waits for at the moment, for whoever shows it. Where nobody does, that costs nothing.
+"""What this process is waiting for, for a display. Without one it costs nothing.
 
 Nothing that takes time is imported: `eicctl proxy` has this module before everything else.
 """

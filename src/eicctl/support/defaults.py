@@ -56,7 +56,7 @@ def project_file(start: str | None = None) -> str:
 
 
 def is_own(path: str) -> bool:
-    """Whether nobody but this user and root can have written a file: another one's sets no defaults."""
+    """Whether only this user and root can have written a file; any other file sets no defaults."""
     if os.name != "posix":
         return True
     try:

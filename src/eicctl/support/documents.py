@@ -95,7 +95,7 @@ def line_of(text: str, table: str, key: str | None = None) -> int | None:
         key: The key; None for the header.
 
     Returns:
-        None where it is written in another way than one key a line below its table's header.
+        None unless the key is on a line of its own below its table's header.
     """
     inside = not table
     header: int | None = None

@@ -58,7 +58,7 @@ def user_folder(variable: str, usual: str, environ: Mapping[str, str] = os.envir
 
 
 def write_whole(path: Path, text: str, mode: int = 0o600, *, durable: bool = True) -> None:
-    """Write a file in one step: who reads meanwhile has the old text or the new one. A symlink's target is replaced.
+    """Write a file atomically: readers see the old text or the new one. A symlink's target is replaced.
 
     Args:
         path: The file.
@@ -74,7 +74,7 @@ def write_whole(path: Path, text: str, mode: int = 0o600, *, durable: bool = Tru
 
 
 def check_writable(path: Path, text: str) -> None:
-    """Refuse a file that `write_whole` could not write, or for whose text there is no room; nothing changes.
+    """Check that `write_whole` could write a file, and that there is room for its text; nothing changes.
 
     Raises:
         LocalError: It cannot be written.

@@ -1,4 +1,4 @@
-"""JSON files that several processes read and change: caches, and what is remembered from one command to the next.
+"""JSON files that several processes read and change: caches, and state that outlives a command.
 
 What is not as it should be reads as empty, because all of it can be asked for again. Imports as little as can be:
 completions and warm logins wait for it.

@@ -43,7 +43,7 @@ _XDG = {"config": "~/.config", "cache": "~/.cache", "state": "~/.local/state"}
 def usual_folder(kind: str) -> str:
     """Return the folder of a kind (`config`, `cache`, `state`), without platformdirs where the rule is simple.
 
-    The folder is neither created nor checked. A user who has none gets `os.devnull`, below which nothing is.
+    The folder is neither created nor checked. Without a home it is `os.devnull`, which contains nothing.
     """
     home = os.environ.get("EICCTL_HOME")
     if home and not home.startswith("~"):

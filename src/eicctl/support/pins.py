@@ -42,7 +42,7 @@ def environment_profile(environ: Mapping[str, str] | None = None) -> str:
     """Return the profile that the environment names, or an empty string.
 
     Keys in the environment come before a profile that is only named there (botocore's order), and naming that profile
-    in another shell would make somebody else of the caller.
+    in another shell would change the caller.
     """
     return "" if has_keys(environ) else named_profile(None, environ) or ""
 

@@ -1,4 +1,4 @@
-"""The settings of `config.toml` and of a project's `eicctl.toml`: their keys, what is a good value, and reading them.
+"""The settings of `config.toml` and of a project's `eicctl.toml`: their keys and valid values, and how they are read.
 
 `support.defaults` says which of them count. A project's file may come from somebody else, as in a repository that was
 cloned: it can run no program, weaken no check, read no file outside of its folder, and open no port to others.
@@ -72,7 +72,7 @@ class Key:
 
     Attributes:
         check: Whether a value is a good one.
-        wanted: What a good value is, in words.
+        wanted: A description of valid values.
         help: What it does.
         project: Whether a project's file may have it.
         values: The good values, if they are few; for completion.

@@ -35,7 +35,7 @@ async def in_thread(call: Callable[[], T], discard: Callable[[T], None] = _nothi
 
     Args:
         call: What to call.
-        discard: Takes a result that nobody waits for any more, because the caller was cancelled.
+        discard: Called with the result if the caller was canceled meanwhile.
     """
     import asyncio  # not for those who only use the others
 

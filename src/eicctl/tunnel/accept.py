@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Gives each client to `arrived`, with its address in words. All methods are called on the loop's thread.
+    """Passes each client to `arrived`, with its address as text. All methods are called on the loop's thread.
 
     asyncio's own server does not do: out of descriptors, it tries again as often as its queue is long, with a traceback
     each time.
@@ -32,8 +32,8 @@ class Acceptor:
     Args:
         sockets: Listening sockets that do not block. They are not closed here.
         arrived: Takes a client's socket, which does not block.
-        refused: Is told of a client of another user, whose connection is closed, and why. None where whoever takes the
-            clients looks at that.
+        refused: Called with a client of another user, whose connection is closed, and the reason. None if `arrived`
+            checks users itself.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ _LISTEN = "0A"
 def occupant(port: int) -> str | None:
     """Return `NAME (PID n)` of the process that listens on `port`, or None where that cannot be known.
 
-    Linux tells it in /proc, for processes of the same user (proc(5)); elsewhere `lsof` does, if it is installed.
+    On Linux from /proc, for processes of the same user (proc(5)); elsewhere from `lsof`, if it is installed.
     """
     inodes = _listening(port)
     if inodes is None:
@@ -122,7 +122,7 @@ def bind_wanted(
         port: The port that the user has given, 0 for a free one, None for none given.
         wanted: The port to take if none is given and it is free; else a free one is taken.
         address: See `bind_tcp`.
-        note: Told in words that `wanted` was not free.
+        note: Called with a message if `wanted` was not free.
 
     Raises:
         LocalError, UsageError: See `bind_tcp`.
@@ -138,7 +138,7 @@ def bind_wanted(
 
 
 def loopback_only(sockets: Sequence[socket.socket]) -> bool:
-    """Whether nobody outside of this machine can connect to the sockets."""
+    """Whether only this machine can connect to the sockets."""
     hosts = [str(name[0]) for sock in sockets if isinstance(name := sock.getsockname(), tuple)]
     return all(host == "::1" or host.startswith("127.") for host in hosts)
 
@@ -155,7 +155,7 @@ def local_addresses(sockets: Sequence[socket.socket]) -> list[str]:
 def bind_unix(path: Path) -> socket.socket:
     """Return a socket that listens at `path`, for this user only. The caller removes the file at the end.
 
-    A socket that nobody listens on any more is replaced; any other file is not.
+    A stale socket, without a listener, is replaced; any other file is not.
 
     Raises:
         LocalError: Something else is there, or the folder cannot be written.

@@ -2,7 +2,7 @@
 
 A policy with a condition on the duration, whatever its value, refuses a request that gives none
 (docs/explanation/protocol.md#iam). The answer does not say which maximum it has, so a few are tried, once: the
-file `durations.json` has what was let through.
+file `durations.json` has the durations that were allowed.
 """
 
 from __future__ import annotations

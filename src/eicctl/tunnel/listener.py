@@ -114,7 +114,7 @@ END_TIMEOUT = 0.8
 
 
 class Listener:
-    """Accepts on listening sockets and carries each connection through a link of its own.
+    """Accepts connections on listening sockets and relays each through its own link.
 
     Args:
         dialer: Opens the links; each in a thread, so no connection waits for another one's dial. It has how long a
@@ -149,7 +149,7 @@ class Listener:
 
     @property
     def traffic(self) -> Traffic:
-        """What it carries. Read on the loop's thread."""
+        """Its traffic. Read on the loop's thread."""
         relays = self._relays.values()
         return sum((Traffic(1, 1, each.bytes_in, each.bytes_out, each.expires) for each in relays), self._past)
 

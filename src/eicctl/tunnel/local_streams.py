@@ -38,7 +38,7 @@ class LocalEnd(Protocol):
         """Tell the reader that nothing more comes; return whether it may go on sending."""
 
     def client_there(self) -> bool | None:
-        """Whether somebody still has the other end open, after its EOF; None where that cannot be known."""
+        """Whether the other end is still open after its EOF; None if unknown."""
 
     def reset(self) -> None:
         """Have `close` end the connection so that the client cannot take what it has got for everything."""
@@ -118,7 +118,7 @@ class DescriptorEnd:
         return False
 
     def client_there(self) -> bool | None:
-        """For pipes: whether somebody can still read what is written."""
+        """For pipes: whether there is still a reader."""
         if sys.platform == "win32":
             return None
         if not stat.S_ISSOCK(os.fstat(self.write_fd).st_mode):

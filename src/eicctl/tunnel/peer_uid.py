@@ -57,17 +57,17 @@ _STRANGER = "--allow-other-users, or allow_other_users = true in config.toml, al
 
 
 class NotAllowedError(LocalError):
-    """Another user's connection, or one that may be: it tells nothing of the tunnel."""
+    """A connection of another user, or possibly of one; it says nothing about the tunnel."""
 
 
 class LeftError(Exception):
-    """The other end has been closed already: nobody has it any more."""
+    """The other end is already closed."""
 
 
 def kernel() -> socket.socket | None:
-    """Return a socket on which the kernel can be asked; None where it tells nothing. The caller closes it.
+    """Return a netlink socket for queries; None if the platform has none. The caller closes it.
 
-    Who accepts has it open from the start: in a shortage of descriptors there would be none left to ask on.
+    Open it once at start-up: when descriptors run out, a new one could not be opened.
     """
     if sys.platform != "linux":
         return None
@@ -82,7 +82,7 @@ def kernel() -> socket.socket | None:
 def owner_of_peer(client: socket.socket, netlink: socket.socket | None) -> int | None:
     """Return the user ID of the process at the other end of an accepted connection.
 
-    None where that cannot be told: the platform has no sock_diag.
+    None if unknown: the platform has no sock_diag.
 
     Args:
         client: The accepted socket.

@@ -3,7 +3,7 @@
 Nothing is sent over it before it is used, so it takes none of the endpoint's 20 connections, and leaves no record.
 Processes that are likely to open another tunnel call `enable`.
 
-A TLS connection with an endpoint that is under way before anybody can use it: websockets is imported meanwhile.
+Start a TLS connection to an endpoint early: websockets is imported meanwhile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _under_way: dict[tuple[str, int, int], Future[SecureSocket]] = {}
 
 
 def begin(endpoint_dns_name: str, ca_bundle: str | None) -> None:
-    """Connect to an endpoint in a thread. What goes wrong is told to who takes the connection."""
+    """Connect to an endpoint in a thread. An error is raised when the connection is taken."""
     with contextlib.suppress(EicctlError):
         host, port = split_host(endpoint_dns_name)
         trusted = trust(ca_bundle)

@@ -143,7 +143,7 @@ class Relay:
         return self._link.opened + self._link.max_duration
 
     def start(self, read_already: bytes = b"") -> None:
-        """Begin to carry.
+        """Start relaying.
 
         Args:
             read_already: What was read from the local end before.
@@ -170,7 +170,7 @@ class Relay:
             self.close("closed by the client")
 
     def interrupt(self) -> None:
-        """End the tunnel, and wait for nobody: what the local side does not take within `STALL_TIMEOUT` is lost."""
+        """End the tunnel without waiting: what the local side does not take within `STALL_TIMEOUT` is lost."""
         self.close("interrupted")
         self._reactor.call_later(STALL_TIMEOUT, self.abort)
 

@@ -3,7 +3,7 @@
 A relay runs on an asyncio loop as well as on `SelectorReactor`: they share these names. Importing asyncio takes
 about 45 ms, which a ProxyCommand pays before its first byte; one connection on stdin and stdout does without it.
 
-The event loop that carries tunnels.
+The event loop that runs tunnels.
 """
 
 from __future__ import annotations

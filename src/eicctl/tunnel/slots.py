@@ -1,13 +1,12 @@
 """An endpoint's connection slots, and the queue for them.
 
-An endpoint carries 20 connections at once (docs/explanation/protocol.md#limits), whoever opens them. All that a process
-opens to one endpoint comes by the same `Slots`: so it knows how many are its own, and those for which there is no
-slot wait, in the order in which they came. A process cannot see what others hold; that the endpoint is full it learns
-from a refusal. From then on the first in the queue asks again when a slot of this process becomes free, and after
-growing pauses. As long as the endpoint takes what is asked, the number that asks at the same time doubles.
+An endpoint accepts 20 concurrent connections (docs/explanation/protocol.md#limits), whoever opens them. All connections
+of a process to one endpoint share one `Slots`, which counts them and queues those without a slot, first come, first
+served. A process cannot see the connections of others; it learns from a refusal that the endpoint is full. From then
+on the first in the queue asks again when a slot of this process becomes free, and after growing pauses. While the
+endpoint accepts connections, the number of simultaneous requests doubles.
 
-Nothing here blocks: a `SlotReservation` says by a future when it is its turn, which threads and event loops can both
-wait for.
+Nothing here blocks: a `SlotReservation` announces its turn by a future, for both threads and event loops.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ class SlotReservation:
 
 
 class Slots:
-    """The slots at one endpoint, as far as this process knows.
+    """The slots at one endpoint, as known to this process.
 
     Args:
         endpoint_id: The endpoint.

@@ -40,7 +40,7 @@ class StdioTunnel:
         )
 
     def run(self) -> CloseInfo:
-        """Carry until the end, deliver what is left, and return how the tunnel ended."""
+        """Relay until the end, deliver what is left, and return how the tunnel ended."""
         self._relay.start()
         self._reactor.run()
         self._reactor.close()

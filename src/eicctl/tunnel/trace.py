@@ -1,4 +1,4 @@
-"""The way from here to an endpoint, stage by stage: the proxy or DNS and TCP, then TLS. Nothing signed is sent.
+"""Trace the path to an endpoint, stage by stage: the proxy or DNS and TCP, then TLS. Nothing signed is sent.
 
 What a TLS certificate says of itself, for a person.
 """
@@ -84,7 +84,7 @@ class Stage:
 
 
 @dataclass(slots=True)
-class Way:
+class Trace:
     """What a walk has found.
 
     Attributes:
@@ -94,7 +94,7 @@ class Way:
         stages: The stages that were passed, in order.
         failed: The name of the stage that failed; empty where none did.
         error: Why it failed.
-        certificate: What the endpoint, or whatever answers in its place, has shown; also where it is not trusted.
+        certificate: The certificate that was presented, even if it is not trusted.
     """
 
     host: str
@@ -115,53 +115,53 @@ class Way:
         return found
 
 
-def walk(dns_name: str, ca_bundle: str | None) -> Way:
-    """Go to an endpoint as a tunnel would, as far as the TLS handshake.
+def walk(dns_name: str, ca_bundle: str | None) -> Trace:
+    """Connect to an endpoint as a tunnel would, up to the TLS handshake.
 
     Args:
         dns_name: The endpoint's `HOST[:PORT]`.
         ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.
     """
-    way = Way(dns_name, 0, None, [])
+    trace = Trace(dns_name, 0, None, [])
     try:
-        way.host, way.port = split_host(dns_name)
-        way.failed = "proxy"
-        way.proxy = proxy_for(way.host, way.port)
-        with _connected(way) as sock:
-            _secure(way, sock, ca_bundle)
+        trace.host, trace.port = split_host(dns_name)
+        trace.failed = "proxy"
+        trace.proxy = proxy_for(trace.host, trace.port)
+        with _connected(trace) as sock:
+            _secure(trace, sock, ca_bundle)
     except EicctlError as error:
-        way.error = error
+        trace.error = error
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-            way.certificate = _untrusted(way)
-    return way
+            trace.certificate = _untrusted(trace)
+    return trace
 
 
-def _connected(way: Way) -> socket.socket:
-    host, port, proxy = way.host, way.port, way.proxy
+def _connected(trace: Trace) -> socket.socket:
+    host, port, proxy = trace.host, trace.port, trace.proxy
     if proxy:
-        return way.passed("proxy", lambda: connect_by(proxy, host, port, TIMEOUT), lambda _: str(proxy))
-    addresses = way.passed(
+        return trace.passed("proxy", lambda: connect_by(proxy, host, port, TIMEOUT), lambda _: str(proxy))
+    addresses = trace.passed(
         "DNS", lambda: resolve(host, port), lambda found: ", ".join(str(address[0]) for _, address in found)
     )
-    return way.passed("TCP", lambda: first_to_answer(addresses, host, port, TIMEOUT), peer_address)
+    return trace.passed("TCP", lambda: first_to_answer(addresses, host, port, TIMEOUT), peer_address)
 
 
-def _secure(way: Way, sock: socket.socket, ca_bundle: str | None) -> None:
+def _secure(trace: Trace, sock: socket.socket, ca_bundle: str | None) -> None:
     sock.settimeout(TIMEOUT)
-    way.failed = "TLS"
+    trace.failed = "TLS"
     context = tls.context(ca_bundle)
-    stream = way.passed("TLS", lambda: secured(context, sock, way.host, way.port), lambda found: found.version)
-    way.certificate = read_certificate(stream.certificate)
+    stream = trace.passed("TLS", lambda: secured(context, sock, trace.host, trace.port), lambda found: found.version)
+    trace.certificate = read_certificate(stream.certificate)
 
 
-def _untrusted(way: Way) -> Certificate | None:
+def _untrusted(trace: Trace) -> Certificate | None:
     """Fetch the certificate that is not trusted, to show it. The connection is good for nothing else, and closed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with _connected(Way(way.host, way.port, way.proxy, [])) as sock:
+        with _connected(Trace(trace.host, trace.port, trace.proxy, [])) as sock:
             sock.settimeout(TIMEOUT)
-            return read_certificate(secured(context, sock, way.host, way.port).certificate)
+            return read_certificate(secured(context, sock, trace.host, trace.port).certificate)
     except EicctlError:
         return None

@@ -76,7 +76,7 @@ class Prefixed:
                 self._write(label, stream, lines)
 
     def finished(self, result: Result) -> None:
-        """Show what is left of a last line, and how the host ended."""
+        """Show an unfinished last line, and the host's result."""
         with self._lock:
             for stream in ("stdout", "stderr"):
                 if rest := self._rests.pop((result.label, stream), b""):

@@ -41,7 +41,7 @@ class Row:
     """A thing to choose.
 
     Attributes:
-        key: What tells it from the others, also after a refresh.
+        key: Its identity, also after a refresh.
         cells: What is shown of it, in the columns' order.
         group: The heading that it is below; rows of a group follow one another.
         dim: Whether it is there for completeness, and cannot be used as it is.

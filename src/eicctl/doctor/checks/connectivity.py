@@ -12,7 +12,7 @@ from eicctl.core.model import Endpoint
 from eicctl.doctor.check import Check, Outcome, Segment, Status, always, duration
 from eicctl.doctor.context import Context, required
 from eicctl.support.threads import for_each
-from eicctl.tunnel.trace import Certificate, Way, walk
+from eicctl.tunnel.trace import Certificate, Trace, walk
 
 
 def run(context: Context) -> Outcome:
@@ -48,7 +48,7 @@ def _connect(dns_name: str, ca_bundle: str | None) -> Outcome:
     return Outcome(Status.OK, f"{trace.host}:{trace.port}{proxy}: {times}{issuer}", details=details)
 
 
-def _failure(trace: Way, error: EicctlError, ca_bundle: str | None, details: dict[str, object]) -> Outcome:
+def _failure(trace: Trace, error: EicctlError, ca_bundle: str | None, details: dict[str, object]) -> Outcome:
     message, remediation = error.message, error.hint or ""
     if trace.failed == "TLS" and trace.certificate:
         trusted = f"the CAs in {ca_bundle}" if ca_bundle else "the system's CAs"
@@ -68,7 +68,7 @@ def _described(certificate: Certificate) -> str:
     )
 
 
-def _unroutable_family(trace: Way) -> str:
+def _unroutable_family(trace: Trace) -> str:
     """Return the address family that all of the host's addresses have and this machine has no route for, or nothing."""
     addresses = next((stage.seen for stage in trace.stages if stage.name == "DNS"), "").split(", ")
     families = {"IPv6" if ":" in address else "IPv4" for address in addresses if address}

@@ -240,7 +240,7 @@ class SshMachine:
 
 
 class _Server(asyncssh.SSHServer):
-    """Who may log in, and where forwarded connections go."""
+    """Authentication, and the destinations of forwarded connections."""
 
     def __init__(self, state: State, machine: Machine, connect: Connect) -> None:
         self._state = state
