@@ -37,7 +37,7 @@ ALLOWED = {
     "emulator": _BASE,
     "view": {
         *_BASE,
-        *("agent", "named_tunnels", "doctor", "policy", "reachability", "audit", "ssh", "aws"),
+        *("named_tunnels", "doctor", "reachability", "audit", "ssh", "aws"),
     },
     "ui": {
         *_BASE,

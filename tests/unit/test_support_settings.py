@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -63,7 +62,7 @@ def test_a_wrong_setting_is_named(config: Path, case: str) -> None:
     assert hint in (raised.value.hint or "")
 
 
-def project(folder: Path, text: str) -> dict[str, Any]:
+def project(folder: Path, text: str) -> defaults.Layer:
     path = folder / "eicctl.toml"
     path.write_text(text)
     return settings.read(str(path), project=True)

@@ -136,7 +136,7 @@ class Invocation:
     words: Arguments
     request: ConnectRequest
     print_command: bool
-    settings: Mapping[str, Any]
+    settings: defaults.Settings
 
     @property
     def pushes(self) -> bool:

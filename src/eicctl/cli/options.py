@@ -427,7 +427,7 @@ HOST = "eicctl.host"
 """What a command's context knows: the settings in force, and the host that OpenSSH's words name."""
 
 
-def in_force(values: Mapping[str, Any]) -> dict[str, Any]:
+def in_force(values: Mapping[str, Any]) -> defaults.Settings:
     """Return the settings in force for this command (`support.defaults.in_force`).
 
     Args:
@@ -439,7 +439,7 @@ def in_force(values: Mapping[str, Any]) -> dict[str, Any]:
         words = [word for word in (meta.get(HOST), *names, _forwarded(values.get("forwards"))) if word]
         meanings = [defaults.alias(word) for word in words]
         meta[IN_FORCE] = defaults.in_force(values.get("profile"), values.get("region"), *words, *meanings)
-    found: dict[str, Any] = meta[IN_FORCE]
+    found: defaults.Settings = meta[IN_FORCE]
     return found
 
 
@@ -468,7 +468,8 @@ def as_request(function: Command) -> Command:
         found = in_force(values)
         # OpenSSH's own words may have them, and a ProxyCommand has all that it needs.
         if not click.get_current_context().meta.get(HOST) and "ssh_login" not in values:
-            asked |= {name: found[name] for name in _OF_LOGIN & asked.keys() & found.keys() if not asked[name]}
+            of_login = {name: value for name, value in found.items() if name in _OF_LOGIN}
+            asked |= {name: value for name, value in of_login.items() if name in asked and not asked[name]}
         return function(*args, request=defaults.filled(ConnectRequest(**asked), found), **rest)
 
     return cast("Command", wrapper)

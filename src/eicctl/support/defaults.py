@@ -14,17 +14,51 @@ from eicctl.support.paths import usual_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from collections.abc import Mapping
+    from typing import Any, Final, Literal, TypedDict
 
     from eicctl.core.request import ConnectRequest
+
+    class Settings(TypedDict, total=False):
+        """The settings of a target: those in force, or a file's for some hosts."""
+
+        profile: str | None
+        region: str | None
+        endpoint: str
+        os_user: str
+        private_key_file: str
+        keep: bool
+        forward: list[str]
+
+    class Layer(TypedDict, total=False):
+        """The content of a file; `Path` is that of a project's."""
+
+        Path: str
+        profile: str
+        region: str
+        endpoint: str
+        os_user: str
+        host_key_check: Literal["console", "accept-new", "strict", "off"]
+        diagnose: bool
+        agent: bool
+        log_file: str
+        allow_other_users: bool
+        spare: bool
+        keepalive: float
+        alias: dict[str, str]
+        host: dict[str, Settings]
+
 
 PROJECT_FILE = "eicctl.toml"
 
 DEFAULTS = ("profile", "region", "endpoint", "os_user")
 """The keys that both files may have above their tables."""
 
-ALIAS, HOST = "alias", "host"
-"""Tables: other names of targets, and settings of hosts by pattern."""
+ALIAS: Final = "alias"
+"""The table of other names of targets."""
+
+HOST: Final = "host"
+"""The tables of settings of hosts, by pattern."""
 
 
 def user_file() -> str:
@@ -66,7 +100,7 @@ def is_own(path: str) -> bool:
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & stat.S_IWOTH
 
 
-def layers(project: str | None = None) -> list[dict[str, Any]]:
+def layers(project: str | None = None) -> list[Layer]:
     """Return what the files say, the project's first. See `settings.read`.
 
     Args:
@@ -83,7 +117,7 @@ def layers(project: str | None = None) -> list[dict[str, Any]]:
     return [*found, _content(user, project=False)]
 
 
-def _content(path: str, *, project: bool) -> dict[str, Any]:
+def _content(path: str, *, project: bool) -> Layer:
     try:
         status = os.stat(path)  # noqa: PTH116
     except OSError:
@@ -94,7 +128,7 @@ def _content(path: str, *, project: bool) -> dict[str, Any]:
     cache = jsonstore.Cache("settings.json", 30 * 86400.0, 50)
     known = cache.get(path)
     if isinstance(known, list) and known[:1] == [stamp]:
-        content: dict[str, object] = known[1]
+        content: Layer = known[1]
         return content
     from eicctl.support.settings import read
 
@@ -103,7 +137,7 @@ def _content(path: str, *, project: bool) -> dict[str, Any]:
     return content
 
 
-def of_user() -> dict[str, Any]:
+def of_user() -> Layer:
     """Return what `config.toml` says.
 
     Raises:
@@ -121,8 +155,8 @@ def user_for(*names: str) -> str:
     found = of_user()
     for pattern, section in found.get(HOST, {}).items():
         if "os_user" in section and _matches(pattern, names):
-            return str(section["os_user"])
-    return str(found.get("os_user", ""))
+            return section["os_user"]
+    return found.get("os_user", "")
 
 
 def host_key_check() -> Literal["console", "accept-new", "strict", "off"]:
@@ -131,8 +165,7 @@ def host_key_check() -> Literal["console", "accept-new", "strict", "off"]:
     Raises:
         UsageError: It is not as it should be.
     """
-    found: Any = of_user().get("host_key_check")
-    return found or "console"
+    return of_user().get("host_key_check") or "console"
 
 
 def alias(word: str, project: str | None = None) -> str:
@@ -147,11 +180,11 @@ def alias(word: str, project: str | None = None) -> str:
     """
     for layer in layers(project) if word else ():
         if meant := layer.get(ALIAS, {}).get(word):
-            return str(meant)
+            return meant
     return word
 
 
-def in_force(profile: str | None, region: str | None, *words: str, project: str | None = None) -> dict[str, Any]:
+def in_force(profile: str | None, region: str | None, *words: str, project: str | None = None) -> Settings:
     """Return the settings in force: `profile`, `region` and `endpoint`, and those of hosts.
 
     The order: options, the environment, the project's file, the user's; in a file, the sections whose pattern matches,
@@ -180,12 +213,14 @@ def in_force(profile: str | None, region: str | None, *words: str, project: str 
         for pattern, section in layer.get(HOST, {}).items():
             if _matches(pattern, words):
                 found = _with(found, section)
-        found = _with(found, {key: layer[key] for key in DEFAULTS if key in layer and not (user and key == "os_user")})
+        above: Any = layer
+        found = _with(found, {key: above[key] for key in DEFAULTS if key in above and not (user and key == "os_user")})
     # What the environment says is left to it.
     for name, option in (("profile", profile), ("region", region)):
         if name in given:
             found[name] = option
-    return found
+    settings: Any = found
+    return settings  # type: ignore[no-any-return]
 
 
 def _matches(pattern: str, words: tuple[str, ...]) -> bool:
@@ -194,7 +229,7 @@ def _matches(pattern: str, words: tuple[str, ...]) -> bool:
     return any(word and fnmatchcase(word, pattern) for word in words)
 
 
-def _with(found: dict[str, object], more: dict[str, object]) -> dict[str, object]:
+def _with(found: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Add settings that are not there yet, and that go with those that are."""
     left_out = set()
     if "profile" in more and more["profile"] != found.get("profile", more["profile"]):
@@ -204,9 +239,7 @@ def _with(found: dict[str, object], more: dict[str, object]) -> dict[str, object
     return {**{key: value for key, value in more.items() if key not in left_out}, **found}
 
 
-def filled(
-    request: ConnectRequest, found: dict[str, object] | None = None, *, project: str | None = None
-) -> ConnectRequest:
+def filled(request: ConnectRequest, found: Settings | None = None, *, project: str | None = None) -> ConnectRequest:
     """Return a request with profile, region and endpoint in force, and the target that it means.
 
     Args:

@@ -11,13 +11,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from eicctl.core.errors import UsageError
 from eicctl.core.request import HOST_KEY_CHECKS
 from eicctl.support import defaults, files, paths
 from eicctl.support.defaults import ALIAS, HOST
 from eicctl.support.documents import line_of, parse_toml, read_toml
+
+if TYPE_CHECKING:
+    from eicctl.support.defaults import Layer
 
 TUNNEL = "tunnel"
 """The tables of named tunnels, which `named_tunnels.config_file` reads."""
@@ -137,7 +140,7 @@ HOST_KEYS = {
 """The keys of `[host."PATTERN"]`."""
 
 
-def read(path: str, *, project: bool) -> dict[str, Any]:
+def read(path: str, *, project: bool) -> Layer:
     """Return what a file says, without its named tunnels. Its own paths are absolute.
 
     Args:
@@ -154,7 +157,7 @@ def read(path: str, *, project: bool) -> dict[str, Any]:
     return check(path, text, content, project=project)
 
 
-def check(path: str, text: str, content: dict[str, object], *, project: bool) -> dict[str, object]:
+def check(path: str, text: str, content: dict[str, object], *, project: bool) -> Layer:
     """Return what a file says; see `read`.
 
     Args:
@@ -177,7 +180,7 @@ def check(path: str, text: str, content: dict[str, object], *, project: bool) ->
             found[key] = file.hosts(value)
         else:
             found[key] = file.checked("", key, value, KEYS)
-    return found
+    return cast("Layer", found)
 
 
 def store(tables: tuple[str, ...], name: str, value: object, *, project: Path | None = None) -> None:

@@ -193,7 +193,8 @@ def list_(*, output: str, query: str | None) -> None:
         return
     if output == "table" and not query:
         rows = [
-            {**row, "Value": _shown(row["Value"]), "Location": settings.home_relative(row["Location"])} for row in rows
+            {**row, "Value": _shown(row["Value"]), "Location": settings.home_relative(str(row["Location"]))}
+            for row in rows
         ]
     render.show(rows, output=output, query=query, columns={"Key": "Key", "Value": "Value", "Set in": "Location"})
 
@@ -239,7 +240,7 @@ def _file(*, project: bool) -> Path:
     return paths.config_file()
 
 
-def _rows() -> Iterator[dict[str, Any]]:
+def _rows() -> Iterator[dict[str, object]]:
     """The settings in effect: key, value, source, and where exactly."""
     seen = set()
     for key, variables in _VARIABLES.items():
@@ -258,12 +259,13 @@ def _rows() -> Iterator[dict[str, Any]]:
                 yield {"Key": key, "Value": value, "Source": source, "Location": f"{file}:{line}" if line else file}
 
 
-def _settings(layer: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def _settings(layer: defaults.Layer) -> Iterator[tuple[str, str, object]]:
     for key, value in layer.items():
         if key == ALIAS:
-            yield from ((ALIAS, name, target) for name, target in value.items())
+            yield from ((ALIAS, name, target) for name, target in layer[ALIAS].items())
         elif key == HOST:
-            yield from ((f"{HOST}.{pattern}", name, each) for pattern, of in value.items() for name, each in of.items())
+            for pattern, section in layer[HOST].items():
+                yield from ((f"{HOST}.{pattern}", name, each) for name, each in section.items())
         elif key != "Path":
             yield "", key, value
 
