@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 import uuid
@@ -96,3 +97,34 @@ def test_a_role_asks_on_the_terminal_while_stdin_is_data(profiles: Env, device: 
     session.sendline(device.totp.now())
     session.expect("SSH-2.0")
     session.close()
+
+
+def test_one_code_for_several_roles(profiles: Env, device: Device, local_aws: Env) -> None:
+    """Roles of one device: a code can be used once, so it opens a session that assumes all of them."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "123456789012"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}},
+    }
+    names = [f"team-{uuid.uuid4().hex}" for _ in range(3)]
+    with Path(profiles["AWS_CONFIG_FILE"]).open("a") as file:
+        for number, name in enumerate(names):
+            trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            boto3_client(local_aws, "iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+            file.write(f"[profile team-{number}]\nrole_arn = arn:aws:iam::123456789012:role/{name}\n")
+            file.write(f"source_profile = work\nmfa_serial = {device.serial}\n")
+    told = answered(profiles, device, "instances", "--profile", "team-*", "--output", "text", "--query", "[].Profile")
+    assert told.split()[0] == "team-0"  # one account, so the first one's
+    assert device.serial not in told
+    # They are kept where a command for one of them looks.
+    words = [PROGRAM, "list-endpoints", "--profile", "team-2", "--output", "json"]
+    assert subprocess.run(words, env=profiles, check=True, stdin=subprocess.DEVNULL, timeout=60).returncode == 0
+
+
+def test_one_code_for_several_accounts(profiles: Env, device: Device) -> None:
+    """The profile that assumes a role in each account has itself a role that needs MFA."""
+    words = ("instances", "--profile", "role", "--accounts", "111122223333,222233334444", "--role", "reader")
+    told = answered(profiles, device, *words, "--output", "json")
+    assert told.strip().endswith("[]")
+    assert device.serial not in told

@@ -208,7 +208,7 @@ def test_throttling_is_waited_out(emulator: Emulator, now: datetime, monkeypatch
     monkeypatch.setattr(cloudtrail, "INTERVAL", 0.0)
     monkeypatch.setattr(clients, "ATTEMPTS", 1)
     emulator.state.behave(lookup_rate=0.0001)
-    emulator.state.allow_lookup("us-east-1")
+    emulator.state.allow_lookup("us-east-1", "123456789012")
     put(emulator, tunnel(now - timedelta(hours=1)))
     told: list[str] = []
 

@@ -152,9 +152,9 @@ def test_a_vpc_that_another_account_shares(emulator: Emulator, subnet_id: str, m
     monkeypatch.setattr("moto.ec2.models.vpcs.VPC.owner_id", "111122223333")
     with pytest.raises(errors.NotFoundError) as told:
         found("web-1")
-    assert "account 111122223333 shares the VPC" in told.value.message
-    assert "other accounts cannot use its endpoints" in told.value.message
-    assert told.value.hint == f"eicctl create-endpoint --subnet-id {subnet_id} --wait --region us-east-1"
+    assert "(target web-1) is shared by account 111122223333, whose endpoints other accounts" in told.value.message
+    create = f"eicctl create-endpoint --subnet-id {subnet_id} --create-security-group --wait --region us-east-1"
+    assert told.value.hint == create
 
 
 def test_what_ec2_does_not_tell_is_left_out(emulator: Emulator, subnet_id: str) -> None:

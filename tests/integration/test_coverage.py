@@ -88,6 +88,7 @@ def test_other_forms(eicctl: Run) -> None:
         "PrivateIpAddress": "10.20.1.10",
         "Port": 22,
         "AccountId": "123456789012",
+        "AccountName": None,
         "Profile": None,
         "Region": "us-east-1",
         "VpcId": "",
@@ -115,7 +116,7 @@ def test_a_port_for_all(eicctl: Run) -> None:
 def test_regions_that_do_not_answer_do_not_stop_the_others(broken: Emulator, eicctl: Run) -> None:
     broken.state.behave(denied="eu-west-1:DescribeInstances us-east-1:DescribeNetworkAcls")
     ran = eicctl("coverage", "--all-regions", "--output", "json")
-    assert ran.code == 0
+    assert ran.code == 1
     assert {row["Region"] for row in json.loads(ran.out)} == {"us-east-1"}
     assert "eu-west-1: cannot look up instances: You are not authorized" in ran.err
     assert "us-east-1: cannot read the network (DescribeNetworkAcls)" in ran.err
@@ -137,7 +138,7 @@ def test_nothing_could_be_read(broken: Emulator, eicctl: Run) -> None:
 def test_profiles(eicctl: Run) -> None:
     words = ("coverage", "--profile", "one", "--profile", "bad", "--profile", "two", "--output", "json")
     ran = eicctl(*words, "--region", "eu-west-1", "--region", "us-east-1")
-    assert ran.code == 0
+    assert ran.code == 1
     rows = json.loads(ran.out)
     assert {row["Profile"] for row in rows} == {"one"}
     assert len(rows) == len({row["InstanceId"] for row in rows}) == 11

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from eicctl.aws.accounts import Account
 from eicctl.aws.session import Session
 from eicctl.aws.targets import target_of
 from eicctl.core.errors import TargetUnreachableError
@@ -41,7 +42,7 @@ def ec2(session: Session) -> Any:
 
 
 def surveyed(session: Session) -> Inventory:
-    return read_inventory(session, ScanLocation("", "", session.region))
+    return read_inventory(session, ScanLocation(Account(session), session.region))
 
 
 def assessed(found: Inventory) -> list[Reach]:

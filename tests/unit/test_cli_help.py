@@ -53,14 +53,14 @@ def test_the_list_is_in_sections_that_are_aligned(
 
 
 def test_common_options_are_one_line_and_one_page(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("list-endpoints", "ssh", "doctor"):
+    for name in ("show-endpoint", "ssh", "doctor"):
         lines = shown(capsys, name, "--help")
         assert [line.split() for line in lines if "--profile" in line] == [
             ["--profile,", "…", "Common", "options:", "eicctl", "help", "options."]
         ]
         assert not [line for line in lines if line.lstrip().startswith(("--debug", "--ca-bundle", "--fips"))]
     page = "\n".join(shown(capsys, "help", "options"))
-    command = load("list-endpoints")
+    command = load("show-endpoint")
     common = [param.opts[0] for param in command.params if isinstance(param, CommonOption)]
     assert common == ["--profile", "--region", "--ca-bundle", "--fips", "--debug", "--log-file"]
     assert all(f"  {name} " in page for name in [*common, "-q, --quiet", "-v, --verbose", "--query"])

@@ -58,6 +58,7 @@ SPOKEN_BY = {
     "aws/instance_connect.py": ("ssh", "scp", "sftp", "run", "forward", "db", "proxy"),
     "aws/mfa.py": ("mfa login",),
     "aws/network.py": ("create-endpoint",),
+    "aws/accounts.py": ("instances", "list-endpoints", "coverage", "audit"),
     "aws/profile_files.py": ("mfa login",),
     "aws/regions.py": ("doctor", "instances", "coverage"),
     "aws/session.py": ("ssh", "instances", "mfa login", "coverage", "up"),

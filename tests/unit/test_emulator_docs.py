@@ -33,7 +33,17 @@ def test_the_example_world_can_be_read() -> None:
     assert vpc.databases[0].forward == "localhost:5432"
 
 
-SPECS = ["ImageSpec", "VpcSpec", "SubnetSpec", "GroupSpec", "AclSpec", "InstanceSpec", "DatabaseSpec", "EndpointSpec"]
+SPECS = [
+    "AccountSpec",
+    "ImageSpec",
+    "VpcSpec",
+    "SubnetSpec",
+    "GroupSpec",
+    "AclSpec",
+    "InstanceSpec",
+    "DatabaseSpec",
+    "EndpointSpec",
+]
 
 
 @pytest.mark.parametrize("spec", SPECS)

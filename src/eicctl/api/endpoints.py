@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 
 from eicctl.aws import endpoints
 from eicctl.aws.endpoints import EndpointChanges, NewEndpoint
-from eicctl.aws.network import ChosenSubnet, choose_subnet, describe_subnet
+from eicctl.aws.network import ChosenSubnet, choose_subnet, describe_subnet, vpc_sharer
 from eicctl.aws.security_groups import GroupMaker, GroupPlan, ManagedGroup, managed_groups
 from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, DeniedError, EicctlError, UsageError
@@ -110,7 +110,8 @@ def plan_endpoint(
     """Return what `create_endpoint` would create; nothing is changed. `EndpointOptions` explains the arguments.
 
     Raises:
-        UsageError: The address type does not go with client IP preservation.
+        UsageError: The address type does not go with client IP preservation, or the endpoint would have the default
+            security group of a VPC that another account shares.
         EicctlError: The subnet cannot be found or chosen.
     """
     check_address_type(preserve_client_ip, ip_address_type)
@@ -118,6 +119,8 @@ def plan_endpoint(
     found = endpoints.list_endpoints(session, filters={"vpc-id": [subnet.vpc_id]})
     usable = [each for each in found if each.state != "create-failed" and not each.state.startswith("delete-")]
     existing = next(iter(usable + [each for each in found if each.state == "delete-failed"]), None)
+    if not (security_group_ids or create_security_group or existing):
+        _check_default_group(session, subnet)
     group = None
     if create_security_group and not existing:
         group_name = f"{name or 'eice'}-{subnet.subnet_id}"
@@ -131,6 +134,20 @@ def plan_endpoint(
     )
     deleting = next((each for each in found if each.state == "delete-in-progress"), None)
     return EndpointPlan(session, subnet, new, group, existing, deleting)
+
+
+def _check_default_group(session: Session, subnet: ChosenSubnet) -> None:
+    """Refuse what EC2 would: in a VPC that another account shares, the default group is that account's."""
+    try:
+        owner = vpc_sharer(session, subnet.vpc_id)
+    except EicctlError:  # EC2 decides
+        return
+    if owner:
+        create = ("eicctl", "create-endpoint", "--subnet-id", subnet.subnet_id, "--create-security-group", "--wait")
+        raise UsageError(
+            f"VPC {subnet.vpc_id} is shared by account {owner}, whose default security group other accounts cannot use",
+            hint=session.command(*create),
+        )
 
 
 def create_endpoint(

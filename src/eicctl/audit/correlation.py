@@ -143,6 +143,8 @@ class Row(NamedTuple):
         endpoint_name: The endpoint's Name tag.
         os_user: The OS user that the key was for, where one was pushed.
         key_event_id: The SendSSHPublicKey event that belongs to this tunnel; it has no row of its own.
+        account_name: The name of the event's account in its organization; empty where it is not known.
+        profile: The profile that leads to it; empty where its account is the only one.
     """
 
     event: Event
@@ -152,6 +154,8 @@ class Row(NamedTuple):
     endpoint_name: str = ""
     os_user: str = ""
     key_event_id: str = ""
+    account_name: str = ""
+    profile: str = ""
 
     @property
     def target(self) -> str:
@@ -194,6 +198,9 @@ COLUMNS: Mapping[str, str] = {
     "ErrorMessage": "event.error_message",
     "AwsRegion": "event.region",
     "EventId": "event.id",
+    "AccountId": "event.account_id",
+    "AccountName": "account_name",
+    "Profile": "profile",
 }
 """The columns of a row, in order, each with the attribute of a `Row` that it shows."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -189,6 +190,35 @@ def _search_launches(scope: Scope, region: str, unknown: set[str], directory: Di
                 directory.learn(end for record in page.records for end in ends_of(record))
     except EicctlError as error:
         scope.warn(f"{region}: cannot look up terminated instances: {error.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Events of one account, or of log files.
+
+    Attributes:
+        store: The events.
+        directory: Who has which address.
+        account_name: The account's name; empty where it is not known.
+        profile: Its profile; empty where it is the only one.
+    """
+
+    store: EventStore
+    directory: Directory
+    account_name: str = ""
+    profile: str = ""
+
+    def named(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Return rows with the account."""
+        if not (self.account_name or self.profile):
+            return iter(rows)
+        return (row._replace(account_name=self.account_name, profile=self.profile) for row in rows)
+
+
+def merged_rows(sources: Sequence[Source], choice: Choice) -> Iterator[Row]:
+    """Yield the rows of all sources that match, oldest first."""
+    rows = (source.named(rows_of(source.store, source.directory, choice)) for source in sources)
+    return heapq.merge(*rows, key=lambda row: row.event.time)
 
 
 def rows_of(store: EventStore, directory: Directory, choice: Choice) -> Iterator[Row]:

@@ -86,6 +86,7 @@ class Event(NamedTuple):
     vpc_id: str = ""
     error_code: str = ""
     error_message: str = ""
+    account_id: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -153,6 +154,7 @@ def event_of(record: object) -> Event | None:
         vpc_id=_found(answered, "vpcid", re.compile(r"vpc-\w+")) if name in CHANGES else "",
         error_code=_text(record, "errorCode"),
         error_message=_text(record, "errorMessage"),
+        account_id=_text(record, "recipientAccountId"),
     )
 
 

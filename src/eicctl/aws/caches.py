@@ -76,6 +76,8 @@ def note_names(
         region: Where.
         whole: Whether these are all of the kind, so that what else is known is gone.
     """
+    if session.assumed_role:  # no profile leads there
+        return
     now = time.time()
     path = _names_file(session.profile, region)
     known = _rows(jsonstore.read(path).get(kind))

@@ -30,10 +30,12 @@ from eicctl.support.files import write_whole
 from eicctl.support.redact import register
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import botocore.session
     from botocore.credentials import Credentials
+    from botocore.utils import JSONFileCache
 
 QUIET = 1.0
 """Seconds after which the output of a program is shown on the terminal: by then it may be a question."""
@@ -105,11 +107,76 @@ def load(core: botocore.session.Session, version: str) -> Credentials | None:
 
 def _share_roles(core: botocore.session.Session) -> None:
     """Keep sessions of roles where the AWS CLI keeps them, and ask for an MFA code on the terminal, not on stdin."""
+    provider = core.get_component("credential_provider").get_provider("assume-role")
+    provider.cache = role_cache()
+    provider._prompter = _ask_checked_code
+    if _mfa_shared:
+        provider._client_creator = _SharedMfa(provider._client_creator)
+        provider._prompter = str  # the prompt goes on to `assume_role`, which asks where no session exists
+
+
+_mfa_shared = False
+_mfa_sessions: dict[tuple[str, str], dict[str, str]] = {}
+_mfa_lock = threading.Lock()
+
+
+def share_mfa() -> None:
+    """Ask for one MFA code for all roles that profiles of this process assume with the same keys and device.
+
+    A code can be used once, so it opens an MFA session (GetSessionToken), which then assumes the roles; a trust policy
+    cannot tell these apart (IAM user guide, `aws:MultiFactorAuthPresent`).
+    """
+    global _mfa_shared  # noqa: PLW0603 - it is so for the whole process
+    _mfa_shared = True
+
+
+class _SharedMfa:
+    """Creates clients of STS for botocore's provider of roles.
+
+    Args:
+        create: Creates a client of botocore.
+    """
+
+    def __init__(self, create: Callable[..., Any]) -> None:
+        self._create = create
+
+    def __call__(self, service: str, **keys: Any) -> Any:
+        client = self._create(service, **keys)
+        assume = client.assume_role
+
+        def assume_role(**request: Any) -> Any:
+            if "TokenCode" not in request:
+                return assume(**request)
+            if keys.get("aws_session_token"):  # they cannot open a session
+                with _mfa_lock:
+                    return assume(**{**request, "TokenCode": _ask_checked_code(request["TokenCode"])})
+            prompt, device = request.pop("TokenCode"), request.pop("SerialNumber")
+            session = self._session(client, keys["aws_access_key_id"], device, prompt)
+            return self._create(service, **session).assume_role(**request)
+
+        client.assume_role = assume_role
+        return client
+
+    @staticmethod
+    def _session(client: Any, access_key_id: str, device: str, prompt: str) -> dict[str, str]:
+        with _mfa_lock:
+            if (access_key_id, device) not in _mfa_sessions:
+                code = _ask_checked_code(prompt)
+                keys = client.get_session_token(SerialNumber=device, TokenCode=code)["Credentials"]
+                register(keys["SecretAccessKey"], keys["SessionToken"])
+                _mfa_sessions[access_key_id, device] = {
+                    "aws_access_key_id": keys["AccessKeyId"],
+                    "aws_secret_access_key": keys["SecretAccessKey"],
+                    "aws_session_token": keys["SessionToken"],
+                }
+            return _mfa_sessions[access_key_id, device]
+
+
+def role_cache() -> JSONFileCache:
+    """Return where sessions of roles are kept: the AWS CLI's folder."""
     from botocore.utils import JSONFileCache
 
-    provider = core.get_component("credential_provider").get_provider("assume-role")
-    provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays
-    provider._prompter = _ask_checked_code
+    return JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))  # noqa: PTH111 - without a home it stays
 
 
 def ask_code(prompt: str) -> str:

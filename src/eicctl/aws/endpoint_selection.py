@@ -59,10 +59,12 @@ class NoEndpointError(NotFoundError):
     Attributes:
         location: Where an endpoint would help; None where another account, or another VPC's endpoint, comes first.
         group_ids: The target's security groups.
+        vpc_owner: The account that shares the VPC with the caller's; empty where the caller's owns it.
     """
 
     location: TargetLocation | None = None
     group_ids: tuple[str, ...] = ()
+    vpc_owner: str = ""
 
 
 Command = Callable[..., str]
@@ -71,6 +73,15 @@ Command = Callable[..., str]
 
 def _command(*words: str) -> str:
     return pins.command_line(words)
+
+
+def shared_vpc(vpc_id: str, owner: str, target: str = "") -> str:
+    """Return the words for a VPC that another account shares, in which the caller's has no endpoint.
+
+    Participants see and can use only endpoints of their own (docs/explanation/protocol.md#shared-vpcs).
+    """
+    vpc = f"VPC {vpc_id} (target {target})" if target else f"VPC {vpc_id}"
+    return f"{vpc} is shared by account {owner}, whose endpoints other accounts cannot use; this account has none there"
 
 
 def serves(endpoint: Endpoint, address: str) -> bool:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from eicctl.aws import caches
 from eicctl.aws.ec2_requests import described, exact_filters, request_change
 from eicctl.aws.errors import translated
-from eicctl.aws.regions import in_all_regions
 from eicctl.aws.session import Session
-from eicctl.core.errors import AmbiguousError, EicctlError, NotFoundError, UnavailableError
+from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
 from eicctl.core.names import correct, natural_key
 from eicctl.support.clock import Backoff
@@ -74,14 +73,6 @@ def list_endpoints(
 def shown(endpoint: Endpoint) -> tuple[str, ...]:
     """Return what lists show of an endpoint, as `caches.ENDPOINTS` has it."""
     return (endpoint.name, endpoint.state, endpoint.vpc_id, endpoint.availability_zone)
-
-
-def list_in_all_regions(
-    session: Session, *, filters: Mapping[str, Sequence[str]] | None = None
-) -> tuple[list[Endpoint], dict[str, EicctlError]]:
-    """Return the endpoints of all regions that the account uses, and the errors of regions that did not answer."""
-    found, failures = in_all_regions(session, lambda region: list_endpoints(session, filters=filters, region=region))
-    return [endpoint for region in found for endpoint in region], failures
 
 
 def get_endpoint(session: Session, name: str) -> Endpoint:

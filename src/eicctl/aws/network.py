@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from eicctl.aws import caches
 from eicctl.aws.ec2_requests import batches, exact_filters, listed
-from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, serves
+from eicctl.aws.endpoint_selection import NoEndpointError, TargetLocation, serves, shared_vpc
 from eicctl.aws.errors import translated
 from eicctl.aws.identity import caller_identity
 from eicctl.aws.session import Session
@@ -382,7 +382,7 @@ def why_no_endpoint(
         again: The command with which the user would connect.
     """
     try:
-        owner, peers = both(lambda: _other_owner(session, location.vpc_id), lambda: _peers(session, location.vpc_id))
+        owner, peers = both(lambda: vpc_sharer(session, location.vpc_id), lambda: _peers(session, location.vpc_id))
     except EicctlError:
         return error
     fitting = (each for each in endpoints if each.vpc_id in peers and each.usable and not each.preserve_client_ip)
@@ -391,14 +391,21 @@ def why_no_endpoint(
         return error
     text, hint = error.message, error.hint
     if owner:
-        text += f" of this account; account {owner} shares the VPC, but other accounts cannot use its endpoints"
+        text = shared_vpc(location.vpc_id, owner, location.label)
+        # Without a group, EC2 would take the VPC's default one, which is the owner's.
+        where = ("--subnet-id", location.subnet_id) if location.subnet_id else ("--vpc-id", location.vpc_id)
+        hint = session.command("eicctl", "create-endpoint", *where, "--create-security-group", "--wait")
     if peer:
         text += f"; endpoint {peer.id} of the peered VPC {peer.vpc_id} may reach it"
         hint = session.command(*again, "--instance-connect-endpoint-id", peer.id)
-    return NoEndpointError(text, hint=hint)
+    found = NoEndpointError(text, hint=hint)
+    found.vpc_owner = owner
+    if not peer:
+        found.location = error.location
+    return found
 
 
-def _other_owner(session: Session, vpc_id: str) -> str:
+def vpc_sharer(session: Session, vpc_id: str) -> str:
     """Return the account that shares a VPC with the caller's; empty where it is the caller's own."""
     with translated(f"look up {vpc_id}"):
         owner = str(session.client("ec2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0].get("OwnerId", ""))

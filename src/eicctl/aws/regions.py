@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from typing import TypeVar
 
 from eicctl.aws.ec2_requests import exact_filters
 from eicctl.aws.errors import translated
@@ -15,8 +13,6 @@ from eicctl.core.errors import EicctlError, NetworkError, NotFoundError, Unavail
 from eicctl.core.model import Instance
 from eicctl.support import pins
 from eicctl.support.threads import for_each
-
-T = TypeVar("T")
 
 
 def used_regions(session: Session, *, ask: str | None = None) -> list[str]:
@@ -73,22 +69,6 @@ def check_region(session: Session) -> str:
             hint=pins.command("aws", "account", "enable-region", "--region-name", region),
         )
     return status
-
-
-def in_all_regions(session: Session, look: Callable[[str], T]) -> tuple[list[T], dict[str, EicctlError]]:
-    """Make a call for each region that the account uses, all at once; return results, and the errors by region."""
-    regions = used_regions(session)
-
-    def tried(region: str) -> T | EicctlError:
-        try:
-            return look(region)
-        except EicctlError as error:
-            return error
-
-    answers = for_each(tried, regions)
-    found = [answer for answer in answers if not isinstance(answer, EicctlError)]
-    pairs = zip(regions, answers, strict=True)
-    return found, {region: answer for region, answer in pairs if isinstance(answer, EicctlError)}
 
 
 def find_elsewhere(session: Session, name: str) -> list[Instance]:

@@ -50,6 +50,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "StartQueryExecution",
         "StopQueryExecution",
     ),
+    "organizations": ("ListAccounts",),
     "rds": ("DescribeDBClusters", "DescribeDBInstances"),
     "cloudtrail": ("LookupEvents",),
     "s3": ("GetObject", "HeadObject", "ListObjectsV2"),

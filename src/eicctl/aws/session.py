@@ -99,6 +99,8 @@ class Session:
         self._region: str | None = None
         self.given_region = region or None
         self.given_ca_bundle = ca_bundle or None
+        self.assumed_role = ""
+        """The role that is assumed besides what the profile says (`aws.accounts.RoleSession`), or empty."""
         self._lock = threading.RLock()
         self._core: botocore.session.Session | None = None
         self._clients: dict[tuple[str, str], Any] = {}
@@ -199,6 +201,8 @@ class Session:
     @overload
     def client(self, service: Literal["iam"], region: str | None = None) -> IAMClient: ...
     @overload
+    def client(self, service: Literal["organizations"], region: str | None = None) -> Any: ...
+    @overload
     def client(self, service: Literal["rds"], region: str | None = None) -> RDSClient: ...
     @overload
     def client(self, service: Literal["s3"], region: str | None = None) -> S3Client: ...
@@ -270,6 +274,18 @@ class Session:
                 expires if isinstance(expires, datetime) else None,
                 "" if keys.method == "env" else self.profile_name,
             )
+
+    def botocore_credentials(self) -> botocore.credentials.Credentials:
+        """Return the credentials as botocore has them, which renews them.
+
+        Raises:
+            CredentialsError: None were found.
+        """
+        return self._known_keys()
+
+    def client_with_keys(self, service: str, **keys: str) -> Any:
+        """Return a new client of a service with other keys, in boto3's words."""
+        return self._make_client(service, self.region, None, **keys)
 
     @property
     def plain(self) -> bool:

@@ -379,6 +379,11 @@ class Repeatable(click.Option):
 
 def with_session(function: Command) -> Command:
     """Add `aws_options`; the command takes the `session` that they describe."""
+    return aws_options(pick_profile_option(giving_session(function)))
+
+
+def giving_session(function: Command) -> Command:
+    """Give the command the `session` that the values of `aws_options` and `pick_profile_option` describe."""
 
     @functools.wraps(function)
     def wrapper(
@@ -405,7 +410,7 @@ def with_session(function: Command) -> Command:
                     raise
                 profile, region = fixed
 
-    return aws_options(pick_profile_option(cast("Command", wrapper)))
+    return cast("Command", wrapper)
 
 
 pick_profile_option = click.option("--pick-profile", is_flag=True, help="Choose the AWS profile from a list.")

@@ -39,6 +39,11 @@ class AccessKey:
     mfa_at: datetime | None = None
 
     @property
+    def account(self) -> str:
+        """The account of the caller."""
+        return self.arn.split(":")[4]
+
+    @property
     def mfa(self) -> bool:
         """Whether MFA was used to create it."""
         return self.mfa_at is not None

@@ -53,7 +53,8 @@ class Machine:
     that exist. `forwards` maps a port to a real `HOST:PORT` on this computer that stands for the service there.
     `kind` is `linux` (SSH on 22), `windows` (RDP greeting on 3389) or `service` (only `forwards`). The security groups
     are those of a machine that is not an instance; an instance's are in moto. `names` are the DNS names that lead to it
-    inside its VPC. `authorized_keys` are public keys that every user of it may log in with, without a push.
+    inside its VPC. `authorized_keys` are public keys that every user of it may log in with, without a push. `account`
+    is the one that it belongs to.
     """
 
     kind: Literal["linux", "windows", "service"]
@@ -70,6 +71,16 @@ class Machine:
     security_group_ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     authorized_keys: tuple[str, ...] = ()
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the organization. `state` is Organizations' (`ACTIVE`, `SUSPENDED`, …)."""
+
+    id: str
+    name: str
+    state: str = "ACTIVE"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -99,7 +110,8 @@ class Behavior:
         boot: Seconds for which an instance that starts is pending; for as long again, nothing answers at its ports.
         lag: Seconds for which calls do not see a security group or an endpoint that was just created (EC2 is eventually
             consistent), and for which a deleted endpoint's network interface stays.
-        denied: Actions of EC2 that are refused, separated by spaces: `DescribeSubnets eu-west-1:DescribeVpcs`.
+        denied: Actions of EC2 that are refused, separated by spaces, everywhere, in a region or in an account:
+            `DescribeSubnets eu-west-1:DescribeVpcs 222233334444:DescribeInstances`.
         lookup_rate: LookupEvents calls that a region answers in a second (docs/explanation/protocol.md#cloudtrail: 2);
             0 for any number.
         athena_seconds: Seconds that a query of Athena takes at the least.
@@ -141,6 +153,7 @@ class _Transition:
 class State:
     """The emulator's memory. Thread-safe.
 
+    `accounts` are those of the organization, by ID; none if there is no organization.
     `on_push` is called with an instance's ID after a key was pushed to it. `fips_port` is the data plane's second port,
     that of FIPS names, and `dualstack_host` the host of dual-stack names; both empty for the same as the plain name.
     """
@@ -168,10 +181,11 @@ class State:
             self._users: dict[str, tuple[str, ...]] = {}
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
-            self._lookups: dict[str, tuple[float, float]] = {}
+            self._lookups: dict[tuple[str, str], tuple[float, float]] = {}
             self._calls: dict[str, dict[str, Calls]] = {}
             self._faults: list[Fault] = []
             self._started: dict[str, tuple[float, float]] = {}
+            self.accounts: dict[str, Account] = {}
 
     @property
     def behavior(self) -> Behavior:
@@ -327,16 +341,19 @@ class State:
         with self._lock:
             return list(self._events)
 
-    def allow_lookup(self, region: str) -> bool:
-        """Whether a region accepts a call of LookupEvents now; counts it. Bursts may have one second's calls."""
+    def allow_lookup(self, region: str, account: str) -> bool:
+        """Whether a region of an account accepts a call of LookupEvents now; counts it.
+
+        Bursts may have one second's calls.
+        """
         rate = self._behaviour.lookup_rate
         if not rate:
             return True
         with self._lock:
             now, burst = self._clock(), max(rate, 1.0)
-            left, at = self._lookups.get(region, (burst, now))
+            left, at = self._lookups.get((account, region), (burst, now))
             left = min(burst, left + max(now - at, 0.0) * rate)
-            self._lookups[region] = (left - 1 if left >= 1 else left, now)
+            self._lookups[account, region] = (left - 1 if left >= 1 else left, now)
             return left >= 1
 
     # Calls of the control plane

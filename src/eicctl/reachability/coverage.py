@@ -9,8 +9,9 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from eicctl.aws.accounts import Account, Failure
 from eicctl.aws.ec2_requests import FILTER_VALUES
-from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, serves
+from eicctl.aws.endpoint_selection import TargetLocation, choose_endpoint, serves, shared_vpc
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import list_instances
@@ -30,10 +31,12 @@ from eicctl.support.threads import Pool, both, together
 
 NO_ENDPOINT = "no-endpoint"
 NO_ADDRESS = "no-address"
+SHARED_VPC = "shared-vpc"
 
 CAUSES = {
     NO_ADDRESS: "no address",
     NO_ENDPOINT: "no endpoint",
+    SHARED_VPC: "shared VPC",
     ENDPOINT_STATE: "endpoint not available",
     ADDRESS_FAMILY: "address family",
     CLIENT_IP: "client IP preservation",
@@ -111,9 +114,15 @@ def assess(
     if selected := _selected(instance, endpoints):
         own = through(selected)
     else:
-        reason = f"VPC {instance.vpc_id} has no EC2 Instance Connect Endpoint"
-        change = new_endpoint(instance.vpc_id, instance.subnet_id)
-        own = Reach(instance, port, "failed", None, NO_ENDPOINT, reason, change)
+        owner = vpc.account_id if (vpc := (facts.vpcs or {}).get(instance.vpc_id)) else ""
+        shared = bool(owner and instance.owner_id and owner != instance.owner_id)
+        reason = (
+            shared_vpc(instance.vpc_id, owner)
+            if shared
+            else f"VPC {instance.vpc_id} has no EC2 Instance Connect Endpoint"
+        )
+        change = new_endpoint(instance.vpc_id, instance.subnet_id, own_group=shared)
+        own = Reach(instance, port, "failed", None, SHARED_VPC if shared else NO_ENDPOINT, reason, change)
     if own.verdict == "ok":
         return own
     others = [e for e in endpoints if e.usable and e.vpc_id != instance.vpc_id and _may_lead(facts, e, instance)]
@@ -172,21 +181,25 @@ def _from_another_vpc(reach: Reach) -> Reach:
 
 @dataclass(frozen=True, slots=True)
 class ScanLocation:
-    """A region of an account, as one profile sees it. `account_id` is empty if it is not known."""
+    """A region of an account."""
 
-    profile: str
-    account_id: str
+    account: Account
     region: str
 
     @property
-    def label(self) -> str:
-        """What to call it in a message."""
-        return f"{self.profile or self.account_id or 'default'} {self.region}".strip()
+    def profile(self) -> str:
+        """The profile that leads there, or empty."""
+        return self.account.profile
+
+    @property
+    def account_id(self) -> str:
+        """The account."""
+        return self.account.id
 
     @property
     def order(self) -> tuple[str, str, str]:
         """By what results are sorted."""
-        return (self.account_id, self.profile, self.region)
+        return (*self.account.order, self.region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +216,8 @@ class Inventory:
         """The command that fixes what makes an instance unreachable; empty if there is none."""
         if reach.change is None:
             return ""
-        return command_line(reach.change, region=self.location.region, profile=self.location.profile or None)
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A location that could not be read, and why."""
-
-    location: ScanLocation
-    error: EicctlError
+        profile = self.location.account.profile_for_commands
+        return command_line(reach.change, region=self.location.region, profile=profile or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ class Coverage:
     """The results of all locations; `unread` are those that could not be read, `total` is how many there are."""
 
     covered: tuple[Inventory, ...] = ()
-    unread: tuple[Unread, ...] = ()
+    unread: tuple[Failure, ...] = ()
     total: int = 0
 
     @property
@@ -235,9 +241,18 @@ class Coverage:
     @property
     def notices(self) -> list[str]:
         """What could not be read, one sentence each."""
-        unread = [(each.location, in_short(each.error)) for each in self.unread]
-        unread += [(each.location, reason) for each in self.covered for reason in each.facts.unread.values()]
-        return [f"{location.label}: {reason}" for location, reason in unread]
+        return [f"{each.label}: {in_short(each.error)}" for each in self.unread] + self.gaps
+
+    @property
+    def gaps(self) -> list[str]:
+        """Which facts of locations could not be read, one sentence each."""
+        places = [(each.location, reason) for each in self.covered for reason in each.facts.unread.values()]
+        return [f"{location.account.label} {location.region}: {reason}" for location, reason in places]
+
+    def check(self) -> None:
+        """Raise the first error if nothing could be read."""
+        if self.unread and not self.covered:
+            raise self.unread[0].error
 
 
 def read_inventory(session: Session, location: ScanLocation) -> Inventory:
@@ -264,7 +279,8 @@ def read_inventory(session: Session, location: ScanLocation) -> Inventory:
 
 
 def cover(
-    sessions: Sequence[Session],
+    accounts: Sequence[Account],
+    failures: Sequence[Failure] = (),
     *,
     regions: Sequence[str] = (),
     all_regions: bool = False,
@@ -275,7 +291,8 @@ def cover(
     """Return which running instances can be reached. Of two profiles of one account, a region is read once.
 
     Args:
-        sessions: Access to the accounts, one for each profile.
+        accounts: Access to the accounts, one for each profile.
+        failures: Accounts that could not be opened.
         regions: The regions to read; each session's own if empty.
         all_regions: Read all regions that an account uses instead.
         port: The remote port; None for the platform's.
@@ -284,28 +301,27 @@ def cover(
 
     Raises:
         UsageError: The address is not an IPv4 address.
-        EicctlError: Nothing could be read; it is the first location's error.
     """
     _check(client_address)
     wanted = [region for region in regions if region]
-    answers = together([partial(_locations, session, wanted, all_regions) for session in sessions])
-    jobs: dict[tuple[str, str], tuple[Session, ScanLocation]] = {}
-    for session, locations in zip(sessions, answers, strict=True):
-        for location in [] if isinstance(locations, Unread) else locations:
-            jobs.setdefault((location.account_id, location.region), (session, location))
+    answers = together([partial(_locations, account, wanted, all_regions) for account in accounts])
+    jobs: dict[tuple[str, str], ScanLocation] = {}
+    for locations in answers:
+        for location in [] if isinstance(locations, Failure) else locations:
+            jobs.setdefault((location.account_id, location.region), location)
 
-    def read(session: Session, location: ScanLocation) -> Inventory | Unread:
+    def read(location: ScanLocation) -> Inventory | Failure:
         try:
-            return read_inventory(session, location)
+            return read_inventory(location.account.session, location)
         except EicctlError as error:
-            return Unread(location, error)
+            return Failure(location.account, error, location.region)
 
-    unread = tuple(each for each in answers if isinstance(each, Unread))
+    unread = (*failures, *(each for each in answers if isinstance(each, Failure)))
     result = Coverage(unread=unread, total=len(unread) + len(jobs))
     with Pool(_AT_ONCE) as pool:
-        for future in as_completed([pool.submit(partial(read, *job)) for job in jobs.values()]):
+        for future in as_completed([pool.submit(partial(read, job)) for job in jobs.values()]):
             found = future.result()
-            if isinstance(found, Unread):
+            if isinstance(found, Failure):
                 result = replace(result, unread=(*result.unread, found))
             else:
                 reaches = (
@@ -314,12 +330,10 @@ def cover(
                 )
                 result = replace(result, covered=(*result.covered, replace(found, reaches=tuple(reaches))))
             progress(result)
-    if result.unread and not result.covered:
-        raise result.unread[0].error
     return replace(
         result,
         covered=tuple(sorted(result.covered, key=lambda each: each.location.order)),
-        unread=tuple(sorted(result.unread, key=lambda each: each.location.order)),
+        unread=tuple(sorted(result.unread, key=lambda each: (*each.account.order, each.region))),
     )
 
 
@@ -330,12 +344,12 @@ def _check(address: str | None) -> None:
         raise UsageError(f"{address} is not an IPv4 address", hint="client IP preservation is for IPv4 only") from None
 
 
-def _locations(session: Session, regions: Sequence[str], all_regions: bool) -> list[ScanLocation] | Unread:
-    """The regions of a session's account to read, or why they are not known."""
-    profile, first = session.profile or "", regions[0] if regions else None
+def _locations(account: Account, regions: Sequence[str], all_regions: bool) -> list[ScanLocation] | Failure:
+    """The regions of an account to read, or why they are not known."""
+    session, first = account.session, regions[0] if regions else None
     try:
-        account_id = caller_identity(session, first).account
+        known = account if account.id else replace(account, id=caller_identity(session, first).account)
         found = used_regions(session, ask=first) if all_regions else regions or [session.region]
     except EicctlError as error:
-        return Unread(ScanLocation(profile, "", ""), error)
-    return [ScanLocation(profile, account_id, region) for region in dict.fromkeys(found)]
+        return Failure(account, error)
+    return [ScanLocation(known, region) for region in dict.fromkeys(found)]

@@ -100,10 +100,17 @@ def endpoint_setting(endpoint: Endpoint, ip_address_type: str = "") -> Change:
     return Change(summary, tuple(words), "modify_instance_connect_endpoint", parameters)
 
 
-def new_endpoint(vpc_id: str, subnet_id: str = "") -> Change:
-    """Create an endpoint in a subnet, or in a VPC. Only the command does it, as it takes minutes."""
+def new_endpoint(vpc_id: str, subnet_id: str = "", *, own_group: bool = False) -> Change:
+    """Create an endpoint in a subnet, or in a VPC. Only the command does it, as it takes minutes.
+
+    Args:
+        vpc_id: The VPC.
+        subnet_id: The subnet; empty for any.
+        own_group: Whether with a security group of its own: in a shared VPC, the default one is the owner's.
+    """
     where = ("--subnet-id", subnet_id) if subnet_id else ("--vpc-id", vpc_id)
-    return Change(f"create an endpoint in {subnet_id or vpc_id}", ("eicctl", "create-endpoint", *where))
+    group = ("--create-security-group",) if own_group else ()
+    return Change(f"create an endpoint in {subnet_id or vpc_id}", ("eicctl", "create-endpoint", *where, *group))
 
 
 def command_line(change: Change, *, region: str = "", profile: str | None = None) -> str:

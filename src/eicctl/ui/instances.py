@@ -196,14 +196,16 @@ class Instances(Pane):
                 shown = time.monotonic()
 
         def read() -> tuple[Coverage, list[Line]]:
+            from eicctl.aws.accounts import Account
             from eicctl.reachability.coverage import cover  # here, as it takes longer to load than the first frame has
 
             coverage = cover(
-                scope.sessions,
+                [Account(session, profile=session.profile or "") for session in scope.sessions],
                 regions=scope.regions,
                 all_regions=scope.all_regions,
                 progress=progress,
             )
+            coverage.check()
             return coverage, stopped(scope, coverage)
 
         try:

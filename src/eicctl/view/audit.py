@@ -39,20 +39,21 @@ is another than the comma. The last eight signs are full-width and small forms o
 _ANY_FORMULA = re.compile(_SEPARATOR + _SIGN)
 
 
-def show_rows(rows: Iterator[Row], *, output: str, query: str | None) -> int:
+def show_rows(rows: Iterator[Row], *, output: str, query: str | None, accounts: str = "") -> int:
     """Write rows to stdout; return how many there are.
 
     Args:
         rows: The rows.
         output: `table`, `json`, `text` or `csv`.
         query: JMESPath expression on the JSON form, or None.
+        accounts: The heading of the table's column of accounts; none if empty.
     """
     if query:
         found = [row.shown() for row in rows]
         render.show(found, output=output, query=query, columns={})
         return len(found)
     if output in ("table", "json"):
-        return _table(rows) if output == "table" else _json(rows)
+        return _table(rows, accounts=accounts) if output == "table" else _json(rows)
     show = _printer(output)
     count = 0
     for row in rows:
@@ -85,7 +86,7 @@ def _printer(output: str) -> Callable[[Row], object]:
     return lambda row: write(f"{sanitize.line(_line(row))}\n")
 
 
-def _table(rows: Iterable[Row]) -> int:
+def _table(rows: Iterable[Row], *, accounts: str) -> int:
     kept: deque[Row] = deque(maxlen=TABLE_ROWS)
     count = 0
     for row in rows:
@@ -93,7 +94,11 @@ def _table(rows: Iterable[Row]) -> int:
         count += 1
     if kept:
         render.show(
-            [_for_people(row) for row in kept], output="table", query=None, columns=_TABLE, droppable=_DROPPABLE
+            [_for_people(row) for row in kept],
+            output="table",
+            query=None,
+            columns=({accounts: "Account"} if accounts else {}) | _TABLE,
+            droppable=_DROPPABLE,
         )
     if count > len(kept):
         messages.line(f"Showing the latest {len(kept):,} of {count:,} rows; use --output csv, json or text for all")
@@ -145,6 +150,7 @@ def _for_people(row: Row) -> Mapping[str, object]:
         "User": row.os_user,
         "Duration": "" if event.duration is None else f"{event.duration} s",
         "Endpoint": row.endpoint_name or event.endpoint_id,
+        "Account": row.account_name or row.profile or event.account_id,
     }
 
 

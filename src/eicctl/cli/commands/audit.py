@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
 from click.core import ParameterSource
 
-from eicctl.audit.correlation import AFTER, BEFORE, Directory
-from eicctl.audit.fetch import KEPT, OVERLAP, Follower, Scope, checkpoint, known_addresses, look_up, rows_of
+from eicctl.audit.correlation import AFTER, BEFORE, Directory, Row
+from eicctl.audit.fetch import (
+    KEPT,
+    OVERLAP,
+    Follower,
+    Say,
+    Scope,
+    Source,
+    checkpoint,
+    known_addresses,
+    look_up,
+    merged_rows,
+)
 from eicctl.audit.filters import Choice, moment
 from eicctl.audit.log_files import Reader
 from eicctl.audit.page import Heading, page
 from eicctl.audit.store import EventStore
 from eicctl.audit.summary import OfficeHours, Summary
+from eicctl.aws.accounts import Account, Failure, Selection, open_accounts
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
-from eicctl.cli import options
+from eicctl.cli import account_options
 from eicctl.cli.athena import Athena, check_filters, read_result, set_up, sql_to_print
 from eicctl.cli.athena_options import athena_options
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.support import files
+from eicctl.support.threads import Pool, for_each
 from eicctl.view import messages
 from eicctl.view.audit import printer, show_rows
 from eicctl.view.progress import Waiting
@@ -55,42 +72,105 @@ def from_files(session: Session, paths: tuple[str, ...], task: Task) -> int:
         directory = Directory()
         directory.learn(store.lives())
         gaps = [f"{name} is truncated or malformed" for name in tally.damaged]
-        _deliver(store, directory, task, f"log files of {', '.join(paths)}", gaps)
+        _deliver([Source(store, directory)], task, f"log files of {', '.join(paths)}", gaps)
     return 1 if tally.damaged else 0
 
 
-def from_aws(session: Session, task: Task, *, all_regions: bool, follow_every: float | None) -> int:
-    """Audit the event history. The exit code is 1 where a region did not respond."""
-    regions = tuple(used_regions(session)) if all_regions else (session.region,)
+def from_aws(
+    session: Session, selected: Selection, task: Task, *, all_regions: bool, follow_every: float | None
+) -> int:
+    """Audit the event history. The exit code is 1 where a region or an account did not respond."""
     since = task.choice.since or task.now
     if since < task.now - KEPT:
         messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
-    with checkpoint(session) as store:
-        if len(store):
-            messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")
+    with contextlib.ExitStack() as stack:
         with Waiting("Looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
-            scope = Scope(session, regions, waiting.show, messages.line)
-            # A little more than the period, for the keys of tunnels at its edges.
-            span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
-            try:
-                failures = look_up(scope, store, span, task.now)
-            except EicctlError:
-                if len(store):
-                    messages.line(_INTERRUPTED)
-                raise
-            directory = known_addresses(scope, store, task.now)
-        gaps = [f"{region} did not respond: {error.message}" for region, error in failures.items()]
-        for gap in gaps:
-            messages.line(gap)
+            opened = open_accounts(session, selected)
+            found = _fetch_all(opened.accounts, selected, task, waiting.show, stack, all_regions=all_regions)
+        fetched = [each for each in found if isinstance(each, _Fetched)]
+        failures = [*opened.failures, *(each for each in found if isinstance(each, Failure))]
+        failures += [failure for each in fetched for failure in each.failures]
+        code = account_options.report(selected, failures)
         if follow_every is not None:
-            silent = replace(scope, say=lambda _state: None)
-            return _follow(store, Follower(silent, task.choice, directory), task, follow_every)
-        where = regions[0] if len(regions) == 1 else f"{len(regions)} regions"
+            _follow(fetched, task, follow_every)
+        regions = {region for each in fetched for region in each.scope.regions}
+        where = next(iter(regions)) if len(regions) == 1 else f"{len(regions)} regions"
+        where += f" of {len(fetched)} accounts" if selected.several else ""
+        gaps = [account_options.line(selected, failure) for failure in failures]
         try:
-            _deliver(store, directory, task, f"CloudTrail's event history of {where}", gaps)
+            sources = [each.source for each in fetched]
+            heading = next(iter(account_options.columns(selected)), "")
+            _deliver(sources, task, f"CloudTrail's event history of {where}", gaps, accounts=heading)
         finally:
-            store.discard()
-    return 1 if gaps else 0
+            for each in fetched:
+                each.source.store.discard()
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """The events of an account, and its regions that did not respond."""
+
+    scope: Scope
+    source: Source
+    failures: list[Failure]
+
+
+_ACCOUNTS_AT_ONCE = 4
+"""Accounts that are read at the same time, each with all of its regions: CloudTrail's limit is for each of these."""
+
+
+def _fetch_all(
+    accounts: Sequence[Account],
+    selected: Selection,
+    task: Task,
+    say: Say,
+    stack: contextlib.ExitStack,
+    *,
+    all_regions: bool,
+) -> list[_Fetched | Failure]:
+    """Read accounts, several at once; one alone raises its error. An interruption stops all of them."""
+    stop = threading.Event()
+
+    def fetch(account: Account) -> _Fetched | Failure:
+        prefix = f"{account.label}: " if selected.several else ""
+        try:
+            regions = tuple(used_regions(account.session)) if all_regions else (account.session.region,)
+            store = stack.enter_context(checkpoint(account.session))
+            scope = Scope(account.session, regions, lambda text: say(prefix + text), messages.line, stop)
+            profile = account.profile if selected.several and not selected.accounts else ""
+            return _fetch(scope, store, account, profile, task)
+        except EicctlError as error:
+            if not selected.several:
+                raise
+            return Failure(account, error)
+
+    if not selected.several:
+        return [fetch(account) for account in accounts]
+    try:
+        with Pool(_ACCOUNTS_AT_ONCE) as pool:
+            return [future.result() for future in [pool.submit(partial(fetch, each)) for each in accounts]]
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _fetch(scope: Scope, store: EventStore, account: Account, profile: str, task: Task) -> _Fetched:
+    """Read an account's events, and who has which address."""
+    if len(store):
+        messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")
+    since = task.choice.since or task.now
+    # A little more than the period, for the keys of tunnels at its edges.
+    span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
+    try:
+        failures = look_up(scope, store, span, task.now)
+    except EicctlError:
+        if len(store):
+            messages.line(_INTERRUPTED)
+        raise
+    directory = known_addresses(scope, store, task.now)
+    unread = [Failure(account, error, region) for region, error in failures.items()]
+    return _Fetched(scope, Source(store, directory, account.name, profile), unread)
 
 
 def from_athena(session: Session, wanted: Athena, task: Task, again: tuple[str, ...]) -> int:
@@ -98,32 +178,34 @@ def from_athena(session: Session, wanted: Athena, task: Task, again: tuple[str, 
     with EventStore() as store:
         directory, choice = read_result(session, wanted, task.choice, store, again)
         source = f"query {wanted.query_id}" if wanted.query_id else f"table {wanted.table}"
-        _deliver(store, directory, replace(task, choice=choice), f"Athena {source}", [])
+        _deliver([Source(store, directory)], replace(task, choice=choice), f"Athena {source}", [])
     return 0
 
 
 _INTERRUPTED = "Results so far are saved; repeat the command within a day to resume"
 
 
-def _deliver(store: EventStore, directory: Directory, task: Task, source: str, gaps: list[str]) -> None:
+def _deliver(sources: Sequence[Source], task: Task, origin: str, gaps: list[str], *, accounts: str = "") -> None:
     if task.report_file:
-        _write_report(store, directory, task, source, gaps)
+        _write_report(sources, task, origin, gaps)
     if task.rows:
-        count = show_rows(rows_of(store, directory, task.choice), output=task.output, query=task.query)
+        rows = merged_rows(sources, task.choice)
+        count = show_rows(rows, output=task.output, query=task.query, accounts=accounts)
         if not count and task.output == "table":
             messages.line("No matching events")
 
 
-def _write_report(store: EventStore, directory: Directory, task: Task, source: str, gaps: list[str]) -> None:
+def _write_report(sources: Sequence[Source], task: Task, origin: str, gaps: list[str]) -> None:
     assert task.report_file  # noqa: S101 - the caller has looked
-    first, last = store.bounds() or (task.now, task.now)
+    bounds = [each for source in sources if (each := source.store.bounds())] or [(task.now, task.now)]
+    first, last = min(begin for begin, _ in bounds), max(end for _, end in bounds)
     begins = task.choice.since or first
     # Without --since, the period of log files is that of their events.
     ends = task.choice.until or (task.now if task.choice.since else last)
     summary = Summary(begins, ends, task.hours, lambda time: time.astimezone())
-    for row in rows_of(store, directory, task.choice):
+    for row in merged_rows(sources, task.choice):
         summary.add(row)
-    files.write_whole(task.report_file, page(summary, Heading(source, task.choice.describe(), task.now, gaps)))
+    files.write_whole(task.report_file, page(summary, Heading(origin, task.choice.describe(), task.now, gaps)))
     total = summary.total
     messages.line(
         f"wrote {task.report_file} (tunnels: {total.tunnels:,}, refused calls: {total.refused:,}, "
@@ -131,23 +213,33 @@ def _write_report(store: EventStore, directory: Directory, task: Task, source: s
     )
 
 
-def _follow(store: EventStore, follower: Follower, task: Task, every: float) -> NoReturn:
+def _follow(fetched: Sequence[_Fetched], task: Task, every: float) -> NoReturn:
     """Print the existing rows, then poll for new ones until the user interrupts."""
     show = printer(task.output)
-    for row in rows_of(store, follower.directory, task.choice):
+    for row in merged_rows([each.source for each in fetched], task.choice):
         show(row)
-    follower.knows(store.events(task.now - 2 * OVERLAP))
-    store.discard()
+    followers: list[tuple[Source, Follower]] = []
+    for each in fetched:
+        silent = replace(each.scope, say=lambda _state: None)
+        follower = Follower(silent, task.choice, each.source.directory)
+        follower.knows(each.source.store.events(task.now - 2 * OVERLAP))
+        each.source.store.discard()
+        followers.append((each.source, follower))
     messages.line("Waiting for new events, which CloudTrail delivers after some minutes. Press Ctrl-C to stop")
     while True:
         time.sleep(every)
-        try:
-            rows = follower.look(datetime.now(UTC))
-        except (NetworkError, ThrottledError) as error:
-            messages.line(f"{error.message}; retrying")
-            continue
-        for row in rows:
-            show(row)
+        for rows in for_each(_new_rows, followers):
+            for row in rows:
+                show(row)
+
+
+def _new_rows(followed: tuple[Source, Follower]) -> list[Row]:
+    source, follower = followed
+    try:
+        return list(source.named(follower.look(datetime.now(UTC))))
+    except (NetworkError, ThrottledError) as error:
+        messages.line(f"{error.message}; retrying")
+        return []
 
 
 _DEFAULT_PERIOD = timedelta(hours=24)
@@ -220,12 +312,13 @@ _FOLLOW_INTERVAL = 30.0
     help="Print the statements that create a table over a trail's log files.",
 )
 @click.option("--execute", is_flag=True, help="Of --athena-setup: run the statements.")
-@options.with_session
+@account_options.with_accounts
 @click.pass_context
 def command(
     ctx: click.Context,
     *,
     session: Session,
+    selected: Selection,
     since: str | None,
     until: str | None,
     user: str,
@@ -255,6 +348,7 @@ def command(
       eicctl audit --user 'dev/*' --target web-1 --output csv
       eicctl audit --since 7d --report access.html
       eicctl audit --follow --denied
+      eicctl audit --since 7d --accounts all --role ReadOnly --all-regions --output csv
       eicctl audit --from s3://my-trail/AWSLogs/ --since 2026-11-01 --until 2026-12-01
       eicctl audit --athena-setup s3://my-trail/ --execute
       eicctl audit --athena --since 90d --denied --report denied.html
@@ -290,6 +384,9 @@ def command(
         )
     if paths and all_regions:
         raise UsageError("--from and --all-regions cannot be combined", hint="log files contain their own regions")
+    for other, option in ((bool(paths), "--from"), (bool(athena), "--athena")):
+        if other and selected.several:
+            raise UsageError(f"{option} takes one --profile; log files may have several accounts")
     if report_file and not report_file.absolute().parent.is_dir():
         raise UsageError(f"Folder {report_file.parent} does not exist")
     specified = ctx.get_parameter_source("output") != ParameterSource.DEFAULT or bool(query)
@@ -303,7 +400,7 @@ def command(
         shown = (("--report", report_file), ("--output", output if specified else None), ("--query", query))
         again = [str(word) for option, value in shown if value for word in (option, value)]
         return from_athena(session, athena, task, ("eicctl", "audit", "--athena", *again))
-    return from_aws(session, task, all_regions=all_regions, follow_every=interval if follow else None)
+    return from_aws(session, selected, task, all_regions=all_regions, follow_every=interval if follow else None)
 
 
 def _hours(text: str) -> OfficeHours:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eicctl.cli import options
-from eicctl.cli.param_types import FILE, PROFILE, REGION
+from eicctl.cli import account_options, options
+from eicctl.cli.param_types import FILE, REGION
 from eicctl.core import sanitize
 from eicctl.core.errors import UsageError
 from eicctl.core.model import DIRECT_PORTS
 from eicctl.view import messages, render
 
 if TYPE_CHECKING:
+    from eicctl.aws.accounts import Selection
     from eicctl.reachability.coverage import Coverage
 
 _COLUMNS = {
@@ -26,7 +27,7 @@ _COLUMNS = {
     "Cause": "Cause",
 }
 
-_DROPPABLE = ("Endpoint", "Port", "Address", "Account", "ID")
+_DROPPABLE = ("Endpoint", "Port", "Address", "Account ID", "ID")
 """Columns that a narrow terminal does without, the least important first."""
 
 _NAMED = 8
@@ -42,13 +43,7 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
 
 
 @click.command
-@click.option(
-    "--profile",
-    type=PROFILE,
-    cls=options.Repeatable,
-    metavar="NAME",
-    help="AWS profile; repeatable.",
-)
+@account_options.account_options
 @click.option("--region", cls=options.Repeatable, type=REGION, metavar="REGION", help="AWS region; repeatable.")
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @click.option("--port", type=int, callback=_port, help="22 or 3389; default: 3389 for Windows, else 22.")
@@ -64,6 +59,9 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
 def command(
     *,
     profile: tuple[str, ...],
+    accounts: str | None,
+    role: str | None,
+    external_id: str | None,
     region: tuple[str, ...],
     all_regions: bool,
     port: int | None,
@@ -74,28 +72,34 @@ def command(
     query: str | None,
     ca_bundle: str | None,
     fips: bool,
-) -> None:
+) -> int:
     """Show which running instances are reachable, and why the others are not.
 
     Evaluates endpoints, security groups, network ACLs and routes; opens no connections. Regions and accounts that
-    cannot be read are reported on stderr. The exit code is 0 unless none could be read.
+    cannot be read are reported on stderr, and the exit code is 1.
 
     \b
     Examples:
       eicctl coverage
       eicctl coverage --all-regions --report coverage.html
-      eicctl coverage --profile dev --profile prod --port 22
+      eicctl coverage --profile 'dev-*' --profile prod --port 22
+      eicctl coverage --accounts all --role ReadOnly --all-regions
       eicctl coverage --unreachable --query "[].[Name,Reason,Command]" --output text
     """
+    from eicctl.aws.accounts import open_accounts, selection
     from eicctl.reachability.coverage import cover, summary
     from eicctl.view.progress import Waiting
 
     if region and all_regions:
         raise UsageError("--region and --all-regions are mutually exclusive")
-    sessions = [options.session(name, None, ca_bundle, fips) for name in profile or (None,)]
+    selected = selection(profile, accounts, role, external_id)
+    single = selected.profiles[0] if selected.profiles and (selected.accounts or not selected.several) else None
+    session = options.session(single, region[0] if region else None, ca_bundle, fips)
     with Waiting("Reading the network") as waiting:
+        opened = open_accounts(session, selected)
         coverage = cover(
-            sessions,
+            opened.accounts,
+            opened.failures,
             regions=region,
             all_regions=all_regions,
             port=port,
@@ -104,18 +108,23 @@ def command(
                 f"regions read: {done.read} of {done.total}, running instances: {len(done.reaches)}"
             ),
         )
+    if not selected.several:
+        coverage.check()
     rows = [row for row in _rows(coverage) if not unreachable or row["Reachable"] == "no"]
     try:
         if rows or output != "table" or query:
-            render.show(rows, output=output, query=query, columns=_columns(coverage), droppable=_DROPPABLE)
+            columns = _columns(coverage, selected)
+            render.show(rows, output=output, query=query, columns=columns, droppable=_DROPPABLE)
         if output == "table" and not query:
             _explain(rows)
     finally:  # also if the reader of the rows ends early: `| head`
         if page:
             _write(page, coverage)
-    for notice in coverage.notices:
-        messages.line(notice)
+    for gap in coverage.gaps:
+        messages.line(gap, pin=False)
+    code = account_options.report(selected, coverage.unread)
     messages.line(summary(coverage.reaches))
+    return code
 
 
 def _rows(coverage: Coverage) -> list[dict[str, Any]]:
@@ -127,6 +136,7 @@ def _rows(coverage: Coverage) -> list[dict[str, Any]]:
             "PrivateIpAddress": reach.instance.private_ip or reach.instance.ipv6,
             "Port": reach.port,
             "AccountId": covered.location.account_id,
+            "AccountName": covered.location.account.name or None,
             "Profile": covered.location.profile or None,
             "Region": covered.location.region,
             "VpcId": reach.instance.vpc_id,
@@ -143,10 +153,10 @@ def _rows(coverage: Coverage) -> list[dict[str, Any]]:
     ]
 
 
-def _columns(coverage: Coverage) -> dict[str, str]:
+def _columns(coverage: Coverage, selected: Selection) -> dict[str, str]:
     """The table's columns; account and region are shown where there are several."""
     locations = [covered.location for covered in coverage.covered]
-    more = {"Account": "AccountId"} if len({each.account_id for each in locations}) > 1 else {}
+    more = account_options.columns(selected) if len({each.account_id for each in locations}) > 1 else {}
     more |= {"Region": "Region"} if len({each.region for each in locations}) > 1 else {}
     return more | _COLUMNS
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eicctl.cli import options
+from eicctl.cli import account_options, options
 from eicctl.view import messages, render
 
 if TYPE_CHECKING:
+    from eicctl.aws.accounts import Account, Selection
     from eicctl.aws.session import Session
 
 _COLUMNS = {
@@ -37,10 +38,11 @@ _DROPPABLE = ("Type", "AZ", "Platform", "VPC", "Address", "State")
 @options.with_filters("instances", "instance-state-name", "running", vpc=False)
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
-@options.with_session
+@account_options.with_accounts
 def command(
     *,
     session: Session,
+    selected: Selection,
     globs: tuple[str, ...],
     vpcs: tuple[str, ...],
     filters: dict[str, list[str]],
@@ -50,33 +52,48 @@ def command(
 ) -> int:
     """List instances and the endpoint that serves each.
 
-    Regions that do not respond are reported on stderr, and the exit code is 1.
+    Regions and accounts that cannot be read are reported on stderr, and the exit code is 1.
 
     \b
     Examples:
       eicctl instances
       eicctl instances --name 'web-*' --state running --tag Role=web
       eicctl instances --all-regions --vpc shared
+      eicctl instances --profile 'dev-*' --profile prod
+      eicctl instances --accounts all --role ReadOnly --all-regions
       eicctl instances --query "[?Platform=='windows'].InstanceId" --output text
     """
-    from eicctl.aws.regions import in_all_regions
+    from eicctl.aws.accounts import in_accounts
 
-    def look(region: str) -> list[dict[str, Any]]:
+    def look(session: Session, region: str) -> list[dict[str, Any]]:
         return _rows(session, region, filters, globs, vpcs)
 
-    found, failures = in_all_regions(session, look) if all_regions else ([look(session.region)], {})
-    rows = [row for region in found for row in region]
+    results = in_accounts(session, selected, look, all_regions=all_regions)
+    rows = [
+        {**account_options.keys(selected, account), **row, **_command(selected, account, row)}
+        for account, _, found in results.found
+        for row in found
+    ]
     if output == "table" and not query:
-        if not rows:
-            where = "any region" if all_regions else session.location
+        if not rows and results.found:
+            where = account_options.searched(selected, session, all_regions=all_regions)
             messages.line(f"No {'matching ' if filters or globs or vpcs else ''}instances in {where}")
         rows = [_for_people(row) for row in rows]
     if rows or output != "table" or query:
-        columns = {"Region": "Region", **_COLUMNS} if all_regions else _COLUMNS
-        render.show(rows, output=output, query=query, columns=columns, droppable=_DROPPABLE)
-    for region, error in failures.items():
-        messages.line(f"{region}: {error.message}")
-    return 1 if failures else 0
+        columns = account_options.columns(selected) | ({"Region": "Region"} if all_regions else {}) | _COLUMNS
+        render.show(rows, output=output, query=query, columns=columns, droppable=(*_DROPPABLE, "Account ID"))
+    if output == "table" and not query:
+        account_options.explain(selected, rows, [account for account, _, _ in results.found])
+    return account_options.report(selected, results.failures)
+
+
+def _command(selected: Selection, account: Account, row: dict[str, Any]) -> dict[str, str]:
+    """Return the command that connects to an instance of one of several accounts, as JSON has it."""
+    if not selected.several:
+        return {}
+    command = "rdp" if row["Platform"] == "windows" else "ssh"
+    name = row["Name"] or row["InstanceId"]
+    return {"Command": account.command("eicctl", command, name, region=row["Region"])}
 
 
 def _rows(

@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eicctl.cli import options
+from eicctl.cli import account_options, options
 from eicctl.view import messages, render
 from eicctl.view.endpoint import COLUMNS, DROPPABLE, row_of
 
 if TYPE_CHECKING:
+    from eicctl.aws.accounts import Selection
     from eicctl.aws.session import Session
+    from eicctl.core.model import Endpoint
 
 
 @click.command
 @options.with_filters("endpoints", "state", "create-complete")
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
-@options.with_session
+@account_options.with_accounts
 def command(
     *,
     session: Session,
+    selected: Selection,
     filters: dict[str, list[str]],
     all_regions: bool,
     output: str,
@@ -29,30 +32,34 @@ def command(
 ) -> int:
     """List endpoints in one region or in all regions.
 
-    Regions that do not respond are reported on stderr, and the exit code is 1.
+    Regions and accounts that cannot be read are reported on stderr, and the exit code is 1.
 
     \b
     Examples:
       eicctl list-endpoints
       eicctl list-endpoints --all-regions --state create-complete
+      eicctl list-endpoints --profile 'dev-*' --all-regions
+      eicctl list-endpoints --accounts 111122223333,444455556666 --role ReadOnly
       eicctl list-endpoints --tag team=web --query '[].InstanceConnectEndpointId' --output text
     """
-    from eicctl.aws.endpoints import list_endpoints, list_in_all_regions
+    from eicctl.aws.accounts import in_accounts
+    from eicctl.aws.endpoints import list_endpoints
 
-    columns = dict(COLUMNS)
-    if all_regions:
-        found, failures = list_in_all_regions(session, filters=filters)
-        columns = {"Region": "Region", **columns}
-    else:
-        found, failures = list_endpoints(session, filters=filters), {}
-    rows = [row_of(endpoint) for endpoint in found]
-    if not rows and output == "table" and not query:
+    def look(session: Session, region: str) -> list[Endpoint]:
+        return list_endpoints(session, filters=filters, region=region)
+
+    results = in_accounts(session, selected, look, all_regions=all_regions)
+    rows = [
+        {**account_options.keys(selected, account), **row_of(endpoint)}
+        for account, _, found in results.found
+        for endpoint in found
+    ]
+    columns = account_options.columns(selected) | ({"Region": "Region"} if all_regions else {}) | COLUMNS
+    if rows or output != "table" or query:
+        render.show(rows, output=output, query=query, columns=columns, droppable=(*DROPPABLE, "Account ID"))
+    elif results.found:
         what = "No matching endpoints" if filters else "No EC2 Instance Connect Endpoint"
-        messages.line(f"{what} in {'any region' if all_regions else session.location}")
-        if not filters:
+        messages.line(f"{what} in {account_options.searched(selected, session, all_regions=all_regions)}")
+        if not filters and not selected.several:
             messages.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")
-    else:
-        render.show(rows, output=output, query=query, columns=columns, droppable=DROPPABLE)
-    for region, error in failures.items():
-        messages.line(f"{region}: {error.message}")
-    return 1 if failures else 0
+    return account_options.report(selected, results.failures)

@@ -52,7 +52,8 @@ def command() -> None:
     "--world",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Initial resources (TOML), or `broken`: various unreachable instances; default: a demo.",
+    help="Initial resources (TOML), `broken` (various unreachable instances) or `accounts` (several accounts);"
+    " default: a demo.",
 )
 @click.option(
     "--sshd",
@@ -278,9 +279,9 @@ def status(*, output: str) -> None:
 
 
 @command.command()
-@click.argument("name", type=click.Choice(["default", "broken"]), default="default")
+@click.argument("name", type=click.Choice(["default", "broken", "accounts"]), default="default")
 def world(*, name: str) -> None:
-    """Print a built-in world file as a starting point: the demo's, or `broken`.
+    """Print a built-in world file as a starting point: the demo's, `broken` or `accounts`.
 
     Use it with `eicctl local up --world FILE`.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from eicctl.aws.endpoint_selection import dual_stack, serves
+from eicctl.aws.endpoint_selection import NoEndpointError, dual_stack, serves
 from eicctl.aws.endpoints import list_endpoints
 from eicctl.aws.explicit_target import explicit_target
 from eicctl.aws.targets import Found, with_endpoint
 from eicctl.core.errors import DeniedError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint, Target
-from eicctl.doctor.check import Check, Outcome, Segment, Status, without_target
+from eicctl.doctor.check import Check, Outcome, Segment, Status, failed, without_target
 from eicctl.doctor.context import Context, required
 from eicctl.support import pins
 
@@ -26,7 +27,15 @@ def run(context: Context) -> Outcome:
             raise
         message = f"{context.target.endpoint_id} (as specified; no permission to look it up)"
         return Outcome(Status.UNKNOWN, message, error.hint or "")
-    target = explicit_target(session, request) or with_endpoint(session, request, required(context.found), endpoints)
+    try:
+        target = explicit_target(session, request) or with_endpoint(
+            session, request, required(context.found), endpoints
+        )
+    except NoEndpointError as error:
+        if not error.vpc_owner:
+            raise
+        details = {"VpcId": required(context.found).location.vpc_id, "VpcOwnerId": error.vpc_owner}
+        return replace(failed(error), details=details)
     context.target = target
     # The endpoint may have been given by its name.
     context.endpoint = next((one for one in endpoints if one.id == target.endpoint_id), endpoints[0])

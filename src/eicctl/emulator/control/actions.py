@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 
-from eicctl.emulator.control import backends, cloudtrail, credentials, instances, network, policy_language
+from eicctl.emulator.control import backends, cloudtrail, credentials, instances, network, organization, policy_language
 from eicctl.emulator.control.athena_actions import AthenaActions
 from eicctl.emulator.control.backends import Action, ApiError, page_start, page_token
 from eicctl.emulator.control.cloudtrail import recorded
@@ -70,6 +70,7 @@ class Actions:
                 "athena": AthenaActions(self._state).actions(),
                 "sts": {"get_session_token": self.session_token, "get_caller_identity": self.caller_identity},
                 "iam": {"simulate_principal_policy": self.simulate},
+                "organizations": {"list_accounts": self.list_accounts},
             },
             {
                 "ec2": {
@@ -90,7 +91,8 @@ class Actions:
 
     def _service(self, response: Any) -> EndpointService:
         dry_run = bool(response._get_param("DryRun", False))
-        return EndpointService(self._state, response.region, self._dns_name(), dry_run=dry_run)
+        account = response.current_account
+        return EndpointService(self._state, response.region, self._dns_name(), account=account, dry_run=dry_run)
 
     def create(self, response: Any) -> ActionResult:
         """CreateInstanceConnectEndpoint."""
@@ -162,7 +164,7 @@ class Actions:
         """SendSSHPublicKey."""
         instances.send_key(
             self._state,
-            backends.ec2(response.region),
+            backends.ec2(response.region, response.current_account),
             instance_id=response._get_param("InstanceId", ""),
             os_user=response._get_param("InstanceOSUser", ""),
             public_key=response._get_param("SSHPublicKey", ""),
@@ -174,7 +176,7 @@ class Actions:
     def send_serial_key(response: Any) -> ActionResult:
         """SendSerialConsoleSSHPublicKey. Accounts have no access to serial consoles unless they switch it on."""
         instances.check_key(
-            backends.ec2(response.region),
+            backends.ec2(response.region, response.current_account),
             instance_id=response._get_param("InstanceId", ""),
             public_key=response._get_param("SSHPublicKey", ""),
         )
@@ -188,6 +190,7 @@ class Actions:
             cloudtrail.lookup(
                 self._state,
                 response.region,
+                response.current_account,
                 attributes=response._get_param("LookupAttributes", []),
                 start=response._get_param("StartTime"),
                 end=response._get_param("EndTime"),
@@ -209,11 +212,21 @@ class Actions:
         context = self._permission.context(CALLER.get(), CALL.get())
         if proved:
             context |= {"aws:multifactorauthpresent": ["true"], "aws:multifactorauthage": ["0"]}
-        policy_language.check_trust(response._get_param("RoleArn", ""), CALLER.get().arn, context)
+        if external_id := response._get_param("ExternalId", ""):
+            context |= {"sts:externalid": [external_id]}
+        organization.check_role(self._state, response._get_param("RoleArn", ""), CALLER.get().arn, context)
         result = moto(response)
         if proved:
             result.result["Credentials"].mfa_at = self._state.now().replace(tzinfo=None)
         return result
+
+    def list_accounts(self, response: Any) -> ActionResult:
+        """Organizations' ListAccounts."""
+        found = organization.list_accounts(self._state, response.current_account)
+        size = int(response._get_param("MaxResults") or organization.PAGE)
+        start = page_start(response._get_param("NextToken"))
+        token = page_token(start + size, len(found))
+        return ActionResult({"Accounts": found[start : start + size], **({"NextToken": token} if token else {})})
 
     def _proved(self, response: Any) -> bool:
         serial, code = response._get_param("SerialNumber", ""), response._get_param("TokenCode", "")

@@ -68,6 +68,7 @@ class Guard:
             except Rejected as error:
                 raise _as_ec2(error) if call.service == "ec2" else error from None
             self._check(caller, call, protocol)
+            environ["HTTP_X_MOTO_ACCOUNT_ID"] = caller.account
             caller_token, call_token = CALLER.set(caller), CALL.set(call)
             try:
                 return self._app(environ, start_response)
@@ -95,7 +96,9 @@ class Guard:
             raise denial
         if protocol == "xml" and (error := invalid(call)):
             raise error
-        if {call.name, f"{call.region}:{call.name}"} & set(self._state.behavior.denied.split()):
+        if {call.name, f"{call.region}:{call.name}", f"{caller.account}:{call.name}"} & set(
+            self._state.behavior.denied.split()
+        ):
             message = "You are not authorized to perform this operation. User is not authorized to perform: ec2:"
             raise Rejected("UnauthorizedOperation", message + call.name)
 

@@ -31,6 +31,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX, filte
 from moto.ec2instanceconnect.responses import Ec2InstanceConnectResponse
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
+from moto.organizations.responses import OrganizationsResponse
 from moto.rds.models import rds_backends
 from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
@@ -39,7 +40,7 @@ from moto.sts.responses import TokenResponse
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 ACCOUNT = DEFAULT_ACCOUNT_ID
-"""The account that everything belongs to."""
+"""The account of the emulator's own user, and of all that the world file gives to no other one."""
 
 LOCK = threading.RLock()
 """Held while moto's memory is read or changed: moto iterates over dicts that its other threads change."""
@@ -76,9 +77,9 @@ def page_token(start: int, total: int) -> str:
     return base64.b64encode(str(start).encode()).decode() if start < total else ""
 
 
-def ec2(region: str) -> Any:
-    """moto's EC2 of a region."""
-    return ec2_backends[ACCOUNT][region]
+def ec2(region: str, account: str = ACCOUNT) -> Any:
+    """moto's EC2 of a region and an account."""
+    return ec2_backends[account][region]
 
 
 def zones(region: str) -> list[str]:
@@ -86,19 +87,24 @@ def zones(region: str) -> list[str]:
     return [str(zone.name) for zone in RegionsAndZonesBackend.zones.get(region, [])]
 
 
-def rds(region: str) -> Any:
-    """moto's RDS of a region."""
-    return rds_backends[ACCOUNT][region]
+def rds(region: str, account: str = ACCOUNT) -> Any:
+    """moto's RDS of a region and an account."""
+    return rds_backends[account][region]
 
 
-def iam() -> Any:
-    """moto's IAM."""
-    return iam_backends[ACCOUNT]["aws"]
+def iam(account: str = ACCOUNT) -> Any:
+    """moto's IAM of an account."""
+    return iam_backends[account]["aws"]
 
 
-def sts() -> Any:
-    """moto's STS."""
-    return sts_backends[ACCOUNT]["aws"]
+def sts(account: str = ACCOUNT) -> Any:
+    """moto's STS of an account."""
+    return sts_backends[account]["aws"]
+
+
+def accounts() -> list[str]:
+    """The accounts that moto knows, the emulator's own first."""
+    return list(dict.fromkeys((ACCOUNT, *iam_backends, *sts_backends)))
 
 
 def reset() -> None:
@@ -130,6 +136,7 @@ RESPONSES: Mapping[str, type] = {
     "athena": AthenaResponse,
     "sts": TokenResponse,
     "iam": IamResponse,
+    "organizations": OrganizationsResponse,
 }
 """moto's response classes, whose methods are the operations of a service."""
 

@@ -122,9 +122,10 @@ def record_call(
     """
     of_ec2 = call.service == "ec2"
     elements = _camel(answer) if answer else None
-    arn = f"arn:aws:ec2:{call.region}:{ACCOUNT}:instance-connect-endpoint/"
+    account = caller.account if caller else ACCOUNT
+    arn = f"arn:aws:ec2:{call.region}:{account}:instance-connect-endpoint/"
     endpoint_id = call.parameters.get("instanceConnectEndpointId")  # only OpenTunnel's records have resources
-    resource = {"accountId": ACCOUNT, "type": "AWS::EC2::InstanceConnectEndpoint", "ARN": f"{arn}{endpoint_id}"}
+    resource = {"accountId": account, "type": "AWS::EC2::InstanceConnectEndpoint", "ARN": f"{arn}{endpoint_id}"}
     record: dict[str, Any] = {
         "eventVersion": "1.08",
         "userIdentity": _identity(caller, access_key_id),
@@ -142,7 +143,7 @@ def record_call(
         "resources": [resource] if endpoint_id else [],
         "eventType": "AwsApiCall",
         "managementEvent": True,
-        "recipientAccountId": ACCOUNT,
+        "recipientAccountId": account,
         "eventCategory": "Management",
     }
     if error:
@@ -153,7 +154,8 @@ def record_call(
 def _identity(caller: AccessKey | None, access_key_id: str) -> dict[str, Any]:
     """Who called. Only sessions have a `sessionContext`: nobody knows of a long-lived key whether MFA was used."""
     key = caller.access_key_id if caller else access_key_id
-    common = {"accountId": ACCOUNT, "accessKeyId": key}
+    account = caller.account if caller else ACCOUNT
+    common = {"accountId": account, "accessKeyId": key}
     if caller is None:
         return {"type": "Unknown", "principalId": key, "arn": "", **common}
     found: dict[str, Any] = {"type": caller.kind, "principalId": caller.user_id or key, "arn": caller.arn, **common}
@@ -166,8 +168,8 @@ def _identity(caller: AccessKey | None, access_key_id: str) -> dict[str, Any]:
             context["sessionIssuer"] = {
                 "type": "Role",
                 "principalId": caller.user_id.partition(":")[0],
-                "arn": f"arn:aws:iam::{ACCOUNT}:role/{role}",
-                "accountId": ACCOUNT,
+                "arn": f"arn:aws:iam::{account}:role/{role}",
+                "accountId": account,
                 "userName": role,
             }
         found["sessionContext"] = context
@@ -195,6 +197,7 @@ def completed(record: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 def lookup(
     state: State,
     region: str,
+    account: str,
     *,
     attributes: Sequence[Mapping[str, str]],
     start: float | None,
@@ -203,7 +206,7 @@ def lookup(
     page: int,
 ) -> dict[str, Any]:
     """Answer LookupEvents: newest first, one attribute a call, `start` and `end` in seconds since 1970."""
-    if not state.allow_lookup(region):
+    if not state.allow_lookup(region, account):
         raise ApiError("ThrottlingException", "Rate exceeded")
     if len(attributes) > 1:
         raise ApiError("InvalidLookupAttributesException", "Only one lookup attribute is allowed.")
@@ -218,13 +221,13 @@ def lookup(
     found = [
         event
         for event in map(_event, state.events())
-        if event["AwsRegion"] == region
+        if (event["AwsRegion"], event["Account"]) == (region, account)
         and all(_has(event, **attribute) for attribute in attributes)
         and event["EventTime"].timestamp() >= first
         and (end is None or event["EventTime"].timestamp() <= float(end))
     ]
     found.sort(key=lambda event: event["EventTime"], reverse=True)
-    shown = [{key: value for key, value in event.items() if key != "AwsRegion"} for event in found]
+    shown = [{key: value for key, value in event.items() if key not in ("AwsRegion", "Account")} for event in found]
     result: dict[str, Any] = {"Events": shown[page : page + size]}
     if token := page_token(page + size, len(found)):
         result["NextToken"] = token
@@ -247,6 +250,7 @@ def _event(record: dict[str, Any]) -> dict[str, Any]:
         ],
         "CloudTrailEvent": json.dumps(record),
         "AwsRegion": record["awsRegion"],
+        "Account": record.get("recipientAccountId", ACCOUNT),
     }
 
 

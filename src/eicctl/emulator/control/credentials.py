@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.hotp import HOTP
 from moto.core.responses import ActionResult
 
-from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ApiError, iam, sts
+from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ApiError, accounts, iam, sts
 from eicctl.emulator.signature import AccessKey, Lookup
 
 CALLER: ContextVar[AccessKey] = ContextVar("caller")
@@ -36,7 +36,7 @@ def key_lookup(own: AccessKey) -> Lookup:
 
 
 def _of_user(access_key_id: str) -> AccessKey | None:
-    for user in iam().users.values():
+    for user in (user for account in accounts() for user in iam(account).users.values()):
         for key in user.access_keys:
             if key.access_key_id == access_key_id and key.status == "Active":
                 return AccessKey(access_key_id, key.secret_access_key, user.arn, "IAMUser", user_id=user.id)
@@ -44,7 +44,8 @@ def _of_user(access_key_id: str) -> AccessKey | None:
 
 
 def _temporary(access_key_id: str) -> AccessKey | None:
-    found = sts().get_assumed_role_from_access_key(access_key_id)
+    everywhere = (sts(account).get_assumed_role_from_access_key(access_key_id) for account in accounts())
+    found = next(filter(None, everywhere), None)
     if found is None or isinstance(found, AccessKey):
         return found
     return AccessKey(
@@ -174,13 +175,13 @@ def open_session(caller: AccessKey, seconds: int, now: datetime, *, mfa: bool = 
         user_id=_user_id(caller),
         mfa_at=now if mfa else None,
     )
-    sts().assumed_roles.append(session)
+    sts(caller.account).assumed_roles.append(session)
     return session
 
 
 def caller_identity(caller: AccessKey) -> dict[str, Any]:
     """Answer GetCallerIdentity."""
-    return {"UserId": _user_id(caller), "Account": ACCOUNT, "Arn": caller.arn}
+    return {"UserId": _user_id(caller), "Account": caller.account, "Arn": caller.arn}
 
 
 def _user_id(caller: AccessKey) -> str:

@@ -39,15 +39,19 @@ class EndpointService:
         state: Where endpoints are kept.
         region: The region.
         dns_name: Every endpoint's DNS name: `HOST` or `HOST:PORT` of the data plane.
+        account: The caller's account.
         dry_run: Whether calls that would succeed raise `DryRunOperation` instead.
     """
 
-    def __init__(self, state: State, region: str, dns_name: str, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, state: State, region: str, dns_name: str, *, account: str = ACCOUNT, dry_run: bool = False
+    ) -> None:
         self._state = state
         self._region = region
         self._dns_name = dns_name
         self._dry_run = dry_run
-        self._ec2 = ec2(region)
+        self._account = account
+        self._ec2 = ec2(region, account)
 
     def create(self, request: CreateRequest) -> EndpointRecord:
         """Create an endpoint, or return the one that the same request created before (ClientToken)."""
@@ -119,7 +123,8 @@ class EndpointService:
         return dict(self._ec2.tags.get(endpoint_id, {}))
 
     def _mine(self) -> Iterable[EndpointRecord]:
-        return [endpoint for endpoint in self._state.endpoints() if endpoint.region == self._region]
+        here = (self._region, self._account)
+        return [endpoint for endpoint in self._state.endpoints() if (endpoint.region, endpoint.owner_id) == here]
 
     def _groups(self, ids: Sequence[str], vpc_id: str) -> tuple[str, ...]:
         of_vpc = self._ec2.groups[vpc_id]
@@ -128,7 +133,10 @@ class EndpointService:
                 "SecurityGroupsPerInterfaceLimitExceeded", f"At most {MAX_GROUPS} security groups are allowed."
             )
         if not ids:
-            return tuple(group.id for group in of_vpc.values() if group.name == "default")
+            default = tuple(group.id for group in of_vpc.values() if group.name == "default")
+            if not default:  # of a shared VPC, where it is the owner's; the code is inferred
+                raise ApiError("InvalidParameter", f"The default security group of VPC '{vpc_id}' belongs to its owner")
+            return default
         for group_id in ids:
             if group_id in of_vpc and self._state.seen(group_id):
                 continue
@@ -176,8 +184,8 @@ class EndpointService:
         )
         creating = EndpointRecord(
             id=endpoint_id,
-            arn=f"arn:aws:ec2:{self._region}:{ACCOUNT}:instance-connect-endpoint/{endpoint_id}",
-            owner_id=ACCOUNT,
+            arn=f"arn:aws:ec2:{self._region}:{self._account}:instance-connect-endpoint/{endpoint_id}",
+            owner_id=self._account,
             region=self._region,
             vpc_id=subnet.vpc_id,
             subnet_id=request.subnet_id,
@@ -213,7 +221,7 @@ def _with_port(dns_name: str, port: int) -> str:
 def apply_transitions(state: State) -> None:
     """Apply the transitions completed since the last call to moto: network interfaces, groups and tags."""
     for old, new in state.take_completed():
-        backend = ec2(old.region)
+        backend = ec2(old.region, old.owner_id)
         kept = new.network_interface_ids if new else ()
         for interface_id in old.network_interface_ids:
             if new and interface_id in kept:

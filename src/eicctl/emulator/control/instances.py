@@ -129,6 +129,7 @@ def machine_of(state: State, instance: Any) -> Machine:
         host_key=private,
         host_public_key=public,
         names=(str(instance.private_dns_name),),
+        account=str(instance.owner_id),
     )
 
 

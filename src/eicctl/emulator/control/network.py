@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eicctl.emulator.control.backends import LOCK, Action, ApiError, ec2
+from eicctl.emulator.control.backends import ACCOUNT, LOCK, Action, ApiError, ec2
 from eicctl.emulator.state import EndpointRecord, Machine, State
 
 
@@ -181,8 +181,8 @@ _OLD_TYPES = ("c1", "cg1", "cg2", "g1", "hi1", "m1", "m2", "m3", "t1")
 def machine_at(state: State, endpoint: EndpointRecord, address: str) -> Machine | None:
     """Return the machine to which routes lead from the endpoint's subnet: in its VPC, or in one that is peered."""
     with LOCK:
-        subnet = ec2(endpoint.region).get_subnet(endpoint.subnet_id)
-        vpc_id = next_vpc(ec2(endpoint.region), subnet, address)
+        backend = ec2(endpoint.region, endpoint.owner_id)
+        vpc_id = next_vpc(backend, backend.get_subnet(endpoint.subnet_id), address)
     return state.machine(vpc_id, address) if vpc_id else None
 
 
@@ -206,9 +206,9 @@ def blocked(endpoint: EndpointRecord, machine: Machine, port: int, client_ip: st
                 port=port,
                 source=Peer(seen, endpoint.security_group_ids),
                 target=Peer(machine.address, groups),
-                egress=_rules(endpoint.region, endpoint.vpc_id, endpoint.security_group_ids, egress=True),
+                egress=_rules(_own(endpoint), endpoint.vpc_id, endpoint.security_group_ids, egress=True),
                 # A machine without groups is not an instance: the world file declares that it answers.
-                ingress=_rules(machine.region, machine.vpc_id, groups, egress=False) if groups else None,
+                ingress=_rules(_own(machine), machine.vpc_id, groups, egress=False) if groups else None,
             )
             or _preservation_problem(endpoint, machine)
             or _route_problem(endpoint, machine, port, seen=seen, own_address=own_address)
@@ -229,7 +229,7 @@ def _preservation_problem(endpoint: EndpointRecord, machine: Machine) -> str | N
 
 def _route_problem(endpoint: EndpointRecord, machine: Machine, port: int, *, seen: str, own_address: str) -> str | None:
     """What blocks the connection between the subnets, in either direction."""
-    backend = ec2(endpoint.region)
+    backend = _own(endpoint)
     source = backend.get_subnet(endpoint.subnet_id)
     target = subnet_at(backend, machine.vpc_id, machine.address)
     if target is None:
@@ -240,7 +240,7 @@ def _route_problem(endpoint: EndpointRecord, machine: Machine, port: int, *, see
 
 
 def _instance_of(machine: Machine) -> Any | None:
-    return next((each for each in ec2(machine.region).all_instances() if each.id == machine.instance_id), None)
+    return next((each for each in _own(machine).all_instances() if each.id == machine.instance_id), None)
 
 
 def _groups_of(machine: Machine) -> tuple[str, ...] | None:
@@ -257,14 +257,20 @@ def _groups_of(machine: Machine) -> tuple[str, ...] | None:
 def _address(endpoint: EndpointRecord, machine: Machine) -> str | None:
     """The endpoint's address of the machine's family."""
     for interface_id in endpoint.network_interface_ids:
-        if interface := ec2(endpoint.region).enis.get(interface_id):
+        if interface := _own(endpoint).enis.get(interface_id):
             ipv6 = ":" in machine.address and interface.ipv6_addresses
             return str(interface.ipv6_addresses[0] if ipv6 else interface.private_ip_address)
     return None
 
 
-def _rules(region: str, vpc_id: str, group_ids: Sequence[str], *, egress: bool) -> Iterator[Rule]:
-    of_vpc = ec2(region).groups[vpc_id]
+def _own(resource: EndpointRecord | Machine) -> Any:
+    """moto's EC2 of a resource's region and account."""
+    account = resource.owner_id if isinstance(resource, EndpointRecord) else resource.account
+    return ec2(resource.region, account or ACCOUNT)
+
+
+def _rules(ec2: Any, vpc_id: str, group_ids: Sequence[str], *, egress: bool) -> Iterator[Rule]:
+    of_vpc = ec2.groups[vpc_id]
     for group in filter(None, map(of_vpc.get, group_ids)):
         for rule in group.egress_rules if egress else group.ingress_rules:
             if rule.ip_protocol not in ("tcp", "6", "-1"):
@@ -275,7 +281,7 @@ def _rules(region: str, vpc_id: str, group_ids: Sequence[str], *, egress: bool) 
             elif peer := (rule.source_group or {}).get("GroupId"):
                 yield Rule(first, last, group_id=peer)
             elif rule.prefix_list_id:
-                for each in prefixes(ec2(region), rule.prefix_list_id):
+                for each in prefixes(ec2, rule.prefix_list_id):
                     yield Rule(first, last, cidr=each)
 
 

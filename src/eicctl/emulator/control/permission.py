@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from urllib.parse import parse_qsl
 
-from eicctl.emulator.control.backends import ACCOUNT, LOCK, ec2
+from eicctl.emulator.control.backends import LOCK, ec2
 from eicctl.emulator.control.policy_language import Context, evaluate, policies_of
 from eicctl.emulator.signature import AccessKey, Rejected
 from eicctl.emulator.state import State
@@ -108,8 +108,10 @@ class Permission:
         if policies is None or not call.name or call.action in _ALWAYS:
             return None
         context = self.context(caller, call)
-        for resource in _resources(call):
-            verdict = evaluate(policies, call.action, resource, {**context, **_context_of(call, resource)})
+        for resource in _resources(call, caller.account):
+            verdict = evaluate(
+                policies, call.action, resource, {**context, **_context_of(call, resource, caller.account)}
+            )
             if not verdict.allowed:
                 code = _CODES.get(call.service, "AccessDenied")
                 return Rejected(code, _message(caller, call.action, resource, verdict.decision))
@@ -139,9 +141,9 @@ class Permission:
         return found
 
 
-def _context_of(call: ApiCall, resource: str | None) -> Context:
+def _context_of(call: ApiCall, resource: str | None, account: str) -> Context:
     """The condition keys that a call has on a resource."""
-    found = _tags(call.region, (resource or "").rpartition("/")[2])
+    found = _tags(call.region, account, (resource or "").rpartition("/")[2])
     found["aws:requestedregion"] = [call.region]
     for action, name, parameter in _KEYS:
         if action == call.action and parameter in call.parameters:
@@ -165,8 +167,8 @@ _KEYS = (
 """Condition keys whose values are parameters of a call: action, key, parameter."""
 
 
-def _resources(call: ApiCall) -> list[str | None]:
-    """The ARNs of what a call works on; None where the emulator does not know them."""
+def _resources(call: ApiCall, account: str) -> list[str | None]:
+    """The ARNs of what a call of an account works on; None where the emulator does not know them."""
     if call.name.startswith(_WITHOUT) and call.service in ("ec2", "cloudtrail", "sts"):
         return ["*"]
     if call.action == "iam:SimulatePrincipalPolicy":
@@ -174,15 +176,15 @@ def _resources(call: ApiCall) -> list[str | None]:
     if call.service not in ("ec2", "ec2-instance-connect"):
         return [None]
     found = [
-        _arn(call.region, _IDS[prefix][2], value)
+        _arn(call.region, account, _IDS[prefix][2], value)
         for key, value in call.parameters.items()
         if (prefix := prefix_of(key, value))
     ]
     if call.name == "OpenTunnel":
         endpoint_id = call.parameters.get("instanceConnectEndpointId", "")
-        found = [_arn(call.region, "instance-connect-endpoint", endpoint_id)]
+        found = [_arn(call.region, account, "instance-connect-endpoint", endpoint_id)]
     if call.name == "CreateInstanceConnectEndpoint":
-        found.append(_arn(call.region, "instance-connect-endpoint", "*"))
+        found.append(_arn(call.region, account, "instance-connect-endpoint", "*"))
     return [*found] or [None]
 
 
@@ -216,14 +218,14 @@ def parse_call(headers: Mapping[str, str], body: bytes, address: str) -> ApiCall
     return ApiCall(service, region, name, parameters, address, headers.get("user-agent", ""))
 
 
-def _tags(region: str, resource_id: str) -> dict[str, list[str]]:
+def _tags(region: str, account: str, resource_id: str) -> dict[str, list[str]]:
     with LOCK:
-        tags = dict(ec2(region).tags.get(resource_id, {})) if resource_id and resource_id != "*" else {}
+        tags = dict(ec2(region, account).tags.get(resource_id, {})) if resource_id and resource_id != "*" else {}
     return {f"{prefix}:resourcetag/{key}".lower(): [value] for key, value in tags.items() for prefix in ("aws", "ec2")}
 
 
-def _arn(region: str, kind: str, resource_id: str) -> str:
-    return f"arn:aws:ec2:{region}:{ACCOUNT}:{kind}/{resource_id}"
+def _arn(region: str, account: str, kind: str, resource_id: str) -> str:
+    return f"arn:aws:ec2:{region}:{account}:{kind}/{resource_id}"
 
 
 def _message(caller: AccessKey, action: str, resource: str | None, decision: str) -> str:

@@ -87,11 +87,12 @@ def policies_of(arn: str) -> list[Source] | None:
     kind, _, path = arn.rpartition(":")[2].partition("/")
     holders: list[tuple[str, Any]] = []
     with LOCK:
-        if kind == "user" and (user := iam().users.get(path.rpartition("/")[2])):
-            holders = [("user", user), *(("group", group) for group in iam().groups.values() if user in group.users)]
+        own = iam(_account(arn))
+        if kind == "user" and (user := own.users.get(path.rpartition("/")[2])):
+            holders = [("user", user), *(("group", group) for group in own.groups.values() if user in group.users)]
         elif kind in ("role", "assumed-role"):
             name = path.rpartition("/")[2] if kind == "role" else path.partition("/")[0]
-            holders = [("role", role) for role in iam().roles.values() if role.name == name]
+            holders = [("role", role) for role in own.roles.values() if role.name == name]
         return [source for kind, holder in holders for source in _sources(holder, kind)] or None
 
 
@@ -108,19 +109,31 @@ def _sources(holder: Any, kind: str) -> Iterator[Source]:
 def exists(arn: str) -> bool:
     """Whether the ARN is that of a user or a role of IAM."""
     with LOCK:
-        return any(one.arn == arn for one in (*iam().users.values(), *iam().roles.values()))
+        own = iam(_account(arn))
+        return any(one.arn == arn for one in (*own.users.values(), *own.roles.values()))
 
 
-def check_trust(role_arn: str, caller_arn: str, context: Context) -> None:
+def _account(arn: str) -> str:
+    return arn.split(":")[4]
+
+
+def check_trust(role_arn: str, caller_arn: str, context: Context, *, strict: bool = False) -> None:
     """Check that a role's trust policy allows the caller to assume it. A role that does not exist trusts everyone.
+
+    Args:
+        role_arn: The role.
+        caller_arn: The caller.
+        context: The condition keys.
+        strict: Whether a role that does not exist trusts nobody instead, as in AWS.
 
     Raises:
         ApiError: It does not.
     """
     with LOCK:
-        role = next((role for role in iam().roles.values() if role.arn == role_arn), None)
+        role = next((role for role in iam(_account(role_arn)).roles.values() if role.arn == role_arn), None)
     document = parse_json(role.assume_role_policy_document) if role else {}
-    if document.get("Statement") and not trusts(document, "sts:AssumeRole", caller_arn, context):
+    refused = document.get("Statement") and not trusts(document, "sts:AssumeRole", caller_arn, context)
+    if refused or (strict and not role):
         raise ApiError(
             "AccessDenied", f"User: {caller_arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
         )

@@ -80,7 +80,7 @@ def authenticate(verifier: Verifier, url: SplitResult, host: str, ports: Sequenc
     raise error
 
 
-def admit(state: State, call: ApiCall, open_connections: int) -> Admitted:
+def admit(state: State, call: ApiCall, account: str, open_connections: int) -> Admitted:
     """Return the tunnel that an authenticated call may open.
 
     Of the errors, only that of a bad port is known (docs/explanation/protocol.md#data-plane); the others are inferred.
@@ -88,6 +88,7 @@ def admit(state: State, call: ApiCall, open_connections: int) -> Admitted:
     Args:
         state: The emulator's memory.
         call: The call of OpenTunnel.
+        account: The caller's account. That another one's endpoint does not exist for it is inferred.
         open_connections: The endpoint's open connections.
 
     Raises:
@@ -96,7 +97,7 @@ def admit(state: State, call: ApiCall, open_connections: int) -> Admitted:
     given = call.parameters
     endpoint_id, text = given.get("instanceConnectEndpointId", ""), given.get("privateIpAddress", "")
     endpoint = state.endpoint(endpoint_id)
-    if endpoint is None or endpoint.region != call.region:
+    if endpoint is None or (endpoint.region, endpoint.owner_id) != (call.region, account):
         raise Rejected("ResourceNotFoundException", f"The endpoint {endpoint_id} does not exist.", 404)
     if endpoint.state not in USABLE:
         raise Rejected("InvalidStateException", f"The endpoint {endpoint.id} is in state {endpoint.state}.", 400)
@@ -246,7 +247,7 @@ class Gateway:
             caller = authenticate(self._verifier, url, host, self._ports)
             if denial := await asyncio.to_thread(self._permission.denial, caller, call):
                 raise denial
-            tunnel.admitted = admit(self._state, call, self._open[endpoint_id])
+            tunnel.admitted = admit(self._state, call, caller.account, self._open[endpoint_id])
         except Rejected as error:
             refusal = error
         outcome = f"refused, {refusal.status} {refusal.code}" if refusal else "open"

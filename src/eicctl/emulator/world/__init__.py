@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from eicctl.core.errors import UsageError
-from eicctl.emulator.control import backends, network
-from eicctl.emulator.control.backends import ec2, rds, zones
+from eicctl.emulator.control import backends, network, organization
+from eicctl.emulator.control.backends import ACCOUNT, ec2, rds, zones
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService
 from eicctl.emulator.control.instances import describe_platform, host_key, machine_of, make_ipv6_only
-from eicctl.emulator.state import Machine, State
+from eicctl.emulator.state import Account, Machine, State
 from eicctl.emulator.world.schema import (
     AclEntrySpec,
     AclSpec,
@@ -57,8 +58,11 @@ def load_world(state: State, path: Path | None = None, dns_name: str = "localhos
     with backends.LOCK:
         backends.reset()
         state.clear()
-        for region in {vpc.region for vpc in world.vpcs}:
-            _clear_region(ec2(region))
+        for account in world.accounts:
+            organization.add_account(state, Account(account.id, account.name, account.state), account.role)
+        owners = {ACCOUNT, *(account.id for account in world.accounts)}
+        for region, owner in product({vpc.region for vpc in world.vpcs}, owners):
+            _clear_region(ec2(region, owner))
         for vpc in world.vpcs:
             _VpcLoader(state, vpc, world.images, dns_name).load()
 
@@ -93,7 +97,8 @@ class _VpcLoader:
         self._spec = spec
         self._images = {image.key: image for image in images}
         self._dns_name = dns_name
-        self._ec2 = ec2(spec.region)
+        self._owner = spec.account or ACCOUNT
+        self._ec2 = ec2(spec.region, self._owner)
 
     def load(self) -> None:
         spec = self._spec
@@ -104,6 +109,7 @@ class _VpcLoader:
             association = self._vpc.associate_vpc_cidr_block("", amazon_provided_ipv6_cidr_block=True)
             association["cidr_block"] = str(spec.ipv6_cidr)
         self._subnets = {subnet.name: self._load_subnet(subnet) for subnet in spec.subnets}
+        self._share()
         self._load_groups()
         for instance in spec.instances:
             for number in range(instance.count):
@@ -116,8 +122,27 @@ class _VpcLoader:
                 self._load_entry(default.id, egress, AclEntrySpec(101, True, None, None, "::/0"))
         for acl in spec.acls:
             self._load_acl(acl)
+        self._share()  # the network ACLs
         for endpoint in spec.endpoints:
             self._load_endpoint(endpoint)
+
+    def _of(self, account: str) -> Any:
+        """moto's EC2 of the owner, or of a participant."""
+        return ec2(self._spec.region, account or self._owner)
+
+    def _share(self) -> None:
+        """Show shared subnets to participants, with their VPC, network ACLs and route tables: moto's same objects."""
+        for spec in self._spec.subnets:
+            subnet = self._subnets[spec.name]
+            for account in spec.shared_with:
+                theirs = self._of(account)
+                theirs.vpcs[self._vpc.id] = self._vpc
+                theirs.subnets[subnet.availability_zone][subnet.id] = subnet
+                for mine, shown in (
+                    (self._ec2.network_acls, theirs.network_acls),
+                    (self._ec2.route_tables, theirs.route_tables),
+                ):
+                    shown.update({key: each for key, each in mine.items() if each.vpc_id == self._vpc.id})
 
     def _load_subnet(self, spec: SubnetSpec) -> Any:
         return self._ec2.create_subnet(
@@ -133,7 +158,7 @@ class _VpcLoader:
         backend, vpc_id = self._ec2, self._vpc.id
         default = next(group for group in backend.groups[vpc_id].values() if group.name == "default")
         self._groups = {"default": default} | {
-            spec.name: backend.create_security_group(
+            spec.name: self._of(spec.account).create_security_group(
                 spec.name, f"{spec.name} of the emulated world", vpc_id=vpc_id, tags={"Name": spec.name}
             )
             for spec in self._spec.groups
@@ -142,7 +167,7 @@ class _VpcLoader:
             # Where the VPC has IPv6, groups allow all outbound IPv6 in EC2; moto omits that in the VPC's default group.
             backend.authorize_security_group_egress(default.id, **self._rule(RuleSpec(None, None, "::/0", "")))
         for spec in self._spec.groups:
-            group = self._groups[spec.name]
+            group, backend = self._groups[spec.name], self._of(spec.account)
             ingress, egress = spec.rules()
             for rule in ingress:
                 backend.authorize_security_group_ingress(group.id, **self._rule(rule))
@@ -173,8 +198,8 @@ class _VpcLoader:
     def _load_instance(self, spec: InstanceSpec, number: int) -> None:
         image = self._images[spec.image] if spec.image else next(iter(self._images.values()))
         subnet = self._subnet_at(spec.first_address)
-        reservation = self._ec2.run_instances(
-            self._image(image),
+        reservation = self._of(spec.account).run_instances(
+            self._image(image, spec.account),
             1,
             None,
             [],
@@ -217,12 +242,13 @@ class _VpcLoader:
             # The same machine, at another address.
             self._state.put_machine(replace(machine, address=ipv6_address))
 
-    def _image(self, spec: ImageSpec) -> str:
-        """Return the ID of the AMI, created at its first use in the region."""
-        for image in self._ec2.amis.values():
+    def _image(self, spec: ImageSpec, account: str) -> str:
+        """Return the ID of the AMI, created at its first use in the region and account."""
+        backend = self._of(account)
+        for image in backend.amis.values():
             if image.name == spec.name:
                 return str(image.id)
-        image = self._ec2.register_image(spec.name, spec.name)
+        image = backend.register_image(spec.name, spec.name)
         image.owner_id, image.owner_alias = ("137112412989", "amazon") if spec.owner == "amazon" else (spec.owner, None)
         image.platform = "windows" if spec.platform == "windows" else None
         image.architecture, image.virtualization_type, image.root_device_type = "x86_64", "hvm", "ebs"
@@ -232,7 +258,7 @@ class _VpcLoader:
         return str(image.id)
 
     def _load_database(self, spec: DatabaseSpec) -> None:
-        backend = rds(self._spec.region)
+        backend = rds(self._spec.region, self._owner)
         common = {
             "engine": spec.engine,
             "master_username": "demo",
@@ -276,13 +302,14 @@ class _VpcLoader:
                 forwards=((spec.port, spec.forward),) if spec.forward else (),
                 security_group_ids=tuple(group_ids),
                 names=tuple(map(str, names)),
+                account=self._owner,
             )
         )
 
     def _database_subnets(self) -> str:
         """Return the name of a DB subnet group with all subnets of the VPC."""
         name = f"{self._spec.name.lower() or 'world'}-{self._vpc.id}"
-        backend = rds(self._spec.region)
+        backend = rds(self._spec.region, self._owner)
         if name not in backend.subnet_groups:
             backend.create_subnet_group(name, "All subnets of the VPC", list(self._subnets.values()), [])
         return name
@@ -322,5 +349,6 @@ class _VpcLoader:
             ip_address_type=spec.ip_address_type or ("ipv4" if spec.preserve_client_ip else ""),
             tags={"Name": spec.name} if spec.name else {},
         )
-        created = EndpointService(self._state, self._spec.region, self._dns_name).create(request)
+        account = spec.account or self._owner
+        created = EndpointService(self._state, self._spec.region, self._dns_name, account=account).create(request)
         self._state.put_endpoint(replace(created, state="create-complete"))

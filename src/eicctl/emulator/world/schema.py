@@ -35,6 +35,7 @@ def _one_of(*words: str) -> Meta:
 
 Text = Annotated[str, Meta(min_length=1)]
 Port = Annotated[int, Meta(ge=1, le=_LAST_PORT)]
+AccountId = Annotated[str, Meta(pattern=r"^(\d{12})?$")]
 OsUser = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9._-]{0,31}$")]
 Address = IPv4Address | IPv6Address
 
@@ -139,12 +140,13 @@ class ImageSpec(Table, frozen=True):
 
 
 class SubnetSpec(Table, frozen=True):
-    """A subnet; it has IPv6 only where `cidr` is None."""
+    """A subnet; it has IPv6 only where `cidr` is None. `shared_with` are accounts that may use it (AWS RAM)."""
 
     name: Text
     cidr: IPv4Network | None = None
     ipv6_cidr: IPv6Network | None = None
     availability_zone: str = ""
+    shared_with: tuple[AccountId, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cidr and not self.ipv6_cidr:
@@ -156,9 +158,13 @@ class SubnetSpec(Table, frozen=True):
 
 
 class GroupSpec(Table, frozen=True):
-    """A security group; `egress` is None where the file does not specify it, and all outbound traffic is allowed."""
+    """A security group; `egress` is None where the file does not specify it, and all outbound traffic is allowed.
+
+    `account` is a participant of the shared VPC; empty for the owner.
+    """
 
     name: Text
+    account: AccountId = ""
     ingress: tuple[str, ...] = ()
     egress: tuple[str, ...] | None = None
 
@@ -176,7 +182,8 @@ class GroupSpec(Table, frozen=True):
 class InstanceSpec(Table, frozen=True):
     """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …).
 
-    `address` is None where it has IPv6 only, as in a subnet that has it only.
+    `address` is None where it has IPv6 only, as in a subnet that has it only. `account` is a participant of the shared
+    subnet; empty for the owner.
     """
 
     name: Text
@@ -194,6 +201,7 @@ class InstanceSpec(Table, frozen=True):
     authorized_keys: tuple[str, ...] = ()
     tags: dict[str, str] = {}
     key_name: str = ""
+    account: AccountId = ""
 
     def __post_init__(self) -> None:
         for port, target in self.forwards.items():
@@ -263,13 +271,17 @@ class AclSpec(Table, frozen=True):
 
 
 class EndpointSpec(Table, frozen=True):
-    """An endpoint, ready for connections; an empty `ip_address_type` is the subnet's."""
+    """An endpoint, ready for connections; an empty `ip_address_type` is the subnet's.
+
+    `account` is a participant of the shared subnet; empty for the owner.
+    """
 
     subnet: Text
     name: str = ""
     groups: tuple[str, ...] = ()
     preserve_client_ip: bool = False
     ip_address_type: Annotated[str, _one_of("ipv4", "dualstack", "ipv6", "")] = ""
+    account: AccountId = ""
 
     def __post_init__(self) -> None:
         if self.preserve_client_ip and self.ip_address_type not in ("", "ipv4"):
@@ -277,11 +289,12 @@ class EndpointSpec(Table, frozen=True):
 
 
 class VpcSpec(Table, frozen=True):
-    """A VPC and all that is in it."""
+    """A VPC and all that is in it. `account` owns it; empty for the emulator's own account."""
 
     cidr: IPv4Network
     name: str = ""
     region: Text = "us-east-1"
+    account: AccountId = ""
     ipv6_cidr: IPv6Network | None = None
     subnets: tuple[SubnetSpec, ...] = field(name="subnet", default=())
     groups: tuple[GroupSpec, ...] = field(name="group", default=())
@@ -299,11 +312,28 @@ class VpcSpec(Table, frozen=True):
         _check_distinct("group", "name", [group.name for group in self.groups])
         _check_distinct("database", "id", [database.id for database in self.databases])
         _check_distinct("acl", "name", [acl.name for acl in self.acls])
-        if len(self.endpoints) > 1:
-            raise Misfit("endpoint[1]: a VPC can have only one endpoint")
+        owners = [endpoint.account for endpoint in self.endpoints]
+        if double := next((number for number, owner in enumerate(owners) if owner in owners[:number]), None):
+            raise Misfit(f"endpoint[{double}]: a VPC can have only one endpoint")
         self._check_subnets()
         self._check_references()
         self._check_addresses()
+        self._check_participants()
+
+    def _check_participants(self) -> None:
+        """Check that what belongs to a participant is in a shared subnet, and in groups of the same account."""
+        of_group = {"default": "", **{group.name: group.account for group in self.groups}}
+        shared = {subnet.name: subnet.shared_with for subnet in self.subnets}
+        for number, group in enumerate(self.groups):
+            for rule in (rule for rules in group.rules() for rule in rules if rule.group):
+                _check_owner(f"group[{number}]", group.account, [rule.group], of_group)
+        for number, instance in enumerate(self.instances):
+            subnet = self.subnet_of(instance.first_address)
+            _check_shared(f"instance[{number}]", instance.account, subnet.shared_with if subnet else ())
+            _check_owner(f"instance[{number}]", instance.account, instance.groups or ["default"], of_group)
+        for number, endpoint in enumerate(self.endpoints):
+            _check_shared(f"endpoint[{number}]", endpoint.account, shared[endpoint.subnet])
+            _check_owner(f"endpoint[{number}]", endpoint.account, endpoint.groups or ["default"], of_group)
 
     def _check_subnets(self) -> None:
         for number, subnet in enumerate(self.subnets):
@@ -362,6 +392,18 @@ class VpcSpec(Table, frozen=True):
         raise Misfit(f"{path}: {address} is not in any subnet of the VPC")
 
 
+def _check_shared(path: str, account: str, shared_with: Sequence[str]) -> None:
+    if account and account not in shared_with:
+        raise Misfit(f"{path}.account: the subnet is not shared with {account}")
+
+
+def _check_owner(path: str, account: str, groups: Iterable[str], of_group: Mapping[str, str]) -> None:
+    """Refuse groups of another account; the VPC's default one is the owner's."""
+    for group in groups:
+        if of_group[group] != account:
+            raise Misfit(f"{path}.groups: {group} belongs to another account")
+
+
 def _use(path: str, first: Address, count: int, network: IPv4Network | IPv6Network | None, used: set[Address]) -> None:
     """Mark addresses as used, or refuse them."""
     for address in (first + number for number in range(count)):
@@ -374,16 +416,34 @@ def _use(path: str, first: Address, count: int, network: IPv4Network | IPv6Netwo
         used.add(address)
 
 
+class AccountSpec(Table, frozen=True):
+    """An account of the organization whose management account is the emulator's own.
+
+    `role` is what the management account can assume in it; empty for none.
+    """
+
+    id: Annotated[str, Meta(pattern=r"^\d{12}$")]
+    name: Text
+    state: Annotated[str, _one_of("ACTIVE", "SUSPENDED", "PENDING_CLOSURE", "CLOSED")] = "ACTIVE"
+    role: str = "OrganizationAccountAccessRole"
+
+
 class WorldSpec(Table, frozen=True):
     """A whole world file."""
 
+    accounts: tuple[AccountSpec, ...] = field(name="account", default=())
     images: tuple[ImageSpec, ...] = field(name="image", default=())
     vpcs: tuple[VpcSpec, ...] = field(name="vpc", default=())
 
     def __post_init__(self) -> None:
         images = [image.key for image in self.images]
         _check_distinct("image", "key", images)
+        accounts = [account.id for account in self.accounts]
+        _check_distinct("account", "id", accounts)
         for number, vpc in enumerate(self.vpcs):
+            _check_names(f"vpc[{number}].account", [vpc.account], accounts)
+            for index, subnet in enumerate(vpc.subnets):
+                _check_names(f"vpc[{number}].subnet[{index}].shared_with", subnet.shared_with, accounts)
             if vpc.instances and not images:
                 raise Misfit("image: missing, but required by instances")
             for index, instance in enumerate(vpc.instances):
