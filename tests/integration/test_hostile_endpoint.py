@@ -20,7 +20,7 @@ import pytest
 from websockets.frames import Opcode
 
 import eicctl
-from eicctl.api.forwards import renewed_connection
+from eicctl.api.targets import renewed_connection
 from eicctl.aws.session import Session
 from eicctl.aws.targets import resolve
 from eicctl.core.errors import EicctlError, NetworkError

@@ -1,10 +1,10 @@
-"""A target by keyword arguments: what opens tunnels to it, waiting until it responds, and pushing a key to it."""
+"""A target: what opens tunnels and SSH connections to it, waiting until it responds, and pushing a key to it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from eicctl.aws.instance_connect import send_ssh_public_key
 from eicctl.aws.instances import list_instances
@@ -18,12 +18,17 @@ from eicctl.core.errors import (
     UnreachableError,
     UsageError,
 )
+from eicctl.core.events import Emit, TunnelEvent
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import defaults, pins
 from eicctl.support.clock import Backoff
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.probe import RDP_REQUEST, probe
+
+if TYPE_CHECKING:
+    from eicctl.ssh.forward.connection import SshConnection
+    from eicctl.ssh.forward.renewal import RenewedConnection
 
 
 def dialer_to(
@@ -46,6 +51,53 @@ def dialer_to(
         look_up=look_up,
         keepalive=request.keepalive,
     )
+
+
+def renewed_connection(
+    session: Session,
+    target: Target,
+    request: ConnectRequest,
+    emit: Emit,
+    *,
+    passphrase: Callable[[str], str] | None = None,
+    patience: float | None = None,
+) -> RenewedConnection:
+    """Return the SSH connections to a target; nothing is connected yet.
+
+    Args:
+        session: Access to AWS.
+        target: The machine.
+        request: How to log in, by which endpoint, and for how long.
+        emit: See `RenewedConnection`.
+        passphrase: Asked for a key file that is encrypted; takes its name.
+        patience: See `RenewedConnection`; None for the default.
+
+    Raises:
+        EicctlError: The target is not one to log in to, or the key cannot be used.
+    """
+    from eicctl.ssh.forward.connection import connect
+    from eicctl.ssh.forward.login import prepare
+    from eicctl.ssh.forward.renewal import PATIENCE, RenewedConnection
+
+    def note(text: str) -> None:
+        emit(TunnelEvent("note", via=target.label, text=text))
+
+    login = prepare(session, target, request, note, passphrase)
+    same = request.replace(
+        target="",
+        remote_port=target.remote_port,
+        instance_id=target.instance_id,
+        private_ip_address="" if target.instance_id else target.address,
+    )
+    dialer = dialer_to(session, target, request, look_up=lambda: resolve(session, same))
+
+    async def open_one(retry_budget: float) -> SshConnection:
+        def waiting(error: EicctlError) -> None:
+            emit(TunnelEvent("retrying", via=target.label, error=error))
+
+        return await connect(dialer, login, retry_budget=retry_budget, waiting=waiting)
+
+    return RenewedConnection(target.label, open_one, emit, patience=PATIENCE if patience is None else patience)
 
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 10.0

@@ -71,7 +71,7 @@ def connection_via(
         emit: Takes what happens.
         record: If given, this is a connection for `eicctl recent` until it is closed.
     """
-    from eicctl.api.forwards import renewed_connection
+    from eicctl.api.targets import renewed_connection
     from eicctl.cli.target_prompt import passphrase, recording, resolve_target, specified
 
     session, wanted = specified(session, request.replace(remote_port=SSH_PORT, target=defaults.alias(via)), "forward")

@@ -266,7 +266,7 @@ class Opening:
         return self._through(via, [(sockets, Remote(host, port))])
 
     def _through(self, via: str, bound: Sequence[tuple[Sequence[socket], Remote | None]]) -> Opened:
-        from eicctl.api.forwards import renewed_connection
+        from eicctl.api.targets import renewed_connection
         from eicctl.aws.targets import resolve
 
         check = self.definition.host_key_check or defaults.host_key_check()
