@@ -101,7 +101,7 @@ class _SitePackages:
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        """Return what to import; None where there is no such module."""
+        """Return what to import; None if there is no such module."""
         # Some modules of the library look for those of other platforms; `org` is Jython's.
         if "site" in sys.modules or name in sys.stdlib_module_names or name == "org":
             return None

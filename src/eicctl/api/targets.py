@@ -40,7 +40,7 @@ def dialer_to(
         session: Access to AWS.
         target: Where they go.
         request: How long they last, wait for one of the endpoint's slots, and stay silent before they are pinged.
-        look_up: Resolves the target again when its endpoint is gone; None where that is not possible.
+        look_up: Resolves the target again when its endpoint is gone; None if that is not possible.
     """
     return Dialer(
         target,

@@ -206,7 +206,7 @@ class TargetCache:
         self._session = session
 
     def get(self, request: ConnectRequest) -> Target | None:
-        """Return the target of an equal request, or None where none is known or it is too old."""
+        """Return the target of an equal request, or None if none is known or it is too old."""
         import logging
 
         from eicctl.core.model import Target
@@ -252,7 +252,7 @@ def login_key(profile: str | None, region: str | None, request: str) -> str:
 def known_login(key: str) -> LoginSettings | None:
     """Return OpenSSH's settings of a recent login, so that the next one needs neither AWS nor much Python.
 
-    None where the host's keys, which they count on, are no longer in eicctl's known_hosts.
+    None if the host's keys, which they count on, are no longer in eicctl's known_hosts.
     """
     found = _logins.get(key)
     try:

@@ -86,7 +86,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of LookupEvents, newest first. `oldest` is the time of its last event, None where it is empty."""
+    """One answer of LookupEvents, newest first. `oldest` is the time of its last event, None if it is empty."""
 
     records: list[object]
     oldest: datetime | None

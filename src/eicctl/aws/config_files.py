@@ -20,12 +20,12 @@ _CHANGING = ("aws_secret_access_key", "aws_session_token", "aws_security_token")
 
 
 def config_file() -> str:
-    """Return the path of the config file; empty where `AWS_CONFIG_FILE` is."""
+    """Return the path of the config file; empty if `AWS_CONFIG_FILE` is."""
     return _path(CONFIG)
 
 
 def credentials_file() -> str:
-    """Return the path of the shared credentials file; empty where `AWS_SHARED_CREDENTIALS_FILE` is."""
+    """Return the path of the shared credentials file; empty if `AWS_SHARED_CREDENTIALS_FILE` is."""
     return _path(CREDENTIALS)
 
 

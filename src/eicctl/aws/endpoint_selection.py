@@ -16,7 +16,7 @@ Assignment = tuple[Instance, Endpoint | None]
 
 
 def spread(instances: Sequence[Instance], endpoints: Sequence[Endpoint], limit: int) -> list[Assignment]:
-    """Return an endpoint for each instance, or None where its VPC has none that serves it.
+    """Return an endpoint for each instance, or None if its VPC has none that serves it.
 
     An instance gets the endpoint of its own subnet until that one has `limit` instances, then, and where there is none,
     the one of its VPC that has the fewest. The order alternates between endpoints, so that all are busy from the start.
@@ -57,9 +57,9 @@ class NoEndpointError(NotFoundError):
     """The VPC of a target has no endpoint that the caller may use.
 
     Attributes:
-        location: Where an endpoint would help; None where another account, or another VPC's endpoint, comes first.
+        location: Where an endpoint would help; None if another account, or another VPC's endpoint, comes first.
         group_ids: The target's security groups.
-        vpc_owner: The account that shares the VPC with the caller's; empty where the caller's owns it.
+        vpc_owner: The account that shares the VPC with the caller's; empty if the caller's owns it.
     """
 
     location: TargetLocation | None = None

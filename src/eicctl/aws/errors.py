@@ -100,7 +100,7 @@ def translate(error: Exception, action: str) -> EicctlError:
 
 
 def code_of(error: BaseException | None) -> str:
-    """Return AWS's error code of an exception, or of its cause; empty where there is none."""
+    """Return AWS's error code of an exception, or of its cause; empty if there is none."""
     for candidate in (error, getattr(error, "__cause__", None)):
         response = getattr(candidate, "response", None)
         if isinstance(response, dict):
@@ -173,7 +173,7 @@ _QUOTED = re.compile(r"""["']([^"']*)["']""")
 
 
 def _not_found(code: str, message: str, asked: tuple[str, str | None] | None) -> NotFoundError | None:
-    """Return the error about IDs that do not exist or are malformed; None where EC2's answer names none."""
+    """Return the error about IDs that do not exist or are malformed; None if EC2's answer names none."""
     subject, _, problem = code.lower().partition(".")
     kind = _KINDS.get(subject.removeprefix("invalid").removesuffix("id"))
     ids = (_ID if problem == "notfound" else _QUOTED).findall(message)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class InstanceAddress:
     """A private address of an instance. A terminated instance has none, and a name for as long as EC2 lists it.
 
-    `since` is when the address's interface was attached, None where EC2 does not say. (An instance's launch time would
+    `since` is when the address's interface was attached, None if EC2 does not say. (An instance's launch time would
     not do: it is that of its last start.)
     """
 
@@ -62,7 +62,7 @@ def _of_instance(row: InstanceTypeDef) -> Iterator[InstanceAddress]:
 
 
 def console_output(session: Session, instance_id: str, *, latest: bool = False) -> str:
-    """Return the last 64 KiB of an instance's console; empty where there is nothing yet.
+    """Return the last 64 KiB of an instance's console; empty if there is nothing yet.
 
     Args:
         session: Access to AWS.
@@ -149,7 +149,7 @@ def list_instances(
 
     Args:
         session: Access to AWS.
-        ids: Instance IDs; all where empty.
+        ids: Instance IDs; all if empty.
         filters: EC2's filters of DescribeInstances; the values are exact.
         patterns: More of them, with wildcards in the values.
         region: The region; the session's where None.

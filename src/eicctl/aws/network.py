@@ -63,7 +63,7 @@ class _HasId(Protocol):
 
 T = TypeVar("T", bound=_HasId)
 Facts: TypeAlias = "dict[str, T] | None"
-"""Resources by their IDs; None where the caller may not read them."""
+"""Resources by their IDs; None if the caller may not read them."""
 
 
 def read_network(
@@ -111,7 +111,7 @@ class _Reader:
         self.unread: dict[str, str] = {}
 
     def rows(self, operation: str, key: str, request: Mapping[str, Any]) -> list[Any] | None:
-        """Return what a call lists, all pages of it; None where it was refused."""
+        """Return what a call lists, all pages of it; None if it was refused."""
         from botocore import xform_name
 
         try:
@@ -123,7 +123,7 @@ class _Reader:
         return rows
 
     def read(self, operation: str, key: str, make: Callable[[Any], T], request: Mapping[str, Any]) -> Facts[T]:
-        """Return what a call lists, by ID; None where it was refused."""
+        """Return what a call lists, by ID; None if it was refused."""
         rows = self.rows(operation, key, request)
         return None if rows is None else {item.id: item for item in map(make, rows)}
 
@@ -406,7 +406,7 @@ def why_no_endpoint(
 
 
 def vpc_sharer(session: Session, vpc_id: str) -> str:
-    """Return the account that shares a VPC with the caller's; empty where it is the caller's own."""
+    """Return the account that shares a VPC with the caller's; empty if it is the caller's own."""
     with translated(f"look up {vpc_id}"):
         owner = str(session.client("ec2").describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0].get("OwnerId", ""))
     return owner if owner and owner != caller_identity(session).account else ""
@@ -426,7 +426,7 @@ def _peers(session: Session, vpc_id: str) -> set[str]:
 
 
 def vpc_names(session: Session, region: str | None = None) -> dict[str, str]:
-    """Return the Name tags of the VPCs of a region, by ID; nothing where the caller may not look."""
+    """Return the Name tags of the VPCs of a region, by ID; nothing if the caller may not look."""
     try:
         with translated("look up the VPCs"):
             rows = list(listed(session.client("ec2", region), "describe_vpcs", "Vpcs"))

@@ -57,7 +57,7 @@ class PlainProfile:
 
 
 def read(option: str | None) -> PlainProfile | None:
-    """Return the keys in force, or None where it is for botocore to find them, or the error.
+    """Return the keys in force, or None if it is for botocore to find them, or the error.
 
     Args:
         option: The profile that is named by an option; None for that of the environment, or `default`.

@@ -30,7 +30,7 @@ _HEADER = re.compile(r"\[(?P<name>.+)\]")
 _OPTION = re.compile(r"(?P<key>[^=:]*?)\s*[=:]\s*(?P<value>.*)")
 
 Name = Callable[[str], str]
-"""Returns the profile of a header; empty where that is another section's."""
+"""Returns the profile of a header; empty if that is another section's."""
 
 
 def credentials_profile(header: str) -> str:
@@ -164,7 +164,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.@/+=,-]+")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An MFA session of a profile. `expires` has a zone; None where the file's value is not a time."""
+    """An MFA session of a profile. `expires` has a zone; None if the file's value is not a time."""
 
     profile: str
     base: str

@@ -64,7 +64,7 @@ _KEPT = 3
 
 
 def use_service_data(core: botocore.session.Session) -> None:
-    """Have a session read the data that is cut down, and make it where there is none."""
+    """Have a session read the data that is cut down, and make it if there is none."""
     loader = _loader(core.get_config_variable("data_path"))
     core.register_component("data_loader", loader)
     create = core.create_client

@@ -152,7 +152,7 @@ class Session:
     def pinned_profile(self) -> str | None:
         """The profile with which another environment leads to the same caller.
 
-        None where the environment has the keys, or no profile exists.
+        None if the environment has the keys, or no profile exists.
         """
         if named := self.profile or pins.environment_profile():
             return named
@@ -168,13 +168,13 @@ class Session:
         return pins.location(self.region, self.profile)
 
     def profile_settings(self) -> dict[str, str]:
-        """The settings of the profile in force, but nested ones; empty where no profile exists or was specified."""
+        """The settings of the profile in force, but nested ones; empty if no profile exists or was specified."""
         with reading("the AWS configuration"):
             settings = self._configuration().get_scoped_config()
         return {name: value for name, value in settings.items() if isinstance(value, str)}
 
     def sso_session(self, name: str) -> dict[str, Any]:
-        """The settings of an `sso-session` of the AWS configuration; empty where there is none."""
+        """The settings of an `sso-session` of the AWS configuration; empty if there is none."""
         with reading("the AWS configuration"):
             return dict(self._configuration().full_config.get("sso_sessions", {}).get(name, {}))
 
@@ -310,7 +310,7 @@ class Session:
             return self._core
 
     def _setting(self, name: str) -> str | None:
-        """A setting as botocore has it, of the environment or the profile; None where it is not set or empty."""
+        """A setting as botocore has it, of the environment or the profile; None if it is not set or empty."""
         value = os.environ.get(_VARIABLES[name])
         if value is None:
             plain = self._plain()

@@ -75,7 +75,7 @@ def log_in(session: Session, profile: str, show: Callable[[str, str], None]) -> 
 
 
 def expiry(source: str) -> datetime | None:
-    """Return when a login ends, or None where there was none.
+    """Return when a login ends, or None if there was none.
 
     Args:
         source: The `sso-session` of the profile, or its start URL.

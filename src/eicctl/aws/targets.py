@@ -70,7 +70,7 @@ class InstanceStateError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A target before its endpoint is chosen. `instance` is None where the address belongs to no known one."""
+    """A target before its endpoint is chosen. `instance` is None if the address belongs to no known one."""
 
     location: TargetLocation
     address: str

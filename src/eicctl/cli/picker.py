@@ -219,7 +219,7 @@ def _instance(
     *,
     cells_id: str = "",
 ) -> Row:
-    """The row of an instance, with the endpoint of its VPC; `endpoints` is None where they are not known."""
+    """The row of an instance, with the endpoint of its VPC; `endpoints` is None if they are not known."""
     from eicctl.view.picker import Row
 
     name, state, platform, address, zone, vpc_id = _cells(row, 6)
@@ -306,7 +306,7 @@ class _Instances:
 
         Args:
             found: The instances.
-            endpoints: The endpoints; None where they are not known.
+            endpoints: The endpoints; None if they are not known.
             vpcs: The VPCs' names.
             whole: Whether these are all instances of the region, so that others do not exist any more.
         """

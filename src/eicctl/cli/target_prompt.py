@@ -238,7 +238,7 @@ def explain_target(session: Session, found: Target, started: float | None = None
     Args:
         session: Access to AWS.
         found: The target.
-        started: When it began to be looked up, by `time.monotonic()`; None where it is from the cache.
+        started: When it began to be looked up, by `time.monotonic()`; None if it is from the cache.
     """
     if not messages.verbose():
         return

@@ -50,7 +50,7 @@ class EicctlError(Exception):
     Attributes:
         needs_terminal: Whether it may succeed in a process that has a terminal, and this one has none.
         correction: A word of the call that names nothing, the one that may have been meant, and the profile and the
-            region in which that is; empty for those in force. None where nothing like it is known.
+            region in which that is; empty for those in force. None if nothing like it is known.
     """
 
     default_exit_code: ClassVar[int] = 1

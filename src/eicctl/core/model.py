@@ -33,7 +33,7 @@ class Credentials:
     """AWS credentials. `repr` shows the access key ID only.
 
     `expires` is None for long-lived keys, or if the source does not report it. `profile` is that of the AWS
-    configuration, or empty where they come from elsewhere: it outlives temporary keys.
+    configuration, or empty if they come from elsewhere: it outlives temporary keys.
     """
 
     access_key_id: str
@@ -116,7 +116,7 @@ class Target:
     """Where a tunnel goes: an address, a port, and the endpoint that serves it.
 
     It is all that the data plane needs besides credentials. `endpoint_dns_name` may include a port
-    (`HOST:PORT`). `instance_id` is empty where the address belongs to no known instance.
+    (`HOST:PORT`). `instance_id` is empty if the address belongs to no known instance.
     """
 
     address: str
@@ -142,7 +142,7 @@ class Target:
 
     @property
     def port_option(self) -> tuple[str, ...]:
-        """`--port N` for a command line in a hint; empty where the platform's usual port is meant."""
+        """`--port N` for a command line in a hint; empty if the platform's usual port is meant."""
         return () if self.remote_port == usual_port(self.platform) else ("--port", str(self.remote_port))
 
 

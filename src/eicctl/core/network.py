@@ -15,12 +15,12 @@ ANY_PORT = (0, 65_535)
 
 V = TypeVar("V")
 Known = Mapping[str, V] | None
-"""Things by their IDs; None where they could not be read."""
+"""Things by their IDs; None if they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupReference:
-    """A security group that a rule names. `vpc_id` is empty where EC2 does not say: then it is the rule's own VPC.
+    """A security group that a rule names. `vpc_id` is empty if EC2 does not say: then it is the rule's own VPC.
 
     `peering_id` and `peering_status` are of the peering connection that leads to it, in another VPC.
     """
@@ -65,7 +65,7 @@ class SecurityGroup:
 
 @dataclass(frozen=True, slots=True)
 class PrefixList:
-    """A prefix list. `cidrs` is None where its entries could not be read."""
+    """A prefix list. `cidrs` is None if its entries could not be read."""
 
     id: str
     name: str = ""

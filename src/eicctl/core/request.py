@@ -120,7 +120,7 @@ class ConnectRequest:
 
     @property
     def label(self) -> str:
-        """What the user has called the target; empty where none is named."""
+        """What the user has called the target; empty if none is named."""
         return self.target or self.instance_id or self.private_ip_address
 
     @property

@@ -47,7 +47,7 @@ class Outcome:
         status: How it ended.
         message: What was observed, in some words for a person.
         remediation: The one command that fixes it, or advice; empty if nothing needs a fix.
-        cause: The sentence that names this as the cause, without a full stop; empty where the message says it.
+        cause: The sentence that names this as the cause, without a full stop; empty if the message says it.
         exit_code: That of eicctl's error of this kind (errors.py); 0 for that of an unreachable target if it failed.
         change: The smallest change that fixes it, if there is one.
         details: More for programs, with AWS's names.
@@ -99,7 +99,7 @@ class Check:
             of it is the check's failure.
         needs: The keys of checks that must not have failed for this one to make sense, as far as they apply.
         applies: Whether there is such a check for a context. It is asked again as more of the target is known.
-        segment: Where a connection passes it; None where the drawing does not have it.
+        segment: Where a connection passes it; None if the drawing does not have it.
         step: Its name in the drawing; `{port}` stands for the target's port.
         predicts_tunnel: Whether it predicts that the tunnel opens. A tunnel that opens overrules it.
         inspects: What it looks at, for the reference.

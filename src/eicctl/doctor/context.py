@@ -49,7 +49,7 @@ class Context:
     Attributes:
         identity: Whose the credentials are.
         found: The instance or the address that the target is.
-        endpoint: The endpoint that serves the target; None where it could not be looked up.
+        endpoint: The endpoint that serves the target; None if it could not be looked up.
         endpoints: The region's endpoints, where no target is given.
         target: The target, once its endpoint is known.
     """
@@ -196,7 +196,7 @@ CHECK_IP_TIMEOUT = 3.0
 
 
 def public_address(ca_bundle: str | None) -> str | None:
-    """Return this machine's public IPv4 address, or None where that cannot be found out. Proxies are used.
+    """Return this machine's public IPv4 address, or None if that cannot be found out. Proxies are used.
 
     Args:
         ca_bundle: CA certificates to trust (PEM file or folder), or None for the system's.

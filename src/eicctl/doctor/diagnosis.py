@@ -93,7 +93,7 @@ def reconciled(results: Sequence[Result]) -> list[Result]:
 
 
 def find_cause(results: Sequence[Result]) -> Cause | None:
-    """Return the cause, or None where nothing failed.
+    """Return the cause, or None if nothing failed.
 
     It is the first check that failed, in the order of the list, but that a wrong clock comes before bad credentials. A
     target that the endpoint cannot reach although all rules allow it has its cause on the target.
@@ -160,7 +160,7 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0 where nothing has failed, else that of the cause."""
+        """0 if nothing has failed, else that of the cause."""
         return self.cause.exit_code if self.cause else 0
 
 

@@ -43,7 +43,7 @@ def forget() -> None:
 
 
 def likely_cause(error: EicctlError) -> Cause | None:
-    """Return the likely cause of an error, or None where it is not known within `LIMIT` seconds. Never raises.
+    """Return the likely cause of an error, or None if it is not known within `LIMIT` seconds. Never raises.
 
     A target is looked at once in the life of the process.
     """

@@ -185,7 +185,7 @@ def is_name(text: str) -> bool:
 
 
 def choose(definitions: Sequence[Definition], names: Sequence[str]) -> list[Definition]:
-    """Return the named ones, or all where no name is given.
+    """Return the named ones, or all if no name is given.
 
     Raises:
         NotFoundError: A name is not defined.

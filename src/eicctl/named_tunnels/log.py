@@ -98,7 +98,7 @@ def _plain(value: object) -> object:
 
 
 def _read(line: str) -> TunnelEvent | None:
-    """Return the event of a line; None where it holds none, as where it was written while the file began anew."""
+    """Return the event of a line; None if it holds none, as where it was written while the file began anew."""
     try:
         return TunnelEvent.from_json(parse_json(line))
     except (ValueError, TypeError, AttributeError):

@@ -65,7 +65,7 @@ class Status:
         bytes_out: Bytes that went to it.
         rate_in: Bytes a second from the target, lately.
         rate_out: Bytes a second to it, lately.
-        seconds_left: Until the first tunnel in use reaches its duration; None where there is none.
+        seconds_left: Until the first tunnel in use reaches its duration; None if there is none.
         since: When it came into its state, in seconds since the epoch.
         retry_in: Seconds until the next attempt, when it is `retrying`.
         error: The last failure, or an empty string.

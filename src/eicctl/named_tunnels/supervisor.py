@@ -239,7 +239,7 @@ class Supervisor:
         await asyncio.gather(*(self._tunnels[name].settled() for name in names if name in self._tunnels))
 
     async def close(self, names: Iterable[str] | None = None) -> list[str]:
-        """End tunnels; all where None is given. Return the names of those that existed."""
+        """End tunnels; all if None is given. Return the names of those that existed."""
         chosen = [name for name in (self._tunnels if names is None else names) if name in self._tunnels]
         await asyncio.gather(*(self._tunnels[name].close() for name in chosen))
         for name in chosen:

@@ -67,9 +67,9 @@ def check_connection(
         caller: The caller's ARN (GetCallerIdentity).
         target: Where the tunnel goes.
         endpoint: The endpoint that serves it.
-        instance: The instance, or None where the target is an address only.
-        duration: The maximum duration of the tunnel in seconds, or None where none is sent.
-        os_user: The OS user that a key is pushed for; empty where none is.
+        instance: The instance, or None if the target is an address only.
+        duration: The maximum duration of the tunnel in seconds, or None if none is sent.
+        os_user: The OS user that a key is pushed for; empty if none is.
     """
     account, partition = caller.split(":")[4], caller.split(":")[1]
     push = f"arn:{partition}:ec2:{target.region}:{account}:instance/{target.instance_id or '*'}"

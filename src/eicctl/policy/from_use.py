@@ -52,8 +52,8 @@ class Call:
         source_ip: The caller's address, as AWS saw it.
         endpoint_id: The endpoint; empty for a pushed key.
         address: Where the tunnel went.
-        port: Its remote port; None where the record has none.
-        duration: The maximum duration that was requested, in seconds; None where none was.
+        port: Its remote port; None if the record has none.
+        duration: The maximum duration that was requested, in seconds; None if none was.
         instance_id: The instance that a key was pushed to.
         os_user: The OS user that it was for.
     """
@@ -152,7 +152,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A policy, or None where nothing that was used can be allowed, and what it leaves out or cannot limit."""
+    """A policy, or None if nothing that was used can be allowed, and what it leaves out or cannot limit."""
 
     policy: Document | None
     notes: list[str]

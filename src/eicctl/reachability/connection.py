@@ -140,8 +140,8 @@ class Finding:
 class Destination:
     """The other end: an address, and what is known of it.
 
-    `security_group_ids` is None where the groups at that address are not known, and empty where there are none.
-    `vpc_id` and `subnet_id` are empty where they are not known.
+    `security_group_ids` is None if the groups at that address are not known, and empty if there are none.
+    `vpc_id` and `subnet_id` are empty if they are not known.
     """
 
     address: str

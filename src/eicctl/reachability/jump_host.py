@@ -48,7 +48,7 @@ def choose_instance(
         endpoints: Endpoints of the region; an instance in a VPC that has some usable one is preferred only by the VPC.
         vpc_id: The database's VPC.
         port: The database's port.
-        availability_zone: Where the database is; empty where that is not known.
+        availability_zone: Where the database is; empty if that is not known.
         label: What to call the database.
 
     Raises:

@@ -18,7 +18,7 @@ class Change:
     Attributes:
         summary: What it does, as text.
         words: The command line that makes it, without region and profile.
-        operation: The call of EC2 that makes it, as botocore's clients name it; empty where only the command does.
+        operation: The call of EC2 that makes it, as botocore's clients name it; empty if only the command does.
         parameters: The call's parameters.
     """
 

@@ -20,7 +20,7 @@ TOLERANCE = 240
 def seconds_ahead(date: str) -> float | None:
     """Return by how many seconds this machine's clock is ahead of the `Date` of an answer that has just come.
 
-    None where that is not a date.
+    None if that is not a date.
     """
     from email.utils import parsedate_to_datetime
 

@@ -65,7 +65,7 @@ def _setup() -> ModuleType | None:
 
 
 def _of_config() -> str:
-    """The file that config.toml names; empty where it names none, or is not as it should be."""
+    """The file that config.toml names; empty if it names none, or is not as it should be."""
     from eicctl.core import errors
     from eicctl.support import defaults
 

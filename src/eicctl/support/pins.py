@@ -21,7 +21,7 @@ _IDENTITY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_
 
 
 def named_profile(option: str | None, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the profile that an option or else the environment names; None where neither does.
+    """Return the profile that an option or else the environment names; None if neither does.
 
     An empty text is botocore's error: a variable that is set names a profile, and there is none of that name.
     """
@@ -30,7 +30,7 @@ def named_profile(option: str | None, environ: Mapping[str, str] | None = None) 
 
 
 def named_region(option: str | None, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the region that an option or else the environment names; None where neither does.
+    """Return the region that an option or else the environment names; None if neither does.
 
     An empty text means that there is none, whatever the profile says.
     """

@@ -41,7 +41,7 @@ class Recent:
         profile: The profile that was in force, or None.
         region: The region.
         user: The OS user or database user, or an empty string.
-        seconds: How long it was open; None where it is open, or its process was killed.
+        seconds: How long it was open; None if it is open, or its process was killed.
     """
 
     def __init__(self, row: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def _file() -> Path:
 
 
 def _append(row: dict[str, Any]) -> int:
-    """Append a line; return the file's size, or 0 where that is not possible."""
+    """Append a line; return the file's size, or 0 if that is not possible."""
     from eicctl.core.errors import LocalError
 
     line = json_text(row).encode() + b"\n"

@@ -39,7 +39,7 @@ def on_terminal() -> bool:
 class Terminal:
     """The terminal for a program that may ask something: stdin and stdout may be a tunnel's data. A context manager.
 
-    Its value is None where there is none, or where this process is not in its foreground and would be stopped if it
+    Its value is None if there is none, or where this process is not in its foreground and would be stopped if it
     read from it.
     """
 

@@ -22,7 +22,7 @@ _LISTEN = "0A"
 
 
 def occupant(port: int) -> str | None:
-    """Return `NAME (PID n)` of the process that listens on `port`, or None where that cannot be known.
+    """Return `NAME (PID n)` of the process that listens on `port`, or None if that cannot be known.
 
     On Linux from /proc, for processes of the same user (proc(5)); elsewhere from `lsof`, if it is installed.
     """

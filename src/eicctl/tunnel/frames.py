@@ -100,7 +100,7 @@ class IncomingFrames:
 
     @staticmethod
     def _head_size(data: memoryview, at: int, end: int) -> int:
-        """Return how many bytes of the frame at `at` come before its payload, or 0 where they have not all arrived.
+        """Return how many bytes of the frame at `at` come before its payload, or 0 if they have not all arrived.
 
         For a masked frame, which the service must not send, it is enough that websockets sees that it is masked.
         """

@@ -110,7 +110,7 @@ def owner_of_peer(client: socket.socket, netlink: socket.socket | None) -> int |
 
 
 def has_owner(client: socket.socket) -> bool | None:
-    """Whether a process still has the other end of a TCP connection open; None where that cannot be known.
+    """Whether a process still has the other end of a TCP connection open; None if that cannot be known.
 
     It cannot for a client on another machine, and where there is no sock_diag.
     """
@@ -136,7 +136,7 @@ def _ends(client: socket.socket) -> tuple[tuple[object, ...], tuple[object, ...]
 
 
 def _ask(netlink: socket.socket, question: bytes) -> tuple[int, int] | None:
-    """Return user ID and inode of a socket; None where the kernel knows none such."""
+    """Return user ID and inode of a socket; None if the kernel knows none such."""
     netlink.sendto(question, (0, 0))
     sequence = _HEADER.unpack_from(question)[3]
     while _HEADER.unpack_from(data := netlink.recv(4096))[3] != sequence:
@@ -148,7 +148,7 @@ def _ask(netlink: socket.socket, question: bytes) -> tuple[int, int] | None:
 
 
 def refusal(client: socket.socket, netlink: socket.socket | None) -> LocalError | None:
-    """Return why an accepted connection is not to be served, or None where it is.
+    """Return why an accepted connection is not to be served, or None if it is.
 
     Served are this user, root, who can have all of this user anyway, whoever connects to an address that other machines
     reach too, and whoever cannot be told.

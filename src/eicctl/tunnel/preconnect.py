@@ -38,7 +38,7 @@ def begin(endpoint_dns_name: str, ca_bundle: str | None) -> None:
 
 
 def taken(host: str, port: int, trusted: Trust) -> SecureSocket | None:
-    """Return the connection that was begun, once; None where none was.
+    """Return the connection that was begun, once; None if none was.
 
     Raises:
         EicctlError: Why it has failed.
@@ -81,7 +81,7 @@ def enable() -> None:
 
 
 def take(host: str, port: int, trust: Trust) -> SecureSocket | None:
-    """Return the spare connection with an endpoint, for the caller to close; None where there is none that is open."""
+    """Return the spare connection with an endpoint, for the caller to close; None if there is none that is open."""
     with _lock:
         keeper = _keepers.get(_key(host, port, trust)) if _enabled else None
     return keeper.take() if keeper else None

@@ -34,7 +34,7 @@ class Probe:
             (docs/explanation/protocol.md#data-plane: an upgraded websocket does not prove that the target answers).
         request_id: The service's request ID, or an empty string.
         times: How long the dial's stages took.
-        banner_time: Seconds from the handshake to the first bytes; 0 where none came.
+        banner_time: Seconds from the handshake to the first bytes; 0 if none came.
     """
 
     banner: bytes

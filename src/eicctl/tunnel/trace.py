@@ -92,7 +92,7 @@ class Trace:
         port: Its port.
         proxy: The proxy that the environment names for it, or None.
         stages: The stages that were passed, in order.
-        failed: The name of the stage that failed; empty where none did.
+        failed: The name of the stage that failed; empty if none did.
         error: Why it failed.
         certificate: The certificate that was presented, even if it is not trusted.
     """

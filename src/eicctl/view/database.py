@@ -56,7 +56,7 @@ class LocalDatabase:
 
     @property
     def kind(self) -> str:
-        """The protocol that it speaks; empty where that is not known."""
+        """The protocol that it speaks; empty if that is not known."""
         found = (kind for start, kind in _BY_ENGINE if self.engine.startswith(start))
         return next(
             found, "" if self.engine or self.remote_port in DIRECT_PORTS else _BY_PORT.get(self.remote_port, "")

@@ -46,7 +46,7 @@ def terraform(new: NewEndpoint, group: PlannedGroup | None, import_id: str = "")
     Args:
         new: The endpoint.
         group: Its security group, or None.
-        import_id: The ID of an endpoint that exists, for its `import` block; empty where it is to be created.
+        import_id: The ID of an endpoint that exists, for its `import` block; empty if it is to be created.
     """
     name = re.sub(r"[^A-Za-z0-9_-]", "_", new.tags.get("Name", "")) or "eice"
     name = name if re.match(r"[A-Za-z_]", name) else f"_{name}"

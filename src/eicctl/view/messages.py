@@ -52,7 +52,7 @@ _verbose = False
 
 _lock = threading.RLock()
 _live = ""
-"""The text of the live line; empty where there is none."""
+"""The text of the live line; empty if there is none."""
 
 arguments: list[str] = []
 """The command line of this process, without the program."""

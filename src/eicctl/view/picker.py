@@ -62,7 +62,7 @@ class Listing:
         columns: The headings, each with how soon the column is left out on a narrow terminal; 0 for never. The
             first one is the name, in which letters may be left out when one filters.
         rows: The rows that are known.
-        refresh: Returns the rows as they are now; called once, in a thread. None where `rows` are.
+        refresh: Returns the rows as they are now; called once, in a thread. None if `rows` are.
         empty: What to say where there are none.
     """
 

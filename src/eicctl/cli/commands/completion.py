@@ -161,7 +161,7 @@ SHELLS = {each.name: add_completion_class(each) for each in (_Bash, _Zsh, _Fish)
 def _words(line: str) -> tuple[list[str], str]:
     """Return the words of a line without their quotes, and the quote that is open at its end.
 
-    The last word is the one of the cursor, and empty where a word would begin.
+    The last word is the one of the cursor, and empty if a word would begin.
     """
     lexer = shlex.shlex(line + "_", posix=True)  # whatever the cursor's word is, this is its last character
     lexer.whitespace_split = True

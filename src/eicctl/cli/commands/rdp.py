@@ -129,7 +129,7 @@ def command(
 
 
 def _password_for(client: Client, session: Session, target: Target, key_file: Path | None) -> str | None:
-    """Return the password for a client, or None where it is to ask for one. None is fetched that it would not take."""
+    """Return the password for a client, or None if it is to ask for one. It is fetched only if the client takes it."""
     if key_file and not client.takes_password:
         shown = pins.command("eicctl", "rdp", "--print-password", "--key-file", key_file, target.label)
         messages.line(f"{client.name} asks for the password. To see it: {shown}")
@@ -138,7 +138,7 @@ def _password_for(client: Client, session: Session, target: Target, key_file: Pa
 
 
 def _password(session: Session, target: Target, key_file: Path | None, *, needed: bool = False) -> str | None:
-    """Return the administrator's password, or None where the client is to ask for one."""
+    """Return the administrator's password, or None if the client is to ask for one."""
     from eicctl.aws.instances import key_name, password_data
     from eicctl.cli.rdp_client import decrypt
     from eicctl.cli.target_prompt import passphrase

@@ -77,7 +77,7 @@ def _run_clock(context: Context) -> Outcome:
 
 
 def clock_outcome(ahead: float | None) -> Outcome:
-    """Return the outcome for a clock that is so many seconds ahead of AWS's; None where that is not known."""
+    """Return the outcome for a clock that is so many seconds ahead of AWS's; None if that is not known."""
     if ahead is None:
         return Outcome(Status.UNKNOWN, "AWS's response has no date")
     details = {"OffsetSeconds": round(ahead, 1)}

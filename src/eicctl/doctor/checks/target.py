@@ -74,7 +74,7 @@ def status_outcome(
     Args:
         message: What is known of it so far.
         instance_id: Its ID.
-        checks: EC2's status checks of system and instance; None where they could not be read.
+        checks: EC2's status checks of system and instance; None if they could not be read.
         details: For programs.
     """
     if checks is None:

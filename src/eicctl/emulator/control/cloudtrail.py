@@ -114,7 +114,7 @@ def record_call(
     Args:
         state: The emulator's memory.
         call: The call.
-        caller: Who called; None where the key is not known.
+        caller: Who called; None if the key is not known.
         answer: What was answered, as botocore's model has it.
         error: The code and the message of an error.
         access_key_id: The key that the call claims to be signed with.

@@ -37,7 +37,7 @@ _LISTED = re.compile(r"(\w+?)(?:\.\d+)?")
 
 
 def invalid(call: ApiCall) -> Rejected | None:
-    """Return the error of a call's parameters in the query protocol; None where they are fine."""
+    """Return the error of a call's parameters in the query protocol; None if they are fine."""
     for name, value in call.parameters.items():
         if UNWRITABLE.search(name + value):
             code = "InvalidParameterValue" if call.service == "ec2" else "ValidationError"
@@ -168,7 +168,7 @@ _KEYS = (
 
 
 def _resources(call: ApiCall, account: str) -> list[str | None]:
-    """The ARNs of what a call of an account works on; None where the emulator does not know them."""
+    """The ARNs of what a call of an account works on; None if the emulator does not know them."""
     if call.name.startswith(_WITHOUT) and call.service in ("ec2", "cloudtrail", "sts"):
         return ["*"]
     if call.action == "iam:SimulatePrincipalPolicy":

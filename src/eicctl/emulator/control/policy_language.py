@@ -172,7 +172,7 @@ def evaluate(sources: Iterable[Source], action: str, resource: str | None, conte
     Args:
         sources: All policies of the principal.
         action: `service:Action`.
-        resource: Its ARN, `*` for an action without one, or None where the caller does not know it: then every
+        resource: Its ARN, `*` for an action without one, or None if the caller does not know it: then every
             Allow's resource counts as the right one, and a Deny's only if it is `*`.
         context: The condition keys.
     """

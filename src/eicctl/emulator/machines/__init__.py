@@ -60,7 +60,7 @@ class Machines:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def connect(self, machine: Machine, port: int) -> Streams | None:
-        """Return streams to what answers at a machine's port, or None where nothing does."""
+        """Return streams to what answers at a machine's port, or None if nothing does."""
         if where := dict(machine.forwards).get(port):
             host, _, number = where.rpartition(":")
             return await _dial(host.strip("[]"), int(number))

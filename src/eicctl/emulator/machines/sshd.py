@@ -44,7 +44,7 @@ def login_shell() -> str:
 
 
 def find_wrapper() -> Path | None:
-    """Return nss_wrapper's library, or None where it is not installed."""
+    """Return nss_wrapper's library, or None if it is not installed."""
     for folder in map(Path, _LIBRARY_FOLDERS):
         # Debian has it in a folder of the machine's architecture, such as x86_64-linux-gnu.
         for found in (folder / _NAME, *folder.glob(f"*-linux-gnu*/{_NAME}")):

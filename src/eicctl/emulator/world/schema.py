@@ -158,7 +158,7 @@ class SubnetSpec(Table, frozen=True):
 
 
 class GroupSpec(Table, frozen=True):
-    """A security group; `egress` is None where the file does not specify it, and all outbound traffic is allowed.
+    """A security group; `egress` is None if the file does not specify it, and all outbound traffic is allowed.
 
     `account` is a participant of the shared VPC; empty for the owner.
     """
@@ -182,7 +182,7 @@ class GroupSpec(Table, frozen=True):
 class InstanceSpec(Table, frozen=True):
     """An instance, or `count` of them at consecutive addresses (`NAME-1`, `NAME-2`, …).
 
-    `address` is None where it has IPv6 only, as in a subnet that has it only. `account` is a participant of the shared
+    `address` is None if it has IPv6 only, as in a subnet that has it only. `account` is a participant of the shared
     subnet; empty for the owner.
     """
 
