@@ -66,13 +66,13 @@ def test_an_error_and_its_hint(text: str, capsys: pytest.CaptureFixture[str]) ->
 def test_tables_text_and_json(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows: list[dict[str, Any]] = [{"Name": text, "Tags": [{"Key": text, "Value": text}]}, {"Name": "plain", "Tags": []}]
     for output, lines, layout in (("table", 3, "\n"), ("text", 2, "\n\t")):
-        render.show(rows, output=output, query=None, columns={"Name": "Name", "Tags": "Tags"})
+        render.show(rows, output=output, columns={"Name": "Name", "Tags": "Tags"})
         out = capsys.readouterr().out
         assert harmless(out, layout=layout)
         assert len(out.splitlines()) == lines
-    render.show(rows[0], output="table", query=None, columns={})
+    render.show(rows[0], output="table")
     assert len(capsys.readouterr().out.splitlines()) == 2
-    render.show(rows, output="json", query=None, columns={})
+    render.show(rows, output="json")
     out = capsys.readouterr().out
     assert harmless(out)
     assert json.loads(out) == rows
@@ -80,7 +80,7 @@ def test_tables_text_and_json(text: str, capsys: pytest.CaptureFixture[str]) -> 
 
 @cases
 def test_a_key_of_a_query_is_a_heading(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    render.show([{text: 1}], output="table", query=None, columns={})
+    render.show([{text: 1}], output="table")
     out = capsys.readouterr().out
     assert harmless(out)
     assert len(out.splitlines()) == 2

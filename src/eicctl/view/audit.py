@@ -50,7 +50,7 @@ def show_rows(rows: Iterator[Row], *, output: str, query: str | None, accounts: 
     """
     if query:
         found = [row.shown() for row in rows]
-        render.show(found, output=output, query=query, columns={})
+        render.show(found, output=output, query=query)
         return len(found)
     if output in ("table", "json"):
         return _table(rows, accounts=accounts) if output == "table" else _json(rows)
@@ -96,7 +96,6 @@ def _table(rows: Iterable[Row], *, accounts: str) -> int:
         render.show(
             [_for_people(row) for row in kept],
             output="table",
-            query=None,
             columns=({accounts: "Account"} if accounts else {}) | _TABLE,
             droppable=_DROPPABLE,
         )

@@ -44,8 +44,8 @@ def show(
     result: Row | Sequence[Row],
     *,
     output: str,
-    query: str | None,
-    columns: Mapping[str, str],
+    query: str | None = None,
+    columns: Mapping[str, str] | None = None,
     droppable: Sequence[str] = (),
 ) -> None:
     """Write a result to stdout.
@@ -54,7 +54,8 @@ def show(
         result: One object or a list of them, with AWS's names as keys.
         output: `table`, `json` or `text`.
         query: JMESPath expression on the JSON form, or None.
-        columns: Headings of the table and their keys. A single object is shown with all its keys that have values.
+        columns: Headings of the table and their keys; None for all keys. Of a single object all keys with values are
+            shown.
         droppable: Headings of columns that a narrow terminal does without, the least important first.
     """
     shown: object = result
@@ -68,7 +69,7 @@ def show(
     elif query:
         _table(shown, {}, ())
     else:
-        _table(shown, columns, droppable)
+        _table(shown, columns or {}, droppable)
 
 
 def _queried(result: object, query: str) -> object:

@@ -141,7 +141,7 @@ def command(
         messages.line(f"{verb} security group {plan.group.group_id} ({plan.group.plan.name})")
     if wait and not endpoint.usable:
         endpoint = _await_creation(session, endpoint, timeout)
-    render.show(row_of(endpoint), output=output, query=query, columns={})
+    render.show(row_of(endpoint), output=output, query=query)
 
 
 def _described(plan: EndpointPlan, language: str) -> str:

@@ -139,7 +139,7 @@ def _show(context: Context, diagnosis: Diagnosis, output: str, query: str | None
     result: Any = as_json(diagnosis, context)
     if output == "text" and not query:
         result = [{key: row[key] for key in ("Key", "Status", "Message", "Remediation")} for row in result["Checks"]]
-    render.show(result, output=output, query=query, columns={})
+    render.show(result, output=output, query=query)
 
 
 def _fix(diagnose: Callable[[], tuple[Context, Diagnosis]], *, yes: bool, dry_run: bool) -> tuple[Context, Diagnosis]:

@@ -266,8 +266,6 @@ def status(*, output: str) -> None:
         render.show(
             row | {"Endpoints": resources["endpoints"], "Machines": resources["machines"]},
             output="json",
-            query=None,
-            columns={},
         )
         return
     messages.out(f"Running at {found.url}, tunnels on port {found.data_port} (PID {found.pid})")
@@ -275,7 +273,7 @@ def status(*, output: str) -> None:
         count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
         messages.out(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
     columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
-    render.show(resources["machines"], output="table", query=None, columns=columns)
+    render.show(resources["machines"], output="table", columns=columns)
 
 
 @command.command()

@@ -89,4 +89,4 @@ def command(
     for group in replaced:
         messages.line(f"{found.id} no longer uses security group {group.id} ({group.name}), created by eicctl")
         messages.line(f"hint: {session.command('aws', 'ec2', 'delete-security-group', '--group-id', group.id)}")
-    render.show(row_of(get_endpoint(session, found.id)), output=output, query=query, columns={})
+    render.show(row_of(get_endpoint(session, found.id)), output=output, query=query)

@@ -288,7 +288,7 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
             }
             for one in findings
         ]
-        render.show(rows, output=output, query=query, columns={})
+        render.show(rows, output=output, query=query)
     else:
         for one in findings:  # sentences are too wide for columns
             where = f" {one.statement}" if one.statement else ""

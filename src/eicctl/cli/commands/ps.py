@@ -31,13 +31,13 @@ def command(*, output: str, query: str | None) -> int:
             messages.line(held.trouble.message)
             messages.line(f"hint: {held.trouble.hint}")
     if output != "table" or query:
-        render.show([row(status, pid) for status, pid in found], output=output, query=query, columns={})
+        render.show([row(status, pid) for status, pid in found], output=output, query=query)
         return 0
     if not found:
         messages.line("No tunnels are open in the background")
         messages.line("hint: eicctl up --detach")
         return 0
-    render.show([shown(status) for status, _ in found], output=output, query=None, columns=COLUMNS, droppable=DROPPABLE)
+    render.show([shown(status) for status, _ in found], output=output, columns=COLUMNS, droppable=DROPPABLE)
     for line in troubles([status for status, _ in found if status.state != "unknown"]):
         messages.line(line, pin=False)
     return 0

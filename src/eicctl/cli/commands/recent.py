@@ -45,9 +45,9 @@ def command(*, clear: bool, output: str, query: str | None) -> None:
         return
     rows = [_row(each) for each in recents.recent()]
     if output != "table" or query:
-        render.show(rows, output=output, query=query, columns={})
+        render.show(rows, output=output, query=query)
     elif rows:
-        render.show([_shown(row) for row in rows], output=output, query=None, columns=_COLUMNS)
+        render.show([_shown(row) for row in rows], output=output, columns=_COLUMNS)
     else:
         messages.line("No recent connections")
 

@@ -114,7 +114,6 @@ def command(
         render.show(
             [_row(host) for host in hosts],
             output="table",
-            query=None,
             columns=_COLUMNS,
             droppable=("Endpoint", "Address"),
         )

@@ -45,4 +45,4 @@ def command(*, session: Session, endpoint: str | None, language: str | None, out
 
         click.echo(existing(found), nl=False)
         return
-    render.show(row_of(found), output=output, query=query, columns={})
+    render.show(row_of(found), output=output, query=query)

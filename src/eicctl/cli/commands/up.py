@@ -98,11 +98,9 @@ def _detached(definitions: Sequence[Definition], output: str) -> int:
     with Waiting("Opening tunnels"):
         statuses = tunnels.detach(definitions)
     if output == "json":
-        render.show([row(status) for status in statuses], output=output, query=None, columns={})
+        render.show([row(status) for status in statuses], output=output)
     else:
-        render.show(
-            [shown(status) for status in statuses], output=output, query=None, columns=COLUMNS, droppable=DROPPABLE
-        )
+        render.show([shown(status) for status in statuses], output=output, columns=COLUMNS, droppable=DROPPABLE)
         for line in troubles(statuses):
             messages.line(line, pin=False)
     waiting = [status.name for status in statuses if status.state != "open"]

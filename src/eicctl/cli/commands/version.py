@@ -136,4 +136,4 @@ def command(*, output: str, query: str | None) -> None:
     """
     from eicctl.view import render
 
-    render.show(about(), output=output, query=query, columns={})
+    render.show(about(), output=output, query=query)
