@@ -6,7 +6,7 @@ import gzip
 import json
 import uuid
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -43,8 +43,9 @@ def store(
     folder: str = "AWSLogs",
     account: str = ACCOUNT,
     delay: timedelta = timedelta(minutes=10),
+    minutes: int = 60,
 ) -> list[str]:
-    """Put records into the trail's bucket, as CloudTrail delivers them: a file for an hour and a region.
+    """Put records into the trail's bucket, as CloudTrail delivers them: a file for an hour (`minutes`) and a region.
 
     Returns:
         The keys of the objects.
@@ -56,7 +57,8 @@ def store(
             time = datetime.fromisoformat(str(one.get("eventTime")).strip())
         except ValueError:
             time = START
-        slot = time.astimezone(START.tzinfo).replace(minute=0, second=0) + timedelta(hours=1) + delay
+        begin = int(time.timestamp()) // (60 * minutes) * 60 * minutes
+        slot = datetime.fromtimestamp(begin, UTC) + timedelta(minutes=minutes) + delay
         region = one.get("awsRegion")
         files.setdefault((region if isinstance(region, str) else "us-east-1", slot), []).append(one)
     keys = []
@@ -153,6 +155,8 @@ def _odd(at: datetime) -> list[Record]:
         {"eventID": None, "requestID": "r-1"},
         {"eventID": "", "requestID": None},
         {"awsRegion": None},
+        {"recipientAccountId": "999999999999"},
+        {"recipientAccountId": None, "sharedEventID": 7},
         {"sourceIPAddress": None, "userAgent": "=cmd|' /C calc'!A0"},
         {"userAgent": "x" * 3_000},
     ]

@@ -109,11 +109,11 @@ def test_a_command_that_loses_athena_prints_how_to_resume(slow_athena: Emulator,
 
 
 def test_ctrl_c_while_the_result_is_read_keeps_it(slow_athena: Emulator, width: int) -> None:
-    slow_athena.state.behave(athena_seconds=0.0)
     env = dict(os.environ)
     relay = Relay(env["AWS_ENDPOINT_URL"].removeprefix("http://"))
-    relay.freeze()
     session = terminal({**env, "AWS_ENDPOINT_URL_S3": f"http://{relay.name}"}, *WORDS, size=(40, width))
+    session.expect("Querying Athena: running")
+    relay.freeze()
     session.expect("Reading the query's result")
     session.sendintr()
     assert exit_code(session) == 130

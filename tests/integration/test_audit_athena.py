@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+from benchmarks.audit import records as benchmark_records
 
 from eicctl.audit.athena_setup import Location, statements
 from eicctl.audit.athena_sql import Logs, Table
@@ -21,7 +22,7 @@ from eicctl.emulator.server import Emulator
 from tests.athena_logs import ACCOUNT, BUCKET, OTHER_ENDPOINT, hostile_records, store
 from tests.integration.conftest import Ran
 from tests.integration.test_emulator_policies import user_with
-from tests.trail_records import ENDPOINT, START, key, tunnel
+from tests.trail_records import ENDPOINT, START, Record, key, tunnel
 from tests.waiting import wait_for
 
 Eicctl = Callable[..., Ran]
@@ -145,9 +146,17 @@ def test_accounts_and_regions_of_an_organization(trail: Any, eicctl: Eicctl) -> 
     assert one == from_files(eicctl, *ALL, path=path)
     assert len(one) == 1
     store([tunnel(START)], prefix="logs/", folder="AWSLogs/o-abcdefghij", account="333333333333")
-    assert len(queried(eicctl, *ALL)) == 4
-    set_up(eicctl, f"s3://{BUCKET}/logs/AWSLogs/o-abcdefghij/{accounts[0]}/CloudTrail/")  # again: the new account
-    assert len(queried(eicctl, *ALL)) == 5
+    store([tunnel(START, awsRegion="il-central-1")], prefix="logs/", folder="AWSLogs/o-abcdefghij", account=accounts[0])
+    done = ran(eicctl, *ALL, "--output", "json")
+    assert len(json.loads(done.out)) == 4
+    assert "note: eicctl.cloudtrail_logs does not have these accounts of the trail: 333333333333\n" in done.err
+    assert "note: eicctl.cloudtrail_logs does not have these regions of the trail: il-central-1\n" in done.err
+    add = (
+        f"eicctl audit --athena-setup s3://{BUCKET}/logs/AWSLogs/o-abcdefghij/ --table eicctl.cloudtrail_logs --execute"
+    )
+    assert f"{add} --region us-east-1\n" in done.err
+    set_up(eicctl, f"s3://{BUCKET}/logs/AWSLogs/o-abcdefghij/{accounts[0]}/CloudTrail/")  # again
+    assert len(queried(eicctl, *ALL)) == 6
 
 
 def test_a_table_of_another_trail_stays_as_it_is(trail: Any, eicctl: Eicctl) -> None:
@@ -283,6 +292,17 @@ def test_the_least_policy_by_athena(trail: Any, eicctl: Eicctl) -> None:
     assert by_query.code == 0, by_query.err
     assert json.loads(by_query.out) == json.loads(by_files.out)
     assert "role dev: tunnels: 1, pushed keys: 1" in by_query.err
+
+
+def test_many_records(trail: Any, eicctl: Eicctl) -> None:
+    """Of a log as that of the benchmark, one in twenty matches; `python -m benchmarks.athena` has a million."""
+    found: list[Record] = [dict(one) for one in benchmark_records(6_000, 20)]
+    store(found, minutes=24 * 60)
+    set_up(eicctl)
+    for words in (("--since", "2026-08-31"), ("--since", "2026-09-10", "--until", "2026-10-01", "--user", "*/user-1*")):
+        rows = queried(eicctl, *words)
+        assert rows == from_files(eicctl, *words)
+        assert len(rows) > 15
 
 
 # What goes wrong

@@ -67,6 +67,7 @@ def record_of(row: Result) -> dict[str, Any]:
         "errorCode": row["errorcode"],
         "errorMessage": row["errormessage"],
         "requestID": row["requestid"],
+        "recipientAccountId": row["recipientaccountid"],
         "userIdentity": {
             "type": row["usertype"],
             "arn": row["userarn"],

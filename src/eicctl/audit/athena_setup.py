@@ -7,6 +7,7 @@ has those that `athena_sql.COLUMNS` reads, and others that are useful in queries
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from eicctl.audit.athena_sql import Logs, Table
@@ -14,6 +15,9 @@ from eicctl.core.errors import UsageError
 
 FIRST_DAY = "2013/11/01"
 """The first day of the projection: CloudTrail did not exist before. A range that begins later would hide log files."""
+
+REGION = r"[a-z]{2,8}(?:-[a-z]+)+-[0-9]{1,2}"
+"""The form of a region."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
@@ -93,14 +97,29 @@ def parse_location(text: str) -> Location:
     return Location(bucket, "/".join(parts[:end]) + "/")
 
 
-def organizations_in(folders: list[str]) -> list[str]:
+def organizations_in(folders: Iterable[str]) -> list[str]:
     """Return the organization IDs in a list of folders."""
     return [name for name in folders if _ORGANIZATION.fullmatch(name)]
 
 
-def accounts_in(folders: list[str]) -> list[str]:
+def accounts_in(folders: Iterable[str]) -> list[str]:
     """Return the account IDs in a list of folders."""
     return [name for name in folders if re.fullmatch(r"\d{12}", name, re.ASCII)]
+
+
+def regions_in(folders: Iterable[str]) -> list[str]:
+    """Return the regions in a list of folders."""
+    return [name for name in folders if re.fullmatch(REGION, name)]
+
+
+_TEMPLATE = "${account}/CloudTrail/${region}/${day}"
+
+
+def location_of(properties: Mapping[str, str]) -> Location | None:
+    """Return where the log files of a table of `statements` are, by its properties; None for another table."""
+    template = properties.get("storage.location.template", "")
+    bucket, _, prefix = template.removeprefix("s3://").removesuffix(_TEMPLATE).partition("/")
+    return Location(bucket, prefix) if template.endswith(_TEMPLATE) and bucket else None
 
 
 def statements(location: Location, table: Table, logs: Logs) -> list[str]:
@@ -120,7 +139,7 @@ def statements(location: Location, table: Table, logs: Logs) -> list[str]:
         "projection.day.range": f"{FIRST_DAY},NOW",
         "projection.day.interval": "1",
         "projection.day.interval.unit": "DAYS",
-        "storage.location.template": f"{location}${{account}}/CloudTrail/${{region}}/${{day}}",
+        "storage.location.template": f"{location}{_TEMPLATE}",
     }
     return [
         f"CREATE DATABASE IF NOT EXISTS `{table.database}`",

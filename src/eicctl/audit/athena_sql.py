@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from eicctl.audit.correlation import AFTER, BEFORE
 from eicctl.audit.filters import Choice
@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, str] = {
     "errorcode": "errorcode",
     "errormessage": "errormessage",
     "requestid": "requestid",
+    "recipientaccountid": "recipientaccountid",
     "usertype": "useridentity.type",
     "userarn": "useridentity.arn",
     "username": "useridentity.username",
@@ -197,7 +198,7 @@ def _mark(choice: Choice, logs: Logs) -> str:
         "accounts": logs.accounts,
         "regions": logs.regions,
     }
-    return _MARK + json.dumps(found)
+    return _MARK + json.dumps(found).replace(";", "\\u003b")  # Athena takes one statement a query
 
 
 # Which records
@@ -215,9 +216,10 @@ def _partitions(layout: Layout, choice: Choice, logs: Logs) -> list[str]:
         padded = [f"lpad(CAST({part} AS varchar), 2, '0')" for part in parts[1:]]
         day = f"concat({', '.join([f'CAST({parts[0]} AS varchar)', *padded])})" if padded else parts[0]
         if choice.since:
-            found.append(f"{day} >= {_text((choice.since - BEFORE).strftime(layout.day_format))}")
+            found.append(f"{day} >= {_text((choice.since - BEFORE).astimezone(UTC).strftime(layout.day_format))}")
         if choice.until:
-            found.append(f"{day} <= {_text((choice.until + AFTER + DELIVERY).strftime(layout.day_format))}")
+            last = (choice.until + AFTER + DELIVERY).astimezone(UTC)
+            found.append(f"{day} <= {_text(last.strftime(layout.day_format))}")
     return found
 
 
@@ -238,7 +240,7 @@ def _wanted(choice: Choice) -> str:
 
 
 def _iso(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _LAST = "regexp_extract(userarn, '[^:]*$')"

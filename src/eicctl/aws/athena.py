@@ -6,14 +6,16 @@ import csv
 import io
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eicctl.aws.errors import code_of, translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, EicctlError, NotFoundError, RefusedError, UsageError
 from eicctl.support.clock import Backoff
+from eicctl.support.threads import Pool
 
 if TYPE_CHECKING:
     from mypy_boto3_athena.type_defs import QueryExecutionTypeDef, StartQueryExecutionInputTypeDef
@@ -263,6 +265,10 @@ def _from_pages(session: Session, query_id: str) -> Iterator[dict[str, str]]:
 # Where log files are
 
 
+_AHEAD = 16
+"""Folders that are listed at the same time."""
+
+
 def folders(session: Session, bucket: str, prefix: str) -> list[str]:
     """Return the names of the folders below a prefix, which ends with a slash."""
     with translated(f"list s3://{bucket}/{prefix}"):
@@ -271,3 +277,10 @@ def folders(session: Session, bucket: str, prefix: str) -> list[str]:
         )
         found = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", [])]
     return [name.removeprefix(prefix).rstrip("/") for name in found]
+
+
+def folders_of_all(session: Session, bucket: str, prefixes: Iterable[str]) -> set[str]:
+    """Return the names of the folders below any of some prefixes."""
+    with Pool(_AHEAD) as pool:
+        pending = [pool.submit(partial(folders, session, bucket, prefix)) for prefix in prefixes]
+        return {name for one in pending for name in one.result()}

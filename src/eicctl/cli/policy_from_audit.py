@@ -18,7 +18,8 @@ from eicctl.audit.store import EventStore
 from eicctl.aws.iam import identity_policies
 from eicctl.aws.instances import list_instances
 from eicctl.aws.session import Session
-from eicctl.cli.athena import Athena, check_filters, read_result, sql_to_print
+from eicctl.cli.athena import check_filters, read_result, sql_to_print
+from eicctl.cli.athena_options import Athena
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.policy.beyond import Comparison, compare, read_document

@@ -48,8 +48,11 @@ _DOING = {
     "GetConsoleOutput": "Reading host keys from the console",
     "GetPasswordData": "Fetching the password",
     "GetSessionToken": "Getting a session",
+    "GetTableMetadata": "Reading the table's partition keys",
+    "ListObjectsV2": "Listing the trail's accounts and regions",
     "ModifyInstanceConnectEndpoint": "Modifying the endpoint",
     "SendSSHPublicKey": "Pushing the key",
+    "StartQueryExecution": "Starting the query",
     "connect": "Connecting",
     "credentials": "Getting credentials",
 }

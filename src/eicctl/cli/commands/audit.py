@@ -37,8 +37,9 @@ from eicctl.aws.accounts import Account, Failure, Selection, open_accounts
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.cli import account_options
-from eicctl.cli.athena import Athena, check_filters, read_result, set_up, sql_to_print
-from eicctl.cli.athena_options import athena_options
+from eicctl.cli.athena import check_filters, read_result, sql_to_print
+from eicctl.cli.athena_options import Athena, athena_of, athena_options
+from eicctl.cli.athena_setup import set_up
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.support import files
@@ -353,8 +354,10 @@ def command(
       eicctl audit --athena-setup s3://my-trail/ --execute
       eicctl audit --athena --since 90d --denied --report denied.html
     """
-    if setup or execute:
-        set_up(session, setup, athena, execute=execute)
+    if execute and not setup:
+        raise UsageError("--execute requires --athena-setup", hint="eicctl audit --athena-setup s3://BUCKET/PREFIX")
+    if setup:
+        set_up(session, setup, athena or athena_of(), execute=execute)
         return 0
     now = datetime.now(UTC)
     begins = moment(since, now, "--since") if since else None if paths else now - _DEFAULT_PERIOD
