@@ -1,9 +1,11 @@
-"""`eicctl audit` as installed: Ctrl-C in a look-up and while following."""
+"""`eicctl audit` as installed: Ctrl-C in a look-up, while following, and while reading log files; progress."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +19,8 @@ import pytest
 
 from tests.e2e.conftest import Env, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
-from tests.trail_records import tunnel
+from tests.terminal import exit_code, screen, terminal
+from tests.trail_records import START, tunnel
 from tests.waiting import wait_for
 
 
@@ -109,3 +112,42 @@ def test_following(trail_aws: Env, tmp_path: Path) -> None:
     out, err = interrupt(process)
     assert process.returncode == 130, err
     assert not out
+
+
+def part_of_a_log(count: int) -> str:
+    """A log file that is not complete yet."""
+    return json.dumps({"Records": [tunnel(START + timedelta(seconds=n)) for n in range(count)]})[:-2]
+
+
+def test_ctrl_c_while_reading_log_files(tmp_path: Path) -> None:
+    log = tmp_path / "slow.json"
+    os.mkfifo(log)
+    process = start(clean_env(tmp_path), "--from", str(log), "--output", "csv")
+    with log.open("w") as file:
+        file.write(part_of_a_log(2_000))
+        file.flush()
+        out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert not out
+    assert "Traceback" not in err
+    assert "truncated" not in err
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_progress_of_log_files(tmp_path: Path, width: int) -> None:
+    """The line is gone when the file that is cut off is named."""
+    log, report = tmp_path / "slow.json", tmp_path / "report.html"
+    os.mkfifo(log)
+    session = terminal(clean_env(tmp_path), "audit", "--from", str(log), "--report", str(report), size=(40, width))
+    with log.open("w") as file:
+        file.write(part_of_a_log(20_000))
+        file.flush()
+        session.expect(r"Reading log files: files: 1; records: [12]0,000 \(\d+ s\)")
+    assert exit_code(session) == 1
+    shown = screen(str(session.before))
+    assert not [line for line in shown if re.search(r"\(\d+ s\)", line)], shown
+    text = " ".join(" ".join(shown).split())
+    assert "slow.json: it is cut off; using the records before the error" in text
+    assert "log files: 1; records: 20,000" in text
+    assert "tunnels: 20,000" in text
+    assert "is truncated or malformed" in report.read_text()

@@ -19,12 +19,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from eicctl.audit.filters import Choice
 from eicctl.audit.records import END, EVENT_NAMES, LAUNCH, End, Event, Launch, ends_of, event_of, launches_of
 from eicctl.audit.store import EventStore
-from eicctl.aws.cloudtrail import list_objects, open_objects
+from eicctl.aws.cloudtrail import Readable, list_objects, open_objects
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.support.documents import parse_json
@@ -40,18 +40,11 @@ _BETWEEN = re.compile(r"[\s,]*")
 _LONGEST_HEAD = 64 * 1024
 
 
-class Source(Protocol):
-    """Something to read bytes from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes; none at the end."""
-
-
 class DamagedError(Exception):
     """A log file that ends too early or cannot be parsed. The records before the damage have been yielded."""
 
 
-def records_in(source: Source) -> Iterator[Any]:
+def records_in(source: Readable) -> Iterator[Any]:
     """Yield the records of a log file.
 
     Raises:
@@ -109,7 +102,7 @@ def _unpacked(item: Any) -> Any:
 class _Raw(io.RawIOBase):
     """A source as a file of Python's io module."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Readable) -> None:
         self._source = source
 
     def readable(self) -> bool:
@@ -123,7 +116,7 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _decoded(source: Source) -> Iterator[str]:
+def _decoded(source: Readable) -> Iterator[str]:
     """The text of a source, decompressed if it is gzipped, in pieces that are not empty."""
     plain = io.BufferedReader(_Raw(source), PIECE)
     stream = gzip.GzipFile(fileobj=plain) if plain.peek(2)[:2] == b"\x1f\x8b" else plain
@@ -161,7 +154,7 @@ class Tally:
     damaged: list[str] = field(default_factory=list)
 
 
-Opened = Iterator[tuple[str, Source | EicctlError]]
+Opened = Iterator[tuple[str, Readable | EicctlError]]
 
 
 class Reader:
@@ -219,7 +212,8 @@ class Reader:
             return
         for file in self._files(Path(path)):
             try:
-                stream = file.open("rb")
+                # Buffered, a read of a pipe would be several, and Ctrl-C between two of them would wait for the next.
+                stream = file.open("rb", buffering=0)
             except OSError as error:
                 yield str(file), EicctlError(str(error.strerror))
                 continue
@@ -248,7 +242,7 @@ class Reader:
                     return False
         return True
 
-    def _read_file(self, name: str, source: Source | EicctlError) -> None:
+    def _read_file(self, name: str, source: Readable | EicctlError) -> None:
         self.tally.files += 1
         try:
             if isinstance(source, EicctlError):
@@ -263,7 +257,7 @@ class Reader:
     def _take(self, record: Any) -> None:
         self.tally.records += 1
         if self.tally.records % 10_000 == 0:
-            self._say(f"{self.tally.records} records of {self.tally.files} files")
+            self._say(f"files: {self.tally.files:,}; records: {self.tally.records:,}")
         name = record.get("eventName") if isinstance(record, dict) else None
         if name in EVENT_NAMES:
             if (event := event_of(record)) and self._choice.may_need(event):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -191,9 +192,20 @@ def _deliver(sources: Sequence[Source], task: Task, origin: str, gaps: list[str]
         _write_report(sources, task, origin, gaps)
     if task.rows:
         rows = merged_rows(sources, task.choice)
+        if task.output == "table" or task.query or not sys.stdout.isatty():
+            rows = _counted(rows, "Correlating events")
         count = show_rows(rows, output=task.output, query=task.query, accounts=accounts)
         if not count and task.output == "table":
             messages.line("No matching events")
+
+
+def _counted(rows: Iterator[Row], what: str) -> Iterator[Row]:
+    """Show how many rows there are so far."""
+    with Waiting(what) as waiting:
+        for number, row in enumerate(rows, 1):
+            if number % 10_000 == 0:
+                waiting.show(f"{number:,} events")
+            yield row
 
 
 def _write_report(sources: Sequence[Source], task: Task, origin: str, gaps: list[str]) -> None:
@@ -204,7 +216,7 @@ def _write_report(sources: Sequence[Source], task: Task, origin: str, gaps: list
     # Without --since, the period of log files is that of their events.
     ends = task.choice.until or (task.now if task.choice.since else last)
     summary = Summary(begins, ends, task.hours, lambda time: time.astimezone())
-    for row in merged_rows(sources, task.choice):
+    for row in _counted(merged_rows(sources, task.choice), "Summarizing events"):
         summary.add(row)
     files.write_whole(task.report_file, page(summary, Heading(origin, task.choice.describe(), task.now, gaps)))
     total = summary.total
