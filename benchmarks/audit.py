@@ -52,7 +52,7 @@ def parse(path: Path) -> float:
     with gzip.open(path, "rt") as file:
         file.read(len('{"Records":['))
         while piece := file.read(1 << 18):
-            text, at = rest + piece, 0
+            text, at = (rest + piece).removeprefix(","), 0
             with contextlib.suppress(ValueError, IndexError):
                 while text[at] != "]":
                     at = decode(text, at)[1]

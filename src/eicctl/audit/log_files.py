@@ -247,8 +247,7 @@ class Reader:
         try:
             if isinstance(source, EicctlError):
                 raise source
-            for record in records_in(source):
-                self._take(record)
+            self.add(records_in(source))
         except (DamagedError, EicctlError, OSError) as error:
             self.tally.damaged.append(name)
             why = error.message if isinstance(error, EicctlError) else str(error)
