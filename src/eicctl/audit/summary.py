@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from eicctl.audit.correlation import Row
-from eicctl.audit.records import CHANGES, KEY, TUNNEL
+from eicctl.audit.records import CHANGES, KEY, TUNNEL, Event
 
 MOST_ENTRIES = 2_000
 """Principals, and targets, that are counted separately; the rest are counted together."""
@@ -144,8 +144,8 @@ class Summary:
 
     def add(self, row: Row) -> None:
         """Count a row. Rows come oldest first."""
-        event, who = row.event, row.event.principal
-        off_hours = event.succeeded and event.name in (TUNNEL, KEY) and not self.hours.have(self.local(event.time))
+        event, who, local = row.event, row.event.principal, self.local(row.event.time)
+        off_hours = event.succeeded and event.name in (TUNNEL, KEY) and not self.hours.have(local)
         principal = _entry(self.principals, who.arn or who.label, who.label, who.arn, who.kind)
         counted = [self.total, principal]
         if row.target and event.name in (TUNNEL, KEY):
@@ -157,11 +157,10 @@ class Summary:
         self.total.peers.add(row.target)
         for entry in counted:
             _count(entry, row, off_hours)
-        self._add_to_charts(row)
+        self._add_to_charts(event, local)
         self._keep(row, who.arn or who.label)
 
-    def _add_to_charts(self, row: Row) -> None:
-        event = row.event
+    def _add_to_charts(self, event: Event, local: datetime) -> None:
         index = int((event.time - self.buckets[0].begins) / self.width)
         bucket = self.buckets[max(0, min(index, len(self.buckets) - 1))]
         if event.refused:
@@ -170,7 +169,6 @@ class Summary:
             bucket.ok += 1
         else:
             bucket.other += 1
-        local = self.local(event.time)
         self.heat[local.weekday()][local.hour] += 1
 
     def _keep(self, row: Row, principal: str) -> None:
@@ -205,22 +203,22 @@ def _entry(entries: dict[str, Entry], key: str, label: str, detail: str = "", ki
 
 
 def _count(entry: Entry, row: Row, off_hours: bool) -> None:
-    event = row.event
+    event, outcome = row.event, row.event.outcome
     entry.first = entry.first or event.time
     entry.last = event.time
     entry.sources.add(event.source_ip)
     entry.events += 1
     if event.name == TUNNEL:
         entry.tunnels += 1
-        entry.no_duration += event.duration is None and event.succeeded
+        entry.no_duration += event.duration is None and outcome == "allowed"
         if len(entry.ports) < MOST_MEMBERS:
             entry.ports[str(event.port or "-")] += 1
     elif event.name == KEY:
         entry.keys += 1
     else:
-        entry.changes += event.succeeded
-    entry.denied += event.outcome == "denied"
-    entry.failed += event.outcome == "failed"
+        entry.changes += outcome == "ok"
+    entry.denied += outcome == "denied"
+    entry.failed += outcome == "failed"
     entry.off_hours += off_hours
     entry.mfa += event.principal.mfa is True
     entry.no_mfa += event.principal.mfa is False
