@@ -56,6 +56,7 @@ WRONG = {
     "another kind's key": ('[tunnel.a]\ntarget = "x"\nremote_port = 22\nreader = true\n', 4, "tunnel.a.reader", "kind"),
     "no port": ('\n\n[tunnel.a]\ntarget = "x"\n', 3, "tunnel.a", "remote_port"),
     "no target": ("[tunnel.a]\nremote_port = 22\n", 1, "tunnel.a", "target"),
+    "the last target": ('[tunnel.a]\ntarget = "-"\nremote_port = 22\n', 2, "tunnel.a.target", "Name tag"),
     "a port of no endpoint": ('[tunnel.a]\ntarget = "x"\nremote_port = 80\n', 3, "tunnel.a.remote_port", "3389"),
     "a text for a port": ('[tunnel.a]\ntarget="x"\nremote_port=22\nlocal_port="1"\n', 4, "tunnel.a.local_port", "port"),
     "true for a port": ('[tunnel.a]\ntarget="x"\nremote_port=22\nlocal_port=true\n', 4, "tunnel.a.local_port", "port"),

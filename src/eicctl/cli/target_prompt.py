@@ -97,6 +97,16 @@ def specified(
     return session, request
 
 
+def with_last(
+    session: Session, request: ConnectRequest, targets: tuple[str, ...], command: str
+) -> tuple[Session, tuple[str, ...]]:
+    """Return targets with the last connection's in the place of `-`, and the session for it; see `specified`."""
+    if LAST not in targets:
+        return session, targets
+    session, last = specified(session, request.replace(target=LAST), command)
+    return session, tuple(last.target if word == LAST else word for word in targets)
+
+
 def specified_or_none(
     session: Session, request: ConnectRequest, command: str, *, ask: bool
 ) -> tuple[Session, ConnectRequest]:

@@ -93,6 +93,11 @@ def _text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _target(value: object) -> bool:
+    """Whether a value names a target; `-`, the last one, would be another one each time."""
+    return _text(value) and value != "-"
+
+
 def _number(least: int, most: int) -> Callable[[object], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
@@ -109,10 +114,10 @@ KEYS = {
     "profile": Key(_ALL, _text, "the name of a profile"),
     "region": Key(_ALL, _text, "a region"),
     "ca_bundle": Key(_ALL, _text, "the path of a file", path=True),
-    "target": Key(_STRAIGHT, _text, "an instance ID, a Name tag, a private address or a DNS name"),
+    "target": Key(_STRAIGHT, _target, "an instance ID, a Name tag, a private address or a DNS name"),
     "private_ip_address": Key(_STRAIGHT, _text, "an address or a DNS name"),
     "remote_port": Key(frozenset({"direct"}), lambda value: value in DIRECT_PORTS, "22 or 3389"),
-    "via": Key(_LOGIN, _text, "an instance: its ID, Name tag, address or DNS name"),
+    "via": Key(_LOGIN, _target, "an instance: its ID, Name tag, address or DNS name"),
     "forward": Key(frozenset({"via"}), _forwards, 'arguments of eicctl forward: "15432:db.internal:5432", or a list'),
     "database": Key(frozenset({"db"}), _text, "a database's identifier or host name"),
     "reader": Key(frozenset({"db"}), lambda value: isinstance(value, bool), "true or false"),

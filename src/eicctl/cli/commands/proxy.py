@@ -69,6 +69,12 @@ def command(*, request: ConnectRequest, force: bool, **_access: object) -> int:
     from eicctl.fastpath.proxy import run
     from eicctl.tunnel.keepalive import given_interval
 
+    if request.target == "-":
+        from eicctl.cli.target_prompt import specified
+
+        session = options.session(request.profile, request.region, request.ca_bundle, request.fips)
+        session, request = specified(session, request, "proxy")
+        request = request.replace(profile=session.profile, region=session.given_region, os_user="")
     # What happens in another process is not in the log of this one.
     request = request.replace(keepalive=given_interval(), no_agent=request.no_agent or log.on())
     return run(request, lambda: PRINTER)

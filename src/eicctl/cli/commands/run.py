@@ -82,11 +82,9 @@ def command(
     if not words and not dry_run:
         raise UsageError("No command specified", hint="eicctl run --tag Role=web -- COMMAND")
     from eicctl.cli import picker
-    from eicctl.cli.target_prompt import LAST, explain_target, specified
+    from eicctl.cli.target_prompt import explain_target, with_last
 
-    if LAST in targets:
-        session, last = specified(session, request.replace(target=LAST), "run")
-        targets = tuple(last.target if word == LAST else word for word in targets)
+    session, targets = with_last(session, request, targets, "run")
     if not (targets or tags or name_glob or everything):
         targets = tuple(picker.instances(session)) if picker.on_terminal() else ()
     if not (targets or tags or name_glob or everything):

@@ -54,6 +54,7 @@ def command(
     Examples:
       eicctl ssh-config --all --pattern --install && ssh web-1.eic
       eicctl ssh-config web-1 app-1 --multiplex --install --dry-run
+      eicctl ssh-config - --install
       eicctl ssh-config --remove
     """
     if sum((install, shown, remove)) > 1:
@@ -72,8 +73,10 @@ def command(
     if not (targets or everything or pattern):
         raise UsageError("no target specified", hint="use --all, --pattern, or names of instances")
 
+    from eicctl.cli.target_prompt import with_last
     from eicctl.ssh.openssh_options import OpensshOptions, pinned
 
+    session, targets = with_last(session, request, targets, "ssh-config")
     request = pinned(session, request)
     if multiplex and not dry_run:
         paths.private(config_file.mux_folder())
