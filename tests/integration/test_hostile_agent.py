@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -99,7 +98,7 @@ encoded = requests.map(protocol.encode)
 streams = st.lists(
     encoded
     | st.binary(max_size=50)
-    | st.builds(lambda size, body: struct.pack(">I", size) + body, st.integers(0, 2**32 - 1), st.binary(max_size=60))
+    | st.binary(max_size=60).map(lambda data: data + b"\n")
     | encoded.flatmap(lambda data: st.integers(0, len(data)).map(lambda end: data[:end])),
     max_size=4,
 ).map(b"".join)
@@ -119,12 +118,11 @@ def test_any_bytes(agent: Agent, data: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\xff\xff\xff\xff",
-        struct.pack(">I", protocol.LONGEST + 1),
-        struct.pack(">I", protocol.LONGEST) + b"[" * protocol.LONGEST,
-        struct.pack(">I", 5) + b"[1,2]",
-        struct.pack(">I", 4) + b"\xff\xfe\x00\x00",
-        struct.pack(">I", 0),
+        b"x" * (protocol.LONGEST + 2**17),
+        b"[" * (protocol.LONGEST - 1) + b"\n",
+        b"[1,2]\n",
+        b"\xff\xfe\x00\x00\n",
+        b"\n",
         b"\x00\x00",
         protocol.encode({"Do": "open", "Version": __version__, "Protocol": protocol.PROTOCOL}),
         protocol.encode(
@@ -134,7 +132,7 @@ def test_any_bytes(agent: Agent, data: bytes) -> None:
             {"Do": "proxy", "Version": __version__, "Protocol": protocol.PROTOCOL, "Request": {"profile": "\x00"}}
         ),
     ],
-    ids=["4 GB", "too long", "deep", "list", "not UTF-8", "empty", "partial", "no fields", "surrogate", "no words"],
+    ids=["too long", "deep", "list", "not UTF-8", "empty", "partial", "no fields", "surrogate", "no words"],
 )
 def test_messages_that_are_none(agent: Agent, data: bytes) -> None:
     before = agent.descriptors()
@@ -149,7 +147,7 @@ def test_messages_that_are_none(agent: Agent, data: bytes) -> None:
 def test_many_connections_that_say_nothing_or_half(agent: Agent) -> None:
     before = agent.descriptors()
     memory = agent.resident()
-    half = struct.pack(">I", 1000) + b"x" * 500
+    half = b"x" * 500
     socks = [agent.connect() for _ in range(200)]
     for number, sock in enumerate(socks):
         if number % 2:
@@ -167,7 +165,6 @@ def test_a_flood_of_descriptors_is_cut_off(agent: Agent) -> None:
     try:
         with agent.connect() as sock:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                sock.sendall(struct.pack(">I", 1000))
                 for _ in range(200):
                     sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", pipes * 10))])
             with contextlib.suppress(ConnectionResetError):

@@ -57,9 +57,12 @@ def test_a_message_that_comes_in_pieces_is_put_together() -> None:
         assert protocol.receive(right) == {"Do": "status", "Text": "x" * 5000}
 
 
-def test_a_length_beyond_the_limit_is_refused_before_it_is_read() -> None:
-    with pytest.raises(protocol.WireError):
-        protocol.body_length(b"\xff\xff\xff\xff")
+def test_a_message_beyond_the_limit_is_refused() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        threading.Thread(target=lambda: left.sendall(b"x" * (protocol.LONGEST + 2**17)), daemon=True).start()
+        with pytest.raises(protocol.WireError, match="too long"):
+            protocol.receive(right)
     with pytest.raises(protocol.WireError):
         protocol.encode({"Text": "x" * protocol.LONGEST})
 

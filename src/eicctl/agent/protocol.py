@@ -1,6 +1,6 @@
 """Messages on a Unix socket, and whose process is at its other end.
 
-A message is a length of four bytes (big-endian), and a JSON object of that many bytes.
+A message is a line with a JSON object.
 """
 
 from __future__ import annotations
@@ -51,10 +51,8 @@ if TYPE_CHECKING:  # importing typing costs a warm start some milliseconds
 LONGEST = 2**20
 """Most bytes in a message."""
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Changes when a message changes its meaning."""
-
-HEAD_SIZE = 4
 
 
 class WireError(Exception):
@@ -63,32 +61,20 @@ class WireError(Exception):
 
 def encode(message: Message) -> bytes:
     """Return the bytes of a message."""
-    body = json_text(message).encode()
-    if len(body) > LONGEST:
-        raise WireError(f"a message of {len(body)} bytes is too long")
-    return len(body).to_bytes(HEAD_SIZE, "big") + body
+    line = json_text(message).encode() + b"\n"
+    if len(line) > LONGEST:
+        raise WireError(f"a message of {len(line)} bytes is too long")
+    return line
 
 
-def body_length(head: bytes) -> int:
-    """Return how many bytes follow a head.
-
-    Raises:
-        WireError: More than a message may have.
-    """
-    length = int.from_bytes(head, "big")
-    if length > LONGEST:
-        raise WireError(f"a message of {length} bytes is too long")
-    return length
-
-
-def decode(body: bytes) -> Message:
-    """Return the message that a body holds.
+def decode(line: bytes) -> Message:
+    """Return the message that a line holds.
 
     Raises:
         WireError: It is not a JSON object.
     """
     try:
-        message = parse_json(body)
+        message = parse_json(line)
     except ValueError as error:
         raise WireError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
@@ -97,27 +83,18 @@ def decode(body: bytes) -> Message:
 
 
 def receive(sock: socket.socket) -> Message | None:
-    """Return the next message of a blocking socket, or None at its end.
+    """Return the next message of a blocking socket, or None at its end; what comes after it stays there.
 
     Raises:
         WireError: What came is not a message, or the end came within one.
         OSError: The connection broke, or its time-out passed.
     """
-    head = _exactly(sock, HEAD_SIZE)
-    if not head:
-        return None
-    if len(head) < HEAD_SIZE:
-        raise WireError("the end came within a message")
-    length = body_length(head)
-    body = _exactly(sock, length)
-    if len(body) < length:
-        raise WireError("the end came within a message")
-    return decode(body)
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    """Read so many bytes, or up to the end."""
-    found = bytearray()
-    while len(found) < size and (data := sock.recv(size - len(found))):
-        found += data
-    return bytes(found)
+    line = b""
+    while not line.endswith(b"\n"):
+        seen = sock.recv(65536, socket.MSG_PEEK)
+        if not seen and not line:
+            return None
+        if not seen or len(line) > LONGEST:
+            raise WireError("the end came within a message" if not seen else "a message is too long")
+        line += sock.recv(seen.find(b"\n") + 1 or len(seen))
+    return decode(line)

@@ -55,11 +55,22 @@ class Connection:
             WireError: What came is not a message.
             OSError: The connection broke.
         """
-        head = await self._exactly(protocol.HEAD_SIZE)
-        if not head:
-            return None
-        body = await self._exactly(protocol.body_length(head))
-        return protocol.decode(body)
+        while not (end := self._buffer.find(b"\n") + 1):
+            if len(self._buffer) > protocol.LONGEST:
+                raise protocol.WireError("a message is too long")
+            await self._readable()
+            data, descriptors, _, _ = socket.recv_fds(self._sock, 65536, MOST_DESCRIPTORS)
+            self.descriptors += descriptors
+            if len(self.descriptors) > MOST_DESCRIPTORS:
+                raise protocol.WireError("too many file descriptors")
+            if not data and self._buffer:
+                raise protocol.WireError("the end came within a message")
+            if not data:
+                return None
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return protocol.decode(line)
 
     async def send(self, message: protocol.Message) -> None:
         """Send a message."""
@@ -69,23 +80,6 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self._sock.close()
-
-    async def _exactly(self, size: int) -> bytes:
-        """Read so many bytes; nothing where the end comes first and nothing has come."""
-        while len(self._buffer) < size:
-            await self._readable()
-            data, descriptors, _, _ = socket.recv_fds(self._sock, 65536, MOST_DESCRIPTORS)
-            self.descriptors += descriptors
-            if len(self.descriptors) > MOST_DESCRIPTORS:
-                raise protocol.WireError("too many file descriptors")
-            if not data:
-                if self._buffer:
-                    raise protocol.WireError("the end came within a message")
-                return b""
-            self._buffer += data
-        found = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return found
 
     async def _readable(self) -> None:
         ready = self._loop.create_future()
