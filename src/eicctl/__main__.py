@@ -43,14 +43,21 @@ def _run() -> int:
         try:
             code = log_in(sys.argv[2:], _explained, _printer)
         except Exception as error:
-            from eicctl.cli import explained
-
-            code = explained(error)
+            code = _cli().explained(error)
         if code is not None:
             _exit(code)
-    from eicctl.cli import main as run
+    ended: int = _cli().main()
+    return ended
 
-    return run()
+
+def _cli() -> Any:
+    """Load the command line."""
+    from eicctl.support.bare import add_site_packages
+
+    add_site_packages()
+    import eicctl.cli
+
+    return eicctl.cli
 
 
 def _exit(code: int) -> NoReturn:
@@ -82,38 +89,20 @@ def _proxy(request: ConnectRequest) -> int:
             request = defaults.filled(request)
         code = run(request, _printer)
     except BaseException as error:
-        from eicctl.cli import explained
-
-        code = explained(error)
+        code = _cli().explained(error)
     log.ended(code)
     return code
 
 
 def _printer() -> Printer:
     """Load the command line, when there is something to print."""
+    _cli()
     from eicctl.cli.commands.proxy import PRINTER
 
     return PRINTER
 
 
-class _SitePackages:
-    """Adds Python's site-packages when something is imported that no other finder has (`sys.meta_path`)."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        """Return what to import; None if there is no such module."""
-        # Some modules of the library look for those of other platforms; `org` is Jython's.
-        if "site" in sys.modules or name in sys.stdlib_module_names or name == "org":
-            return None
-        import site
-        from importlib.machinery import PathFinder
-
-        site.main()
-        return PathFinder.find_spec(name, path, target)
-
-
 if __name__ == "__main__":
     if "site" not in sys.modules:  # see `ssh.process.proxy_words`
         sys.path.append(os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
-        sys.meta_path.append(_SitePackages)
     main()

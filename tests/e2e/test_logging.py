@@ -16,7 +16,7 @@ STAGES = (
     r"INFO eicctl: eicctl 0\.\S+, Python 3\.\S+, \w+: ssh begins",
     r"eicctl\.aws\.clients: ec2 DescribeInstances in us-east-1: HTTP 200 after \d+ ms, request ID \S+",
     r"eicctl\.aws\.targets: resolved web-1 in \d+ ms: i-[0-9a-f]+, 10\.0\.1\.10 port 22, through eice-",
-    r"eicctl\.tunnel\.connect: resolved \S+ in \d+ ms \(addresses: \d+\), TCP to \S+ in \d+ ms",
+    r"eicctl\.support\.connect: resolved \S+ in \d+ ms \(addresses: \d+\), TCP to \S+ in \d+ ms",
     r"eicctl\.tunnel\.dial: signed for eice-\w+ in [\d.]+ ms",
     r"eicctl\.tunnel\.dial: opened web-1 \(TCP \d+ ms, TLS \d+, handshake \d+\), request ID \S+",
     r"eicctl\.tunnel\.relay: web-1: first byte after \d+ ms",

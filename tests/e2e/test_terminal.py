@@ -67,7 +67,7 @@ def test_a_tunnels_port_is_that_of_the_platform(env: Env) -> None:
 
 def test_proxy_is_for_programs(env: Env) -> None:
     session = terminal(env, "proxy", "web-1")
-    session.expect(r"stdin and stdout are\s+a terminal")
+    session.expect(r"stdin and stdout\s+are\s+a\s+terminal")
     session.expect("hint: eicctl ssh web-1")
     assert exit_code(session) == 2
     session = terminal(env, "proxy", "web-1", "--force")

@@ -14,6 +14,7 @@ import time
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import log
 from eicctl.support.activity import COLUMNS
+from eicctl.support.bare import add_site_packages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ def run(request: ConnectRequest, printer: Callable[[], Printer]) -> int:
         ended = delegate(request, reporter.line, reporter.opened, reporter.waiting)
         if ended is not None:
             return _delegated_failure(ended, request, reporter) if ended.get("Error") else 0
+    add_site_packages()
     log.configure(command="proxy")
     from eicctl.fastpath.direct import relay
 

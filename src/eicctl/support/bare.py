@@ -6,6 +6,8 @@ Importing the modules themselves, which import `enum`, `re` and more, takes long
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
@@ -19,7 +21,15 @@ else:
         import signal
         import socket
 
-__all__ = ["json_text", "parse_json", "signal", "socket"]
+__all__ = ["add_site_packages", "json_text", "parse_json", "signal", "socket"]
+
+
+def add_site_packages() -> None:
+    """Do what Python does at its start, where it was started without (`-S`, see `ssh.process.proxy_words`)."""
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
 
 
 def json_text(value: Any) -> str:
