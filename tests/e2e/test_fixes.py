@@ -18,6 +18,7 @@ from tests.conftest import FillCache
 from tests.e2e.conftest import Env, boto3_client, clean_env, local_world, run_eicctl
 from tests.processes import PROGRAM
 from tests.terminal import Screen, Shell, exit_code, faults, terminal
+from tests.waiting import wait_for
 from tests.worlds import AMAZON_LINUX, NETWORK
 
 GROUP = """
@@ -86,6 +87,11 @@ def test_a_stopped_instance_is_started(world: World, tmp_path: Path, width: int)
         assert shown.code == 0
         assert "in" in shown.lines
         assert not faults([*declined.lines, *shown.lines], width)
+        assert shell.run("eicctl ssh web-1 -- echo in").code == 0
+        boto3_client(env, "ec2").stop_instances(InstanceIds=[instance(env)["InstanceId"]])
+        wait_for(lambda: state_of(env) == "stopped", "the instance's end")
+        again = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\? \[Y/n\]: ", "\n"))  # a login that is known
+        assert "in" in again.lines
     assert state_of(env) == "running"
 
 
@@ -244,8 +250,13 @@ def test_an_sso_login_by_the_device_flow(portal: Env, tmp_path: Path, width: int
         assert "in" in shown.lines
         assert "ABCD-EFGH" in " ".join(shown.lines)
         assert not faults([*declined.lines, *shown.lines], width)
-    (token,) = (tmp_path / ".aws" / "sso" / "cache").glob("*.json")
-    assert token.stat().st_mode & 0o777 == 0o600
+        (token,) = (tmp_path / ".aws" / "sso" / "cache").glob("*.json")
+        assert token.stat().st_mode & 0o777 == 0o600
+        assert shell.run(command).code == 0  # the OS user is known now, so that the login is
+        token.unlink()  # a login that is known asks, too
+        again = shell.run(command, (r"Log in to IAM Identity Center for profile dev\? \[Y/n\]: ", "\n"))
+        assert again.code == 0
+        assert "in" in again.lines
 
 
 def test_an_sso_login_by_the_aws_cli(portal: Env, tmp_path: Path) -> None:
