@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 from typing import Any
 
 import boto3
@@ -74,11 +75,15 @@ def test_the_state_and_the_cost_are_shown(slow_athena: Emulator, width: int) -> 
     assert "ops/eve" in written
 
 
-def test_ctrl_c_stops_the_query(slow_athena: Emulator, width: int) -> None:
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGHUP"])
+def test_an_interruption_stops_the_query(slow_athena: Emulator, width: int, how: str) -> None:
     slow_athena.state.behave(athena_seconds=60.0)
     session = terminal(dict(os.environ), *WORDS, size=(40, width))
     session.expect("Querying Athena: running")
-    session.sendintr()
+    if how == "Ctrl-C":
+        session.sendintr()
+    else:
+        session.kill(getattr(signal, how))
     assert exit_code(session) == 130
     said = "\n".join(screen(str(session.before)))
     assert re.search(r"Stopped the query; it had scanned [\d.]+ \w+, less than 0.01 USD", said), said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -125,6 +127,25 @@ def _resumable(resume: str, still: str) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _ending_signals() -> Iterator[None]:
+    """Let SIGTERM, and SIGHUP of a closed terminal, act as Ctrl-C: a query that nobody reads should not cost more."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
 def _wait(session: Session, query_id: str, resume: str) -> athena.Execution:
     """Wait for a query; Ctrl-C stops it."""
     scanned = 0
@@ -136,7 +157,7 @@ def _wait(session: Session, query_id: str, resume: str) -> athena.Execution:
         waiting.show(f"{found.state.lower()}{seen}")
 
     try:
-        with Waiting("Querying Athena") as waiting:
+        with _ending_signals(), Waiting("Querying Athena") as waiting:
             return athena.wait(session, query_id, show)
     except KeyboardInterrupt:
         _stop(session, query_id, scanned)

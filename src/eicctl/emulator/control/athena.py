@@ -6,7 +6,6 @@ sqlglot translates the SQL. What a query scans is the size of the files in the p
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import sqlglot
 from moto.athena.models import athena_backends
 from sqlglot import exp
@@ -279,15 +279,15 @@ class _Runner:
         columns = {name: kind for name, kind in table.columns.items() if whole or name in used}
         converters = {name: converter(kind) for name, kind in columns.items()}
         path = folder / f"{table.database}.{table.name}"
-        encode = json.JSONEncoder(separators=(",", ":")).encode
-        with path.open("w", encoding="utf-8") as stream:
+        encode = msgspec.json.Encoder().encode
+        with path.open("wb") as stream:
             for file in files:
                 self._check()
                 self._may_read(file)
                 for record in records(file):
                     given = {key.lower(): value for key, value in record.items()} if isinstance(record, dict) else {}
                     row = {name: convert(given.get(name)) for name, convert in converters.items()}
-                    stream.write(encode({**row, **file.values}) + "\n")
+                    stream.write(encode({**row, **file.values}) + b"\n")
                 self._query.scanned += file.size
         types = {name: kind.sql(dialect="duckdb") for name, kind in {**columns, **table.keys}.items()}
         database.execute(f'CREATE SCHEMA IF NOT EXISTS "{table.database}"')
