@@ -120,6 +120,9 @@ def test_without_a_profile_the_command_says_how_to_add_one(eicctl: Run, home: Pa
     (home / "config").write_text("")
     ran = eicctl("instances", "--accounts", "all", "--role", ROLE)
     assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["Account", "dev", "management", "staging"]
+    assert "--profile dev && eicctl ssh dev-1 --profile dev --region us-east-1" in ran.err
+    ran = eicctl("instances", "--accounts", "all", "--role", ROLE, "--name", "web-1")
     (line,) = [line for line in ran.err.splitlines() if line.startswith("To connect there: ")]
     arn = f"arn:aws:iam::{STAGING}:role/{ROLE}"
     assert line.partition(": ")[2] == (
@@ -301,6 +304,22 @@ def test_names_of_another_account_are_not_completed_as_ours(eicctl: Run) -> None
     missing = eicctl("ssh", "dev-1", "--", "true")
     assert missing.code == 3
     assert "dev-1" not in missing.err.replace('"dev-1"', "")
+
+
+@pytest.mark.usefixtures("accounts")
+def test_connections_are_closed() -> None:
+    """There may be more accounts and regions than descriptors."""
+    used: list[Any] = []
+
+    def look(session: Session, region: str) -> int:
+        used.append(session.client("ec2", region))
+        return len(used[-1].describe_vpcs()["Vpcs"])
+
+    results = several.in_accounts(Session(), Selection((), (STAGING, DEV), ROLE), look, all_regions=True)
+    assert len(results.found) == len(used) > 30
+    assert not results.failures
+    pools = [client._endpoint.http_session._manager.pools for client in used]
+    assert not [pool for pool in pools if len(pool)]
 
 
 def test_patterns() -> None:

@@ -20,6 +20,7 @@ from eicctl.aws.identity import caller_identity
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.core.errors import DeniedError, EicctlError, RefusedError, UsageError
+from eicctl.core.names import natural_key
 from eicctl.support import pins
 from eicctl.support.threads import for_each, together
 
@@ -278,7 +279,7 @@ def _assumed(account: Account) -> Account | Failure:
 
 
 def list_accounts(session: Session) -> dict[str, str]:
-    """Return the names of the organization's active accounts by their IDs (Organizations, ListAccounts).
+    """Return the organization's active accounts: names by IDs, in the order of the names (Organizations, ListAccounts).
 
     Raises:
         DeniedError: The account is neither the management account nor a delegated administrator, or a policy refuses.
@@ -299,7 +300,8 @@ def list_accounts(session: Session) -> dict[str, str]:
         raise
     # `Status` retires in favor of `State`.
     active = [row for row in rows if (row.get("State") or row.get("Status")) == "ACTIVE"]
-    return {str(row["Id"]): str(row.get("Name", "")) for row in active}
+    names = {str(row["Id"]): str(row.get("Name", "")) for row in active}
+    return dict(sorted(names.items(), key=lambda pair: (natural_key(pair[1]), pair[0])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +345,9 @@ def in_accounts(
             if only and not all_regions:
                 raise
             return Failure(account, error, region)
+        finally:
+            if selected.several:  # descriptors are fewer than the regions of all accounts
+                account.session.close(region)
 
     listed = for_each(regions, opened.accounts)
     jobs: dict[tuple[str, str], tuple[Account, str]] = {}

@@ -221,6 +221,12 @@ class Session:
                 self._clients[service, where] = self._make_client(service, where)
             return self._clients[service, where]
 
+    def close(self, region: str) -> None:
+        """Close the connections to a region's services; another call opens new ones."""
+        with self._lock:
+            for key in [key for key in self._clients if key[1] == region]:
+                self._clients.pop(key).close()
+
     def _forget_changed(self) -> None:
         """Forget what was read from the files of the AWS configuration, if one of them has changed."""
         if (files := signature()) != self._files:

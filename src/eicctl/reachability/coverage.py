@@ -315,6 +315,9 @@ def cover(
             return read_inventory(location.account.session, location)
         except EicctlError as error:
             return Failure(location.account, error, location.region)
+        finally:
+            if len(jobs) > 1:  # descriptors are fewer than the regions of all accounts
+                location.account.session.close(location.region)
 
     unread = (*failures, *(each for each in answers if isinstance(each, Failure)))
     result = Coverage(unread=unread, total=len(unread) + len(jobs))

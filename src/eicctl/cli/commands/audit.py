@@ -141,7 +141,11 @@ def _fetch_all(
             store = stack.enter_context(checkpoint(account.session))
             scope = Scope(account.session, regions, lambda text: say(prefix + text), messages.line, stop)
             profile = account.profile if selected.several and not selected.accounts else ""
-            return _fetch(scope, store, account, profile, task)
+            fetched = _fetch(scope, store, account, profile, task)
+            if selected.several:  # descriptors are fewer than the regions of all accounts
+                for region in regions:
+                    account.session.close(region)
+            return fetched
         except EicctlError as error:
             if not selected.several:
                 raise
