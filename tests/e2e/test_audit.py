@@ -53,10 +53,12 @@ def start(env: Env, *words: str) -> subprocess.Popen[str]:
 
 def stored(home: Path) -> int:
     """How many events a lookup has stored so far."""
-    found = list((home / "state").glob("audit-*.sqlite"))
-    if not found:
-        return 0
-    with contextlib.closing(sqlite3.connect(f"file:{found[0]}?mode=ro", uri=True, timeout=30)) as db:
+    return sum(map(stored_in, (home / "state").glob("audit-*.sqlite")))
+
+
+def stored_in(file: Path) -> int:
+    """How many events a store has so far."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as db:
         try:
             return int(db.execute("SELECT count(*) FROM events").fetchone()[0])
         except sqlite3.OperationalError:  # it has no table yet
@@ -151,3 +153,52 @@ def test_progress_of_log_files(tmp_path: Path, width: int) -> None:
     assert "log files: 1; records: 20,000" in text
     assert "tunnels: 20,000" in text
     assert "is truncated or malformed" in report.read_text()
+
+
+STAGING = "222233334444"
+BY_ROLE = ("--accounts", "all", "--role", "OrganizationAccountAccessRole")
+
+
+@pytest.fixture(scope="module")
+def accounts_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """A local AWS with an organization, and 60 past tunnels in the account `staging`."""
+    yesterday = datetime.now(UTC) - timedelta(hours=20)
+    records = [tunnel(yesterday + timedelta(minutes=n), who="dev/ann") for n in range(60)]
+    home = tmp_path_factory.mktemp("accounts")
+    with local_world(clean_env(home), "--world", "accounts", endpoint=None) as found:
+        control(found, "events", {"Records": [record | {"recipientAccountId": STAGING} for record in records]})
+        yield found
+
+
+def test_ctrl_c_and_on_with_several_accounts(accounts_aws: Env, tmp_path: Path) -> None:
+    env = accounts_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
+    control(accounts_aws, "settings", {"latency": 0.7})
+    try:
+        process = start(env, *BY_ROLE)
+        wait_for(lambda: stored(tmp_path / "eicctl"), "the first page")
+        out, err = interrupt(process)
+    finally:
+        control(accounts_aws, "settings", {"latency": 0.0})
+    assert process.returncode == 130, err
+    assert "repeat the command within a day to resume" in err
+    assert not out
+    again = run_eicctl(env, "audit", *BY_ROLE, "--output", "json", "--query", "[].AccountName")
+    assert again.returncode == 0
+    assert "Resuming an interrupted lookup" in again.stderr.decode()
+    assert json.loads(again.stdout) == ["staging"] * 60
+    assert not list((tmp_path / "eicctl" / "state").glob("audit-*.sqlite"))
+
+
+def test_following_several_accounts(accounts_aws: Env, tmp_path: Path) -> None:
+    env = accounts_aws | {"HOME": str(tmp_path), "EICCTL_HOME": str(tmp_path / "eicctl")}
+    process = start(env, *BY_ROLE, "--follow", "--interval", "1", "--since", "1m", "--output", "json")
+    assert process.stdout
+    wait_until_said(process, "Waiting for new events")
+    for account, name in ((STAGING, "staging"), ("123456789012", "management")):
+        record = tunnel(datetime.now(UTC), who="ops/eve") | {"recipientAccountId": account}
+        control(accounts_aws, "events", {"Records": [record]})
+        row = json.loads(process.stdout.readline())
+        assert (row["AccountId"], row["AccountName"], row["Principal"]) == (account, name, "ops/eve")
+    out, err = interrupt(process)
+    assert process.returncode == 130, err
+    assert not out

@@ -54,7 +54,7 @@ def place(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "eicctl/config").mkdir()
     (tmp_path / "eicctl/config/config.toml").write_text('[host."prod-*"]\nos_user = "deploy"\n')
     keys = "aws_access_key_id = {AWS_ACCESS_KEY_ID}\naws_secret_access_key = {AWS_SECRET_ACCESS_KEY}\n"
-    sections = (f"[{name}]\n{keys}".format(**emulator.env) for name in ("dev", "prod", "work"))
+    sections = (f"[{name}]\n{keys}".format(**emulator.env) for name in ("dev", "dev-a", "prod", "work"))
     (tmp_path / "home/credentials").write_text("".join(sections))
 
 
