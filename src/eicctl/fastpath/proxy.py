@@ -94,7 +94,7 @@ def read(arguments: Sequence[str]) -> ConnectRequest | None:
 SHOWN_AFTER = 1.0
 """Seconds after which a wait is shown."""
 
-TOLD_AFTER = 10.0
+LINE_AFTER = 10.0
 """Seconds after which a wait is worth a plain line; the next ones come after twice the time each."""
 
 _CLEAR = "\x1b[2K\r"
@@ -113,7 +113,7 @@ class Reporter:
         self._request = request
         self._printer = printer
         self._started = time.monotonic()
-        self._next = TOLD_AFTER
+        self._next = LINE_AFTER
         self._drawn = False
 
     def line(self, text: str) -> None:

@@ -48,10 +48,10 @@ class Acceptor:
         self._everybody = refused is None or peer_uid.everybody_is_allowed()
         self._accepting = False
         self._ended = False
-        self._told = False
+        self._warned = False
         self._kernel: socket.socket | None = None
         self._quiet_until = 0.0
-        self._untold = 0
+        self._unreported = 0
 
     def start(self) -> None:
         """Begin."""
@@ -87,7 +87,7 @@ class Acceptor:
                     raise
                 self._pause(error.errno)
                 return
-            self._told = False
+            self._warned = False
             name = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
             if not self._everybody and (why := peer_uid.refusal(client, self._kernel)):
                 client.close()
@@ -100,17 +100,17 @@ class Acceptor:
         """Report a refused client; of many, only some, so that they cannot fill the log."""
         now = self._loop.time()
         if now < self._quiet_until:
-            self._untold += 1
+            self._unreported += 1
             return
-        if self._untold:
-            why = type(why)(f"{why.message}; {self._untold} more since the last message", hint=why.hint)
-        self._quiet_until, self._untold = now + QUIET, 0
+        if self._unreported:
+            why = type(why)(f"{why.message}; {self._unreported} more since the last message", hint=why.hint)
+        self._quiet_until, self._unreported = now + QUIET, 0
         if self._refused:
             self._refused(name, why)
 
     def _pause(self, code: int) -> None:
-        if not self._told:  # once, and not with every try
+        if not self._warned:  # once, and not with every try
             _log.warning("cannot accept: %s; new clients wait until others disconnect", os.strerror(code))
-        self._told = True
+        self._warned = True
         self._accept(False)
         self._loop.call_later(PAUSE, self._accept, True)

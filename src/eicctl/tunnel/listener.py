@@ -182,7 +182,7 @@ class Listener:
         for relay in list(self._left.values()):
             relay.abort()
 
-    def _tell(self, kind: Kind, number: int, client: str, **more: Any) -> None:
+    def _report(self, kind: Kind, number: int, client: str, **more: Any) -> None:
         self._emit(TunnelEvent(kind, number, client, self._remote, **more))
 
     def _accepted(self, client: socket.socket, name: str) -> None:
@@ -192,7 +192,7 @@ class Listener:
         task.add_done_callback(functools.partial(self._no_longer_arriving, number, client))
 
     def _refused(self, client: str, why: EicctlError) -> None:
-        self._tell("failed", next(self._numbers), client, error=why)
+        self._report("failed", next(self._numbers), client, error=why)
 
     def _no_longer_arriving(self, number: int, client: socket.socket, task: asyncio.Task[None]) -> None:
         del self._arriving[number]
@@ -207,10 +207,10 @@ class Listener:
         def queued(before: int) -> None:
             waiting.queued = True
             limit = slots_of(self._dialer.target.endpoint_id).limit
-            self._tell("waiting", number, name, count=before, limit=limit)
+            self._report("waiting", number, name, count=before, limit=limit)
 
         def retrying(error: EicctlError) -> None:
-            self._tell("retrying", number, name, error=error)
+            self._report("retrying", number, name, error=error)
 
         dial = self._loop.create_task(open_link(self._dialer, retrying=retrying, queued=queued))
         waiting.watch(dial.cancel)
@@ -226,21 +226,21 @@ class Listener:
             end.close()
             if not waiting.gone:
                 raise
-            self._tell("disconnected", number, name)
+            self._report("disconnected", number, name)
         except EicctlError as error:
             end.close()
-            self._tell("failed", number, name, error=error)
+            self._report("failed", number, name, error=error)
         except Exception as error:  # a defect must not leave the client waiting
             end.close()
             _log.debug("dial of connection %d failed", number, exc_info=True)
             failure = LocalError(f"unexpected {type(error).__name__} while connecting: {error}")
-            self._tell("failed", number, name, error=failure)
+            self._report("failed", number, name, error=failure)
 
     def _opened(self, number: int, end: SocketEnd, name: str, link: Link, sent: bytes) -> None:
         def ended(ending: CloseInfo) -> None:
             del self._relays[number]
             self._past += Traffic(total=1, bytes_in=ending.bytes_in, bytes_out=ending.bytes_out)
-            self._tell("closed", number, name, close_info=ending)
+            self._report("closed", number, name, close_info=ending)
             if not self._relays:
                 self._idle.set()
 
@@ -248,7 +248,7 @@ class Listener:
             del self._left[number]
 
         self._idle.clear()
-        self._tell("opened", number, name)
+        self._report("opened", number, name)
         relay = Relay(self._loop, link, end, on_end=ended, on_done=done, linger=self._linger)
         self._relays[number] = self._left[number] = relay
         relay.start(sent)

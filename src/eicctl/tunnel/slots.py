@@ -123,7 +123,7 @@ class Slots:
         with self._lock:
             self._limit = limit
             served = self._serve()
-        _tell(served)
+        _announce(served)
 
     @property
     def used(self) -> int:
@@ -150,7 +150,7 @@ class Slots:
             reservation = SlotReservation(self, next(self._numbers), label)
             self._waiting.append(reservation)
             served = self._serve()
-        _tell(served)
+        _announce(served)
         return reservation
 
     # What slots ask and tell
@@ -171,7 +171,7 @@ class Slots:
             self._backoff.reset()
             self._ask_again = 0.0
             served = self._serve()
-        _tell(served)
+        _announce(served)
 
     def refused(self, reservation: SlotReservation) -> None:
         """The endpoint has refused a slot's connection."""
@@ -184,7 +184,7 @@ class Slots:
             self._at_once = 1
             self._ask_again = time.monotonic() + self._backoff.pause()
             served = self._serve()
-        _tell(served)
+        _announce(served)
 
     def release(self, reservation: SlotReservation) -> None:
         """A slot is not needed any more."""
@@ -200,7 +200,7 @@ class Slots:
                 self._waiting.remove(reservation)
             served = self._serve()
         reservation.turn.cancel()
-        _tell(served)
+        _announce(served)
 
     def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
         """Return the error for a slot that was waited for in vain."""
@@ -248,10 +248,10 @@ class Slots:
         with self._lock:
             self._timer = None
             served = self._serve()
-        _tell(served)
+        _announce(served)
 
 
-def _tell(served: list[SlotReservation]) -> None:
+def _announce(served: list[SlotReservation]) -> None:
     for reservation in served:
         turn = reservation.turn
         if turn.set_running_or_notify_cancel():

@@ -125,14 +125,14 @@ def out(text: str) -> None:
 
 def status(text: str) -> None:
     """Print a line on stdout about a running operation, which continues even if stdout is closed or full."""
-    _told(fitted(text, sys.stdout))
+    _print_line(fitted(text, sys.stdout))
 
 
 def json_line(value: object) -> None:
     """Print a JSON value as a line on stdout, as `status` does."""
     import json
 
-    _told(json.dumps(value))
+    _print_line(json.dumps(value))
 
 
 def fitted(text: str, file: TextIO) -> str:
@@ -203,7 +203,7 @@ def _line(text: str) -> None:
         print(fitted(sanitize.message(text), sys.stderr), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _told(text: str) -> None:
+def _print_line(text: str) -> None:
     try:
         with printing():
             print(text, flush=True)  # noqa: T201

@@ -18,7 +18,7 @@ from eicctl.view import messages
 SHOWN_AFTER = 1.0
 """Seconds after which a terminal shows a wait."""
 
-TOLD_AFTER = 10.0
+LINE_AFTER = 10.0
 """Seconds after which a wait is worth a plain line; the next ones come after twice the time each."""
 
 _GAP = 0.5
@@ -65,7 +65,7 @@ class Line:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._current: list[Activity] = []
-        self._started = self._ended = self._told = 0.0
+        self._started = self._ended = self._shown_at = 0.0
         self._hidden = 0
         self._thread: threading.Thread | None = None
         self._live = messages.columns(sys.stderr) > 0
@@ -76,7 +76,7 @@ class Line:
             if not self._current:
                 now = time.monotonic()
                 if now - self._ended > _GAP:
-                    self._started, self._told = now, 0.0
+                    self._started, self._shown_at = now, 0.0
                 self._changed.notify()
             self._current.append(activity)
             if not self._thread:
@@ -102,7 +102,7 @@ class Line:
         """Draw again; a question that was answered begins a new wait."""
         with self._changed:
             self._hidden -= 1
-            self._started, self._told = time.monotonic(), 0.0
+            self._started, self._shown_at = time.monotonic(), 0.0
             self._changed.notify()
 
     def update(self) -> None:
@@ -121,7 +121,7 @@ class Line:
                     self._changed.wait()
                     continue
                 elapsed = time.monotonic() - self._started
-                first = SHOWN_AFTER if self._live else max(TOLD_AFTER, 2 * self._told)
+                first = SHOWN_AFTER if self._live else max(LINE_AFTER, 2 * self._shown_at)
                 if elapsed < first:
                     self._changed.wait(first - elapsed)
                     continue
@@ -131,7 +131,7 @@ class Line:
                     messages.live(text)
                     self._changed.wait(_UPDATE)
                 else:
-                    self._told = elapsed
+                    self._shown_at = elapsed
                     messages.line(text, pin=False)
 
     def _text(self) -> str:

@@ -31,7 +31,7 @@ _VARIABLES = {
 _ALIAS = settings.Key(lambda value: isinstance(value, str), "the name of a target", "what the name stands for")
 
 
-class _Place(NamedTuple):
+class _Setting(NamedTuple):
     """A key: the tables that it is in, its name there, and what it may be."""
 
     tables: tuple[str, ...]
@@ -39,22 +39,22 @@ class _Place(NamedTuple):
     known: settings.Key
 
 
-def _place(key: str) -> _Place:
-    """Return where a key stands: `region`, `alias.NAME` or `host.PATTERN.KEY`.
+def _setting(key: str) -> _Setting:
+    """Return where a key is set: `region`, `alias.NAME` or `host.PATTERN.KEY`.
 
     Raises:
         UsageError: The key is unknown.
     """
     table, _, rest = key.partition(".")
     if table == ALIAS and rest:
-        return _Place((ALIAS,), _unquoted(rest), _ALIAS)
+        return _Setting((ALIAS,), _unquoted(rest), _ALIAS)
     if table == HOST and rest:
         pattern, _, name = rest.rpartition(".")
         if pattern and name in settings.HOST_KEYS:
-            return _Place((HOST, _unquoted(pattern)), name, settings.HOST_KEYS[name])
+            return _Setting((HOST, _unquoted(pattern)), name, settings.HOST_KEYS[name])
         raise UsageError(f'No setting named "{key}"', hint=f"host.PATTERN.KEY; {_keys(settings.HOST_KEYS, name)}")
     if key in settings.KEYS:
-        return _Place((), key, settings.KEYS[key])
+        return _Setting((), key, settings.KEYS[key])
     raise UsageError(f'No setting named "{key}"', hint=_keys({**settings.KEYS, **dict.fromkeys(_TABLES)}, key))
 
 
@@ -98,7 +98,7 @@ class _ValueType(click.ParamType):  # type: ignore[type-arg]  # generic since Cl
         from eicctl.cli import param_types
 
         try:
-            name, known = _place(str(ctx.params.get("key")))[1:]
+            name, known = _setting(str(ctx.params.get("key")))[1:]
         except UsageError:
             return []
         kinds = {
@@ -142,8 +142,8 @@ def get(*, key: str) -> None:
       eicctl config get region
       eicctl config get 'host.prod-*.os_user'
     """
-    place = _place(key)
-    canonical = ".".join((*place.tables, place.name))
+    setting = _setting(key)
+    canonical = ".".join((*setting.tables, setting.name))
     for row in _rows():
         if row["Key"] == canonical:
             value = row["Value"]
@@ -166,11 +166,11 @@ def set_(*, key: str, values: tuple[str, ...], project: bool) -> None:
       eicctl config set host.web-1.forward 8080:localhost:80 5432:db.internal:5432
       eicctl config set alias.db1 rds:orders-prod --project
     """
-    place = _place(key)
-    value = place.known.parsed(values)
-    if not place.known.check(value):
-        raise UsageError(f"{key} must be {place.known.wanted}, not {value!r}")
-    settings.store(place.tables, place.name, value, project=_file(project=True) if project else None)
+    setting = _setting(key)
+    value = setting.known.parsed(values)
+    if not setting.known.check(value):
+        raise UsageError(f"{key} must be {setting.known.wanted}, not {value!r}")
+    settings.store(setting.tables, setting.name, value, project=_file(project=True) if project else None)
 
 
 @command.command(name="list")

@@ -70,7 +70,7 @@ def command(
             for target in group.rules:
                 would_call("RevokeSecurityGroupIngress", f"of the rules from {group.id} in {target}")
             would_call("DeleteSecurityGroup", f"{group.id} ({group.name})")
-        _tell_kept(session, groups, doomed)
+        _report_kept(session, groups, doomed)
         return 0
     if not yes:
         if not sys.stdin.isatty():
@@ -90,7 +90,7 @@ def command(
     for group in doomed:
         delete_group(session, group, timeout=timeout)
         messages.line(f"Deleted security group {group.id} ({group.name})")
-    _tell_kept(session, groups, doomed)
+    _report_kept(session, groups, doomed)
     return 0
 
 
@@ -105,7 +105,7 @@ def _groups(session: Session, endpoint: Endpoint) -> list[ManagedGroup]:
         return []
 
 
-def _tell_kept(session: Session, groups: Sequence[ManagedGroup], doomed: Sequence[ManagedGroup]) -> None:
+def _report_kept(session: Session, groups: Sequence[ManagedGroup], doomed: Sequence[ManagedGroup]) -> None:
     for group in groups:
         if group not in doomed:
             used = f"; used by {', '.join(group.used_by)}" if group.used_by else ""

@@ -113,7 +113,7 @@ def up(
         arguments += ["--sshd"] if sshd else []
         with Waiting("Starting the local AWS"):
             started = daemon.start(arguments)
-        _tell(started, sshd=sshd)
+        _report(started, sshd=sshd)
         return 0
     emulator, options = _import()
     stop = threading.Event()
@@ -136,7 +136,7 @@ def _serve(running: Emulator, stop: threading.Event, *, sshd: bool) -> None:
         os.getpid(), running.url, running.data_port, running.token, running.env, running.aws_cli_env
     )
     with daemon.recorded(record) as exists:
-        _tell(record, sshd=sshd)
+        _report(record, sshd=sshd)
         # Removing the record (with a test's temporary folder, say), or starting another, stops this one.
         while not stop.wait(1.0) and exists():
             pass
@@ -173,7 +173,7 @@ def _import() -> tuple[type[Emulator], type[Options]]:
     return Emulator, Options
 
 
-def _tell(found: Running, *, sshd: bool) -> None:
+def _report(found: Running, *, sshd: bool) -> None:
     from eicctl.emulator.machines import sshd as openssh
 
     messages.line(f"Local AWS running at {found.url}, tunnels on port {found.data_port} (PID {found.pid})")

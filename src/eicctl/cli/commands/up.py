@@ -176,10 +176,10 @@ async def _lines(supervisor: Supervisor, changed: asyncio.Event, output: str) ->
             now = (status.state, status.error)
             if told.get(status.name) != now:
                 told[status.name] = now
-                _tell(status, output)
+                _report(status, output)
 
 
-def _tell(status: Status, output: str) -> None:
+def _report(status: Status, output: str) -> None:
     from eicctl.view.named_tunnels import row
 
     if output == "json":
