@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl.aws.endpoint_selection import spread
-from eicctl.core.model import Endpoint, Instance
+from eicctl.aws.session import Session
+from eicctl.core.model import Endpoint, Instance, Target
+from eicctl.ssh import fleet
+from eicctl.ssh.login import Login
+from eicctl.ssh.os_user import OsUser
+from eicctl.tunnel.slots import LIMIT
 
 
 def instance(number: int, subnet: str = "s-1", vpc: str = "v") -> Instance:
@@ -45,3 +51,33 @@ def test_no_instance_is_lost_and_none_comes_twice(subnets: list[int], limit: int
     found = spread(instances, [endpoint("a", "s-0"), endpoint("b", "s-1")], limit)
     assert sorted(i.id for i, _ in found) == sorted(i.id for i in instances)
     assert all(e for _, e in found)
+
+
+def login(endpoint_id: str, number: int) -> Login:
+    target = Target(f"10.0.0.{number}", 22, endpoint_id, "host", "r", instance_id=f"i-{endpoint_id}-{number}")
+    return Login(Session(region="us-east-1"), target, OsUser("ec2-user", "specified"), pushes=True)
+
+
+def test_a_full_endpoint_leaves_room_for_another() -> None:
+    """The queue of hosts: 20 at most behind one endpoint, and those of another one need not wait for them."""
+    waiting = fleet._Waiting([*(login("one", n) for n in range(50)), *(login("two", n) for n in range(30))])
+    taken = [waiting.take() for _ in range(40)]
+    assert Counter(each.target.endpoint_id for each in taken if each) == {"one": LIMIT, "two": LIMIT}
+    late: list[Login | None] = []
+    thread = threading.Thread(target=lambda: late.append(waiting.take()))
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()  # both are full
+    two = next(each for each in taken if each and each.target.endpoint_id == "two")
+    waiting.done(two)
+    thread.join(5)
+    assert [each and each.target.endpoint_id for each in late] == ["two"]
+    waiting.clear()
+    assert waiting.take() is None
+
+
+def test_hosts_are_begun_in_turns_of_the_endpoints() -> None:
+    waiting = fleet._Waiting([*(login("one", n) for n in range(3)), *(login("two", n) for n in range(3))])
+    order = [each.target.endpoint_id for _ in range(6) if (each := waiting.take())]
+    assert order == ["one", "two"] * 3
+    assert waiting.take() is None

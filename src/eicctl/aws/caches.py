@@ -54,7 +54,7 @@ _WHERE = "where"
 NAMES_LIFETIME = 30 * 86400.0
 """Seconds for which a name is offered."""
 
-MOST_NAMES = 2000
+MOST_NAMES = 10000
 """Values of one kind that a file holds."""
 
 MOST_FILES = 40

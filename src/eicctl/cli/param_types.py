@@ -102,11 +102,12 @@ def _instances(profile: str | None, region: str) -> Values:
 
     yield from _aliases()
     found = _recall("instances", profile, region)
-    names: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
     for key, name in found.items():
         if name:
-            names[name] = f"{len([n for n in found.values() if n == name])} instances" if name in names else key
-    yield from sorted(names.items(), key=lambda item: natural_key(item[0]))
+            names.setdefault(name, []).append(key)
+    for name in sorted(names, key=natural_key):
+        yield name, names[name][0] if len(names[name]) == 1 else f"{len(names[name])} instances"
     yield from found.items()
 
 

@@ -90,8 +90,8 @@ def one_of(session: Session, candidates: Sequence[Instance]) -> str:
     from eicctl.aws.instances import shown
     from eicctl.view.picker import Listing
 
-    endpoints, vpcs = _known(session, "endpoints"), _known(session, "vpcs")
-    rows = [_instance(one.id, shown(one), endpoints, vpcs, "") for one in candidates]
+    serving, vpcs = _serving(_known(session, "endpoints")), _known(session, "vpcs")
+    rows = [_instance(one.id, shown(one), serving, vpcs, "") for one in candidates]
     return _pick(Listing("Select an instance", _INSTANCE, rows))[0]
 
 
@@ -210,26 +210,32 @@ def _vpc(vpc_id: str, vpcs: Mapping[str, Known]) -> str:
     return _cells(vpcs.get(vpc_id, ()), 1)[0] or vpc_id
 
 
+def _serving(endpoints: Mapping[str, Known] | None) -> dict[str, str] | None:
+    """Return the usable endpoint of each VPC, as its name or ID; None where the endpoints are not known."""
+    if endpoints is None:
+        return None
+    found: dict[str, str] = {}
+    for endpoint_id, row in endpoints.items():
+        name, state, vpc_id = _cells(row, 3)
+        if state in USABLE_STATES:
+            found.setdefault(vpc_id, name or endpoint_id)
+    return found
+
+
 def _instance(
     key: str,
     row: Known,
-    endpoints: Mapping[str, Known] | None,
+    serving: Mapping[str, str] | None,
     vpcs: Mapping[str, Known],
     group: str,
     *,
     cells_id: str = "",
 ) -> Row:
-    """The row of an instance, with the endpoint of its VPC; `endpoints` is None if they are not known."""
+    """The row of an instance, with the endpoint of its VPC (`_serving`)."""
     from eicctl.view.picker import Row
 
     name, state, platform, address, zone, vpc_id = _cells(row, 6)
-    endpoint_cells = [(endpoint_id, _cells(row, 3)) for endpoint_id, row in (endpoints or {}).items()]
-    usable = [
-        endpoint_name or endpoint_id
-        for endpoint_id, (endpoint_name, endpoint_state, endpoint_vpc) in endpoint_cells
-        if endpoint_vpc == vpc_id and endpoint_state in USABLE_STATES
-    ]
-    served = usable[0] if usable else "" if endpoints is None or not vpc_id else "none"
+    served = "" if serving is None or not vpc_id else serving.get(vpc_id, "none")
     cells = (name, cells_id or key, state, platform, address, zone, _vpc(vpc_id, vpcs), served)
     return Row(key, cells, group, dim=state not in ("running", "pending", ""))
 
@@ -310,6 +316,7 @@ class _Instances:
             vpcs: The VPCs' names.
             whole: Whether these are all instances of the region, so that others do not exist any more.
         """
+        serving = _serving(endpoints)
         rows: list[Row] = []
         for key, recent in self._recent.items():
             gone = whole and _is_here(self._session, recent) and recent.instance_id and key not in found
@@ -325,13 +332,13 @@ class _Instances:
                 recent.profile if there and recent.profile else "",
             )
             name = row[0] or recent.target
-            rows.append(_instance(key, (name, *row[1:]), endpoints, vpcs, "Recent", cells_id=recent.instance_id or " "))
+            rows.append(_instance(key, (name, *row[1:]), serving, vpcs, "Recent", cells_id=recent.instance_id or " "))
         taken = {row.key for row in rows}
         others = [item for item in _by_name(found) if item[0] not in taken and self._suits(item[1])]
         for group, states in (("Running", ("running", "pending", "")), ("Stopped", ("stopping", "stopped"))):
             if group == "Running" or not self._running:
                 of_group = [item for item in others if _cells(item[1], 2)[1] in states]
-                rows += [_instance(key, row, endpoints, vpcs, group) for key, row in of_group]
+                rows += [_instance(key, row, serving, vpcs, group) for key, row in of_group]
         # Not alone, because it would be the chosen row when the instances come.
         return [*rows, *([_instance("", (self._none,), {}, {}, "Other")] if self._none and (rows or whole) else [])]
 

@@ -30,7 +30,7 @@ class KnownHosts:
         """Return the keys that are pinned under a name, each as `TYPE BASE64`."""
         found = []
         for line in _lines(files.read_text(self.path)):
-            words = line.split()
+            words = line.split() if name in line else []  # files with thousands of lines are read for each host
             if len(words) >= 3 and name in words[0].split(","):
                 found.append(f"{words[1]} {words[2]}")
         return tuple(found)
@@ -78,7 +78,7 @@ class KnownHosts:
         return [
             line
             for line in _lines(files.read_text(self.path))
-            if line.startswith("#") or name not in (line.split() or [""])[0].split(",")
+            if line.startswith("#") or name not in line or name not in (line.split() or [""])[0].split(",")
         ]
 
 

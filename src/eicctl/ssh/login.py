@@ -61,6 +61,11 @@ class Login:
             self.known = verdict(self.session, self.check, self.name)
         return self.known
 
+    @property
+    def accepts_unverified(self) -> bool:
+        """Whether the host's keys should have been in its console output, and could not be read there."""
+        return bool(self._verdict and self._verdict.note and self._verdict.strict == "accept-new")
+
     def push(self, public_key: str) -> None:
         """Push a public key (a line of OpenSSH's form).
 

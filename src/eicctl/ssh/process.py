@@ -102,7 +102,7 @@ def take_failures(folder: Path, host: str | None = None) -> list[Failure]:
         return []
     if host is None:
         (folder / FAILURES).unlink(missing_ok=True)
-    found = [parse_json(line) for line in lines]
+    found = [parse_json(line) for line in lines if host is None or host in line]
     return [
         Failure(row["Host"], from_json(row), float(row["Lived"]))
         for row in found

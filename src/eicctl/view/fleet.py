@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from eicctl.core import sanitize
+from eicctl.core.names import MOST_SHOWN, folded
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
 
 if TYPE_CHECKING:
-    from eicctl.ssh.fleet import Result
+    from eicctl.ssh.command_output import Output, Result
+
+
+_ONE_BY_ONE = 10
+"""Most failed hosts that have a line each."""
+
+_SPECIFIC = re.compile(r"\bi-[0-9a-f]{8,17}\b|\b\d+\.\d+\.\d+\.\d+\b")
+"""What differs between hosts that failed for one reason."""
+
+_MOST_REASONS = 6
+"""Reasons that a terminal shows, each with its hosts."""
 
 
 class Progress(Waiting):
@@ -39,6 +52,8 @@ class Progress(Waiting):
 class Grouped:
     """A host's output in one piece when it is done, with a heading."""
 
+    keeps = True
+
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
@@ -52,14 +67,17 @@ class Grouped:
         with messages.printing():
             messages.out(sanitize.line(heading))
             sys.stdout.flush()
-            for file, out in ((result.stdout, sys.stdout.buffer), (result.stderr, sys.stderr.buffer)):
-                file.seek(0)
-                _copy(file, out)  # type: ignore[arg-type] # a spooled file has what is needed
+            for output, out in ((result.stdout, sys.stdout.buffer), (result.stderr, sys.stderr.buffer)):
+                if output:
+                    _copy(output, out)
+                    output.drop()
         self._progress.finished(result)
 
 
 class Prefixed:
     """Every line as it comes, with the host's name before it."""
+
+    keeps = False
 
     def __init__(self, progress: Progress, width: int) -> None:
         self._progress = progress
@@ -99,6 +117,8 @@ class Prefixed:
 class Collected:
     """Nothing until the end, then JSON."""
 
+    keeps = True
+
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
@@ -110,34 +130,71 @@ class Collected:
         self._progress.finished(result)
 
 
-def as_json(results: Sequence[Result]) -> str:
-    """Return the results as JSON. Bytes that are no UTF-8 are replaced."""
-    rows = [
-        {
+def json_parts(results: Sequence[Result]) -> Iterator[str]:
+    """Yield the results as a JSON list, in parts: all outputs at once may be more than fits in memory.
+
+    Bytes that are no UTF-8 are replaced.
+    """
+    yield "["
+    for number, result in enumerate(results):
+        row = {
             "Name": result.label,
             "InstanceId": result.instance_id,
             "Failed": result.failed,
             "ExitCode": result.code,
             "Error": result.error,
             "Seconds": round(result.seconds, 3),
-            "Stdout": _text(result.stdout),  # type: ignore[arg-type]
-            "Stderr": _text(result.stderr),  # type: ignore[arg-type]
+            "Stdout": _text(result.stdout),
+            "Stderr": _text(result.stderr),
         }
-        for result in results
+        yield ("," if number else "") + "\n" + textwrap.indent(sanitize.json_text(row, indent=2), "  ")
+    yield "\n]\n" if results else "]\n"
+
+
+def summary(results: Sequence[Result], *, width: int) -> list[str]:
+    """Return the result in lines: how many hosts succeeded, and which failed.
+
+    More than a few that failed are listed by reason, each with its hosts.
+
+    Args:
+        results: The results.
+        width: Columns of the terminal, on which not everything is shown; 0 where there is none.
+    """
+    failed = [result for result in results if result.failed]
+    count = f"{len(results) - len(failed)} of {len(results)} hosts succeeded"
+    if not failed:
+        return [count]
+    lines = [f"{count}, {len(failed)} failed"]
+    if len(failed) <= _ONE_BY_ONE:
+        return lines + [f"failed: {each.label} ({each.instance_id}): {_reason(each)}" for each in failed]
+    by_reason: dict[str, list[str]] = {}
+    for each in failed:
+        by_reason.setdefault(_SPECIFIC.sub("…", _reason(each)), []).append(each.label)
+    reasons = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    shown = reasons[:_MOST_REASONS] if width else reasons
+    lines += [
+        f"failed ({len(names)}): {reason}: {folded(names, MOST_SHOWN if width else len(names))}"
+        for reason, names in shown
     ]
-    return sanitize.json_text(rows, indent=2)
+    if left := sum(len(names) for _, names in reasons[len(shown) :]):
+        lines.append(f"failed ({left}): for {len(reasons) - len(shown)} other reasons; --output json has all")
+    return lines
 
 
-def _text(file: BinaryIO) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
+def _reason(result: Result) -> str:
+    code = "" if result.code is None else f"exit {result.code} "
+    return f"{code}{result.error}".rstrip()
 
 
-def _copy(file: BinaryIO, out: BinaryIO) -> None:
+def _text(output: Output | None) -> str:
+    return b"".join(output.read()).decode(errors="replace") if output else ""
+
+
+def _copy(output: Output, out: BinaryIO) -> None:
     last = b"\n"
-    while data := file.read(65536):
+    for data in output.read():
         out.write(data)
-        last = data[-1:]
+        last = data[-1:] or last
     if last != b"\n":
         out.write(b"\n")
     out.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from eicctl.view import messages, render
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
     from eicctl.core.request import ConnectRequest
-    from eicctl.ssh.fleet import Fleet, FleetHost, Result, Sink
+    from eicctl.ssh.command_output import Result
+    from eicctl.ssh.fleet import Fleet, FleetHost, Sink
     from eicctl.ssh.login import Login
 
 _DIAGNOSED = 3
@@ -96,6 +98,7 @@ def command(
     from eicctl.ssh.fleet import Fleet, choose_hosts
     from eicctl.ssh.keys import private_folder, windows_error
     from eicctl.ssh.openssh_options import OpensshOptions, for_proxy
+    from eicctl.view.fleet import json_parts
 
     hosts = choose_hosts(
         session,
@@ -129,8 +132,12 @@ def command(
         openssh = OpensshOptions(for_proxy(session, request))
         fleet = Fleet(logins, words, openssh.in_session(folder), timeout=timeout)
         results = _run(fleet, logins, parallel, output)
-    results += [_unreached(host) for host in hosts if not host.endpoint]
-    return _summary(results, output)
+        results += [_unreached(host) for host in hosts if not host.endpoint]
+        if output == "json":  # the outputs are files of the session
+            for part in json_parts(results):
+                click.echo(part, nl=False)
+        _note_unverified(logins)
+    return _summary(results)
 
 
 def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:
@@ -149,23 +156,27 @@ def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> l
 
 
 def _unreached(host: FleetHost) -> Result:
-    from eicctl.ssh.fleet import Result
+    from eicctl.ssh.command_output import Result
 
     return Result(host.label, host.instance.id, error=f"VPC {host.instance.vpc_id} has no usable endpoint")
 
 
-def _summary(results: Sequence[Result], output: str) -> int:
-    """Say how it went, and return the exit code."""
-    if output == "json":
-        from eicctl.view.fleet import as_json
+def _note_unverified(logins: Sequence[Login]) -> None:
+    """Name the hosts whose keys could not be read from AWS, so that the first ones seen were accepted."""
+    from eicctl.core.names import folded
 
-        click.echo(as_json(results))
+    unverified = [login.target.label for login in logins if login.accepts_unverified]
+    if unverified:
+        messages.line(f"Host keys not verified, accepted the first ones seen: {folded(unverified)}")
+
+
+def _summary(results: Sequence[Result]) -> int:
+    """Say how it went, and return the exit code."""
+    from eicctl.view.fleet import summary
+
     failed = [result for result in results if result.failed]
-    count = f"{len(results) - len(failed)} of {len(results)} hosts succeeded"
-    messages.line(f"{count}, {len(failed)} failed" if failed else count, problem=bool(failed))
-    for result in failed:
-        code = "" if result.code is None else f"exit {result.code} "
-        messages.line(f"failed: {result.label} ({result.instance_id}): {code}{result.error}".rstrip(), problem=True)
+    for line in summary(results, width=messages.columns(sys.stderr)):
+        messages.line(line, problem=bool(failed))
     _diagnose([(result.label, result.cause) for result in failed if isinstance(result.cause, TargetUnreachableError)])
     if any(result.error == "interrupted" for result in results):
         return INTERRUPTED

@@ -61,6 +61,7 @@ class Throttling:
     def __init__(self, state: State) -> None:
         self._state = state
         self._lock = threading.Lock()
+        self._share = 0.0
         self._tokens: dict[tuple[str, str], tuple[float, float]] = {}
 
     def check(self, call: ApiCall) -> None:
@@ -82,6 +83,9 @@ class Throttling:
 
     def _allows(self, call: ApiCall) -> bool:
         share = self._state.behavior.throttling
+        if share != self._share:  # whoever sets it finds full buckets
+            self._share = share
+            self._tokens = {}
         if not share or call.service not in ("ec2", "ec2-instance-connect"):
             return True
         now = self._state.now().timestamp()
