@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -15,10 +16,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from eicctl.aws import clients
+from eicctl.aws import clients, ec2_requests
 from eicctl.emulator.server import Emulator
 from tests.integration.conftest import Ran
 from tests.processes import few_descriptors, run, running
+from tests.terminal import exit_code, screen, terminal
 
 Eicctl = Callable[..., Ran]
 
@@ -138,6 +140,33 @@ def test_a_list_asks_for_the_largest_pages(emulator: Emulator, ec2: Any, subnet_
     done = eicctl("instances", "--output", "json")
     assert len(json.loads(done.out)) > 120
     assert of_action(emulator, "ec2:DescribeInstances") == (1, 0)
+
+
+def test_a_list_goes_on_at_the_page_that_was_throttled(
+    emulator: Emulator, ec2: Any, subnet_id: str, eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(9):
+        ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=subnet_id)
+    calm = eicctl("instances", "--output", "json")
+    monkeypatch.setitem(ec2_requests._PAGE_SIZES, "describe_instances", 5)
+    emulator.state.clear_calls()
+    emulator.state.behave(throttling=0.02)  # two calls at once
+    done = eicctl("instances", "--output", "json")
+    assert done.out == calm.out
+    calls, refused = of_action(emulator, "ec2:DescribeInstances")
+    assert refused
+    assert calls - refused == 3
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_shows_that_aws_throttles(emulator: Emulator, home: object, width: int) -> None:
+    emulator.state.behave(throttling=1e-6)
+    assert run("list-endpoints").returncode == 0
+    session = terminal(os.environ, "list-endpoints", size=(24, width))
+    session.expect(r"Looking up endpoints in us-east-1, throttled by AWS \(\d+ s\)")
+    session.sendintr()
+    assert exit_code(session) == 130
+    assert "throttled" not in "".join(screen(f"{session.before}"))
 
 
 @pytest.fixture

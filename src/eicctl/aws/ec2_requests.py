@@ -62,7 +62,7 @@ FILTER_VALUES = 200
 """EC2 takes no more values in one filter."""
 
 
-def listed(client: EC2Client, operation: str, key: str, **request: Any) -> Iterator[Any]:
+def listed(client: EC2Client, operation: str, key: str, *, start: str = "", **request: Any) -> Iterator[Any]:
     """Yield what a call lists, of all its pages, each as large as EC2 allows.
 
     A request with a page size also has a higher request rate (EC2 developer guide, request throttling).
@@ -72,11 +72,16 @@ def listed(client: EC2Client, operation: str, key: str, **request: Any) -> Itera
         client: The client.
         operation: As botocore's clients name it.
         key: The key of the list in its responses.
+        start: EC2's token of the page to begin with; empty for the first one.
         request: Its parameters.
     """
+    from botocore.paginate import TokenEncoder
+
     name: Any = operation  # the stubs have each name as a type of its own
-    size = _page_size(operation, request)
-    for page in client.get_paginator(name).paginate(**request, PaginationConfig={"PageSize": size}):
+    pages: dict[str, Any] = {"PageSize": _page_size(operation, request)}
+    if start:
+        pages["StartingToken"] = TokenEncoder().encode({"NextToken": start})
+    for page in client.get_paginator(name).paginate(**request, PaginationConfig=pages):
         yield from page[key]
 
 
@@ -95,7 +100,8 @@ def described(session: Session, operation: str, key: str, region: str = "", **re
         if not (token := page.get("NextToken")):
             return rows
         asked["NextToken"] = token
-    return list(listed(session.client("ec2", region or None), operation, key, **request))
+    client = session.client("ec2", region or None)
+    return rows + list(listed(client, operation, key, start=asked.get("NextToken", ""), **request))
 
 
 def answered(session: Session, operation: str, **request: Any) -> Mapping[str, Any]:

@@ -184,7 +184,7 @@ class _Connection:
         else:
             sock = socket.create_connection((host, port), CONNECT_TIMEOUT)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._send, self._receive, self.close = sock.sendall, lambda: sock.recv(65536), sock.close
+            self._send, self._receive, self.close = sock.sendall, lambda: sock.recv(2**20), sock.close
         sock.settimeout(READ_TIMEOUT)
 
     def ask(self, request: bytes) -> Response:

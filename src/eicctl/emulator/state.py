@@ -156,6 +156,7 @@ class State:
     `accounts` are those of the organization, by ID; none if there is no organization.
     `on_push` is called with an instance's ID after a key was pushed to it. `fips_port` is the data plane's second port,
     that of FIPS names, and `dualstack_host` the host of dual-stack names; both empty for the same as the plain name.
+    `tokens` has the buckets of `control/throttling.py`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -183,6 +184,7 @@ class State:
             self._events: list[dict[str, Any]] = []
             self._lookups: dict[tuple[str, str], tuple[float, float]] = {}
             self._calls: dict[str, dict[str, Calls]] = {}
+            self.tokens: dict[tuple[str, str], tuple[float, float]] = {}
             self._faults: list[Fault] = []
             self._started: dict[str, tuple[float, float]] = {}
             self.accounts: dict[str, Account] = {}
@@ -196,6 +198,8 @@ class State:
         """Change the behavior; the names are those of `Behavior`."""
         with self._lock:
             self._behaviour = replace(self._behaviour, **changes)
+            if "throttling" in changes:  # whoever sets it finds full buckets
+                self.tokens.clear()
             return self._behaviour
 
     def now(self) -> datetime:

@@ -64,7 +64,7 @@ class Login:
     @property
     def accepts_unverified(self) -> bool:
         """Whether the host's keys should have been in its console output, and could not be read there."""
-        return bool(self._verdict and self._verdict.note and self._verdict.strict == "accept-new")
+        return bool(self.known and self.known.note and self.known.strict == "accept-new")
 
     def push(self, public_key: str) -> None:
         """Push a public key (a line of OpenSSH's form).

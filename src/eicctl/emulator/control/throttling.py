@@ -61,8 +61,6 @@ class Throttling:
     def __init__(self, state: State) -> None:
         self._state = state
         self._lock = threading.Lock()
-        self._share = 0.0
-        self._tokens: dict[tuple[str, str], tuple[float, float]] = {}
 
     def check(self, call: ApiCall) -> None:
         """Count a call.
@@ -83,9 +81,6 @@ class Throttling:
 
     def _allows(self, call: ApiCall) -> bool:
         share = self._state.behavior.throttling
-        if share != self._share:  # whoever sets it finds full buckets
-            self._share = share
-            self._tokens = {}
         if not share or call.service not in ("ec2", "ec2-instance-connect"):
             return True
         now = self._state.now().timestamp()
@@ -93,11 +88,11 @@ class Throttling:
             left: dict[tuple[str, str], float] = {}
             for name, (size, rate), cost in _buckets(call):
                 most = max(1.0, share * size)
-                before, at = self._tokens.get((call.region, name), (most, now))
+                before, at = self._state.tokens.get((call.region, name), (most, now))
                 left[call.region, name] = min(most, before + max(now - at, 0.0) * share * rate) - min(cost, most)
             allowed = min(left.values()) >= 0
             if allowed:
-                self._tokens |= {key: (tokens, now) for key, tokens in left.items()}
+                self._state.tokens |= {key: (tokens, now) for key, tokens in left.items()}
         return allowed
 
 
