@@ -123,19 +123,28 @@ def test_without_a_profile_the_command_says_how_to_add_one(eicctl: Run, home: Pa
     assert [line.split()[0] for line in ran.out.splitlines()] == ["Account", "dev", "management", "staging"]
     assert "--profile dev && eicctl ssh dev-1 --profile dev --region us-east-1" in ran.err
     ran = eicctl("instances", "--accounts", "all", "--role", ROLE, "--name", "web-1")
-    (line,) = [line for line in ran.err.splitlines() if line.startswith("To connect there: ")]
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("To run commands there: ")]
     arn = f"arn:aws:iam::{STAGING}:role/{ROLE}"
     assert line.partition(": ")[2] == (
         f"aws configure set role_arn {arn} --profile staging"
         " && aws configure set credential_source Environment --profile staging"
         " && eicctl ssh web-1 --profile staging --region us-east-1"
     )
+    for command, first in (
+        ("coverage", "create-endpoint --subnet-id subnet-"),
+        ("list-endpoints", "show-endpoint eice-"),
+    ):
+        others = [
+            line for line in eicctl(command, "--accounts", "all", "--role", ROLE).err.splitlines() if "To run" in line
+        ]
+        assert len(others) == 1
+        assert f"&& eicctl {first}" in others[0]
     # What these commands write:
     (home / "config").write_text(f"[profile staging]\nrole_arn = {arn}\ncredential_source = Environment\n")
     assert eicctl("ssh", "web-1", "--profile", "staging", "--region", "us-east-1", "--", "true").code == 0
     again = eicctl("instances", "--accounts", STAGING, "--role", ROLE, "--output", "json")
     assert [row["Profile"] for row in json.loads(again.out)] == ["staging"]
-    assert "To connect" not in again.err
+    assert "To run" not in again.err
 
 
 @pytest.mark.parametrize("words", [(*BY_ROLE[:1], f"{OWN},{STAGING}", *BY_ROLE[2:]), BY_PROFILE[:2]])

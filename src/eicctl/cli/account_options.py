@@ -102,7 +102,7 @@ def report(selected: Selection, failures: Sequence[Failure]) -> int:
 
 
 def explain(selected: Selection, rows: Sequence[Mapping[str, Any]], accounts: Sequence[Account]) -> None:
-    """Print how to connect to the first instance in an account that no profile leads to.
+    """Print the first command for an account that no profile leads to, with those that add its profile.
 
     Args:
         selected: The accounts.
@@ -110,8 +110,10 @@ def explain(selected: Selection, rows: Sequence[Mapping[str, Any]], accounts: Se
         accounts: What has been read.
     """
     new = {account.id: account.new_profile for account in accounts if account.new_profile}
-    if row := next((row for row in rows if row.get("AccountId") in new), None) if selected.several else None:
-        messages.line(f"To connect there: {new[row['AccountId']]} && {row['Command']}", pin=False)
+    if not selected.several:
+        return
+    if row := next((row for row in rows if row["AccountId"] in new and row["Command"]), None):
+        messages.line(f"To run commands there: {new[row['AccountId']]} && {row['Command']}", pin=False)
 
 
 def searched(selected: Selection, session: Session, *, all_regions: bool) -> str:

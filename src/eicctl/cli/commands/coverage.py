@@ -117,6 +117,7 @@ def command(
             render.show(rows, output=output, query=query, columns=columns, droppable=_DROPPABLE)
         if output == "table" and not query:
             _explain(rows)
+            account_options.explain(selected, rows, opened.accounts)
     finally:  # also if the reader of the rows ends early: `| head`
         if page:
             _write(page, coverage)

@@ -62,4 +62,11 @@ def command(
         messages.line(f"{what} in {account_options.searched(selected, session, all_regions=all_regions)}")
         if not filters and not selected.several:
             messages.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")
+    if output == "table" and not query:
+        commands = [
+            {"AccountId": account.id, "Command": account.command("eicctl", "show-endpoint", each.id, region=region)}
+            for account, region, found in results.found
+            for each in found
+        ]
+        account_options.explain(selected, commands, [account for account, _, _ in results.found])
     return account_options.report(selected, results.failures)
