@@ -8,20 +8,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from eicctl import __version__
 from eicctl.agent import protocol
-from eicctl.agent.paths import AgentPaths, all_paths, fingerprint, for_process, lock, open_lockfile, switched
+from eicctl.agent.paths import AgentPaths, fingerprint, for_process, lock, open_lockfile, switched
 from eicctl.agent.protocol import pid_of, user_of
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 
 TIMEOUT = 5.0
 """Seconds to wait for an answer that takes no call of AWS."""
-
-T = TypeVar("T")
 
 
 class GoneError(Exception):
@@ -40,15 +38,6 @@ class UnresponsiveError(LocalError):
                 hint="eicctl down --all --force",
             )
         self.pid = pid
-
-
-def for_each_agent(call: Callable[[AgentPaths], T]) -> list[T]:
-    """Call something for each background process that runs, or was killed, all at the same time."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    found = all_paths()
-    with ThreadPoolExecutor(max(1, len(found))) as pool:
-        return list(pool.map(call, found))
 
 
 def ask(paths: AgentPaths, verb: str, *, timeout: float = TIMEOUT, **fields: Any) -> protocol.Message:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -24,7 +23,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.openssh_options import new_login_settings
 from eicctl.ssh.proxy_tunnel import Opening
 from eicctl.support import defaults
-from eicctl.support.threads import in_thread
+from eicctl.support.threads import begin, in_thread
 from eicctl.tunnel.dial import Link
 from eicctl.tunnel.local_streams import DescriptorEnd
 from eicctl.tunnel.relay import PIPE_CLOSE_TIMEOUT, PIPES, Linger, Relay
@@ -129,7 +128,7 @@ class PendingTunnel:
             self.opening = Opening(session, request, note)
             return self._stack.enter_context(self.opening.opened())
 
-        self.work = asyncio.ensure_future(in_thread(open_, lambda link: _in_own_thread(partial(self._close, link))))
+        self.work = asyncio.ensure_future(in_thread(open_, lambda link: begin(partial(self._close, link))))
 
     async def end(self) -> None:
         """Give the tunnel up, or close it."""
@@ -316,7 +315,7 @@ async def serve_login(
     pending[folder] = tunnel
     try:
         await client.send({"Ok": True, "Login": found})
-        _in_own_thread(partial(note_login, key, found))
+        begin(partial(note_login, key, found))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GO_TIMEOUT):
                 await client.receive()
@@ -330,8 +329,3 @@ def _may_delegate() -> bool:
     """Whether the user wants connections in another process, where they are not in the log of their command."""
     found = defaults.of_user()
     return bool(found.get("agent", True)) and not found.get("log_file")
-
-
-def _in_own_thread(call: Callable[[], object]) -> None:
-    """Make a blocking call whose result nobody waits for."""
-    threading.Thread(target=call, daemon=True).start()

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from eicctl.agent.client import GoneError, UnresponsiveError, ask, for_each_agent, here, start
+from eicctl.agent.client import GoneError, UnresponsiveError, ask, here, start
 from eicctl.agent.paths import AgentPaths, all_paths
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
+from eicctl.support.threads import for_each
 from eicctl.tunnel import slots
 
 OPEN_TIMEOUT = 60.0
@@ -57,7 +58,7 @@ class AgentState:
 
 def states() -> list[AgentState]:
     """Return the states of all background processes, also of those that were killed while they held tunnels."""
-    return [found for found in for_each_agent(_state) if found]
+    return [found for found in for_each(_state, all_paths()) if found]
 
 
 def connections() -> dict[str, int]:
@@ -136,7 +137,7 @@ def end(*, force: bool) -> list[AgentState]:
     Returns:
         What there was, with `trouble` where it could not be ended.
     """
-    return [ended for ended in for_each_agent(lambda paths: _end(paths, force=force)) if ended]
+    return [ended for ended in for_each(lambda paths: _end(paths, force=force), all_paths()) if ended]
 
 
 def _end(paths: AgentPaths, *, force: bool) -> AgentState | None:

@@ -30,7 +30,7 @@ def _nothing(_: object) -> None:
     return
 
 
-async def in_thread(call: Callable[[], T], discard: Callable[[T], None] = _nothing) -> T:
+async def in_thread(call: Callable[[], T], discard: Callable[[T], object] = _nothing) -> T:
     """Make a blocking call in a thread that has nothing else to do, and return its result.
 
     Args:

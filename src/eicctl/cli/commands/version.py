@@ -103,8 +103,9 @@ def _background() -> list[dict[str, object]]:
     """The running background processes."""
     if sys.platform == "win32":  # no background processes
         return []
-    from eicctl.agent.client import GoneError, ask, for_each_agent
-    from eicctl.agent.paths import AgentPaths
+    from eicctl.agent.client import GoneError, ask
+    from eicctl.agent.paths import AgentPaths, all_paths
+    from eicctl.support.threads import for_each
 
     def look(paths: AgentPaths) -> dict[str, object] | None:
         try:
@@ -116,7 +117,7 @@ def _background() -> list[dict[str, object]]:
         return {"Pid": answer["Pid"], "Version": answer["Version"], "Tunnels": len(answer.get("Statuses", []))}
 
     try:
-        return [found for found in for_each_agent(look) if found]
+        return [found for found in for_each(look, all_paths()) if found]
     except EicctlError as error:  # its folder cannot be read
         return [{"Problem": error.message}]
 
