@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from eicctl.emulator.server import Emulator
@@ -107,3 +108,13 @@ def test_a_refusal_of_one_account(accounts: Emulator, assumed: Callable[[str], b
     accounts.state.behave(denied=f"{STAGING}:DescribeVpcs")
     assert boto3.client("ec2").describe_vpcs()["Vpcs"]
     assert code_of(assumed(STAGING).client("ec2").describe_vpcs) == "UnauthorizedOperation"
+
+
+def test_each_account_has_its_own_request_rate(accounts: Emulator, assumed: Callable[[str], boto3.Session]) -> None:
+    clients = [
+        assumed(account).client("ec2", config=Config(retries={"total_max_attempts": 1})) for account in (OWN, DEV)
+    ]
+    accounts.state.behave(throttling=0.0001)  # a call, and no other for minutes
+    for client in clients:
+        assert client.describe_vpcs()["Vpcs"]
+        assert code_of(client.describe_vpcs) == "RequestLimitExceeded"

@@ -184,7 +184,7 @@ class State:
             self._events: list[dict[str, Any]] = []
             self._lookups: dict[tuple[str, str], tuple[float, float]] = {}
             self._calls: dict[str, dict[str, Calls]] = {}
-            self.tokens: dict[tuple[str, str], tuple[float, float]] = {}
+            self.tokens: dict[tuple[str, str, str], tuple[float, float]] = {}
             self._faults: list[Fault] = []
             self._started: dict[str, tuple[float, float]] = {}
             self.accounts: dict[str, Account] = {}

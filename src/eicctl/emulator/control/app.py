@@ -89,7 +89,7 @@ class Guard:
         if call.service in ("ec2", "cloudtrail") and not zones(call.region):
             # AWS has no such host; here all regions share one, and moto would fail.
             raise Rejected("InvalidRegion.NotFound", f"The region {call.region} does not exist.")
-        self._throttling.check(call)
+        self._throttling.check(call, caller.account)
         if denial := self._permission.denial(caller, call):
             if call.name in RECORDED:
                 record_call(self._state, call, caller, error=(denial.code, denial.message))

@@ -62,15 +62,15 @@ class Throttling:
         self._state = state
         self._lock = threading.Lock()
 
-    def check(self, call: ApiCall) -> None:
-        """Count a call.
+    def check(self, call: ApiCall, account: str) -> None:
+        """Count a call of an account: each has buckets of its own.
 
         Raises:
             Rejected: A bucket is empty.
         """
         if not call.name:
             return
-        allowed = self._allows(call)
+        allowed = self._allows(call, account)
         self._state.count_call(call.region, call.action, throttled=not allowed)
         if allowed:
             return
@@ -79,17 +79,19 @@ class Throttling:
         message = "The requests were made too frequently and have been throttled. Wait a while and try again."
         raise Rejected("ThrottlingException", message, 400)
 
-    def _allows(self, call: ApiCall) -> bool:
+    def _allows(self, call: ApiCall, account: str) -> bool:
         share = self._state.behavior.throttling
         if not share or call.service not in ("ec2", "ec2-instance-connect"):
             return True
         now = self._state.now().timestamp()
         with self._lock:
-            left: dict[tuple[str, str], float] = {}
+            left: dict[tuple[str, str, str], float] = {}
             for name, (size, rate), cost in _buckets(call):
                 most = max(1.0, share * size)
-                before, at = self._state.tokens.get((call.region, name), (most, now))
-                left[call.region, name] = min(most, before + max(now - at, 0.0) * share * rate) - min(cost, most)
+                before, at = self._state.tokens.get((account, call.region, name), (most, now))
+                left[account, call.region, name] = min(most, before + max(now - at, 0.0) * share * rate) - min(
+                    cost, most
+                )
             allowed = min(left.values()) >= 0
             if allowed:
                 self._state.tokens |= {key: (tokens, now) for key, tokens in left.items()}
