@@ -39,7 +39,7 @@ def slow_athena(emulator: Emulator) -> Emulator:
     made = run_eicctl(dict(os.environ), *setup)
     assert made.returncode == 0, made.stderr.decode()
     assert b"Table eicctl.cloudtrail_logs has the log files of s3://trail/AWSLogs/" in made.stderr
-    emulator.state.behave(athena_seconds=3.0)
+    emulator.state.behave(athena_seconds=2.5)
     return emulator
 
 
@@ -75,7 +75,9 @@ def test_the_state_and_the_cost_are_shown(slow_athena: Emulator, width: int) -> 
     assert "ops/eve" in written
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("width", "how"), [(80, "Ctrl-C"), (120, "Ctrl-C"), (80, "SIGTERM"), (120, "SIGHUP")], indirect=["width"]
+)
 def test_an_interruption_stops_the_query(slow_athena: Emulator, width: int, how: str) -> None:
     slow_athena.state.behave(athena_seconds=60.0)
     session = terminal(dict(os.environ), *WORDS, size=(40, width))
