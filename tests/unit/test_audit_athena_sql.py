@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
+from eicctl.audit.athena import load
 from eicctl.audit.athena_setup import Location, location_of, parse_location, statements
 from eicctl.audit.athena_sql import (
     COLUMNS,
@@ -27,6 +28,7 @@ from eicctl.audit.athena_sql import (
     query,
 )
 from eicctl.audit.filters import Choice
+from eicctl.audit.store import EventStore
 from eicctl.core.errors import UsageError
 from tests.fuzzing import any_text, fuzz
 
@@ -172,3 +174,10 @@ def test_the_table_has_the_columns_of_the_query() -> None:
     create = sqlglot.parse_one(statements(Location("b", "p/"), DEFAULT_TABLE, Logs())[1], read="athena")
     names = {column.name for column in create.find_all(exp.ColumnDef)}
     assert {part for path in COLUMNS.values() for part in path.split(".")} <= names
+
+
+def test_a_result_of_an_earlier_version_lacks_columns() -> None:
+    row = {"eventname": "OpenTunnel", "eventtime": "2026-11-02T09:00:00Z", "eventid": "1"}
+    with EventStore() as store:
+        load([row, {}, {"eventname": "RunInstances", "item": "["}], store, Choice())
+        assert [event.id for event in store.events()] == ["1"]

@@ -36,7 +36,7 @@ def load(rows: Iterable[Result], store: EventStore, choice: Choice) -> Directory
             addresses.add(event.address)
         for launch in launches_of(record):
             launches.setdefault((launch.instance_id, launch.address), launch)
-            if not row["certain"]:
+            if not row.get("certain"):
                 uncertain.add(launch.address)
         for end in ends_of(record):
             ends.setdefault(end.instance_id, end)
@@ -45,38 +45,46 @@ def load(rows: Iterable[Result], store: EventStore, choice: Choice) -> Directory
             events = []
     store.add(events)
     # Not `store.lives`: it knows launches at addresses of events, and SQL has left out tunnels that do not match.
-    known = (launch for launch in launches.values() if launch.address not in uncertain - addresses)
+    unreached = uncertain - addresses
+    known = (launch for launch in launches.values() if launch.address not in unreached)
     directory = Directory()
     directory.learn([*sorted(known, key=attrgetter("time")), *ends.values()])
     return directory
 
 
 def record_of(row: Result) -> dict[str, Any]:
-    """Return the record of a row, with the fields that the audit reads."""
-    asked, answered = _parsed(row["requestparameters"]), _parsed(row["responseelements"])
-    if row["item"]:
-        of_item = {"instancesSet": {"items": [_parsed(row["item"])]}}
-        asked, answered = (of_item, None) if row["eventname"] == END else (None, of_item)
+    """Return the record of a row, with the fields that the audit reads.
+
+    A column may be missing: an earlier version of eicctl may have started the query.
+    """
+
+    def text(name: str) -> str:
+        return row.get(name, "")
+
+    asked, answered = _parsed(text("requestparameters")), _parsed(text("responseelements"))
+    if text("item"):
+        of_item = {"instancesSet": {"items": [_parsed(text("item"))]}}
+        asked, answered = (of_item, None) if text("eventname") == END else (None, of_item)
     return {
-        "eventID": row["eventid"],
-        "eventName": row["eventname"],
-        "eventTime": row["eventtime"],
-        "awsRegion": row["awsregion"],
-        "sourceIPAddress": row["sourceipaddress"],
-        "userAgent": row["useragent"],
-        "errorCode": row["errorcode"],
-        "errorMessage": row["errormessage"],
-        "requestID": row["requestid"],
-        "recipientAccountId": row["recipientaccountid"],
+        "eventID": text("eventid"),
+        "eventName": text("eventname"),
+        "eventTime": text("eventtime"),
+        "awsRegion": text("awsregion"),
+        "sourceIPAddress": text("sourceipaddress"),
+        "userAgent": text("useragent"),
+        "errorCode": text("errorcode"),
+        "errorMessage": text("errormessage"),
+        "requestID": text("requestid"),
+        "recipientAccountId": text("recipientaccountid"),
         "userIdentity": {
-            "type": row["usertype"],
-            "arn": row["userarn"],
-            "userName": row["username"],
-            "invokedBy": row["invokedby"],
-            "accessKeyId": row["accesskeyid"],
+            "type": text("usertype"),
+            "arn": text("userarn"),
+            "userName": text("username"),
+            "invokedBy": text("invokedby"),
+            "accessKeyId": text("accesskeyid"),
             "sessionContext": {
-                "sessionIssuer": {"arn": row["issuerarn"], "userName": row["issuername"]},
-                "attributes": {"mfaAuthenticated": row["mfa"]},
+                "sessionIssuer": {"arn": text("issuerarn"), "userName": text("issuername")},
+                "attributes": {"mfaAuthenticated": text("mfa")},
             },
         },
         "requestParameters": asked,
