@@ -46,7 +46,7 @@ def dial(keys: Any, endpoint: dict[str, Any], emulator: Emulator, **changes: Any
         changes.get("port", 22),
         endpoint["InstanceConnectEndpointId"],
         endpoint["DnsName"],
-        "us-east-1",
+        endpoint["InstanceConnectEndpointArn"].split(":")[3],
     )
     # Any duration given, or none: nothing is found out or remembered.
     dialer = Dialer(target, lambda: credentials, emulator.env["AWS_CA_BUNDLE"], changes.get("duration"))

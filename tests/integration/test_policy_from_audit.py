@@ -178,6 +178,22 @@ def test_a_tag_names_instances(eicctl: Eicctl, ec2: Any, instance_ids: dict[str,
     assert ann.pushes("app-1", "ubuntu")
 
 
+def test_all_regions_are_read(eicctl: Eicctl, emulator: Emulator, ann: Caller) -> None:
+    abroad = boto3.client("ec2", region_name="eu-west-1")
+    subnet = abroad.describe_subnets()["Subnets"][0]["SubnetId"]
+    abroad.create_instance_connect_endpoint(SubnetId=subnet)
+    other: Any = abroad.describe_instance_connect_endpoints()["InstanceConnectEndpoints"][0]
+    assert ann.opens(Target("10.0.9.9"), other)
+    here, _ = derived(eicctl)
+    everywhere, told = derived(eicctl, "--all-regions")
+    assert " regions since " in told
+    for policy, allowed in ((here, False), (everywhere, True)):
+        attach(policy)
+        assert all(ann.opens(target) for target in TUNNELS)
+        assert ann.opens(Target("10.0.9.9"), other) is allowed
+    assert not ann.opens(Target("10.0.9.9"))
+
+
 def test_the_diff_has_what_todays_policies_allow_beyond_it(eicctl: Eicctl, ann: Caller, tmp_path: Path) -> None:
     ran = eicctl("policy", "connect", "--from-audit", "--user", "ann", "--diff")
     assert ran.code == 1
@@ -276,6 +292,7 @@ def test_log_files_of_several_need_no_credentials(
         (("--from-audit", "--instance-tag", "a=b"), 2, "takes one --instance-tag KEY"),
         (("--from-audit", "--policy", "x"), 2, "--policy requires --diff"),
         (("--from-audit", "--diff", "--format", "terraform"), 2, "--diff cannot be combined"),
+        (("--from-audit", "--all-regions", "--from", "x"), 2, "--all-regions is for the event history"),
         (("--from-audit", "--since", "2999-01-01"), 2, "--since must be before now"),
         (("--from-audit", "--user", "nobody"), 3, "No recorded tunnels or pushed keys match"),
     ],

@@ -151,8 +151,8 @@ def test_what_no_policy_can_limit_is_omitted_with_the_reason(call: Call, reason:
 
 def test_a_tag_stands_for_instances_within_the_bound() -> None:
     calls = [replace(KEY, instance_id=f"i-0000000000000000{number}") for number in range(4)]
-    tags = {call.instance_id: "web" if number < 2 else "db" for number, call in enumerate(calls)}
-    tags |= {"i-00000000000000009": "db"}
+    tags = {(call.region, call.instance_id): "web" if number < 2 else "db" for number, call in enumerate(calls)}
+    tags |= {(KEY.region, "i-00000000000000009"): "db", ("eu-west-1", "i-00000000000000008"): "web"}
     usage = usage_of(calls)[0][ANN]
 
     def pushes(bound: int) -> list[tuple[Any, Any]]:
@@ -165,6 +165,17 @@ def test_a_tag_stands_for_instances_within_the_bound() -> None:
     assert pushes(0) == [([arn_of(calls[2]), arn_of(calls[3])], None), (any_instance, ["web"])]
     assert pushes(1) == [(any_instance, ["db", "web"])]
     assert "tag Team=db covers 1 unused instances" in derive(usage, Bounds(1, tag="Team", tags=tags)).notes
+
+
+def test_a_tag_stands_for_instances_of_each_region_alone() -> None:
+    calls = [replace(KEY, region=region) for region in ("us-east-1", "eu-west-1")]
+    tags = {(call.region, call.instance_id): "web" for call in calls}
+    derived = derive(usage_of(calls)[0][ANN], Bounds(tag="Team", tags=tags))
+    assert derived.policy
+    statements = [one for one in derived.policy["Statement"] if one["Sid"].startswith("PushKey")]
+    assert [(one["Resource"], one["Condition"]["StringEquals"]["aws:ResourceTag/Team"]) for one in statements] == [
+        (f"arn:aws:ec2:{region}:123456789012:instance/*", ["web"]) for region in ("eu-west-1", "us-east-1")
+    ]
 
 
 def test_what_records_cannot_show_is_reported() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -17,6 +17,7 @@ from eicctl.audit.records import KEY, TUNNEL
 from eicctl.audit.store import EventStore
 from eicctl.aws.iam import identity_policies
 from eicctl.aws.instances import list_instances
+from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena
@@ -39,6 +40,7 @@ class Task:
     user: str | None
     since: str | None
     paths: tuple[str, ...]
+    all_regions: bool
     athena: Athena | None
     max_unused: int
     by_source: bool
@@ -58,11 +60,8 @@ def run(session: Session, task: Task) -> int:
     begins = moment(task.since, now, "--since") if task.since else None if task.paths else now - _PERIOD
     if begins and begins >= now:
         raise UsageError("--since must be before now")
-    tags: Mapping[str, str] = {}
-    if task.tag:
-        instances = (one for one in list_instances(session) if one.state != "terminated")
-        tags = {one.id: one.tags[task.tag] for one in instances if one.tags.get(task.tag)}
-    bounds = Bounds(task.max_unused, task.by_source, task.tag, tags)
+    if task.all_regions and (task.paths or task.athena):
+        raise UsageError("--all-regions is for the event history", hint="log files contain their own regions")
     choice = Choice(since=begins, user=task.user or "")
     if task.athena and task.paths:
         raise UsageError("--athena and --from cannot be combined")
@@ -71,10 +70,22 @@ def run(session: Session, task: Task) -> int:
     if task.athena and task.athena.print_sql:
         click.echo(sql_to_print(task.athena, choice), nl=False)
         return 0
+    regions = tuple(used_regions(session)) if task.all_regions else ()
+    tags: Mapping[tuple[str, str], str] = {}
+    if task.tag:
+        found = [one for region in regions or (None,) for one in list_instances(session, region=region)]
+        tags = {
+            (one.region, one.id): one.tags[task.tag]
+            for one in found
+            if one.tags.get(task.tag) and one.state != "terminated"
+        }
+    bounds = Bounds(task.max_unused, task.by_source, task.tag, tags)
     if task.athena:
         record = _from_athena(session, task.athena, choice)
+    elif task.paths:
+        record = _from_files(session, task.paths, choice)
     else:
-        record = _from_files(session, task.paths, choice) if task.paths else _from_history(session, choice, now)
+        record = _from_history(session, regions or (session.region,), choice, now)
     if not record.usages:
         raise NotFoundError("No recorded tunnels or pushed keys match", hint="eicctl audit --since 30d")
     for arn, usage in record.usages.items():
@@ -111,30 +122,38 @@ def _from_athena(session: Session, wanted: Athena, choice: Choice) -> _Record:
         return _Record(_usages(store, directory, choice, None), incomplete=False)
 
 
-def _from_history(session: Session, choice: Choice, now: datetime) -> _Record:
+def _from_history(session: Session, regions: tuple[str, ...], choice: Choice, now: datetime) -> _Record:
     begins = choice.since or now
     if begins < now - KEPT:
         messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
     saved = "Results so far are saved; repeat the command within a day to resume"
     with checkpoint(session) as store:
         with Waiting("Looking through CloudTrail", interrupted=saved) as waiting:
-            scope = Scope(session, (session.region,), waiting.show, messages.line)
-            look_up(scope, store, (max(begins - BEFORE, now - KEPT), now), now)
+            scope = Scope(session, regions, waiting.show, messages.line)
+            failures = look_up(scope, store, (max(begins - BEFORE, now - KEPT), now), now)
             directory = known_addresses(scope, store, now)
-        usages = _usages(store, directory, choice, session.region)
-        messages.line(f"CloudTrail's event history of {session.region} since {begins.astimezone():%Y-%m-%d %H:%M}")
+        usages = _usages(store, directory, choice, regions)
+        of = regions[0] if len(regions) == 1 else f"{len(regions) - len(failures)} regions"
+        messages.line(f"CloudTrail's event history of {of} since {begins.astimezone():%Y-%m-%d %H:%M}")
+        for region, error in failures.items():
+            messages.line(f"{region} did not respond: {error.message}")
         store.discard()
-        return _Record(usages, incomplete=False)
+        return _Record(usages, bool(failures))
 
 
-def _usages(store: EventStore, directory: Directory, choice: Choice, region: str | None) -> Mapping[str, Usage]:
+def _usages(
+    store: EventStore, directory: Directory, choice: Choice, regions: Container[str] | None
+) -> Mapping[str, Usage]:
     """What the records in a store tell of users and roles; notes on what they tell of others."""
     refused = 0
+
+    def read(region: str) -> bool:
+        return regions is None or region in regions
 
     def calls() -> Iterator[Call]:
         nonlocal refused
         for event in store.events(choice.since):
-            if event.name not in (TUNNEL, KEY) or not choice.has(Row(event)) or region not in (None, event.region):
+            if event.name not in (TUNNEL, KEY) or not choice.has(Row(event)) or not read(event.region):
                 continue
             if not event.succeeded:
                 refused += 1
@@ -151,7 +170,7 @@ def _usages(store: EventStore, directory: Directory, choice: Choice, region: str
     usages, others = usage_of(calls())
     for row in rows_of(store, directory, choice):
         event, owner = row.event, owner_of(row.event.principal.arn)
-        login = event.name == TUNNEL and event.succeeded and event.port == 22 and region in (None, event.region)
+        login = event.name == TUNNEL and event.succeeded and event.port == 22 and read(event.region)
         if login and not row.key_event_id and owner and owner[0] in usages:
             usages[owner[0]].own_keys += 1
     if refused:

@@ -141,13 +141,13 @@ class Bounds:
             were not used.
         by_source: Whether calls are limited to the addresses from which they came.
         tag: The key of a tag by which instances may be identified; empty for none.
-        tags: The values of this tag, by instance ID, of all instances of the region.
+        tags: The values of this tag, by region and instance ID, of all instances of these regions.
     """
 
     max_unused: int = 0
     by_source: bool = False
     tag: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,29 +254,31 @@ def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Do
 
 
 def _keys(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Document]:
-    points = ((arn_of(call), call.os_user, call.source_ip) for call in calls)
+    points = ((call.region, arn_of(call), call.os_user, call.source_ip) for call in calls)
     found = []
     left = bounds.max_unused
-    for arns, users, sources in _merged((_box(*point) for point in points), 0, 1, 2):
-        by_id, values, left = _by_tag(arns, bounds, left, notes)
+    for region, arns, users, sources in _merged((_box(*point) for point in points), 1, 2, 3):
+        by_id, values, left = _by_tag("".join(region), arns, bounds, left, notes)
         scopes = [Scope("connect", instances=tuple(sorted(by_id)), os_users=tuple(sorted(users)))] if by_id else []
         if values:
-            _, partition, _, region, account, _ = min(arns - by_id).split(":", 5)
-            place = Scope("connect", partition=partition, region=region, account=account)
+            _, partition, _, _, account, _ = min(arns - by_id).split(":", 5)
+            place = Scope("connect", partition=partition, region="".join(region), account=account)
             scopes.append(replace(place, instance_tags={bounds.tag: values}, os_users=tuple(sorted(users))))
         for scope in scopes:
             found += limited(key_statements(scope), _folded(sources, bounds))
     return found
 
 
-def _by_tag(arns: frozenset[str], bounds: Bounds, left: int, notes: list[str]) -> tuple[frozenset[str], list[str], int]:
+def _by_tag(
+    region: str, arns: frozenset[str], bounds: Bounds, left: int, notes: list[str]
+) -> tuple[frozenset[str], list[str], int]:
     """The instances that need their IDs, the values of the tag that stand for the others, and what is left of the
     bound."""
     groups: dict[str, set[str]] = defaultdict(set)
     for arn in arns:
-        if value := bounds.tags.get(arn.rpartition("/")[2], ""):
+        if value := bounds.tags.get((region, arn.rpartition("/")[2]), ""):
             groups[value].add(arn)
-    sizes = Counter(bounds.tags.values())
+    sizes = Counter(value for (other, _), value in bounds.tags.items() if other == region)
     found: list[str] = []
     for value, used in sorted(groups.items(), key=lambda item: (sizes[item[0]] - len(item[1]), item[0])):
         unused = sizes[value] - len(used)

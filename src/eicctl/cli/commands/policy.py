@@ -131,6 +131,9 @@ _audit_options = options.combined(
         help="With --from-audit: CloudTrail log files, from a file, a folder or s3://BUCKET/PREFIX; repeatable.",
     ),
     click.option(
+        "--all-regions", is_flag=True, help="With --from-audit: the event history of all regions that are enabled."
+    ),
+    click.option(
         "--max-unused",
         type=click.IntRange(min=0),
         default=0,
@@ -150,7 +153,8 @@ _audit_options = options.combined(
     ),
 )
 _FROM_AUDIT = {
-    **{"user": "--user", "since": "--since", "paths": "--from", "max_unused": "--max-unused"},
+    **{"user": "--user", "since": "--since", "paths": "--from", "all_regions": "--all-regions"},
+    **{"max_unused": "--max-unused"},
     **{"diff": "--diff", "policy_file": "--policy"},
     **athena_options.NAMES,
 }
