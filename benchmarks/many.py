@@ -1,6 +1,6 @@
 """Large fleets: 5,000 instances in all regions, 1,000 hosts behind ten endpoints, 30 profiles; time, calls, memory.
 
-`python -m benchmarks.many [--only TEXT] [--hosts 1000] [--throttling SHARE]…`. Before one local AWS, which is on the
+`python -m benchmarks.many [--only PATTERN] [--hosts 1000] [--throttling SHARE]…`. Before one local AWS, which is on the
 same cores; with and without EC2's request throttling.
 """
 
@@ -11,7 +11,9 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -223,9 +225,7 @@ def picker(aws: Local) -> list[str]:
     """The list in which one chooses: to the first frame, to the refreshed one, and for a key."""
     aws.ask("DELETE", "calls")
     terminal = Terminal([EICCTL, "ssh"], aws.env)
-    first = terminal.until(b"run-0-1 ")
-    terminal.until(b"esc to cancel")
-    terminal.started -= first / 1000
+    first = terminal.until(b"esc to cancel")
     terminal.press(b"7")
     key = terminal.until(b" of ")
     terminal.press(b"\x1b[B")
@@ -237,11 +237,12 @@ def picker(aws: Local) -> list[str]:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="only commands whose name contains this")
+    parser.add_argument("--only", default="", help="only commands whose name matches this pattern")
     parser.add_argument("--hosts", type=int, default=1000, help="hosts of run")
     parser.add_argument("--instances", type=int, default=5000, help="all instances")
     parser.add_argument("--throttling", type=float, action="append", help="shares of EC2's rates; 0 for none")
     words = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # with the local AWS
     with local(words.hosts, words.instances) as aws:
         run([EICCTL, "version"], aws.env)
         print("| command | throttling | s | CPU-s | API calls | throttled | peak RSS, MiB | |")
@@ -249,7 +250,7 @@ def main() -> None:
         for share in words.throttling or (0, 1, 0.1):
             aws.ask("POST", "settings", {"throttling": share})
             for name, line, env in commands(share):
-                if words.only in name:
+                if re.search(words.only, name):
                     found = measure(aws, line, env)
                     print(
                         f"| {name} | {share or 'none'} | {found.seconds:.2f} | {found.cpu:.2f} | {found.calls} "
@@ -257,7 +258,7 @@ def main() -> None:
                         flush=True,
                     )
         aws.ask("POST", "settings", {"throttling": 0})
-        if words.only in "picker":
+        if re.search(words.only, "picker"):
             print("\nThe list:", ", ".join(picker(aws)))
 
 

@@ -15,6 +15,7 @@ from eicctl.aws.session import Session
 from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import paths
+from eicctl.support.threads import WORKERS, for_each
 
 REGION = "eu-west-1"
 
@@ -238,3 +239,13 @@ def test_no_folder_is_no_error(monkeypatch: pytest.MonkeyPatch, home: Path) -> N
     monkeypatch.setenv("EICCTL_HOME", str(home / "file"))
     put()
     assert known() is None
+
+
+def test_a_file_that_another_process_removes_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the list of the files and the look at one: here a link that leads nowhere."""
+    note({"i-1": "web-1"})
+    folder = paths.cache_dir() / "known"
+    (folder / "gone.json").symlink_to(folder / "nowhere")
+    monkeypatch.setattr(caches, "MOST_FILES", 2)
+    for_each(lambda number: note({"i-1": "web-1"}, region=f"r-{number}"), range(30))
+    assert len(list(folder.glob("*.json"))) <= 2 + WORKERS

@@ -57,8 +57,8 @@ NAMES_LIFETIME = 30 * 86400.0
 MOST_NAMES = 10000
 """Values of one kind that a file holds."""
 
-MOST_FILES = 40
-"""Files that are kept: those written last."""
+MOST_FILES = 1500
+"""Files that are kept: those written last. 30 profiles and 40 regions have 1,200."""
 
 _FRESH = 86400.0
 """Seconds within which what is known already is not written again."""
@@ -180,10 +180,17 @@ def _write(
 
 
 def _thin(folder: Path) -> None:
+    """Remove the oldest files beyond `MOST_FILES`; other threads and processes may do the same at the same time."""
     import contextlib
 
-    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    for path in files[:-MOST_FILES]:
+    paths = list(folder.glob("*.json"))
+    if len(paths) <= MOST_FILES:
+        return
+    written: dict[Path, float] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            written[path] = path.stat().st_mtime
+    for path in sorted(written, key=written.__getitem__)[:-MOST_FILES]:
         with contextlib.suppress(OSError):
             path.unlink()
 
