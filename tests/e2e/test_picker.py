@@ -269,7 +269,7 @@ def test_recent_targets_come_first_and_the_last_one_is_a_dash(env: Env) -> None:
     done = run_eicctl(env, "run", "--target", "-", "--target", "prod-web-1", "--dry-run")
     assert [line.split()[0] for line in done.stdout.decode().splitlines()[1:]] == ["bastion", "prod-web-1"]
     assert b"Host bastion.eic " in run_eicctl(env, "ssh-config", "-").stdout
-    assert run_eicctl(env, "proxy", "-", stdin=b"").stdout.startswith(b"SSH-2.0-")
+    assert run_eicctl(env, "proxy", "-", "--linger", "20", stdin=b"").stdout.startswith(b"SSH-2.0-")
     done = run_eicctl(env | {"AWS_REGION": "eu-west-1"}, "ssh", "prod-user@-", "--print-command")
     assert (done.returncode, b"-l prod-user" in done.stdout, b"--region us-east-1" in done.stdout) == (0, True, True)
     file = next(Path(env["EICCTL_HOME"]).rglob("recent.jsonl"))
