@@ -288,7 +288,7 @@ class Fleet:
         options = ["-T", "-n", *as_options(settings)]
         line = ssh_command(target, login.user.name, options, self._command)
         assert self._openssh.folder and result.stderr  # noqa: S101, PT018 - it is in a session
-        backoff = Backoff(*_PAUSES)
+        backoff, reported = Backoff(*_PAUSES), 0
         for attempt in range(_ATTEMPTS):
             self._beginning.acquire()
             if self._stopped.is_set():
@@ -298,11 +298,12 @@ class Fleet:
             result.code = self._watch(line, result, sink, deadline)
             if result.code != 255 or result.error:
                 return
-            failed = take_failures(self._openssh.folder, login.name)[attempt:]
-            lost = bool(failed) and failed[0].error.transient and not failed[0].lived
+            failed = take_failures(self._openssh.folder, login.name)[reported:]
+            reported += len(failed)
+            lost = failed[0].error.transient and not failed[0].lived if failed else _before_login(result.stderr)
             if not lost or attempt == _ATTEMPTS - 1 or self._stopped.wait(backoff.pause()):
                 break
-            result.stderr.drop()  # no tunnel was opened, so the command did not run
+            result.stderr.drop()  # nobody was logged in, so the command did not run
         result.cause = failed[0].error if failed else None
         result.error = failed[0].error.message if failed else result.stderr.last_line() or "the connection failed"
 
@@ -372,6 +373,12 @@ def _pump(
             else:
                 selector.unregister(key.fileobj)
     return True
+
+
+def _before_login(stderr: Output) -> bool:
+    """Whether the server has closed the connection before the login, as it does if the push of the key takes too long
+    (sshd_config(5), LoginGraceTime). Afterwards OpenSSH says `Connection to … closed by remote host`."""
+    return stderr.last_line().startswith("Connection closed by UNKNOWN port")
 
 
 def _affordable() -> int:
