@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 
+def _buffer_output() -> None:
+    """Have commands buffer what they print, as those of users do, whatever this machine's environment says."""
+    os.environ.pop("PYTHONUNBUFFERED", None)
+
+
 def _keep_bytecode() -> None:
     """Where Python keeps no bytecode, keep that of the tests: an `eicctl` that compiles what it imports takes twice
     the time. Of the workers and of all commands, too, which take it from the environment."""
@@ -22,6 +27,7 @@ def _keep_bytecode() -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+_buffer_output()
 _keep_bytecode()  # before the imports that are worth it
 
 import pytest  # noqa: E402

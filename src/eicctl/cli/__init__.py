@@ -186,6 +186,8 @@ def _run(argv: list[str] | None) -> int:
     messages.arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = eicctl.main(args=argv, prog_name="eicctl", standalone_mode=False)
+        if sys.stdout:
+            sys.stdout.flush()
     except BaseException as error:
         progress.uninstall()
         return explained(error)

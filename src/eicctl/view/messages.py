@@ -353,6 +353,10 @@ def bug(error: Exception) -> int:
     """Report an unexpected exception and return the exit code."""
     log.failed(error)
     print_error(*unexpected(error))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
     return 1
 
 
@@ -374,5 +378,10 @@ def _what_is_full(error: OSError) -> str | None:
 
 def broken_pipe() -> int:
     """Return the exit code for a closed stdout, as after `| head`, and discard further output."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard_output()
     return 128 + 13
+
+
+def _discard_output() -> None:
+    """Discard what stdout still buffers: Python would write it again at its end, and exit with 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
