@@ -4,7 +4,7 @@ PYTHON ?= python3
 TESTS ?= tests
 VENV := .venv
 BIN := $(VENV)/bin
-PARALLEL := -n 4 --dist worksteal
+PARALLEL := -n 6 --dist worksteal
 
 .PHONY: help demo test test-portable test-aws test-aws-clean coverage fuzz check format bench docs man picture screens lock audit-deps clean
 help:
