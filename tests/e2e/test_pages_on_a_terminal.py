@@ -171,7 +171,7 @@ class Reader:
 
     def _here(self, text: str) -> str:
         for old, new in self._stand_ins.items():
-            text = re.sub(rf"(?<!\d){re.escape(old)}(?!\d)", lambda _, new=new: new, text)
+            text = new.join(re.split(rf"(?<!\d){re.escape(old)}(?!\d)", text))
         return text
 
 
