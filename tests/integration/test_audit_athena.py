@@ -85,9 +85,9 @@ def test_the_answers_to_a_filter_are_those_of_the_log_files(trail: Any, eicctl: 
     store(hostile_records())
     set_up(eicctl)
     assert len(queried(eicctl, *ALL)) > 80
-    seen = 0
+    seen, every = 0, 1 if os.environ.get("EICCTL_FUZZ") else 2  # a query takes half a second
     for option, values in FILTERS.items():
-        for value in values:
+        for value in values[::every]:
             words = (option, value) if option == "--since" else (*ALL, option, value)
             found = queried(eicctl, *words)
             assert found == from_files(eicctl, *words), words
@@ -95,7 +95,7 @@ def test_the_answers_to_a_filter_are_those_of_the_log_files(trail: Any, eicctl: 
     denied = queried(eicctl, *ALL, "--denied")
     assert denied == from_files(eicctl, *ALL, "--denied")
     assert len(denied) > 20
-    assert seen > 35
+    assert seen > 35 // every
 
 
 def test_the_answers_to_several_filters_are_those_of_the_log_files(trail: Any, eicctl: Eicctl) -> None:
@@ -103,7 +103,7 @@ def test_the_answers_to_several_filters_are_those_of_the_log_files(trail: Any, e
     set_up(eicctl)
     wanted = os.environ.get("EICCTL_FUZZ")
     chance, seen = random.Random(None if wanted else 7), 0
-    for _ in range(int(wanted or 20)):
+    for _ in range(int(wanted or 10)):
         words = list(ALL)
         for option in ("--user", "--target", "--endpoint", "--until"):
             if chance.random() < 0.45:
@@ -116,7 +116,7 @@ def test_the_answers_to_several_filters_are_those_of_the_log_files(trail: Any, e
         found = queried(eicctl, *words)
         assert found == from_files(eicctl, *words), words
         seen += bool(found)
-    assert seen > 5
+    assert seen > 2
 
 
 def test_only_the_partitions_of_the_period_are_scanned(trail: Any, eicctl: Eicctl) -> None:

