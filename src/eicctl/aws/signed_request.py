@@ -195,37 +195,55 @@ class _Connection:
             ValueError: It is not an HTTP response with a length.
         """
         self._send(request)
-        data = b""
-        while not (found := _response(data)):
-            if not (more := self._receive()):
-                raise EOFError("the connection has ended")
-            data += more
-        return found
+        data = bytearray()
+        while not (head := _head(data)):
+            self._read(data)
+        code, headers, start = head
+        del data[:start]
+        while (body := _body(headers, data)) is None:
+            self._read(data)
+        return code, headers, body
+
+    def _read(self, data: bytearray) -> None:
+        if not (more := self._receive()):
+            raise EOFError("the connection has ended")
+        data += more
+        if len(data) > _LONGEST:
+            raise ValueError("response too long")
 
 
-def _response(data: bytes) -> Response | None:
-    """Return a response; None where some of it is still to come.
+def _head(data: bytearray) -> tuple[int, dict[str, str], int] | None:
+    """Return the status, the headers, and where the body begins; None where some of them are still to come.
 
     Raises:
-        ValueError: It is not an HTTP response with a length.
+        ValueError: It is not HTTP.
     """
-    head, blank_line, body = data.partition(b"\r\n\r\n")
-    if len(data) > _LONGEST or (not blank_line and len(data) > 2**16):
-        raise ValueError("response too long")
-    if not blank_line:
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        if len(data) > 2**16:
+            raise ValueError("response too long")
         return None
-    first, *lines = head.decode("latin-1").split("\r\n")
+    first, *lines = data[:end].decode("latin-1").split("\r\n")
     version, code, *_ = first.split(" ")
     if not version.startswith("HTTP/1."):
         raise ValueError("not HTTP")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(code), headers, end + 4
+
+
+def _body(headers: dict[str, str], data: bytearray) -> bytes | None:
+    """Return the body; None where some of it is still to come.
+
+    Raises:
+        ValueError: It has no length.
+    """
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        whole = _joined(body)
-        return None if whole is None else (int(code), headers, whole)
+        # The last chunk ends so: what comes before is read once, not at each piece of a long body.
+        return _joined(bytes(data)) if data.endswith(b"\r\n\r\n") else None
     length = int(headers.get("content-length", -1))
     if length < 0:
         raise ValueError("a response without a length")
-    return (int(code), headers, body) if len(body) >= length else None
+    return bytes(data) if len(data) >= length else None
 
 
 def _joined(body: bytes) -> bytes | None:
