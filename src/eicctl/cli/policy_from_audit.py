@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import chain
 
 import click
 
@@ -27,6 +28,7 @@ from eicctl.policy.beyond import Comparison, compare, read_document
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
 from eicctl.policy.lint import listed
+from eicctl.support.threads import for_each
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
 
@@ -73,10 +75,10 @@ def run(session: Session, task: Task) -> int:
     regions = tuple(used_regions(session)) if task.all_regions else ()
     tags: Mapping[tuple[str, str], str] = {}
     if task.tag:
-        found = [one for region in regions or (None,) for one in list_instances(session, region=region)]
+        found = for_each(lambda region: list_instances(session, region=region), regions or (session.region,))
         tags = {
             (one.region, one.id): one.tags[task.tag]
-            for one in found
+            for one in chain.from_iterable(found)
             if one.tags.get(task.tag) and one.state != "terminated"
         }
     bounds = Bounds(task.max_unused, task.by_source, task.tag, tags)
