@@ -153,7 +153,7 @@ class _Transition:
 class State:
     """The emulator's memory. Thread-safe.
 
-    `accounts` are those of the organization, by ID; none if there is no organization.
+    `accounts` are those of the organization, by ID; empty without an organization.
     `on_push` is called with an instance's ID after a key was pushed to it. `fips_port` is the data plane's second port,
     that of FIPS names, and `dualstack_host` the host of dual-stack names; both empty for the same as the plain name.
     `tokens` has the buckets of `control/throttling.py`.

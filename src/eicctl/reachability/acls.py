@@ -128,7 +128,7 @@ def _evidence(
 
 
 def _allow(acl: NetworkAcl, crossing: _Crossing, source: Source, denied: Sequence[Piece[AclEntry]]) -> Change | None:
-    """The entry that comes before all that deny; None if there is no number left for it."""
+    """The entry that comes before all that deny; None if all lower numbers are taken."""
     taken = {entry.number for entry in acl.entries if entry.egress == crossing.egress}
     before = min([_LAST + 1, *(piece.rule.number for piece in denied if piece.rule)])
     last = max((number for number in taken if number < before), default=0)

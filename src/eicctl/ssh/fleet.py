@@ -280,7 +280,7 @@ class Fleet:
             private_ip_address=target.address,
             endpoint_id=target.endpoint_id,
             endpoint_dns_name=target.endpoint_dns_name,
-            quiet=True,  # what a proxy waits for is no output of the command
+            quiet=True,  # a proxy's progress does not belong to the command's output
         )
         openssh = replace(self._openssh, request=request)
         settings = {"BatchMode": "yes", "HostKeyAlias": login.name}

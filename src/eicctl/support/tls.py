@@ -130,7 +130,7 @@ class SecureSocket:
         return self._sock.fileno()
 
     def receive(self) -> memoryview | None:
-        """Return what has arrived, valid until the next read on this thread, or None if that is no data yet.
+        """Return what has arrived, valid until the next read on this thread, or None if that has no application data.
 
         One read of the socket and no more, so that nothing decryptable stays behind.
 

@@ -39,7 +39,7 @@ def list_accounts(state: State, caller_account: str) -> list[dict[str, Any]]:
     """Return the accounts as ListAccounts has them.
 
     Raises:
-        ApiError: There is no organization, or the caller's account is not the management account.
+        ApiError: The world has no organization, or the caller's account is not the management account.
     """
     if not state.accounts:
         raise ApiError("AWSOrganizationsNotInUseException", "Your account is not a member of an organization.")
