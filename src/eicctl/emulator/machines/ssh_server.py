@@ -64,6 +64,7 @@ async def run(process: Process, home: Path) -> None:
         stdin.close()
         if child.returncode is None:
             _kill(child, signal.SIGKILL)
+            await child.wait()
 
 
 Started = tuple[asyncio.subprocess.Process, asyncio.StreamWriter, Awaitable[Any], int | None]
