@@ -181,7 +181,7 @@ def test_places_that_this_process_holds_are_told_while_it_waits(serve: Serve) ->
     notes: list[str] = []
     with contextlib.closing(service.dialer.open()), pytest.raises(ThrottledError):
         service.dialer.open(waits=notes.append)
-    assert "this process has 1 connections to eice-" in notes[0]
+    assert "this process has 1 connection to eice-" in notes[0]
 
 
 @pytest.mark.parametrize(

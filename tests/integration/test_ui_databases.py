@@ -15,7 +15,7 @@ from eicctl.aws import caches
 from eicctl.aws.session import Session
 from eicctl.emulator.server import Emulator
 from tests.integration.console import Driver, in_console
-from tests.integration.test_ui_tunnels import local_address
+from tests.integration.test_ui_tunnels import local_address, no_connection_open
 from tests.postgres import PASSWORD, Postgres, postgres
 
 SIZES = [(80, 24), (120, 30), (200, 60)]
@@ -75,6 +75,7 @@ def test_a_database_answers_at_its_local_port(size: tuple[int, int]) -> None:
         await driver.press("3")
         await driver.shows("this console")
         assert local_address(driver, "demo-db").startswith("127.0.0.1:")
+        await driver.until(lambda: no_connection_open(driver, "demo-db"))
         await driver.press("x")
         await driver.shows("No tunnels")
 

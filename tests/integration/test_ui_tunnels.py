@@ -29,9 +29,17 @@ async def banner(driver: Driver, address: str) -> bytes:
 
 def local_address(driver: Driver, name: str) -> str:
     """Where a tunnel listens."""
+    return _cell(driver, name, 2)
+
+
+def no_connection_open(driver: Driver, name: str) -> bool:
+    """Whether the console knows that a tunnel's connections have ended: it asks before it closes others."""
+    return _cell(driver, name, 5).startswith("0 of ")
+
+
+def _cell(driver: Driver, name: str, place: int) -> str:
     pane = cast("Tunnels", driver.app.current)
-    row = next(row for row in pane.table.rows if row.key == name)
-    return row.cells[2]
+    return next(row.cells[place] for row in pane.table.rows if row.key == name)
 
 
 def test_a_tunnel_to_an_instance(endpoint: dict[str, Any]) -> None:
@@ -104,6 +112,7 @@ def test_a_named_tunnel_in_the_background(
         await driver.shows("background")
         await driver.until(lambda: local_address(driver, "web"))
         assert await banner(driver, local_address(driver, "web")) == b"SSH-2.0-"
+        await driver.until(lambda: no_connection_open(driver, "web"))
         await driver.press("x")
         await driver.until(lambda: "background" not in driver.screen)
 

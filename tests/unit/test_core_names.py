@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eicctl.core.errors import NotFoundError
-from eicctl.core.names import correct, folded, natural, natural_key, near
+from eicctl.core.names import correct, counted, folded, natural, natural_key, near
 
 PROD = [f"prod-web-{number}" for number in range(1, 26)]
 
@@ -15,6 +15,12 @@ def test_numbers_are_in_their_order() -> None:
     assert natural(["web-10", "web-2", "Web-1", "db", "web-2", "a1b20", "a1b3", ""]) == [
         *("", "a1b3", "a1b20", "db", "Web-1", "web-2", "web-10")
     ]
+
+
+def test_counts_have_their_noun() -> None:
+    shown = [counted(number, "unused address", "unused addresses") for number in (0, 1, 2)]
+    assert shown == ["0 unused addresses", "1 unused address", "2 unused addresses"]
+    assert [counted(number, "tunnel") for number in (1, 2500)] == ["1 tunnel", "2,500 tunnels"]
 
 
 @given(st.lists(st.text(alphabet="ab01\xb2\u0663")))

@@ -94,12 +94,12 @@ def test_what_a_transit_gateway_does_is_not_known() -> None:
     ("verdicts", "said"),
     [
         ([], "0 of 0 running instances reachable"),
-        ([("ok", "")], "1 of 1 running instances reachable"),
+        ([("ok", "")], "1 of 1 running instance reachable"),
         (
             [("ok", ""), ("failed", "target-acl-in"), ("failed", "route-out"), ("failed", "endpoint-acl-in")],
             "1 of 4 running instances reachable; unreachable: 2 network ACL, 1 no route",
         ),
-        ([("unknown", "target-ingress")], "0 of 1 running instances reachable; unknown: 1 no ingress rule"),
+        ([("unknown", "target-ingress")], "0 of 1 running instance reachable; unknown: 1 no ingress rule"),
     ],
 )
 def test_the_sum(verdicts: list[tuple[Any, str]], said: str) -> None:

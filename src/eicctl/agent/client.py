@@ -17,6 +17,7 @@ from eicctl.agent import protocol
 from eicctl.agent.paths import AgentPaths, fingerprint, for_process, lock, open_lockfile, switched
 from eicctl.agent.protocol import pid_of, user_of
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
+from eicctl.core.names import counted
 
 TIMEOUT = 5.0
 """Seconds to wait for an answer that takes no call of AWS."""
@@ -115,7 +116,7 @@ def _other_version(answer: protocol.Message) -> EicctlError:
     return ConflictError(
         f"the background process (PID {answer.get('Pid')}) is of eicctl {answer.get('Version')}, and this is "
         f"{__version__}",
-        hint=f"eicctl down --all; that ends its {answer.get('Tunnels')} tunnels",
+        hint=f"eicctl down --all; that closes its {counted(answer['Tunnels'], 'tunnel')}",
     )
 
 

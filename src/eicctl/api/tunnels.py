@@ -16,6 +16,7 @@ from eicctl.api.targets import Options, dialer_for
 from eicctl.core.errors import EicctlError, UsageError
 from eicctl.core.events import TunnelEvent
 from eicctl.core.model import Target
+from eicctl.core.names import counted
 from eicctl.core.request import ConnectRequest
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.bind import bind_tcp, bind_unix
@@ -132,7 +133,7 @@ class Tunnel:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{self.connections} connections"
+        state = "closed" if self._closed else counted(self.connections, "connection")
         where = self.local_address if self._path else f"{self.local_address}:{self.local_port}"
         return f"<Tunnel {where} to {self.target.label}:{self.target.remote_port}, {state}>"
 

@@ -28,6 +28,7 @@ from eicctl.aws.identity import caller_identity
 from eicctl.aws.instances import address_history
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, LocalError
+from eicctl.core.names import counted
 from eicctl.support import paths
 from eicctl.support.threads import begin
 
@@ -148,7 +149,7 @@ def _fill(scope: Scope, region: str, store: EventStore, span: Span, now: datetim
                 if scope.stop.is_set():
                     raise Stopped
                 back = f", back to {page.oldest:%Y-%m-%d %H:%M} UTC" if page.oldest else ""
-                scope.say(f"{len(store)} events{back}")
+                scope.say(f"{counted(len(store), 'event')}{back}")
             if begins < final:
                 store.complete(region, lookup[1], (begins, final))
 

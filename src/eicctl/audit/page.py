@@ -11,6 +11,7 @@ from importlib import resources
 from eicctl.audit.correlation import Row
 from eicctl.audit.records import TUNNEL
 from eicctl.audit.summary import Bucket, Entry, Finding, Members, Summary, findings
+from eicctl.core.names import counted
 from eicctl.support.html import Child, Markup, document, element, table
 
 MOST_LINES = 100
@@ -279,7 +280,7 @@ def _bar(summary: Summary, bucket: Bucket, x: float, step: float, scale: float) 
             size = {"width": width, "height": f"{height:.2f}"}
             parts.append(element("rect", x=f"{x:.2f}", y=f"{floor:.2f}", **size, class_=name))
     when = f"{summary.local(bucket.begins):%a %Y-%m-%d %H:%M}"
-    label = f"{when}: {bucket.ok} tunnels, {bucket.other} others, {bucket.refused} refused"
+    label = f"{when}: {counted(bucket.ok, 'tunnel')}, {counted(bucket.other, 'other')}, {bucket.refused:,} refused"
     return element("g", element("title", label), parts)
 
 

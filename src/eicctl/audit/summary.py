@@ -10,6 +10,7 @@ from typing import Literal
 
 from eicctl.audit.correlation import Row
 from eicctl.audit.records import CHANGES, KEY, TUNNEL, Event
+from eicctl.core.names import counted
 
 MOST_ENTRIES = 2_000
 """Principals, and targets, that are counted separately; the rest are counted together."""
@@ -319,7 +320,7 @@ def _of_principals(summary: Summary) -> Iterator[Finding]:
             continue
         # Those with most first, the collective one last.
         entries.sort(key=lambda entry: (entry.label == OTHERS, -count(entry), entry.label))
-        counts = {word: _number(count(summary.total), word) for word in ("call", "connection", "tunnel")}
+        counts = {word: counted(count(summary.total), word) for word in ("call", "connection", "tunnel")}
         hours = {"begins": summary.hours.begins, "ends": summary.hours.ends}
         items = tuple((entry.label, _detail(detail, entry, count(entry))) for entry in entries[:MOST_ITEMS])
         yield Finding(severity, title.format(**counts), text.format(**hours), items)
@@ -330,9 +331,9 @@ def _detail(text: str, entry: Entry, count: int) -> str:
     return text.format(
         count=count,
         events=entry.events,
-        events_=_number(entry.events, "event"),
+        events_=counted(entry.events, "event"),
         connections=entry.tunnels + entry.keys,
-        tunnels_=_number(entry.tunnels, "tunnel"),
+        tunnels_=counted(entry.tunnels, "tunnel"),
         codes=", ".join(codes),
     )
 
@@ -351,11 +352,11 @@ def _sources(summary: Summary) -> Iterator[Finding]:
         elif time >= summary.middle:
             new.append((label, f"{source}, {first}"))
     if new:
-        title = _number(len(new), "new source address", "new source addresses")
+        title = counted(len(new), "new source address", "new source addresses")
         text = f"Not seen with these principals in the first half of the period, before {middle}."
         yield Finding("medium", title, text, tuple(new[:MOST_ITEMS]))
     if early and newcomers:
-        title, text = _number(len(newcomers), "new principal"), "Not seen in the first half of the period."
+        title, text = counted(len(newcomers), "new principal"), "Not seen in the first half of the period."
         yield Finding("low", title, text, tuple(newcomers.values())[:MOST_ITEMS])
 
 
@@ -366,11 +367,11 @@ def _of_calls(summary: Summary) -> Iterator[Finding]:
             for row in reversed(summary.changes)
         ]
         text = "An endpoint opens its VPC to connections. Confirm each change was intended."
-        title = _number(summary.total.changes, "endpoint change")
+        title = counted(summary.total.changes, "endpoint change")
         yield Finding("medium", title, text, tuple(items[:MOST_ITEMS]))
     if summary.odd_ports:
         ports = summary.odd_ports.most_common(MOST_ITEMS)
-        items = [(port, _number(count, "time")) for port, count in ports]
+        items = [(port, counted(count, "time")) for port, count in ports]
         yield Finding("medium", "Requests for ports other than 22 and 3389", "The service refuses them.", tuple(items))
     if unknown := list(summary.unknown.found):
         yield Finding(
@@ -380,7 +381,3 @@ def _of_calls(summary: Summary) -> Iterator[Finding]:
             "cannot be determined.",
             tuple((address, "") for address in unknown[:MOST_ITEMS]),
         )
-
-
-def _number(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

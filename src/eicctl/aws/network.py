@@ -19,7 +19,7 @@ from eicctl.aws.identity import caller_identity
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, DeniedError, EicctlError, NotFoundError, RefusedError
 from eicctl.core.model import Endpoint
-from eicctl.core.names import natural_key
+from eicctl.core.names import counted, natural_key
 from eicctl.core.network import (
     ANY_PORT,
     AclEntry,
@@ -353,7 +353,7 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
         raise NotFoundError(f"VPC {vpc} has no subnet", hint=session.command("aws", "ec2", "describe-subnets"))
     best = max(subnets, key=lambda row: (running[row["SubnetId"]], row["AvailableIpAddressCount"], row["SubnetId"]))
     count = running[best["SubnetId"]]
-    why = f"{count} running instances, most in {vpc}" if count else f"most free addresses in {vpc}"
+    why = f"{counted(count, 'running instance')}, most in {vpc}" if count else f"most free addresses in {vpc}"
     return ChosenSubnet(best["SubnetId"], vpc, f"{best['AvailabilityZone']}, {why}", _type_of(best))
 
 

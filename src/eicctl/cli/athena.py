@@ -25,6 +25,7 @@ from eicctl.aws.session import Session
 from eicctl.cli.athena_options import Athena
 from eicctl.cli.athena_setup import unprojected
 from eicctl.core.errors import CredentialsError, EicctlError, NetworkError, UsageError
+from eicctl.core.names import counted
 from eicctl.support import pins
 from eicctl.support.threads import begin
 from eicctl.view import messages
@@ -189,7 +190,7 @@ class _Counted:
         for row in self._rows:
             self.rows += 1
             if self.rows % 10_000 == 0:
-                self._say(f"{self.rows:,} rows")
+                self._say(counted(self.rows, "row"))
             yield row
 
 

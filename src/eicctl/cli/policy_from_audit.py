@@ -24,6 +24,7 @@ from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
+from eicctl.core.names import counted
 from eicctl.policy.beyond import Comparison, compare, read_document
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
@@ -178,7 +179,9 @@ def _usages(
     if refused:
         messages.line(f"note: refused calls are not included: {refused:,}")
     if others:
-        messages.line(f"note: skipped, neither a user nor a role: {_some([*others])} ({others.total():,} calls)")
+        messages.line(
+            f"note: skipped, neither a user nor a role: {_some([*others])} ({counted(others.total(), 'call')})"
+        )
     return usages
 
 
@@ -248,7 +251,7 @@ def diff_lines(owner: str, comparisons: Sequence[Comparison]) -> Iterator[str]:
     yield f"--- today: {owner}"
     yield "+++ used"
     for one in wider:
-        yield f"@@ {one.statement}: {one.action}, {f'{one.calls:,} calls' if one.calls else 'not used'} @@"
+        yield f"@@ {one.statement}: {one.action}, {counted(one.calls, 'call') if one.calls else 'not used'} @@"
         for each in one.dimensions:
             today, used = set(each.today), set(each.used)
             for sign, values in (("-", today - used), (" ", today & used), ("+", used - today)):

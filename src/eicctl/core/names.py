@@ -1,4 +1,4 @@
-"""Names, tags, addresses as people read and type them: natural order, folded into ranges, the near ones. No I/O."""
+"""Names, tags, addresses, counts as people read and type them: natural order, folded into ranges, near ones. No I/O."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ _NUMBER = re.compile(r"([0-9]+)")
 def host_port(host: str, port: int) -> str:
     """Return `HOST:PORT`, with brackets around an IPv6 address (RFC 3986, section 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun: `1 tunnel`, `2,500 tunnels`; `many` is a plural that does not only add an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def natural_key(text: str) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from eicctl.core.model import DIRECT_PORTS
+from eicctl.core.names import counted
 from eicctl.policy.documents import (
     OS_USER_NAME,
     Document,
@@ -246,10 +247,8 @@ def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Do
         folded += [one for one in ranges if one.unused]
     if folded:
         folded.sort(key=lambda one: -one.unused)
-        total = sum(one.unused for one in folded)
-        notes.append(
-            f"ranges cover {total} unused addresses: {_some([f'{one.network} ({one.unused})' for one in folded])}"
-        )
+        total = counted(sum(one.unused for one in folded), "unused address", "unused addresses")
+        notes.append(f"ranges cover {total}: {_some([f'{one.network} ({one.unused})' for one in folded])}")
     return found
 
 
@@ -286,7 +285,7 @@ def _by_tag(
             found.append(value)
             left -= unused
             arns -= used
-            notes += [f"tag {bounds.tag}={value} covers {unused} unused instances"] if unused else []
+            notes += [f"tag {bounds.tag}={value} covers {counted(unused, 'unused instance')}"] if unused else []
     return arns, sorted(found), left
 
 

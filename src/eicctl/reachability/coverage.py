@@ -20,6 +20,7 @@ from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NotFoundError, UnavailableError, UsageError
 from eicctl.core.model import RDP_PORT, Endpoint, Instance, usual_port
+from eicctl.core.names import counted
 from eicctl.core.network import NetworkFacts
 from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
 from eicctl.reachability.connection import Connection, Verdict, instance_at
@@ -132,7 +133,7 @@ def assess(
 
 def summary(reaches: Sequence[Reach]) -> str:
     """Return the result in one line: `3 of 9 running instances reachable; unreachable: 4 no ingress rule`."""
-    text = f"{sum(reach.verdict == 'ok' for reach in reaches)} of {len(reaches)} running instances reachable"
+    text = f"{sum(reach.verdict == 'ok' for reach in reaches)} of {counted(len(reaches), 'running instance')} reachable"
     for verdict, word in (("failed", "unreachable"), ("unknown", "unknown")):
         causes = Counter(reach.cause for reach in reaches if reach.verdict == verdict)
         if causes:

@@ -20,6 +20,7 @@ from collections import Counter
 from concurrent.futures import Future
 
 from eicctl.core.errors import ThrottledError
+from eicctl.core.names import counted
 from eicctl.support.clock import Backoff
 from eicctl.tunnel.errors import TOO_MANY
 
@@ -89,7 +90,7 @@ class SlotReservation:
         if refusal:
             return f"waiting up to {seconds:g} s: {refusal.message}"
         limit, endpoint = self._slots.limit, self._slots.endpoint_id
-        return f"waiting up to {seconds:g} s: this process has {limit} connections to {endpoint}, its limit"
+        return f"waiting up to {seconds:g} s: this process has {counted(limit, 'connection')} to {endpoint}, its limit"
 
 
 class Slots:

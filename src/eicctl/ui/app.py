@@ -24,6 +24,7 @@ from textual.widgets import Button, ContentSwitcher, Static
 from eicctl.aws.session import Sessions
 from eicctl.core import sanitize
 from eicctl.core.errors import EicctlError, LocalError
+from eicctl.core.names import counted
 from eicctl.support import pins, threads
 from eicctl.ui import PANES
 from eicctl.ui.commands import CommandLine
@@ -269,7 +270,7 @@ class Console(App[None]):
 
         panes = self.query_one("#panes", ContentSwitcher).children
         ending = sum(cast("Pane", pane).open_here for pane in panes)
-        text = f"{ending} tunnel{'s' if ending > 1 else ''} of this console will be closed. Quit?"
+        text = f"{counted(ending, 'tunnel')} of this console will be closed. Quit?"
         if ending and not await self.push_screen_wait(Question(text, "Quit")):
             return
         self.exit()

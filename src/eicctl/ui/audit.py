@@ -19,6 +19,7 @@ from eicctl.audit.fetch import KEPT, Scope, checkpoint, known_addresses, look_up
 from eicctl.audit.filters import Choice
 from eicctl.audit.summary import Bucket, Entry, OfficeHours, Summary
 from eicctl.core.errors import EicctlError
+from eicctl.core.names import counted
 from eicctl.ui.dialogs import Text
 from eicctl.ui.pane import Pane
 from eicctl.ui.table import Column, Row
@@ -133,7 +134,8 @@ class Audit(Pane):
             self.table.set_rows(())
             return
         total = summary.total
-        counts = f"{total.tunnels:,} tunnels, {total.refused:,} refused, {len(summary.principals):,} principals"
+        who = counted(len(summary.principals), "principal")
+        counts = f"{counted(total.tunnels, 'tunnel')}, {total.refused:,} refused, {who}"
         self.query_one(".timeline", Static).update(
             Content.assemble(
                 f"Last {self._period}: {counts}{' · denied only' if self._denied else ''}\n",

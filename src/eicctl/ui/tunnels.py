@@ -15,6 +15,7 @@ from textual.binding import Binding, BindingType
 from eicctl.agent import tunnels as background
 from eicctl.core.errors import EicctlError
 from eicctl.core.events import TunnelEvent
+from eicctl.core.names import counted
 from eicctl.named_tunnels.config_file import Definition, find_definitions, with_defaults
 from eicctl.named_tunnels.log import last_events
 from eicctl.named_tunnels.status import Meter, Status
@@ -167,7 +168,7 @@ class Tunnels(Pane):
         if not (status := self.status) or status.state == "closed":
             return
         if status.connections:
-            text = f"{status.name} has {status.connections} open connections. Close it?"
+            text = f"{status.name} has {counted(status.connections, 'open connection')}. Close it?"
             if not await self.app.push_screen_wait(Question(text, "Close")):
                 return
         if not await self._supervisor.close([status.name]):

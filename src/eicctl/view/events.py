@@ -8,6 +8,7 @@ from datetime import datetime
 
 from eicctl.core.errors import UnreachableError
 from eicctl.core.events import CloseInfo, Emit, TunnelEvent
+from eicctl.core.names import counted
 from eicctl.doctor.likely_cause import in_background
 from eicctl.view import messages, progress
 
@@ -120,11 +121,11 @@ def _destination(event: TunnelEvent) -> str:
 def _closed(info: CloseInfo) -> str:
     reason = info.reason if not info.reason.startswith("Tunnel closed: ") else info.reason[len("Tunnel closed: ") :]
     why = f": {reason}" if reason else ""
-    return f"closed{why} ({info.bytes_in:,} bytes in, {info.bytes_out:,} out, {info.duration:.1f} s)"
+    return f"closed{why} ({counted(info.bytes_in, 'byte')} in, {info.bytes_out:,} out, {info.duration:.1f} s)"
 
 
 def _count(event: TunnelEvent) -> str:
-    return f"{event.count} connection{'' if event.count == 1 else 's'}"
+    return counted(event.count, "connection")
 
 
 def _time(seconds: float) -> str:

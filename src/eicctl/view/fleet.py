@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from eicctl.core import sanitize
-from eicctl.core.names import MOST_SHOWN, folded
+from eicctl.core.names import MOST_SHOWN, counted, folded
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
 
@@ -46,7 +46,7 @@ class Progress(Waiting):
 
     def _count(self) -> None:
         failed = f", {self._failed} failed" if self._failed else ""
-        self.show(f"{self._done} of {self._total} hosts done{failed}")
+        self.show(f"{self._done} of {counted(self._total, 'host')} done{failed}")
 
 
 class Grouped:
@@ -161,7 +161,7 @@ def summary(results: Sequence[Result], *, width: int) -> list[str]:
         width: Columns of the terminal, on which not everything is shown; 0 where there is none.
     """
     failed = [result for result in results if result.failed]
-    count = f"{len(results) - len(failed)} of {len(results)} hosts succeeded"
+    count = f"{len(results) - len(failed)} of {counted(len(results), 'host')} succeeded"
     if not failed:
         return [count]
     lines = [f"{count}, {len(failed)} failed"]
@@ -177,7 +177,9 @@ def summary(results: Sequence[Result], *, width: int) -> list[str]:
         for reason, names in shown
     ]
     if left := sum(len(names) for _, names in reasons[len(shown) :]):
-        lines.append(f"failed ({left}): for {len(reasons) - len(shown)} other reasons; --output json has all")
+        lines.append(
+            f"failed ({left}): for {counted(len(reasons) - len(shown), 'other reason')}; --output json has all"
+        )
     return lines
 
 

@@ -43,6 +43,7 @@ from eicctl.cli.athena_options import Athena, athena_of, athena_options
 from eicctl.cli.athena_setup import set_up
 from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
+from eicctl.core.names import counted
 from eicctl.support import files
 from eicctl.support.threads import Pool, for_each
 from eicctl.view import messages
@@ -164,7 +165,7 @@ def _fetch_all(
 def _fetch(scope: Scope, store: EventStore, account: Account, profile: str, task: Task) -> _Fetched:
     """Read an account's events, and who has which address."""
     if len(store):
-        messages.line(f"Resuming an interrupted lookup ({len(store)} events already fetched)")
+        messages.line(f"Resuming an interrupted lookup ({counted(len(store), 'event')} already fetched)")
     since = task.choice.since or task.now
     # A little more than the period, for the keys of tunnels at its edges.
     span = (max(since - BEFORE, task.now - KEPT), min((task.choice.until or task.now) + AFTER, task.now))
@@ -208,7 +209,7 @@ def _counted(rows: Iterator[Row], what: str) -> Iterator[Row]:
     with Waiting(what) as waiting:
         for number, row in enumerate(rows, 1):
             if number % 10_000 == 0:
-                waiting.show(f"{number:,} events")
+                waiting.show(counted(number, "event"))
             yield row
 
 

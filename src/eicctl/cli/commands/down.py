@@ -8,6 +8,7 @@ import click
 
 from eicctl.cli.param_types import TUNNEL
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
+from eicctl.core.names import counted
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
 
@@ -59,7 +60,7 @@ def _end_all(force: bool) -> int:
         ended = tunnels.end(force=force)
     done = [one for one in ended if not one.trouble]
     names = [name for one in done for name in one.names]
-    count = f"{len(done)} background process{'es' if len(done) > 1 else ''}"
+    count = counted(len(done), "background process", "background processes")
     if done or not ended:
         messages.line(f"Closed: {', '.join(names) or count}" if done else "No tunnels are open in the background")
     troubles = [one.trouble.message for one in ended if one.trouble]

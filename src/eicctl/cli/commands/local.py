@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.core.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError, UsageError
+from eicctl.core.names import counted
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
 
@@ -271,7 +272,7 @@ def status(*, output: str) -> None:
     messages.out(f"Running at {found.url}, tunnels on port {found.data_port} (PID {found.pid})")
     for endpoint, state in resources["endpoints"].items():
         count = sum(connection["endpoint_id"] == endpoint for connection in open_connections)
-        messages.out(f"{endpoint}  {state}, {count} open connection{'' if count == 1 else 's'}")
+        messages.out(f"{endpoint}  {state}, {counted(count, 'open connection')}")
     columns = {"Machine": "name", "Kind": "kind", "Address": "address", "Instance": "instance_id"}
     render.show(resources["machines"], output="table", columns=columns)
 
