@@ -73,10 +73,25 @@ def test_help_shows_what_the_option_shows(capsys: pytest.CaptureFixture[str]) ->
     assert "No such command 'policy nothing'" in capsys.readouterr().err
 
 
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["policy"], ["config"], ["mfa"], ["local"]):
+        help_lines = shown(capsys, *words, "--help")
+        assert not any(line.endswith("...") for line in help_lines[1:])
+        assert cli.main(words) == 2
+        assert capsys.readouterr().err.splitlines() == help_lines
+
+
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
         ("tunnel web-1 --remote-port 99999", "Invalid value for '--remote-port'", "eicctl tunnel --help"),
+        (
+            "tunnel web-1 --local-port abc",
+            "Invalid value for '--local-port': 'abc' is not a valid integer",
+            "eicctl tunnel --help",
+        ),
+        ("config lst", "No such command 'lst'. Did you mean 'list'?", "eicctl config --help"),
+        ("completion", "Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish", "eicctl completion --help"),
         ("create-endpoint --subnet-id", "Option '--subnet-id' requires an argument", "eicctl create-endpoint --help"),
         ("instances --outpt json", "No such option '--outpt'. Did you mean '--output'?", "eicctl instances --help"),
         ("policy conect", "No such command 'conect'", "eicctl policy --help"),

@@ -19,7 +19,27 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group whose help has the whole first line of each command, and that suggests a command for one that it has
+    not."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in names and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], names, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, found.get_short_help_str(200)) for name, found in commands.items() if found])
+
+
+class LazyGroup(Group):
     """The group of `COMMANDS`, which are imported on demand.
 
     The module of `create-endpoint` is `commands/create_endpoint.py`, and its attribute `command` is the Click command.
@@ -50,15 +70,6 @@ class LazyGroup(click.Group):
         module = import_module(f"eicctl.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
         """Complete commands without importing them."""
@@ -198,10 +209,13 @@ def explained(error: BaseException) -> int:
     """Tell on stderr why a command has ended, and return the process's exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
     if isinstance(error, click.ClickException):
         ctx = error.ctx if isinstance(error, click.UsageError) else None
         named = ctx.command_path if ctx else " ".join(["eicctl", *[w for w in messages.arguments if w in COMMANDS][:1]])
-        text = error.format_message()
+        text = error.format_message().replace("\n\t", " ")  # the choices of a missing argument
         messages.print_error("UsageError", text if messages.json_wanted() else text.rstrip("."), f"{named} --help")
         return error.exit_code
     if isinstance(error, errors.EicctlError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PROFILE, REGION
+from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PORT, PROFILE, REGION, Integer, Number
 from eicctl.core.errors import CredentialsError, NoRegionError, UsageError
 from eicctl.core.names import parse_tags
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
@@ -101,7 +101,7 @@ def request_option(name: str, *others: str, **changes: Any) -> Callable[[Command
     option = PROXY_OPTIONS[name]
     kind = _TYPES.get(option.field)
     if option.limits:
-        kind = click.IntRange(*option.limits) if option.whole else click.FloatRange(*option.limits)
+        kind = Integer(*option.limits) if option.whole else Number(*option.limits)
     elif option.choices:
         kind = click.Choice(option.choices)
     attributes = {"type": kind, "metavar": option.metavar or None, "is_flag": option.is_flag, "help": option.help}
@@ -206,14 +206,14 @@ port_option = click.option(
     "--port",
     "--remote-port",
     "remote_port",
-    type=click.IntRange(1, 65535),
+    type=PORT,
     help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
 )
 """Which port of the target is meant. The command takes `remote_port`."""
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
+    type=Number(min=1),
     default=600.0,
     show_default=True,
     metavar="SECONDS",
@@ -223,7 +223,7 @@ timeout_option = click.option(
 
 queue_option = click.option(
     "--queue-timeout",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -261,7 +261,7 @@ class WaitingCommand(click.Command):
 wait_option = combined(
     click.option(
         "--wait",
-        type=click.FloatRange(min=1),
+        type=Number(min=1),
         is_flag=False,
         flag_value=WAIT,
         metavar="[=SECONDS]",

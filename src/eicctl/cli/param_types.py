@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
+class Integer(click.IntRange):
+    """A whole number within limits, called an integer in errors, not an `integer range`."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number within limits."""
+
+    name = "number"
+
+
+class _Port(Integer):
+    def get_metavar(self, *_: Any, **_context: Any) -> str:
+        return "PORT"
+
+
+PORT = _Port(1, 65535)
+"""A TCP port."""
+
+LOCAL_PORT = _Port(0, 65535)
+"""A TCP port to listen on; 0 means any free one."""
+
+
 class Known(click.ParamType):  # type: ignore[type-arg]  # generic since Click 8.4
     """A text, completed from known values.
 

@@ -41,7 +41,7 @@ from eicctl.cli import account_options
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena, athena_of, athena_options
 from eicctl.cli.athena_setup import set_up
-from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE
+from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, Number
 from eicctl.core.errors import EicctlError, NetworkError, ThrottledError, UsageError
 from eicctl.core.names import counted
 from eicctl.support import files
@@ -291,7 +291,7 @@ _FOLLOW_INTERVAL = 30.0
 @click.option("--follow", is_flag=True, help="Print new events as they arrive, until Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=1),
+    type=Number(min=1),
     default=_FOLLOW_INTERVAL,
     show_default=True,
     metavar="SECONDS",

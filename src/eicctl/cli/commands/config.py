@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from eicctl.cli import options
+from eicctl.cli import Group, options
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
 from eicctl.support import defaults, paths, pins, settings
 from eicctl.support.defaults import ALIAS, HOST
@@ -117,7 +117,7 @@ class _ValueType(click.ParamType):  # type: ignore[type-arg]  # generic since Cl
 _project_option = click.option("--project", is_flag=True, help="The project's eicctl.toml instead of config.toml.")
 
 
-@click.group
+@click.group(cls=Group)
 def command() -> None:
     """Show and change the defaults of all commands.
 

@@ -11,7 +11,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.listening import bind_port, connection_via, serve, through_options, warn_of
-from eicctl.cli.param_types import DATABASE
+from eicctl.cli.param_types import DATABASE, LOCAL_PORT
 from eicctl.core.errors import INTERRUPTED, UsageError
 from eicctl.core.model import DIRECT_DATABASE_PORT
 from eicctl.support import defaults, pins
@@ -39,7 +39,7 @@ _SSL_REQUEST = bytes([0, 0, 0, 8, 4, 0xD2, 0x16, 0x2F])
 @click.option("--reader", is_flag=True, help="Use the cluster's reader endpoint instead of the writer.")
 @click.option(
     "--local-port",
-    type=click.IntRange(0, 65535),
+    type=LOCAL_PORT,
     help="Local port to listen on; default: the database's port if free, else any free port.",
 )
 @click.option("--user", metavar="NAME", help="Database user; default: the master user.")

@@ -9,7 +9,7 @@ import click
 
 from eicctl.cli import options, picker
 from eicctl.cli.listening import bind_port, connection_via, serve, through_options, warn_of
-from eicctl.cli.param_types import FORWARD
+from eicctl.cli.param_types import FORWARD, LOCAL_PORT, PORT
 from eicctl.core.errors import UsageError
 from eicctl.view import messages
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.argument("forwards", nargs=-1, type=FORWARD, metavar="[LOCAL:]TARGET:PORT…")
 @click.option(
     "--socks",
-    type=click.IntRange(0, 65535),
+    type=LOCAL_PORT,
     metavar="PORT",
     help="Run a SOCKS5 proxy on this local port; 0: any free port.",
 )
@@ -99,7 +99,7 @@ def _ask(session: Session, request: ConnectRequest) -> tuple[Session, tuple[str]
 
     session, chosen = specified(session, request, "forward")
     text = f"Port on {messages.printable(chosen.label, keep='')}"
-    return session, (f"[{chosen.label}]:{click.prompt(text, type=click.IntRange(1, 65535), err=True)}",)
+    return session, (f"[{chosen.label}]:{click.prompt(text, type=PORT, err=True)}",)
 
 
 def _check(specs: Sequence[ForwardSpec], socks: int | None, via: str | None) -> None:

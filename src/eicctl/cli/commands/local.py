@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eicctl.cli import Group
+from eicctl.cli.param_types import LOCAL_PORT, Integer, Number
 from eicctl.core.errors import INTERRUPTED, ConflictError, LocalError, UnavailableError, UsageError
 from eicctl.core.names import counted
 from eicctl.view import messages
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from eicctl.emulator.server import Emulator, Options
 
 
-@click.group
+@click.group(cls=Group)
 def command() -> None:
     """Run a local AWS for trials and tests; no account needed.
 
@@ -38,10 +40,8 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the AWS API; default: a free one.")
-@click.option(
-    "--data-port", type=click.IntRange(0, 65535), default=0, help="Port of the data plane; default: a free one."
-)
+@click.option("--port", type=LOCAL_PORT, default=0, help="Port of the AWS API; default: a free one.")
+@click.option("--data-port", type=LOCAL_PORT, default=0, help="Port of the data plane; default: a free one.")
 @click.option(
     "--data-host",
     default="localhost",
@@ -63,18 +63,18 @@ def command() -> None:
 )
 @click.option(
     "--transition",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
     help="How long creating, modifying and deleting an endpoint take.",
 )
 @click.option(
-    "--max-connections", type=click.IntRange(1), default=20, show_default=True, help="Connection limit of an endpoint."
+    "--max-connections", type=Integer(1), default=20, show_default=True, help="Connection limit of an endpoint."
 )
 @click.option(
     "--throttling",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.0,
     show_default=True,
     metavar="SHARE",

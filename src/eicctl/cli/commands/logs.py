@@ -6,7 +6,7 @@ from itertools import chain
 
 import click
 
-from eicctl.cli.param_types import TUNNEL
+from eicctl.cli.param_types import TUNNEL, Integer
 from eicctl.core.errors import NotFoundError
 from eicctl.view import messages
 
@@ -14,9 +14,7 @@ from eicctl.view import messages
 @click.command
 @click.argument("name", type=TUNNEL)
 @click.option("--follow", "-f", is_flag=True, help="Follow the log until Ctrl-C.")
-@click.option(
-    "--lines", "-n", type=click.IntRange(0), default=50, show_default=True, help="Number of last events to show."
-)
+@click.option("--lines", "-n", type=Integer(0), default=50, show_default=True, help="Number of last events to show.")
 def command(*, name: str, follow: bool, lines: int) -> int:
     """Show the log of a named tunnel.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eicctl.cli import options
+from eicctl.cli import Group, options
 from eicctl.cli.param_types import PROFILE
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.view import messages, render
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
 
 
-@click.group
+@click.group(cls=Group)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Manage MFA sessions: log in, show the status, log out.

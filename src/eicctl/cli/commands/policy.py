@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 from click.core import ParameterSource
 
-from eicctl.cli import athena_options, options
-from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION
+from eicctl.cli import Group, athena_options, options
+from eicctl.cli.param_types import ENDPOINT, FILE, INSTANCE, REGION, Integer
 from eicctl.core.errors import DeniedError, UsageError
 from eicctl.core.names import parse_tags
 from eicctl.core.request import ConnectRequest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eicctl.aws.session import Session
 
 
-@click.group
+@click.group(cls=Group)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Generate, lint and simulate least-privilege IAM policies.
@@ -135,7 +135,7 @@ _audit_options = options.combined(
     ),
     click.option(
         "--max-unused",
-        type=click.IntRange(min=0),
+        type=Integer(min=0),
         default=0,
         show_default=True,
         metavar="N",

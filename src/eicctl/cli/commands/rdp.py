@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import LOCAL_PORT, PORT
 from eicctl.core.errors import INTERRUPTED, LocalError, UsageError
 from eicctl.support import pins
 from eicctl.view import messages
@@ -44,10 +45,8 @@ if TYPE_CHECKING:
 @click.option(
     "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.rdp", help="Save the connection file."
 )
-@click.option(
-    "--local-port", type=click.IntRange(0, 65535), default=0, help="Local port to listen on; default: 0, any free port."
-)
-@click.option("--remote-port", type=click.IntRange(1, 65535), default=3389, show_default=True, help="Target port.")
+@click.option("--local-port", type=LOCAL_PORT, default=0, help="Local port to listen on; default: 0, any free port.")
+@click.option("--remote-port", type=PORT, default=3389, show_default=True, help="Target port.")
 @options.others_option
 @options.queue_option
 @options.keepalive_option

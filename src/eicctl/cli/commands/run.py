@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.param_types import INSTANCE
+from eicctl.cli.param_types import INSTANCE, Integer, Number
 from eicctl.core.errors import INTERRUPTED, EicctlError, TargetUnreachableError, UsageError
 from eicctl.core.names import parse_tags
 from eicctl.support import pins
@@ -40,10 +40,8 @@ _COLUMNS = {
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Running instances with this tag; repeatable.")
 @click.option("--name-glob", metavar="GLOB", help="Running instances whose name matches, such as 'web-*'.")
 @click.option("--all", "everything", is_flag=True, help="All running instances.")
-@click.option(
-    "--parallel", type=click.IntRange(1, 200), default=10, show_default=True, help="Number of hosts in parallel."
-)
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Timeout per host.")
+@click.option("--parallel", type=Integer(1, 200), default=10, show_default=True, help="Number of hosts in parallel.")
+@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS", help="Timeout per host.")
 @click.option(
     "--output",
     type=click.Choice(["grouped", "lines", "json"]),

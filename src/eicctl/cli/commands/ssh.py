@@ -6,6 +6,7 @@ import click
 
 from eicctl.cli import options
 from eicctl.cli.openssh_command import Invocation, OpensshCommand, login_options, run_or_print
+from eicctl.cli.param_types import Integer
 from eicctl.core.errors import UsageError
 from eicctl.ssh.arguments import SSH
 from eicctl.ssh.destination import parse_destination
@@ -24,7 +25,7 @@ from eicctl.ssh.destination import parse_destination
 )
 @click.option(
     "--announce-end",
-    type=click.IntRange(1, 3599),
+    type=Integer(1, 3599),
     metavar="SECONDS",
     help="Print a notice this long before the connection's hour ends.",
 )

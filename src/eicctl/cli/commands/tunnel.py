@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
+from eicctl.cli.param_types import LOCAL_PORT, PORT, Integer
 from eicctl.core.errors import INTERRUPTED, UsageError
 from eicctl.view import messages
 
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 @options.with_request
 @click.option(
     "--remote-port",
-    type=click.IntRange(1, 65535),
+    type=PORT,
     help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
 )
 @click.option(
     "--local-port",
-    type=click.IntRange(0, 65535),
+    type=LOCAL_PORT,
     default=0,
     help="Local port to listen on, at 127.0.0.1 and ::1; default: 0, any free port.",
 )
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--max-connections",
-    type=click.IntRange(1),
+    type=Integer(1),
     default=20,
     show_default=True,
     metavar="N",
