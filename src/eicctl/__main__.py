@@ -14,15 +14,32 @@ if TYPE_CHECKING:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with its code."""
+    """Run the command line and end the process with its code."""
     from eicctl.support.streams import open_closed
 
     open_closed()
     try:
         code = _run()
-    except KeyboardInterrupt:  # while the first modules were loaded
+        _finish()
+    except KeyboardInterrupt:  # while the first modules were loaded, or at the end
         code = 130
-    raise SystemExit(code)
+    # Python would clear every module first, for which a shell would wait: a fifth of the time of some commands.
+    os._exit(code)
+
+
+def _finish() -> None:
+    """Do what Python does before it clears the modules: wait for threads, clean up, write what is buffered."""
+    import atexit
+
+    if threading := sys.modules.get("threading"):
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:
+                stream.flush()
+        except OSError:  # the command has said so
+            pass
 
 
 def _run() -> int:
@@ -45,7 +62,7 @@ def _run() -> int:
         except Exception as error:
             code = _cli().explained(error)
         if code is not None:
-            _exit(code)
+            return code
     ended: int = _cli().main()
     return ended
 
@@ -58,17 +75,6 @@ def _cli() -> Any:
     import eicctl.cli
 
     return eicctl.cli
-
-
-def _exit(code: int) -> NoReturn:
-    """End without clearing every module, for which a shell would wait."""
-    import atexit
-
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        if stream:
-            stream.flush()
-    os._exit(code)
 
 
 def _explained(*how: Any) -> int | None:
