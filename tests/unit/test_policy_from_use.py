@@ -164,7 +164,7 @@ def test_a_tag_stands_for_instances_within_the_bound() -> None:
     any_instance = "arn:aws:ec2:us-east-1:123456789012:instance/*"
     assert pushes(0) == [([arn_of(calls[2]), arn_of(calls[3])], None), (any_instance, ["web"])]
     assert pushes(1) == [(any_instance, ["db", "web"])]
-    assert "tag Team=db covers 1 unused instances" in derive(usage, Bounds(1, tag="Team", tags=tags)).notes
+    assert "tag Team=db covers 1 unused instance" in derive(usage, Bounds(1, tag="Team", tags=tags)).notes
 
 
 def test_a_tag_stands_for_instances_of_each_region_alone() -> None:

@@ -20,7 +20,8 @@ from eicctl.emulator.world import load_world
 from eicctl.named_tunnels.config_file import read_file
 from eicctl.policy.lint import lint
 from eicctl.support import defaults, jsonstore, paths
-from eicctl.support.documents import LARGEST, MOST_PARTS, line_of, parse_json, parse_toml
+from eicctl.support.bare import parse_json
+from eicctl.support.documents import LARGEST, MOST_PARTS, line_of, parse_toml
 from eicctl.tunnel import durations
 
 PARTS = ".".join("a" * 20_000)
@@ -99,6 +100,9 @@ def test_caches_and_records_that_are_nested_deeply_are_as_damaged_ones(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     with pytest.raises(ValueError, match="nested too deeply"):
         parse_json(DEEP)
+    with pytest.raises(ValueError, match="line 2 column 1"):
+        parse_json(b"\n]")
+    assert parse_json(' {"a": 1}\n'.encode("utf-16")) == {"a": 1}
     for path in (
         paths.state_dir() / "os_users.json",
         paths.state_dir() / "doctor.json",

@@ -11,7 +11,7 @@ from eicctl.audit.filters import Choice
 from eicctl.audit.log_files import BATCH
 from eicctl.audit.records import END, End, Event, Launch, ends_of, event_of, launches_of
 from eicctl.audit.store import EventStore
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 Result = Mapping[str, str]
 """A row of the result: the columns of `athena_sql.query`; a NULL is an empty text."""

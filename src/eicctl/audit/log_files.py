@@ -27,7 +27,7 @@ from eicctl.audit.store import EventStore
 from eicctl.aws.cloudtrail import Readable, list_objects, open_objects
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 PIECE = 256 * 1024
 """Bytes that are read at a time."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from eicctl.aws.errors import translated
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, ThrottledError
+from eicctl.support.bare import parse_json
 from eicctl.support.clock import Backoff
-from eicctl.support.documents import parse_json
 from eicctl.support.threads import Pool
 
 if TYPE_CHECKING:

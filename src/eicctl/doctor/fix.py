@@ -13,7 +13,7 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import ConflictError, EicctlError, LocalError, NetworkError
 from eicctl.reachability.remedies import Change
 from eicctl.support import files, paths
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from eicctl.emulator.control import cloudtrail, credentials
 from eicctl.emulator.control.permission import UNWRITABLE
 from eicctl.emulator.data import faults
 from eicctl.emulator.state import Behavior, State
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 PREFIX = "/_eicctl/"
 StartResponse = Callable[..., Any]

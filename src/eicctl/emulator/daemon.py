@@ -23,7 +23,7 @@ from typing import Any
 
 from eicctl.core.errors import ConflictError, LocalError
 from eicctl.support import jsonstore, paths
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 from eicctl.support.files import write_whole
 
 _FILES = "files-"

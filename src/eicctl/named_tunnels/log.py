@@ -12,7 +12,7 @@ from pathlib import Path
 from eicctl.core.errors import LocalError
 from eicctl.core.events import TunnelEvent
 from eicctl.support import paths
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 from eicctl.support.logging_setup import LogFile, plain
 
 LARGEST = 2**18

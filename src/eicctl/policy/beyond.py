@@ -24,7 +24,7 @@ from eicctl.policy.lint import (
     grammar,
     listed,
 )
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 SOURCE = "aws:SourceIp"
 _ANY = "any"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 from eicctl.policy.documents import ROLE_NAMES
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 OPEN = "ec2-instance-connect:OpenTunnel"
 PUSH = "ec2-instance-connect:SendSSHPublicKey"

@@ -1,12 +1,12 @@
-"""TOML and JSON that others wrote: whatever it says, reading takes a time that grows with its size, and ends in a
-`ValueError` where it makes no sense."""
+"""TOML that others wrote: whatever it says, reading takes a time that grows with its size, and ends in a `ValueError`
+where it makes no sense."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # each import costs a warm start some milliseconds
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Any
 
 LARGEST = 2**20
 """Most bytes of a TOML file; a larger one is none that somebody has written."""
@@ -67,20 +67,6 @@ def parse_toml(text: str) -> dict[str, object]:
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError("an integer has more than 64 bits")
     return found
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON document says.
-
-    Raises:
-        ValueError: It is not JSON, or nested too deeply.
-    """
-    import json
-
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 _QUOTES = str.maketrans("", "", "\"'")

@@ -24,7 +24,7 @@ from eicctl.core.errors import (
 )
 from eicctl.core.model import Target
 from eicctl.support import clock, pins
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 from eicctl.tunnel.sign import EXPIRES
 
 BEHIND = EXPIRES - 5

@@ -13,7 +13,7 @@ from eicctl.emulator.control.backends import LOCK, ec2
 from eicctl.emulator.control.policy_language import Context, evaluate, policies_of
 from eicctl.emulator.signature import AccessKey, Rejected
 from eicctl.emulator.state import State
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no form for: an answer with one of them could not be read (XML 1.0, section 2.2)."""

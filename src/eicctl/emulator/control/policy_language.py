@@ -17,7 +17,7 @@ from typing import Any
 
 from eicctl.emulator.control.backends import LOCK, ApiError, iam
 from eicctl.emulator.control.credentials import OWN_ARN
-from eicctl.support.documents import parse_json
+from eicctl.support.bare import parse_json
 
 PAGE = 100
 """Results of a page by default."""
