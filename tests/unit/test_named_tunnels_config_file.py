@@ -9,7 +9,7 @@ import pytest
 
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.named_tunnels.config_file import Definition, choose, find_definitions, read_file
-from eicctl.support.documents import line_of
+from eicctl.support.toml_files import line_of
 
 ONE = """
 profile = "work"

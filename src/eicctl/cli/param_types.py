@@ -194,7 +194,7 @@ def _defined() -> Values:
     from pathlib import Path
 
     from eicctl.support.defaults import project_file
-    from eicctl.support.documents import read_toml
+    from eicctl.support.toml_files import read_toml
 
     file = project_file()
     try:

@@ -15,8 +15,8 @@ from eicctl.core.request import HOST_KEY_CHECKS, ConnectRequest, dataclass
 from eicctl.ssh.destination import parse_forward
 from eicctl.support import files, paths, pins, settings
 from eicctl.support.defaults import alias, in_force, project_file
-from eicctl.support.documents import read_toml
 from eicctl.support.settings import TUNNEL
+from eicctl.support.toml_files import read_toml
 
 Kind = Literal["direct", "rdp", "via", "socks", "db"]
 

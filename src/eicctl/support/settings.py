@@ -17,7 +17,7 @@ from eicctl.core.errors import UsageError
 from eicctl.core.request import HOST_KEY_CHECKS
 from eicctl.support import defaults, files, paths
 from eicctl.support.defaults import ALIAS, HOST
-from eicctl.support.documents import line_of, parse_toml, read_toml
+from eicctl.support.toml_files import line_of, parse_toml, read_toml
 
 if TYPE_CHECKING:
     from eicctl.support.defaults import Layer

@@ -13,7 +13,7 @@ from eicctl.cli import Group, options
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
 from eicctl.support import defaults, paths, pins, settings
 from eicctl.support.defaults import ALIAS, HOST
-from eicctl.support.documents import line_of
+from eicctl.support.toml_files import line_of
 from eicctl.view import messages, render
 
 if TYPE_CHECKING:

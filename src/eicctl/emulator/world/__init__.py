@@ -27,7 +27,7 @@ from eicctl.emulator.world.schema import (
     WorldSpec,
     read_world,
 )
-from eicctl.support.documents import read_toml
+from eicctl.support.toml_files import read_toml
 
 _INCLUDED = Path(__file__).parent
 _REST = AclEntrySpec(32_767, False, None, None, "0.0.0.0/0")

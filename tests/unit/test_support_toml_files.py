@@ -21,7 +21,7 @@ from eicctl.named_tunnels.config_file import read_file
 from eicctl.policy.lint import lint
 from eicctl.support import defaults, jsonstore, paths
 from eicctl.support.bare import parse_json
-from eicctl.support.documents import LARGEST, MOST_PARTS, line_of, parse_toml
+from eicctl.support.toml_files import LARGEST, MOST_PARTS, line_of, parse_toml
 from eicctl.tunnel import durations
 
 PARTS = ".".join("a" * 20_000)
