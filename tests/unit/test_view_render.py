@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from eicctl.view.messages import wrap
+from eicctl.core.columns import wrap
 from eicctl.view.render import pairs, rows
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"

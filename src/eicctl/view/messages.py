@@ -9,13 +9,13 @@ import os
 import re
 import sys
 import threading
-import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from eicctl.core import errors, sanitize
+from eicctl.core.columns import wrap
 from eicctl.core.sanitize import printable as printable  # noqa: PLC0414 - commands have it from here
 from eicctl.support import log, pins
 
@@ -142,37 +142,6 @@ def fitted(text: str, file: TextIO) -> str:
     # Indented, so that no word of foreign text looks like the start of a message.
     return "\n".join(
         part if is_command(part) else "\n".join(wrap(part, width, indent="  ")) for part in text.split("\n")
-    )
-
-
-def wrap(text: str, width: int, indent: str = "") -> list[str]:
-    """Break a line between words. A word that is longer than the line stays whole.
-
-    Args:
-        text: One line.
-        width: The terminal's, in columns.
-        indent: Prefix of the lines after the first, after the blanks that the first one begins with.
-    """
-    indent = text[: len(text) - len(text.lstrip(" "))] + indent
-    lines: list[str] = []
-    line, used = "", 0
-    for blanks, word in re.findall(r"( *)([^ ]+)", text):
-        size = width_of(word)
-        if used + len(blanks) + size > width and line.strip():
-            lines.append(line)
-            line, used = indent, len(indent)
-        else:
-            line, used = line + blanks, used + len(blanks)
-        line, used = line + word, used + size
-    return [*lines, line]
-
-
-def width_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes (as rich's `cell_len`, which takes longer to import)."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eicctl.core import sanitize
+from eicctl.core.columns import cut, width_of
 from eicctl.support.threads import begin
-from eicctl.view.messages import width_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -264,18 +264,18 @@ class _Picker:
         lines = max(1, min(MOST_LINES, size.rows - 5))
         columns = _layout(self._listing.columns, self._rows, width - 2)
         headings = [heading for heading, _ in self._listing.columns]
-        text: Fragments = [("class:head", _cut(f"  {_line(headings, columns)}", width) + "\n")]
+        text: Fragments = [("class:head", cut(f"  {_line(headings, columns)}", width) + "\n")]
         grouped = not self._query.text.strip()
         self._top = max(self._at - lines + 1, min(self._top, self._at, max(0, len(self._shown) - lines)))
         group = ""
         for place, row in enumerate(self._shown[self._top : self._top + lines], self._top):
             if grouped and row.group != group:
                 group = row.group
-                text.append(("class:dim", _cut(group, width) + "\n"))
+                text.append(("class:dim", cut(group, width) + "\n"))
             mark = ("*" if row.key in self._marked else " ") if self._multiple else " "
-            line = _cut(f"{'>' if place == self._at else ' '}{mark}{_line(row.cells, columns)}", width)
+            line = cut(f"{'>' if place == self._at else ' '}{mark}{_line(row.cells, columns)}", width)
             text.append(("class:at" if place == self._at else "class:dim" if row.dim else "", line + "\n"))
-        return [*text, ("class:dim", _cut(self._status(width), width))]
+        return [*text, ("class:dim", cut(self._status(width), width))]
 
     def _status(self, width: int) -> str:
         if self._error:
@@ -307,15 +307,5 @@ def _layout(columns: Sequence[tuple[str, int]], rows: Sequence[Row], width: int)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    texts = (_cut(sanitize.line(cell), width, pad=True) for cell, width in zip(cells, widths, strict=True) if width)
+    texts = (cut(sanitize.line(cell), width, pad=True) for cell, width in zip(cells, widths, strict=True) if width)
     return _GAP.join(texts).rstrip()
-
-
-def _cut(text: str, width: int, *, pad: bool = False) -> str:
-    """Return a text in so many columns of the terminal at the most, or exactly."""
-    if width_of(text) > width:
-        kept = text[:width]
-        while kept and width_of(kept) > width - 1:
-            kept = kept[:-1]
-        text = f"{kept}…"
-    return text + " " * (width - width_of(text)) if pad else text

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.core import sanitize as foreign
+from eicctl.core.columns import width_of, wrap
 from eicctl.core.errors import UsageError
 from eicctl.view import messages
-from eicctl.view.messages import width_of, wrap
 
 if TYPE_CHECKING:
     from rich.text import Text
