@@ -201,6 +201,8 @@ def test_a_live_line_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stderr", terminal)
     messages.live("waiting for " + "x" * 40)
     assert terminal.getvalue() == "\r\x1b[Kwaiting for " + "x" * 27
+    messages.live("名" * 40)
+    assert terminal.getvalue().endswith("\x1b[K" + "名" * 19)
     messages.live("")
 
 

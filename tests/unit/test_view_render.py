@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from eicctl.core.columns import wrap
+from eicctl.core.columns import cut, fit, wrap
 from eicctl.view.render import pairs, rows
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
@@ -25,6 +25,14 @@ def test_the_least_important_columns_are_dropped() -> None:
     assert _dropped(found, 56, ("Cause", "ID")) == ["Cause"]
     assert _dropped(found, 40, ("Cause", "ID")) == ["ID", "Cause"]
     assert _dropped(found, 10, ()) == []
+
+
+def test_columns_fit() -> None:
+    assert fit([5, 0, 30], 80, [1]) == [5, 0, 30]
+    assert fit([5, 40, 30, 9], 80, [3, 1], most={1: 20}) == [5, 30, 30, 9]  # what is left goes back
+    assert fit([5, 40, 30, 9], 60, [3, 1], least={1: 10}) == [5, 21, 30, 0]
+    assert fit([5, 40, 30], 40, [1], least={1: 10}) == [5, 0, 30]
+    assert cut("名前" * 10, 10) == "名前名前…"
 
 
 def test_columns_that_do_not_fit_follow_below() -> None:

@@ -20,6 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from eicctl.core import sanitize
+from eicctl.core.columns import fit
 from eicctl.core.names import natural_key
 
 GAP = 2
@@ -193,24 +194,16 @@ class Table(ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         """Each column's width; 0 for one that has no room, or no value."""
-        longest = [
+        sizes = [
             max(_width(column.title), most) if (most := max(map(_width, values), default=1)) else 0
             for column, *values in zip(self.columns, *(row.cells for row in self.rows), strict=True)
         ]
-        widths = [min(width, WIDEST) for width in longest]
-        *droppable, last = sorted(range(len(widths)), key=lambda at: self.columns[at].keep)
-        surplus = sum(width + GAP for width in widths if width) - (self.size.width - GAP)
-        for at in droppable:
-            if surplus > 0 and widths[at]:
-                cut = self.columns[at].least and widths[at] - self.columns[at].least >= surplus
-                left = widths[at] - surplus if cut else 0
-                surplus -= widths[at] - left if cut else widths[at] + GAP
-                widths[at] = left
-        widths[last] -= max(surplus, 0)
-        for at in (last, *reversed(droppable)):  # what is left goes to values that are longer than WIDEST
-            if surplus < 0 and widths[at] == WIDEST:
-                more = min(longest[at] - WIDEST, -surplus)
-                widths[at], surplus = WIDEST + more, surplus + more
+        *droppable, last = sorted(range(len(sizes)), key=lambda at: self.columns[at].keep)
+        widest = dict.fromkeys((last, *reversed(droppable)), WIDEST)
+        least = {at: column.least for at, column in enumerate(self.columns)}
+        room = self.size.width - 2 * GAP
+        widths = fit(sizes, room, droppable, most=widest, least=least, gap=GAP)
+        widths[last] -= max(sum(width + GAP for width in widths if width) - GAP - room, 0)
         self._widths = widths
         self.virtual_size = Size(self.size.width, len(self._shown) + 1)
         self.refresh()

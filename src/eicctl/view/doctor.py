@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -11,6 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from eicctl.core.columns import wrap
 from eicctl.core.sanitize import line as one_line
 from eicctl.doctor.check import Check, Result, Status, few
 from eicctl.doctor.path import ASCII, UNICODE, Symbols, draw
@@ -112,7 +112,7 @@ def _advice(text: str, console: Console) -> list[Text]:
     """Format a remediation: a command stays on one line, so that it can be copied; prose is wrapped."""
     label = "  Run: " if is_command(text) else "  To fix: "
     width = max(_NARROWEST, console.width - len(label))
-    first, *rest = [text] if is_command(text) else _wrap(text, width)
+    first, *rest = [text] if is_command(text) else wrap(text, width)
     return [Text.assemble(label, (first, "bold")), *(Text(" " * len(label) + line, style="bold") for line in rest)]
 
 
@@ -128,7 +128,7 @@ def _symbols(console: Console) -> Symbols:
 def _row(result: Result, width: int, console: Console) -> list[Text]:
     symbols, outcome = _symbols(console), result.outcome
     left = width + 3
-    message = _wrap(printable(outcome.message), max(_NARROWEST, console.width - left)) or [""]
+    message = wrap(printable(outcome.message), max(_NARROWEST, console.width - left))
     mark = (symbols.marks[result.status], _STYLES[str(result.status)])
     lines = [Text.assemble(" ", mark, f" {one_line(result.check.title):<{width}}{message[0]}")]
     lines += [Text(" " * left + line) for line in message[1:]]
@@ -150,11 +150,6 @@ def _skipped(results: Sequence[Result], checks: Sequence[Check], width: int, con
     return _wrapped(f"{titles} ({failed} failed)", console, first=first, style="dim")
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    """Wrap a text at spaces only, so that no ID and no option is broken."""
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
 def _sentence(text: str) -> str:
     """Capitalize the first word, unless it may be a name."""
     first = text.partition(" ")[0]
@@ -163,7 +158,7 @@ def _sentence(text: str) -> str:
 
 
 def _wrapped(text: str, console: Console, *, first: str, style: str) -> list[Text]:
-    lines = _wrap(printable(text), max(_NARROWEST, console.width - len(first)))
+    lines = wrap(printable(text), max(_NARROWEST, console.width - len(first)))
     return [Text((first if number == 0 else " " * len(first)) + line, style=style) for number, line in enumerate(lines)]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from eicctl.core import errors, sanitize
-from eicctl.core.columns import wrap
+from eicctl.core.columns import cut, wrap
 from eicctl.core.sanitize import printable as printable  # noqa: PLC0414 - commands have it from here
 from eicctl.support import log, pins
 
@@ -102,7 +102,8 @@ def live(text: str) -> None:
         if not _quiet and (text or _live):
             _live = text
             with contextlib.suppress(OSError):
-                sys.stderr.write(_CLEAR + sanitize.line(text)[: max(0, columns(sys.stderr) - 1) or None])
+                line, width = sanitize.line(text), columns(sys.stderr) - 1
+                sys.stderr.write(_CLEAR + (cut(line, width, end="") if width > 0 else line))
                 sys.stderr.flush()
 
 

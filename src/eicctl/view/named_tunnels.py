@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from eicctl.core.columns import fit
 from eicctl.core.sanitize import line as one_line
 
 if TYPE_CHECKING:
@@ -130,23 +131,12 @@ def fitting(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
     """
     from rich.cells import cell_len
 
-    sizes = {key: max(cell_len(text) for text in (_HEADINGS[key], *(row[key] for row in rows))) for key in _HEADINGS}
-    sizes = {key: size for key, size in sizes.items() if any(row[key] for row in rows) or key not in _DROPPED}
-
-    def excess() -> int:
-        return sum(sizes.values()) + 2 * (len(sizes) - 1) - width
-
-    for key, least in _CUT.items():
-        if key in sizes:
-            sizes[key] -= max(0, min(excess(), sizes[key] - least))
-    for key in _DROPPED:
-        if excess() > 0:
-            sizes.pop(key, None)
-    for key in _CUT:
-        if key in sizes:  # omitted columns may have made room
-            natural = max(cell_len(text) for text in (_HEADINGS[key], *(row[key] for row in rows)))
-            sizes[key] += max(0, min(-excess(), natural - sizes[key]))
-    return sizes
+    keys = list(_HEADINGS)
+    used = [key for key in keys if any(row[key] for row in rows) or key not in _DROPPED]
+    sizes = [max(map(cell_len, (_HEADINGS[key], *(row[key] for row in rows)))) if key in used else 0 for key in keys]
+    most = {keys.index(key): least for key, least in _CUT.items()}
+    widths = fit(sizes, width, [keys.index(key) for key in _DROPPED], most=most)
+    return {key: size for key, size in zip(keys, widths, strict=True) if size}
 
 
 def _port(status: Status) -> int | None:

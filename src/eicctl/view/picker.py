@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eicctl.core import sanitize
-from eicctl.core.columns import cut, width_of
+from eicctl.core.columns import cut, fit, width_of
 from eicctl.support.threads import begin
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MOST_LINES = 16
 """Rows that are shown at once, where the terminal has them."""
 
 _WIDEST = 39
-"""Columns of the widest cell, which is an IPv6 address; names of 256 characters have a quarter of the terminal."""
+"""Columns of the widest cell, an IPv6 address, where others need room; a name has a quarter of the terminal."""
 
 _GAP = "  "
 _BRIEF, _LONG = "esc cancels", "type to filter, ↑ ↓ to move, enter to choose, esc to cancel"
@@ -293,17 +293,14 @@ class _Picker:
 
 def _layout(columns: Sequence[tuple[str, int]], rows: Sequence[Row], width: int) -> list[int]:
     """Return the columns' widths, 0 for those that are left out: the least important ones, until the others fit."""
-    widths = [
-        min(
-            max(16, width // 4) if place == 0 else _WIDEST,
-            max([width_of(heading), *(width_of(sanitize.line(row.cells[place])) for row in rows)]),
-        )
-        for place, (heading, _) in enumerate(columns)
+    places = range(len(columns))
+    sizes = [
+        max([width_of(columns[place][0]), *(width_of(sanitize.line(row.cells[place])) for row in rows)])
+        for place in places
     ]
-    for place in sorted(range(len(columns)), key=lambda place: -columns[place][1]):
-        if columns[place][1] and sum(each + len(_GAP) for each in widths if each) - len(_GAP) > width:
-            widths[place] = 0
-    return widths
+    droppable = sorted((place for place in places if columns[place][1]), key=lambda place: -columns[place][1])
+    most = {place: _WIDEST if place else max(16, width // 4) for place in places}
+    return fit(sizes, width, droppable, most=most, gap=len(_GAP))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

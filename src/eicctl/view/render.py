@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eicctl.core import sanitize as foreign
-from eicctl.core.columns import width_of, wrap
+from eicctl.core.columns import fit, width_of, wrap
 from eicctl.core.errors import UsageError
 from eicctl.view import messages
 
@@ -153,14 +153,10 @@ def _table(value: object, columns: Mapping[str, str], droppable: Sequence[str]) 
 
 def _dropped(table: Sequence[tuple[str, Sequence[Text]]], width: int, droppable: Sequence[str]) -> list[str]:
     """Return which columns to drop so that a table fits, in the order of the table."""
-    sizes = {
-        heading: max(width_of(text) for text in (heading, *(cell.plain for cell in cells))) for heading, cells in table
-    }
-    kept = dict(sizes)
-    for heading in droppable:
-        if sum(kept.values()) + len(_GAP) * (len(kept) - 1) > width:
-            kept.pop(heading, None)
-    return [heading for heading in sizes if heading not in kept]
+    headings = [heading for heading, _ in table]
+    sizes = [max(map(width_of, (heading, *(cell.plain for cell in cells)))) for heading, cells in table]
+    order = [headings.index(heading) for heading in droppable if heading in headings]
+    return [heading for heading, kept in zip(headings, fit(sizes, width, order), strict=True) if not kept]
 
 
 def rows(table: Sequence[tuple[str, Sequence[Text]]], width: int | None, *, header: bool = True) -> Iterator[Text]:
