@@ -86,7 +86,7 @@ def simulate(session: Session, principal: str, action: str, resource: str, conte
     return Decision(action, resource, row["EvalDecision"], statements, tuple(row.get("MissingContextValues", [])))
 
 
-Policy = tuple[str, dict[str, Any]]
+Policy = tuple[str, dict[str, object]]
 """A name and a document."""
 
 

@@ -216,11 +216,8 @@ def _open() -> Values:
 
     folder = usual_folder(os.environ)
     for record in Path(folder).glob(f"{PREFIX}*.json") if folder else ():
-        try:
-            rows = jsonstore.read(record)["Tunnels"]
-            yield from [(str(row["name"]), "open") for row in rows]
-        except (KeyError, TypeError):
-            continue
+        if isinstance(rows := jsonstore.read(record).get("Tunnels"), list):
+            yield from [(str(row["name"]), "open") for row in rows if isinstance(row, dict) and "name" in row]
 
 
 INSTANCE = Known(_instances)

@@ -25,10 +25,9 @@ from eicctl.cli.athena_options import Athena
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.names import counted
-from eicctl.policy.beyond import Comparison, compare, read_document
+from eicctl.policy.beyond import Comparison, compare, read_document, statements_of
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
-from eicctl.policy.lint import listed
 from eicctl.support.threads import for_each
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
@@ -234,7 +233,7 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
         for one in comparisons:
             for other in one.others:
                 messages.line(f"note: {one.statement} also requires {other}; the derived policy does not")
-        statements = [one for _, policy in policies for one in listed(policy.get("Statement", []))]
+        statements = [one for _, policy in policies for one in statements_of(policy)]
         if any(one.get("Effect") == "Deny" for one in statements):
             messages.line("note: Deny statements are not compared")
         more = more or any(one.allows_more for one in comparisons)

@@ -31,7 +31,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, ClassVar
+    from typing import ClassVar
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM (128 + SIGINT)."""
@@ -173,10 +173,15 @@ class LocalError(EicctlError):
     """This machine: a busy port, a missing program, a file that cannot be written."""
 
 
-def to_json(error: EicctlError) -> dict[str, Any]:
+def kind_of(error: EicctlError) -> str:
+    """Return the name of an error's class, or of its base class here."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__)
+
+
+def to_json(error: EicctlError) -> dict[str, object]:
     """Return an error as a JSON object, for another process."""
     return {
-        "Kind": next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__),
+        "Kind": kind_of(error),
         "Error": error.message,
         "Hint": error.hint,
         "ExitCode": error.exit_code,
@@ -186,7 +191,7 @@ def to_json(error: EicctlError) -> dict[str, Any]:
     }
 
 
-def from_json(fields: Mapping[str, Any]) -> EicctlError:
+def from_json(fields: Mapping[str, object]) -> EicctlError:
     """Return the error that `to_json` has described; one of the base class where its kind is not known here."""
     kind = globals().get(str(fields.get("Kind")))
     if not (isinstance(kind, type) and issubclass(kind, EicctlError)):
@@ -195,7 +200,7 @@ def from_json(fields: Mapping[str, Any]) -> EicctlError:
     error = kind(
         str(fields.get("Error")),
         hint=str(hint) if hint else None,
-        exit_code=int(fields.get("ExitCode") or 1),
+        exit_code=int(str(fields.get("ExitCode") or 1)),
         transient=bool(fields.get("Transient")),
         request_id=str(request_id) if request_id else None,
     )

@@ -188,21 +188,26 @@ def as_json(diagnosis: Diagnosis, context: Context) -> dict[str, object]:
         }
         if cause
         else None,
-        "Checks": [
-            {
-                "Key": result.key,
-                "Title": result.check.title,
-                "Status": str(result.status),
-                "Message": result.outcome.message,
-                "Remediation": result.outcome.remediation,
-                "SkippedBecause": result.skipped_because or None,
-                "Seconds": round(result.seconds, 3),
-                "Details": dict(result.outcome.details),
-            }
-            for result in diagnosis.results
-        ],
+        "Checks": checks_as_json(diagnosis),
         "Path": [part.to_json() for part in diagnosis.path],
     }
+
+
+def checks_as_json(diagnosis: Diagnosis) -> list[dict[str, object]]:
+    """Return the results of the checks, as `as_json` has them."""
+    return [
+        {
+            "Key": result.key,
+            "Title": result.check.title,
+            "Status": str(result.status),
+            "Message": result.outcome.message,
+            "Remediation": result.outcome.remediation,
+            "SkippedBecause": result.skipped_because or None,
+            "Seconds": round(result.seconds, 3),
+            "Details": dict(result.outcome.details),
+        }
+        for result in diagnosis.results
+    ]
 
 
 def _target(context: Context) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from http.client import HTTPException
 from pathlib import Path
@@ -92,7 +92,7 @@ def running() -> Running | None:
     The record of one that was killed is removed. One that is stopped, or in another network namespace, does not answer,
     and still has its state.
     """
-    content = jsonstore.read(record_path())
+    content: Mapping[str, Any] = jsonstore.read(record_path())
     found = None
     with contextlib.suppress(TypeError):
         found = Running(**{one.name: content[one.name] for one in fields(Running) if one.name in content})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass as value_class
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from eicctl.core.errors import NotFoundError, UsageError
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
@@ -146,11 +146,10 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
 """The keys that a kind cannot do without; `direct` and `rdp` need one of `target` and `private_ip_address` too."""
 
 
-def kind_of(table: dict[str, Any]) -> Kind:
+def kind_of(table: dict[str, object]) -> Kind:
     """Return the kind that a table says, or that its keys mean."""
     usual: Kind = "db" if "database" in table else "via" if {"via", "forward"} & table.keys() else "direct"
-    kind: Kind = table.get("kind", usual)
-    return kind
+    return cast("Kind", table.get("kind", usual))
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -253,7 +252,7 @@ class _File:
         self._path = path
         self._text = text
 
-    def definitions(self, content: dict[str, Any]) -> list[Definition]:
+    def definitions(self, content: dict[str, object]) -> list[Definition]:
         """Return what the file defines."""
         tables = content.get(TUNNEL, {})
         settings.check(str(self._path), self._text, content, project=self._path != paths.config_file())

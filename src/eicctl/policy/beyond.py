@@ -7,9 +7,10 @@ import ipaddress
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
+from eicctl.policy.documents import Statement, listed
 from eicctl.policy.from_use import Call, Usage, arn_of, fold
 from eicctl.policy.lint import (
     ADDRESS,
@@ -18,11 +19,10 @@ from eicctl.policy.lint import (
     OS_USER,
     PORT,
     PUSH,
-    Statement,
+    Keys,
     conditions,
     covers,
     grammar,
-    listed,
 )
 from eicctl.support.bare import parse_json
 
@@ -89,6 +89,11 @@ def read_document(text: str) -> dict[str, object]:
     return found
 
 
+def statements_of(document: Mapping[str, object]) -> list[Statement]:
+    """Return the statements of a document that IAM or `read_document` has accepted."""
+    return cast("list[Statement]", listed(document.get("Statement", [])))
+
+
 def compare(policies: Iterable[tuple[str, Mapping[str, object]]], usage: Usage, *, by_source: bool) -> list[Comparison]:
     """Compare the current policies with what was used.
 
@@ -100,7 +105,7 @@ def compare(policies: Iterable[tuple[str, Mapping[str, object]]], usage: Usage, 
     return [
         _compared(f"{name} {one.get('Sid') or f'#{number}'}", one, action, usage, by_source=by_source)
         for name, policy in policies
-        for number, one in enumerate(listed(policy.get("Statement", [])), 1)
+        for number, one in enumerate(statements_of(policy), 1)
         for action in (OPEN, PUSH)
         if one.get("Effect") == "Allow" and covers(one, action)
     ]
@@ -141,11 +146,11 @@ def _is_compared(key: str, values: Sequence[tuple[str, list[str]]]) -> bool:
     return all(how.removesuffix("IfExists") in known for how, _ in values)
 
 
-def _values(keys: Mapping[str, Sequence[tuple[str, list[str]]]], wanted: str) -> list[tuple[str, list[str]]]:
+def _values(keys: Keys, wanted: str) -> list[tuple[str, list[str]]]:
     return [one for key, values in keys.items() if key.lower() == wanted.lower() for one in values]
 
 
-def _allows(one: Statement, keys: Mapping[str, Any], call: Call) -> bool:
+def _allows(one: Statement, keys: Keys, call: Call) -> bool:
     arn = arn_of(call)
     patterns = listed(one.get("Resource", one.get("NotResource", [])))
     if any(_like(arn, str(pattern)) for pattern in patterns) == ("NotResource" in one):
@@ -180,11 +185,11 @@ def _inside(address: str, ranges: Sequence[str]) -> bool:
         return False
 
 
-def _ports(keys: Mapping[str, Any]) -> list[str]:
+def _ports(keys: Keys) -> list[str]:
     return [str(port) for port in DIRECT_PORTS if all(_fits(port, how, values) for how, values in _values(keys, PORT))]
 
 
-def _longest(keys: Mapping[str, Any]) -> str:
+def _longest(keys: Keys) -> str:
     limits = _values(keys, DURATION)
     durations = range(MAX_TUNNEL_DURATION, 0, -1)
     longest = next((one for one in durations if all(_fits(one, how, values) for how, values in limits)), 0)
@@ -201,19 +206,23 @@ def _up_to(seconds: int, *, required: bool) -> str:
     return f"up to {seconds} s" if required else f"up to {seconds} s, not required"
 
 
-def _ranges(keys: Mapping[str, Any], key: str) -> tuple[str, ...]:
+def _ranges(keys: Keys, key: str) -> tuple[str, ...]:
     """The ranges of a condition, merged as those of the used addresses are; other values as they are."""
     texts = [text for _, texts in _values(keys, key) for text in texts]
     found: list[str] = []
-    networks: dict[int, list[Any]] = {4: [], 6: []}
+    v4: list[ipaddress.IPv4Network] = []
+    v6: list[ipaddress.IPv6Network] = []
     for text in texts:
         try:
             network = ipaddress.ip_network(text, strict=False)
-            networks[network.version].append(network)
         except ValueError:
             found.append(text)
-    for same in networks.values():
-        found += map(str, ipaddress.collapse_addresses(same))
+            continue
+        if isinstance(network, ipaddress.IPv4Network):
+            v4.append(network)
+        else:
+            v6.append(network)
+    found += map(str, (*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6)))
     return _texts(found) or (_ANY,)
 
 
@@ -227,7 +236,7 @@ def _folded(addresses: Iterable[str]) -> tuple[str, ...]:
     return (*(one.network for one in fold([known], 0)[0]), *_texts(other))
 
 
-def _users(keys: Mapping[str, Any]) -> tuple[str, ...]:
+def _users(keys: Keys) -> tuple[str, ...]:
     return _texts(user for _, users in _values(keys, OS_USER) for user in users) or (_ANY,)
 
 

@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal, TypedDict, TypeVar
 
 from eicctl.core.errors import UsageError
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
 
 Kind = Literal["connect", "admin", "auditor"]
+
+T = TypeVar("T")
 
 _ENDPOINT_ID = re.compile(r"eice-([0-9a-f]{17}|[0-9a-f]{8})")
 _ENDPOINT_ARN = re.compile(r"arn:[\w-]+:ec2:[\w*-]*:(\d{12}|\*)?:instance-connect-endpoint/(\*|eice-[0-9a-f]{8,17})")
@@ -46,7 +48,7 @@ class Scope:
     max_duration: int | None = None
     os_users: tuple[str, ...] = ()
     instances: tuple[str, ...] = ()
-    instance_tags: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    instance_tags: Mapping[str, str | list[str]] = field(default_factory=dict)
     source_ips: tuple[str, ...] = ()
     start: bool = False
     account: str = "*"
@@ -165,7 +167,33 @@ def _check_public(ranges: Sequence[str]) -> None:
             )
 
 
-Document = dict[str, Any]
+Conditions = dict[str, dict[str, str | list[str]]]
+"""Operators, each with condition keys and their values."""
+
+
+class Statement(TypedDict, total=False):
+    """A statement of a policy document."""
+
+    Sid: str
+    Effect: str
+    Action: str | list[str]
+    NotAction: str | list[str]
+    Resource: str | list[str]
+    NotResource: str | list[str]
+    Condition: Conditions
+
+
+class Document(TypedDict):
+    """A policy document."""
+
+    Version: str
+    Statement: list[Statement]
+
+
+def listed(value: T | list[T]) -> list[T]:
+    """Return a value of a document as a list."""
+    return value if isinstance(value, list) else [value]
+
 
 SERVICE = "ec2-instance-connect.amazonaws.com"
 ROLE_NAMES = ("AWSServiceRoleForEC2InstanceConnect", "AWSServiceRoleForEc2InstanceConnect")
@@ -178,16 +206,16 @@ def document(scope: Scope) -> Document:
     return {"Version": "2012-10-17", "Statement": limited(statements, scope.source_ips)}
 
 
-def limited(statements: list[Document], source_ips: Sequence[str]) -> list[Document]:
+def limited(statements: list[Statement], source_ips: Sequence[str]) -> list[Statement]:
     """Limit statements to callers in these ranges, if there are any; return them."""
     for statement in statements if source_ips else ():
         statement.setdefault("Condition", {}).setdefault("IpAddress", {})["aws:SourceIp"] = list(source_ips)
     return statements
 
 
-def numbered(statements: Iterable[Document]) -> list[Document]:
+def numbered(statements: Iterable[Statement]) -> list[Statement]:
     """Return different statements, each once, with a number after a Sid that another one has."""
-    found: list[Document] = []
+    found: list[Statement] = []
     used: dict[str, int] = {}
     for statement in statements:
         if not any({**one, "Sid": statement["Sid"]} == statement for one in found):
@@ -222,7 +250,7 @@ def notes(scope: Scope) -> list[str]:
     return found
 
 
-def _connect(scope: Scope) -> list[Document]:
+def _connect(scope: Scope) -> list[Statement]:
     found = [tunnel_statement(scope)]
     if scope.start:
         limit = {"StringEquals": _tags(scope)} if scope.instance_tags else {}
@@ -232,9 +260,9 @@ def _connect(scope: Scope) -> list[Document]:
     return [*found, find_statement(keys=bool(scope.os_users))]
 
 
-def tunnel_statement(scope: Scope) -> Document:
+def tunnel_statement(scope: Scope) -> Statement:
     """Return the statement for opening tunnels."""
-    conditions: dict[str, dict[str, object]] = {}
+    conditions: Conditions = {}
     if scope.ports:
         conditions["NumericEquals"] = {"ec2-instance-connect:remotePort": [str(port) for port in scope.ports]}
     if scope.cidrs:
@@ -244,7 +272,7 @@ def tunnel_statement(scope: Scope) -> Document:
     return _statement("OpenTunnel", "ec2-instance-connect:OpenTunnel", _endpoint_arns(scope), conditions)
 
 
-def key_statements(scope: Scope) -> list[Document]:
+def key_statements(scope: Scope) -> list[Statement]:
     """Return the statements for pushing keys, and for reading the host keys of the same instances."""
     instances = list(scope.instances) or _arn(scope, "instance/*")
     users = {"StringEquals": {"ec2:osuser": list(scope.os_users), **_tags(scope)}}
@@ -256,17 +284,17 @@ def key_statements(scope: Scope) -> list[Document]:
     ]
 
 
-def find_statement(*, keys: bool) -> Document:
+def find_statement(*, keys: bool) -> Statement:
     """Return the statement for what clients look up; with `keys`, images too, which identify the OS user."""
     reads = ["ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints"]
     return _statement("Find", [*reads, "ec2:DescribeImages"] if keys else reads, "*", {})
 
 
-def _tags(scope: Scope) -> Document:
+def _tags(scope: Scope) -> dict[str, str | list[str]]:
     return {f"aws:ResourceTag/{key}": value for key, value in scope.instance_tags.items()}
 
 
-def _admin(scope: Scope) -> list[Document]:
+def _admin(scope: Scope) -> list[Statement]:
     kinds = ("instance-connect-endpoint", "subnet", "security-group", "network-interface")
     endpoint, subnet, group, interface = (_arn(scope, f"{kind}/*") for kind in kinds)
     role = f"arn:{scope.partition}:iam::{scope.account}:role/aws-service-role/{SERVICE}/"
@@ -276,7 +304,7 @@ def _admin(scope: Scope) -> list[Document]:
         _statement(
             "ChangeEndpoint",
             ["ec2:ModifyInstanceConnectEndpoint", "ec2:DeleteInstanceConnectEndpoint"],
-            [*_listed(_endpoint_arns(scope)), group],
+            [*listed(_endpoint_arns(scope)), group],
             {},
         ),
         _statement("EndpointInterface", "ec2:CreateNetworkInterface", [subnet, group, interface], {}),
@@ -291,13 +319,13 @@ def _admin(scope: Scope) -> list[Document]:
     ]
 
 
-def _auditor(_scope: Scope) -> list[Document]:
+def _auditor(_scope: Scope) -> list[Statement]:
     reads = ["ec2:DescribeInstances", "ec2:DescribeInstanceConnectEndpoints", "cloudtrail:LookupEvents"]
     return [_statement("Look", reads, "*", {})]
 
 
-def _statement(sid: str, action: str | list[str], resource: str | list[str], conditions: Document) -> Document:
-    found: Document = {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
+def _statement(sid: str, action: str | list[str], resource: str | list[str], conditions: Conditions) -> Statement:
+    found: Statement = {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
     return {**found, "Condition": conditions} if conditions else found
 
 
@@ -310,10 +338,6 @@ def _endpoint_arns(scope: Scope) -> str | list[str]:
 
 def _arn(scope: Scope, resource: str) -> str:
     return f"arn:{scope.partition}:ec2:{scope.region}:{scope.account}:{resource}"
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 _DESCRIPTIONS = {

@@ -21,6 +21,7 @@ from eicctl.policy.documents import (
     OS_USER_NAME,
     Document,
     Scope,
+    Statement,
     find_statement,
     is_public,
     key_statements,
@@ -167,7 +168,7 @@ def derive(usage: Usage, bounds: Bounds) -> Derived:
     if not tunnels and not keys:
         return Derived(None, notes)
     find = limited([find_statement(keys=bool(keys))], _folded({call.source_ip for call in calls}, bounds))
-    policy = {"Version": "2012-10-17", "Statement": numbered([*tunnels, *keys, *find])}
+    policy: Document = {"Version": "2012-10-17", "Statement": numbered([*tunnels, *keys, *find])}
     return Derived(policy, [*notes, *_unrecorded(usage, calls, policy, bounds)])
 
 
@@ -225,14 +226,14 @@ def _merged(boxes: Iterable[Box], *dimensions: int) -> list[Box]:
     return sorted(found, key=lambda box: [sorted(values) for values in box])
 
 
-def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Document]:
+def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Statement]:
     limits: dict[tuple[str, str, str, str], int | None] = {}
     for call in calls:
         point = (arn_of(call), str(call.port), str(_address(call.address)), call.source_ip)
         longest = limits.get(point, 0)
         limits[point] = None if longest is None or call.duration is None else max(longest, call.duration)
     boxes = _merged((_box(f"{limit or '':>4}", *point) for point, limit in limits.items()), 3, 4, 1, 2)
-    found: list[Document] = []
+    found: list[Statement] = []
     folded: list[Range] = []
     for box, ranges in zip(boxes, fold([box[3] for box in boxes], bounds.max_unused), strict=True):
         limit, endpoints, ports, _, sources = (sorted(values) for values in box)
@@ -252,7 +253,7 @@ def _tunnels(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Do
     return found
 
 
-def _keys(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Document]:
+def _keys(calls: Iterable[Call], bounds: Bounds, notes: list[str]) -> list[Statement]:
     points = ((call.region, arn_of(call), call.os_user, call.source_ip) for call in calls)
     found = []
     left = bounds.max_unused

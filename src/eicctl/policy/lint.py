@@ -5,10 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
-from eicctl.policy.documents import ROLE_NAMES
+from eicctl.policy.documents import ROLE_NAMES, Statement, listed
 from eicctl.support.bare import parse_json
 
 OPEN = "ec2-instance-connect:OpenTunnel"
@@ -26,7 +26,6 @@ _ELEMENTS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", 
 _OPERATORS = {PORT: "Numeric", DURATION: "Numeric", ADDRESS: "IpAddress", OS_USER: "String"}
 
 Severity = Literal["error", "warning"]
-Statement = Mapping[str, Any]
 Keys = Mapping[str, list[tuple[str, list[str]]]]
 """Condition keys, each with its operators and values."""
 
@@ -216,8 +215,3 @@ def _any_location(pattern: str) -> str:
 
 def _like(value: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(value.lower(), pattern.lower().replace("[", "[[]"))
-
-
-def listed(value: Any) -> list[Any]:
-    """Return a value of a policy as a list."""
-    return value if isinstance(value, list) else [value]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from eicctl.core.model import Endpoint
 from eicctl.support import pins
@@ -129,7 +128,7 @@ def _by_aws(summary: str, operation: str, parameters: Mapping[str, object]) -> C
     return Change(summary, _aws(operation, parameters), operation, parameters)
 
 
-def _aws(operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+def _aws(operation: str, parameters: Mapping[str, object]) -> tuple[str, ...]:
     """Return the AWS CLI's command for a call of EC2: options are the parameters' names in lower case with hyphens."""
     words = ["aws", "ec2", operation.replace("_", "-")]
     for name, value in parameters.items():
@@ -137,7 +136,7 @@ def _aws(operation: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
             words.append("--egress" if value else "--ingress")
         else:
             option = re.sub("(?<!^)(?=[A-Z])", "-", name).lower()
-            shown = value[0] if name == "IpPermissions" else "tcp" if name == "Protocol" else value
+            shown = value[0] if isinstance(value, list) else "tcp" if name == "Protocol" else value
             words += [f"--{option}", _shorthand(shown)]
     return tuple(words)
 

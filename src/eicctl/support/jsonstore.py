@@ -15,13 +15,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 LARGEST = 16 * 2**20
 """Most bytes of a file; a larger one is not eicctl's."""
 
 
-def read(path: str | Path | None) -> dict[str, Any]:
+def read(path: str | Path | None) -> dict[str, object]:
     """Return the object in a file; an empty one if the file does not exist or holds something else."""
     try:
         with open(path or "", "rb") as file:  # noqa: PTH123 - pathlib's import takes a completion too long
@@ -49,7 +51,7 @@ def update(path: Path, change: Callable[[dict[str, object]], dict[str, object]],
         write_whole(path, json_text(change(read(path))), durable=False)
 
 
-def newest(rows: dict[str, Any], most: int) -> dict[str, Any]:
+def newest(rows: dict[str, T], most: int) -> dict[str, T]:
     """Return the last rows of an object, which are those written last."""
     return dict(list(rows.items())[-most:])
 
@@ -80,7 +82,7 @@ class Cache:
 
     def get(self, key: str) -> Any:
         """Return a value, or None if there is none or it is too old."""
-        row = read(f"{usual_folder('cache')}/{self._name}").get(key)
+        row: Any = read(f"{usual_folder('cache')}/{self._name}").get(key)
         return row["Value"] if row and self._is_good(row) else None
 
     def put(self, values: Mapping[str, object]) -> None:

@@ -126,7 +126,7 @@ def _file() -> Path:
     return state_dir() / "recent.jsonl"
 
 
-def _append(row: dict[str, Any]) -> int:
+def _append(row: dict[str, object]) -> int:
     """Append a line; return the file's size, or 0 if that is not possible."""
     from eicctl.core.errors import LocalError
 

@@ -196,7 +196,7 @@ def failure(error: errors.EicctlError) -> int:
     likely = _likely_cause(error)
     hint = likely.remediation if likely and likely.remediation else _corrected(error) or error.hint
     print_error(
-        errors.to_json(error)["Kind"],
+        errors.kind_of(error),
         error.message,
         pins.pinned(hint) if hint else None,
         request_id=error.request_id,

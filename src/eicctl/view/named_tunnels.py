@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eicctl.core.columns import fit
 from eicctl.core.sanitize import line as one_line
@@ -50,9 +50,9 @@ STYLES = {
 }
 
 
-def row(status: Status, pid: int | None = None) -> dict[str, Any]:
+def row(status: Status, pid: int | None = None) -> dict[str, object]:
     """Return a status as `--output json` prints it."""
-    found = {
+    found: dict[str, object] = {
         "Name": status.name,
         "Kind": status.kind,
         "State": status.state,

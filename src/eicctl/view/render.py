@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +17,7 @@ from eicctl.view import messages
 if TYPE_CHECKING:
     from rich.text import Text
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 _GAP = "  "
 _INDENT = "    "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +16,7 @@ from eicctl.view import messages, render
 
 if TYPE_CHECKING:
     from eicctl.aws.accounts import Selection
-    from eicctl.reachability.coverage import Coverage
+    from eicctl.reachability.coverage import Coverage, Inventory, Reach
 
 _COLUMNS = {
     "Name": "Name",
@@ -110,13 +111,19 @@ def command(
         )
     if not selected.several:
         coverage.check()
-    rows = [row for row in _rows(coverage) if not unreachable or row["Reachable"] == "no"]
+    found = [
+        (covered, reach)
+        for covered in coverage.covered
+        for reach in covered.reaches
+        if not unreachable or reach.verdict == "failed"
+    ]
+    rows = [_row(covered, reach) for covered, reach in found]
     try:
         if rows or output != "table" or query:
             columns = _columns(coverage, selected)
             render.show(rows, output=output, query=query, columns=columns, droppable=_DROPPABLE)
         if output == "table" and not query:
-            _explain(rows)
+            _explain(found)
             account_options.explain(selected, rows, opened.accounts)
     finally:  # also if the reader of the rows ends early: `| head`
         if page:
@@ -128,30 +135,26 @@ def command(
     return code
 
 
-def _rows(coverage: Coverage) -> list[dict[str, Any]]:
-    return [
-        {
-            "Name": reach.instance.name,
-            "InstanceId": reach.instance.id,
-            "Platform": reach.instance.platform,
-            "PrivateIpAddress": reach.instance.private_ip or reach.instance.ipv6,
-            "Port": reach.port,
-            "AccountId": covered.location.account_id,
-            "AccountName": covered.location.account.name or None,
-            "Profile": covered.location.profile or None,
-            "Region": covered.location.region,
-            "VpcId": reach.instance.vpc_id,
-            "SubnetId": reach.instance.subnet_id,
-            "InstanceConnectEndpointId": reach.endpoint.id if reach.endpoint else None,
-            "Reachable": _WORDS[reach.verdict],
-            "Check": reach.check or None,
-            "Cause": reach.cause or None,
-            "Reason": reach.reason or None,
-            "Command": covered.command(reach) or None,
-        }
-        for covered in coverage.covered
-        for reach in covered.reaches
-    ]
+def _row(covered: Inventory, reach: Reach) -> dict[str, object]:
+    return {
+        "Name": reach.instance.name,
+        "InstanceId": reach.instance.id,
+        "Platform": reach.instance.platform,
+        "PrivateIpAddress": reach.instance.private_ip or reach.instance.ipv6,
+        "Port": reach.port,
+        "AccountId": covered.location.account_id,
+        "AccountName": covered.location.account.name or None,
+        "Profile": covered.location.profile or None,
+        "Region": covered.location.region,
+        "VpcId": reach.instance.vpc_id,
+        "SubnetId": reach.instance.subnet_id,
+        "InstanceConnectEndpointId": reach.endpoint.id if reach.endpoint else None,
+        "Reachable": _WORDS[reach.verdict],
+        "Check": reach.check or None,
+        "Cause": reach.cause or None,
+        "Reason": reach.reason or None,
+        "Command": covered.command(reach) or None,
+    }
 
 
 def _columns(coverage: Coverage, selected: Selection) -> dict[str, str]:
@@ -162,13 +165,13 @@ def _columns(coverage: Coverage, selected: Selection) -> dict[str, str]:
     return more | _COLUMNS
 
 
-def _explain(rows: list[dict[str, Any]]) -> None:
+def _explain(found: Sequence[tuple[Inventory, Reach]]) -> None:
     """Print each cause, once for all instances that share it, with the command that fixes it."""
     together: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        if row["Reason"]:
-            names = together.setdefault((row["Reason"], row["Command"] or ""), [])
-            names.append(row["Name"] or row["InstanceId"])
+    for covered, reach in found:
+        if reach.reason:
+            names = together.setdefault((reach.reason, covered.command(reach)), [])
+            names.append(reach.instance.name or reach.instance.id)
     for (reason, line), names in together.items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         messages.out("\n" + sanitize.line(f"{', '.join(names[:_NAMED])}{more}: {reason}"))

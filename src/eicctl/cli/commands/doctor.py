@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -134,12 +134,14 @@ def _quiet(context: Context) -> Diagnosis:
 
 def _show(context: Context, diagnosis: Diagnosis, output: str, query: str | None) -> None:
     """Write the result for programs."""
-    from eicctl.doctor.diagnosis import as_json
+    from eicctl.doctor.diagnosis import as_json, checks_as_json
 
-    result: Any = as_json(diagnosis, context)
     if output == "text" and not query:
-        result = [{key: row[key] for key in ("Key", "Status", "Message", "Remediation")} for row in result["Checks"]]
-    render.show(result, output=output, query=query)
+        keys = ("Key", "Status", "Message", "Remediation")
+        rows = [{key: row[key] for key in keys} for row in checks_as_json(diagnosis)]
+        render.show(rows, output=output)
+    else:
+        render.show(as_json(diagnosis, context), output=output, query=query)
 
 
 def _fix(diagnose: Callable[[], tuple[Context, Diagnosis]], *, yes: bool, dry_run: bool) -> tuple[Context, Diagnosis]:

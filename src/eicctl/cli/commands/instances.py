@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +25,8 @@ _COLUMNS = {
     "VPC": "VpcName",
     "Endpoint": "EndpointName",
 }
+
+_Row = dict[str, str | None]
 
 _DROPPABLE = ("Type", "AZ", "Platform", "VPC", "Address", "State")
 """Columns that a narrow terminal does without, the least important first."""
@@ -65,7 +67,7 @@ def command(
     """
     from eicctl.aws.accounts import in_accounts
 
-    def look(session: Session, region: str) -> list[dict[str, Any]]:
+    def look(session: Session, region: str) -> list[_Row]:
         return _rows(session, region, filters, globs, vpcs)
 
     results = in_accounts(session, selected, look, all_regions=all_regions)
@@ -87,18 +89,18 @@ def command(
     return account_options.report(selected, results.failures)
 
 
-def _command(selected: Selection, account: Account, row: dict[str, Any]) -> dict[str, str]:
+def _command(selected: Selection, account: Account, row: _Row) -> dict[str, str]:
     """Return the command that connects to an instance of one of several accounts, as JSON has it."""
     if not selected.several:
         return {}
     command = "rdp" if row["Platform"] == "windows" else "ssh"
     name = row["Name"] or row["InstanceId"]
-    return {"Command": account.command("eicctl", command, name, region=row["Region"])}
+    return {"Command": account.command("eicctl", command, str(name), region=str(row["Region"]))}
 
 
 def _rows(
     session: Session, region: str, filters: dict[str, list[str]], globs: Sequence[str], vpcs: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[_Row]:
     """Return the instances of a region as JSON has them."""
     from eicctl.aws.endpoints import list_endpoints
     from eicctl.aws.instances import list_instances
@@ -136,7 +138,7 @@ def _rows(
     return rows
 
 
-def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+def _for_people(row: _Row) -> _Row:
     """Return a row of the table: a name where there is one, else the ID."""
     return row | {
         "PrivateIpAddress": row["PrivateIpAddress"] or row["Ipv6Address"],

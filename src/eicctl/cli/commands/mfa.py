@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -90,21 +90,21 @@ def status(*, output: str, query: str | None) -> None:
     """
     from eicctl.aws.profile_files import stored
 
-    rows: list[dict[str, Any]] = [
+    table = output == "table" and not query
+    rows = [
         {
             "Profile": one.profile,
             "BaseProfile": one.base,
             "Expiration": one.expires,
             "SecondsLeft": _seconds(one.expires),
+            **({"Left": _left(one.expires)} if table else {}),
         }
         for one in stored()
     ]
-    if not rows and output == "table" and not query:
+    if table and not rows:
         messages.line("No MFA sessions")
         messages.line("hint: eicctl mfa login")
         return
-    if output == "table" and not query:
-        rows = [{**row, "Left": _left(row["Expiration"])} for row in rows]
     columns = {"Profile": "Profile", "Base": "BaseProfile", "Until": "Expiration", "Left": "Left"}
     render.show(rows, output=output, query=query, columns=columns)
 

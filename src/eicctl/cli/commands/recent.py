@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
@@ -43,11 +42,11 @@ def command(*, clear: bool, output: str, query: str | None) -> None:
         recents.clear()
         messages.line("Cleared")
         return
-    rows = [_row(each) for each in recents.recent()]
+    found = recents.recent()
     if output != "table" or query:
-        render.show(rows, output=output, query=query)
-    elif rows:
-        render.show([_shown(row) for row in rows], output=output, columns=_COLUMNS)
+        render.show([_row(each) for each in found], output=output, query=query)
+    elif found:
+        render.show([_shown(each) for each in found], output=output, columns=_COLUMNS)
     else:
         messages.line("No recent connections")
 
@@ -65,10 +64,10 @@ def _row(recent: recents.Recent) -> dict[str, object]:
     }
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    seconds = row["DurationSeconds"]
-    started = row["StartedAt"].astimezone().strftime("%Y-%m-%d %H:%M")
-    return {**row, "StartedAt": started, "Duration": "" if seconds is None else _duration(int(seconds))}
+def _shown(recent: recents.Recent) -> dict[str, object]:
+    started = datetime.fromtimestamp(recent.started).astimezone().strftime("%Y-%m-%d %H:%M")
+    duration = "" if recent.seconds is None else _duration(int(recent.seconds))
+    return {**_row(recent), "StartedAt": started, "Duration": duration}
 
 
 def _duration(seconds: int) -> str:
