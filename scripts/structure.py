@@ -45,7 +45,7 @@ def room_of(module: str) -> str:
 
 
 def reduced(arrows: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the arrows that no longer way of others stands for, as the drawing shows them."""
+    """Return the arrows that are not implied by a chain of others, as the drawing shows them."""
 
     def reached(room: str) -> set[str]:
         direct = {b for a, b in arrows if a == room}

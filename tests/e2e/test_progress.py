@@ -65,7 +65,7 @@ def look(written: str, width: int, what: str) -> None:
         (120, "scp --no-agent /etc/hostname web-1:copied", r"Looking up (instances|endpoints) in us-east-1 \(\d s\)"),
         (80, "doctor web-1 --output json", r"Checking: \d+ of \d+ checks \(\d+ s\)"),
         (120, "coverage", r"Reading the network(: regions read: .*)? \(\d+ s\)"),
-        (80, "audit --since 1h", r"Looking through CloudTrail(: .*)? \(\d+ s\)"),
+        (80, "audit --since 1h", r"Reading CloudTrail(: .*)? \(\d+ s\)"),
         (120, "run --target web-1 --target app-1 -- true", r"Running the command: \d of 2 hosts done \(\d+ s\)"),
         (80, "mfa login --token-code 123456", r"[A-Z][^(]* \(\d+ s\)"),
         (120, "delete-endpoint office --yes", r"Deleting eice-[0-9a-f]+(: [a-z-]+)? \(\d+ s\)"),

@@ -177,7 +177,7 @@ CASES = [
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
     (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS rejects"),
     (misspelt_region, "credentials", 3, 'No region named "us-esat-1"'),
-    (nothing_answers, "credentials", 5, "cannot ask AWS whose the credentials are"),
+    (nothing_answers, "credentials", 5, "cannot identify the caller"),
     (stopped, "target", 5, "is stopped"),
     (no_endpoint, "endpoint", 3, "has no EC2 Instance Connect Endpoint"),
     (failed_endpoint, "endpoint", 5, "There are not enough free addresses in the subnet"),

@@ -198,7 +198,7 @@ def test_the_diff_has_what_todays_policies_allow_beyond_it(eicctl: Eicctl, ann: 
     ran = eicctl("policy", "connect", "--from-audit", "--user", "ann", "--diff")
     assert ran.code == 1
     lines = ran.out.splitlines()
-    assert lines[:3] == ["--- today: user ann", "+++ used", "@@ p #1: OpenTunnel, 4 calls @@"]
+    assert lines[:3] == ["--- current: user ann", "+++ used", "@@ p #1: OpenTunnel, 4 calls @@"]
     assert "- endpoint     any" in lines
     assert "- address      any" in lines
     assert "+ address      10.0.1.10/31" in lines

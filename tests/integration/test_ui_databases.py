@@ -126,6 +126,6 @@ def test_a_caller_without_permission(emulator: Emulator) -> None:
     async def act(driver: Driver) -> None:
         await driver.shows("error: ")
         await driver.shows("DescribeDBInstances")
-        await driver.shows("No databases of RDS")
+        await driver.shows("No RDS databases")
 
     in_console(act, first="databases")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
+from reference import contexts
 
 from eicctl import cli
 from eicctl.cli import COMMANDS, SECTIONS, eicctl
@@ -26,11 +27,20 @@ def test_help_has_examples(name: str) -> None:
     assert f"  eicctl {name}" in (load(name).help or "") or "eicctl proxy" in (load(name).help or "")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_explained(name: str) -> None:
-    for parameter in load(name).params:
-        if isinstance(parameter, click.Option) and not parameter.hidden:
-            assert parameter.help, parameter.opts
+def test_every_option_is_explained() -> None:
+    for context in contexts(eicctl):
+        for parameter in context.command.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                assert parameter.help, (context.command_path, parameter.opts)
+
+
+def test_help_shows_no_option_that_the_command_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--cidr" in "".join(shown(capsys, "policy", "connect", "--help"))
+    page = "".join(shown(capsys, "policy", "auditor", "--help"))
+    assert "--source-ip" in page
+    assert not [name for name in ("--endpoint", "--port", "--cidr", "--os-user") if f"{name} " in page]
+    assert cli.main(["policy", "auditor", "--cidr", "10.0.0.0/8"]) == 2
+    assert "--cidr has no effect in a policy for auditors" in capsys.readouterr().err
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
@@ -84,7 +94,7 @@ def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        ("tunnel web-1 --remote-port 99999", "Invalid value for '--remote-port'", "eicctl tunnel --help"),
+        ("tunnel web-1 --remote-port 99999", "Invalid value for '--port' / '--remote-port'", "eicctl tunnel --help"),
         (
             "tunnel web-1 --local-port abc",
             "Invalid value for '--local-port': 'abc' is not a valid integer",

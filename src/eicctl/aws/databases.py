@@ -252,8 +252,7 @@ def direct_target(
         address = address_of(host, resolver)
     except NotFoundError as error:
         address = _interface_address(session, database, vpc_id, error)
-        only = f"{address} is the only RDS address with the database's security groups"
-        note(f"{host} does not resolve from this machine; {only}")
+        note(f"{host} does not resolve from this machine; using {address}, the only RDS address with its groups")
     endpoints = [get_endpoint(session, endpoint_id)] if endpoint_id else list_endpoints(session)
     location = TargetLocation(database.id, vpc_id, availability_zone=database.availability_zone)
     endpoint = (
@@ -307,6 +306,6 @@ def _interface_address(session: Session, database: Database, vpc_id: str, error:
         line = pins.command("eicctl", "tunnel", "--private-ip-address", "ADDRESS", "--remote-port", database.port)
         raise NotFoundError(
             error.message,
-            hint=f"a router may drop private addresses from DNS answers. Addresses of RDS that match: {found}; {line}",
+            hint=f"some routers drop private addresses from DNS responses; matching RDS addresses: {found}; {line}",
         ) from error
     return str(fitting[0])

@@ -77,7 +77,7 @@ def simulate(session: Session, principal: str, action: str, resource: str, conte
         {"ContextKeyName": key, "ContextKeyType": kind, "ContextKeyValues": [value]}
         for key, (kind, value) in context.items()
     ]
-    with translated("ask IAM what the policies allow"):
+    with translated("simulate the policies"):
         answer = session.client("iam").simulate_principal_policy(
             PolicySourceArn=principal, ActionNames=[action], ResourceArns=[resource], ContextEntries=entries
         )

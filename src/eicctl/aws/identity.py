@@ -33,7 +33,7 @@ class Identity:
 
 
 def caller_identity(session: Session, region: str | None = None) -> Identity:
-    """Ask STS whose the credentials are (GetCallerIdentity, which no policy can forbid).
+    """Ask STS who the caller is (GetCallerIdentity, which no policy can forbid).
 
     Args:
         session: Access to AWS.
@@ -44,7 +44,7 @@ def caller_identity(session: Session, region: str | None = None) -> Identity:
         NetworkError: AWS does not respond.
     """
     keys = session.credentials()
-    with translated("ask AWS whose the credentials are"):
+    with translated("identify the caller"):
         answer = session.client("sts", region).get_caller_identity()
     return Identity(answer["Arn"], answer["Account"], keys.access_key_id, session.source, keys.expires)
 
@@ -61,7 +61,7 @@ def clock_offset(session: Session) -> float | None:
 
     client = session.unsigned_client("sts")
     response: Mapping[str, Any]
-    with translated("ask AWS for the time"):
+    with translated("get AWS's time"):
         try:
             response = client.get_caller_identity()
         except ClientError as refused:

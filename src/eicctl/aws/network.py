@@ -350,7 +350,7 @@ def choose_subnet(session: Session, vpc_id: str | None) -> ChosenSubnet:
         if not subnets:
             client.describe_vpcs(VpcIds=[vpc])
     if not subnets:
-        raise NotFoundError(f"VPC {vpc} has no subnet", hint=session.command("aws", "ec2", "describe-subnets"))
+        raise NotFoundError(f"VPC {vpc} has no subnets", hint=session.command("aws", "ec2", "describe-subnets"))
     best = max(subnets, key=lambda row: (running[row["SubnetId"]], row["AvailableIpAddressCount"], row["SubnetId"]))
     count = running[best["SubnetId"]]
     why = f"{counted(count, 'running instance')}, most in {vpc}" if count else f"most free addresses in {vpc}"

@@ -253,7 +253,7 @@ def _path(variable: str) -> Path:
     if path and (os.path.exists(path) or not ("$" in path or path.startswith("~"))):  # noqa: PTH110
         return Path(path)
     if variable not in os.environ:
-        raise LocalError(f"cannot expand {path}: no home folder is known", hint="export HOME=FOLDER")
+        raise LocalError(f"cannot expand {path}: the home folder is unknown", hint="export HOME=FOLDER")
     raise UsageError(f"{variable} does not name a file: {os.environ.get(variable, path)!r}", hint=f"unset {variable}")
 
 

@@ -105,7 +105,7 @@ class GroupMaker:
         request_change("create the security group", create, dry_run=True, **self._request())
         return [
             f"Would call CreateSecurityGroup {plan.name} in {plan.vpc_id}",
-            "Would call RevokeSecurityGroupEgress of the default rule that allows everything",
+            "Would call RevokeSecurityGroupEgress for the default rule, which allows all traffic",
             f"Would call AuthorizeSecurityGroupEgress TCP {ports} to the ranges of {plan.vpc_id}",
             *lines,
         ]

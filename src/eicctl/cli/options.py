@@ -164,7 +164,7 @@ messages_option = click.option(
     show_default=True,
     help="Output format; json: one object per line on stdout.",
 )
-"""How a command that runs on tells what happens. The command takes `output`."""
+"""How a long-running command reports events. The command takes `output`."""
 
 
 level_options = combined(

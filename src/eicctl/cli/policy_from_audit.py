@@ -130,7 +130,7 @@ def _from_history(session: Session, regions: tuple[str, ...], choice: Choice, no
         messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
     saved = "Results so far are saved; repeat the command within a day to resume"
     with checkpoint(session) as store:
-        with Waiting("Looking through CloudTrail", interrupted=saved) as waiting:
+        with Waiting("Reading CloudTrail", interrupted=saved) as waiting:
             scope = Scope(session, regions, waiting.show, messages.line)
             failures = look_up(scope, store, (max(begins - BEFORE, now - KEPT), now), now)
             directory = known_addresses(scope, store, now)
@@ -243,11 +243,11 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
 
 
 def diff_lines(owner: str, comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Yield a diff of the statements that allow more than what was used: `-` is today's, `+` what was used."""
+    """Yield a diff of the statements that allow more than what was used: `-` is what they allow, `+` what was used."""
     wider = [one for one in comparisons if one.allows_more]
     if not wider:
         return
-    yield f"--- today: {owner}"
+    yield f"--- current: {owner}"
     yield "+++ used"
     for one in wider:
         yield f"@@ {one.statement}: {one.action}, {counted(one.calls, 'call') if one.calls else 'not used'} @@"

@@ -262,7 +262,7 @@ _PROXY = (
         "USER@HOST",
         help="Push the key ~/.ssh/eicctl/keys/USER@HOST for OpenSSH's login, and pin HOST's keys.",
     ),
-    Option("--remote-port", help="Port of the target: 22 or 3389.", limits=(1, 65535)),
+    Option("--remote-port", "PORT", help="Port of the target: 22 or 3389.", limits=(1, 65535)),
 )
 
 PROXY_OPTIONS = {option.name: option for option in _PROXY}

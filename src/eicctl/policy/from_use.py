@@ -318,7 +318,7 @@ def _unrecorded(usage: Usage, calls: Sequence[Call], policy: Document, bounds: B
             "deny them"
         )
     reads = "ec2:Describe… and ec2:GetConsoleOutput" if any(not call.endpoint_id for call in calls) else "ec2:Describe…"
-    notes.append(f"{reads} are allowed because clients need them; whether they were used is not read")
+    notes.append(f"{reads} are allowed because clients need them; whether they were used is not checked")
     if bounds.by_source:
         notes.append("source addresses are those that AWS saw: users behind a NAT, VPN or proxy share one")
     size = len("".join(json.dumps(policy, separators=(",", ":")).split()))

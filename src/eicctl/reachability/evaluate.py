@@ -20,20 +20,20 @@ ENDPOINT_STATE = "endpoint-state"
 ADDRESS_FAMILY = "address-family"
 CLIENT_IP = "client-ip-preservation"
 
-CHECKS = {
-    ENDPOINT_STATE: "the endpoint is available",
-    ADDRESS_FAMILY: "the endpoint serves the address's family",
-    CLIENT_IP: "client IP preservation supports this target",
-    ENDPOINT_EGRESS: "the endpoint's security groups allow it out",
-    ROUTE_OUT: "routes lead to the target",
-    ENDPOINT_ACL_OUT: "the endpoint's network ACL allows it out",
-    TARGET_ACL_IN: "the target's network ACL allows it in",
-    TARGET_INGRESS: "the target's security groups allow it in",
-    ROUTE_BACK: "routes lead back",
-    TARGET_ACL_OUT: "the target's network ACL allows the return traffic out",
-    ENDPOINT_ACL_IN: "the endpoint's network ACL allows the return traffic in",
-}
-"""The checks by their IDs, in the order of the path, each with what `ok` means."""
+CHECKS = (
+    ENDPOINT_STATE,
+    ADDRESS_FAMILY,
+    CLIENT_IP,
+    ENDPOINT_EGRESS,
+    ROUTE_OUT,
+    ENDPOINT_ACL_OUT,
+    TARGET_ACL_IN,
+    TARGET_INGRESS,
+    ROUTE_BACK,
+    TARGET_ACL_OUT,
+    ENDPOINT_ACL_IN,
+)
+"""The IDs of the checks, in the order of the path."""
 
 UNPRESERVED_TYPES = ("c1", "cg1", "cg2", "g1", "hi1", "m1", "m2", "m3", "t1")
 """Instance families without client IP preservation (docs/explanation/protocol.md#client-ip-preservation)."""
@@ -50,8 +50,7 @@ def evaluate(facts: NetworkFacts, connection: Connection) -> list[Finding]:
         *check_routes(facts, connection),
         *check_acls(facts, connection),
     ]
-    order = list(CHECKS)
-    return sorted(found, key=lambda finding: order.index(finding.check))
+    return sorted(found, key=lambda finding: CHECKS.index(finding.check))
 
 
 def first_cause(findings: Sequence[Finding]) -> Finding | None:

@@ -40,7 +40,7 @@ def expanded(path: str) -> Path:
     else:
         first = os.path.expanduser(first)  # noqa: PTH111 - whom nobody knows stays
     if first.startswith("~"):
-        raise LocalError(f"cannot expand {path}: no home folder is known", hint="export HOME=FOLDER")
+        raise LocalError(f"cannot expand {path}: the home folder is unknown", hint="export HOME=FOLDER")
     return Path(first + slash + rest)
 
 

@@ -118,7 +118,7 @@ class Audit(Pane):
             return rows[-MOST:], summary, warnings
 
         try:
-            self._rows, self._summary, warnings = await app.wait_for("Looking through CloudTrail", read)
+            self._rows, self._summary, warnings = await app.wait_for("Reading CloudTrail", read)
         except EicctlError as error:
             app.show_error(error)
         else:

@@ -108,7 +108,7 @@ class CreateForm(Form["Created"]):
             self._vpc.prompt = f"Cannot be read: {facts.unread.get('DescribeVpcs', '')}"
             return
         vpcs = sorted(facts.vpcs.values(), key=lambda one: (not one.name, *natural_key(one.name), one.id))
-        self._vpc.prompt = "Select a VPC" if vpcs else "No VPC here"
+        self._vpc.prompt = "Select a VPC" if vpcs else "No VPCs"
         self._vpc.set_options((_shown(one.name, one.id, ", ".join(one.cidrs)), one.id) for one in vpcs)
         if len(vpcs) == 1:
             self._vpc.value = vpcs[0].id
@@ -183,8 +183,8 @@ class CreateForm(Form["Created"]):
                 for language, title in infrastructure.LANGUAGES.items()
             }
 
-        self.say("Reading what it takes…")
-        plan, texts = await self.app.wait_for("Reading what it takes", described)
+        self.say("Checking what is required…")
+        plan, texts = await self.app.wait_for("Checking what is required", described)
         self.app.push_screen(Preview("What would be created", texts, infrastructure.notes(plan.new)))
 
     async def submit(self) -> Created:

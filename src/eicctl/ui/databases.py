@@ -100,7 +100,7 @@ class Databases(Pane):
     @work(group="databases", exclusive=True)
     async def _reread(self) -> None:
         lines = await self.app.read_everywhere("Reading databases", _read)
-        self.table.set_empty("No databases of RDS")
+        self.table.set_empty("No RDS databases")
         self._show(lines)
 
     def _show(self, lines: Iterable[Line]) -> None:

@@ -137,7 +137,7 @@ class Doctor(Pane):
     @work
     async def action_target(self) -> None:
         """Ask for a target."""
-        if text := await self.app.push_screen_wait(Ask("Target (empty: what needs none):", self._request.label)):
+        if text := await self.app.push_screen_wait(Ask("Target (empty: checks that need none):", self._request.label)):
             self.check(ConnectRequest(target=text))
 
     @work

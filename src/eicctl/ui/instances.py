@@ -163,14 +163,14 @@ class Instances(Pane):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "shell", "Shell"),
-        Binding("k", "shell('--keep')", "Shell that survives the hour", show=False),
+        Binding("k", "shell('--keep')", "Persistent shell", show=False),
         Binding("t", "tunnel", "Tunnel"),
         Binding("r", "command('rdp')", "Remote Desktop", show=False),
         Binding("f", "forward", "Forward ports", show=False),
         Binding("c", "copy", "Copy the command", show=False),
         Binding("C", "copy_address", "Copy the address", show=False),
         Binding("d", "doctor", "Doctor"),
-        Binding("x", "run", "Run a command on the marked ones", show=False),
+        Binding("x", "run", "Run a command on the marked instances", show=False),
     ]
 
     def __init__(self, id: str | None = None) -> None:

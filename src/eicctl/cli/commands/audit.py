@@ -87,7 +87,7 @@ def from_aws(
     if since < task.now - KEPT:
         messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
     with contextlib.ExitStack() as stack:
-        with Waiting("Looking through CloudTrail", interrupted=_INTERRUPTED) as waiting:
+        with Waiting("Reading CloudTrail", interrupted=_INTERRUPTED) as waiting:
             opened = open_accounts(session, selected)
             found = _fetch_all(opened.accounts, selected, task, waiting.show, stack, all_regions=all_regions)
         fetched = [each for each in found if isinstance(each, _Fetched)]

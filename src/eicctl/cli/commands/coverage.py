@@ -47,7 +47,9 @@ def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
 @account_options.account_options
 @click.option("--region", cls=options.Repeatable, type=REGION, metavar="REGION", help="AWS region; repeatable.")
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
-@click.option("--port", type=int, callback=_port, help="22 or 3389; default: 3389 for Windows, else 22.")
+@click.option(
+    "--port", type=int, metavar="PORT", callback=_port, help="22 or 3389; default: 3389 for Windows, else 22."
+)
 @click.option(
     "--client-address",
     metavar="ADDRESS",

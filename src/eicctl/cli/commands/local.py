@@ -67,7 +67,7 @@ def command() -> None:
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long creating, modifying and deleting an endpoint take.",
+    help="Duration of creating, modifying and deleting an endpoint.",
 )
 @click.option(
     "--max-connections", type=Integer(1), default=20, show_default=True, help="Connection limit of an endpoint."

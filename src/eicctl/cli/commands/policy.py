@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -40,49 +41,66 @@ def command(ctx: click.Context) -> None:
 _FROM_RECORDS = ""
 """The value of `--source-ip` without one."""
 
-_scope_options = options.combined(
-    click.option("--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; repeatable."),
-    click.option(
-        "--port", type=int, multiple=True, metavar="PORT", help="Only this remote port, 22 or 3389; repeatable."
-    ),
-    click.option(
-        "--cidr", multiple=True, metavar="RANGE", help="Only targets with private addresses in this range; repeatable."
-    ),
-    click.option("--max-duration", type=int, metavar="SECONDS", help="Maximum tunnel duration, 1 to 3600."),
-    click.option("--os-user", multiple=True, metavar="NAME", help="OS user that keys may be pushed for; repeatable."),
-    click.option(
-        "--instance-tag",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Keys may only be pushed to instances with this tag; repeatable.",
-    ),
-    click.option(
-        "--source-ip",
-        multiple=True,
-        is_flag=False,
-        flag_value=_FROM_RECORDS,
-        metavar="RANGE",
-        help="Only callers with public addresses in this range; repeatable.",
-    ),
-    click.option(
-        "--allow-start",
-        is_flag=True,
-        help="Also allow starting stopped instances (--start); with --instance-tag, only those.",
-    ),
-    click.option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
-    click.option(
-        "--region", type=REGION, metavar="REGION", help="Region of the resources; default: AWS_REGION, or any."
-    ),
-    click.option("--partition", type=click.Choice(["aws", "aws-cn", "aws-us-gov"]), default="aws", show_default=True),
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(["json", "terraform", "cloudformation"]),
-        default="json",
-        show_default=True,
-        help="Output format.",
-    ),
-)
+_OF_CONNECTIONS = ("--port", "--cidr", "--max-duration", "--os-user", "--instance-tag", "--allow-start")
+"""Options that limit connections only; policies of other kinds refuse them."""
+
+
+def _scope_options(*refused: str) -> Callable[[options.Command], options.Command]:
+    """Return the options that limit a policy. Help does not show those that its kind refuses, with the reason."""
+
+    def option(name: str, *others: str, **attributes: Any) -> Callable[[options.Command], options.Command]:
+        return click.option(name, *others, hidden=name in refused, **attributes)
+
+    return options.combined(
+        option("--endpoint", type=ENDPOINT, multiple=True, metavar="ID|ARN", help="Only this endpoint; repeatable."),
+        option(
+            "--port", type=int, multiple=True, metavar="PORT", help="Only this remote port, 22 or 3389; repeatable."
+        ),
+        option(
+            "--cidr",
+            multiple=True,
+            metavar="RANGE",
+            help="Only targets with private addresses in this range; repeatable.",
+        ),
+        option("--max-duration", type=int, metavar="SECONDS", help="Maximum tunnel duration, 1 to 3600."),
+        option("--os-user", multiple=True, metavar="NAME", help="OS user that keys may be pushed for; repeatable."),
+        option(
+            "--instance-tag",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Keys may only be pushed to instances with this tag; repeatable.",
+        ),
+        option(
+            "--source-ip",
+            multiple=True,
+            is_flag=False,
+            flag_value=_FROM_RECORDS,
+            metavar="RANGE",
+            help="Only callers with public addresses in this range; repeatable.",
+        ),
+        option(
+            "--allow-start",
+            is_flag=True,
+            help="Also allow starting stopped instances (--start); with --instance-tag, only those.",
+        ),
+        option("--account", default="*", metavar="ID", help="Account of the resources; default: any."),
+        option("--region", type=REGION, metavar="REGION", help="Region of the resources; default: AWS_REGION, or any."),
+        option(
+            "--partition",
+            type=click.Choice(["aws", "aws-cn", "aws-us-gov"]),
+            default="aws",
+            show_default=True,
+            help="Partition of the resources.",
+        ),
+        option(
+            "--format",
+            "form",
+            type=click.Choice(["json", "terraform", "cloudformation"]),
+            default="json",
+            show_default=True,
+            help="Output format.",
+        ),
+    )
 
 
 def write(kind: Any, form: str, **given: Any) -> None:
@@ -168,7 +186,7 @@ _NOT_FROM_AUDIT = {
 
 
 @command.command("connect", short_help="Generate a policy for connecting.")
-@_scope_options
+@_scope_options()
 @_audit_options
 @athena_options.athena_options
 @options.request_option("--profile", cls=options.CommonOption)
@@ -237,7 +255,7 @@ def text_of(file: str) -> str:
 
 
 @command.command("admin", short_help="Generate a policy for managing endpoints.")
-@_scope_options
+@_scope_options(*_OF_CONNECTIONS)
 def admin(**given: Any) -> None:
     """Generate a policy for managing endpoints, without permission to connect.
 
@@ -252,7 +270,7 @@ def admin(**given: Any) -> None:
 
 
 @command.command("auditor", short_help="Generate a policy for auditors: endpoints, and who connected.")
-@_scope_options
+@_scope_options("--endpoint", *_OF_CONNECTIONS)
 def auditor(**given: Any) -> None:
     """Generate a policy for viewing instances, endpoints and CloudTrail events, without permission to connect.
 

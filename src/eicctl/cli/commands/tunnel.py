@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.cli import options
-from eicctl.cli.param_types import LOCAL_PORT, PORT, Integer
+from eicctl.cli.param_types import LOCAL_PORT, Integer
 from eicctl.core.errors import INTERRUPTED, UsageError
 from eicctl.view import messages
 
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=options.WaitingCommand)
 @options.with_request
-@click.option(
-    "--remote-port",
-    type=PORT,
-    help="Port of the target, 22 or 3389; default: 3389 for Windows, else 22.",
-)
+@options.port_option
 @click.option(
     "--local-port",
     type=LOCAL_PORT,

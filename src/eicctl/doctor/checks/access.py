@@ -61,7 +61,7 @@ CREDENTIALS = Check(
     applies=always,
     segment=Segment.LOCAL,
     step="credentials",
-    inspects="whose they are, where they are from, how long they last",
+    inspects="the caller, where they come from, when they expire",
 )
 
 
