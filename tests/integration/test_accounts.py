@@ -355,6 +355,27 @@ def test_a_connection_says_who_shares_the_vpc(eicctl: Run, command: str) -> None
 
 
 @pytest.mark.usefixtures("accounts")
+def test_an_endpoint_of_the_owner_is_none_of_a_participant(eicctl: Run) -> None:
+    """EC2 answers as if it did not exist: that it may be the owner's is all that can be known."""
+    (owners,) = json.loads(eicctl("list-endpoints", "--profile", "own", "--output", "json").out)
+    name = owners["InstanceConnectEndpointId"]
+    of_owner = f"it may belong to account {OWN}, which shares a VPC with this one"
+    for words in (
+        *(("show-endpoint", name), ("delete-endpoint", name, "--yes"), ("show-endpoint", "shared")),
+        *((command, "dev-1", "--instance-connect-endpoint-id", name) for command in ("ssh", "tunnel", "doctor")),
+    ):
+        ran = eicctl(*words, "--profile", "dev-b")
+        assert ran.code in (3, 255)
+        assert of_owner in " ".join((ran.err + ran.out).split()), words
+    assert of_owner not in eicctl("show-endpoint", "eice-x", "--profile", "dev-b").err  # malformed
+    assert of_owner not in eicctl("show-endpoint", "eice-0aaaaaaaaaaaaaaa1", "--profile", "own").err
+    ran = eicctl("list-endpoints", "--profile", "dev-b")
+    assert f"is shared by account {OWN}, whose endpoints other accounts cannot use" in ran.err
+    (hint,) = [line for line in ran.err.splitlines() if line.startswith("hint: ")]
+    assert eicctl(*hint.split()[2:]).code == 0
+
+
+@pytest.mark.usefixtures("accounts")
 def test_doctor_says_who_shares_the_vpc(eicctl: Run) -> None:
     ran = eicctl("doctor", "dev-1", "--profile", "dev-b", "--output", "json")
     assert ran.code == 3

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from eicctl.aws import caches
 from eicctl.aws.ec2_requests import described, exact_filters, request_change
-from eicctl.aws.errors import translated
+from eicctl.aws.errors import code_of, translated
+from eicctl.aws.network import shared_vpcs
 from eicctl.aws.session import Session
 from eicctl.core.errors import AmbiguousError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint
@@ -93,13 +94,29 @@ def get_endpoint(session: Session, name: str) -> Endpoint:
         if not alive:
             error = NotFoundError(f'No endpoint named "{name}" in {session.location}', hint=_all_regions(session))
             correct(error, name, [each.name for each in list_endpoints(session)])
-            raise error
+            raise _or_of_an_owner(session, error)
         return alive[0]
-    with translated(f"look up {name}"):
-        rows = described(session, *_LIST, InstanceConnectEndpointIds=[name])
-    for row in rows:
-        return endpoint_of(row, session.region)
-    raise NotFoundError(f"No endpoint with ID {name} in {session.location}", hint=_all_regions(session))
+    try:
+        with translated(f"look up {name}"):
+            rows = described(session, *_LIST, InstanceConnectEndpointIds=[name])
+        for row in rows:
+            return endpoint_of(row, session.region)
+        raise NotFoundError(f"No endpoint with ID {name} in {session.location}", hint=_all_regions(session))
+    except NotFoundError as error:
+        if code_of(error).endswith(".Malformed"):
+            raise
+        raise _or_of_an_owner(session, error) from error
+
+
+def _or_of_an_owner(session: Session, error: NotFoundError) -> NotFoundError:
+    """Add to an error that EC2 does not show the endpoints of a shared VPC's owner to participants
+    (docs/explanation/protocol.md#shared-vpcs)."""
+    if owners := sorted(set(shared_vpcs(session).values())):
+        error.message += (
+            f"; it may belong to account {' or '.join(owners)}, which shares a VPC with this one: only the owner can "
+            "see and use its endpoints there"
+        )
+    return error
 
 
 def _all_regions(session: Session) -> str:

@@ -412,6 +412,20 @@ def vpc_sharer(session: Session, vpc_id: str) -> str:
     return owner if owner and owner != caller_identity(session).account else ""
 
 
+def shared_vpcs(session: Session) -> dict[str, str]:
+    """Return the VPCs of the region that other accounts share with the caller's, each with the account that owns it.
+
+    None where the caller may not list VPCs: this explains an answer, and is no condition of it.
+    """
+    try:
+        with translated("list the VPCs"):
+            rows = list(listed(session.client("ec2"), "describe_vpcs", "Vpcs"))
+        own = caller_identity(session).account
+    except EicctlError:
+        return {}
+    return {row["VpcId"]: row["OwnerId"] for row in rows if row.get("OwnerId", own) != own}
+
+
 def _peers(session: Session, vpc_id: str) -> set[str]:
     """Return the VPCs to which a VPC has an active peering connection."""
     with translated("look up the peering connections"):

@@ -43,7 +43,9 @@ def command(
       eicctl list-endpoints --tag team=web --query '[].InstanceConnectEndpointId' --output text
     """
     from eicctl.aws.accounts import in_accounts
+    from eicctl.aws.endpoint_selection import shared_vpc
     from eicctl.aws.endpoints import list_endpoints
+    from eicctl.aws.network import shared_vpcs
 
     def look(session: Session, region: str) -> list[Endpoint]:
         return list_endpoints(session, filters=filters, region=region)
@@ -61,7 +63,11 @@ def command(
         what = "No matching endpoints" if filters else "No EC2 Instance Connect Endpoint"
         messages.line(f"{what} in {account_options.searched(selected, session, all_regions=all_regions)}")
         if not filters and not selected.several:
-            messages.line(f"hint: {session.command('eicctl', 'create-endpoint', '--wait')}")
+            create = ["eicctl", "create-endpoint", "--wait"]
+            for vpc, owner in {} if all_regions else shared_vpcs(session).items():
+                messages.line(shared_vpc(vpc, owner))
+                create = ["eicctl", "create-endpoint", "--vpc-id", vpc, "--create-security-group", "--wait"]
+            messages.line(f"hint: {session.command(*create)}")
     if output == "table" and not query:
         commands = [
             {"AccountId": account.id, "Command": account.command("eicctl", "show-endpoint", each.id, region=region)}
