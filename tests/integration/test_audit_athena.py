@@ -276,6 +276,9 @@ def test_a_query_is_resumed_with_its_filters(trail: Any, eicctl: Eicctl, tmp_pat
     done = ran(eicctl, "--query-id", query_id, "--user", "dev/*")
     assert done.code == 2
     assert "--query-id and --user cannot be combined" in done.err
+    assert f"hint: eicctl audit --athena --output-location {RESULTS} --query-id {query_id} --region" in done.err
+    done = eicctl("policy", "connect", "--from-audit", "--athena", "--query-id", query_id, "--since", "7d", "--diff")
+    assert f"hint: eicctl policy connect --from-audit --athena --query-id {query_id} --diff --region" in done.err
     done = ran(eicctl, "--query-id", by_hand("SELECT 1"))
     assert done.code == 2
     assert "is not one of eicctl audit" in done.err
@@ -337,6 +340,8 @@ def test_invalid_names_of_tables(trail: Any, eicctl: Eicctl, table: str) -> None
         (("--execute",), "--athena-setup"),
         (("--athena-setup", "trail"), "invalid location"),
         (("--athena-setup", "s3://trail/it's"), "invalid location"),
+        (("--athena-setup", "s3://trail", "--denied"), "--athena-setup and --denied"),
+        (("--athena-setup", "s3://trail", "--print-sql"), "--athena-setup and --print-sql"),
     ],
 )
 def test_words_that_do_not_fit(trail: Any, eicctl: Eicctl, words: tuple[str, ...], why: str) -> None:
@@ -345,16 +350,50 @@ def test_words_that_do_not_fit(trail: Any, eicctl: Eicctl, words: tuple[str, ...
     assert why in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "why", "hint"),
+    [
+        (
+            ("--from", "x", "--profile", "o*", "--denied"),
+            "--from takes one --profile",
+            "--from x --denied --profile own",
+        ),
+        (("--athena", "--profile", "own", "--profile", "o*"), "--athena takes one --profile", "--athena --profile own"),
+        (("--athena-setup", "s3://b", "--profile=o*"), "--athena-setup takes", "--athena-setup s3://b --profile own"),
+        (
+            ("--athena", "--accounts", f"{ACCOUNT},222233334444", "--role", "R", "--since", "7d"),
+            "--athena and --accounts cannot be combined",
+            f"--athena --since 7d --log-account {ACCOUNT} --log-account 222233334444",
+        ),
+        (("--from", "x", "--accounts", "all", "--role", "R"), "--from and --accounts", "--from x"),
+        (("--athena", "--profile", "none-*"), 'No AWS profile matches "none-*"', ""),
+    ],
+)
+def test_several_accounts_are_those_of_the_log_files(
+    home: Path, eicctl: Eicctl, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], why: str, hint: str
+) -> None:
+    (home / "config").write_text("[profile own]\nregion = us-east-1\n[profile other]\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "config"))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    done = eicctl("audit", *words)
+    assert (done.code, why in done.err) == (2, True), done.err
+    assert not hint or f"hint: eicctl audit {hint} --region us-east-1\n" in done.err.replace("other", "own")
+
+
 def test_no_place_for_results(trail: Any, eicctl: Eicctl) -> None:
     store([tunnel(START)])
     set_up(eicctl)
     done = eicctl("audit", "--athena", *ALL)
     assert done.code == 2
     assert "error: The Athena workgroup primary has no location for query results\n" in done.err
-    assert "hint: eicctl audit --athena --output-location s3://BUCKET/PREFIX/ --region us-east-1\n" in done.err
+    again = "--since 2026-11-01 --output-location s3://BUCKET/PREFIX/ --region us-east-1"
+    assert f"hint: eicctl audit --athena {again}\n" in done.err
+    done = eicctl("audit", "--athena-setup", "s3://trail", "--execute")
+    assert "hint: eicctl audit --athena-setup s3://trail --execute --output-location s3://BUCKET/PREFIX/" in done.err
     done = eicctl("audit", "--athena", "--output-location", "s3://no-such-bucket/", *ALL)
     assert done.code == 6
     assert "Unable to verify/create output bucket no-such-bucket" in done.err
+    assert "hint: aws s3api get-bucket-location --bucket no-such-bucket\n" in done.err
     done = ran(eicctl, "--workgroup", "nobody", *ALL)
     assert done.code == 3
     assert "No Athena workgroup named 'nobody' in us-east-1" in done.err

@@ -94,7 +94,7 @@ def _no_table(session: Session, table: str) -> NotFoundError:
     return NotFoundError(f"Athena has no table {table} in {session.location}", hint=setup)
 
 
-def start(session: Session, sql: str, *, workgroup: str = "", output: str = "") -> str:
+def start(session: Session, sql: str, *, workgroup: str = "", output: str = "", located: str = "") -> str:
     """Start a query; return the ID of its execution.
 
     Args:
@@ -102,6 +102,11 @@ def start(session: Session, sql: str, *, workgroup: str = "", output: str = "") 
         sql: The query, or another statement.
         workgroup: The workgroup; `primary` if empty.
         output: Where in S3 results go (`s3://BUCKET/PREFIX/`); the workgroup's location if empty.
+        located: The caller's command with an output location, for the hint where one is missing.
+
+    Raises:
+        UsageError: Neither the workgroup nor the caller specifies where results go.
+        NotFoundError: The workgroup does not exist.
     """
     request: StartQueryExecutionInputTypeDef = {"QueryString": sql}
     if workgroup:
@@ -113,11 +118,10 @@ def start(session: Session, sql: str, *, workgroup: str = "", output: str = "") 
             return session.client("athena").start_query_execution(**request)["QueryExecutionId"]
     except RefusedError as error:
         if "No output location provided" in error.message:
-            options = ("--workgroup", workgroup) if workgroup else ()
-            hint = session.command("eicctl", "audit", "--athena", *options, "--output-location", "s3://BUCKET/PREFIX/")
-            raise UsageError(
-                f"The Athena workgroup {workgroup or 'primary'} has no location for query results", hint=hint
-            ) from error
+            name = workgroup or "primary"
+            raise UsageError(f"The Athena workgroup {name} has no location for query results", hint=located) from error
+        if bucket := re.search(r"output bucket ([\w.-]+)", error.message):
+            error.hint = session.command("aws", "s3api", "get-bucket-location", "--bucket", bucket[1])
         if "WorkGroup" in error.message and "not" in error.message:
             raise NotFoundError(
                 f"No Athena workgroup named {workgroup!r} in {session.location}",

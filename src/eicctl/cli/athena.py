@@ -22,11 +22,11 @@ from eicctl.audit.filters import Choice
 from eicctl.audit.store import EventStore
 from eicctl.aws import athena
 from eicctl.aws.session import Session
+from eicctl.cli import options
 from eicctl.cli.athena_options import Athena
-from eicctl.cli.athena_setup import unprojected
+from eicctl.cli.athena_setup import started, unprojected
 from eicctl.core.errors import CredentialsError, EicctlError, NetworkError, UsageError
 from eicctl.core.names import counted
-from eicctl.support import pins
 from eicctl.support.threads import begin
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
@@ -37,28 +37,22 @@ def sql_to_print(wanted: Athena, choice: Choice) -> str:
     return query(wanted.table, LAYOUT, choice, wanted.logs)
 
 
+_FILTERS = ("--since", "--until", "--user", "--target", "--endpoint", "--denied")
+_LOGS = ("--table", "--log-account", "--log-region")
+
+
 def check_filters(wanted: Athena, given: Mapping[str, object]) -> None:
     """Refuse filters beside the ID of a query, which has its own.
 
     Raises:
         UsageError: One is given.
     """
-    own = {
-        "--table": wanted.table != DEFAULT_TABLE,
-        "--log-account": wanted.logs.accounts,
-        "--log-region": wanted.logs.regions,
-    }
-    for option, value in {**given, **own}.items():
-        if value:
-            raise UsageError(
-                f"--query-id and {option} cannot be combined",
-                hint=pins.command("eicctl", "audit", "--athena", "--query-id", wanted.query_id),
-            )
+    logs = (wanted.table != DEFAULT_TABLE, wanted.logs.accounts, wanted.logs.regions)
+    others = {**given, **dict(zip(_LOGS, logs, strict=True))}
+    options.refuse_together("--query-id", others, messages.again(without=(*_FILTERS, *_LOGS)))
 
 
-def read_result(
-    session: Session, wanted: Athena, choice: Choice, store: EventStore, again: tuple[str, ...]
-) -> tuple[Directory, Choice]:
+def read_result(session: Session, wanted: Athena, choice: Choice, store: EventStore) -> tuple[Directory, Choice]:
     """Run a query, or resume one, and read its result into the store.
 
     Args:
@@ -66,7 +60,6 @@ def read_result(
         wanted: The options.
         choice: The filters of a new query.
         store: Where events go.
-        again: The command that resumes, without the ID: `eicctl audit …`.
 
     Returns:
         Who had which address, and the filters: those of the query that is resumed.
@@ -78,9 +71,10 @@ def read_result(
         layout, properties = _layout(session, wanted)
         notes = begin(partial(unprojected, session, wanted.table, properties))
         sql = query(wanted.table, layout, choice, wanted.logs)
-        query_id = athena.start(session, sql, workgroup=wanted.workgroup, output=wanted.output)
+        query_id = started(session, sql, wanted)
         messages.explain(f"Athena query {query_id}")
-    resume = session.command(*again, *wanted.words(), "--query-id", query_id)
+    without = (*_FILTERS, *_LOGS, "--output-location", "--query-id")
+    resume = messages.again("--query-id", query_id, without=without)
     found = _wait(session, query_id, resume)
     with _resumable(resume, "keeps the result of the query"), Waiting("Reading the query's result") as waiting:
         count = _Counted(athena.rows(session, found), waiting.show)
@@ -113,7 +107,8 @@ def _layout(session: Session, wanted: Athena) -> tuple[Layout, Mapping[str, str]
             f"note: {wanted.table} has no partitions by day: Athena scans, and charges for, all its log files"
         )
     if layout.needs_account and not wanted.logs.accounts:
-        raise UsageError(f"Queries of {wanted.table} must name accounts", hint="--log-account ID")
+        hint = messages.again("--log-account", "123456789012")
+        raise UsageError(f"Queries of {wanted.table} must name accounts", hint=hint)
     return layout, keys[1]
 
 

@@ -40,10 +40,6 @@ class Athena:
     query_id: str
     print_sql: bool
 
-    def words(self) -> list[str]:
-        """The options with which a resumed command finds the query's result."""
-        return ["--workgroup", self.workgroup] if self.workgroup else []
-
 
 def athena_of(
     *,

@@ -39,13 +39,19 @@ def set_up(session: Session, text: str, wanted: Athena, *, execute: bool) -> Non
     for number, statement in enumerate(steps):
         if number == len(steps) - 1:
             _check_location(session, wanted.table, location)
-        query_id = athena.start(session, statement, workgroup=wanted.workgroup, output=wanted.output)
+        query_id = started(session, statement, wanted)
         with Waiting(f"Setting up {wanted.table}"):
             athena.wait(session, query_id, lambda _found: None)
     messages.line(
         f"Table {wanted.table} has the log files of {location} "
         f"(accounts: {len(logs.accounts)}, regions: {len(logs.regions)})"
     )
+
+
+def started(session: Session, sql: str, wanted: Athena) -> str:
+    """Start a query; return the ID of its execution."""
+    located = messages.again("--output-location", "s3://BUCKET/PREFIX/")
+    return athena.start(session, sql, workgroup=wanted.workgroup, output=wanted.output, located=located)
 
 
 def _check_location(session: Session, table: Table, location: Location) -> None:

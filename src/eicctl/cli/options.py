@@ -33,6 +33,22 @@ def combined(*decorators: Callable[[Command], Command]) -> Callable[[Command], C
     return apply
 
 
+def refuse_together(option: str, others: Mapping[str, object], hint: str | None = None) -> None:
+    """Refuse options that have no meaning beside another one.
+
+    Args:
+        option: The option that was given.
+        others: The others, each with its value.
+        hint: What to do instead.
+
+    Raises:
+        UsageError: One of them was given, too.
+    """
+    for other, value in others.items():
+        if value:
+            raise UsageError(f"{option} and {other} cannot be combined", hint=hint)
+
+
 def _when_given(act: Callable[[click.Context, Any], None]) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """Return a callback that acts at once on an option that is given, except while the shell completes."""
 

@@ -20,6 +20,7 @@ from eicctl.aws.iam import identity_policies
 from eicctl.aws.instances import list_instances
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
+from eicctl.cli import options
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena
 from eicctl.cli.commands.policy import text_of
@@ -65,8 +66,8 @@ def run(session: Session, task: Task) -> int:
     if task.all_regions and (task.paths or task.athena):
         raise UsageError("--all-regions is for the event history", hint="log files contain their own regions")
     choice = Choice(since=begins, user=task.user or "")
-    if task.athena and task.paths:
-        raise UsageError("--athena and --from cannot be combined")
+    if task.athena:
+        options.refuse_together("--athena", {"--from": task.paths})
     if task.athena and task.athena.query_id:
         check_filters(task.athena, {"--since": task.since, "--user": task.user})
     if task.athena and task.athena.print_sql:
@@ -119,8 +120,7 @@ def _from_files(session: Session, paths: tuple[str, ...], choice: Choice) -> _Re
 
 def _from_athena(session: Session, wanted: Athena, choice: Choice) -> _Record:
     with EventStore() as store:
-        again = ("eicctl", "policy", "connect", "--from-audit", "--athena")
-        directory, choice = read_result(session, wanted, choice, store, again)
+        directory, choice = read_result(session, wanted, choice, store)
         return _Record(_usages(store, directory, choice, None), incomplete=False)
 
 

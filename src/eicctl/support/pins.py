@@ -112,7 +112,7 @@ _REGIONAL = ("athena", "cloudtrail", "ec2", "rds")
 _COMMAND = (
     r"\b(?:eicctl (?P<eicctl>" + "|".join(TAKES) + r")(?![\w-])"
     r"|aws (?P<aws>configure(?: sso| set \S+ \S+)?|login(?! cannot)"
-    r"|(?:account|athena|cloudtrail|ec2|rds|sso) [a-z][a-z0-9-]+))"
+    r"|(?:account|athena|cloudtrail|ec2|rds|s3api|sso) [a-z][a-z0-9-]+))"
     r"""(?P<words>(?: (?!--(?: |$))(?:'[^']*'|"[^"]*"|[^\s;,.()'"]|[,.](?=\S))+)*)"""
 )
 """A command with the words that belong to it: up to the end of the sentence, or to a `--`."""

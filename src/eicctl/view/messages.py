@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -268,19 +268,24 @@ INTERRUPTED = "Interrupted"
 """The code of an error for Ctrl-C."""
 
 
-def again(*more: str, first: bool = False) -> str:
+def again(*more: str, first: bool = False, without: Iterable[str] = ()) -> str:
     """Return this process's command line with more options, as a hint that works in any shell.
 
     Args:
         more: The options.
         first: Put them after the command's name, as what follows `--` is another program's.
+        without: Options that are omitted, with their values.
     """
-    at = len(arguments)
-    if first and (context := click.get_current_context(silent=True)) and context.info_name in arguments:
-        at = arguments.index(context.info_name) + 1
-    given = {word.partition("=")[0] for word in arguments}
+    context, own = click.get_current_context(silent=True), arguments
+    params = context.command.params if context else []
+    flags = {name for one in params if getattr(one, "is_flag", False) for name in one.opts}
+    for option in without:
+        own = _without(own, option, flag=option in flags)
+    at = own.index(context.info_name) + 1 if first and context and context.info_name in own else len(own)
+    words = [*own[:at], *more, *own[at:]]
+    given = {word.partition("=")[0] for word in words}
     return pins.command_line(
-        ["eicctl", *arguments[:at], *more, *arguments[at:]],
+        ["eicctl", *words],
         profile="" if "--profile" in given else None,
         region="" if "--region" in given else None,
     )
@@ -303,11 +308,11 @@ def _corrected(error: errors.EicctlError) -> str | None:
     return pins.command("eicctl", *given, right, *(part for option in pair for part in option), *own, *remote)
 
 
-def _without(words: list[str], option: str) -> list[str]:
-    """Return words without an option and its value."""
-    if option in words:
+def _without(words: list[str], option: str, *, flag: bool = False) -> list[str]:
+    """Return words without an option and its value; a flag has none."""
+    while option in words:
         at = words.index(option)
-        words = words[:at] + words[at + 2 :]
+        words = words[:at] + words[at + (1 if flag else 2) :]
     return [word for word in words if not word.startswith(f"{option}=")]
 
 

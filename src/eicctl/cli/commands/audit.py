@@ -34,10 +34,10 @@ from eicctl.audit.log_files import Reader
 from eicctl.audit.page import Heading, page
 from eicctl.audit.store import EventStore
 from eicctl.audit.summary import OfficeHours, Summary
-from eicctl.aws.accounts import Account, Failure, Selection, open_accounts
+from eicctl.aws.accounts import ALL, Account, Failure, Selection, matching_profiles, open_accounts
 from eicctl.aws.regions import used_regions
 from eicctl.aws.session import Session
-from eicctl.cli import account_options
+from eicctl.cli import account_options, options
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena, athena_of, athena_options
 from eicctl.cli.athena_setup import set_up
@@ -180,10 +180,10 @@ def _fetch(scope: Scope, store: EventStore, account: Account, profile: str, task
     return _Fetched(scope, Source(store, directory, account.name, profile), unread)
 
 
-def from_athena(session: Session, wanted: Athena, task: Task, again: tuple[str, ...]) -> int:
+def from_athena(session: Session, wanted: Athena, task: Task) -> int:
     """Audit a trail's log files by a query of Athena."""
     with EventStore() as store:
-        directory, choice = read_result(session, wanted, task.choice, store, again)
+        directory, choice = read_result(session, wanted, task.choice, store)
         source = f"query {wanted.query_id}" if wanted.query_id else f"table {wanted.table}"
         _deliver([Source(store, directory)], replace(task, choice=choice), f"Athena {source}", [])
     return 0
@@ -373,7 +373,16 @@ def command(
     """
     if execute and not setup:
         raise UsageError("--execute requires --athena-setup", hint="eicctl audit --athena-setup s3://BUCKET/PREFIX")
+    times, names = {"--since": since, "--until": until}, {"--user": user, "--target": target, "--endpoint": endpoint}
+    filters: dict[str, object] = {**times, **names, "--denied": denied}
+    sources = {"--from": paths, "--follow": follow}
+    forms = {"--report": report_file, "--query": query}
+    for option, given in (("--athena-setup", setup), ("--from", paths), ("--athena", athena)):
+        if given:
+            _one_account(session, selected, option)
     if setup:
+        own = {"--query-id": athena and athena.query_id, "--print-sql": athena and athena.print_sql}
+        options.refuse_together("--athena-setup", {**filters, **sources, "--all-regions": all_regions, **forms, **own})
         set_up(session, setup, athena or athena_of(), execute=execute)
         return 0
     now = datetime.now(UTC)
@@ -384,29 +393,15 @@ def command(
         raise UsageError(f"--since must be before {'--until' if ends else 'now'}")
     if query and output == "csv":
         raise UsageError("--query and --output csv cannot be combined", hint="--output json or text")
-    for given, option in ((paths, "--from"), (report_file, "--report"), (query, "--query"), (ends, "--until")):
-        if follow and given:
-            raise UsageError(f"--follow and {option} cannot be combined")
-    for other, option in ((bool(paths), "--from"), (follow, "--follow"), (all_regions, "--all-regions")):
-        if athena and other:
-            raise UsageError(f"--athena and {option} cannot be combined", hint="--log-region limits an Athena query")
-    if athena and athena.query_id:
-        check_filters(
-            athena,
-            {
-                "--since": since,
-                "--until": until,
-                "--user": user,
-                "--target": target,
-                "--endpoint": endpoint,
-                "--denied": denied,
-            },
-        )
-    if paths and all_regions:
-        raise UsageError("--from and --all-regions cannot be combined", hint="log files contain their own regions")
-    for other, option in ((bool(paths), "--from"), (bool(athena), "--athena")):
-        if other and selected.several:
-            raise UsageError(f"{option} takes one --profile; log files may have several accounts")
+    if follow:
+        options.refuse_together("--follow", {"--from": paths, **forms, "--until": until})
+    if athena:
+        options.refuse_together("--athena", sources)
+        options.refuse_together("--athena", {"--all-regions": all_regions}, "--log-region limits an Athena query")
+        if athena.query_id:
+            check_filters(athena, filters)
+    if paths:
+        options.refuse_together("--from", {"--all-regions": all_regions}, "log files contain their own regions")
     if report_file and not report_file.absolute().parent.is_dir():
         raise UsageError(f"Folder {report_file.parent} does not exist")
     specified = ctx.get_parameter_source("output") != ParameterSource.DEFAULT or bool(query)
@@ -417,10 +412,26 @@ def command(
         click.echo(sql_to_print(athena, choice), nl=False)
         return 0
     if athena:
-        shown = (("--report", report_file), ("--output", output if specified else None), ("--query", query))
-        again = [str(word) for option, value in shown if value for word in (option, value)]
-        return from_athena(session, athena, task, ("eicctl", "audit", "--athena", *again))
+        return from_athena(session, athena, task)
     return from_aws(session, selected, task, all_regions=all_regions, follow_every=interval if follow else None)
+
+
+def _one_account(session: Session, selected: Selection, option: str) -> None:
+    """Refuse several accounts beside log files, which have the accounts of their trail.
+
+    Raises:
+        UsageError: Several are selected, or may be.
+    """
+    why = "log files may have several accounts"
+    if selected.accounts:
+        ids = selected.accounts if option != "--from" and selected.accounts != (ALL,) else ()
+        logs = [word for one in ids for word in ("--log-account", one)]
+        hint = messages.again(*logs, without=("--accounts", "--role", "--external-id"))
+        raise UsageError(f"{option} and --accounts cannot be combined: {why}", hint=hint)
+    if selected.several:
+        name = matching_profiles(session, selected.profiles)[0]
+        hint = messages.again("--profile", name, without=("--profile",))
+        raise UsageError(f"{option} takes one --profile: {why}", hint=hint)
 
 
 def _hours(text: str) -> OfficeHours:
