@@ -205,7 +205,21 @@ def test_the_diff_has_what_todays_policies_allow_beyond_it(eicctl: Eicctl, ann: 
     assert "- duration     up to 3600 s, not required" in lines
     assert "+ duration     up to 3600 s" in lines
     assert "@@ p #1: SendSSHPublicKey, 2 calls @@" in lines
-    assert "Deny statements are not compared" in ran.err
+    assert "+ OS user      ec2-user" in lines
+    assert "- OS user      any but root" in lines
+    assert "permissions boundaries and the organization's policies may allow less" in ran.err
+    words = ("policy", "connect", "--from-audit", "--user", "ann", "--diff", "--output", "json")
+    ran = eicctl(*words)
+    assert ran.code == 1
+    tunnels, keys = json.loads(ran.out)
+    assert tunnels["PrincipalArn"].endswith(":user/ann")
+    assert [one[key] for one in (tunnels, keys) for key in ("Statement", "Action", "Calls", "AllowsMore")] == [
+        *("p #1", "OpenTunnel", 4, True),
+        *("p #1", "SendSSHPublicKey", 2, True),
+    ]
+    assert {"Name": "port", "Allowed": ["22", "3389"], "Used": ["22", "3389"]} in tunnels["Dimensions"]
+    ran = eicctl(*words[:-1], "text", "--query", "[?AllowsMore].[Statement, Action]")
+    assert ran.out == "p #1\tOpenTunnel\np #1\tSendSSHPublicKey\n"
     attach(derived(eicctl, "--user", "ann")[0])
     ran = eicctl("policy", "connect", "--from-audit", "--user", "ann", "--diff")
     assert (ran.code, ran.out) == (0, "")
@@ -292,6 +306,8 @@ def test_log_files_of_several_need_no_credentials(
         (("--from-audit", "--instance-tag", "a=b"), 2, "takes one --instance-tag KEY"),
         (("--from-audit", "--policy", "x"), 2, "--policy requires --diff"),
         (("--from-audit", "--diff", "--format", "terraform"), 2, "--diff cannot be combined"),
+        (("--from-audit", "--query", "[]"), 2, "--output and --query require --diff"),
+        (("--output", "json"), 2, "--output requires --from-audit"),
         (("--from-audit", "--all-regions", "--from", "x"), 2, "--all-regions is for the event history"),
         (("--from-audit", "--since", "2999-01-01"), 2, "--since must be before now"),
         (("--from-audit", "--user", "nobody"), 3, "No recorded tunnels or pushed keys match"),

@@ -6,6 +6,7 @@ import ipaddress
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from eicctl.emulator.control.policy_language import Source, evaluate
 from eicctl.policy.beyond import compare, read_document
 from eicctl.policy.from_use import Bounds, Call, Usage, arn_of, derive, fold, owner_of, usage_of
 from eicctl.policy.lint import lint
+from tests.fuzzing import fuzz
 
 ANN = "arn:aws:iam::123456789012:user/ann"
 OPEN, PUSH = "ec2-instance-connect:OpenTunnel", "ec2-instance-connect:SendSSHPublicKey"
@@ -238,6 +240,7 @@ def test_a_comparison_has_what_today_allows_beyond_it() -> None:
         "address": (("10.0.1.0/24",), ("10.0.1.10/32",)),
         "duration": (("up to 1800 s",), ("up to 900 s",)),
     }
+    assert one.denials == []
     (one,) = compare([("p", today(NumericEquals={"ec2-instance-connect:remotePort": 3389}))], usage, by_source=False)
     assert one.calls == 0
     assert one.allows_more
@@ -246,6 +249,150 @@ def test_a_comparison_has_what_today_allows_beyond_it() -> None:
         "OpenTunnel",
         "SendSSHPublicKey",
     ]
+
+
+def test_what_is_denied_is_not_allowed_beyond_it() -> None:
+    usage = usage_of([TUNNEL, KEY])[0][ANN]
+    everything = {"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}
+
+    def compared(*denied: dict[str, Any]) -> Any:
+        statements = [everything, *({"Effect": "Deny", "Resource": "*", "Action": OPEN, **one} for one in denied)]
+        return compare([("p", {"Statement": statements})], usage, by_source=True)
+
+    def allowed(*denied: dict[str, Any], action: str = "OpenTunnel") -> dict[str, tuple[str, ...]]:
+        (one,) = [one for one in compared(*denied) if one.action == action]
+        assert not one.denials
+        return {each.name: each.today for each in one.dimensions}
+
+    eice = "arn:aws:ec2:us-east-1:123456789012:instance-connect-endpoint/eice-0123456789abcdef0"
+    address, duration, port = (
+        f"ec2-instance-connect:{x}" for x in ("privateIpAddress", "maxTunnelDuration", "remotePort")
+    )
+    assert allowed({"Resource": eice})["endpoint"] == ("any but eice-0123456789abcdef0",)
+    only: dict[str, Any] = {"Effect": "Deny", "Action": "*", "NotResource": [eice]}
+    (one,) = compare([("p", {"Statement": [everything, only]})], usage, by_source=False)
+    assert one.dimensions[0].today == ("eice-0123456789abcdef0",)
+    assert allowed({"Condition": {"NumericNotEquals": {port: "22"}}})["port"] == ("22",)
+    assert allowed({"Condition": {"NotIpAddress": {address: ["10.0.1.0/25", "10.0.1.128/25"]}}})["address"] == (
+        "10.0.1.0/24",
+    )
+    assert allowed({"Condition": {"IpAddress": {address: "0.0.0.0/1"}}})["address"] == ("128.0.0.0/1", "::/0")
+    assert allowed({"Condition": {"NumericGreaterThan": {duration: "900"}}})["duration"] == (
+        "up to 900 s, not required",
+    )
+    both = ({"Condition": {"NumericGreaterThan": {duration: "900"}}}, {"Condition": {"Null": {duration: "true"}}})
+    assert allowed(*both)["duration"] == ("up to 900 s",)
+    assert allowed({"Condition": {"NotIpAddress": {"aws:SourceIp": "198.51.100.0/24"}}})["source"] == (
+        "198.51.100.0/24",
+    )
+    root = {"Action": PUSH, "Condition": {"StringEquals": {"ec2:osuser": ["root", "admin"]}}}
+    assert allowed(root, action="SendSSHPublicKey")["OS user"] == ("any but admin, root",)
+    others = {"Action": PUSH, "Condition": {"StringNotLike": {"ec2:osuser": "ec2-*"}}}
+    assert allowed(others, action="SendSSHPublicKey")["OS user"] == ("ec2-*",)
+    # A key that no request has: a negated condition is fulfilled, and another one is not.
+    assert [one.action for one in compared({**others, "Action": "ec2-instance-connect:*"})] == ["SendSSHPublicKey"]
+    assert allowed({**root, "Action": "*"})["port"] == ("22", "3389")
+    assert [one.action for one in compared({})] == ["SendSSHPublicKey"]
+    # What is left is no product of values, or depends on more: it is said.
+    mfa = {"Sid": "Mfa", "Condition": {"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}}}
+    corner = {"Condition": {"NumericEquals": {port: "22"}, "IpAddress": {address: "10.0.1.0/24"}}}
+    (one,) = [one for one in compared(mfa, corner) if one.action == "OpenTunnel"]
+    assert one.denials == [
+        "p Mfa, which depends on BoolIfExists aws:MultiFactorAuthPresent",
+        "p #3, which denies combinations of port and address",
+    ]
+    assert one.allows_more
+
+
+PORT, ADDRESS, DURATION, OS_USER = (
+    *(f"ec2-instance-connect:{name}" for name in ("remotePort", "privateIpAddress", "maxTunnelDuration")),
+    "ec2:osuser",
+)
+ARNS = [f"arn:aws:ec2:us-east-1:123456789012:instance-connect-endpoint/eice-0000000000000000{one}" for one in "01"]
+
+
+def condition(how: Sequence[str], key: str, *values: str) -> Any:
+    return st.tuples(st.sampled_from(how), st.just(key), st.lists(st.sampled_from(values), min_size=1, max_size=2))
+
+
+STATEMENTS = st.lists(
+    st.builds(
+        lambda effect, action, resource, tests: {
+            **{"Effect": effect, "Action": action, resource[0]: resource[1]},
+            "Condition": {how: {key: values} for how, key, values in tests},
+        },
+        st.sampled_from(["Allow", "Deny"]),
+        st.sampled_from([OPEN, PUSH, "ec2-instance-connect:*", "*"]),
+        st.one_of(
+            st.tuples(st.just("Resource"), st.sampled_from(["*", ARNS[0], ARNS[:2], "arn:aws:ec2:*:instance/*"])),
+            st.tuples(st.just("NotResource"), st.sampled_from([ARNS[0], ARNS])),
+        ),
+        st.lists(
+            st.one_of(
+                condition(["NumericEquals", "NumericNotEquals"], PORT, "22", "3389"),
+                condition(["IpAddress", "NotIpAddress"], ADDRESS, "10.0.1.0/31", "10.0.1.0/24", "10.0.1.3/32"),
+                condition(["NumericLessThanEquals", "NumericGreaterThan"], DURATION, "600"),
+                condition(["StringEquals", "StringNotEquals", "StringNotLike"], OS_USER, "root", "ubuntu"),
+                condition(["StringLike"], OS_USER, "*u*", "ec2-*"),
+                condition(["IpAddress", "NotIpAddress"], "aws:SourceIp", "198.51.100.0/31"),
+            ),
+            max_size=2,
+        ),
+    ),
+    max_size=4,
+)
+
+
+@fuzz
+@given(STATEMENTS, CALLS, KEYS)
+def test_a_comparison_has_all_that_is_allowed(statements: list[Any], tunnels: list[Call], keys: list[Call]) -> None:
+    """Whatever IAM allows is in a comparison; nothing else is, unless it is said."""
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    compared = compare([("p", policy)], Usage(ANN), by_source=True)
+    # A shortest duration is not shown.
+    shortest = {"Allow": "NumericGreaterThan", "Deny": "NumericLessThanEquals"}
+    rough = any(shortest[one["Effect"]] in one["Condition"] for one in statements)
+    for call in (*tunnels, *keys):
+        action = OPEN if call.endpoint_id else PUSH
+        context = {"aws:sourceip": [call.source_ip]}
+        if call.endpoint_id:
+            context |= {PORT.lower(): [str(call.port)], ADDRESS.lower(): [call.address]}
+            context |= {DURATION.lower(): [str(call.duration)]} if call.duration else {}
+        else:
+            context |= {OS_USER: [call.os_user]}
+        allowed = evaluate([Source("p", "user", policy)], action, arn_of(call), context).allowed
+        found = [one for one in compared if action.endswith(one.action) and shows(one, call)]
+        assert found or not allowed, (call, compared)
+        assert allowed or not found or rough or any(one.denials for one in found), (call, compared)
+
+
+def shows(one: Any, call: Call) -> bool:
+    """Whether the dimensions of a comparison, as they are printed, have a call."""
+    values = {
+        "endpoint": (arn_of(call), call.endpoint_id),
+        "instance": (arn_of(call), call.instance_id),
+        "OS user": (call.os_user,),
+        "port": (str(call.port),),
+    }
+
+    def has(name: str, texts: Sequence[str]) -> bool:
+        if name == "duration":
+            (text,) = texts
+            longest = int(text.split()[2])
+            return call.duration <= longest if call.duration else text.endswith("not required")
+        if name in ("address", "source"):
+            address = ipaddress.ip_address(call.address if name == "address" else call.source_ip)
+            return any(text == "any" or address in ipaddress.ip_network(text) for text in texts)
+        return any(matches(text, values[name]) for text in texts)
+
+    return all(has(each.name, each.today) for each in one.dimensions)
+
+
+def matches(text: str, values: Sequence[str]) -> bool:
+    own, _, but = text.partition(" but ")
+    return any(fnmatchcase(value, own.replace("any", "*")) for value in values) and not any(
+        fnmatchcase(value, one) for one in but.split(", ") for value in values
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"Statement": [1]}', '{"Statement": {"Effect": "Allow"}}'])

@@ -26,11 +26,11 @@ from eicctl.cli.athena_options import Athena
 from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.names import counted
-from eicctl.policy.beyond import Comparison, compare, read_document, statements_of
+from eicctl.policy.beyond import Comparison, compare, read_document
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
 from eicctl.support.threads import for_each
-from eicctl.view import messages
+from eicctl.view import messages, render
 from eicctl.view.progress import Waiting
 
 _PERIOD = timedelta(days=30)
@@ -51,6 +51,8 @@ class Task:
     diff: bool
     policy_file: str | None
     form: str
+    output: str
+    query: str | None
 
 
 def run(session: Session, task: Task) -> int:
@@ -214,6 +216,9 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
         names = _some([usage.name for usage in usages.values()])
         raise UsageError(f"--policy is for one user or role, but the records have {names}", hint="--user NAME")
     more = False
+    rows: list[dict[str, object]] = []
+    lines: list[str] = []
+    notes: list[str] = []
     for arn, usage in usages.items():
         if task.policy_file:
             try:
@@ -228,18 +233,38 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
                     error.message, hint=error.hint or "--policy FILE specifies the current policy"
                 ) from error
         comparisons = compare(policies, usage, by_source=task.by_source)
-        for line in diff_lines(usage.name, comparisons):
-            messages.out(line)
+        rows += [_as_json(arn, one) for one in comparisons]
+        lines += diff_lines(usage.name, comparisons)
         for one in comparisons:
-            for other in one.others:
-                messages.line(f"note: {one.statement} also requires {other}; the derived policy does not")
-        statements = [one for _, policy in policies for one in statements_of(policy)]
-        if any(one.get("Effect") == "Deny" for one in statements):
-            messages.line("note: Deny statements are not compared")
+            notes += [f"{one.statement} also requires {other}; the derived policy does not" for other in one.others]
+            notes += [f"{one.statement} is limited by {denial}; this is not compared" for denial in one.denials]
         more = more or any(one.allows_more for one in comparisons)
+    if task.output != "table" or task.query:
+        render.show(rows, output=task.output, query=task.query)
+    else:
+        for line in lines:
+            messages.out(line)
+    if more:
+        notes.append("permissions boundaries and the organization's policies may allow less; they are not compared")
+    for note in dict.fromkeys(notes):
+        messages.line(f"note: {note}")
     if not more:
         messages.line("The current policies allow nothing beyond what was used")
     return int(more)
+
+
+def _as_json(arn: str, one: Comparison) -> dict[str, object]:
+    dimensions = [{"Name": each.name, "Allowed": each.today, "Used": each.used} for each in one.dimensions]
+    return {
+        "PrincipalArn": arn,
+        "Statement": one.statement,
+        "Action": one.action,
+        "Calls": one.calls,
+        "AllowsMore": one.allows_more,
+        "Dimensions": dimensions,
+        "OtherConditions": one.others,
+        "UncomparedDenials": one.denials,
+    }
 
 
 def diff_lines(owner: str, comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -1,15 +1,19 @@
-"""Compare what policy statements allow for connecting with what was used. No I/O."""
+"""Compare what policy statements allow for connecting with what was used. No I/O.
+
+A Deny statement is subtracted from each Allow statement: what an Allow leaves must differ in one dimension only, as a
+statement allows all combinations of its values. Other Deny statements are named.
+"""
 
 from __future__ import annotations
 
-import fnmatch
-import ipaddress
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, cast
 
 from eicctl.core.model import DIRECT_PORTS, MAX_TUNNEL_DURATION
+from eicctl.policy.allowed_values import ANYTHING, EVERYWHERE, Networks, Patterns
 from eicctl.policy.documents import Statement, listed
 from eicctl.policy.from_use import Call, Usage, arn_of, fold
 from eicctl.policy.lint import (
@@ -19,7 +23,6 @@ from eicctl.policy.lint import (
     OS_USER,
     PORT,
     PUSH,
-    Keys,
     conditions,
     covers,
     grammar,
@@ -27,7 +30,6 @@ from eicctl.policy.lint import (
 from eicctl.support.bare import parse_json
 
 SOURCE = "aws:SourceIp"
-_ANY = "any"
 
 _NUMERIC: Mapping[str, Callable[[float, float], bool]] = {
     "NumericEquals": operator.eq,
@@ -37,8 +39,21 @@ _NUMERIC: Mapping[str, Callable[[float, float], bool]] = {
     "NumericGreaterThan": operator.gt,
     "NumericGreaterThanEquals": operator.ge,
 }
-_COMPARED = {PORT: tuple(_NUMERIC), DURATION: tuple(_NUMERIC), ADDRESS: ("IpAddress",), SOURCE: ("IpAddress",)}
-_COMPARED |= {OS_USER: ("StringEquals", "StringLike")}
+_TEXTS = ("StringEquals", "StringNotEquals", "StringLike", "StringNotLike")
+_KEYS = {
+    OPEN: {PORT: "port", ADDRESS: "address", DURATION: "duration", SOURCE: "source"},
+    PUSH: {OS_USER: "OS user", SOURCE: "source"},
+}
+"""The condition keys that the requests of an action have, and the dimensions of a statement that they limit."""
+
+_ALL: Mapping[str, Any] = {
+    "port": frozenset(DIRECT_PORTS),
+    "address": EVERYWHERE,
+    "duration": frozenset((None, *range(1, MAX_TUNNEL_DURATION + 1))),
+    "source": EVERYWHERE,
+    "OS user": ANYTHING,
+}
+"""All values of a dimension; the duration None is that of a request without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +73,9 @@ class Comparison:
         statement: The policy's name, and the statement's Sid or number.
         action: `OpenTunnel` or `SendSSHPublicKey`.
         calls: The number of recorded calls that it allows.
-        dimensions: What it allows, and what was used.
+        dimensions: What it allows, without what Deny statements take from it, and what was used.
         others: Its conditions that are not compared, as `Operator key`; they count as fulfilled.
+        denials: Deny statements that take something from it and are not compared, each with the reason.
     """
 
     statement: str
@@ -67,11 +83,16 @@ class Comparison:
     calls: int
     dimensions: list[Dimension]
     others: list[str]
+    denials: list[str]
 
     @property
     def allows_more(self) -> bool:
         """Whether it allows more than what was used."""
         return any(set(one.today) - set(one.used) for one in self.dimensions)
+
+
+_ARNS = {"endpoint": "arn:*:instance-connect-endpoint/*", "instance": "arn:*:instance/*"}
+"""What the resources of actions look like; others in a statement are those of other actions."""
 
 
 def read_document(text: str) -> dict[str, object]:
@@ -89,111 +110,165 @@ def read_document(text: str) -> dict[str, object]:
     return found
 
 
-def statements_of(document: Mapping[str, object]) -> list[Statement]:
+def _statements_of(document: Mapping[str, object]) -> list[Statement]:
     """Return the statements of a document that IAM or `read_document` has accepted."""
     return cast("list[Statement]", listed(document.get("Statement", [])))
 
 
 def compare(policies: Iterable[tuple[str, Mapping[str, object]]], usage: Usage, *, by_source: bool) -> list[Comparison]:
-    """Compare the current policies with what was used.
+    """Compare what the current policies allow with what was used.
 
     Args:
-        policies: The policies' names and documents. Only Allow statements are compared.
+        policies: The policies' names and documents.
         usage: What was used.
         by_source: Whether to compare the callers' addresses.
     """
-    return [
-        _compared(f"{name} {one.get('Sid') or f'#{number}'}", one, action, usage, by_source=by_source)
+    areas = [
+        area
         for name, policy in policies
-        for number, one in enumerate(statements_of(policy), 1)
+        for number, one in enumerate(_statements_of(policy), 1)
         for action in (OPEN, PUSH)
-        if one.get("Effect") == "Allow" and covers(one, action)
+        if covers(one, action) and (area := _area(f"{name} {one.get('Sid') or f'#{number}'}", one, action))
     ]
+    denies = [area for area in areas if not area.allows]
+    allows = (area for area in areas if area.allows and all(area.values.values()))
+    compared = (_compared(area, denies, usage, by_source=by_source) for area in allows)
+    return [one for one in compared if one]
 
 
-def _compared(name: str, one: Statement, action: str, usage: Usage, *, by_source: bool) -> Comparison:
-    keys = {key: values for key, values in conditions(one).items() if _is_compared(key, values)}
-    others = [f"{how} {key}" for key, values in conditions(one).items() if key not in keys for how, _ in values]
-    own = {call: number for call, number in usage.calls.items() if bool(call.endpoint_id) == (action == OPEN)}
-    used = [call for call in own if _allows(one, keys, call)]
-    resources = _resources(one)
-    if action == OPEN:
-        found = [
-            Dimension("endpoint", resources, _texts(call.endpoint_id for call in used)),
-            Dimension("port", _texts(_ports(keys)), _texts(str(call.port) for call in used)),
-            Dimension("address", _ranges(keys, ADDRESS), _folded(call.address for call in used)),
-            Dimension("duration", (_longest(keys),), _texts([_used_longest(used)] if used else [])),
-        ]
-        points = {(call.endpoint_id, str(call.port), call.address) for call in used}
-    else:
-        found = [
-            Dimension("instance", resources, _texts(call.instance_id for call in used)),
-            Dimension("OS user", _users(keys), _texts(call.os_user for call in used)),
-        ]
-        points = {(call.instance_id, call.os_user, "") for call in used}
+@dataclass(frozen=True, slots=True)
+class _Area:
+    """What a statement allows or denies of an action: all combinations of the values in its dimensions.
+
+    `others` are its conditions that are not compared.
+    """
+
+    statement: str
+    action: str
+    allows: bool
+    values: dict[str, Any]
+    others: list[str] = field(default_factory=list)
+
+
+def _area(name: str, one: Statement, action: str) -> _Area | None:
+    """The area of a statement; None where it never applies, as it has conditions on keys that no request has."""
+    patterns = Patterns.of(map(str, listed(one.get("Resource", one.get("NotResource", [])))))
+    resource = "endpoint" if action == OPEN else "instance"
+    values: dict[str, Any] = {
+        resource: (ANYTHING - patterns if "NotResource" in one else patterns).meeting(_ARNS[resource]),
+        **{dimension: _ALL[dimension] for dimension in _KEYS[action].values()},
+    }
+    area = _Area(name, action, one.get("Effect") == "Allow", values)
+    present = {key.lower(): dimension for key, dimension in _KEYS[action].items()}
+    known = {key.lower() for keys in _KEYS.values() for key in keys}
+    for key, tests in conditions(one).items():
+        dimension = present.get(key.lower(), "")
+        for how, texts in tests:
+            if not dimension and key.lower() in known:
+                if not _fits_absent(how, texts):
+                    return None
+            elif dimension and (fitting := _fitting(dimension, how.removesuffix("IfExists"), how, texts)) is not None:
+                values[dimension] -= _ALL[dimension] - fitting
+            else:
+                area.others.append(f"{how} {key}")
+    return area
+
+
+def _fits_absent(how: str, texts: Sequence[str]) -> bool:
+    """Whether a condition is fulfilled by a request without its key (IAM user guide, condition operators)."""
+    return how.endswith("IfExists") or (texts == ["true"] if how == "Null" else "Not" in how)
+
+
+def _fitting(dimension: str, kind: str, how: str, texts: Sequence[str]) -> Any:
+    """The values of a dimension that fulfill a condition; None for an operator that is not compared."""
+    whole = _ALL[dimension]
+    try:
+        if isinstance(whole, frozenset) and (kind in _NUMERIC or how == "Null"):
+            return frozenset(one for one in whole if _fits(one, how, texts))
+        if isinstance(whole, Networks) and kind in ("IpAddress", "NotIpAddress"):
+            return whole - Networks.of(texts) if "Not" in kind else Networks.of(texts)
+        if isinstance(whole, Patterns) and kind in _TEXTS:
+            return whole - Patterns.of(texts) if "Not" in kind else Patterns.of(texts)
+    except ValueError:
+        return None
+    return None
+
+
+def _fits(number: int | None, how: str, texts: Sequence[str]) -> bool:
+    if number is None or how == "Null":
+        return _fits_absent(how, texts) if number is None else texts == ["false"]
+    tests = [_NUMERIC[how.removesuffix("IfExists")](number, float(text)) for text in texts]
+    return all(tests) if "Not" in how else any(tests)
+
+
+def _compared(area: _Area, denies: Iterable[_Area], usage: Usage, *, by_source: bool) -> Comparison | None:
+    """Compare a statement; None where Deny statements leave nothing of it."""
+    own = {call: number for call, number in usage.calls.items() if bool(call.endpoint_id) == (area.action == OPEN)}
+    used = [call for call in own if _has(area.values, call)]
+    left, denials = dict(area.values), []
+    for deny in (one for one in denies if one.action == area.action):
+        rest = {name: values - deny.values[name] for name, values in left.items()}
+        rest |= {name: rest[name].meeting(arn) for name, arn in _ARNS.items() if name in rest}
+        if any(rest[name] == values for name, values in left.items()):
+            continue
+        limited = [name for name, values in rest.items() if values]
+        if deny.others:
+            denials.append(f"{deny.statement}, which depends on {', '.join(deny.others)}")
+        elif len(limited) > 1:
+            denials.append(f"{deny.statement}, which denies combinations of {' and '.join(limited)}")
+        elif not limited:
+            return None
+        else:
+            left[limited[0]] = rest[limited[0]]
+    found = [
+        Dimension(name, _shown(name, values), _used(name, used))
+        for name, values in left.items()
+        if name != "source" or by_source
+    ]
+    points = {(call.endpoint_id or call.instance_id, call.os_user or str(call.port), call.address) for call in used}
     possible = 1
     for values in zip(*points, strict=True):
         possible *= len(set(values))
     if used and possible > len(points):
         found.append(Dimension("combinations", (str(possible),), (str(len(points)),)))
-    if by_source:
-        found.append(Dimension("source", _ranges(keys, SOURCE), _folded(call.source_ip for call in used)))
-    return Comparison(name, action.partition(":")[2], sum(own[call] for call in used), found, others)
+    calls = sum(own[call] for call in used)
+    return Comparison(area.statement, area.action.partition(":")[2], calls, found, area.others, denials)
 
 
-def _is_compared(key: str, values: Sequence[tuple[str, list[str]]]) -> bool:
-    known = next((how for name, how in _COMPARED.items() if name.lower() == key.lower()), ())
-    return all(how.removesuffix("IfExists") in known for how, _ in values)
-
-
-def _values(keys: Keys, wanted: str) -> list[tuple[str, list[str]]]:
-    return [one for key, values in keys.items() if key.lower() == wanted.lower() for one in values]
-
-
-def _allows(one: Statement, keys: Keys, call: Call) -> bool:
-    arn = arn_of(call)
-    patterns = listed(one.get("Resource", one.get("NotResource", [])))
-    if any(_like(arn, str(pattern)) for pattern in patterns) == ("NotResource" in one):
-        return False
-    if not all(_inside(call.source_ip, ranges) for _, ranges in _values(keys, SOURCE)):
-        return False
-    if not call.endpoint_id:
-        return all(any(_like(call.os_user, value) for value in users) for _, users in _values(keys, OS_USER))
-    return (
-        str(call.port) in _ports(keys)
-        and all(_inside(call.address, ranges) for _, ranges in _values(keys, ADDRESS))
-        and all(
-            how.endswith("IfExists") if call.duration is None else _fits(call.duration, how, values)
-            for how, values in _values(keys, DURATION)
-        )
+def _has(values: Mapping[str, Any], call: Call) -> bool:
+    """Whether a statement covers a call."""
+    return call.source_ip in values["source"] and (
+        arn_of(call) in values["endpoint"]
+        and call.port in values["port"]
+        and call.address in values["address"]
+        and call.duration in values["duration"]
+        if call.endpoint_id
+        else arn_of(call) in values["instance"] and call.os_user in values["OS user"]
     )
 
 
-def _fits(number: int, how: str, values: Sequence[str]) -> bool:
-    test = _NUMERIC[how.removesuffix("IfExists")]
-    try:
-        tests = [test(number, float(value)) for value in values]
-    except ValueError:
-        return False
-    return all(tests) if "Not" in how else any(tests)
+def _shown(name: str, values: Any) -> tuple[str, ...]:
+    """What a statement allows in a dimension."""
+    if name == "duration":
+        return (_up_to(max((one for one in values if one), default=0), required=None not in values),)
+    if name in ("endpoint", "instance"):
+        return _texts(values.texts(_short))
+    return _texts(map(str, values) if name == "port" else values.texts())
 
 
-def _inside(address: str, ranges: Sequence[str]) -> bool:
-    try:
-        return any(ipaddress.ip_address(address) in ipaddress.ip_network(text, strict=False) for text in ranges)
-    except ValueError:
-        return False
-
-
-def _ports(keys: Keys) -> list[str]:
-    return [str(port) for port in DIRECT_PORTS if all(_fits(port, how, values) for how, values in _values(keys, PORT))]
-
-
-def _longest(keys: Keys) -> str:
-    limits = _values(keys, DURATION)
-    durations = range(MAX_TUNNEL_DURATION, 0, -1)
-    longest = next((one for one in durations if all(_fits(one, how, values) for how, values in limits)), 0)
-    return _up_to(longest, required=any(not how.endswith("IfExists") for how, _ in limits))
+def _used(name: str, used: Sequence[Call]) -> tuple[str, ...]:
+    """What was used in a dimension."""
+    if name == "duration":
+        return (_used_longest(used),) if used else ()
+    if name in ("address", "source"):
+        return _folded(call.address if name == "address" else call.source_ip for call in used)
+    own: Mapping[str, Callable[[Call], object]] = {
+        "endpoint": lambda call: call.endpoint_id,
+        "port": lambda call: call.port,
+        "instance": lambda call: call.instance_id,
+        "OS user": lambda call: call.os_user,
+    }
+    return _texts(str(own[name](call)) for call in used)
 
 
 def _used_longest(used: Sequence[Call]) -> str:
@@ -206,50 +281,18 @@ def _up_to(seconds: int, *, required: bool) -> str:
     return f"up to {seconds} s" if required else f"up to {seconds} s, not required"
 
 
-def _ranges(keys: Keys, key: str) -> tuple[str, ...]:
-    """The ranges of a condition, merged as those of the used addresses are; other values as they are."""
-    texts = [text for _, texts in _values(keys, key) for text in texts]
-    found: list[str] = []
-    v4: list[ipaddress.IPv4Network] = []
-    v6: list[ipaddress.IPv6Network] = []
-    for text in texts:
-        try:
-            network = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            found.append(text)
-            continue
-        if isinstance(network, ipaddress.IPv4Network):
-            v4.append(network)
-        else:
-            v6.append(network)
-    found += map(str, (*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6)))
-    return _texts(found) or (_ANY,)
-
-
 def _folded(addresses: Iterable[str]) -> tuple[str, ...]:
     known, other = [], []
     for text in addresses:
         try:
-            known.append(str(ipaddress.ip_address(text)))
+            known.append(str(ip_address(text)))
         except ValueError:
             other.append(text)
     return (*(one.network for one in fold([known], 0)[0]), *_texts(other))
 
 
-def _users(keys: Keys) -> tuple[str, ...]:
-    return _texts(user for _, users in _values(keys, OS_USER) for user in users) or (_ANY,)
-
-
-def _resources(one: Statement) -> tuple[str, ...]:
-    if "NotResource" in one:
-        return _texts(f"any but {text}" for text in listed(one["NotResource"]))
-    return _texts(_short(str(text)) for text in listed(one.get("Resource", [])))
-
-
 def _short(pattern: str) -> str:
     """An ARN without what can be seen from the ID; other patterns as they are."""
-    if pattern == "*":
-        return _ANY
     last = pattern.rpartition("/")[2]
     if pattern.count(":") == 5 and last == "*":
         region, account = pattern.split(":")[3:5]
@@ -259,7 +302,3 @@ def _short(pattern: str) -> str:
 
 def _texts(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(values)))
-
-
-def _like(value: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(value, pattern.replace("[", "[[]"))

@@ -179,7 +179,7 @@ def _expressible(usage: Usage, *, by_source: bool) -> tuple[list[Call], list[str
     for call, number in usage.calls.items():
         problem, value = _problem(call, by_source=by_source)
         if problem:
-            omitted[problem][value] += number
+            omitted[problem][value or "none"] += number
         else:
             kept.add(call if by_source else replace(call, source_ip=""))
     return sorted(kept, key=repr), [
@@ -196,7 +196,7 @@ def _problem(call: Call, *, by_source: bool) -> tuple[str, str]:
     elif call.endpoint_id and not _ENDPOINT.fullmatch(call.endpoint_id):
         found = "invalid endpoint IDs", call.endpoint_id
     elif call.endpoint_id and call.port not in DIRECT_PORTS:
-        found = "ports that endpoints do not support", str(call.port)
+        found = "ports that endpoints do not support", str(call.port or "")
     elif call.endpoint_id and not _address(call.address):
         found = "DNS names (policies limit only addresses)", call.address
     elif not call.endpoint_id and not _INSTANCE.fullmatch(call.instance_id):

@@ -169,11 +169,19 @@ _audit_options = options.combined(
         metavar="FILE",
         help="With --diff: the current policy; default: the policies of the user or role in IAM.",
     ),
+    click.option(
+        "--output",
+        type=click.Choice(["table", "json", "text"]),
+        default="table",
+        show_default=True,
+        help="With --diff: output format.",
+    ),
+    click.option("--query", metavar="JMESPATH", help="With --diff: JMESPath query on the JSON output."),
 )
 _FROM_AUDIT = {
     **{"user": "--user", "since": "--since", "paths": "--from", "all_regions": "--all-regions"},
     **{"max_unused": "--max-unused"},
-    **{"diff": "--diff", "policy_file": "--policy"},
+    **{"diff": "--diff", "policy_file": "--policy", "output": "--output", "query": "--query"},
     **athena_options.NAMES,
 }
 """Options that need `--from-audit`."""
@@ -209,6 +217,7 @@ def connect(ctx: click.Context, /, **given: Any) -> int:
       eicctl policy connect --port 3389 --source-ip 203.0.113.0/24 --format terraform
       eicctl policy connect --from-audit --user ann --since 30d --max-unused 8
       eicctl policy connect --from-audit --user ann --diff
+      eicctl policy connect --from-audit --diff --query '[?AllowsMore].PrincipalArn' --output text
       eicctl policy connect --from-audit --athena --user ann --since 90d
     """
     from_audit = given.pop("from_audit")
@@ -219,7 +228,7 @@ def connect(ctx: click.Context, /, **given: Any) -> int:
             raise UsageError(wrong)
     if from_audit:
         return int(_from_audit(**{name: value for name, value in given.items() if name not in foreign}))
-    write("connect", **given)
+    write("connect", **{name: value for name, value in given.items() if name not in foreign})
     return 0
 
 
@@ -234,6 +243,9 @@ def _from_audit(*, session: Session, **given: Any) -> int:
         raise UsageError("--from-audit takes one --instance-tag KEY", hint="--instance-tag Team")
     if given["policy_file"] and not given["diff"]:
         raise UsageError("--policy requires --diff")
+    if not given["diff"] and (given["output"] != "table" or given["query"]):
+        hint = messages.again(without=("--output", "--query"))
+        raise UsageError("--output and --query require --diff; policies are JSON, or as --format specifies", hint=hint)
     if given["diff"] and (tags or given["max_unused"] or given["form"] != "json"):
         raise UsageError("--diff cannot be combined with --instance-tag, --max-unused and --format")
     return run(session, Task(**given, by_source=bool(ranges), tag="".join(tags)))
