@@ -249,8 +249,8 @@ def test_the_diff_reads_the_policies_of_roles_and_groups(eicctl: Eicctl, emulato
     assert ran.code == 1, ran.err
     headers = [line for line in ran.out.splitlines() if line.startswith(("@@", "---"))]
     assert [line.split(":")[0].removesuffix(" #1") for line in headers] == [
-        *("--- today", "@@ own", "@@ managed"),
-        *("--- today", "@@ managed", "@@ ops/own", "@@ ops/managed"),
+        *("--- current", "@@ own", "@@ managed"),
+        *("--- current", "@@ managed", "@@ ops/own", "@@ ops/managed"),
     ]
 
 

@@ -184,7 +184,7 @@ def _fitting(dimension: str, kind: str, how: str, texts: Sequence[str]) -> Any:
     whole = _ALL[dimension]
     try:
         if isinstance(whole, frozenset) and (kind in _NUMERIC or how == "Null"):
-            return frozenset(one for one in whole if _fits(one, how, texts))
+            return _numbers(whole, kind, texts) | ({None} & whole if _fits_absent(how, texts) else frozenset())
         if isinstance(whole, Networks) and kind in ("IpAddress", "NotIpAddress"):
             return whole - Networks.of(texts) if "Not" in kind else Networks.of(texts)
         if isinstance(whole, Patterns) and kind in _TEXTS:
@@ -194,11 +194,13 @@ def _fitting(dimension: str, kind: str, how: str, texts: Sequence[str]) -> Any:
     return None
 
 
-def _fits(number: int | None, how: str, texts: Sequence[str]) -> bool:
-    if number is None or how == "Null":
-        return _fits_absent(how, texts) if number is None else texts == ["false"]
-    tests = [_NUMERIC[how.removesuffix("IfExists")](number, float(text)) for text in texts]
-    return all(tests) if "Not" in how else any(tests)
+def _numbers(whole: frozenset[int | None], kind: str, texts: Sequence[str]) -> frozenset[int | None]:
+    """The numbers that fulfill a condition."""
+    if kind == "Null":
+        return whole - {None} if texts == ["false"] else frozenset()
+    limits, test = [float(text) for text in texts], _NUMERIC[kind]
+    combine = all if "Not" in kind else any
+    return frozenset(one for one in whole if one is not None and combine([test(one, limit) for limit in limits]))
 
 
 def _compared(area: _Area, denies: Iterable[_Area], usage: Usage, *, by_source: bool) -> Comparison | None:
