@@ -239,6 +239,10 @@ def test_a_script_of_short_commands_gets_warm_also_after_a_kill_and_a_slow_start
             left.unlink()
 
 
+def files(env: Env) -> list[Path]:
+    return list((Path(env["EICCTL_HOME"]) / "run").glob("agent-*"))
+
+
 def is_warm(env: Env) -> bool:
     proxy = Proxy(env)
     found = proxy.lent
@@ -264,6 +268,7 @@ def test_an_idle_one_ends_though_it_is_looked_at(short_home: Env) -> None:
         return run_eicctl(env, "ps").returncode == 0 and not listening(env)
 
     wait_for(look, "the end of a background process that is looked at")
+    wait_for(lambda: not files(env), "the removal of its files")
 
 
 @needs_proc
@@ -274,6 +279,7 @@ def test_there_are_three_at_most(short_home: Env) -> None:
         connect(env)
         wait_for(lambda before=before: set(listening(short_home)) - before, "a start")  # type: ignore[misc]
     wait_for(lambda: len(listening(short_home)) <= 3, "the end of the least used ones")
+    wait_for(lambda: len(files(short_home)) <= 4 * 3, "the removal of their files")
     assert is_warm(short_home | {"EICCTL_OTHER": "4"})
 
 

@@ -10,9 +10,8 @@ import os
 import signal
 import sys
 import time
-from io import FileIO
 
-from eicctl.agent.paths import AgentPaths, lock, open_lockfile
+from eicctl.agent.paths import AgentPaths, lock_file
 from eicctl.core.errors import ConflictError, EicctlError
 
 OLD_TIMEOUT = 5.0
@@ -27,21 +26,6 @@ def main() -> None:
     time.sleep(float(sys.argv[3]))
     os.chdir("/")  # so that no folder is held that somebody wants to unmount
     _serve(sys.argv[1], int(sys.argv[2]))
-
-
-def _lock(paths: AgentPaths) -> FileIO:
-    """Lock the file that says that the process runs, however it ends; return it.
-
-    Raises:
-        ConflictError: Another process holds the lock.
-        LocalError: The file cannot be opened.
-    """
-    file = open_lockfile(paths.lock)
-    if not lock(file, time.monotonic() + OLD_TIMEOUT):
-        file.close()
-        pid = paths.read_record().get("Pid")
-        raise ConflictError(f"another background process (PID {pid}) does not respond")
-    return file
 
 
 def _serve(name: str, report: int) -> None:
@@ -62,7 +46,10 @@ def _serve(name: str, report: int) -> None:
     allow_many()
     credentials.in_background()
     try:
-        held = _lock(paths)
+        held = lock_file(paths.lock, time.monotonic() + OLD_TIMEOUT)
+        if not held:
+            pid = paths.read_record().get("Pid")
+            raise ConflictError(f"another background process (PID {pid}) does not respond")
         background(paths.log)
         listening = bind_unix(paths.socket)
         paths.write_record([], os.getpid())
@@ -82,8 +69,8 @@ def _serve(name: str, report: int) -> None:
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve())
-    paths.remove()
     held.close()
+    paths.remove()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from eicctl import __version__
 from eicctl.agent import protocol
-from eicctl.agent.paths import AgentPaths, fingerprint, for_process, lock, open_lockfile, switched
+from eicctl.agent.paths import AgentPaths, fingerprint, for_process, lock_file, switched
 from eicctl.agent.protocol import pid_of, user_of
 from eicctl.core.errors import ConflictError, EicctlError, LocalError
 from eicctl.core.names import counted
@@ -180,16 +180,19 @@ def start(paths: AgentPaths, *, wait: bool = True) -> None:
         LocalError: It does not start.
     """
     deadline = time.monotonic() + START_TIMEOUT
-    lockfile = paths.lock.with_suffix(".start")
-    with open_lockfile(lockfile) as file:
-        if not lock(file, deadline if wait else 0.0) or answers(paths):
+    if not (file := lock_file(paths.start, deadline if wait else 0.0)):
+        return
+    with file:
+        if answers(paths):
             return
         file.truncate(0)
         _spawn(paths, file.fileno(), DELAY if not wait else 0.0)
     if not wait:
         return
-    with open_lockfile(lockfile) as file:  # the new process has the lock until it listens, or ends
-        report = file.read() if lock(file, deadline) else b""
+    report = b""
+    if file := lock_file(paths.start, deadline):  # the new process has the lock until it listens, or ends
+        with file:
+            report = file.read()
     if report != READY:
         reason = f": {report.decode(errors='replace')}" if report else ""
         raise LocalError(f"the background process did not start{reason}", hint=f"its log: {paths.log}")

@@ -107,6 +107,7 @@ class AgentPaths:
     Attributes:
         socket: Where it listens.
         lock: Locked by the process as long as it runs.
+        start: Locked while the process is started.
         record: What it holds, for the case that it is killed.
         log: Its own log.
 
@@ -126,6 +127,7 @@ class AgentPaths:
             short = blake2b(os.fsencode(folder), digest_size=6).hexdigest()
             self.socket = paths.private(type(folder)(tempfile.gettempdir()) / f"eicctl-{short}") / self.socket.name
         self.lock = folder / f"{PREFIX}{name}.lock"
+        self.start = folder / f"{PREFIX}{name}.start"
         self.record = folder / f"{PREFIX}{name}.json"
         self.log = paths.state_dir() / "agent.log"
 
@@ -144,10 +146,14 @@ class AgentPaths:
         found = jsonstore.read(self.record)
         return found if isinstance(found.get("Tunnels"), list) else {"Pid": 0, "Tunnels": []}
 
-    def remove(self) -> None:
-        """Remove record and socket."""
-        for path in (self.record, self.socket):
+    def remove(self, patience: float = 0.0) -> None:
+        """Remove the files, if within so many seconds no process holds them, and none is being started."""
+        starting = lock_file(self.start, 0.0)
+        running = lock_file(self.lock, time.monotonic() + patience) if starting else None
+        for path in (self.record, self.socket, self.lock, self.start) if running else ():
             path.unlink(missing_ok=True)
+        for file in filter(None, (running, starting)):
+            file.close()
 
 
 def all_paths() -> list[AgentPaths]:
@@ -158,34 +164,32 @@ def all_paths() -> list[AgentPaths]:
     return [AgentPaths(name) for name in sorted(names)]
 
 
-def open_lockfile(path: Path) -> FileIO:
-    """Open a file to lock.
+def lock_file(path: Path, deadline: float) -> FileIO | None:
+    """Open a file and lock it; None where another process has the lock until the deadline (`time.monotonic()`).
 
     Raises:
         LocalError: It cannot be opened.
     """
+    import fcntl  # not on Windows, where there is no background process
+
     from eicctl.core.errors import LocalError
 
-    try:
-        return open(path, "r+b", 0, opener=_created)
-    except OSError as error:
-        raise LocalError(f"cannot open {path}: {error.strerror}") from error
+    while True:
+        try:
+            file = open(path, "r+b", 0, opener=_created)  # noqa: SIM115 - the caller closes it
+        except OSError as error:
+            raise LocalError(f"cannot open {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_nlink:  # else `remove` was faster
+                return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                file.close()
+                return None
+            time.sleep(0.02)
+        file.close()
 
 
 def _created(path: str, _flags: int) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def lock(file: FileIO, deadline: float) -> bool:
-    """Lock a file, waiting for another process that holds the lock until the deadline; return whether it is locked."""
-    import fcntl  # not on Windows, where there is no background process
-
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True

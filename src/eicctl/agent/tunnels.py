@@ -149,7 +149,7 @@ def _end(paths: AgentPaths, *, force: bool) -> AgentState | None:
         if not force or not found.trouble.pid:
             return found
         _kill(found.trouble.pid)
-        paths.remove()
+        paths.remove(patience=GRACE)
         return ended
     try:
         if found.names and not found.trouble:
@@ -163,7 +163,8 @@ def _end(paths: AgentPaths, *, force: bool) -> AgentState | None:
 
 
 def make_room(paths: AgentPaths) -> None:
-    """End the least used background processes beyond `MOST`, but none that has tunnels or connections.
+    """End the least used background processes beyond `MOST`, but none that has tunnels or connections, and remove the
+    files of ended ones.
 
     Args:
         paths: Those of this process, which stays.
@@ -171,10 +172,15 @@ def make_room(paths: AgentPaths) -> None:
 
     others: list[tuple[float, AgentPaths]] = []
     for other in all_paths():
-        with contextlib.suppress(GoneError, EicctlError):
-            if other.name != paths.name:
+        if other.name == paths.name:
+            continue
+        with contextlib.suppress(EicctlError):
+            try:
                 answer = ask(other, "status")
                 others.append((0.0 if answer["Statuses"] or answer["Clients"] else float(answer["Unused"]), other))
+            except GoneError:
+                if not other.read_record()["Tunnels"]:
+                    other.remove()
     others.sort(key=lambda pair: -pair[0])
     for seconds, other in others[: max(0, len(others) + 1 - MOST)]:
         if seconds:
