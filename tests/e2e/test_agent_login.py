@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def test_a_login_is_lent_unless_the_user_does_not_want_it(warm: Env) -> None:
         stdout, stderr = process.communicate(data, timeout=30)
         assert (process.returncode, stdout == data) == (0, True), stderr.decode()
     assert list(Path(warm["EICCTL_HOME"], "run").glob("ssh-*")) == []
+    said = run_eicctl(warm, "ssh", "--verbose", "node-1", "--", "sleep 0.3").stderr
+    assert b"\nTunnel opened by the background process in " in said
 
 
 def test_exit_codes_and_copies_are_openssh_s(warm: Env, tmp_path: Path) -> None:
@@ -80,6 +83,18 @@ def test_a_session_in_the_background_outlives_its_command(warm: Env, tmp_path: P
     subprocess.run(words, env=warm, stdin=nothing, stdout=nothing, stderr=nothing, timeout=30, check=True)
     assert not mark.exists()
     wait_for(mark.exists, "the end of the session in the background")
+
+
+def test_the_wait_for_a_full_endpoint_is_told(warm: Env, sshd_aws: Env) -> None:
+    local = json.loads(Path(sshd_aws["EICCTL_HOME"], "state/local/running.json").read_text())
+    refusal = {"kind": "refuse", "status": 429, "times": 5}
+    request = urllib.request.Request(
+        f"{local['url']}/_eicctl/faults", json.dumps(refusal).encode(), {"Authorization": f"Bearer {local['token']}"}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request):
+        done = run_eicctl(warm, "ssh", "node-1", "--", "true")
+    assert done.returncode == 0
+    assert done.stderr.count(b"waiting up to 30 s: ") == 1, done.stderr
 
 
 def test_a_killed_process_ends_the_session_and_is_named(warm: Env) -> None:

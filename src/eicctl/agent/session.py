@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -111,21 +110,20 @@ class PendingTunnel:
     Args:
         request: What is to be opened.
         session: Access to AWS.
-        note: Called with what the user should know.
 
     Attributes:
         work: Is done when the tunnel is open.
         opening: What opens it; None before that.
+        notes: What the user should know and has not been sent.
     """
 
-    def __init__(
-        self, request: ConnectRequest, session: Session, note: Callable[[str], None] = lambda _text: None
-    ) -> None:
+    def __init__(self, request: ConnectRequest, session: Session) -> None:
         self.opening: Opening | None = None
+        self.notes: list[str] = []
         self._stack = contextlib.ExitStack()
 
         def open_() -> Link:
-            self.opening = Opening(session, request, note)
+            self.opening = Opening(session, request, self.notes.append)
             return self._stack.enter_context(self.opening.opened())
 
         self.work = asyncio.ensure_future(in_thread(open_, lambda link: begin(partial(self._close, link))))
@@ -171,8 +169,8 @@ class ProxySession:
         if len(self._client.descriptors) != 2 or not _may_delegate():
             await self._send(DECLINED)
             return
-        tunnel = self._pending.pop(self._request.session_folder, None)
-        tunnel = tunnel or PendingTunnel(self._request, self._session, self._note)
+        begun = self._pending.pop(self._request.session_folder, None)
+        tunnel = begun or PendingTunnel(self._request, self._session)
         try:
             link = await self._opened(tunnel)
             await self._send(READY, MaxDuration=link.max_duration)
@@ -188,12 +186,8 @@ class ProxySession:
         finally:
             await tunnel.end()
 
-    def _note(self, text: str) -> None:
-        """Have the client show its user a note. Callable from any thread."""
-        asyncio.run_coroutine_threadsafe(self._send(NOTE, Text=text), self._loop)
-
     async def _opened(self, tunnel: PendingTunnel) -> Link:
-        """Wait for the tunnel; meanwhile show that the process is not stuck.
+        """Wait for the tunnel; meanwhile send its notes, and show that the process is not stuck.
 
         Raises:
             ClientGoneError: The client goes away first.
@@ -204,6 +198,8 @@ class ProxySession:
             while True:
                 waited: set[asyncio.Future[Any]] = {tunnel.work, message}
                 await asyncio.wait(waited, timeout=STILL_THERE, return_when=asyncio.FIRST_COMPLETED)
+                while tunnel.notes:
+                    await self._send(NOTE, Text=tunnel.notes.pop(0))
                 if tunnel.work.done():
                     return tunnel.work.result()
                 if message.done():  # it has nothing to say now: this is its end

@@ -165,7 +165,8 @@ class Reporter:
         self.clear()
         if self._request.verbose:
             how = "this process" if "eicctl.fastpath.direct" in sys.modules else "the background process"
-            self.line(f"Tunnel opened by {how} in {time.monotonic() - self._started:.2f} s")
+            # At once: OpenSSH may end this process before the printer is loaded.
+            _write(f"Tunnel opened by {how} in {time.monotonic() - self._started:.2f} s\n")
         before = self._request.announce_end
         if before and max_duration > before:
             import threading
