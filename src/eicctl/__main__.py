@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
+try:
+    import os
+    import sys
+except KeyboardInterrupt:  # for OpenSSH, which has started this process
+    raise SystemExit(130) from None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,10 +18,10 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its code."""
-    from eicctl.support.streams import open_closed
-
-    open_closed()
     try:
+        from eicctl.support.streams import open_closed
+
+        open_closed()
         code = _run()
         _finish()
     except KeyboardInterrupt:  # while the first modules were loaded, or at the end
@@ -98,7 +101,9 @@ def _proxy(request: ConnectRequest) -> int:
             request = defaults.filled(request)
         code = run(request, _printer)
     except BaseException as error:
-        code = _cli().explained(error)
+        # A command of eicctl that runs OpenSSH has the interrupt, too.
+        quiet = request.session_folder and isinstance(error, KeyboardInterrupt)
+        code = 130 if quiet else _cli().explained(error)
     log.ended(code)
     return code
 

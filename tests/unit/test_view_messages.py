@@ -214,3 +214,10 @@ def test_only_errors_are_written_where_notes_are_not_wanted(capsys: pytest.Captu
     messages.set_level()
     messages.line("another note")
     assert capsys.readouterr().err == "error: wrong\nanother note\n"
+
+
+def test_an_interrupt_while_a_class_is_created_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    error = RuntimeError("Error calling __set_name__ on 'Field' instance 'user' in 'Proxy'")
+    error.__cause__ = KeyboardInterrupt()
+    assert cli.explained(error) == 130
+    assert "bug" not in capsys.readouterr().err

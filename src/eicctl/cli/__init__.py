@@ -220,7 +220,8 @@ def explained(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, errors.EicctlError):
         return messages.failure(error)
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+    # An interrupt while a class is created arrives as a RuntimeError.
+    if isinstance(error, (KeyboardInterrupt, click.Abort)) or isinstance(error.__cause__, KeyboardInterrupt):
         messages.print_error(messages.INTERRUPTED, "interrupted")
         return errors.INTERRUPTED
     if isinstance(error, BrokenPipeError):
