@@ -34,6 +34,7 @@ def test_a_host_that_fails_does_not_stop_the_others(at_sshd: Eicctl) -> None:
     assert "1 of 3 hosts succeeded, 2 failed" in said
     assert "failed: bare" in said
     assert "Permission denied" in said
+    assert said.count("hint: the instance did not accept the pushed key.") == 1
     assert "failed: app-1" in said
 
 

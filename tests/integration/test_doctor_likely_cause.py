@@ -59,7 +59,7 @@ def test_rules_that_are_good_leave_the_machine(world: World, capsys: pytest.Capt
     messages.failure(unreachable())
     said = capsys.readouterr().err
     assert "likely cause: AWS's rules allow the endpoint to connect to web-1, but nothing responds on port 22" in said
-    assert "hint: likely causes" in said
+    assert "hint: eicctl doctor web-1" in said
 
 
 def test_a_stopped_instance_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:

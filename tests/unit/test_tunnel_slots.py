@@ -93,6 +93,10 @@ def test_errors_say_whose_the_places_are() -> None:
     assert error.message.endswith("2 to web-1:22, 1 to win-1:3389")
     assert error.request_id == "r-1"
     assert error.hint == "wait"
+    none = Slots("eice-2")
+    alone = none.claim("web-1:22")
+    alone.refused()
+    assert alone.timed_out(30, ThrottledError("It has no room.")).message == "It has no room, even after 30 s"
     full = Slots("eice-1")
     for _ in range(LIMIT):
         full.claim("web-1:22").opened()

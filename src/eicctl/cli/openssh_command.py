@@ -15,6 +15,7 @@ from eicctl.cli import options
 from eicctl.core.errors import (
     CredentialsError,
     DurationReachedError,
+    NetworkError,
     NotFoundError,
     RefusedError,
     UnavailableError,
@@ -22,7 +23,7 @@ from eicctl.core.errors import (
     UsageError,
 )
 from eicctl.core.request import ConnectRequest
-from eicctl.ssh.arguments import SCP, Arguments, Grammar, split
+from eicctl.ssh.arguments import SCP, SSH, Arguments, Grammar, split
 from eicctl.ssh.destination import parse_destination, parse_remote_path
 from eicctl.support import defaults, log, pins
 from eicctl.view import messages
@@ -327,7 +328,8 @@ def run_or_print(
             )
             for login in logins
         ]
-        code = _run(kept, logins, keep=keep, cached=not invocation.request.no_cache)
+        keepable = invocation.words.grammar is SSH and not keep
+        code = _run(kept, logins, keepable=keepable, cached=not invocation.request.no_cache)
         for each in begun:
             each.failed = code == FAILED
     return code
@@ -353,13 +355,13 @@ def _remember_login(invocation: Invocation, logins: Sequence[Login], openssh: Op
         note_login(quick.new_logins[0], login_settings(logins[0], openssh))
 
 
-def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool, cached: bool) -> int:
+def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keepable: bool, cached: bool) -> int:
     """Connect, and explain a failure; return the exit code.
 
     Args:
         connect: Runs the program.
         logins: One for each host and user.
-        keep: Whether it has been run again whenever its connection was lost.
+        keepable: Whether `--keep` would have run it again when its connection was lost.
         cached: Whether the targets may be those of some minutes ago.
 
     Raises:
@@ -377,10 +379,10 @@ def _run(connect: Callable[[], Outcome], logins: Sequence[Login], *, keep: bool,
         messages.failure(error)
         return FAILED
     for cause in outcome.errors:
-        messages.failure(cause)
-        if isinstance(cause, DurationReachedError) and not keep:
+        if keepable and outcome.lived and isinstance(cause, (DurationReachedError, NetworkError)):
             line = pins.command("eicctl", "ssh", "--keep", logins[0].target.label)
-            messages.line(f"hint: {line}; it runs the shell in tmux on the instance and reconnects")
+            cause.hint = f"{line}; it runs the shell in tmux on the instance and reconnects"
+        messages.failure(cause)
     for login in logins:
         if hint := explain(outcome.code, outcome.stderr, login):
             messages.line(f"hint: {hint}")
@@ -412,7 +414,7 @@ def explained(known: LoginSettings, request: ConnectRequest, code: int, stderr: 
     login = Login(session, target, OsUser(**known["User"]), pushes=True)
     failures = take_failures(Path(folder))
     try:
-        return _run(lambda: outcome(code, stderr, failures), [login], keep=False, cached=True)
+        return _run(lambda: outcome(code, stderr, failures), [login], keepable=True, cached=True)
     except CredentialsError:
         return None
     except _TargetGoneError:

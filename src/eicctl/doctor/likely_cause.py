@@ -115,7 +115,8 @@ def explain(session: Session, target: Target) -> Cause | None:
         return replace(cause, remediation=fix) if cause.change and cause.change.is_group_rule else cause
     if any(result.status is Status.UNKNOWN for result in results):
         return None
-    return Cause("tunnel", silent_target(target.label, target.remote_port))
+    check = pins.command("eicctl", "doctor", target.label, *target.port_option)
+    return Cause("tunnel", silent_target(target.label, target.remote_port), check)
 
 
 def _quietly(session: Session, target: Target) -> Cause | None:

@@ -159,10 +159,10 @@ _KEPT = 2**16
 """Bytes of stderr's end to keep."""
 
 _LINES_OF_A_LOST_PROXY = (
-    rb"(?:kex_exchange_identification: .*|Connection (?:closed|reset) by UNKNOWN port \d+|(?:scp: )?Connection closed)"
-    rb"\r?\n"
+    rb"(?:kex_exchange_identification: .*|Connection (?:closed|reset) by UNKNOWN port \d+|(?:scp: )?Connection closed|"
+    rb"client_loop: send disconnect: .*|Connection to \S+ closed(?: by remote host)?\.)\r?\n"
 )
-"""OpenSSH's messages when its ProxyCommand ended before the login; eicctl's error says more."""
+"""OpenSSH's messages when its ProxyCommand ended; eicctl's error says more."""
 
 
 def run(
@@ -190,7 +190,7 @@ def run(
             code = (_run_on_windows if sys.platform == "win32" else _run)(command, tail, started)
     except FileNotFoundError as error:
         raise LocalError(f"{command[0]} is not installed", hint="install the OpenSSH client") from error
-    if not will_explain():
+    if not will_explain() and not tail.interrupted:
         _write(b"".join(tail.held))
     return code, tail.kept.decode(errors="replace")
 
@@ -239,7 +239,7 @@ def _watched(child: int, reading: int, wakeups: int, tail: _Tail) -> int:
             return code if code >= 0 else 128 - code
         for descriptor, _ in poll.poll():
             if descriptor == wakeups:
-                os.read(wakeups, 4096)
+                tail.interrupted |= signal.SIGINT in os.read(wakeups, 4096)
             elif not tail.take(reading):
                 poll.unregister(reading)
 
@@ -297,11 +297,13 @@ class _Tail:
     Attributes:
         kept: Its end.
         held: The lines that were not passed on.
+        interrupted: Whether the user has pressed Ctrl-C, which explains them.
     """
 
     def __init__(self) -> None:
         self.kept = b""
         self.held: list[bytes] = []
+        self.interrupted = False
 
     def take(self, descriptor: int) -> bool:
         """Take what is there; return whether there was anything."""

@@ -208,7 +208,7 @@ class Slots:
         with self._lock:
             if refusal is None:
                 return self._error(f"no slot at endpoint {self.endpoint_id} became free within {seconds:g} s")
-            return self._error(f"{refusal.message}, even after {seconds:g} s", refusal)
+            return self._error(f"{refusal.message.rstrip('.')}, even after {seconds:g} s", refusal)
 
     # With the lock held
 
@@ -235,11 +235,10 @@ class Slots:
         counts = Counter(reservation.label for reservation in (*self._open, *self._asking))
         mine = ", ".join(f"{count} to {label}" for label, count in counts.most_common(5))
         mine = f": {mine}{', …' if len(counts) > 5 else ''}" if mine else ""
-        process = f"this process (eicctl, PID {os.getpid()})"
         limit = "" if refusal else f" (limit {self._limit})"
-        message = f"{what}; {process} has {self.used}{limit}{mine}"
+        process = f"; this process (eicctl, PID {os.getpid()}) has {self.used}{limit}{mine}"
         return ThrottledError(
-            message,
+            what + (process if self.used or not refusal else ""),
             hint=refusal.hint if refusal and self.used < LIMIT else TOO_MANY,
             transient=True,
             request_id=refusal.request_id if refusal else None,

@@ -135,7 +135,7 @@ def command(
             for part in json_parts(results):
                 click.echo(part, nl=False)
         _note_unverified(logins)
-    return _summary(results)
+    return _summary(results, logins)
 
 
 def _run(fleet: Fleet, logins: Sequence[Login], parallel: int, output: str) -> list[Result]:
@@ -168,13 +168,18 @@ def _note_unverified(logins: Sequence[Login]) -> None:
         messages.line(f"Host keys not verified, accepted the first ones seen: {folded(unverified)}")
 
 
-def _summary(results: Sequence[Result]) -> int:
-    """Say how it went, and return the exit code."""
+def _summary(results: Sequence[Result], logins: Sequence[Login]) -> int:
+    """Say how it went, and return the exit code. The first results are those of the logins."""
+    from eicctl.ssh.login import explain
     from eicctl.view.fleet import summary
 
     failed = [result for result in results if result.failed]
     for line in summary(results, width=messages.columns(sys.stderr)):
         messages.line(line, problem=bool(failed))
+    for login, result in zip(logins, results, strict=False):
+        if hint := explain(result.code or 0, result.error, login):
+            messages.line(f"hint: {hint}", problem=True)
+            break
     _diagnose([(result.label, result.cause) for result in failed if isinstance(result.cause, TargetUnreachableError)])
     if any(result.error == "interrupted" for result in results):
         return INTERRUPTED
