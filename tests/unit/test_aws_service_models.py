@@ -121,14 +121,19 @@ def file() -> Path:
     return _folder() / "ec2" / "service-2.json"
 
 
+def content() -> Any:
+    return json.loads(file().read_text().partition("\n")[2])
+
+
 def cut_off() -> None:
     file().write_bytes(file().read_bytes()[:-100])
 
 
 def without_operations() -> None:
-    data = json.loads(file().read_text())
+    digest, _, _ = file().read_text().partition("\n")
+    data = content()
     del data["operations"]["DescribeVpcs"]
-    file().write_text(json.dumps(data))
+    file().write_text(f"{digest}\n{json.dumps(data)}")
 
 
 def test_the_first_client_has_all(empty: None) -> None:
@@ -146,6 +151,7 @@ def test_the_first_client_has_all(empty: None) -> None:
         lambda: file().write_bytes(b"\xff\x00"),
         lambda: file().unlink(),
         lambda: (_folder() / "endpoints.json").write_text("{"),
+        lambda: (_folder() / "endpoints.json").write_text('{"a": 1}'),
     ],
 )
 def test_what_is_damaged_is_made_anew(damage: Callable[[], object]) -> None:
@@ -183,7 +189,7 @@ def test_a_cache_that_cannot_be_written_is_none(monkeypatch: pytest.MonkeyPatch,
 def test_the_user_s_own_data_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own = tmp_path / "ec2" / "2099-01-01"
     own.mkdir(parents=True)
-    data = json.loads(file().read_text())
+    data = content()
     data["metadata"]["apiVersion"] = "2099-01-01"
     (own / "service-2.json").write_text(json.dumps(data))
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))

@@ -59,7 +59,6 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
 
 _TYPES = ("service-2", "paginators-1", "endpoint-rule-set-1")
 _ENDPOINT_PREFIXES = {*OPERATIONS, "portal.sso", "oidc", "signin"}
-_MARK = "eicctl"
 _KEPT = 3
 
 
@@ -89,9 +88,12 @@ def _loader(data_path: str | None) -> Loader:
 
 def _folder() -> Path:
     """The folder for this version of botocore, and these operations."""
-    words = repr((botocore.__version__, sorted(OPERATIONS.items()), Loader.BUILTIN_DATA_PATH, _MARK))
-    digest = hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
-    return paths.cache_dir() / f"botocore-{botocore.__version__}-{digest}"
+    words = repr((botocore.__version__, sorted(OPERATIONS.items()), Loader.BUILTIN_DATA_PATH, "digests"))
+    return paths.cache_dir() / f"botocore-{botocore.__version__}-{_digest(words.encode())}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=6).hexdigest()
 
 
 class _CutDown(Loader):
@@ -121,7 +123,7 @@ class _CutDown(Loader):
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         """See botocore."""
         if name == "endpoints" and not self._has_user("endpoints.json"):
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            with contextlib.suppress(OSError, ValueError):
                 data = self._read("endpoints")
                 return data, os.path.join(self.BUILTIN_DATA_PATH, "endpoints")  # noqa: PTH118
             self._missing.add(("endpoints", ""))
@@ -149,12 +151,9 @@ class _CutDown(Loader):
 
     def _from_folder(self, service: str, kind: str) -> object:
         try:
-            data = self._read(f"{service}/{kind}")
-            if kind == "service-2" and set(data["operations"]) != set(data.pop(_MARK)):
-                return None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return self._read(f"{service}/{kind}")
+        except (OSError, ValueError):
             return None
-        return data
 
     def _read(self, name: str) -> Any:
         """Return what a file of the folder holds.
@@ -164,15 +163,16 @@ class _CutDown(Loader):
         """
         if not self._readable:
             raise FileNotFoundError(self._folder)
-        data = json.loads((self._folder / f"{name}.json").read_bytes())
-        if not isinstance(data, dict) or not data:
+        digest, _, text = (self._folder / f"{name}.json").read_bytes().partition(b"\n")
+        if digest != _digest(text).encode():
             raise ValueError(name)
-        return data
+        return json.loads(text)
 
     def _write(self, name: str, data: object) -> None:
         path = self._folder / f"{name}.json"
         paths.private(path.parent)
-        write_whole(path, json.dumps(data, separators=(",", ":")), durable=False)
+        text = json.dumps(data, separators=(",", ":"))
+        write_whole(path, f"{_digest(text.encode())}\n{text}", durable=False)
 
     def _has_user(self, name: str) -> bool:
         return any(os.path.exists(os.path.join(path, name)) for path in self._users)  # noqa: PTH110, PTH118
@@ -204,7 +204,7 @@ def _cut(data: Mapping[str, Any], service: str, kind: str) -> dict[str, Any]:
     rest = {
         key: value for key, value in data.items() if key not in ("operations", "shapes", "documentation", "examples")
     }
-    return {**rest, "operations": operations, "shapes": shapes, _MARK: list(operations)}
+    return {**rest, "operations": operations, "shapes": shapes}
 
 
 def _plain(value: object) -> object:
