@@ -29,6 +29,7 @@ def test_by_every_kind_of_word(ec2: Any, endpoint: dict[str, Any], instance_ids:
         found("10.0.1.10"),
         found(dns),
         found(instance_id=instance_ids["web-1"]),
+        found(instance_id="web-1"),
         found(private_ip_address="10.0.1.10"),
     ):
         assert target.instance_id == instance_ids["web-1"]
@@ -36,6 +37,11 @@ def test_by_every_kind_of_word(ec2: Any, endpoint: dict[str, Any], instance_ids:
         assert target.endpoint_id == endpoint["InstanceConnectEndpointId"]
         assert target.endpoint_dns_name == endpoint["DnsName"]
         assert target.platform == "linux"
+
+
+def test_a_target_beside_an_instance_id_is_refused(instance_ids: dict[str, str]) -> None:
+    with pytest.raises(errors.UsageError, match=r'Both a target \("uptime"\) and --instance-id'):
+        found("uptime", instance_id=instance_ids["web-1"])
 
 
 def test_an_address_without_an_instance(endpoint: dict[str, Any]) -> None:

@@ -79,7 +79,12 @@ def explicit_target(session: Session, request: ConnectRequest) -> Target | None:
 
 
 def check_named(request: ConnectRequest) -> None:
-    """Refuse a request that names no target."""
+    """Refuse a request that names no target, or two."""
+    if request.target and request.instance_id:
+        raise UsageError(
+            f'Both a target ("{request.target}") and --instance-id are specified',
+            hint="specify one of them; a remote command comes after --",
+        )
     if not request.label:
         raise UsageError(
             "No target specified: give an instance ID, a Name tag, a private address, or a DNS name",

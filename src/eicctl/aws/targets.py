@@ -213,7 +213,7 @@ def find(session: Session, request: ConnectRequest, resolver: Resolver = address
         UnavailableError: The instance does not run.
     """
     words = request.instance_id or request.target or request.private_ip_address
-    if request.instance_id or INSTANCE_ID.fullmatch(words):
+    if INSTANCE_ID.fullmatch(words):
         return _of_instance(_by_id(session, words))
     if is_address(words):
         return _by_address(session, str(ipaddress.ip_address(words)))
