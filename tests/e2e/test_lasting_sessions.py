@@ -44,8 +44,8 @@ def test_without_keep_the_end_is_explained(sshd_env: Env) -> None:
     shell = terminal(sshd_env, "ssh", "node-1", *DURATION, "--announce-end", "3")
     shell.expect("this connection ends in 3 s")
     shell.expect("Tunnel closed: maximum duration \\(6 s\\) reached")
-    assert "closed by remote host" not in shell.before
-    assert "client_loop" not in shell.before
+    assert "closed by remote host" not in str(shell.before)
+    assert "client_loop" not in str(shell.before)
     shell.expect("hint: eicctl ssh --keep node-1")
     assert exit_code(shell) == 255
 
