@@ -62,7 +62,7 @@ def test_a_section_chooses_profile_and_user(bare: Env, config: Config, tmp_path:
         assert "-L 18080:localhost:80" in line
         assert "-l deploy" in line
         assert "-l ann" in " ".join(shell.run("eicctl ssh --print-command ann@web-1").lines)
-        other = shell.run("eicctl ssh --print-command app-1", (r"Use profile work, .*\[Y/n\]: ", "n\n"))
+        other = shell.run("eicctl ssh --print-command app-1", (r"found\. Use profile work, .*\[Y/n\]: ", "n\n"))
         assert other.code == 4
         assert "No AWS credentials found" in " ".join(other.lines)
 

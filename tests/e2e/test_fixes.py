@@ -79,18 +79,18 @@ def state_of(env: Env) -> str:
 def test_a_stopped_instance_is_started(world: World, tmp_path: Path, width: int) -> None:
     env = world("stopped")
     with Shell(env, tmp_path, width) as shell:
-        declined = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\? \[Y/n\]: ", "n\n"))
+        declined = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\?\s+\[Y/n\]: ", "n\n"))
         assert declined.code == 5
         assert "hint: eicctl ssh --start web-1 --region us-east-1 -- echo in" in " ".join(declined.lines)
         assert state_of(env) == "stopped"
-        shown = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\? \[Y/n\]: ", "\n"))
+        shown = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\?\s+\[Y/n\]: ", "\n"))
         assert shown.code == 0
         assert "in" in shown.lines
         assert not faults([*declined.lines, *shown.lines], width)
         assert shell.run("eicctl ssh web-1 -- echo in").code == 0
         boto3_client(env, "ec2").stop_instances(InstanceIds=[instance(env)["InstanceId"]])
         wait_for(lambda: state_of(env) == "stopped", "the instance's end")
-        again = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\? \[Y/n\]: ", "\n"))  # a login that is known
+        again = shell.run("eicctl ssh web-1 -- echo in", (r"Start it\?\s+\[Y/n\]: ", "\n"))  # a login that is known
         assert "in" in again.lines
     assert state_of(env) == "running"
 
@@ -122,11 +122,12 @@ def test_tunnel_and_scp_start_it_too(world: World, tmp_path: Path) -> None:
 def test_an_endpoint_is_created_and_the_login_goes_on(world: World, tmp_path: Path, width: int) -> None:
     env = world(endpoint=False)
     with Shell(env, tmp_path, width) as shell:
-        declined = shell.run("eicctl ssh web-1 -- echo in", (r"\? \[Y/n\]: ", "n\n"))
+        declined = shell.run("eicctl ssh web-1 -- echo in", (r"\?\s+\[Y/n\]: ", "n\n"))
         assert declined.code == 3
         assert any(line.startswith("hint: eicctl create-endpoint") for line in declined.lines)
-        shown = shell.run("eicctl ssh web-1 -- echo in", (r"\(takes about 3 minutes\)\? \[Y/n\]: ", "\n"))
+        shown = shell.run("eicctl ssh web-1 -- echo in", (r"Create one \(takes .*\?\s+\[Y/n\]: ", "\n"))
         assert shown.code == 0
+        assert shown.lines[0].startswith("VPC vpc-")
         assert "in" in shown.lines
         assert any(line.startswith("Created eice-") for line in shown.lines)
         assert not faults([*declined.lines, *shown.lines], width)
@@ -233,6 +234,9 @@ def test_without_a_terminal_the_hint_is_the_command(portal: Env) -> None:
     assert nobody.returncode == 4
     assert b"error: No AWS credentials found" in nobody.stderr
     assert b"hint: eicctl config set profile dev" in nobody.stderr
+    listed = run_eicctl(portal, "list-endpoints", "--region", "us-east-1")
+    assert listed.stderr.splitlines()[0] == b"error: No AWS credentials found"
+    assert b"hint: eicctl config set profile dev" in listed.stderr
     expired = run_eicctl(portal, "ssh", "web-1", "--profile", "dev")
     assert expired.returncode == 4
     assert b"hint: aws sso login --profile dev" in expired.stderr
@@ -242,10 +246,10 @@ def test_without_a_terminal_the_hint_is_the_command(portal: Env) -> None:
 def test_an_sso_login_by_the_device_flow(portal: Env, tmp_path: Path, width: int) -> None:
     command = "eicctl ssh web-1 --profile dev -- echo in"
     with Shell(portal, tmp_path, width) as shell:
-        declined = shell.run(command, (r"\? \[Y/n\]: ", "n\n"))
+        declined = shell.run(command, (r"\?\s+\[Y/n\]: ", "n\n"))
         assert declined.code == 4
         assert "hint: aws sso login --profile dev" in declined.lines
-        shown = shell.run(command, (r"Log in to IAM Identity Center for profile dev\? \[Y/n\]: ", "\n"))
+        shown = shell.run(command, (r"Log\s+in\s+to\s+IAM[^?]* dev\?\s+\[Y/n\]: ", "\n"))
         assert shown.code == 0
         assert "in" in shown.lines
         assert "ABCD-EFGH" in " ".join(shown.lines)
@@ -254,7 +258,7 @@ def test_an_sso_login_by_the_device_flow(portal: Env, tmp_path: Path, width: int
         assert token.stat().st_mode & 0o777 == 0o600
         assert shell.run(command).code == 0  # the OS user is known now, so that the login is
         token.unlink()  # a login that is known asks, too
-        again = shell.run(command, (r"Log in to IAM Identity Center for profile dev\? \[Y/n\]: ", "\n"))
+        again = shell.run(command, (r"Log\s+in\s+to\s+IAM[^?]* dev\?\s+\[Y/n\]: ", "\n"))
         assert again.code == 0
         assert "in" in again.lines
 
@@ -269,7 +273,7 @@ def test_an_sso_login_by_the_aws_cli(portal: Env, tmp_path: Path) -> None:
     program.write_text(f"#!{shutil.which('bash')}\necho RAN $*\necho '{json.dumps(token)}' > {file}\n")
     program.chmod(0o755)
     with Shell(portal, tmp_path, 120) as shell:
-        question = (r"Run aws sso login --profile dev\? \[Y/n\]: ", "\n")
+        question = (r"Run aws sso login --profile dev\?\s+\[Y/n\]: ", "\n")
         shown = shell.run("eicctl ssh web-1 --profile dev -- echo in", question)
     assert shown.code == 0
     assert "RAN sso login --profile dev" in shown.lines

@@ -184,6 +184,12 @@ def test_several_matches_are_chosen_from(env: Env) -> None:
         screen.press("10.0.1.63\r", r"Listening on 127\.0\.0\.1:\d+ .*10\.0\.1\.63")
         screen.child.sendintr()
         assert screen.end() == 130
+    with Screen(env, "ssh", "twin", "--print-command") as screen:
+        screen.until("2 of 2 ")
+        screen.press("10.0.1.63\r", "10.0.1.63|ProxyCommand")
+        assert screen.end() == 0
+    # What was chosen once is not taken for the next login by that name.
+    assert run_eicctl(env, "ssh", "twin", "--print-command").returncode == 3
 
 
 def test_several_are_marked_for_run(env: Env) -> None:

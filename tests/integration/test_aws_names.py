@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 import eicctl
+from eicctl.aws.errors import translate
 from eicctl.aws.instances import instances_named, list_instances
 from eicctl.aws.session import Session
 from eicctl.aws.targets import SeveralInstancesError, resolve
 from eicctl.cli import main
-from eicctl.core.errors import NotFoundError, UsageError
+from eicctl.core.errors import EicctlError, NetworkError, NotFoundError, UsageError
 from eicctl.core.request import ConnectRequest
 from eicctl.named_tunnels.config_file import read_file
 
@@ -147,3 +149,13 @@ def test_a_tag_is_a_target_of_the_library_and_of_named_tunnels(
     (tmp_path / "eicctl.toml").write_text('[tunnel.web]\ntarget = "tag:Role=web"\nremote_port = 22\n')
     (definition,) = read_file(tmp_path / "eicctl.toml")
     assert resolve(Session(), definition, resolver=lambda _: []).instance_id == instance_ids["web-1"]
+
+
+def test_a_region_that_does_not_exist_is_named_with_those_that_do() -> None:
+    def error(region: str) -> EicctlError:
+        return translate(EndpointConnectionError(endpoint_url=f"https://ec2.{region}.amazonaws.com/"), "list")
+
+    assert str(error("eu-central-11")).startswith('No AWS region named "eu-central-11"; similar names: eu-central-1, ')
+    assert error("eu-central-11").correction == ("eu-central-11", "eu-central-1", "", "")
+    assert isinstance(error("eu-central-1"), NetworkError)  # it exists, and does not respond
+    assert isinstance(error("qa-nowhere-1"), NetworkError)

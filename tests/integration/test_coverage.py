@@ -179,7 +179,7 @@ def test_a_report_that_cannot_be_written(emulator: Emulator, eicctl: Run, tmp_pa
 def test_a_region_that_there_is_not(emulator: Emulator, eicctl: Run) -> None:
     ran = eicctl("coverage", "--region", "eu-north-9")
     assert (ran.code, ran.out) == (3, "")
-    assert "The region eu-north-9 does not exist." in ran.err
+    assert 'No AWS region named "eu-north-9"' in ran.err
 
 
 class Page(HTMLParser):

@@ -16,12 +16,14 @@ from eicctl.core.errors import (
     LocalError,
     LoginRequiredError,
     NetworkError,
+    NoCredentialsError,
     NoRegionError,
     NotFoundError,
     RefusedError,
     ThrottledError,
     UsageError,
 )
+from eicctl.core.names import correct
 from eicctl.support import clock, pins
 from eicctl.support.pins import PROFILE_VARIABLES
 
@@ -144,6 +146,8 @@ def _from_service(error: ClientError, action: str) -> EicctlError:
         result = DeniedError(text, hint=f"Missing IAM permission: {named[1] if named else error.operation_name}")
     elif is_throttling(code):
         result = ThrottledError(f"{text} ({code})", hint="try again in a moment", transient=True)
+    elif code == "InvalidRegion.NotFound" and asked:
+        result = _no_region(asked[0]) or NotFoundError(text)
     elif "NotFound" in code or ".Malformed" in code or code == "NoSuchEntity":
         result = _not_found(code, message, asked) or NotFoundError(text)
     elif code in _CONFLICT or code.endswith("LimitExceeded") or code.endswith("AlreadyExists"):
@@ -190,6 +194,19 @@ def _not_found(code: str, message: str, asked: tuple[str, str | None] | None) ->
     return NotFoundError(text, hint=pins.command_line(listing, profile=profile, region=region))
 
 
+def no_credentials(profile: str | None) -> NoCredentialsError:
+    """Return the error for no credentials: of the profile in force, or of the default one where there are others."""
+    import botocore.session
+
+    others: list[str] = []
+    if pins.named_profile(profile) is None:
+        others = list(botocore.session.Session(profile="default").full_config["profiles"])
+    set_profile = pins.command("eicctl", "config", "set", "profile", *others[:1])
+    # Without an account, the local AWS is what remains.
+    hint = set_profile if others else "aws configure sso, or without an account: eicctl local up"
+    return NoCredentialsError("No AWS credentials found", hint=hint)
+
+
 def _mfa(message: str) -> EicctlError:
     if "serial number is valid" in message:
         return DeniedError(
@@ -220,7 +237,36 @@ def _profile(error: Exception, _action: str) -> EicctlError:
     # Without the variable, which would make botocore look for that profile.
     found = botocore.session.Session(profile="default").full_config["profiles"]
     hint = f"available profiles: {', '.join(found)}" if found else "no AWS profiles found; run: aws configure sso"
-    return UsageError(f'No AWS profile named "{name}"', hint=hint)
+    result = UsageError(f'No AWS profile named "{name}"', hint=hint)
+    correct(result, name, found)
+    return result
+
+
+_ENDPOINT_URL = re.compile(r"https://[\w-]+\.([a-z][a-z0-9-]+)\.[a-z.]+/")
+
+
+def _no_connection(error: Exception, action: str) -> EicctlError:
+    """Return the error for a host that does not respond: that of a region may not exist."""
+    named = _ENDPOINT_URL.match(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    return (named and _no_region(named[1])) or NetworkError(
+        f"cannot {action}: {error}",
+        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; "
+        "eicctl local status shows whether the local AWS is up",
+        transient=True,
+    )
+
+
+def _no_region(region: str) -> NotFoundError | None:
+    """Return the error for a region that botocore does not know, with those that may be meant; None for one that may
+    exist."""
+    from botocore.loaders import create_loader
+    from botocore.regions import EndpointResolver
+
+    found = EndpointResolver(create_loader().load_data("endpoints"))
+    known = [name for group in found.get_available_partitions() for name in found.get_available_endpoints("ec2", group)]
+    result = NotFoundError(f'No AWS region named "{region}"', hint="set --region, AWS_REGION, or the profile's region")
+    correct(result, region, known)
+    return result if result.correction and region not in known else None
 
 
 _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
@@ -228,7 +274,8 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
         f"Cannot use the SSO session: {error}", hint="aws sso login"
     ),
     "ProfileNotFound": _profile,
-    "NoCredentialsError PartialCredentialsError CredentialRetrievalError": lambda error, _: CredentialsError(
+    "NoCredentialsError": lambda *_: no_credentials(pins.given_profile()),
+    "PartialCredentialsError CredentialRetrievalError": lambda error, _: CredentialsError(
         f"No usable AWS credentials: {error}",
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
     ),
@@ -249,11 +296,6 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
     "ProxyConnectionError": lambda _, action: NetworkError(
         f"cannot {action}: the proxy cannot be used", hint="it comes from HTTPS_PROXY; NO_PROXY excludes"
     ),
-    "HTTPClientError ConnectionError": lambda error, action: NetworkError(
-        f"cannot {action}: {error}",
-        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; "
-        "eicctl local status shows whether the local AWS is up",
-        transient=True,
-    ),
+    "HTTPClientError ConnectionError": _no_connection,
 }
 """botocore's own exceptions by the names of their classes, as not every version has all; the first that fits counts."""

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from eicctl.aws.config_files import config_file, credentials_file, signature
-from eicctl.aws.errors import reading
+from eicctl.aws.errors import no_credentials, reading
 from eicctl.aws.plain_profile import PlainProfile
 from eicctl.aws.plain_profile import read as read_plain
-from eicctl.core.errors import CredentialsError, LocalError, NoCredentialsError, NoRegionError
+from eicctl.core.errors import CredentialsError, LocalError, NoRegionError
 from eicctl.core.model import Credentials
 from eicctl.support import pins
 from eicctl.support.activity import Activity
@@ -350,11 +350,7 @@ class Session:
         """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
         keys = self._keys_or_none()
         if keys is None:
-            others = self.profiles() if pins.named_profile(self.profile) is None else []
-            set_profile = pins.command("eicctl", "config", "set", "profile", *others[:1])
-            # Without an account, the local AWS is what remains.
-            hint = set_profile if others else "aws configure sso, or without an account: eicctl local up"
-            raise NoCredentialsError("No AWS credentials found", hint=hint)
+            raise no_credentials(self.profile)
         return keys
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:

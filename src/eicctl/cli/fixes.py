@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 _USUAL_REGION = "us-east-1"
 
 
-def agreed(question: str) -> bool:
-    """Ask for confirmation, with yes as the default; return False without a terminal."""
+def agreed(question: str, error: EicctlError | None = None) -> bool:
+    """Ask for confirmation, after the error that is the reason, with yes as the default; return False without a
+    terminal."""
     if not on_terminal():
         return False
+    whole = f"{error}. {question}" if error else question
+    text = messages.fitted(messages.printable(f"{whole} [Y/n]:"), sys.stderr)
     with Hidden():
-        return click.confirm(messages.printable(question), default=True, err=True)
+        return click.confirm(text, default=True, err=True, show_default=False, prompt_suffix=" ")
 
 
 def fixed_target(error: EicctlError, session: Session, request: ConnectRequest) -> ConnectRequest | None:
@@ -59,7 +62,7 @@ def fixed_target(error: EicctlError, session: Session, request: ConnectRequest) 
             start_instance(session, error.instance_id, timeout=request.wait or WAIT, progress=waiting.show)
         return request.replace(wait=request.wait or WAIT)
     if isinstance(error, NoEndpointError) and error.location:
-        if not agreed(f"Create an endpoint in {error.location.vpc_id} (takes about 3 minutes)?"):
+        if not agreed("Create one (takes about 3 minutes)?", error):
             return None
         _create_endpoint(session, error)
         return request
@@ -96,12 +99,27 @@ def fixed_access(error: EicctlError, session: Session) -> tuple[str | None, str 
     """
     if not on_terminal():
         return None
-    if isinstance(error, NoRegionError):
-        return session.profile, _ask_region(session)
     if isinstance(error, LoginRequiredError):
         return (session.profile, session.given_region) if _log_in(error, session) else None
-    if isinstance(error, NoCredentialsError) and pins.named_profile(session.profile) is None and not pins.has_keys():
-        return _choose_profile(session)
+    missing = error if isinstance(error, NoCredentialsError) else None
+    if isinstance(error, NoRegionError) and not (missing := _without_credentials(session)):
+        return session.profile, _ask_region(session)
+    if not missing or pins.named_profile(session.profile) is not None or pins.has_keys():
+        return None
+    fixed = _choose_profile(session, missing)
+    if not fixed and missing is not error:
+        raise missing
+    return fixed
+
+
+def _without_credentials(session: Session) -> NoCredentialsError | None:
+    """Return the error for no credentials, or None: without any, a region would be asked for in vain."""
+    try:
+        session.botocore_credentials()
+    except NoCredentialsError as error:
+        return error
+    except EicctlError:
+        pass
     return None
 
 
@@ -126,19 +144,19 @@ def _ask_region(session: Session) -> str:
     return region
 
 
-def _choose_profile(session: Session) -> tuple[str | None, str | None] | None:
+def _choose_profile(session: Session, error: NoCredentialsError) -> tuple[str | None, str | None] | None:
     """Let the user choose a profile, and save it as the default; without any, run `aws configure sso`."""
     profiles = session.profiles()
     if not profiles:
         command = ["aws", "configure", "sso"]
-        if not (shutil.which("aws") and agreed(f"Run {pins.command(*command)}?")):
+        if not (shutil.which("aws") and agreed(f"Run {pins.command(*command)}?", error)):
             return None
         _run(command)
         profiles = session.of(profile=None, region=None).profiles()
         return (profiles[-1], session.given_region) if profiles else None
     if len(profiles) == 1:
         profile = profiles[0]
-        if not agreed(f"Use profile {profile}, and save it as the default?"):
+        if not agreed(f"Use profile {profile}, and save it as the default?", error):
             return None
     else:
         with Hidden():
@@ -159,11 +177,13 @@ def _log_in(error: LoginRequiredError, session: Session) -> bool:
     profile = sso.profile_of(session)
     command = [*error.command, *(["--profile", profile] if profile else [])]
     if shutil.which("aws"):
-        if not agreed(f"Run {pins.command(*command)}?"):
+        if not agreed(f"Run {pins.command(*command)}?", error):
             return False
         _run(command)
         return True
-    if error.command != LoginRequiredError.SSO or not agreed(f"Log in to IAM Identity Center for profile {profile}?"):
+    if error.command != LoginRequiredError.SSO or not agreed(
+        f"Log in to IAM Identity Center for profile {profile}?", error
+    ):
         return False
 
     def show(url: str, code: str) -> None:

@@ -219,7 +219,7 @@ class Invocation:
     def _target(self, request: ConnectRequest) -> Target:
         """Return the target of a request, from the cache if it was resolved some minutes ago."""
         from eicctl.aws.caches import TargetCache
-        from eicctl.cli.target_prompt import explain_target, resolve_target
+        from eicctl.cli.target_prompt import CHOSEN, explain_target, resolve_target
         from eicctl.doctor.likely_cause import remember
 
         cache = TargetCache(self.session)
@@ -231,7 +231,8 @@ class Invocation:
 
         target = resolve_target(self.session, request.replace(wait=None) if self.print_command else request)
         own = by_host(request, target)
-        cache.put(target, *([request, own] if request.label else [own]))
+        chosen = click.get_current_context().meta.get(CHOSEN)
+        cache.put(target, *([request, own] if request.label and not chosen else [own]))
         return target
 
 
@@ -346,8 +347,10 @@ def _push(invocation: Invocation, logins: Sequence[Login], folder: Path) -> None
 
 def _remember_login(invocation: Invocation, logins: Sequence[Login], openssh: OpensshOptions, *, plain: bool) -> None:
     """Remember a login of the usual form, for the next one's `fastpath.ssh`."""
+    from eicctl.cli.target_prompt import CHOSEN
     from eicctl.fastpath import ssh as quick
 
+    plain = plain and not click.get_current_context().meta.get(CHOSEN)
     if quick.new_logins and plain and invocation.pushes and len(logins) == 1:
         from eicctl.aws.caches import note_login
         from eicctl.ssh.openssh_options import login_settings

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from eicctl.ssh.login import Login
 
 
+CHOSEN = "eicctl.chosen"
+"""Whether the user has chosen one of several instances of a name; the next login by that name asks again."""
+
 LAST = "-"
 """The target of the last connection, as `cd -` has it."""
 
@@ -239,7 +242,9 @@ def _resolved(session: Session, request: ConnectRequest, *, ask: bool) -> Target
     except SeveralInstancesError as several:
         if not (ask and picker.on_terminal()):
             raise
-        return resolve(session, request.replace(target="", instance_id=picker.one_of(session, several.candidates)))
+        chosen = picker.one_of(session, several.candidates)
+        click.get_current_context().meta[CHOSEN] = True
+        return resolve(session, request.replace(target="", instance_id=chosen))
 
 
 def explain_target(session: Session, found: Target, started: float | None = None) -> None:

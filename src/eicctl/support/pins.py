@@ -126,6 +126,11 @@ def use(profile: str | None, region: str | None) -> None:
     _given = (profile or "", region or "")
 
 
+def given_profile() -> str | None:
+    """Return the profile that `use` has put in force, or None."""
+    return _given[0] or None
+
+
 def pinned(text: str, profile: str | None = None, region: str | None = None) -> str:
     """Return a text with the profile and region in force in its command lines: of eicctl, and of the AWS CLI.
 

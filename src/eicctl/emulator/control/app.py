@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from eicctl.emulator.control.actions import Actions
 from eicctl.emulator.control.backends import LOCK, zones
-from eicctl.emulator.control.cloudtrail import RECORDED, record_call
+from eicctl.emulator.control.cloudtrail import RECORDED, new_id, record_call
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import apply_transitions
 from eicctl.emulator.control.permission import CALL, ApiCall, Permission, invalid, parse_call
@@ -131,7 +131,7 @@ def _error_response(error: Rejected, protocol: str) -> Response:
     code, message = _XML_CODES.get(error.code, error.code), escape(error.message)
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     if protocol == "xml":
-        body = f"<Response><Errors>{body}</Errors><RequestID>refused</RequestID></Response>"
+        body = f"<Response><Errors>{body}</Errors><RequestID>{new_id()}</RequestID></Response>"
     return Response(body, error.status, content_type="text/xml")
 
 
