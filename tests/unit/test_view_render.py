@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from rich.text import Text
 
 from eicctl.core.columns import cut, fit, wrap
-from eicctl.view.render import pairs, rows
+from eicctl.view.render import pairs, rows, show
 
 INSTANCE, ENDPOINT = "i-0123456789abcdef0", "eice-0123456789abcdef0"
 
@@ -104,3 +107,17 @@ def test_prose_is_broken_between_words() -> None:
     assert wrap("", 80) == [""]
     assert wrap("서울 부산", 8) == ["서울", "부산"]
     assert wrap(f"see {ENDPOINT} for it", 10) == ["see", ENDPOINT, "for it"]
+
+
+@pytest.mark.parametrize(("width", "name"), [(60, "데이터베이스 …"), (120, "데이터베이스 서버 " + "x" * 21 + "…")])
+def test_one_long_name_does_not_break_all_rows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, name: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    row = {"Name": "데이터베이스 서버 " + "x" * 200, "ID": INSTANCE, "Endpoint": ENDPOINT}
+    show([row], output="table", columns={key: key for key in row} | {"State": "ID"}, droppable=("State",))
+    ran = capsys.readouterr()
+    cells = [cell.rstrip() for cell in re.split(r"  +", ran.out.splitlines()[1])]
+    assert cells[:3] == [name, INSTANCE, ENDPOINT]
+    assert ran.err.endswith("ong names cut (--wide shows all)\n")

@@ -102,7 +102,7 @@ def check_port(request: ConnectRequest) -> None:
     words = ["--via", "INSTANCE", host_port(name or "HOST", port)] if through_another else [f"{name}:{port}"]
     raise UsageError(
         f"Endpoints support only ports 22 and 3389, not {port}",
-        hint=f"{pins.command('eicctl', 'forward', *words)}; for databases: eicctl db",
+        hint=pins.command("eicctl", "forward", *words),
     )
 
 

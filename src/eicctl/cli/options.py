@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -344,18 +345,33 @@ tunnel_options = combined(request_option("--max-tunnel-duration"), request_optio
 """How long a connection may live, and any port. The command takes a request."""
 
 
-def with_filters(what: str, state_filter: str, state: str, *, vpc: bool = True) -> Callable[[Command], Command]:
+def with_filters(what: str, state_filter: str, *states: str, vpc: bool = True) -> Callable[[Command], Command]:
     """Add `--vpc-id`, `--state` and `--tag`; the command takes them as `filters` for EC2.
 
     Args:
         what: The resources, for the help texts.
         state_filter: EC2's name of the filter by state.
-        state: An example of a state.
+        states: The states that they may have, a usual one first.
         vpc: False for a command that has an option of its own for VPCs.
     """
+
+    def known(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if not fnmatch.filter(states, value):  # EC2 takes patterns as well
+                raise click.BadParameter(f"{value!r} is not one of {', '.join(dict.fromkeys(states))}")
+        return values
+
+    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        return [state for state in dict.fromkeys(states) if state.startswith(incomplete)]
+
     filter_options = combined(
         click.option(
-            "--state", metavar="STATE", multiple=True, help=f"Only {what} in this state ({state}, …); repeatable."
+            "--state",
+            metavar="STATE",
+            multiple=True,
+            callback=known,
+            shell_complete=complete,
+            help=f"Only {what} in this state ({states[0]}, …); repeatable.",
         ),
         click.option(
             "--tag", "tags", metavar="KEY=VALUE", multiple=True, help=f"Only {what} with this tag; repeatable."

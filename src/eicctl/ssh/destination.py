@@ -121,6 +121,8 @@ def parse_forward(text: str) -> ForwardSpec:
 
 
 def _port(text: str, least: int, whole: str) -> int:
+    if text == whole and not text.isdigit():
+        raise UsageError(f"No port in {whole!r}", hint=FORMS)
     if not (text.isascii() and text.isdigit()) or not least <= int(text) < 65536:
         raise UsageError(f"invalid port in {whole!r}: {text}", hint=FORMS)
     return int(text)

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from eicctl.doctor.diagnosis import Diagnosis
 
 _STYLES = {"ok": "green", "failed": "bold red", "unknown": "yellow", "faint": "dim", "strong": "bold"}
-_NARROWEST = 30
+_NARROWEST = 40
+"""Columns of a message beside its title."""
+
+_INDENT = 5
+"""Columns before a message below its title."""
 
 
 class Rows:
@@ -111,7 +115,7 @@ def show_summary(diagnosis: Diagnosis, label: str) -> None:
 def _advice(text: str, console: Console) -> list[Text]:
     """Format a remediation: a command stays on one line, so that it can be copied; prose is wrapped."""
     label = "  Run: " if is_command(text) else "  To fix: "
-    width = max(_NARROWEST, console.width - len(label))
+    width = console.width - len(label)
     first, *rest = [text] if is_command(text) else wrap(text, width)
     return [Text.assemble(label, (first, "bold")), *(Text(" " * len(label) + line, style="bold") for line in rest)]
 
@@ -125,13 +129,19 @@ def _symbols(console: Console) -> Symbols:
     return UNICODE
 
 
+def _beside(width: int, console: Console) -> bool:
+    """Whether there is room for the messages beside titles of this width; otherwise they are below."""
+    return console.width - width - 3 >= _NARROWEST
+
+
 def _row(result: Result, width: int, console: Console) -> list[Text]:
     symbols, outcome = _symbols(console), result.outcome
-    left = width + 3
-    message = wrap(printable(outcome.message), max(_NARROWEST, console.width - left))
     mark = (symbols.marks[result.status], _STYLES[str(result.status)])
-    lines = [Text.assemble(" ", mark, f" {one_line(result.check.title):<{width}}{message[0]}")]
-    lines += [Text(" " * left + line) for line in message[1:]]
+    title = Text.assemble(" ", mark, f" {one_line(result.check.title):<{width}}")
+    left, below = (width + 3, []) if _beside(width, console) else (_INDENT, [title])
+    message = wrap(printable(outcome.message), console.width - left)
+    lines = below or [title + Text(message.pop(0))]
+    lines += [Text(" " * left + line) for line in message]
     if outcome.remediation and result.status is not Status.OK:
         arrow = "→ " if symbols is UNICODE else "-> "
         lines += _wrapped(outcome.remediation, console, first=" " * left + arrow, style="cyan")
@@ -146,7 +156,8 @@ def _skipped(results: Sequence[Result], checks: Sequence[Check], width: int, con
     reasons = {result.skipped_because for result in results}
     titles = few([check.title for check in checks if check.key in keys], "checks")
     failed = " and ".join(check.title for check in checks if check.key in reasons)
-    first = f" {_symbols(console).skipped} {'Skipped':<{width}}"
+    title = f"{'Skipped':<{width}}" if _beside(width, console) else "Skipped: "
+    first = f" {_symbols(console).skipped} {title}"
     return _wrapped(f"{titles} ({failed} failed)", console, first=first, style="dim")
 
 
@@ -158,7 +169,7 @@ def _sentence(text: str) -> str:
 
 
 def _wrapped(text: str, console: Console, *, first: str, style: str) -> list[Text]:
-    lines = wrap(printable(text), max(_NARROWEST, console.width - len(first)))
+    lines = wrap(printable(text), console.width - len(first))
     return [Text((first if number == 0 else " " * len(first)) + line, style=style) for number, line in enumerate(lines)]
 
 

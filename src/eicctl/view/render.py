@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eicctl.core import sanitize as foreign
-from eicctl.core.columns import fit, width_of, wrap
+from eicctl.core.columns import cut, fit, width_of, wrap
 from eicctl.core.errors import UsageError
 from eicctl.view import messages
 
@@ -22,6 +22,10 @@ Row = Mapping[str, object]
 _GAP = "  "
 _INDENT = "    "
 """Prefix of all lines of a row but the first."""
+
+_NAME = "Name"
+_NAME_COLUMNS = 12
+"""Columns that a long name has at least on a terminal, where it is cut at a third of the width, or what IDs leave."""
 
 _EMPTY = "-"
 """Stands for an empty line of a row that has further lines."""
@@ -80,7 +84,8 @@ def _queried(result: object, query: str) -> object:
         # Through JSON, so that the query sees the values of the JSON output.
         return jmespath.search(query, json.loads(json.dumps(result, default=_plain)))
     except JMESPathError as error:
-        raise UsageError(f"--query is not a JMESPath expression: {error}".splitlines()[0]) from error
+        why = str(error).splitlines()[0].removeprefix("Invalid jmespath expression: ").rstrip(".: ")
+        raise UsageError(f"--query is not a JMESPath expression: {why}") from error
 
 
 def _plain(value: object) -> object:
@@ -131,13 +136,20 @@ def _table(value: object, columns: Mapping[str, str], droppable: Sequence[str]) 
     # In a pipe, one line per row. On a terminal, lines fit its width, and no ID is cut or broken.
     width = console.width if console.is_terminal and not meta.get(WIDE) else None
     dropped: list[str] = []
+    long = False
     if isinstance(value, Mapping):
         lines = pairs(list(texts_of(value).items()), width)
     elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
         names = columns or {key: key for key in value[0]}
-        cells = [
-            (foreign.line(name), [_styled(_one_line(row.get(key))) for row in value]) for name, key in names.items()
-        ]
+        texts = {name: [_one_line(row.get(key)) for row in value] for name, key in names.items()}
+        if width and droppable and _NAME in texts:
+            # One long name would break all rows.
+            fixed = [column for name, column in texts.items() if name not in (_NAME, *droppable)]
+            room = width - sum(len(_GAP) + max(map(width_of, column), default=0) for column in fixed)
+            whole, most = texts[_NAME], min(width // 3, room) if room >= _NAME_COLUMNS else width // 3
+            texts[_NAME] = [cut(text, most) for text in whole]
+            long = texts[_NAME] != whole
+        cells = [(foreign.line(name), [_styled(text) for text in column]) for name, column in texts.items()]
         dropped = _dropped(cells, width, droppable) if width else []
         cells = [column for column in cells if column[0] not in dropped]
         lines = rows(cells, width, header=not meta.get(NO_HEADER))
@@ -147,8 +159,10 @@ def _table(value: object, columns: Mapping[str, str], droppable: Sequence[str]) 
         return
     for part in lines:
         console.print(part, soft_wrap=True)
-    if dropped:
-        messages.line(f"Columns omitted: {', '.join(dropped)} (--wide shows all)")
+    if dropped or long:
+        notes = [f"columns omitted: {', '.join(dropped)}"] if dropped else []
+        text = "; ".join([*notes, *(["long names cut"] if long else [])])
+        messages.line(f"{text[0].upper()}{text[1:]} (--wide shows all)")
 
 
 def _dropped(table: Sequence[tuple[str, Sequence[Text]]], width: int, droppable: Sequence[str]) -> list[str]:

@@ -39,7 +39,7 @@ _WORDS = {"ok": "yes", "failed": "no", "unknown": "unknown"}
 
 def _port(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
     if value is not None and value not in DIRECT_PORTS:
-        raise UsageError(f"Endpoints support only ports 22 and 3389, not {value}", hint="--port 22")
+        raise UsageError(f"Endpoints support only ports 22 and 3389, not {value}", hint="eicctl coverage --port 22")
     return value
 
 

@@ -37,7 +37,11 @@ _DROPPABLE = ("Type", "AZ", "Platform", "VPC", "Address", "State")
 @click.option(
     "--vpc", "--vpc-id", "vpcs", metavar="ID|NAME", multiple=True, help="Only instances in this VPC; repeatable."
 )
-@options.with_filters("instances", "instance-state-name", "running", vpc=False)
+@options.with_filters(
+    *("instances", "instance-state-name"),
+    *("running", "pending", "stopping", "stopped", "shutting-down", "terminated"),
+    vpc=False,
+)
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
 @account_options.with_accounts

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 @click.command
-@options.with_filters("endpoints", "state", "create-complete")
+@options.with_filters(
+    *("endpoints", "state", "create-complete"),
+    *(f"{step}-{state}" for step in ("create", "update", "delete") for state in ("in-progress", "complete", "failed")),
+)
 @click.option("--all-regions", is_flag=True, help="Search all regions that are enabled for the account.")
 @options.output_options
 @account_options.with_accounts
