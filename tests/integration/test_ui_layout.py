@@ -26,6 +26,9 @@ def test_every_pane_fits(endpoint: dict[str, Any], size: tuple[int, int]) -> Non
                 await driver.pilot.resize_terminal(*other)
                 await driver.until(lambda other=other: len(driver.screen.splitlines()) == other[1])  # type: ignore[misc]
                 assert driver.screen.splitlines()[-1].endswith("q Quit")
+            await driver.pilot.resize_terminal(60, 24)
+            numbers = [f"{at} {name}" if name == title else str(at) for at, name in enumerate(PANES.values(), 1)]
+            await driver.until(lambda tabs=numbers: driver.screen.splitlines()[0].split("  ") == tabs)  # type: ignore[misc]
             await driver.pilot.resize_terminal(*size)
 
     in_console(act, size=size)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from textual import work
+from textual import events, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -222,12 +222,23 @@ class Console(App[None]):
         await self.pane(name)
         switcher = self.query_one("#panes", ContentSwitcher)
         switcher.current = name
-        tabs = Content("  ").join(
-            Content.from_markup(f"[{'bold reverse ' * (key == name)}@click=app.pane('{key}')]{at} {title}[/]")
-            for at, (key, title) in enumerate(PANES.items(), 1)
-        )
-        self.query_one("#tabs", Static).update(tabs)
+        self._show_tabs(self.size.width)
         self.current.focus_first()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._show_tabs(event.size.width)
+
+    def _show_tabs(self, width: int) -> None:
+        """Show the panes, on a narrow terminal those that are not open by their numbers only."""
+        shown = self.query_one("#panes", ContentSwitcher).current
+        labels = {key: f"{at} {title}" for at, (key, title) in enumerate(PANES.items(), 1)}
+        if len("  ".join(labels.values())) > width:
+            labels = {key: label if key == shown else label[0] for key, label in labels.items()}
+        tabs = [
+            Content.from_markup(f"[{'bold reverse ' * (key == shown)}@click=app.pane('{key}')]{label}[/]")
+            for key, label in labels.items()
+        ]
+        self.query_one("#tabs", Static).update(Content("  ").join(tabs))
 
     async def pane(self, name: str) -> Pane:
         """Return a pane, whether it is shown or not."""
