@@ -12,8 +12,8 @@ import pytest
 from eicctl.cli import explained
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.emulator.server import Emulator
-from eicctl.ui.app import ErrorBar
 from eicctl.ui.commands import CommandLine
+from eicctl.ui.pane import ErrorBar
 from tests.integration.console import Driver, in_console
 
 SIZES = [(80, 24), (120, 30)]

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from eicctl.core import sanitize
+from eicctl.ui.pane import ErrorBar
 
 if TYPE_CHECKING:
     from eicctl.ui.app import Console
@@ -337,8 +338,6 @@ class Form(ModalScreen["T | None"], Generic[T]):
         """Show what would be done."""
 
     def compose(self) -> ComposeResult:
-        from eicctl.ui.app import ErrorBar
-
         with Vertical():
             yield Static(Content(sanitize.line(self._title)), classes="title")
             with VerticalScroll(classes="fields", can_focus=False):
@@ -375,8 +374,6 @@ class Form(ModalScreen["T | None"], Generic[T]):
             await self._do(submitting=False)
 
     async def _do(self, *, submitting: bool) -> None:
-        from eicctl.ui.app import ErrorBar
-
         bar = self.query_one(ErrorBar)
         bar.remove_class("shown")
         self._busy = True
