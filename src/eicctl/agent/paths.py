@@ -170,25 +170,20 @@ def lock_file(path: Path, deadline: float) -> FileIO | None:
     Raises:
         LocalError: It cannot be opened.
     """
-    import fcntl  # not on Windows, where there is no background process
-
     from eicctl.core.errors import LocalError
+    from eicctl.support.files import flock
 
     while True:
         try:
             file = open(path, "r+b", 0, opener=_created)  # noqa: SIM115 - the caller closes it
         except OSError as error:
             raise LocalError(f"cannot open {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_nlink:  # else `remove` was faster
-                return file
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                file.close()
-                return None
-            time.sleep(0.02)
+        locked = flock(file.fileno(), timeout=deadline - time.monotonic())
+        if locked and os.fstat(file.fileno()).st_nlink:  # else `remove` was faster
+            return file
         file.close()
+        if not locked:
+            return None
 
 
 def _created(path: str, _flags: int) -> int:

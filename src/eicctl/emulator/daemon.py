@@ -24,7 +24,7 @@ from typing import Any
 from eicctl.core.errors import ConflictError, LocalError
 from eicctl.support import jsonstore, paths
 from eicctl.support.bare import parse_json
-from eicctl.support.files import write_whole
+from eicctl.support.files import flock, write_whole
 
 _FILES = "files-"
 _LOCK = "lock"
@@ -156,23 +156,11 @@ def files_folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def _locked(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[bool]:
     """Lock a file while the block runs; gives whether it could be locked within `wait` seconds."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where no emulator can have been started
+    if os.name != "posix":  # no emulator can have been started
         yield True
         return
-    deadline = time.monotonic() + wait
     with path.open("ab") as file:
-        while True:
-            try:
-                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= deadline:
-                    yield False
-                    return
-                time.sleep(0.05)
-        yield True
+        yield flock(file.fileno(), shared=shared, timeout=wait)
 
 
 def start(arguments: list[str]) -> Running:

@@ -61,12 +61,12 @@ def shared_key(folder: Path, name: str, key_type: KeyType = "auto") -> Iterator[
             # Each process that uses the key holds a shared lock, which ends with it.
             using = os.open(users, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
             stack.callback(os.close, using)
-            _flock(using, "LOCK_SH")
+            files.flock(using, shared=True)
         try:
             yield key
         finally:
             with files.locked(folder / "keys"), contextlib.suppress(FileNotFoundError):
-                if _flock(using, "LOCK_EX", "LOCK_NB"):  # it was the last one
+                if files.flock(using, timeout=0):  # it was the last one
                     path.replace(aside)
                     os.utime(aside)
 
@@ -86,19 +86,6 @@ def _sweep(folder: Path) -> None:
             if time.time() - aside.stat().st_mtime > REUSED_FOR:
                 aside.unlink()
                 aside.with_suffix(".public").unlink(missing_ok=True)
-
-
-def _flock(descriptor: int, *flags: str) -> bool:
-    """Lock a file; return whether that was possible, which it never is without flock(2)."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return False
-    try:
-        fcntl.flock(descriptor, sum(getattr(fcntl, flag) for flag in flags))
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -150,6 +151,34 @@ def make_parents(path: Path) -> None:
         raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error
 
 
+def flock(descriptor: int, *, shared: bool = False, timeout: float | None = None) -> bool:
+    """Lock an open file until it is closed, which its process's end does, too. Return whether it is locked.
+
+    Args:
+        descriptor: The file.
+        shared: Whether others may have such a lock as well.
+        timeout: Seconds to wait for other locks; None without end. Where the platform has no flock(2), none is had.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    if timeout is None:
+        fcntl.flock(descriptor, kind)
+        return True
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock that other processes of eicctl wait for: that of `path`, in a file beside it.
@@ -159,9 +188,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         LocalError: The file of the lock cannot be opened.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    if os.name != "posix":
         yield
         return
     try:
@@ -171,7 +198,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LocalError(f"cannot lock {path}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        flock(descriptor)
         yield
     finally:
         os.close(descriptor)

@@ -126,10 +126,7 @@ class LogFile(WatchedFileHandler):
 
     def _rotate(self, descriptor: int) -> None:
         """Give the full file another name, unless another process has just done so."""
-        with contextlib.suppress(ImportError):  # Windows
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        files.flock(descriptor)
         path = Path(self.baseFilename)
         # On Windows it cannot be renamed while another process has it open; it grows on then.
         with contextlib.suppress(FileNotFoundError, PermissionError):
