@@ -82,6 +82,51 @@ def test_arrows_go_down() -> None:
     assert not wrong
 
 
+FACADES = {
+    ("eicctl.support.defaults", "eicctl.support.settings"),
+    ("eicctl.support.log", "eicctl.support.logging_setup"),
+}
+"""Modules that every command loads, each with the one that it loads where there is something to do."""
+
+
+def test_no_two_files_import_each_other() -> None:
+    imports: dict[str, set[str]] = {}
+    for path in FILES:
+        body = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if not is_for_types(node)]
+        tree = ast.Module(body, type_ignores=[])
+        imports["eicctl." + name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")] = {
+            name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        }
+    mutual = {(a, b) for a, used in imports.items() for b in used if a < b and a in imports.get(b, ())}
+    assert {pair for pair in mutual if not pair[1].startswith(f"{pair[0]}.")} == FACADES
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+HOMES = {
+    "fcntl.flock(": {"support/files.py"},
+    "asyncio.to_thread(": {"emulator/data/gateway.py"},
+    "ThreadPoolExecutor": {"support/threads.py"},
+    "make_scanner": {"support/bare.py"},
+    "random.uniform(": {"support/clock.py", "aws/clients.py", "ssh/forward/renewal.py"},
+    "import escape": {"support/html.py", "emulator/control/app.py"},
+    "rich.spinner": {"view/doctor.py"},
+    '"StrictHostKeyChecking":': {"ssh/openssh_options.py"},
+    "tomllib.loads(": {"support/toml_files.py"},
+}
+"""What is written once, and where; jitter also spreads one pause, and the emulator shares no threads."""
+
+
+def test_what_is_written_once_is_where_one_looks_for_it() -> None:
+    texts = {name_of(path): path.read_text(encoding="utf-8") for path in FILES}
+    assert {what: {name for name, text in texts.items() if what in text} for what in HOMES} == HOMES
+
+
 EMULATOR = {
     "__init__": set(),
     "state": set(),

@@ -15,9 +15,9 @@ import click
 from eicctl.aws.config_files import sections
 from eicctl.aws.endpoint_selection import NoEndpointError
 from eicctl.aws.targets import InstanceStateError
-from eicctl.cli.options import WAIT
 from eicctl.cli.picker import on_terminal
 from eicctl.core.errors import EicctlError, LocalError, LoginRequiredError, NoCredentialsError, NoRegionError
+from eicctl.core.request import WAIT
 from eicctl.support import pins, settings
 from eicctl.support.activity import Hidden
 from eicctl.view import messages

@@ -12,7 +12,7 @@ import click
 from eicctl.cli.param_types import ENDPOINT_ID, FILE, INSTANCE, INSTANCE_ID, PORT, PROFILE, REGION, Integer, Number
 from eicctl.core.errors import CredentialsError, NoRegionError, UsageError
 from eicctl.core.names import parse_tags
-from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
+from eicctl.core.request import PROXY_OPTIONS, WAIT, ConnectRequest
 from eicctl.support import defaults, log, pins
 from eicctl.view import messages
 
@@ -257,9 +257,6 @@ def _keepalive(_ctx: click.Context, seconds: float) -> None:
 
 keepalive_option = request_option("--keepalive", expose_value=False, callback=_when_given(_keepalive))
 """How to keep idle tunnels alive. The command takes nothing."""
-
-WAIT = 300.0
-"""Seconds for which `--wait` alone waits."""
 
 
 def separate_wait(args: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`eicctl policy connect --from-audit`: from CloudTrail's records to the least policies, or to a diff with today's."""
+"""`eicctl policy connect --from-audit`: from CloudTrail's records to least-privilege policies, or to a diff."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from eicctl.aws.session import Session
 from eicctl.cli import options
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena
-from eicctl.cli.commands.policy import text_of
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.names import counted
-from eicctl.policy.beyond import Comparison, compare, read_document
+from eicctl.policy.beyond import Comparison, compare
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
 from eicctl.support.threads import for_each
@@ -49,7 +48,7 @@ class Task:
     by_source: bool
     tag: str
     diff: bool
-    policy_file: str | None
+    policy: tuple[str, Mapping[str, object]] | None
     form: str
     output: str
     query: str | None
@@ -212,7 +211,7 @@ def _write(usages: Mapping[str, Usage], bounds: Bounds, form: str) -> int:
 
 def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int:
     """Print what today's policies allow beyond what was used; 1 if they allow more."""
-    if task.policy_file and len(usages) > 1:
+    if task.policy and len(usages) > 1:
         names = _some([usage.name for usage in usages.values()])
         raise UsageError(f"--policy is for one user or role, but the records have {names}", hint="--user NAME")
     more = False
@@ -220,18 +219,11 @@ def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int
     lines: list[str] = []
     notes: list[str] = []
     for arn, usage in usages.items():
-        if task.policy_file:
-            try:
-                policies = [(task.policy_file, read_document(text_of(task.policy_file)))]
-            except ValueError as error:
-                raise UsageError(f"cannot read {task.policy_file}: {error}") from error
-        else:
-            try:
-                policies = identity_policies(session, arn)
-            except EicctlError as error:
-                raise type(error)(
-                    error.message, hint=error.hint or "--policy FILE specifies the current policy"
-                ) from error
+        try:
+            policies = [task.policy] if task.policy else identity_policies(session, arn)
+        except EicctlError as error:
+            error.hint = error.hint or "--policy FILE specifies the current policy"
+            raise
         comparisons = compare(policies, usage, by_source=task.by_source)
         rows += [_as_json(arn, one) for one in comparisons]
         lines += diff_lines(usage.name, comparisons)

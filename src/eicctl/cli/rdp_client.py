@@ -21,6 +21,7 @@ from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.names import host_port
 from eicctl.support import streams
 from eicctl.support.redact import register
+from eicctl.support.threads import in_thread
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -114,7 +115,7 @@ async def serve_client(
     try:
         process = start(command, password)
         # In a thread: the selector loop of Windows has no subprocesses.
-        ending = asyncio.create_task(asyncio.to_thread(process.wait))
+        ending = asyncio.create_task(in_thread(process.wait))
         await asyncio.wait({serving, stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
         # Ctrl-C on a terminal reaches the client too, which may have ended by it already.
         if ending.done() and not stop.is_set():

@@ -19,6 +19,10 @@ else:
         return lambda cls: cls
 
 
+WAIT = 300.0
+"""Seconds for which `--wait` alone waits."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectRequest:
     """What the user asked for. What was not specified is empty, None or the default.

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from eicctl.core.errors import EicctlError, TargetUnreachableError
+from eicctl.support.threads import begin
 
 if TYPE_CHECKING:
     from eicctl.aws.session import Session
@@ -49,8 +50,6 @@ def likely_cause(error: EicctlError) -> Cause | None:
     """
     if not isinstance(error, TargetUnreachableError) or error.address not in _known or not _is_enabled():
         return None
-    from eicctl.support.threads import begin
-
     with _lock:
         if error.address not in _found:
             session, target = _known[error.address]
@@ -68,7 +67,7 @@ def in_background(error: EicctlError, report: Callable[[Cause], None]) -> None:
         if likely := likely_cause(error):
             report(likely)
 
-    threading.Thread(target=work, daemon=True).start()
+    begin(work)
 
 
 def explain(session: Session, target: Target) -> Cause | None:

@@ -28,13 +28,12 @@ from eicctl.core.names import counted
 from eicctl.support import pins, threads
 from eicctl.ui import PANES
 from eicctl.ui.commands import CommandLine
-from eicctl.ui.pane import ErrorBar
+from eicctl.ui.pane import ErrorBar, Pane
 
 if TYPE_CHECKING:
     import click
 
     from eicctl.aws.session import Session
-    from eicctl.ui.pane import Pane
 
 T = TypeVar("T")
 

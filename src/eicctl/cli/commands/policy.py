@@ -235,23 +235,28 @@ def connect(ctx: click.Context, /, **given: Any) -> int:
 @options.with_session
 def _from_audit(*, session: Session, **given: Any) -> int:
     from eicctl.cli.policy_from_audit import Task, run
+    from eicctl.policy.beyond import read_document
 
-    ranges, tags = given.pop("source_ip"), given.pop("instance_tag")
+    ranges, tags, file = given.pop("source_ip"), given.pop("instance_tag"), given.pop("policy_file")
     if any(ranges):
         raise UsageError("--source-ip RANGE and --from-audit cannot be combined", hint="--source-ip, without a range")
     if len(tags) > 1 or any("=" in key for key in tags):
         raise UsageError("--from-audit takes one --instance-tag KEY", hint="--instance-tag Team")
-    if given["policy_file"] and not given["diff"]:
+    if file and not given["diff"]:
         raise UsageError("--policy requires --diff")
     if not given["diff"] and (given["output"] != "table" or given["query"]):
         hint = messages.again(without=("--output", "--query"))
         raise UsageError("--output and --query require --diff; policies are JSON, or as --format specifies", hint=hint)
     if given["diff"] and (tags or given["max_unused"] or given["form"] != "json"):
         raise UsageError("--diff cannot be combined with --instance-tag, --max-unused and --format")
-    return run(session, Task(**given, by_source=bool(ranges), tag="".join(tags)))
+    try:
+        policy = (file, read_document(_text_of(file))) if file else None
+    except ValueError as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
+    return run(session, Task(**given, policy=policy, by_source=bool(ranges), tag="".join(tags)))
 
 
-def text_of(file: str) -> str:
+def _text_of(file: str) -> str:
     """Return the text of a file, or of stdin.
 
     Raises:
@@ -311,7 +316,7 @@ def lint_document(*, file: str, output: str, query: str | None) -> int:
     from eicctl.policy.lint import lint
     from eicctl.view import render
 
-    findings = lint(text_of(file))
+    findings = lint(_text_of(file))
     if query or output != "table":
         rows = [
             {
