@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from eicctl.cli.rdp_client import CLIENTS, Client, Connection, decrypt, file_text, find_client
+from eicctl.cli.rdp_client import CLIENTS, Client, RdpConnection, decrypt, file_text, find_client
 from eicctl.core.errors import LocalError, UsageError
 
 KEY = rsa.generate_private_key(65537, 2048)
 DATA = base64.b64encode(KEY.public_key().encrypt(b"s3cret!", PKCS1v15())).decode()
-PLACE = Connection(40000, "Administrator", "win-1")
+PLACE = RdpConnection(40000, "Administrator", "win-1")
 
 
 def asked_nothing(path: str) -> str:
@@ -82,7 +82,7 @@ def test_no_key_at_all(tmp_path: Path) -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    place = Connection(40000, "me", "win-1", "::1")
+    place = RdpConnection(40000, "me", "win-1", "::1")
     assert file_text(place).startswith("full address:s:[::1]:40000\r\n")
     assert "/v:[::1]:40000" in Client("xfreerdp", "xfreerdp").command(place, None, with_password=False)
 
@@ -97,7 +97,7 @@ def test_the_file_has_one_setting_a_line() -> None:
 @pytest.mark.parametrize("user", ["a\r\nalternate shell:s:calc", "a\nb", "a\u2028b", "a\0b"])
 def test_a_user_adds_no_line(user: str) -> None:
     with pytest.raises(UsageError):
-        file_text(Connection(1, user, "x"))
+        file_text(RdpConnection(1, user, "x"))
 
 
 def test_freerdp_reads_the_password_from_stdin() -> None:

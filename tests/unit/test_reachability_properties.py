@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eicctl.core.model import Endpoint
 from eicctl.core.network import AclEntry, GroupReference, NetworkFacts, Peering, PrefixList, Route, RouteTable, Rule
 from eicctl.reachability.connection import Destination, TrafficRange, first_match, traffic_range
-from eicctl.reachability.remedies import command_line
+from eicctl.reachability.remedies import change_command
 from tests.network import ENDPOINT, FACTS, FAR, TARGET, applied, findings, with_acl, with_group
 
 RANK = {"failed": 0, "unknown": 1, "ok": 2}
@@ -173,7 +173,7 @@ def test_the_offered_change_mends_its_check(
         if finding.verdict == "failed" and not (endpoint.preserve_client_ip and "acl" in check):
             assert after.verdict == "ok", (finding, after)
         assert RANK[after.verdict] > 0, (finding, after)
-        assert command_line(finding.change, region="us-east-1", profile="my profile").endswith(
+        assert change_command(finding.change, region="us-east-1", profile="my profile").endswith(
             "--region us-east-1 --profile 'my profile'"
         )
 

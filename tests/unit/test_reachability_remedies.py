@@ -12,7 +12,7 @@ from botocore.validate import validate_parameters
 from eicctl.reachability.remedies import (
     Change,
     acl_entry,
-    command_line,
+    change_command,
     endpoint_setting,
     group_rule,
     new_endpoint,
@@ -79,8 +79,8 @@ CHANGES: list[tuple[Change, str, str]] = [
 @pytest.mark.parametrize(("change", "summary", "line"), CHANGES, ids=[summary for _, summary, _ in CHANGES])
 def test_what_a_person_sees(change: Change, summary: str, line: str) -> None:
     assert change.summary == summary
-    assert command_line(change) == line
-    assert command_line(change, region="eu-west-1", profile="p") == f"{line} --region eu-west-1 --profile p"
+    assert change_command(change) == line
+    assert change_command(change, region="eu-west-1", profile="p") == f"{line} --region eu-west-1 --profile p"
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class RdpConnection:
     """What a client connects to: the local end of a tunnel, and the user; `label` is the window's title."""
 
     port: int
@@ -42,7 +42,7 @@ class Connection:
         return host_port(self.address, self.port)
 
 
-def file_text(connection: Connection) -> str:
+def file_text(connection: RdpConnection) -> str:
     """Return the file's text, with CRLF line ends. It holds no password.
 
     Raises:
@@ -163,7 +163,7 @@ class Client:
         """Whether it takes what to connect to from a connection file."""
         return self.name not in FREERDP
 
-    def command(self, connection: Connection, file: Path | None, *, with_password: bool) -> list[str]:
+    def command(self, connection: RdpConnection, file: Path | None, *, with_password: bool) -> list[str]:
         """Return the command line that starts it, without a password.
 
         Args:

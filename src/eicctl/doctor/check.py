@@ -157,13 +157,13 @@ def registry() -> tuple[Check, ...]:
     return tuple(sorted((each for each in found if isinstance(each, Check)), key=lambda check: check.order))
 
 
-def failed(error: EicctlError) -> Outcome:
+def failed_outcome(error: EicctlError) -> Outcome:
     """Return the outcome of a check that an error ends."""
     details = {"RequestId": error.request_id} if error.request_id else {}
     return Outcome(Status.FAILED, error.message, error.hint or "", exit_code=error.exit_code, details=details)
 
 
-def not_checked(error: EicctlError) -> Outcome:
+def unknown_outcome(error: EicctlError) -> Outcome:
     """Return the outcome of a check that could not be made, which says nothing of whether it works."""
     why = "no permission to check" if isinstance(error, DeniedError) else "could not be checked"
     return Outcome(Status.UNKNOWN, f"{why}: {error.message}", error.hint or "")

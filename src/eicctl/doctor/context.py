@@ -16,8 +16,7 @@ from eicctl.core.errors import LocalError
 from eicctl.core.model import SSH_PORT, Endpoint, Instance, Target, usual_port
 from eicctl.core.request import ConnectRequest
 from eicctl.doctor.check import Check, registry
-from eicctl.policy.check import Check as Answer
-from eicctl.policy.check import check_connection
+from eicctl.policy.check import Permission, check_connection
 from eicctl.reachability.connection import Connection, Finding, instance_at, plain_address
 from eicctl.reachability.evaluate import evaluate
 from eicctl.ssh.os_user import choose
@@ -129,7 +128,7 @@ class Context:
         """Return the evaluation of the network rules between endpoint and target; empty if `endpoint` is None."""
         return self._once(self._evaluate_network)
 
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[Permission]:
         """Return what IAM says about the actions that a connection needs; empty if `endpoint` is None."""
         return self._once(self._ask_iam)
 
@@ -173,7 +172,7 @@ class Context:
             destination = plain_address(facts, target.address, prefer_vpc=endpoint.vpc_id)
         return evaluate(facts, Connection(endpoint, destination, target.remote_port, client or None))
 
-    def _ask_iam(self) -> list[Answer]:
+    def _ask_iam(self) -> list[Permission]:
         if not self.endpoint:
             return []
         target = required(self.target)

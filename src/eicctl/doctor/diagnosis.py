@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from eicctl.aws.session import Session
 from eicctl.core.errors import EicctlError, UnreachableError
-from eicctl.doctor.check import Check, Outcome, Result, Status, failed
+from eicctl.doctor.check import Check, Outcome, Result, Status, failed_outcome
 from eicctl.doctor.context import Context
 from eicctl.doctor.path import Node, Step, trace
-from eicctl.reachability.remedies import Change, command_line
+from eicctl.reachability.remedies import Change, change_command
 from eicctl.support import pins
 from eicctl.support.threads import begin
 
@@ -45,7 +45,7 @@ def _result(check: Check, context: Context, needed: Sequence[Future[Result]]) ->
     try:
         outcome = check.run(context)
     except EicctlError as error:
-        outcome = failed(error)
+        outcome = failed_outcome(error)
     outcome = replace(outcome, remediation=pins.pinned(outcome.remediation))
     return Result(check, outcome, seconds=time.monotonic() - started)
 
@@ -227,7 +227,7 @@ def _target(context: Context) -> dict[str, object] | None:
 def _change(session: Session, change: Change) -> dict[str, object]:
     return {
         "Summary": change.summary,
-        "Command": command_line(change, region=session.region, profile=session.profile),
+        "Command": change_command(change, region=session.region, profile=session.profile),
         "Operation": change.operation or None,
         "Parameters": dict(change.parameters) or None,
     }

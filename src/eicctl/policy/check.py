@@ -22,7 +22,7 @@ _PORT = "ec2-instance-connect:remotePort"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Permission:
     """One action: `status` is `allowed`, `denied` or `unknown`; `reason` may be empty."""
 
     action: str
@@ -31,7 +31,7 @@ class Check:
     reason: str = ""
 
 
-def check_target(session: Session, request: ConnectRequest, *, duration: int | None, os_user: str) -> list[Check]:
+def check_target(session: Session, request: ConnectRequest, *, duration: int | None, os_user: str) -> list[Permission]:
     """Find the target and return what `check_connection` does.
 
     Raises:
@@ -59,7 +59,7 @@ def check_connection(
     *,
     duration: int | None,
     os_user: str,
-) -> list[Check]:
+) -> list[Permission]:
     """Return what the caller's policies say of each action that a connection needs.
 
     Args:
@@ -85,10 +85,10 @@ def check_connection(
             checks.append(_judged(simulate(session, principal, SEND_KEY, push, context)))
         return [*checks, *(_judged(simulate(session, principal, read, "*", {})) for read in READS)]
     except (DeniedError, NotFoundError) as error:
-        return [Check(action, resource, "unknown", error.message) for action, resource in wanted]
+        return [Permission(action, resource, "unknown", error.message) for action, resource in wanted]
 
 
-def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target, duration: int | None) -> Check:
+def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target, duration: int | None) -> Permission:
     arn = endpoint.arn
 
     def ask(seconds: int | None, port: int = target.remote_port) -> Decision:
@@ -101,7 +101,7 @@ def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target
     for seconds in (*LADDER, SHORTEST):
         if (duration is None or seconds < duration) and ask(seconds).allowed:
             how = "eicctl sends it automatically" if duration is None else f"--max-tunnel-duration {seconds}"
-            return Check(
+            return Permission(
                 OPEN_TUNNEL,
                 arn,
                 "allowed" if duration is None else "denied",
@@ -109,22 +109,24 @@ def _tunnel(session: Session, principal: str, endpoint: Endpoint, target: Target
             )
     other = next(port for port in DIRECT_PORTS if port != target.remote_port)
     if any(ask(seconds, other).allowed for seconds in (duration, SHORTEST)):
-        return Check(OPEN_TUNNEL, arn, "denied", f"by {_PORT}: port {other} is allowed, {target.remote_port} is not")
+        return Permission(
+            OPEN_TUNNEL, arn, "denied", f"by {_PORT}: port {other} is allowed, {target.remote_port} is not"
+        )
     return _judged(asked)
 
 
-def _judged(decision: Decision) -> Check:
+def _judged(decision: Decision) -> Permission:
     by = ", ".join(dict.fromkeys(filter(None, decision.statements)))
     if decision.allowed:
-        return Check(decision.action, decision.resource, "allowed", f"by {by}" if by else "")
+        return Permission(decision.action, decision.resource, "allowed", f"by {by}" if by else "")
     if decision.decision == "explicitDeny":
-        return Check(decision.action, decision.resource, "denied", f"explicitly denied by {by or 'a policy'}")
+        return Permission(decision.action, decision.resource, "denied", f"explicitly denied by {by or 'a policy'}")
     # Keys without a value in the simulation: only a real request has them.
     unknown = [key for key in decision.missing if key != DURATION and not key.lower().startswith("aws:resourcetag/")]
     if unknown:
         reason = f"depends on {' and '.join(unknown)}, which only a real request has"
-        return Check(decision.action, decision.resource, "unknown", reason)
-    return Check(
+        return Permission(decision.action, decision.resource, "unknown", reason)
+    return Permission(
         decision.action, decision.resource, "denied", _STOPPED.get(decision.action, "not allowed by any statement")
     )
 

@@ -26,7 +26,7 @@ from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_A
 from eicctl.reachability.connection import Connection, Verdict, instance_at
 from eicctl.reachability.evaluate import ADDRESS_FAMILY, CLIENT_IP, ENDPOINT_STATE, evaluate, first_cause
 from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS
-from eicctl.reachability.remedies import Change, command_line, new_endpoint
+from eicctl.reachability.remedies import Change, change_command, new_endpoint
 from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT
 from eicctl.support.threads import Pool, both, together
 
@@ -218,7 +218,7 @@ class Inventory:
         if reach.change is None:
             return ""
         profile = self.location.account.profile_for_commands
-        return command_line(reach.change, region=self.location.region, profile=profile or None)
+        return change_command(reach.change, region=self.location.region, profile=profile or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def new_endpoint(vpc_id: str, subnet_id: str = "", *, own_group: bool = False) -
     return Change(f"create an endpoint in {subnet_id or vpc_id}", ("eicctl", "create-endpoint", *where, *group))
 
 
-def command_line(change: Change, *, region: str = "", profile: str | None = None) -> str:
+def change_command(change: Change, *, region: str = "", profile: str | None = None) -> str:
     """Return a change as a line for a shell, with the region and the profile that it is for."""
     profile = profile or pins.environment_profile()
     where = (("--region", region) if region else ()) + (("--profile", profile) if profile else ())

@@ -45,7 +45,7 @@ def element(name: str, /, *children: Child, **attributes: str | int | float | No
     return Markup(f"<{name}{given}>{_inner(children)}</{name}>")
 
 
-def joined(children: Iterable[Child]) -> Markup:
+def fragment(children: Iterable[Child]) -> Markup:
     """Return several children as one."""
     return Markup(_inner(children))
 

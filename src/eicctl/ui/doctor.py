@@ -20,7 +20,7 @@ from eicctl.doctor.context import Context
 from eicctl.doctor.diagnosis import Diagnosis, diagnose, run
 from eicctl.doctor.fix import add_rule, added_rules, remove_rule
 from eicctl.doctor.path import UNICODE, draw
-from eicctl.reachability.remedies import command_line
+from eicctl.reachability.remedies import change_command
 from eicctl.ui.dialogs import Ask, Question
 from eicctl.ui.pane import Pane
 from eicctl.ui.table import Column, Row
@@ -149,7 +149,7 @@ class Doctor(Pane):
             app.note("No single security-group rule fixes this")
             return
         session = context.session
-        line = command_line(change, region=session.region, profile=session.profile)
+        line = change_command(change, region=session.region, profile=session.profile)
         if not await app.push_screen_wait(Question(f"Proposed fix: {change.summary}\n\n{line}", "Add this rule")):
             return
         account = context.identity.account if context.identity else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from eicctl.core.names import natural_key
 from eicctl.reachability.coverage import summary
-from eicctl.support.html import Child, Markup, command, document, element, joined, table
+from eicctl.support.html import Child, Markup, command, document, element, fragment, table
 
 if TYPE_CHECKING:
     from eicctl.core.model import Endpoint
@@ -231,7 +231,7 @@ def _whole(text: str) -> Markup:
 
 
 def _separated(separator: str, parts: Iterable[Child]) -> Markup:
-    return joined((separator if number else None, part) for number, part in enumerate(parts))
+    return fragment((separator if number else None, part) for number, part in enumerate(parts))
 
 
 def _small(text: str) -> Markup | None:

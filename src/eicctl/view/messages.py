@@ -102,7 +102,7 @@ def live(text: str) -> None:
         if not _quiet and (text or _live):
             _live = text
             with contextlib.suppress(OSError):
-                line, width = sanitize.line(text), columns(sys.stderr) - 1
+                line, width = sanitize.line(text), terminal_width(sys.stderr) - 1
                 sys.stderr.write(_CLEAR + (cut(line, width, end="") if width > 0 else line))
                 sys.stderr.flush()
 
@@ -138,7 +138,7 @@ def json_line(value: object) -> None:
 
 def fitted(text: str, file: TextIO) -> str:
     """Wrap prose to the width of the terminal `file`. A command stays on one line, so that it can be copied."""
-    if not (width := columns(file)):
+    if not (width := terminal_width(file)):
         return text
     # Indented, so that no word of foreign text looks like the start of a message.
     return "\n".join(
@@ -146,7 +146,7 @@ def fitted(text: str, file: TextIO) -> str:
     )
 
 
-def columns(file: TextIO) -> int:
+def terminal_width(file: TextIO) -> int:
     """Return the width of the terminal `file`, or 0 if it is not a terminal."""
     try:
         if not file.isatty():

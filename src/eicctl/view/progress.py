@@ -68,7 +68,7 @@ class Line:
         self._started = self._ended = self._shown_at = 0.0
         self._hidden = 0
         self._thread: threading.Thread | None = None
-        self._live = messages.columns(sys.stderr) > 0
+        self._live = messages.terminal_width(sys.stderr) > 0
 
     def begin(self, activity: Activity) -> None:
         """An activity begins. With what follows within `_GAP` it is one wait."""

@@ -50,7 +50,7 @@ class Stage:
             "NO_PROXY": "localhost,127.0.0.1,::1",
             "no_proxy": "localhost,127.0.0.1,::1",
         }
-        if width := messages.columns(sys.stdout):  # what is shown on a terminal looks as it does there
+        if width := messages.terminal_width(sys.stdout):  # what is shown on a terminal looks as it does there
             self.env |= {"FORCE_COLOR": "1", "COLUMNS": str(width)}
         self._up = False
 

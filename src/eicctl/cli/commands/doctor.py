@@ -170,7 +170,7 @@ def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool
     """Offer the rule that fixes the cause, and add it; return whether it was added."""
     from eicctl.aws.ec2_requests import change_network
     from eicctl.doctor.fix import add_rule
-    from eicctl.reachability.remedies import command_line
+    from eicctl.reachability.remedies import change_command
 
     assert found.cause  # noqa: S101 - there is one to fix
     rule, session = found.cause.change, context.session
@@ -179,7 +179,7 @@ def _fixed(context: Context, found: Diagnosis, yes: bool, dry_run: bool) -> bool
         messages.line(f"No single security-group rule fixes this{instead}")
         return False
     messages.line(f"\nProposed fix: {rule.summary}")
-    messages.line(f"  {command_line(rule, region=session.region, profile=session.profile)}")
+    messages.line(f"  {change_command(rule, region=session.region, profile=session.profile)}")
     if dry_run:
         change_network(session, rule.operation, rule.parameters, dry_run=True)
         messages.line("Dry run succeeded; no changes made")

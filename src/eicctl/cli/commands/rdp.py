@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from eicctl.aws.session import Session
-    from eicctl.cli.rdp_client import Client, Connection
+    from eicctl.cli.rdp_client import Client, RdpConnection
     from eicctl.core.model import Target
     from eicctl.core.request import ConnectRequest
 
@@ -79,7 +79,7 @@ def command(
     """
     from eicctl.api.targets import dialer_to
     from eicctl.cli.listening import run_interruptibly
-    from eicctl.cli.rdp_client import Connection, check_user, find_client, serve_client
+    from eicctl.cli.rdp_client import RdpConnection, check_user, find_client, serve_client
     from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.core.events import TunnelEvent
     from eicctl.tunnel.bind import bind_tcp, local_addresses
@@ -104,7 +104,7 @@ def command(
             cleanup.callback(sock.close)
         target = resolve_target(session, request)
         password = _password_for(chosen, session, target, key_file) if chosen else None
-        connection = Connection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
+        connection = RdpConnection(sockets[0].getsockname()[1], user, target.label, sockets[0].getsockname()[0])
         file = _write(cleanup, connection, save, needed=chosen is not None and chosen.reads_file)
         emit = renderer("text")
         dialer = dialer_to(session, target, request)
@@ -159,7 +159,7 @@ def _password(session: Session, target: Target, key_file: Path | None, *, needed
     return None
 
 
-def _write(cleanup: contextlib.ExitStack, connection: Connection, save: Path | None, *, needed: bool) -> Path | None:
+def _write(cleanup: contextlib.ExitStack, connection: RdpConnection, save: Path | None, *, needed: bool) -> Path | None:
     """Write the connection file: where the user wants to keep it, or, if needed, in a folder that goes at the end."""
     from eicctl.cli.rdp_client import file_text
     from eicctl.ssh.keys import private_folder

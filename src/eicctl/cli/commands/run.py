@@ -174,7 +174,7 @@ def _summary(results: Sequence[Result], logins: Sequence[Login]) -> int:
     from eicctl.view.fleet import summary
 
     failed = [result for result in results if result.failed]
-    for line in summary(results, width=messages.columns(sys.stderr)):
+    for line in summary(results, width=messages.terminal_width(sys.stderr)):
         messages.line(line, problem=bool(failed))
     for login, result in zip(logins, results, strict=False):
         if hint := explain(result.code or 0, result.error, login):

@@ -6,7 +6,7 @@ from eicctl.aws.explicit_target import explicit_target
 from eicctl.aws.identity import Identity, caller_identity, clock_offset
 from eicctl.aws.regions import check_region, no_such_region
 from eicctl.core.errors import CredentialsError, DeniedError, EicctlError, NetworkError
-from eicctl.doctor.check import Check, Outcome, Segment, Status, always, duration, not_checked
+from eicctl.doctor.check import Check, Outcome, Segment, Status, always, duration, unknown_outcome
 from eicctl.doctor.context import Context
 from eicctl.support import clock
 from eicctl.tunnel.errors import BEHIND
@@ -72,7 +72,7 @@ def _run_clock(context: Context) -> Outcome:
     except NetworkError:
         return Outcome(Status.UNKNOWN, "AWS did not respond, so its time is unknown")
     except EicctlError as error:
-        return not_checked(error)
+        return unknown_outcome(error)
     return clock_outcome(ahead)
 
 

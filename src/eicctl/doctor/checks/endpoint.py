@@ -11,7 +11,7 @@ from eicctl.aws.explicit_target import explicit_target
 from eicctl.aws.targets import Found, with_endpoint
 from eicctl.core.errors import DeniedError, NotFoundError, UnavailableError
 from eicctl.core.model import Endpoint, Target
-from eicctl.doctor.check import Check, Outcome, Segment, Status, failed, without_target
+from eicctl.doctor.check import Check, Outcome, Segment, Status, failed_outcome, without_target
 from eicctl.doctor.context import Context, required
 from eicctl.support import pins
 
@@ -35,7 +35,7 @@ def run(context: Context) -> Outcome:
         if not error.vpc_owner:
             raise
         details = {"VpcId": required(context.found).location.vpc_id, "VpcOwnerId": error.vpc_owner}
-        return replace(failed(error), details=details)
+        return replace(failed_outcome(error), details=details)
     context.target = target
     # The endpoint may have been given by its name.
     context.endpoint = next((one for one in endpoints if one.id == target.endpoint_id), endpoints[0])

@@ -6,7 +6,7 @@ import re
 
 from eicctl.aws.instances import Image, describe_images
 from eicctl.core.errors import EicctlError
-from eicctl.doctor.check import Check, Outcome, Status, for_ssh_login, not_checked
+from eicctl.doctor.check import Check, Outcome, Status, for_ssh_login, unknown_outcome
 from eicctl.doctor.context import NO_INSTANCE, Context
 from eicctl.ssh.os_user import choose, image_user
 
@@ -56,7 +56,7 @@ def _run_instance_connect(context: Context) -> Outcome:
     try:
         images = describe_images(context.session, {image_id})
     except EicctlError as error:
-        return not_checked(error)
+        return unknown_outcome(error)
     if image_id not in images:
         return Outcome(Status.UNKNOWN, f"image {image_id} no longer exists, so this is unknown", _OWN_KEY)
     return image_outcome(images[image_id])

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eicctl.core.errors import EicctlError, TargetUnreachableError
-from eicctl.doctor.check import Check, Outcome, Segment, Status, not_checked
+from eicctl.doctor.check import Check, Outcome, Segment, Status, unknown_outcome
 from eicctl.doctor.context import Context, required
 from eicctl.reachability.acls import ENDPOINT_ACL_IN, ENDPOINT_ACL_OUT, TARGET_ACL_IN, TARGET_ACL_OUT
 from eicctl.reachability.connection import listed, of_verdicts
 from eicctl.reachability.evaluate import CLIENT_IP
 from eicctl.reachability.groups import ENDPOINT_EGRESS, TARGET_INGRESS
-from eicctl.reachability.remedies import command_line
+from eicctl.reachability.remedies import change_command
 from eicctl.reachability.routes import ROUTE_BACK, ROUTE_OUT
 
 
@@ -62,7 +62,7 @@ def _outcome(context: Context, findings: tuple[str, ...], cause: str, resources:
     try:
         evaluated = context.findings()
     except EicctlError as error:
-        return not_checked(error)
+        return unknown_outcome(error)
     if not evaluated:
         return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its network is unknown")
     parts = [finding for finding in evaluated if finding.check in findings]
@@ -78,7 +78,7 @@ def _outcome(context: Context, findings: tuple[str, ...], cause: str, resources:
     return Outcome(
         Status.FAILED,
         message,
-        command_line(change, region=session.region, profile=session.profile) if change else "",
+        change_command(change, region=session.region, profile=session.profile) if change else "",
         cause=f"{cause.format(target=required(context.target).label)}: {reason}",
         exit_code=TargetUnreachableError.default_exit_code,
         change=change,

@@ -7,9 +7,9 @@ import re
 from eicctl.aws.iam import OPEN_TUNNEL, SEND_KEY
 from eicctl.core.errors import DeniedError, EicctlError
 from eicctl.core.model import SSH_PORT, Target
-from eicctl.doctor.check import Check, Outcome, Segment, Status, for_ssh_login, not_checked
+from eicctl.doctor.check import Check, Outcome, Segment, Status, for_ssh_login, unknown_outcome
 from eicctl.doctor.context import NO_INSTANCE, Context, required
-from eicctl.policy.check import Check as Answer
+from eicctl.policy.check import Permission
 from eicctl.support import pins
 
 
@@ -18,7 +18,7 @@ def permission_outcome(context: Context, action: str) -> Outcome:
     try:
         answers = context.answers()
     except EicctlError as error:
-        return not_checked(error)
+        return unknown_outcome(error)
     if not answers:
         return Outcome(Status.UNKNOWN, "the endpoint could not be looked up, so its ARN is unknown")
     caller, target = required(context.identity).arn, required(context.target)
@@ -46,7 +46,7 @@ def permission_outcome(context: Context, action: str) -> Outcome:
     )
 
 
-def _remediation(denied: Answer, target: Target) -> str:
+def _remediation(denied: Permission, target: Target) -> str:
     if shorter := re.search(r"--max-tunnel-duration \d+", denied.reason):
         return shorter[0]
     user = ("--os-user", "NAME") if target.remote_port == SSH_PORT and target.platform != "windows" else ()

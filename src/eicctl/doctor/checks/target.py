@@ -12,7 +12,7 @@ from eicctl.aws.targets import Found, SeveralInstancesError, find
 from eicctl.core.errors import DeniedError, EicctlError, NotFoundError, UnavailableError
 from eicctl.core.model import SSH_PORT, Instance
 from eicctl.core.request import ConnectRequest
-from eicctl.doctor.check import Check, Outcome, Segment, Status, failed
+from eicctl.doctor.check import Check, Outcome, Segment, Status, failed_outcome
 from eicctl.doctor.context import Context
 from eicctl.support import pins
 
@@ -100,7 +100,7 @@ def _elsewhere(session: Session, request: ConnectRequest, error: NotFoundError) 
     name = request.instance_id or request.target
     found = find_elsewhere(session, name) if name else []
     if not found:
-        return failed(error)
+        return failed_outcome(error)
     regions = list(dict.fromkeys(instance.region for instance in found))
     message = f"{name} is not in {session.region}, but in {' and '.join(regions)}"
     command = pins.command("eicctl", "doctor", name, "--region", regions[0])

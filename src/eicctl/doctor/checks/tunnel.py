@@ -18,7 +18,7 @@ from eicctl.core.errors import (
 )
 from eicctl.core.model import RDP_PORT, SSH_PORT, Target
 from eicctl.core.request import ConnectRequest
-from eicctl.doctor.check import Check, Outcome, Segment, Status, duration, failed
+from eicctl.doctor.check import Check, Outcome, Segment, Status, duration, failed_outcome
 from eicctl.doctor.context import Context, required
 from eicctl.tunnel.probe import RDP_REQUEST, Probe, probe
 
@@ -50,7 +50,7 @@ def run(context: Context) -> Outcome:
         return _unreachable(target, error)
     except EicctlError as error:
         belongs_to = next((key for kind, key in _REFUSALS if isinstance(error, kind)), "")
-        return replace(failed(error), belongs_to=belongs_to)
+        return replace(failed_outcome(error), belongs_to=belongs_to)
     return _opened(target, found, speaks_first=bool(greeting) or target.remote_port == SSH_PORT)
 
 
