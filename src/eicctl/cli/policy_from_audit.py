@@ -24,7 +24,7 @@ from eicctl.cli import options
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
-from eicctl.core.names import counted
+from eicctl.core.names import counted, folded
 from eicctl.policy.beyond import Comparison, compare
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
@@ -93,7 +93,7 @@ def run(session: Session, task: Task) -> int:
     if not record.usages:
         raise NotFoundError("No recorded tunnels or pushed keys match", hint="eicctl audit --since 30d")
     for arn, usage in record.usages.items():
-        sessions = f" (sessions: {_some(sorted(usage.sessions))})" if usage.sessions else ""
+        sessions = f" (sessions: {folded(usage.sessions)})" if usage.sessions else ""
         messages.line(f"{usage.name}: tunnels: {usage.tunnels:,}, pushed keys: {usage.keys:,}{sessions}")
         if task.user and usage.sessions and not _matches(task.user, (arn, usage.name.partition(" ")[2])):
             messages.line(f"note: other sessions of the {usage.name} have the same policies, and were not read")
@@ -179,14 +179,8 @@ def _usages(
     if refused:
         messages.line(f"note: refused calls are not included: {refused:,}")
     if others:
-        messages.line(
-            f"note: skipped, neither a user nor a role: {_some([*others])} ({counted(others.total(), 'call')})"
-        )
+        messages.line(f"note: skipped, neither a user nor a role: {folded(others)} ({counted(others.total(), 'call')})")
     return usages
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join([*names[:most], *(["…"] if len(names) > most else [])])
 
 
 def _matches(pattern: str, names: tuple[str, ...]) -> bool:
@@ -212,7 +206,7 @@ def _write(usages: Mapping[str, Usage], bounds: Bounds, form: str) -> int:
 def _show_diff(session: Session, usages: Mapping[str, Usage], task: Task) -> int:
     """Print what today's policies allow beyond what was used; 1 if they allow more."""
     if task.policy and len(usages) > 1:
-        names = _some([usage.name for usage in usages.values()])
+        names = folded(usage.name for usage in usages.values())
         raise UsageError(f"--policy is for one user or role, but the records have {names}", hint="--user NAME")
     more = False
     rows: list[dict[str, object]] = []

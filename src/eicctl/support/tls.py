@@ -139,20 +139,20 @@ class SecureSocket:
             BlockingIOError, TimeoutError: Nothing has arrived.
             OSError: The connection broke.
         """
-        size = self._decrypted(0)
+        size = self._decrypted()
         if not size:
             arrived = self._sock.recv_into(SCRATCH.cipher)
             if not arrived:
                 raise EOFError
             self._incoming.write(SCRATCH.cipher[:arrived])
-            size = self._decrypted(0)
+            size = self._decrypted()
         if self._outgoing.pending:  # a key update's answer
             self.send(b"")
         return SCRATCH.view[:size] if size else None
 
-    def _decrypted(self, size: int) -> int:
+    def _decrypted(self) -> int:
         """Decrypt all that has arrived into the scratch buffer; return how many bytes."""
-        view = SCRATCH.view
+        view, size = SCRATCH.view, 0
         try:
             while self._incoming.pending or self._tls.pending():
                 # With a buffer it returns a count, which the stubs do not know.
