@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eicctl.emulator.control.policy_language import Source, evaluate
@@ -112,6 +112,7 @@ def used(calls: Sequence[Call], asked: Call, *, by_source: bool) -> bool:
     return asked.duration is not None and any(asked.duration <= (one.duration or 0) for one in alike)
 
 
+@settings(deadline=None)
 @given(CALLS, KEYS, CALLS, KEYS, st.booleans())
 def test_what_was_used_is_allowed_and_nothing_else(
     tunnels: list[Call], keys: list[Call], other_tunnels: list[Call], other_keys: list[Call], by_source: bool
