@@ -62,6 +62,16 @@ def test_the_list_is_in_sections_that_are_aligned(
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_word_is_broken_at_its_hyphen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for name in ("create-endpoint", "delete-endpoint", "policy connect"):
+        lines = shown(capsys, *name.split(), "--help")
+        assert not [line for line in lines if line.endswith("-") and not line.endswith(" -")]
+
+
 def test_common_options_are_one_line_and_one_page(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("show-endpoint", "ssh", "doctor"):
         lines = shown(capsys, name, "--help")

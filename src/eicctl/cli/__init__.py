@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,26 @@ from eicctl.view import messages, progress
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+
+_NO_BREAK = "\u2011"
+"""A hyphen at which no line is broken."""
+
+
+class _Formatter(click.HelpFormatter):
+    """Breaks lines between words only: an option or a command can be copied."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", _NO_BREAK))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        super().write_dl([(name, text.replace("-", _NO_BREAK)) for name, text in rows], *args, **kwargs)
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(_NO_BREAK, "-")
+
+
+click.Context.formatter_class = _Formatter
 
 
 class Group(click.Group):
