@@ -92,18 +92,18 @@ _OPTIONS = (
     click.option(
         "--table",
         metavar="DATABASE.TABLE",
-        help="Of --athena: the table of CloudTrail's logs; default: eicctl.cloudtrail_logs.",
+        help="With --athena: the table of CloudTrail's logs; default: eicctl.cloudtrail_logs.",
     ),
-    click.option("--workgroup", metavar="NAME", help="Of --athena: the workgroup; default: primary."),
+    click.option("--workgroup", metavar="NAME", help="With --athena: the workgroup; default: primary."),
     click.option(
         "--output-location",
         metavar="s3://BUCKET/PREFIX/",
-        help="Of --athena: where results go; default: the workgroup's location.",
+        help="With --athena: where results go; default: the workgroup's location.",
     ),
-    click.option("--log-account", multiple=True, metavar="ID", help="Of --athena: only this account; repeatable."),
-    click.option("--log-region", multiple=True, metavar="REGION", help="Of --athena: only this region; repeatable."),
-    click.option("--query-id", metavar="ID", help="Of --athena: read the result of a query that was interrupted."),
-    click.option("--print-sql", is_flag=True, help="Of --athena: print the query, and run nothing."),
+    click.option("--log-account", multiple=True, metavar="ID", help="With --athena: only this account; repeatable."),
+    click.option("--log-region", multiple=True, metavar="REGION", help="With --athena: only this region; repeatable."),
+    click.option("--query-id", metavar="ID", help="With --athena: read the result of a query that was interrupted."),
+    click.option("--print-sql", is_flag=True, help="With --athena: print the query, and run nothing."),
 )
 
 NAMES: dict[str, str] = {

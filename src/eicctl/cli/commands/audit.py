@@ -329,7 +329,7 @@ _FOLLOW_INTERVAL = 30.0
     metavar="s3://BUCKET/PREFIX",
     help="Print the statements that create a table over a trail's log files.",
 )
-@click.option("--execute", is_flag=True, help="Of --athena-setup: run the statements.")
+@click.option("--execute", is_flag=True, help="With --athena-setup: run the statements.")
 @account_options.with_accounts
 @click.pass_context
 def command(
