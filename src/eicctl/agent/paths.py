@@ -170,12 +170,14 @@ def lock_file(path: Path, deadline: float) -> FileIO | None:
     Raises:
         LocalError: It cannot be opened.
     """
+    from io import FileIO
+
     from eicctl.core.errors import LocalError
     from eicctl.support.files import flock
 
     while True:
         try:
-            file = open(path, "r+b", 0, opener=_created)  # noqa: SIM115 - the caller closes it
+            file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b")
         except OSError as error:
             raise LocalError(f"cannot open {path}: {error.strerror}") from error
         locked = flock(file.fileno(), timeout=deadline - time.monotonic())
@@ -184,7 +186,3 @@ def lock_file(path: Path, deadline: float) -> FileIO | None:
         file.close()
         if not locked:
             return None
-
-
-def _created(path: str, _flags: int) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -13,17 +13,14 @@ from eicctl.agent.paths import usual_folder
 from eicctl.core.errors import EicctlError
 from eicctl.fastpath.proxy import Reporter, read
 from eicctl.ssh.arguments import SSH, split
-from eicctl.ssh.process import FAILURES, FOLDER, proxy_words, remove_folder, sweep
+from eicctl.ssh.process import FAILURES, SessionFolder, proxy_words, sweep
 from eicctl.ssh.process import run as run_openssh
 from eicctl.support import log
 from eicctl.support.activity import export_width
-from eicctl.support.bare import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
-    from typing import NoReturn
 
     from eicctl.aws.caches import LoginSettings
     from eicctl.core.request import ConnectRequest
@@ -81,8 +78,9 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         printer: Loads what prints on stderr.
     """
     proxy, base = proxy_words(), usual_folder(os.environ)
-    usual = proxy and base and all(map(_PLAIN.issuperset, (base, *proxy))) and _is_ours(base)
-    if sys.platform == "win32" or not usual or os.environ.get(log.VARIABLE) or not (parsed := parse(arguments)):
+    if sys.platform == "win32" or not proxy or not base or not all(map(_PLAIN.issuperset, (base, *proxy))):
+        return None
+    if not _is_ours(base) or os.environ.get(log.VARIABLE) or not (parsed := parse(arguments)):
         return None
     from eicctl.aws.caches import forget_login, known_login, login_key
     from eicctl.support import defaults
@@ -94,14 +92,7 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         return None
     request = request.replace(os_user=request.os_user or found.get("os_user"))
     key = login_key(request.profile, request.region, repr(request))
-    folder = f"{base}/{FOLDER}{os.getpid()}-{os.urandom(4).hex()}"
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
-    try:
-        os.mkdir(folder, 0o700)  # noqa: PTH102
-    except OSError:
-        return None
-    try:
+    with SessionFolder(base) as folder:
         from eicctl.agent.delegate import login
 
         export_width()
@@ -120,8 +111,6 @@ def run(arguments: Sequence[str], explain: Callable[..., int | None], printer: C
         if ended is None:
             forget_login(key)
         return ended
-    finally:
-        remove_folder(folder)
 
 
 def _asked(request: ConnectRequest, reporter: Reporter) -> LoginSettings | None:
@@ -150,10 +139,6 @@ def _is_ours(base: str) -> bool:
     except OSError:
         return False
     return status.st_mode & 0o170022 == 0o40000 and status.st_uid == os.getuid()
-
-
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _connect(

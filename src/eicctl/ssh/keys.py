@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,7 @@ from typing import Literal
 from eicctl.core.errors import LocalError, UsageError
 from eicctl.core.model import Target
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.ssh.process import FOLDER, remove_folder, sweep
+from eicctl.ssh.process import SessionFolder, sweep
 from eicctl.support import files, paths, pins
 
 
@@ -59,38 +56,11 @@ def icacls(path: Path, environ: os._Environ[str] | dict[str, str]) -> list[str]:
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """A folder (0700) for the files of one connection, removed at the end, also at that by SIGTERM or SIGHUP.
-
-    Folders of killed processes are removed at the start.
-    """
-    base = paths.runtime_dir()
-    sweep(str(base))
-    folder = base / f"{FOLDER}{os.getpid()}-{secrets.token_hex(4)}"
-    folder.mkdir(mode=0o700)
-    with _exit_by_signal():
-        try:
-            yield folder
-        finally:
-            remove_folder(str(folder))
-
-
-@contextlib.contextmanager
-def _exit_by_signal() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the process by an exception, so that what must be removed is."""
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            if number := getattr(signal, name, None):
-                before[number] = signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    """A `SessionFolder`. Those of killed processes are removed at the start."""
+    base = str(paths.runtime_dir())
+    sweep(base)
+    with SessionFolder(base) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Any, NoReturn
 
     from eicctl.core.errors import EicctlError
 
 FAILURES = "failures"
 """The file in a session's folder in which ProxyCommands report why a connection failed."""
 
-
-FOLDER = "ssh-"
+_PREFIX = "ssh-"
 """How the name of a session's folder begins; the process ID of the command comes next."""
 
 
@@ -38,20 +37,54 @@ def proxy_words() -> list[str]:
     return [sys.executable, "-PS", main, "proxy"] if os.name == "posix" and os.path.isfile(main) else []  # noqa: PTH113
 
 
+class SessionFolder:
+    """A folder (0700) for the files of one command, removed at the end, also at that by SIGTERM or SIGHUP.
+
+    A context manager, whose value is its path.
+
+    Args:
+        base: The runtime folder.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._path = f"{base}/{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> str:
+        os.mkdir(self._path, 0o700)  # noqa: PTH102
+        for name in ("SIGTERM", "SIGHUP"):
+            try:
+                number = getattr(signal, name)
+                self._before[number] = signal.signal(number, _leave)
+            except (AttributeError, ValueError):  # on Windows; in another thread than the main one
+                continue
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        _remove(self._path)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """End the process by an exception, so that what must be removed is."""
+    raise SystemExit(128 + number)
+
+
 def sweep(base: str) -> None:
     """Remove the folders of sessions whose commands have been killed. On Windows the system empties their folder."""
     for name in os.listdir(base) if os.name == "posix" else ():  # noqa: PTH208
-        pid = name.removeprefix(FOLDER).partition("-")[0]
-        if name.startswith(FOLDER) and pid.isdigit():
+        pid = name.removeprefix(_PREFIX).partition("-")[0]
+        if name.startswith(_PREFIX) and pid.isdigit():
             try:
                 os.kill(int(pid), 0)
             except ProcessLookupError:
-                remove_folder(f"{base}/{name}")
+                _remove(f"{base}/{name}")
             except (PermissionError, OverflowError):  # another user's
                 continue
 
 
-def remove_folder(folder: str) -> None:
+def _remove(folder: str) -> None:
     """Remove a session's folder with its files; what cannot be removed stays."""
     try:
         for name in os.listdir(folder):  # noqa: PTH208
