@@ -221,3 +221,10 @@ def test_an_interrupt_while_a_class_is_created_is_one(capsys: pytest.CaptureFixt
     error.__cause__ = KeyboardInterrupt()
     assert cli.explained(error) == 130
     assert "bug" not in capsys.readouterr().err
+
+
+def test_what_openssh_passes_on_is_wrapped_to_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EICCTL_COLUMNS", "20")
+    assert messages.fitted("the endpoint refuses the connection", io.StringIO()) == (
+        "the endpoint refuses\n  the connection"
+    )

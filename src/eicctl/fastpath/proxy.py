@@ -118,9 +118,10 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """Print what the user should know."""
-        self.clear()
         if not self._request.quiet:
-            self._printer().line(text)
+            printer = self._printer()  # which takes its time, in which a wait may be drawn
+            self.clear()
+            printer.line(text)
 
     def waiting(self) -> None:
         """The tunnel is still being opened: show that in a line that goes, where eicctl runs OpenSSH on a terminal. A

@@ -138,9 +138,9 @@ def make_key(path: Path, key_type: KeyType = "auto") -> Key:
         path.unlink(missing_ok=True)
         public.unlink(missing_ok=True)
         done = _ssh_keygen("-q", *KEY_TYPES[kind], "-N", "", "-C", "eicctl", "-f", str(path))
-        if not done.returncode:
+        if not done.returncode or not path.parent.is_dir():  # its command has ended
             break
-    else:
+    if done.returncode:
         raise LocalError(f"ssh-keygen failed: {done.stderr.strip() or done.returncode}")
     restrict(path)
     return Key(path, public.read_text().strip())

@@ -17,7 +17,7 @@ import click
 from eicctl.core import errors, sanitize
 from eicctl.core.columns import cut, wrap
 from eicctl.core.sanitize import printable as printable  # noqa: PLC0414 - commands have it from here
-from eicctl.support import log, pins
+from eicctl.support import activity, log, pins
 
 if TYPE_CHECKING:
     from eicctl.doctor.diagnosis import Cause
@@ -137,8 +137,11 @@ def json_line(value: object) -> None:
 
 
 def fitted(text: str, file: TextIO) -> str:
-    """Wrap prose to the width of the terminal `file`. A command stays on one line, so that it can be copied."""
-    if not (width := terminal_width(file)):
+    """Wrap prose to the width of the terminal `file`, or of that to which the command that runs OpenSSH passes it on.
+
+    A command stays on one line, so that it can be copied.
+    """
+    if not (width := terminal_width(file) or int(os.environ.get(activity.COLUMNS) or 0)):
         return text
     # Indented, so that no word of foreign text looks like the start of a message.
     return "\n".join(
