@@ -107,8 +107,7 @@ def test_an_unreachable_port_has_its_hint(eicctl: Eicctl) -> None:
     done = eicctl("ssh", "--private-ip-address", "10.0.1.77", "--no-send-key", "ec2-user@web-1", "--", "true")
     assert done.returncode == 255
     assert "cannot reach 10.0.1.77 port 22" in done.stderr.decode()
-    assert "likely cause: AWS's rules allow" in done.stderr.decode()
-    assert "\nhint: eicctl doctor web-1 --region us-east-1\n" in done.stderr.decode()
+    assert "eicctl doctor web-1 --region us-east-1\n" in done.stderr.decode()
 
 
 def test_windows_is_sent_to_rdp(eicctl: Eicctl) -> None:
