@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import math
 import threading
@@ -28,7 +29,6 @@ from eicctl.support.clock import Backoff, seconds_left
 from eicctl.support.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.support.tls import SecureSocket
 from eicctl.tunnel import errors, keepalive, preconnect
-from eicctl.tunnel import preconnect as early
 from eicctl.tunnel.durations import Durations, FileMemory
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.sign import presign, user_agent
@@ -129,7 +129,7 @@ class Dialer:
         return slots_of(self.target.endpoint_id).claim(f"{self.target.label}:{self.target.remote_port}")
 
     def open(self, *, retry_budget: float = RETRY_BUDGET, waits: Callable[[str], object] | None = None) -> Link:
-        """Return an open link. Waits for a slot at the endpoint; `queue.open_link` does so without a thread.
+        """Return an open link. Waits for a slot at the endpoint; `open_link` does so without a thread.
 
         Args:
             retry_budget: See `dial`.
@@ -252,7 +252,7 @@ class Dialer:
             with contextlib.suppress(NetworkError):  # it was closed in this moment, and is as good as none
                 return self._upgraded(stream, duration, Times())
         started = time.monotonic()
-        stream, connected = early.taken(host, port, self._trust), started
+        stream, connected = preconnect.taken(host, port, self._trust), started
         if stream is None:
             sock = connect(host, port, CONNECT_TIMEOUT)
             connected = time.monotonic()
@@ -354,6 +354,60 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol, timeout: float) -> t
             raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
             raise NetworkError(f"the endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
+
+
+async def open_link(
+    dialer: Dialer,
+    *,
+    retry_budget: float = RETRY_BUDGET,
+    retrying: Callable[[EicctlError], None] | None = None,
+    queued: Callable[[int], None] | None = None,
+) -> Link:
+    """Return an open link; the dial itself is made in a thread. Cancelling it gives the slot to the next one.
+
+    Args:
+        dialer: Opens the link.
+        retry_budget: See `Dialer.dial`.
+        retrying: Called on the loop with the error of a dial that is tried again, and with the first refusal.
+        queued: Called once, if no slot is free at once, with the number of connections that are served before.
+
+    Raises:
+        EicctlError: No slot became free in time, or the dial failed.
+    """
+    import asyncio  # a ProxyCommand does without these
+
+    from eicctl.support.threads import in_thread
+
+    loop = asyncio.get_running_loop()
+    reservation = dialer.claim()
+    deadline = loop.time() + dialer.queue_timeout
+    refusal: ThrottledError | None = None
+
+    def tell(error: EicctlError) -> None:
+        if retrying:
+            loop.call_soon_threadsafe(retrying, error)
+
+    dial = functools.partial(dialer.dial, reservation, retry_budget=retry_budget, waiting=tell)
+    try:
+        while True:
+            if queued and not reservation.turn.done():
+                queued(reservation.before)
+                queued = None
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await asyncio.wrap_future(reservation.turn)
+            except TimeoutError:
+                raise reservation.timed_out(dialer.queue_timeout, refusal) from refusal
+            try:
+                return await in_thread(dial, Link.close)
+            except ThrottledError as error:
+                if retrying and not refusal:
+                    retrying(error)
+                refusal = error
+                reservation.refused()
+    except BaseException:
+        reservation.release()
+        raise
 
 
 WANTED = 8192

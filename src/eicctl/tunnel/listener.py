@@ -15,8 +15,7 @@ from eicctl.core.events import CloseInfo, Emit, Kind, TunnelEvent
 from eicctl.core.model import Traffic
 from eicctl.tunnel import preconnect
 from eicctl.tunnel.accept import Acceptor
-from eicctl.tunnel.async_dial import open_link
-from eicctl.tunnel.dial import Dialer, Link
+from eicctl.tunnel.dial import Dialer, Link, open_link
 from eicctl.tunnel.local_streams import SocketEnd
 from eicctl.tunnel.relay import FIRST_LOOK, LAST_LOOK, SOCKETS, Linger, Relay
 from eicctl.tunnel.slots import slots_of

@@ -20,8 +20,7 @@ from eicctl.core.names import host_port
 from eicctl.ssh.forward.login import AsyncsshLogin, HostKeys
 from eicctl.ssh.login import refused
 from eicctl.support.threads import in_thread
-from eicctl.tunnel.async_dial import open_link
-from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link
+from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link, open_link
 from eicctl.tunnel.local_streams import SocketEnd
 from eicctl.tunnel.relay import END_AT_EOF, Relay
 
