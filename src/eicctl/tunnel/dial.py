@@ -29,7 +29,7 @@ from eicctl.support.clock import Backoff, seconds_left
 from eicctl.support.connect import CONNECT_TIMEOUT, connect, split_host
 from eicctl.support.tls import SecureSocket
 from eicctl.tunnel import errors, keepalive, preconnect
-from eicctl.tunnel.durations import Durations, FileMemory
+from eicctl.tunnel.durations import Durations
 from eicctl.tunnel.frames import MAX_MESSAGE, IncomingFrames
 from eicctl.tunnel.sign import presign, user_agent
 from eicctl.tunnel.slots import NOTICE, QUEUE_TIMEOUT, SlotReservation, slots_of
@@ -116,7 +116,7 @@ class Dialer:
 
     def __post_init__(self) -> None:
         if self.durations is None:
-            self.durations = Durations(FileMemory(self._caller, lambda: self.target.endpoint_id))
+            self.durations = Durations(self._caller, lambda: self.target.endpoint_id)
         if self.keepalive is None:
             self.keepalive = keepalive.interval()
 

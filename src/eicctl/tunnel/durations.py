@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from eicctl.core.errors import DeniedError, EicctlError, LocalError
 from eicctl.support import jsonstore, paths
@@ -32,18 +32,15 @@ Dial = Callable[[int | None], "Link"]
 """Opens a link with a duration in seconds, or with none."""
 
 
-class Memory(Protocol):
-    """What is remembered of one caller at one endpoint."""
-
-    def get(self) -> int | None:
-        """The duration to send, in seconds, or None."""
-
-    def put(self, seconds: int | None) -> None:
-        """Remember a duration; None forgets it."""
+def memory_file() -> Path:
+    """The file that remembers durations."""
+    return paths.state_dir() / "durations.json"
 
 
-class FileMemory:
-    """Remembers in eicctl's state folder, for all processes. A file that cannot be used is as good as none.
+class Durations:
+    """Opens links with the duration that the caller's policy wants. Safe to use from several threads.
+
+    It is remembered in eicctl's state folder, for all processes. A file that cannot be used is as good as none.
 
     Args:
         caller: Stands for whose policy it is; only its hash is written.
@@ -54,8 +51,50 @@ class FileMemory:
         self._caller = caller
         self._endpoint_id = endpoint_id
         self._file: Path | None = None
+        self._lock = threading.Lock()
 
-    def get(self) -> int | None:
+    def open(self, dial: Dial) -> Link:
+        """Return an open link.
+
+        Raises:
+            EicctlError: As `dial` does; a denial is that of the first attempt.
+        """
+        known = self._remembered()
+        try:
+            return dial(known)
+        except DeniedError as refused:
+            with self._lock:  # others wait for what the first one finds
+                now = self._remembered()
+                if now != known:
+                    return dial(now)
+                found = self._search(dial, known)
+            if found is None:
+                raise
+            _log.debug("refused (%s); allowed with a duration of %s", refused.message, found.max_duration)
+            return found
+
+    def _search(self, dial: Dial, known: int | None) -> Link | None:
+        if known is not None:
+            self._remember(None)
+            if link := _tried(dial, None):
+                return link
+        spare = _tried(dial, SHORTEST)
+        if spare is None:
+            return None
+        try:
+            for seconds in LADDER:
+                if link := _tried(dial, seconds):
+                    self._remember(seconds)
+                    spare.stream.close()
+                    return link
+        except EicctlError as error:  # the network, a limit: the short one is open
+            _log.debug("cannot find the longest allowed duration: %s", error.message)
+            return spare
+        self._remember(SHORTEST)
+        return spare
+
+    def _remembered(self) -> int | None:
+        """The duration to send, in seconds, or None."""
         try:
             path = self._file = self._file or memory_file()
         except LocalError:  # a home in which nothing can be written
@@ -65,7 +104,9 @@ class FileMemory:
         seconds = jsonstore.read(path).get(self._key())
         return seconds if isinstance(seconds, int) and 1 <= seconds <= LADDER[0] else None
 
-    def put(self, seconds: int | None) -> None:
+    def _remember(self, seconds: int | None) -> None:
+        """Remember a duration; None forgets it."""
+
         def changed(known: dict[str, object]) -> dict[str, object]:
             known.pop(self._key(), None)
             if seconds is not None:
@@ -81,65 +122,6 @@ class FileMemory:
         import hashlib
 
         return f"{hashlib.sha256(self._caller().encode()).hexdigest()[:24]} {self._endpoint_id()}"
-
-
-def memory_file() -> Path:
-    """The file that remembers durations."""
-    return paths.state_dir() / "durations.json"
-
-
-class Durations:
-    """Opens links with the duration that the caller's policy wants. Safe to use from several threads.
-
-    Args:
-        memory: Where it is remembered.
-        ladder: Durations to try, longest first.
-    """
-
-    def __init__(self, memory: Memory, ladder: Sequence[int] = LADDER) -> None:
-        self._memory = memory
-        self._ladder = ladder
-        self._lock = threading.Lock()
-
-    def open(self, dial: Dial) -> Link:
-        """Return an open link.
-
-        Raises:
-            EicctlError: As `dial` does; a denial is that of the first attempt.
-        """
-        known = self._memory.get()
-        try:
-            return dial(known)
-        except DeniedError as refused:
-            with self._lock:  # others wait for what the first one finds
-                now = self._memory.get()
-                if now != known:
-                    return dial(now)
-                found = self._search(dial, known)
-            if found is None:
-                raise
-            _log.debug("refused (%s); allowed with a duration of %s", refused.message, found.max_duration)
-            return found
-
-    def _search(self, dial: Dial, known: int | None) -> Link | None:
-        if known is not None:
-            self._memory.put(None)
-            if link := _tried(dial, None):
-                return link
-        spare = _tried(dial, SHORTEST)
-        if spare is None:
-            return None
-        try:
-            for seconds in self._ladder:
-                if link := _tried(dial, seconds):
-                    self._memory.put(seconds)
-                    spare.stream.close()
-                    return link
-        except EicctlError as error:  # the network, a limit: the short one is open
-            _log.debug("cannot find the longest allowed duration: %s", error.message)
-            return spare
-        self._memory.put(SHORTEST)
-        return spare
 
 
 def _tried(dial: Dial, seconds: int | None) -> Link | None:

@@ -8,13 +8,14 @@ the peer's place, a ping without an answer from a peer that has answered one bef
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from eicctl.core.errors import EicctlError
 from eicctl.support import defaults
 
 if TYPE_CHECKING:
     from eicctl.tunnel.dial import Link
+    from eicctl.tunnel.relay import Relay
     from eicctl.tunnel.selector_loop import Reactor, Timer
 
 INTERVAL = 30.0
@@ -53,32 +54,10 @@ def interval() -> float:
         return INTERVAL
 
 
-class Pinged(Protocol):
-    """What is kept alive: a relay.
-
-    Attributes:
-        bytes_in: Bytes that have come.
-        bytes_out: Bytes that were sent.
-    """
-
-    bytes_in: int
-    bytes_out: int
-
-    @property
-    def reads(self) -> bool:
-        """Whether what the service sends is read at the moment."""
-
-    def ping(self) -> bool:
-        """Send a ping, unless something else waits to be sent; return whether it was."""
-
-    def gone(self, seconds: float) -> None:
-        """The service has not answered for so long."""
-
-
 class Keepalive:
     """Looks after one link, from `start` to `stop`, on the reactor's thread."""
 
-    def __init__(self, reactor: Reactor, link: Link, relay: Pinged) -> None:
+    def __init__(self, reactor: Reactor, link: Link, relay: Relay) -> None:
         self._reactor = reactor
         self._link = link
         self._relay = relay
