@@ -96,7 +96,7 @@ class Dialer:
         max_tunnel_duration: Longest life of a link, in seconds (1 to 3600), or None to leave it to the service;
             where the caller's policy wants one, it is found and remembered.
         queue_timeout: Seconds for which a slot at the endpoint is waited for.
-        durations: How a duration that the policy wants is found; by default it is remembered in a file.
+        durations: How a duration that the policy wants is found; None to leave it to the service.
         keepalive: Seconds without traffic after which an open link is pinged; 0 for never, None for what is configured.
         look_up: Finds the target again where its endpoint is not there any more, or None for a target that cannot be.
             Blocks.
@@ -107,7 +107,7 @@ class Dialer:
     ca_bundle: str | None = None
     max_tunnel_duration: int | None = None
     queue_timeout: float = QUEUE_TIMEOUT
-    durations: Durations | None = field(default=None, repr=False)
+    durations: Durations | None = field(repr=False, init=False)
     look_up: Callable[[], Target] | None = field(default=None, repr=False)
     keepalive: float | None = None
     _looked_up: float = field(default=-math.inf, repr=False, init=False)
@@ -115,8 +115,7 @@ class Dialer:
     _trust: tls.Trust | None = field(default=None, repr=False, init=False)
 
     def __post_init__(self) -> None:
-        if self.durations is None:
-            self.durations = Durations(self._caller, lambda: self.target.endpoint_id)
+        self.durations = Durations(self._caller, lambda: self.target.endpoint_id)
         if self.keepalive is None:
             self.keepalive = keepalive.interval()
 

@@ -62,19 +62,53 @@ class SlotReservation:
     @property
     def before(self) -> int:
         """How many are served before it; 0 for the first in the queue, and for a slot that is held."""
-        return self._slots.before(self)
+        with self._slots._lock:
+            return self._slots._waiting.index(self) if self in self._slots._waiting else 0
 
     def opened(self) -> None:
         """The endpoint has accepted the connection."""
-        self._slots.opened(self)
+        slots = self._slots
+        with slots._lock:
+            if self not in slots._asking:
+                return
+            slots._asking.discard(self)
+            slots._open.add(self)
+            slots._at_once *= 2
+            slots._backoff.reset()
+            slots._ask_again = 0.0
+            served = slots._serve()
+        _announce(served)
 
     def refused(self) -> None:
         """The endpoint has no slot: wait again, before all who came later."""
-        self._slots.refused(self)
+        slots = self._slots
+        with slots._lock:
+            if self not in slots._asking:
+                return
+            slots._asking.discard(self)
+            self._turn = Future()
+            bisect.insort(slots._waiting, self, key=lambda one: one._number)
+            slots._at_once = 1
+            slots._ask_again = time.monotonic() + slots._backoff.pause()
+            served = slots._serve()
+        _announce(served)
 
     def release(self) -> None:
         """Give the slot to the next one, or stop waiting for it. Calling it again does nothing."""
-        self._slots.release(self)
+        slots = self._slots
+        with slots._lock:
+            if self in slots._open:
+                slots._backoff.reset()
+                slots._ask_again = 0.0
+            elif self not in slots._asking and self not in slots._waiting:
+                return
+            slots._open.discard(self)
+            slots._asking.discard(self)
+            if self in slots._waiting:
+                slots._waiting.remove(self)
+            served = slots._serve()
+        self.turn.cancel()
+        _announce(served)
 
     def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
         """Return the error for a slot that was waited for in vain.
@@ -83,7 +117,12 @@ class SlotReservation:
             seconds: How long it was waited for.
             refusal: The endpoint's last refusal, or None if it was not asked.
         """
-        return self._slots.timed_out(seconds, refusal)
+        with self._slots._lock:
+            if refusal is None:
+                return self._slots._error(
+                    f"no slot at endpoint {self._slots.endpoint_id} became free within {seconds:g} s"
+                )
+            return self._slots._error(f"{refusal.message.rstrip('.')}, even after {seconds:g} s", refusal)
 
     def note(self, seconds: float, refusal: ThrottledError | None) -> str:
         """Return what the user should know of a wait; the arguments are those of `timed_out`."""
@@ -153,62 +192,6 @@ class Slots:
             served = self._serve()
         _announce(served)
         return reservation
-
-    # What slots ask and tell
-
-    def before(self, reservation: SlotReservation) -> int:
-        """How many wait before a slot."""
-        with self._lock:
-            return self._waiting.index(reservation) if reservation in self._waiting else 0
-
-    def opened(self, reservation: SlotReservation) -> None:
-        """A slot's connection is open."""
-        with self._lock:
-            if reservation not in self._asking:
-                return
-            self._asking.discard(reservation)
-            self._open.add(reservation)
-            self._at_once *= 2
-            self._backoff.reset()
-            self._ask_again = 0.0
-            served = self._serve()
-        _announce(served)
-
-    def refused(self, reservation: SlotReservation) -> None:
-        """The endpoint has refused a slot's connection."""
-        with self._lock:
-            if reservation not in self._asking:
-                return
-            self._asking.discard(reservation)
-            reservation._turn = Future()
-            bisect.insort(self._waiting, reservation, key=lambda one: one._number)
-            self._at_once = 1
-            self._ask_again = time.monotonic() + self._backoff.pause()
-            served = self._serve()
-        _announce(served)
-
-    def release(self, reservation: SlotReservation) -> None:
-        """A slot is not needed any more."""
-        with self._lock:
-            if reservation in self._open:
-                self._backoff.reset()
-                self._ask_again = 0.0
-            elif reservation not in self._asking and reservation not in self._waiting:
-                return
-            self._open.discard(reservation)
-            self._asking.discard(reservation)
-            if reservation in self._waiting:
-                self._waiting.remove(reservation)
-            served = self._serve()
-        reservation.turn.cancel()
-        _announce(served)
-
-    def timed_out(self, seconds: float, refusal: ThrottledError | None) -> ThrottledError:
-        """Return the error for a slot that was waited for in vain."""
-        with self._lock:
-            if refusal is None:
-                return self._error(f"no slot at endpoint {self.endpoint_id} became free within {seconds:g} s")
-            return self._error(f"{refusal.message.rstrip('.')}, even after {seconds:g} s", refusal)
 
     # With the lock held
 
