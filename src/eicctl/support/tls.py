@@ -6,6 +6,7 @@ memory needs a third less CPU for bulk transfers (benchmarks/RESULTS.md).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
@@ -228,13 +229,27 @@ class Trust:
         """Return the TLS connection with a host over a socket, which is closed if that fails.
 
         Raises:
-            NetworkError: See `secured`.
+            NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not
+                trusted.
         """
-        try:
-            return secured(self.context, sock, host, port, self.sessions.get((host, port), (None,))[0])
-        except BaseException:
-            sock.close()
-            raise
+        with contextlib.ExitStack() as failed:
+            failed.callback(sock.close)
+            try:
+                stream = SecureSocket(sock, self.context, host, self.sessions.get((host, port), (None,))[0])
+                stream.handshake()
+            except ssl.SSLCertVerificationError as error:
+                raise NetworkError(
+                    f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
+                    hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
+                ) from error
+            except TimeoutError as error:
+                raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
+            except (OSError, ValueError) as error:
+                raise NetworkError(
+                    f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)
+                ) from error
+            failed.pop_all()
+            return stream
 
     def keep_session(self, stream: SecureSocket, host: str, port: int) -> None:
         """Keep what spares the next connection the certificate; the server has sent it by its first answer.
@@ -286,28 +301,3 @@ def context(ca_bundle: str | None) -> ssl.SSLContext:
             f"cannot read the CA bundle {ca_bundle}: {why}",
             hint="it comes from --ca-bundle, AWS_CA_BUNDLE, or ca_bundle of the profile",
         ) from error
-
-
-def secured(
-    context: ssl.SSLContext, sock: socket.socket, host: str, port: int, session: ssl.SSLSession | None = None
-) -> SecureSocket:
-    """Return the TLS connection with a host over a socket, which stays the caller's to close if that fails.
-
-    `session` is one of an earlier connection to resume, or None.
-
-    Raises:
-        NetworkError: TLS failed; its cause is an `ssl.SSLCertVerificationError` where the certificate is not trusted.
-    """
-    try:
-        stream = SecureSocket(sock, context, host, session)
-        stream.handshake()
-    except ssl.SSLCertVerificationError as error:
-        raise NetworkError(
-            f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
-            hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
-        ) from error
-    except TimeoutError as error:
-        raise NetworkError(f"{host}:{port} does not answer the TLS handshake", transient=True) from error
-    except (OSError, ValueError) as error:
-        raise NetworkError(f"TLS with {host}:{port} failed: {error}", transient=isinstance(error, OSError)) from error
-    return stream

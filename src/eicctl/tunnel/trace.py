@@ -17,7 +17,6 @@ from eicctl.core.errors import EicctlError
 from eicctl.support import tls
 from eicctl.support.connect import connect_by, first_to_answer, peer_address, resolve, split_host
 from eicctl.support.proxies import Proxy, proxy_for
-from eicctl.support.tls import secured
 
 if TYPE_CHECKING:
     from cryptography.x509 import Name
@@ -149,8 +148,8 @@ def _connected(trace: Trace) -> socket.socket:
 def _secure(trace: Trace, sock: socket.socket, ca_bundle: str | None) -> None:
     sock.settimeout(TIMEOUT)
     trace.failed = "TLS"
-    context = tls.context(ca_bundle)
-    stream = trace.passed("TLS", lambda: secured(context, sock, trace.host, trace.port), lambda found: found.version)
+    trust = tls.Trust(tls.context(ca_bundle))
+    stream = trace.passed("TLS", lambda: trust.secured(sock, trace.host, trace.port), lambda found: found.version)
     trace.certificate = read_certificate(stream.certificate)
 
 
@@ -162,6 +161,6 @@ def _untrusted(trace: Trace) -> Certificate | None:
     try:
         with _connected(Trace(trace.host, trace.port, trace.proxy, [])) as sock:
             sock.settimeout(TIMEOUT)
-            return read_certificate(secured(context, sock, trace.host, trace.port).certificate)
+            return read_certificate(tls.Trust(context).secured(sock, trace.host, trace.port).certificate)
     except EicctlError:
         return None
