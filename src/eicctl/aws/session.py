@@ -252,7 +252,7 @@ class Session:
         """Where the credentials are from, as botocore calls it: `env`, `shared-credentials-file`, `sso`, …"""
         if plain := self._plain():
             return "shared-credentials-file" if plain.name else "env"
-        return str(getattr(self._known_keys(), "method", ""))
+        return str(getattr(self.botocore_credentials(), "method", ""))
 
     def credentials(self) -> Credentials:
         """Return credentials for one connection; a `CredentialsSource`.
@@ -267,7 +267,7 @@ class Session:
             register(plain.secret_access_key, plain.session_token)
             return Credentials(plain.access_key_id, plain.secret_access_key, plain.session_token, None, plain.name)
         with Activity("credentials"), self._lock, reading("the credentials"):
-            keys = self._known_keys()
+            keys = self.botocore_credentials()
             frozen = keys.get_frozen_credentials()
             if not frozen.access_key or not frozen.secret_key:
                 raise CredentialsError("The AWS credentials are incomplete", hint="aws configure")
@@ -282,12 +282,15 @@ class Session:
             )
 
     def botocore_credentials(self) -> botocore.credentials.Credentials:
-        """Return the credentials as botocore has them, which renews them.
+        """Return the credentials as botocore has them, which renews them; loaded anew when a file has changed.
 
         Raises:
             CredentialsError: None were found.
         """
-        return self._known_keys()
+        keys = self._keys_or_none()
+        if keys is None:
+            raise no_credentials(self.profile)
+        return keys
 
     def client_with_keys(self, service: str, **keys: str) -> Any:
         """Return a new client of a service with other keys, in boto3's words."""
@@ -345,13 +348,6 @@ class Session:
         with reading("the region from the instance's metadata"):
             region = IMDSRegionProvider(self._configuration()).provide()
         return region if region and _REGION.fullmatch(region) else None
-
-    def _known_keys(self) -> botocore.credentials.Credentials:
-        """The credentials as botocore has them, loaded anew when a file of the configuration has changed."""
-        keys = self._keys_or_none()
-        if keys is None:
-            raise no_credentials(self.profile)
-        return keys
 
     def _keys_or_none(self) -> botocore.credentials.Credentials | None:
         with self._lock, reading("the credentials"):
