@@ -152,23 +152,19 @@ def shown(database: Database) -> tuple[str, ...]:
 
 def list_databases(session: Session, identifier: str = "") -> list[Database]:
     """Return the instances and clusters of RDS by name; those with an identifier if it is given."""
-    rds = session.client("rds")
+    rds: Any = session.client("rds")
 
-    def instances() -> list[Database]:
-        request: dict[str, Any] = {"DBInstanceIdentifier": identifier} if identifier else {}
+    def read(operation: str, kind: str, make: Callable[[Any], Database]) -> list[Database]:
+        request = {f"{kind}Identifier": identifier} if identifier else {}
         with contextlib.suppress(NotFoundError), translated("look up the databases"):
-            pages = rds.get_paginator("describe_db_instances").paginate(**request)
-            return [_instance(row) for row in pages.build_full_result()["DBInstances"]]
+            pages = rds.get_paginator(operation).paginate(**request)
+            return [make(row) for row in pages.build_full_result()[f"{kind}s"]]
         return []
 
-    def clusters() -> list[Database]:
-        request: dict[str, Any] = {"DBClusterIdentifier": identifier} if identifier else {}
-        with contextlib.suppress(NotFoundError), translated("look up the databases"):
-            pages = rds.get_paginator("describe_db_clusters").paginate(**request)
-            return [_cluster(row) for row in pages.build_full_result()["DBClusters"]]
-        return []
-
-    first, second = both(instances, clusters)
+    first, second = both(
+        lambda: read("describe_db_instances", "DBInstance", _instance),
+        lambda: read("describe_db_clusters", "DBCluster", _cluster),
+    )
     rows = {database.id: shown(database) for database in first + second}
     caches.note_names(session, caches.DATABASES, rows, region=session.region)
     return sorted(first + second, key=lambda database: natural_key(database.id))

@@ -446,9 +446,7 @@ def vpc_names(session: Session, region: str | None = None) -> dict[str, str]:
             rows = list(listed(session.client("ec2", region), "describe_vpcs", "Vpcs"))
     except DeniedError:
         return {}
-    names = {
-        row["VpcId"]: next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == "Name"), "") for row in rows
-    }
+    names = {row["VpcId"]: _name(row) for row in rows}
     caches.note_names(session, caches.VPCS, names, region=region or session.region, whole=True)
     return names
 
