@@ -219,16 +219,10 @@ def _pools(proxy: Proxy) -> dict[str, type]:
         sock.settimeout(timeout)
         return sock
 
-    class Plain(awsrequest.AWSHTTPConnection):
-        _new_conn = dial
+    def pool(kind: type, connection: type) -> type:
+        return type(kind.__name__, (kind,), {"ConnectionCls": type("Connection", (connection,), {"_new_conn": dial})})
 
-    class Secure(awsrequest.AWSHTTPSConnection):
-        _new_conn = dial
-
-    class PlainPool(awsrequest.AWSHTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(awsrequest.AWSHTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
+    return {
+        "http": pool(awsrequest.AWSHTTPConnectionPool, awsrequest.AWSHTTPConnection),
+        "https": pool(awsrequest.AWSHTTPSConnectionPool, awsrequest.AWSHTTPSConnection),
+    }
