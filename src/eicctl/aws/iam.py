@@ -16,7 +16,6 @@ from eicctl.aws.session import Session
 from eicctl.core.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from mypy_boto3_iam import IAMClient
     from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
 OPEN_TUNNEL = "ec2-instance-connect:OpenTunnel"
@@ -108,43 +107,34 @@ def identity_policies(session: Session, owner: str) -> list[Policy]:
         raise NotFoundError(f"The {kind} {name} belongs to account {account}, the credentials to {own}")
     client = session.client("iam")
     with translated(f"read the policies of the {kind} {name}"):
-        return list(_of_user(client, name) if kind == "user" else _of_role(client, name))
+        found = list(_policies(client, kind, name))
+        groups = client.get_paginator("list_groups_for_user").paginate(UserName=name) if kind == "user" else ()
+        for group in (group["GroupName"] for page in groups for group in page["Groups"]):
+            found += [(f"{group}/{policy}", document) for policy, document in _policies(client, "group", group)]
+        return found
 
 
-def _of_user(client: IAMClient, name: str) -> Iterator[Policy]:
-    for page in client.get_paginator("list_user_policies").paginate(UserName=name):
-        for one in page["PolicyNames"]:
-            yield one, _document(client.get_user_policy(UserName=name, PolicyName=one)["PolicyDocument"])
-    for attached in client.get_paginator("list_attached_user_policies").paginate(UserName=name):
-        yield from _attached(client, attached["AttachedPolicies"])
-    for groups in client.get_paginator("list_groups_for_user").paginate(UserName=name):
-        for group in groups["Groups"]:
-            yield from _of_group(client, group["GroupName"])
+_OPERATIONS = {
+    "user": ("UserName", "list_user_policies", "get_user_policy", "list_attached_user_policies"),
+    "group": ("GroupName", "list_group_policies", "get_group_policy", "list_attached_group_policies"),
+    "role": ("RoleName", "list_role_policies", "get_role_policy", "list_attached_role_policies"),
+}
 
 
-def _of_group(client: IAMClient, name: str) -> Iterator[Policy]:
-    for page in client.get_paginator("list_group_policies").paginate(GroupName=name):
-        for one in page["PolicyNames"]:
-            document = client.get_group_policy(GroupName=name, PolicyName=one)["PolicyDocument"]
-            yield f"{name}/{one}", _document(document)
-    for attached in client.get_paginator("list_attached_group_policies").paginate(GroupName=name):
-        for attached_name, found in _attached(client, attached["AttachedPolicies"]):
-            yield f"{name}/{attached_name}", found
-
-
-def _of_role(client: IAMClient, name: str) -> Iterator[Policy]:
-    for page in client.get_paginator("list_role_policies").paginate(RoleName=name):
-        for one in page["PolicyNames"]:
-            yield one, _document(client.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"])
-    for attached in client.get_paginator("list_attached_role_policies").paginate(RoleName=name):
-        yield from _attached(client, attached["AttachedPolicies"])
-
-
-def _attached(client: IAMClient, policies: Any) -> Iterator[Policy]:
-    for one in policies:
-        version = client.get_policy(PolicyArn=one["PolicyArn"])["Policy"]["DefaultVersionId"]
-        found = client.get_policy_version(PolicyArn=one["PolicyArn"], VersionId=version)["PolicyVersion"]
-        yield one["PolicyName"], _document(found["Document"])
+def _policies(client: Any, kind: str, name: str) -> Iterator[Policy]:
+    """The policies of a user, a group or a role itself: inline ones, then attached ones."""
+    parameter, list_inline, get_inline, list_attached = _OPERATIONS[kind]
+    holder = {parameter: name}
+    for page in client.get_paginator(list_inline).paginate(**holder):
+        for policy in page["PolicyNames"]:
+            answer = getattr(client, get_inline)(**holder, PolicyName=policy)
+            yield policy, _document(answer["PolicyDocument"])
+    for page in client.get_paginator(list_attached).paginate(**holder):
+        for attached in page["AttachedPolicies"]:
+            arn = attached["PolicyArn"]
+            version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            answer = client.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
+            yield attached["PolicyName"], _document(answer["Document"])
 
 
 def _document(document: object) -> dict[str, object]:
