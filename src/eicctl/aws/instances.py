@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -330,10 +329,9 @@ def start_instance(
         UnavailableError: It is terminated, or has not changed its state in time.
         DeniedError: The caller may not start it.
     """
-    deadline = time.monotonic() + timeout
-    backoff = Backoff(1.0, 5.0, growth=1.5, jitter=0.2)
+    backoff = Backoff(0.5, 5.0, growth=1.5, jitter=0.2)
     asked = False
-    while True:
+    for last in backoff.attempts(timeout):
         found = list_instances(session, ids=[instance_id])
         state = found[0].state if found else "terminated"
         progress(state)
@@ -345,11 +343,10 @@ def start_instance(
             with translated(f"start {instance_id}"):
                 session.client("ec2").start_instances(InstanceIds=[instance_id])
             asked = True
-        left = deadline - time.monotonic()
-        if left <= 0:
+            backoff.reset()
+        if last:
             raise UnavailableError(
                 f"Instance {instance_id} is still {state} after {timeout:g} s",
                 hint=session.command("eicctl", "instances"),
                 transient=True,
             )
-        time.sleep(min(backoff.pause(), left) if state != "stopped" else min(0.5, left))

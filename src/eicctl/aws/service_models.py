@@ -44,11 +44,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
         *("ListGroupsForUser", "ListMFADevices", "ListRolePolicies", "ListUserPolicies", "SimulatePrincipalPolicy"),
     ),
     "athena": (
-        "GetQueryExecution",
-        "GetQueryResults",
-        "GetTableMetadata",
-        "StartQueryExecution",
-        "StopQueryExecution",
+        *("GetQueryExecution", "GetQueryResults", "GetTableMetadata", "StartQueryExecution", "StopQueryExecution"),
     ),
     "organizations": ("ListAccounts",),
     "rds": ("DescribeDBClusters", "DescribeDBInstances"),

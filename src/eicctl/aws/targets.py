@@ -123,12 +123,20 @@ def target_of(session: Session, instance: Instance, endpoint: Endpoint, *, remot
         UnavailableError: FIPS is asked for, and the endpoint has no FIPS name.
     """
     addresses = [address for address in (instance.private_ip, instance.ipv6) if address]
-    return Target(
-        address=next((address for address in addresses if serves(endpoint, address)), addresses[0]),
-        remote_port=remote_port,
-        endpoint_id=endpoint.id,
-        endpoint_dns_name=usable_name(endpoint, fips=session.fips, dualstack=session.dualstack),
-        region=session.region,
+    address = next((address for address in addresses if serves(endpoint, address)), addresses[0])
+    return _target(session, address, remote_port, endpoint, instance)
+
+
+def _target(
+    session: Session, address: str, port: int, endpoint: Endpoint, instance: Instance | None, *, dns_name: str = ""
+) -> Target:
+    """The target at an address: that of an instance if it is known; `dns_name` is what the user specified."""
+    dns_name = dns_name or usable_name(endpoint, fips=session.fips, dualstack=session.dualstack)
+    target = Target(address, port, endpoint.id, dns_name, session.region)
+    if not instance:
+        return target
+    return replace(
+        target,
         instance_id=instance.id,
         instance_name=instance.name,
         platform=instance.platform,
@@ -170,19 +178,7 @@ def with_endpoint(session: Session, request: ConnectRequest, found: Found, endpo
             if better is error:
                 raise
             raise better from error
-    return Target(
-        address=address,
-        remote_port=remote_port,
-        endpoint_id=endpoint.id,
-        endpoint_dns_name=request.endpoint_dns_name
-        or usable_name(endpoint, fips=session.fips, dualstack=session.dualstack),
-        region=session.region,
-        instance_id=instance.id if instance else "",
-        instance_name=instance.name if instance else "",
-        platform=instance.platform if instance else "",
-        image_id=instance.image_id if instance else "",
-        availability_zone=instance.availability_zone if instance else "",
-    )
+    return _target(session, address, remote_port, endpoint, instance, dns_name=request.endpoint_dns_name)
 
 
 def _again(found: Found, remote_port: int) -> tuple[str, ...]:
