@@ -10,7 +10,7 @@ from moto.core.responses import ActionResult
 
 from eicctl.emulator.control import backends, cloudtrail, credentials, instances, network, organization, policy_language
 from eicctl.emulator.control.athena_actions import AthenaActions
-from eicctl.emulator.control.backends import Action, ApiError, page_start, page_token
+from eicctl.emulator.control.backends import Action, ApiError, page_of
 from eicctl.emulator.control.cloudtrail import recorded
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.endpoints import CreateRequest, EndpointService, check_dry_run
@@ -119,13 +119,8 @@ class Actions:
         if not 1 <= size <= _PAGE:
             raise ApiError("InvalidParameterValue", f"Value ({size}) for parameter maxResults is invalid.")
         found = self._service(response).describe(ids, response._filters_from_querystring())
-        start = page_start(response._get_param("NextToken"))
-        result: dict[str, Any] = {
-            "InstanceConnectEndpoints": [self._shape(*pair) for pair in found[start : start + size]]
-        }
-        if token := page_token(start + size, len(found)):
-            result["NextToken"] = token
-        return ActionResult(result)
+        page, more = page_of(found, response._get_param("NextToken"), size)
+        return ActionResult({"InstanceConnectEndpoints": [self._shape(*pair) for pair in page], **more})
 
     def modify(self, response: Any) -> ActionResult:
         """ModifyInstanceConnectEndpoint."""
@@ -195,7 +190,7 @@ class Actions:
                 start=response._get_param("StartTime"),
                 end=response._get_param("EndTime"),
                 size=int(response._get_param("MaxResults", 50)),
-                page=page_start(response._get_param("NextToken")),
+                token=response._get_param("NextToken"),
             )
         )
 
@@ -224,9 +219,8 @@ class Actions:
         """Organizations' ListAccounts."""
         found = organization.list_accounts(self._state, response.current_account)
         size = int(response._get_param("MaxResults") or organization.PAGE)
-        start = page_start(response._get_param("NextToken"))
-        token = page_token(start + size, len(found))
-        return ActionResult({"Accounts": found[start : start + size], **({"NextToken": token} if token else {})})
+        page, more = page_of(found, response._get_param("NextToken"), size)
+        return ActionResult({"Accounts": page, **more})
 
     def _proved(self, response: Any) -> bool:
         serial, code = response._get_param("SerialNumber", ""), response._get_param("TokenCode", "")
@@ -241,7 +235,6 @@ class Actions:
     def simulate(response: Any) -> ActionResult:
         """IAM's SimulatePrincipalPolicy."""
         size = int(response._get_param("MaxItems") or policy_language.PAGE)
-        start = page_start(response._get_param("Marker"))
         found = policy_language.simulate(
             response._get_param("PolicySourceArn", ""),
             actions=response._get_param("ActionNames", []),
@@ -249,9 +242,8 @@ class Actions:
             entries=response._get_param("ContextEntries") or [],
             extra=response._get_param("PolicyInputList") or [],
         )
-        token = page_token(start + size, len(found))
-        page = {"EvaluationResults": found[start : start + size], "IsTruncated": bool(token)}
-        return ActionResult({**page, "Marker": token} if token else page)
+        page, more = page_of(found, response._get_param("Marker"), size, "Marker")
+        return ActionResult({"EvaluationResults": page, "IsTruncated": bool(more), **more})
 
     def start_instances(self, moto: Action, response: Any) -> Any:
         """RunInstances and StartInstances: each running instance has a machine, whose boot takes time."""

@@ -32,7 +32,7 @@ from eicctl.emulator.control.athena_tables import (
     records,
     write,
 )
-from eicctl.emulator.control.backends import ACCOUNT, LOCK, ApiError, page_start, page_token
+from eicctl.emulator.control.backends import ACCOUNT, LOCK, ApiError, page_of
 from eicctl.emulator.control.policy_language import Context, Source, evaluate
 from eicctl.emulator.state import State
 
@@ -161,14 +161,10 @@ def results(query: Query, token: str | None, size: int) -> dict[str, Any]:
     if query.state != "SUCCEEDED":
         message = f"Query has not yet finished. Current state: {query.state}"
         raise ApiError("InvalidRequestException", message)
-    first = page_start(token)
-    rows: list[Sequence[Any]] = [query.names, *query.rows] if query.names else []
-    page = [{"Data": [_datum(value) for value in row]} for row in rows[first : first + size]]
+    page, more = page_of([query.names, *query.rows] if query.names else [], token, size)
+    rows = [{"Data": [_datum(value) for value in row]} for row in page]
     columns = [{"Name": name, "Label": name, "Type": "varchar"} for name in query.names]
-    found: dict[str, Any] = {"ResultSet": {"Rows": page, "ResultSetMetadata": {"ColumnInfo": columns}}}
-    if following := page_token(first + size, len(rows)):
-        found["NextToken"] = following
-    return found
+    return {"ResultSet": {"Rows": rows, "ResultSetMetadata": {"ColumnInfo": columns}}, **more}
 
 
 def _datum(value: Any) -> dict[str, str]:

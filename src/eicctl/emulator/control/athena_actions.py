@@ -91,25 +91,13 @@ class AthenaActions:
             table = athena.catalog(response.region).table(database, name)
         except QueryFailed:
             raise _metadata_error("Entity Not Found", "EntityNotFoundException") from None
-        kinds = {
-            "Columns": table.columns,
-            "PartitionKeys": table.keys,
-        }
         columns = {
             title: [{"Name": key, "Type": kind.sql(dialect="hive").lower()} for key, kind in found.items()]
-            for title, found in kinds.items()
+            for title, found in (("Columns", table.columns), ("PartitionKeys", table.keys))
         }
         parameters = {**table.properties, "location": table.location}
-        return ActionResult(
-            {
-                "TableMetadata": {
-                    "Name": table.name,
-                    "TableType": "EXTERNAL_TABLE",
-                    "Parameters": parameters,
-                    **columns,
-                }
-            }
-        )
+        found = {"Name": table.name, "TableType": "EXTERNAL_TABLE", "Parameters": parameters, **columns}
+        return ActionResult({"TableMetadata": found})
 
 
 def _query(response: Any) -> Query:

@@ -59,22 +59,30 @@ class ApiError(ServiceException):
     # moto looks for the model of the service from whose package an exception comes, so it must not come from moto's.
 
 
-def page_start(token: str | None) -> int:
-    """Return where the page of a token begins."""
-    if not token:
-        return 0
-    try:
-        start = int(base64.b64decode(token, validate=True))
-    except ValueError:
-        start = -1
+def page_of(
+    rows: Sequence[Any], token: str | None, size: int, name: str = "NextToken"
+) -> tuple[Sequence[Any], dict[str, str]]:
+    """Return the page that a token stands for, and what its response says of the next one; nothing after the last page.
+
+    Args:
+        rows: All rows.
+        token: The token; empty or None for the first page.
+        size: Most rows of a page.
+        name: What the operation calls tokens in its responses.
+
+    Raises:
+        ApiError: The token is not valid.
+    """
+    start = 0
+    if token:
+        try:
+            start = int(base64.b64decode(token, validate=True))
+        except ValueError:
+            start = -1
     if start < 0:
         raise ApiError("InvalidNextToken", "The token is not valid.")
-    return start
-
-
-def page_token(start: int, total: int) -> str:
-    """Return the token of the page that begins at `start`; empty after the last one."""
-    return base64.b64encode(str(start).encode()).decode() if start < total else ""
+    end = start + size
+    return rows[start:end], {name: base64.b64encode(str(end).encode()).decode()} if end < len(rows) else {}
 
 
 def ec2(region: str, account: str = ACCOUNT) -> Any:

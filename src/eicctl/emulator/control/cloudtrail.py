@@ -14,7 +14,7 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 
-from eicctl.emulator.control.backends import ACCOUNT, Action, ApiError, page_token
+from eicctl.emulator.control.backends import ACCOUNT, Action, ApiError, page_of
 from eicctl.emulator.control.credentials import CALLER
 from eicctl.emulator.control.permission import CALL, ApiCall
 from eicctl.emulator.signature import AccessKey
@@ -203,7 +203,7 @@ def lookup(
     start: float | None,
     end: float | None,
     size: int,
-    page: int,
+    token: str | None,
 ) -> dict[str, Any]:
     """Answer LookupEvents: newest first, one attribute a call, `start` and `end` in seconds since 1970."""
     if not state.allow_lookup(region, account):
@@ -227,11 +227,9 @@ def lookup(
         and (end is None or event["EventTime"].timestamp() <= float(end))
     ]
     found.sort(key=lambda event: event["EventTime"], reverse=True)
-    shown = [{key: value for key, value in event.items() if key not in ("AwsRegion", "Account")} for event in found]
-    result: dict[str, Any] = {"Events": shown[page : page + size]}
-    if token := page_token(page + size, len(found)):
-        result["NextToken"] = token
-    return result
+    page, more = page_of(found, token, size)
+    shown = [{key: value for key, value in event.items() if key not in ("AwsRegion", "Account")} for event in page]
+    return {"Events": shown, **more}
 
 
 def _event(record: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from eicctl.emulator.control.backends import ACCOUNT, ApiError, iam
-from eicctl.emulator.control.policy_language import Context, check_trust
+from eicctl.emulator.control.policy_language import Context, trusts
 from eicctl.emulator.state import Account, State
 
 PAGE = 20
@@ -66,7 +66,8 @@ def check_role(state: State, role_arn: str, caller_arn: str, context: Context) -
     """
     account_id = role_arn.split(":")[4]
     account = state.accounts.get(account_id)
-    if account and account.state != "ACTIVE":  # the code is inferred
+    closed = account and account.state != "ACTIVE"  # the code is inferred
+    strict = bool(state.accounts) and account_id != ACCOUNT
+    if closed or not trusts(role_arn, caller_arn, context, strict=strict):
         message = f"User: {caller_arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
         raise ApiError("AccessDenied", message)
-    check_trust(role_arn, caller_arn, context, strict=bool(state.accounts) and account_id != ACCOUNT)

@@ -189,8 +189,8 @@ def _resources(call: ApiCall, account: str) -> list[str | None]:
 
 
 _CODES = {
-    **{"ec2": "UnauthorizedOperation", "ec2-instance-connect": "AccessDeniedException"},
-    "athena": "AccessDeniedException",
+    "ec2": "UnauthorizedOperation",
+    **dict.fromkeys(("ec2-instance-connect", "athena"), "AccessDeniedException"),
 }
 """Error codes of a denial; other services use AccessDenied."""
 

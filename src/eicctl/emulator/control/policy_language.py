@@ -117,26 +117,23 @@ def _account(arn: str) -> str:
     return arn.split(":")[4]
 
 
-def check_trust(role_arn: str, caller_arn: str, context: Context, *, strict: bool = False) -> None:
-    """Check that a role's trust policy allows the caller to assume it. A role that does not exist trusts everyone.
+def trusts(role_arn: str, caller_arn: str, context: Context, *, strict: bool) -> bool:
+    """Whether a role's trust policy allows a caller to assume it.
 
     Args:
         role_arn: The role.
         caller_arn: The caller.
         context: The condition keys.
-        strict: Whether a role that does not exist trusts nobody instead, as in AWS.
-
-    Raises:
-        ApiError: It does not.
+        strict: Whether a role that does not exist trusts nobody, as in AWS; otherwise it trusts everyone.
     """
     with LOCK:
         role = next((role for role in iam(_account(role_arn)).roles.values() if role.arn == role_arn), None)
-    document = parse_json(role.assume_role_policy_document) if role else {}
-    refused = document.get("Statement") and not trusts(document, "sts:AssumeRole", caller_arn, context)
-    if refused or (strict and not role):
-        raise ApiError(
-            "AccessDenied", f"User: {caller_arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
-        )
+    if role is None:
+        return not strict
+    statements = _listed(parse_json(role.assume_role_policy_document).get("Statement", []))
+    own = [{**each, "Resource": "*"} for each in statements if _is_principal(each.get("Principal", {}), caller_arn)]
+    trust = Source("", "role", {"Statement": own})
+    return not statements or evaluate([trust], "sts:AssumeRole", "*", context).allowed
 
 
 Context = Mapping[str, Sequence[str]]
@@ -193,16 +190,6 @@ def evaluate(sources: Iterable[Source], action: str, resource: str | None, conte
     if allows:
         return Verdict("allowed", tuple(allows), tuple(missing))
     return Verdict("implicitDeny", (), tuple(missing))
-
-
-def trusts(document: Mapping[str, Any], action: str, caller: str, context: Context) -> bool:
-    """Whether a role's trust policy allows a caller an action, as `sts:AssumeRole`. `caller` is its ARN."""
-    statements = [
-        {**statement, "Resource": "*"}
-        for statement in _listed(document.get("Statement", []))
-        if _is_principal(statement.get("Principal", {}), caller)
-    ]
-    return evaluate([Source("", "role", {"Statement": statements})], action, "*", context).allowed
 
 
 def _is_principal(principal: Any, caller: str) -> bool:
