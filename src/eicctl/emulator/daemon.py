@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -24,6 +23,7 @@ from typing import Any
 from eicctl.core.errors import ConflictError, LocalError
 from eicctl.support import jsonstore, paths
 from eicctl.support.bare import parse_json
+from eicctl.support.clock import Backoff
 from eicctl.support.files import flock, write_whole
 
 _FILES = "files-"
@@ -163,6 +163,11 @@ def _locked(path: Path, *, shared: bool = False, wait: float = 0.0) -> Iterator[
         yield flock(file.fileno(), shared=shared, timeout=wait)
 
 
+def _looks(seconds: float) -> Iterator[bool]:
+    """Yield every 50 ms for some seconds; True at the last time."""
+    return Backoff(0.05, 0.05, jitter=0).attempts(seconds)
+
+
 def start(arguments: list[str]) -> Running:
     """Start `eicctl local up` in the background and return when it answers.
 
@@ -179,8 +184,7 @@ def start(arguments: list[str]) -> Running:
             start_new_session=True,
         )
     hint = f"see the log: {log}"
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
+    for _ in _looks(START_TIMEOUT):
         if record_path().exists() and (found := running()) and found.pid == process.pid and _answers(found):
             return found
         if process.poll() is not None:
@@ -188,7 +192,6 @@ def start(arguments: list[str]) -> Running:
             printed = {kind: text for kind, colon, text in (line.partition(": ") for line in lines) if colon}
             reason = printed.get("error", f"exit code {process.returncode}")
             raise LocalError(f"The local AWS did not start: {reason}", hint=printed.get("hint", hint))
-        time.sleep(0.05)
     process.terminate()
     raise LocalError(f"The local AWS did not answer within {START_TIMEOUT:.0f} s", hint=hint)
 
@@ -213,15 +216,13 @@ def stop(found: Running) -> None:
             os.kill(found.pid, signal.SIGCONT)  # a stopped process takes no signal before
     else:  # in another PID namespace: it ends when its record is gone
         record_path().unlink(missing_ok=True)
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while True:
+    for last in _looks(STOP_TIMEOUT):
         with _locked(folder() / _UP, shared=True) as ended:
             if ended:
                 record_path().unlink(missing_ok=True)
                 return
-        if time.monotonic() > deadline:
+        if last:
             raise LocalError(f"The local AWS (PID {found.pid}) does not stop", hint=f"kill -9 {found.pid}")
-        time.sleep(0.05)
 
 
 def is_stopped(found: Running) -> bool:

@@ -14,13 +14,13 @@ import pwd
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from eicctl.core.errors import LocalError
 from eicctl.emulator.state import Machine, State
+from eicctl.support.files import write_whole
 
 _LIBRARY_FOLDERS = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
 _NAME = "libnss_wrapper.so"
@@ -143,13 +143,14 @@ class Sshd:
         for path in (folder / "keys", home):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         users = self._users(machine)
-        _write(folder / "host_key", machine.host_key)
+        write_whole(folder / "host_key", machine.host_key, durable=False)
         # A name with an @, which the service allows, means USER@HOST in sshd_config; ? matches any character.
         names = " ".join(u.replace("@", "?") for u in users)
         quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
-        _write(folder / "config", _CONFIG.format(folder=quoted, tokens=quoted.replace("%", "%%"), users=names))
+        config = _CONFIG.format(folder=quoted, tokens=quoted.replace("%", "%%"), users=names)
+        write_whole(folder / "config", config, durable=False)
         if self._wrapper:
-            _write(folder / "passwd", "\n".join([*passwd_lines(users, home), ""]))
+            write_whole(folder / "passwd", "\n".join([*passwd_lines(users, home), ""]), durable=False)
         self._write_keys(machine, folder)
         return folder
 
@@ -163,12 +164,4 @@ class Sshd:
         with self._writing:  # a new connection must not write keys from before a push over those after it
             for user in self._users(machine):
                 keys = [*machine.authorized_keys, *self._state.keys(machine.instance_id, user)]
-                _write(folder / "keys" / user, "\n".join([*keys, ""]))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a private file in one step: a connection that starts meanwhile reads the old one or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    Path(name).replace(path)
+                write_whole(folder / "keys" / user, "\n".join([*keys, ""]), durable=False)
