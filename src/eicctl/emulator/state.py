@@ -153,7 +153,8 @@ class _Transition:
 class State:
     """The emulator's memory. Thread-safe.
 
-    `accounts` are those of the organization, by ID; empty without an organization.
+    `accounts` are those of the organization, by ID; empty without an organization. `users` are the OS users that an
+    image has, by its ID.
     `on_push` is called with an instance's ID after a key was pushed to it. `fips_port` is the data plane's second port,
     that of FIPS names, and `dualstack_host` the host of dual-stack names; both empty for the same as the plain name.
     `tokens` has the buckets of `control/throttling.py`.
@@ -179,7 +180,7 @@ class State:
             self._created: dict[str, float] = {}
             self._by_token: dict[tuple[str, str], tuple[object, EndpointRecord]] = {}
             self._machines: dict[tuple[str, str], Machine] = {}
-            self._users: dict[str, tuple[str, ...]] = {}
+            self.users: dict[str, tuple[str, ...]] = {}
             self._keys: dict[tuple[str, str], list[tuple[str, float]]] = {}
             self._events: list[dict[str, Any]] = []
             self._lookups: dict[tuple[str, str], tuple[float, float]] = {}
@@ -309,16 +310,6 @@ class State:
         """All machines."""
         with self._lock:
             return list(self._machines.values())
-
-    def remember_users(self, image_id: str, users: tuple[str, ...]) -> None:
-        """Note the OS users that an image has."""
-        with self._lock:
-            self._users[image_id] = users
-
-    def users_of(self, image_id: str) -> tuple[str, ...]:
-        """The OS users that an image has; none where it is not known."""
-        with self._lock:
-            return self._users.get(image_id, ())
 
     def push_key(self, instance_id: str, os_user: str, public_key: str) -> None:
         """Accept a public key for an OS user for the next 60 s."""

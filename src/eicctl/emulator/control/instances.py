@@ -125,7 +125,7 @@ def machine_of(state: State, instance: Any) -> Machine:
         region=str(instance.region_name),
         vpc_id=str(instance.vpc_id),
         instance_id=str(instance.id),
-        users=state.users_of(instance.image_id) or DEFAULT_USERS,
+        users=state.users.get(instance.image_id) or DEFAULT_USERS,
         host_key=private,
         host_public_key=public,
         names=(str(instance.private_dns_name),),

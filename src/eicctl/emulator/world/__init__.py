@@ -254,7 +254,7 @@ class _VpcLoader:
         image.architecture, image.virtualization_type, image.root_device_type = "x86_64", "hvm", "ebs"
         image.launch_permissions = [{"Group": "all"}]
         describe_platform(image)
-        self._state.remember_users(str(image.id), spec.users)
+        self._state.users[str(image.id)] = spec.users
         return str(image.id)
 
     def _load_database(self, spec: DatabaseSpec) -> None:
