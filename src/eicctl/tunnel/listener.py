@@ -55,26 +55,19 @@ class WaitingClient:
         self._timer: asyncio.TimerHandle | None = None
         self._look_after = FIRST_LOOK
         self._eof_at = 0.0
-        self._watching = False
 
     def watch(self, on_gone: Callable[[], object]) -> None:
         """Begin; `on_gone` is called once when the client is gone."""
         self._on_gone = on_gone
-        self._watching = True
         self._loop.add_reader(self._client.read_fd, self._read)
 
     def stop(self) -> bytes:
         """Do not watch any more; return what the client has sent."""
-        self._unwatch()
+        self._loop.remove_reader(self._client.read_fd)
         if self._timer:
             self._timer.cancel()
             self._timer = None
         return bytes(self._held)
-
-    def _unwatch(self) -> None:
-        if self._watching:
-            self._watching = False
-            self._loop.remove_reader(self._client.read_fd)
 
     def _read(self) -> None:
         try:
@@ -86,11 +79,11 @@ class WaitingClient:
             return
         self._held += data
         if not data:
-            self._unwatch()
+            self._loop.remove_reader(self._client.read_fd)
             self._eof_at = self._loop.time()
             self._look()
         elif len(self._held) >= HELD:
-            self._unwatch()
+            self._loop.remove_reader(self._client.read_fd)
 
     def _look(self) -> None:
         """After EOF: leave where the client has left, or look again in a moment."""
@@ -103,7 +96,7 @@ class WaitingClient:
         self._look_after = min(2 * self._look_after, LAST_LOOK)
 
     def _leave(self) -> None:
-        self._unwatch()
+        self._loop.remove_reader(self._client.read_fd)
         self.gone = True
         self._on_gone()
 

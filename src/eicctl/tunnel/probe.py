@@ -43,12 +43,7 @@ class Probe:
     banner_time: float = 0.0
 
 
-def probe(
-    dialer: Dialer,
-    *,
-    greeting: bytes = b"",
-    retry_budget: float = RETRY_BUDGET,
-) -> Probe:
+def probe(dialer: Dialer, *, greeting: bytes = b"", retry_budget: float = RETRY_BUDGET) -> Probe:
     """Open a tunnel, wait a moment for the target's first byte, and close it.
 
     Args:
