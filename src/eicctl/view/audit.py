@@ -29,8 +29,9 @@ _TABLE = {
     "OS user": "User",
     "Duration": "Duration",
     "Endpoint": "Endpoint",
+    "Error": "Error",
 }
-_DROPPABLE = ("Endpoint", "Duration", "MFA", "Address", "From", "OS user", "Port", "Outcome")
+_DROPPABLE = ("Endpoint", "Duration", "MFA", "Address", "From", "OS user", "Port", "Error")
 _SEPARATOR, _SIGN = r"""[\s,;|"]""", r"[=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b]"
 _FORMULA = re.compile(f"(^|{_SEPARATOR})(?={_SIGN})")
 """Where a spreadsheet would begin to compute: at the start of a cell, or of what becomes one where the list separator
@@ -139,7 +140,7 @@ def _for_people(row: Row) -> Mapping[str, object]:
     return {
         "Time": event.time,
         "Event": "tunnel" if event.name == TUNNEL else event.name,
-        "Outcome": event.outcome if not event.error_code else f"{event.outcome}: {event.error_code}",
+        "Outcome": event.outcome,
         "Principal": event.principal.label,
         "MFA": {True: "yes", False: "no", None: "?"}[event.principal.mfa],
         "From": event.source_ip,
@@ -149,6 +150,7 @@ def _for_people(row: Row) -> Mapping[str, object]:
         "User": row.os_user,
         "Duration": "" if event.duration is None else f"{event.duration} s",
         "Endpoint": row.endpoint_name or event.endpoint_id,
+        "Error": event.error_code,
         "Account": row.account_name or row.profile or event.account_id,
     }
 
@@ -160,6 +162,7 @@ def _line(row: Row) -> str:
     user = f"{shown['User']}@" if shown["User"] else ""
     to = shown["Target"] or shown["Address"] or shown["Endpoint"]
     port = f":{shown['Port']}" if shown["Port"] else ""
+    outcome = ": ".join(filter(None, (row.event.outcome, row.event.error_code)))
     return (
-        f"{time}  {shown['Event']}  {shown['Outcome']}  {shown['Principal']}  from {shown['From']}  to {user}{to}{port}"
+        f"{time}  {shown['Event']}  {outcome}  {shown['Principal']}  from {shown['From']}  to {user}{to}{port}"
     )
