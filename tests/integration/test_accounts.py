@@ -142,6 +142,8 @@ def test_without_a_profile_the_command_says_how_to_add_one(eicctl: Run, home: Pa
     # What these commands write:
     (home / "config").write_text(f"[profile staging]\nrole_arn = {arn}\ncredential_source = Environment\n")
     assert eicctl("ssh", "web-1", "--profile", "staging", "--region", "us-east-1", "--", "true").code == 0
+    with (home / "config").open("a") as config:
+        config.write(f"[profile later]\nrole_arn = {arn}\nmfa_serial = m\ncredential_source = Environment\n")
     again = eicctl("instances", "--accounts", STAGING, "--role", ROLE, "--output", "json")
     assert [row["Profile"] for row in json.loads(again.out)] == ["staging"]
     assert "To run" not in again.err

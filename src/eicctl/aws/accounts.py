@@ -251,7 +251,9 @@ def _role_accounts(session: Session, selected: Selection) -> list[Callable[[], A
     caller = caller_identity(session)
     names = list_accounts(session) if selected.accounts == (ALL,) else dict.fromkeys(selected.accounts, "")
     partition = caller.arn.split(":")[1]
-    by_role = {options.get("role_arn", ""): name for name, options in sections().items()}
+    by_role: dict[str, str] = {}
+    for name, options in sections().items():
+        by_role.setdefault(options.get("role_arn", ""), name)
     tries: list[Callable[[], Account | Failure]] = []
     for account_id, name in names.items():
         if account_id == caller.account:
