@@ -243,27 +243,24 @@ def rows(session: Session, found: Execution) -> Iterator[dict[str, str]]:
 
 def _from_csv(body: Any, location: str) -> Iterator[dict[str, str]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    lines = csv.reader(io.TextIOWrapper(io.BufferedReader(body, 256 * 1024), encoding="utf-8", newline=""))
-    names: list[str] = []
     with translated(f"read {location}"):
-        for values in lines:
-            if names:
-                yield dict(zip(names, values, strict=True))
-            else:
-                names = values
+        text = io.TextIOWrapper(io.BufferedReader(body, 256 * 1024), encoding="utf-8", newline="")
+        yield from _by_column(csv.reader(text))
 
 
 def _from_pages(session: Session, query_id: str) -> Iterator[dict[str, str]]:
-    names: list[str] = []
     with translated("read the result of the query"):
-        pages = session.client("athena").get_paginator("get_query_results")
-        for page in pages.paginate(QueryExecutionId=query_id, PaginationConfig={"PageSize": _PAGE}):
-            for row in page["ResultSet"]["Rows"]:
-                values = [value.get("VarCharValue", "") for value in row["Data"]]
-                if names:
-                    yield dict(zip(names, values, strict=True))
-                else:
-                    names = values
+        results = session.client("athena").get_paginator("get_query_results")
+        pages = results.paginate(QueryExecutionId=query_id, PaginationConfig={"PageSize": _PAGE})
+        rows = (row["Data"] for page in pages for row in page["ResultSet"]["Rows"])
+        yield from _by_column([value.get("VarCharValue", "") for value in row] for row in rows)
+
+
+def _by_column(rows: Iterator[list[str]]) -> Iterator[dict[str, str]]:
+    """Yield rows by column; the first one has the names."""
+    names = next(rows, [])
+    for values in rows:
+        yield dict(zip(names, values, strict=True))
 
 
 # Where log files are

@@ -13,7 +13,6 @@ import click
 from eicctl.audit.correlation import BEFORE, Directory, Row
 from eicctl.audit.fetch import KEPT, Scope, checkpoint, known_addresses, look_up, rows_of
 from eicctl.audit.filters import Choice, moment
-from eicctl.audit.log_files import Reader
 from eicctl.audit.records import KEY, TUNNEL
 from eicctl.audit.store import EventStore
 from eicctl.aws.iam import identity_policies
@@ -23,11 +22,13 @@ from eicctl.aws.session import Session
 from eicctl.cli import options
 from eicctl.cli.athena import check_filters, read_result, sql_to_print
 from eicctl.cli.athena_options import Athena
+from eicctl.cli.commands.audit import INTERRUPTED, note_limit, read_files
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.core.names import counted, folded
 from eicctl.policy.beyond import Comparison, compare
 from eicctl.policy.documents import FORMATS
 from eicctl.policy.from_use import Bounds, Call, Usage, derive, owner_of, usage_of
+from eicctl.support import pins
 from eicctl.support.threads import for_each
 from eicctl.view import messages, render
 from eicctl.view.progress import Waiting
@@ -91,7 +92,10 @@ def run(session: Session, task: Task) -> int:
     else:
         record = _from_history(session, regions or (session.region,), choice, now)
     if not record.usages:
-        raise NotFoundError("No recorded tunnels or pushed keys match", hint="eicctl audit --since 30d")
+        since = ("--since", task.since or "30d") if task.since or not task.paths else ()
+        source = [word for path in task.paths for word in ("--from", path)] or (["--athena"] if task.athena else [])
+        hint = pins.command("eicctl", "audit", *source, *since)
+        raise NotFoundError("No recorded tunnels or pushed keys match", hint=hint)
     for arn, usage in record.usages.items():
         sessions = f" (sessions: {folded(usage.sessions)})" if usage.sessions else ""
         messages.line(f"{usage.name}: tunnels: {usage.tunnels:,}, pushed keys: {usage.keys:,}{sessions}")
@@ -111,12 +115,8 @@ class _Record:
 
 def _from_files(session: Session, paths: tuple[str, ...], choice: Choice) -> _Record:
     with EventStore() as store:
-        with Waiting("Reading log files") as waiting:
-            tally = Reader(store, choice, waiting.show, messages.line).read(session, paths)
-        messages.line(f"log files: {tally.files:,}; records: {tally.records:,}")
-        directory = Directory()
-        directory.learn(store.lives())
-        return _Record(_usages(store, directory, choice, None), bool(tally.damaged))
+        directory, damaged = read_files(session, paths, choice, store)
+        return _Record(_usages(store, directory, choice, None), bool(damaged))
 
 
 def _from_athena(session: Session, wanted: Athena, choice: Choice) -> _Record:
@@ -127,11 +127,9 @@ def _from_athena(session: Session, wanted: Athena, choice: Choice) -> _Record:
 
 def _from_history(session: Session, regions: tuple[str, ...], choice: Choice, now: datetime) -> _Record:
     begins = choice.since or now
-    if begins < now - KEPT:
-        messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
-    saved = "Results so far are saved; repeat the command within a day to resume"
+    note_limit(begins, now)
     with checkpoint(session) as store:
-        with Waiting("Reading CloudTrail", interrupted=saved) as waiting:
+        with Waiting("Reading CloudTrail", interrupted=INTERRUPTED) as waiting:
             scope = Scope(session, regions, waiting.show, messages.line)
             failures = look_up(scope, store, (max(begins - BEFORE, now - KEPT), now), now)
             directory = known_addresses(scope, store, now)

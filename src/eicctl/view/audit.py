@@ -163,6 +163,4 @@ def _line(row: Row) -> str:
     to = shown["Target"] or shown["Address"] or shown["Endpoint"]
     port = f":{shown['Port']}" if shown["Port"] else ""
     outcome = ": ".join(filter(None, (row.event.outcome, row.event.error_code)))
-    return (
-        f"{time}  {shown['Event']}  {outcome}  {shown['Principal']}  from {shown['From']}  to {user}{to}{port}"
-    )
+    return f"{time}  {shown['Event']}  {outcome}  {shown['Principal']}  from {shown['From']}  to {user}{to}{port}"

@@ -67,27 +67,32 @@ class Task:
 def from_files(session: Session, paths: tuple[str, ...], task: Task) -> int:
     """Audit log files. The exit code is 1 where one is truncated or malformed."""
     with EventStore() as store:
-        with Waiting("Reading log files") as waiting:
-            reader = Reader(store, task.choice, waiting.show, messages.line)
-            tally = reader.read(session, paths)
-        older = f", older files skipped: {tally.skipped:,}" if tally.skipped else ""
-        messages.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
-        directory = Directory()
-        directory.learn(store.lives())
-        gaps = [f"{name} is truncated or malformed" for name in tally.damaged]
+        directory, damaged = read_files(session, paths, task.choice, store)
+        gaps = [f"{name} is truncated or malformed" for name in damaged]
         _deliver([Source(store, directory)], task, f"log files of {', '.join(paths)}", gaps)
-    return 1 if tally.damaged else 0
+    return 1 if damaged else 0
+
+
+def read_files(
+    session: Session, paths: tuple[str, ...], choice: Choice, store: EventStore
+) -> tuple[Directory, list[str]]:
+    """Read log files into a store; return who had which address, and the files that are truncated or malformed."""
+    with Waiting("Reading log files") as waiting:
+        tally = Reader(store, choice, waiting.show, messages.line).read(session, paths)
+    older = f", older files skipped: {tally.skipped:,}" if tally.skipped else ""
+    messages.line(f"log files: {tally.files:,}{older}; records: {tally.records:,}")
+    directory = Directory()
+    directory.learn(store.lives())
+    return directory, tally.damaged
 
 
 def from_aws(
     session: Session, selected: Selection, task: Task, *, all_regions: bool, follow_every: float | None
 ) -> int:
     """Audit the event history. The exit code is 1 where a region or an account did not respond."""
-    since = task.choice.since or task.now
-    if since < task.now - KEPT:
-        messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
+    note_limit(task.choice.since or task.now, task.now)
     with contextlib.ExitStack() as stack:
-        with Waiting("Reading CloudTrail", interrupted=_INTERRUPTED) as waiting:
+        with Waiting("Reading CloudTrail", interrupted=INTERRUPTED) as waiting:
             opened = open_accounts(session, selected)
             found = _fetch_all(opened.accounts, selected, task, waiting.show, stack, all_regions=all_regions)
         fetched = [each for each in found if isinstance(each, _Fetched)]
@@ -108,6 +113,12 @@ def from_aws(
             for each in fetched:
                 each.source.store.discard()
     return code
+
+
+def note_limit(since: datetime, now: datetime) -> None:
+    """Print a note if the event history does not reach back as far."""
+    if since < now - KEPT:
+        messages.line("CloudTrail's event history covers 90 days; for older ones, read a trail's log files with --from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +184,7 @@ def _fetch(scope: Scope, store: EventStore, account: Account, profile: str, task
         failures = look_up(scope, store, span, task.now)
     except EicctlError:
         if len(store):
-            messages.line(_INTERRUPTED)
+            messages.line(INTERRUPTED)
         raise
     directory = known_addresses(scope, store, task.now)
     unread = [Failure(account, error, region) for region, error in failures.items()]
@@ -189,7 +200,7 @@ def from_athena(session: Session, wanted: Athena, task: Task) -> int:
     return 0
 
 
-_INTERRUPTED = "Results so far are saved; repeat the command within a day to resume"
+INTERRUPTED = "Results so far are saved; repeat the command within a day to resume"
 
 
 def _deliver(sources: Sequence[Source], task: Task, origin: str, gaps: list[str], *, accounts: str = "") -> None:
