@@ -84,13 +84,6 @@ def test_lines_of_openssh_s_own_stay(known: KnownHosts) -> None:
     assert known.path.read_text().startswith("# a comment\ni-9,10.0.0.1")
 
 
-def test_forgetting(known: KnownHosts) -> None:
-    known.pin("i-1", [ED])
-    assert known.forget("i-1")
-    assert not known.forget("i-1")
-    assert known.keys("i-1") == ()
-
-
 def test_a_name_is_followed_where_its_folder_is_missing(tmp_path: Path) -> None:
     """Blocks of ssh_config that were printed and not installed are the first to need it."""
     hosts = KnownHosts(tmp_path / ".ssh" / "eicctl" / "known_hosts")

@@ -57,7 +57,6 @@ class Server:
         self._idle = idle
         self._loop = asyncio.get_running_loop()
         self._supervisor: Supervisor | None = None
-        self._started = time.time()
         self._last_use = time.monotonic()
         self._clients: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -179,13 +178,8 @@ class Server:
         return {"Statuses": [asdict(status) for status in supervisor.statuses() if status.name in names]}
 
     async def _status(self, _message: protocol.Message) -> protocol.Message:
-        unused = time.monotonic() - self._last_use
-        about = {
-            "Started": self._started,
-            "Unused": unused,
-            "Clients": len(self._clients) - 1,
-            "Connections": connections(),
-        }
+        unused, clients = time.monotonic() - self._last_use, len(self._clients) - 1
+        about = {"Unused": unused, "Clients": clients, "Connections": connections()}
         if not self._supervisor:
             return {**about, "Statuses": []}
         from eicctl.named_tunnels.status import SHORTEST, Meter

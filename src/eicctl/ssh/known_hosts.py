@@ -46,16 +46,6 @@ class KnownHosts:
             lines = self._without(name)
             files.write_whole(self.path, _text([*lines, *(f"{name} {key}" for key in keys)]))
 
-    def forget(self, name: str) -> bool:
-        """Remove the keys of a name; return whether there were any."""
-        with files.locked(self.path):
-            before = _lines(files.read_text(self.path))
-            after = self._without(name)
-            if len(after) == len(before):
-                return False
-            files.write_whole(self.path, _text(after))
-            return True
-
     def follow(self, name: str, instance_id: str, keys: Sequence[str]) -> None:
         """Give a name, which may move from instance to instance, the keys of the instance that has it now.
 

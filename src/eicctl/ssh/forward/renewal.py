@@ -142,7 +142,7 @@ class RenewedConnection:
             lost = old.lost.is_set()
             if lost:
                 self._emit(TunnelEvent("lost", via=self.label, text=_reason(old), count=old.cut))
-            fresh = await self._replacement(old)
+            fresh = await self._replacement()
             self._current = fresh
             self._ready.set()
             if lost or old.lost.is_set():
@@ -153,7 +153,7 @@ class RenewedConnection:
             self._old[old] = asyncio.create_task(self._see_off(old))
             old.retire()
 
-    async def _replacement(self, old: SshConnection) -> SshConnection:
+    async def _replacement(self) -> SshConnection:
         """Return a fresh connection, whatever it takes."""
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
