@@ -19,7 +19,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
 from eicctl.ssh.forward.renewal import RenewedConnection
-from eicctl.tunnel.bind import bind_tcp
+from eicctl.support.bind import bind_tcp
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from eicctl.core.errors import EicctlError
 from eicctl.core.events import CloseInfo, TunnelEvent
-from eicctl.tunnel.bind import bind_tcp
+from eicctl.support.bind import bind_tcp
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.relay import Linger

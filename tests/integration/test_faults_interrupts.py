@@ -20,7 +20,7 @@ from eicctl.agent.client import ask
 from eicctl.agent.paths import AgentPaths
 from eicctl.core.errors import LocalError
 from eicctl.emulator.server import Emulator
-from eicctl.tunnel.bind import bind_unix
+from eicctl.support.bind import bind_unix
 from tests.integration.forwarding import echo, target
 from tests.processes import running
 from tests.waiting import wait_for

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eicctl.core.errors import LocalError
-from eicctl.tunnel import bind
-from eicctl.tunnel.bind import bind_tcp, local_addresses
+from eicctl.support import bind
+from eicctl.support.bind import bind_tcp, local_addresses
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.relay import Linger
 from tests.integration.listening import Told, connect

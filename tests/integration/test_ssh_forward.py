@@ -27,7 +27,7 @@ from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.login import HostKeyError
 from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.tunnel.bind import bind_unix
+from eicctl.support.bind import bind_unix
 from tests.integration.forwarding import Running, echo, forwarding, target
 from tests.integration.listening import connect, read_all
 from tests.waiting import wait_for

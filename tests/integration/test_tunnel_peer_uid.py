@@ -21,8 +21,8 @@ from eicctl.core.errors import LocalError
 from eicctl.named_tunnels.config_file import Definition
 from eicctl.ssh.proxy_login import shared_key
 from eicctl.support import files, paths
+from eicctl.support.bind import bind_unix
 from eicctl.tunnel import peer_uid
-from eicctl.tunnel.bind import bind_unix
 from tests.integration.keeping import keeping
 from tests.integration.listening import connect, listening
 from tests.waiting import wait_for

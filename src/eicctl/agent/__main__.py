@@ -36,9 +36,9 @@ def _serve(name: str, report: int) -> None:
     from eicctl.agent.server import Server
     from eicctl.agent.tunnels import make_room
     from eicctl.aws import credentials
+    from eicctl.support.bind import bind_unix
     from eicctl.support.logging_setup import background
     from eicctl.tunnel import preconnect
-    from eicctl.tunnel.bind import bind_unix
     from eicctl.tunnel.dial import allow_many
     from eicctl.tunnel.selector_loop import new_loop
 

@@ -18,8 +18,8 @@ from eicctl.core.events import TunnelEvent
 from eicctl.core.model import Target
 from eicctl.core.names import counted
 from eicctl.core.request import ConnectRequest
+from eicctl.support.bind import bind_tcp, bind_unix
 from eicctl.support.threads import in_thread
-from eicctl.tunnel.bind import bind_tcp, bind_unix
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.probe import probe

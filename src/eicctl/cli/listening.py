@@ -90,7 +90,7 @@ def bind_port(cleanup: contextlib.ExitStack, port: int | None, wanted: int, addr
         wanted: The port to take if none is given and it is free; a free one otherwise, with a note on stderr.
         address: The address to listen on, or None for loopback.
     """
-    from eicctl.tunnel.bind import bind_wanted
+    from eicctl.support.bind import bind_wanted
 
     sockets = bind_wanted(port, wanted, address, messages.line)
     for sock in sockets:

@@ -20,8 +20,8 @@ from eicctl.named_tunnels.config_file import Definition
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.forwarder import Forward, Forwarder
 from eicctl.support import defaults
+from eicctl.support.bind import bind_unix, bind_wanted, loopback_only
 from eicctl.support.threads import in_thread
-from eicctl.tunnel.bind import bind_unix, bind_wanted, loopback_only
 from eicctl.tunnel.dial import Dialer
 from eicctl.tunnel.listener import Listener
 from eicctl.tunnel.peer_uid import NotAllowedError

@@ -17,9 +17,9 @@ from eicctl.named_tunnels.config_file import Definition
 from eicctl.named_tunnels.factory import Opened, Opening
 from eicctl.named_tunnels.status import State, Status
 from eicctl.support import pins
+from eicctl.support.bind import local_addresses
 from eicctl.support.clock import Backoff
 from eicctl.support.threads import in_thread
-from eicctl.tunnel.bind import local_addresses
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two attempts to open a tunnel."""

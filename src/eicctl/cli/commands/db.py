@@ -89,7 +89,7 @@ def command(
     from eicctl.cli.target_prompt import recording, specified_database
     from eicctl.core.events import TunnelEvent
     from eicctl.reachability.jump_host import locate
-    from eicctl.tunnel.bind import local_addresses
+    from eicctl.support.bind import local_addresses
     from eicctl.view.events import renderer
 
     session, database = specified_database(session, defaults.alias(database or ""))

@@ -60,7 +60,7 @@ def command(
     from eicctl.core.events import TunnelEvent
     from eicctl.ssh.destination import parse_forward
     from eicctl.ssh.forward.forwarder import Forward
-    from eicctl.tunnel.bind import local_addresses
+    from eicctl.support.bind import local_addresses
     from eicctl.view.events import renderer
 
     if not forwards and socks is None and not via and picker.on_terminal():
@@ -124,7 +124,7 @@ def _remote(spec: ForwardSpec, via: str | None) -> Remote:
 
 
 def _bind(cleanup: contextlib.ExitStack, spec: ForwardSpec, address: str | None) -> Sequence[socket]:
-    from eicctl.tunnel.bind import bind_unix
+    from eicctl.support.bind import bind_unix
 
     if spec.local_path is None:
         return bind_port(cleanup, spec.local_port, spec.port, address)

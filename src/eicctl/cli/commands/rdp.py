@@ -82,7 +82,7 @@ def command(
     from eicctl.cli.rdp_client import RdpConnection, check_user, find_client, serve_client
     from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.core.events import TunnelEvent
-    from eicctl.tunnel.bind import bind_tcp, local_addresses
+    from eicctl.support.bind import bind_tcp, local_addresses
     from eicctl.tunnel.listener import Listener
     from eicctl.view.events import renderer
 

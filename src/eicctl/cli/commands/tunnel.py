@@ -88,7 +88,7 @@ def command(
     from eicctl.api.targets import dialer_to
     from eicctl.cli.target_prompt import recording, resolve_target, specified
     from eicctl.core.events import TunnelEvent
-    from eicctl.tunnel.bind import loopback_only
+    from eicctl.support.bind import loopback_only
     from eicctl.tunnel.probe import probe
     from eicctl.tunnel.slots import slots_of
     from eicctl.view.events import renderer
@@ -116,7 +116,7 @@ def command(
 
 
 def _bind(cleanup: contextlib.ExitStack, port: int, address: str | None, path: Path | None) -> Sequence[socket]:
-    from eicctl.tunnel.bind import bind_tcp, bind_unix
+    from eicctl.support.bind import bind_tcp, bind_unix
 
     if path:
         sockets = [bind_unix(path)]
@@ -132,7 +132,7 @@ def _serve(dialer: Dialer, sockets: Sequence[socket], emit: Emit, linger: float 
     """Serve until Ctrl-C or SIGTERM."""
     from eicctl.cli.listening import run_interruptibly
     from eicctl.core.events import TunnelEvent
-    from eicctl.tunnel.bind import local_addresses
+    from eicctl.support.bind import local_addresses
     from eicctl.tunnel.listener import Listener
     from eicctl.tunnel.relay import Linger
 
