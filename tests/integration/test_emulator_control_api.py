@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from eicctl.core.errors import LocalError
-from eicctl.emulator.data.sockets import listen
+from eicctl.emulator.data.sockets import loopback_sockets
 from eicctl.emulator.server import Emulator
 
 
@@ -122,7 +122,7 @@ def test_a_busy_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         with pytest.raises(LocalError, match=f"port {port} on 127.0.0.1 is in use"):
-            listen(socket.AF_INET, "127.0.0.1", port)
+            loopback_sockets(port)
 
 
 def test_nothing_is_left_of_a_start_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
 import struct
@@ -16,9 +15,9 @@ from typing import Any
 
 import trustme
 
-from eicctl.core.errors import LocalError
 from eicctl.emulator.data.faults import BEFORE_TLS
 from eicctl.emulator.state import State
+from eicctl.support.bind import bind_tcp
 
 BACKLOG = 512
 
@@ -87,52 +86,18 @@ def loopback_sockets(port: int, state: State | None = None, *, limit: int = 2) -
     Raises:
         LocalError: The port is not available.
     """
-    found: list[ListeningSocket] = []
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        if len(found) == limit:
-            break
-        try:
-            found.append(listen(family, host, int(found[0].getsockname()[1]) if found else port, state))
-        except LocalError:
-            if port or not found:
-                for sock in found:
-                    sock.close()
-                raise
-        except OSError:  # not an address of this machine
-            continue
-    if not found:
-        raise LocalError("This machine has neither 127.0.0.1 nor ::1")
-    return found
+    found = [ListeningSocket(fileno=sock.detach(), state=state) for sock in bind_tcp(port)]
+    for sock in found[limit:]:
+        sock.close()
+    for sock in found[:limit]:
+        sock.setblocking(True)
+        sock.listen(BACKLOG)
+    return found[:limit]
 
 
 def url_host(sock: socket.socket) -> str:
     """The loopback address that a socket listens on, as a URL has it."""
     return "[::1]" if sock.family == socket.AF_INET6 else "127.0.0.1"
-
-
-def listen(family: int, host: str, port: int, state: State | None = None) -> ListeningSocket:
-    """Return a listening socket; `state` has its faults.
-
-    Raises:
-        LocalError: The port is in use, or not permitted.
-    """
-    sock = ListeningSocket(family, socket.SOCK_STREAM, state=state)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise LocalError(
-                f"port {port} on {host} is in use", hint="choose others with --port and --data-port"
-            ) from error
-        if error.errno == errno.EACCES:
-            raise LocalError(
-                f"not permitted to listen on port {port}", hint="ports below 1024 need privileges"
-            ) from error
-        raise
-    return sock
 
 
 def make_context(folder: Path, host: str) -> tuple[ssl.SSLContext, Path]:
