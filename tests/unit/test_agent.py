@@ -17,10 +17,12 @@ from eicctl.agent import paths as environment
 from eicctl.agent import protocol
 from eicctl.named_tunnels.status import Meter, Status
 from eicctl.support import pins
+from tests.fuzzing import fuzz
 
 MESSAGES = st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
 
 
+@fuzz
 @given(MESSAGES)
 def test_messages_survive(message: protocol.Message) -> None:
     left, right = socket.socketpair()
@@ -32,6 +34,7 @@ def test_messages_survive(message: protocol.Message) -> None:
         assert protocol.receive(right) is None
 
 
+@fuzz
 @given(st.binary(max_size=300))
 def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
     left, right = socket.socketpair()
