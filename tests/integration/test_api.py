@@ -226,9 +226,9 @@ def test_wrong_arguments(emulator: Emulator) -> None:
     wrong: Any = {"remote_prot": 22}
     with pytest.raises(TypeError, match="remote_prot"):
         eicctl.open_tunnel("web-1", **wrong)
-    with pytest.raises(eicctl.UsageError, match="a session excludes region"):
+    with pytest.raises(eicctl.UsageError, match="session cannot be combined with region"):
         eicctl.connect("web-1", session=eicctl.Session(), region="us-east-1")
-    with pytest.raises(eicctl.UsageError, match="excludes local_port and bind"):
+    with pytest.raises(eicctl.UsageError, match="cannot be combined with local_port or bind"):
         eicctl.open_tunnel("web-1", local_socket=Path("x"), local_port=1)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = eicctl.nothing  # type: ignore[attr-defined]

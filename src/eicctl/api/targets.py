@@ -254,7 +254,7 @@ def requested(target: str | ConnectRequest | Target, options: Options) -> tuple[
 
     Raises:
         TypeError: A keyword argument is unknown.
-        UsageError: A session excludes what it has already.
+        UsageError: An argument repeats what the session has.
     """
     if unknown := options.keys() - Options.__annotations__.keys():
         raise TypeError(f"unknown keyword arguments: {', '.join(sorted(unknown))}")
@@ -264,7 +264,7 @@ def requested(target: str | ConnectRequest | Target, options: Options) -> tuple[
     request = target.replace(**values)
     session = options.get("session")
     if session and (given := {"profile", "region", "ca_bundle", "fips"} & {name for name in values if values[name]}):
-        raise UsageError(f"a session excludes {', '.join(sorted(given))}")
+        raise UsageError(f"session cannot be combined with {', '.join(sorted(given))}")
     if session:
         return session, request
     request = defaults.filled(request, project="")

@@ -176,7 +176,7 @@ def open_tunnel(
         EicctlError: By what went wrong.
     """
     if local_socket and (local_port or bind):
-        raise UsageError("local_socket excludes local_port and bind")
+        raise UsageError("local_socket cannot be combined with local_port or bind")
     with contextlib.ExitStack() as undo:
         # Bound first: a busy port is reported at once, and not after AWS has responded.
         if local_socket:

@@ -140,8 +140,10 @@ def reader_of(database: Database) -> str:
         UsageError: It has none.
     """
     if not database.reader_host:
-        kind = "a cluster without a reader endpoint" if database.cluster else "an instance; clusters have readers"
-        raise UsageError(f"{database.id} is {kind}", hint="omit --reader, or specify the cluster's identifier")
+        why = "" if database.cluster else ": it is an instance, not a cluster"
+        raise UsageError(
+            f"{database.id} has no reader endpoint{why}", hint="omit --reader, or specify the cluster's identifier"
+        )
     return database.reader_host
 
 

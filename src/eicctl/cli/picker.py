@@ -155,7 +155,7 @@ def profile() -> str:
 
 
 def _account(lines: Mapping[str, str]) -> str:
-    """The account of a profile, where its lines tell."""
+    """The account of a profile, if its lines name one."""
     parts = lines.get("role_arn", "").split(":")
     return lines.get("sso_account_id") or (parts[4] if len(parts) > 4 else "")
 

@@ -283,7 +283,7 @@ class _File:
                 header, None, f"requires {' and '.join(needed)}", f"{needed[0]}: {KEYS[needed[0]].wanted}"
             )
         if "local_socket" in table and {"local_port", "bind"} & table.keys():
-            raise self._wrong(header, "local_socket", "excludes local_port and bind")
+            raise self._wrong(header, "local_socket", "cannot be combined with local_port or bind")
         values = {_FIELDS.get(key, key): self._value(key, value) for key, value in (common | table).items()}
         return Definition(**{**values, "name": name, "kind": kind, "source": str(self._path)})
 

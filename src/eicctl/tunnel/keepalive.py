@@ -35,7 +35,7 @@ _given: float | None = None
 
 def set_interval(seconds: float) -> None:
     """Set the interval for this process; 0 for no pings."""
-    global _given  # noqa: PLW0603 - one process serves one user's wish
+    global _given  # noqa: PLW0603 - a process has one user
     _given = seconds
 
 

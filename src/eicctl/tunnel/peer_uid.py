@@ -40,7 +40,7 @@ _everybody = False
 
 def allow_everybody() -> None:
     """Let all users of this machine connect to this process's listeners."""
-    global _everybody  # noqa: PLW0603 - one process serves one user's wish
+    global _everybody  # noqa: PLW0603 - a process has one user
     _everybody = True
 
 

@@ -35,7 +35,7 @@ QUEUE_TIMEOUT = 30.0
 """Seconds for which a slot is waited for."""
 
 NOTICE = 1.0
-"""Seconds after which the user is told of the wait."""
+"""Seconds after which the wait is reported."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds after a refusal in which the endpoint is not asked again, unless a slot of this process becomes free."""

@@ -53,7 +53,7 @@ class Tunnels(Pane):
         Column("Rate", 3),
         Column("", 1),
         Column("Left", 3),
-        Column("Kept by", 6),
+        Column("Opened by", 6),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "start", "Start"),

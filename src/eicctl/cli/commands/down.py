@@ -40,7 +40,7 @@ def command(*, names: tuple[str, ...], file: Path | None, everything: bool, forc
 
     if everything:
         if names or file:
-            raise UsageError("--all excludes NAME and --file")
+            raise UsageError("--all takes neither NAME nor --file")
         return _end_all(force)
     if force:
         raise UsageError("--force requires --all", hint="eicctl down --all --force")

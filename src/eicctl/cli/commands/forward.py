@@ -76,7 +76,7 @@ def command(
                 machines[words] = connection_via(session, words, request, emit, cleanup)
             return machines[words]
 
-        # Bound first: a busy port is told at once, and not after AWS was asked.
+        # Bound first: a busy port is reported at once, and not after AWS was called.
         bound = [(_bind(cleanup, spec, bind), spec) for spec in specs]
         proxy = bind_port(cleanup, socks, 0, bind) if socks is not None else ()
         made = [Forward(tuple(sockets), machine(via or spec.host), _remote(spec, via)) for sockets, spec in bound]

@@ -95,7 +95,7 @@ def command(
 
     session, request = specified(session, request, "tunnel")
     with contextlib.ExitStack() as cleanup:
-        # Bound first: a busy port is told at once, and not after AWS was asked.
+        # Bound first: a busy port is reported at once, and not after AWS was called.
         sockets = _bind(cleanup, local_port, bind, local_socket)
         target = resolve_target(session, request)
         same = request.replace(wait=None)

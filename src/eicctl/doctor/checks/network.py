@@ -99,7 +99,7 @@ CLIENT = _network_check(
     CLIENT_IP,
     step="client IP preservation",
     cause="client IP preservation does not support {target}",
-    inspects="whether it supports this target, where it is on",
+    inspects="whether it supports this target, if it is on",
     permissions=("ec2:DescribeVpcs", "ec2:DescribeSubnets"),
 )
 
