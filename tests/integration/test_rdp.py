@@ -32,7 +32,7 @@ def test_the_password_is_printed(eicctl: Run, key_file: Path, instance_ids: dict
 def test_the_key_pair_is_named(eicctl: Run) -> None:
     ran = eicctl("rdp", "win-1", "--print-password")
     assert ran.code == 2
-    assert "--key-file with the private key of windows" in ran.err
+    assert "with the private key of key pair windows" in ran.err
 
 
 def test_another_pairs_key(eicctl: Run, ec2: Any, key_file: Path) -> None:

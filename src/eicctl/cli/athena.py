@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -27,6 +25,7 @@ from eicctl.cli.athena_options import Athena
 from eicctl.cli.athena_setup import started, unprojected
 from eicctl.core.errors import CredentialsError, EicctlError, NetworkError, UsageError
 from eicctl.core.names import counted
+from eicctl.support.signals import end_by_exception
 from eicctl.support.threads import begin
 from eicctl.view import messages
 from eicctl.view.progress import Waiting
@@ -123,25 +122,6 @@ def _resumable(resume: str, still: str) -> Iterator[None]:
         raise
 
 
-@contextlib.contextmanager
-def _ending_signals() -> Iterator[None]:
-    """Let SIGTERM, and SIGHUP of a closed terminal, act as Ctrl-C: a query that nobody reads should not cost more."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
-
-
 def _wait(session: Session, query_id: str, resume: str) -> athena.Execution:
     """Wait for a query; Ctrl-C stops it."""
     scanned = 0
@@ -153,7 +133,8 @@ def _wait(session: Session, query_id: str, resume: str) -> athena.Execution:
         waiting.show(f"{found.state.lower()}{seen}")
 
     try:
-        with _ending_signals(), Waiting("Querying Athena") as waiting:
+        # A query that nobody reads should not cost more.
+        with end_by_exception(lambda _: KeyboardInterrupt()), Waiting("Querying Athena") as waiting:
             return athena.wait(session, query_id, show)
     except KeyboardInterrupt:
         _stop(session, query_id, scanned)

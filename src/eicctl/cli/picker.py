@@ -17,6 +17,7 @@ from eicctl.core.model import USABLE_STATES
 from eicctl.core.names import natural_key
 from eicctl.support import pins, recents
 from eicctl.support.activity import Hidden
+from eicctl.support.signals import end_by_exception
 from eicctl.view import messages
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _answer(ask: Callable[[], list[str]]) -> list[str]:
     from eicctl.view.picker import Canceled
 
     try:
-        with Hidden():
+        with Hidden(), end_by_exception():
             return ask()
     except Canceled:
         messages.line("Canceled")

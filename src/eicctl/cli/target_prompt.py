@@ -16,6 +16,7 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.support import pins, recents
 from eicctl.support.activity import Hidden
+from eicctl.support.signals import end_by_exception
 from eicctl.view import messages
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def specified_endpoint(session: Session, word: str | None) -> str:
 
 def passphrase(path: str) -> str:
     """Ask for the passphrase of a key file."""
-    with Hidden():
+    with Hidden(), end_by_exception():
         answer: str = click.prompt(f"Passphrase of {path}", hide_input=True, err=True)
     return answer
 

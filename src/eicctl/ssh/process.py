@@ -38,7 +38,7 @@ def proxy_words() -> list[str]:
 
 
 class SessionFolder:
-    """A folder (0700) for the files of one command, removed at the end, also at that by SIGTERM or SIGHUP.
+    """A folder (0700) for the files of one command, removed at the end, also at that by SIGTERM, SIGHUP or Ctrl-\\.
 
     A context manager, whose value is its path.
 
@@ -52,7 +52,7 @@ class SessionFolder:
 
     def __enter__(self) -> str:
         os.mkdir(self._path, 0o700)  # noqa: PTH102
-        for name in ("SIGTERM", "SIGHUP"):
+        for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
             try:
                 number = getattr(signal, name)
                 self._before[number] = signal.signal(number, _leave)

@@ -239,6 +239,7 @@ class _Picker:
         @keys.add("escape", eager=True)
         @keys.add("c-c")
         @keys.add("c-d")
+        @keys.add("c-\\")
         def _cancel(event: KeyPressEvent) -> None:
             event.app.exit()
 

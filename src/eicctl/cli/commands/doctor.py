@@ -106,10 +106,11 @@ def command(
 def _shown(context: Context) -> Diagnosis:
     """Run the checks and show each result as it is known; then the cause and the path."""
     from eicctl.doctor.diagnosis import diagnose, run
+    from eicctl.support.signals import end_by_exception
     from eicctl.view.doctor import Rows, show_summary
 
     results = []
-    with Rows(lambda: context.checks) as rows:
+    with end_by_exception(), Rows(lambda: context.checks) as rows:
         for result in run(context.checks, context):
             results.append(result)
             rows.add(result)

@@ -149,13 +149,13 @@ def _password(session: Session, target: Target, key_file: Path | None, *, needed
             f"{target.label} matches no EC2 instance, so its password is not available", hint="omit --key-file"
         )
     name = key_name(session, target.instance_id) if target.instance_id and target.platform == "windows" else ""
-    hint = (
-        f"--key-file with the private key of {name}" if name else "--key-file with the key of the instance's key pair"
-    )
+    pair = f"key pair {name}" if name else "the instance's key pair"
     if needed:
-        raise UsageError("Decrypting the password requires a key", hint=hint)
+        raise UsageError(
+            "Decrypting the password requires a key", hint=f"--key-file FILE with the private key of {pair}"
+        )
     if name:
-        messages.line(f"the client asks for the password; eicctl fetches it with {hint}")
+        messages.line(f"The client asks for the password; --key-file with the private key of {pair} fetches it")
     return None
 
 
