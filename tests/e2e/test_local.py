@@ -38,7 +38,15 @@ def test_up_env_status_down(tmp_path: Path) -> None:
         assert "is already running" in again.stderr.decode()
         assert b"web-1" in run_eicctl(found, "instances").stdout
     finally:
-        assert run_eicctl(env, "local", "down").returncode == 0
+        down = run_eicctl(found, "local", "down")
+        assert down.returncode == 0
+    stopped, undo = down.stderr.decode().splitlines()
+    assert stopped == "Local AWS stopped"
+    assert undo.startswith("Undo in this shell: unset AWS_ENDPOINT_URL ")
+    assert set(undo.split()[5:]) == {name for name in found if name.startswith("AWS_") and found[name] != env.get(name)}
+    lost = run_eicctl(found, "instances")
+    assert lost.returncode == 5
+    assert b"eicctl local up --detach; or leave it: unset AWS_ENDPOINT_URL" in lost.stderr
     assert run_eicctl(env, "local", "env").returncode == 5
 
 

@@ -247,13 +247,14 @@ _ENDPOINT_URL = re.compile(r"https://[\w-]+\.([a-z][a-z0-9-]+)\.[a-z.]+/")
 
 def _no_connection(error: Exception, action: str) -> EicctlError:
     """Return the error for a host that does not respond: that of a region may not exist."""
-    named = _ENDPOINT_URL.match(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
-    return (named and _no_region(named[1])) or NetworkError(
-        f"cannot {action}: {error}",
-        hint="check the network, the region's name, and AWS_ENDPOINT_URL if it is set; "
-        "eicctl local status shows whether the local AWS is up",
-        transient=True,
-    )
+    url = str(getattr(error, "kwargs", {}).get("endpoint_url", ""))
+    named = _ENDPOINT_URL.match(url)
+    hint = "check the network, and the region's name"
+    if os.environ.get("AWS_ENDPOINT_URL"):
+        hint = "check the network, and AWS_ENDPOINT_URL"
+        if re.match(r"https?://(127\.|localhost\b|\[::1\])", url):
+            hint = "start the local AWS: eicctl local up --detach; or leave it: unset AWS_ENDPOINT_URL"
+    return (named and _no_region(named[1])) or NetworkError(f"cannot {action}: {error}", hint=hint, transient=True)
 
 
 def _no_region(region: str) -> NotFoundError | None:

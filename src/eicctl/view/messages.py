@@ -38,7 +38,8 @@ _FULL = {
 
 _COMMAND = re.compile(
     r"\s*(?:[\w ]+:\s+)?(?:\w+=\S+ )*"
-    r"(?:eicctl|aws|ssh|ssh-keygen|scp|sftp|psql|mysql|sqlcmd|sqlplus|mongosh|redis-cli|export|eval|kill|pip|sudo) "
+    r"(?:eicctl|aws|ssh|ssh-keygen|scp|sftp|psql|mysql|sqlcmd|sqlplus|mongosh|redis-cli"
+    r"|export|unset|eval|kill|pip|sudo) "
 )
 """Start of a line that is a command, perhaps after a label."""
 

@@ -68,26 +68,27 @@ class Stage:
         """Print what was verified."""
         click.secho(messages.fitted(f"  ✓ {what}", sys.stdout), fg="green")
 
-    def run(self, *words: str, stdin: Path | None = None, quiet: bool = False) -> str:
-        """Run `eicctl WORDS…`, show it and what it prints, and return its stdout.
+    def run(self, *words: str, stdin: Path | None = None, quiet: bool = False, direct: bool = False) -> str:
+        """Run `eicctl WORDS…`, show it and what it prints, and return its stdout; with `direct`, it prints itself.
 
         Raises:
             Unverified: It did not exit with 0.
         """
-        shown = shlex.join(["eicctl", *words]) + (f" < {stdin.name}" if stdin else "")
+        shown = _shown(words) + (f" < {stdin.name}" if stdin else "")
         click.secho(f"$ {shown}", bold=True)
         with contextlib.ExitStack() as files:
+            sys.stdout.flush()
             source = files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
             done = subprocess.run(
                 self.command(words),
                 env=self.env,
                 stdin=source,
-                stdout=subprocess.PIPE,
+                stdout=None if direct else subprocess.PIPE,
                 timeout=_STEP_TIMEOUT,
                 check=False,
             )
-        text = done.stdout.decode(errors="replace")
-        if not quiet:
+        text = (done.stdout or b"").decode(errors="replace")
+        if not (quiet or direct):
             click.echo(text.rstrip())  # from eicctl or a machine of the local AWS: harmless
         if done.returncode:
             raise Unverified(f"{shown} ended with exit code {done.returncode}")
@@ -96,7 +97,7 @@ class Stage:
     @contextlib.contextmanager
     def background(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Run `eicctl WORDS…` while the block runs; its stdout is a pipe."""
-        click.secho(f"$ {shlex.join(['eicctl', *words])} &", bold=True)
+        click.secho(f"$ {_shown(words)} &", bold=True)
         process = subprocess.Popen(
             self.command(words), env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
@@ -181,10 +182,17 @@ def create_endpoint(stage: Stage) -> None:
     stage.verified(f"{answer['ID']} is available")
 
 
+def _shown(words: Sequence[str]) -> str:
+    """Return a command line as one would type it: a word with single quotes is in double ones."""
+    return " ".join(
+        f'"{word}"' if "'" in word and not set('"$`!') & set(word) else shlex.quote(word) for word in ("eicctl", *words)
+    )
+
+
 def list_instances(stage: Stage) -> None:
     """What can be reached."""
     stage.say("Reachable instances")
-    stage.run("instances")
+    stage.run("instances", direct=True)
     rows = json.loads(stage.run("instances", "--output", "json", quiet=True))
     served = {row["Name"] for row in rows if row["InstanceConnectEndpointId"]}
     _require(served == {"web-1", "app-1", "win-1"}, f"only these have an endpoint: {sorted(served)}")

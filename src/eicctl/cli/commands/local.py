@@ -182,7 +182,7 @@ def _report(found: Running, *, sshd: bool) -> None:
         messages.line(
             f"The only OS user is {openssh.own_account()}: sshd accepts only real accounts (apt install libnss-wrapper)"
         )
-    messages.line('Next: eval "$(eicctl local env)" and eicctl instances', pin=False)
+    messages.line('Next: eval "$(eicctl local env)" && eicctl instances', pin=False)
 
 
 def _required() -> Running:
@@ -323,6 +323,10 @@ def down() -> None:
     """
     from eicctl.emulator import daemon
 
+    found = _required()
     with Waiting("Stopping the local AWS"):
-        daemon.stop(_required())
+        daemon.stop(found)
     messages.line("Local AWS stopped")
+    if os.environ.get("AWS_ENDPOINT_URL") == found.url:
+        names = [name for name, value in found.env.items() if value and os.environ.get(name) == value]
+        messages.line(f"Undo in this shell: unset {' '.join(names)}", pin=False)
