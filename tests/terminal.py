@@ -279,5 +279,5 @@ def faults(lines: Sequence[str], width: int) -> list[str]:
 def _is_whole(line: str) -> bool:
     """Whether a line is of one piece: a single word, or a command line that can be copied."""
     return len(line.split()) == 1 or bool(
-        re.match(r"\s*([\w ]+:\s+)?(\w+=\S+ )*(eicctl|aws|psql|ssh-keygen|rm) |Usage: ", line)
+        re.match(r"\s*([\w ]+:\s+)?(\w+=\S+ )*(eicctl|aws|psql|ssh-keygen|rm|unset) |Usage: ", line)
     )

@@ -116,6 +116,7 @@ def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[
         ("instances --outpt json", "No such option '--outpt'. Did you mean '--output'?", "eicctl instances --help"),
         ("policy conect", "No such command 'conect'", "eicctl policy --help"),
         ("--bad", "No such option '--bad'", "eicctl --help"),
+        ("ssh web-1 --ssh-port 22", "No such option '--ssh-port'", "instead of the AWS CLI's --ssh-port: -p PORT"),
     ],
 )
 def test_a_usage_error_is_an_error_and_a_hint(

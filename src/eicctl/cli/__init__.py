@@ -156,6 +156,15 @@ SECTIONS = {
 
 COMMANDS = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
+_AWS_CLI_OPTIONS = {
+    "--connection-type": "omit it: every connection is through an endpoint",
+    "--eice-options": "--instance-connect-endpoint-id, --instance-connect-endpoint-dns-name, --max-tunnel-duration",
+    "--instance-ip": "--private-ip-address ADDRESS",
+    "--local-forwarding": "-L [ADDRESS:]PORT:HOST:HOSTPORT",
+    "--ssh-port": "-p PORT",
+}
+"""Options of `aws ec2-instance-connect ssh` and `open-tunnel` that have other names here."""
+
 _NO_PROGRESS = ("demo", "proxy")
 """Commands that have a display of their own, or whose terminal is OpenSSH's."""
 
@@ -237,7 +246,10 @@ def explained(error: BaseException) -> int:
         ctx = error.ctx if isinstance(error, click.UsageError) else None
         named = ctx.command_path if ctx else " ".join(["eicctl", *[w for w in messages.arguments if w in COMMANDS][:1]])
         text = error.format_message().replace("\n\t", " ")  # the choices of a missing argument
-        messages.print_error("UsageError", text if messages.json_wanted() else text.rstrip("."), f"{named} --help")
+        option = error.option_name if isinstance(error, click.NoSuchOption) else ""
+        here = _AWS_CLI_OPTIONS.get(option)
+        hint = f"instead of the AWS CLI's {option}: {here}" if here else f"{named} --help"
+        messages.print_error("UsageError", text if messages.json_wanted() else text.rstrip("."), hint)
         return error.exit_code
     if isinstance(error, errors.EicctlError):
         return messages.failure(error)
