@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eicctl.core.errors import UsageError
+from eicctl.core.errors import LocalError, UsageError
 from eicctl.support import defaults, paths, settings
 
 
@@ -20,6 +20,13 @@ def config(home: Path) -> Path:
 def test_without_a_file_nothing_is_set(config: Path) -> None:
     assert not defaults.of_user()
     assert not defaults.user_for("web-1")
+
+
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EICCTL_HOME", str(tmp_path / "file"))
+    with pytest.raises(LocalError, match="cannot create the folder "):
+        settings.store((), "region", "us-east-1")
 
 
 def test_users_by_pattern(config: Path) -> None:

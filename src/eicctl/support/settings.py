@@ -210,7 +210,7 @@ def store(tables: tuple[str, ...], name: str, value: object, *, project: Path | 
         raise UsageError(f"{path}: {error}", hint="eicctl config edit") from error
     text = tomlkit.dumps(document)
     check(str(path), text, parse_toml(text), project=bool(project))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_parents(path)
     files.write_whole(path, text, 0o644 if project else 0o600)
 
 

@@ -11,7 +11,7 @@ import click
 
 from eicctl.cli import Group, options
 from eicctl.core.errors import LocalError, NotFoundError, UsageError
-from eicctl.support import defaults, paths, pins, settings
+from eicctl.support import defaults, files, paths, pins, settings
 from eicctl.support.defaults import ALIAS, HOST
 from eicctl.support.toml_files import line_of
 from eicctl.view import messages, render
@@ -211,8 +211,8 @@ def edit(*, project: bool) -> None:
     """
     path = _file(project=project)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_template(project=project), encoding="utf-8")
+        files.make_parents(path)
+        files.write_whole(path, _template(project=project), 0o644 if project else 0o600)
     try:
         click.edit(filename=str(path))
     except click.ClickException as error:
