@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 
 def _buffer_output() -> None:
@@ -130,7 +130,7 @@ def fill_cache(tmp_path_factory: pytest.TempPathFactory) -> FillCache:
         for name, value in (("HOME", filled), ("EICCTL_HOME", filled), ("AWS_REGION", "us-east-1")):
             patch.setenv(name, str(value))
         for service, operations in OPERATIONS.items():
-            client = Session().client(service)
+            client: Any = Session().client(service)  # type: ignore[call-overload]
             for name in filter(client.can_paginate, map(xform_name, operations)):
                 client.get_paginator(name)
 
