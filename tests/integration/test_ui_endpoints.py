@@ -18,6 +18,8 @@ from tests.integration.console import Driver, in_console
 from tests.integration.test_ui_tunnels import local_address
 
 SIZES = [(80, 24), (120, 30), (200, 60)]
+EXTREMES = SIZES[::2]
+"""For long sessions; the tests without a size run at the other one."""
 
 
 def endpoints_of(ec2: Any) -> list[dict[str, Any]]:
@@ -79,7 +81,7 @@ def test_what_is_known_is_shown_at_once(emulator: Emulator, ec2: Any) -> None:
     in_console(act, first="endpoints")
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", EXTREMES)
 def test_an_endpoint_is_created_by_the_form(
     emulator: Emulator, ec2: Any, subnet_id: str, size: tuple[int, int]
 ) -> None:
@@ -179,7 +181,7 @@ def _offered(driver: Driver) -> bool:
     return driver.app.screen.query_one("#groups", SelectionList).option_count > 0
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", EXTREMES)
 def test_the_preview_of_the_form(ec2: Any, size: tuple[int, int]) -> None:
     async def act(driver: Driver) -> None:
         await open_form(driver)
@@ -318,7 +320,7 @@ def test_own_connections_are_counted(endpoint: dict[str, Any]) -> None:
 HOSTILE = "[red]x[/red]\u009b31m\u202edcba\u05d0\n[@click=app.quit]"
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", EXTREMES)
 def test_hostile_names_are_drawn_harmlessly(ec2: Any, endpoint: dict[str, Any], size: tuple[int, int]) -> None:
     ids = [endpoint["InstanceConnectEndpointId"], endpoint["VpcId"], endpoint["SubnetId"]]
     ec2.create_tags(Resources=ids, Tags=[{"Key": "Name", "Value": HOSTILE}, {"Key": HOSTILE, "Value": HOSTILE}])
