@@ -1,7 +1,4 @@
-"""Local addresses to listen on.
-
-Which process listens on a local TCP port.
-"""
+"""Local addresses to listen on, and which process listens on a port that is busy."""
 
 from __future__ import annotations
 
