@@ -98,7 +98,7 @@ def test_a_cluster_and_an_instance_without_a_reader(cluster: str) -> None:
     async def act(driver: Driver) -> None:
         assert "aurora-mysql" in await driver.shows(f"{cluster} ")
         await driver.press("home", "r")
-        await driver.shows("error: demo-db is an instance")
+        await driver.shows("error: demo-db has no reader endpoint: it is an instance")
         await driver.press("c")
         await driver.shows("Copied: eicctl db --region us-east-1 demo-db")
 

@@ -36,6 +36,9 @@ LOGIN_TIMEOUT = 30
 WINDOW = 2**19
 """Bytes that a forwarded connection may receive before its client reads them. asyncssh holds up to two windows."""
 
+EOF_DELAY = 0.05
+"""Seconds between a server's last bytes and its EOF."""
+
 _CLOSED = "SSH connection closed"
 """asyncssh's reason for a channel whose connection is lost; it may come before the connection's own callback."""
 
@@ -54,6 +57,22 @@ class Remote:
         if self.path:
             return self.path
         return host_port(self.host, self.port)
+
+
+class _LateEof(SocketEnd):
+    """A socket whose EOF comes a moment after the last bytes.
+
+    asyncssh ends at once by an EOF, whatever it has just received: a server that refuses the key exchange and closes
+    would be a lost connection, which is tried again, and not the error that it is.
+    """
+
+    def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(sock)
+        self._loop = loop
+
+    def end_writing(self) -> bool:
+        self._loop.call_later(EOF_DELAY, super().end_writing)
+        return True
 
 
 class RefusedByHostError(EicctlError):
@@ -154,7 +173,7 @@ class SshConnection:
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        self._relay = Relay(self._loop, self._link, SocketEnd(theirs), on_end=self._ended, linger=END_AT_EOF)
+        self._relay = Relay(self._loop, self._link, _LateEof(theirs, self._loop), on_end=self._ended, linger=END_AT_EOF)
         self._relay.start()
         _introduce_user(login.user.name)
         own: dict[str, Any] = {"client_keys": list(keys), "agent_path": None} if keys is not None else {}
