@@ -27,7 +27,7 @@ def _keep_bytecode() -> None:
 
 _buffer_output()
 _keep_bytecode()  # before the imports that are worth it
-gc.set_threshold(20_000, 20, 20)  # as `eicctl` does; a full search of all that the tests import takes 0.3 s
+gc.set_threshold(20_000, 20, 20)  # a full search of all that the tests import takes 0.3 s
 
 import pytest  # noqa: E402
 

@@ -72,11 +72,8 @@ def _run() -> int:
 
 def _cli() -> Any:
     """Load the command line."""
-    import gc
-
     from eicctl.support.bare import add_site_packages
 
-    gc.set_threshold(20_000, 20, 20)  # modules and botocore's models are many objects, and all of them stay
     add_site_packages()
     import eicctl.cli
 

@@ -81,6 +81,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.timeout(300)
 def test_the_answers_to_a_filter_are_those_of_the_log_files(trail: Any, eicctl: Eicctl) -> None:
     store(hostile_records())
     set_up(eicctl)

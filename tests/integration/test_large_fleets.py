@@ -71,23 +71,24 @@ def test_the_emulator_throttles_as_ec2_does(emulator: Emulator, impatient: Any) 
 
 
 @pytest.fixture
-def busy(emulator: Emulator, impatient: Any) -> Callable[[], None]:
+def busy(emulator: Emulator, impatient: Any) -> Callable[..., None]:
     """Throttles EC2, whose buckets others keep empty at the start."""
 
-    def begin() -> None:
+    def begin(share: float = SHARE) -> None:
         emulator.state.behave(throttling=0.0)
         impatient.describe_regions()
         emulator.state.clear_calls()
-        emulator.state.behave(throttling=SHARE)
+        emulator.state.behave(throttling=share)
         for call in (impatient.describe_instances, impatient.describe_vpcs, impatient.describe_subnets):
             throttled(lambda call=call: call(Filters=[{"Name": "vpc-id", "Values": ["vpc-0"]}]))  # type: ignore[misc]
+        emulator.state.tokens = {key: (0.0, at) for key, (_, at) in emulator.state.tokens.items()}
 
     return begin
 
 
 @pytest.mark.parametrize("words", ["instances --output json", "coverage --output json", "run --all --dry-run"])
 def test_throttling_changes_no_answer(
-    emulator: Emulator, endpoint: dict[str, Any], eicctl: Eicctl, busy: Callable[[], None], words: str
+    emulator: Emulator, endpoint: dict[str, Any], eicctl: Eicctl, busy: Callable[..., None], words: str
 ) -> None:
     calm = eicctl(*words.split())
     assert calm.code == 0, calm.err
@@ -101,8 +102,8 @@ def test_throttling_changes_no_answer(
     assert calls - refused == 1
 
 
-def test_a_login_waits_for_its_turn(emulator: Emulator, endpoint: dict[str, Any], busy: Callable[[], None]) -> None:
-    busy()
+def test_a_login_waits_for_its_turn(emulator: Emulator, endpoint: dict[str, Any], busy: Callable[..., None]) -> None:
+    busy(SHARE / 4)  # one call in five seconds: more than the start of a command takes
     before = of_action(emulator, "ec2:DescribeInstances")[1]
     done = run("ssh", "web-1", "--", "echo hello")
     assert (done.returncode, done.stdout) == (0, b"hello\n"), done.stderr.decode()

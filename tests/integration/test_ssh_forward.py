@@ -210,10 +210,10 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("early")
 def test_no_connection_fails_when_the_ssh_connection_is_renewed(echo_port: int, emulator: Emulator) -> None:
-    with forwarding(Remote("localhost", echo_port), duration=8) as running:
+    with forwarding(Remote("localhost", echo_port), duration=12) as running:
         most, tasks = 0, running.tasks()
         with Visitors(running.port, count=8, longest=0.3) as visitors:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 90
             while renewals(running) < 3 and time.monotonic() < deadline:
                 most = max(most, sum(emulator.connections().values()))
                 time.sleep(0.02)

@@ -86,7 +86,11 @@ def loopback_sockets(port: int, state: State | None = None, *, limit: int = 2) -
     Raises:
         LocalError: The port is not available.
     """
-    found = [ListeningSocket(fileno=sock.detach(), state=state) for sock in bind_tcp(port)]
+    # With the number of TCP as its protocol, asyncio would not leave small packets to the kernel (TCP_NODELAY).
+    found = [
+        ListeningSocket(sock.family, sock.type, sock.proto, fileno=sock.detach(), state=state)
+        for sock in bind_tcp(port)
+    ]
     for sock in found[limit:]:
         sock.close()
     for sock in found[:limit]:
