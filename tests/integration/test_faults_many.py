@@ -68,7 +68,7 @@ def clients(port: int, count: int) -> Iterator[list[socket.socket]]:
         yield found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_without_file_descriptors(name: str, emulator: Emulator, endpoint: dict[str, Any]) -> None:
     """Clients wait, it is said once and not with every try, no CPU is burnt, and what comes afterwards is served."""

@@ -415,7 +415,7 @@ def vpc_sharer(session: Session, vpc_id: str) -> str:
 def shared_vpcs(session: Session) -> dict[str, str]:
     """Return the VPCs of the region that other accounts share with the caller's, each with the account that owns it.
 
-    None where the caller may not list VPCs: this explains an answer, and is no condition of it.
+    Empty where the caller may not list VPCs: it only explains an answer, which does not depend on it.
     """
     try:
         with translated("list the VPCs"):
