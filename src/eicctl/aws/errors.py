@@ -196,15 +196,19 @@ def _not_found(code: str, message: str, asked: tuple[str, str | None] | None) ->
 
 def no_credentials(profile: str | None) -> NoCredentialsError:
     """Return the error for no credentials: of the profile in force, or of the default one where there are others."""
-    import botocore.session
-
-    others: list[str] = []
-    if pins.named_profile(profile) is None:
-        others = list(botocore.session.Session(profile="default").full_config["profiles"])
+    others = _profiles() if pins.named_profile(profile) is None else []
     set_profile = pins.command("eicctl", "config", "set", "profile", *others[:1])
     # Without an account, the local AWS is what remains.
     hint = set_profile if others else "aws configure sso, or without an account: eicctl local up"
     return NoCredentialsError("No AWS credentials found", hint=hint)
+
+
+def _profiles() -> list[str]:
+    """The names of the profiles that the AWS configuration has."""
+    import botocore.session
+
+    # Without the variable, which would make botocore look for the profile that it names.
+    return list(botocore.session.Session(profile="default").full_config["profiles"])
 
 
 def _mfa(message: str) -> EicctlError:
@@ -229,13 +233,10 @@ def _missing(error: Exception, action: str) -> EicctlError:
 
 
 def _profile(error: Exception, _action: str) -> EicctlError:
-    import botocore.session
-
     name = getattr(error, "kwargs", {}).get("profile", "")
     if not name and (variable := next((one for one in PROFILE_VARIABLES if one in os.environ), None)):
         return UsageError(f"{variable} is set, but empty", hint=f"unset {variable}")
-    # Without the variable, which would make botocore look for that profile.
-    found = botocore.session.Session(profile="default").full_config["profiles"]
+    found = _profiles()
     hint = f"available profiles: {', '.join(found)}" if found else "no AWS profiles found; run: aws configure sso"
     result = UsageError(f'No AWS profile named "{name}"', hint=hint)
     correct(result, name, found)
