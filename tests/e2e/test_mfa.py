@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import Env, boto3_client, clean_env
 from tests.processes import PROGRAM
-from tests.terminal import terminal
+from tests.terminal import screen, terminal
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def answered(env: Env, device: Device, *words: str) -> str:
     session.sendline(code)
     session.expect(pexpect.EOF)
     session.close()
-    told = str(session.before)
-    assert session.exitstatus == 0, told
-    assert code not in told
-    return told
+    written = str(session.before)
+    assert session.exitstatus == 0, written
+    assert code not in written
+    return "\n".join(screen(written))
 
 
 def banner(env: Env, profile: str) -> bytes:

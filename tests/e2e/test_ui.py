@@ -64,6 +64,24 @@ def test_an_hour_in_tmux(env: Env, tmp_path: Path, tmux: str, size: tuple[int, i
     assert '"web-1"' in run_eicctl(env, "recent", "--output", "json").stdout.decode()
 
 
+@pytest.mark.parametrize(
+    ("keys", "pattern"),
+    [
+        ("/web\r\r", r"\$ eicctl ssh [^$#]*i-\w+\n[^$#]*[$#]"),
+        (":instances\r", r"\$ eicctl instances[^$]*win-1[^$]*Press Enter"),
+        ("/app\r xecho at-$((40 + 3))\r", r"at-43[^$]*Press Enter"),
+        ("2/office\r", r"> office"),
+        ("?q/win\r", "> win-1"),
+    ],
+    ids=repr,
+)
+def test_keys_that_come_at_once(env: Env, keys: str, pattern: str) -> None:
+    """As a slow line brings them: each is for what the one before has opened."""
+    with Screen(env, "ui", size=(30, 120)) as screen:
+        screen.until("web-1 .*yes")
+        screen.press(keys, pattern)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_sizes_and_their_change(env: Env, size: tuple[int, int]) -> None:
     with Screen(env | {"NO_COLOR": "1"}, "ui", size=size) as screen:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -19,6 +20,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.message_pump import MessagePump
 from textual.widgets import ContentSwitcher, Static
 
 from eicctl.aws.session import Sessions
@@ -103,6 +105,25 @@ def _key_width(pair: tuple[str, str]) -> int:
     return sum(map(len, pair)) + 3
 
 
+async def _called(node: MessagePump, call: Callable[..., Awaitable[None]] | None = None, *args: Any) -> None:
+    """Call something in a node's turn, and wait for the end; without a call, for what it has to do before.
+
+    Not for long, as a node that is removed meanwhile does no more.
+    """
+    ended = asyncio.Event()
+
+    async def run() -> None:
+        try:
+            if call:
+                await call(*args)
+        finally:
+            ended.set()
+
+    if node.call_later(run):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), 0.5)
+
+
 class Console(App[None]):
     """The console.
 
@@ -144,6 +165,7 @@ class Console(App[None]):
         self._note = ""
         self._number = 0
         self._away = False
+        self._typed = deque[events.Event]()
 
     def compose(self) -> ComposeResult:
         yield Static(id="tabs")
@@ -158,6 +180,26 @@ class Console(App[None]):
     async def on_mount(self) -> None:
         await self.action_pane(self._first)
         self.set_interval(0.25, self._show_waiting)
+
+    # Keys
+
+    async def on_event(self, event: events.Event) -> None:
+        """Handle a key after all that the one before has done: a slow line brings several at once."""
+        if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+            await super().on_event(event)
+            return
+        self._typed.append(event)
+        if len(self._typed) == 1:
+            self.run_worker(self._handle_typed(), group="typed")
+
+    async def _handle_typed(self) -> None:
+        while self._typed:
+            nodes = (self.focused or self.screen).ancestors_with_self
+            await _called(self, super().on_event, self._typed[0])
+            for node in nodes:  # which a message of the one before may pass through
+                await _called(node)
+            await _called(self.screen)
+            self._typed.popleft()
 
     # Panes
 
