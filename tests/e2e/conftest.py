@@ -54,6 +54,11 @@ def start_local(env: Env, *options: str) -> Env:
     """Start a local AWS; return the environment that leads to it."""
     up = run_eicctl(env, "local", "up", "--detach", "--transition", "0.1", *options)
     assert up.returncode == 0, up.stderr.decode()
+    return to_local(env)
+
+
+def to_local(env: Env) -> Env:
+    """Return the environment that leads to the local AWS that runs."""
     told = run_eicctl(env, "local", "env").stdout.decode()
     found = dict(env)
     for line in told.splitlines():

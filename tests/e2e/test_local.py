@@ -16,7 +16,7 @@ import pytest
 from eicctl.core.errors import LocalError
 from eicctl.emulator import daemon
 from eicctl.emulator.machines import sshd
-from tests.e2e.conftest import Eicctl, clean_env, local_world, run_eicctl, start_local
+from tests.e2e.conftest import Eicctl, clean_env, local_world, run_eicctl, start_local, to_local
 from tests.processes import PROGRAM
 from tests.waiting import is_gone, wait_for
 
@@ -191,6 +191,22 @@ def test_a_foreground_one_ends_by_ctrl_c(tmp_path: Path) -> None:
     assert time.monotonic() - started < 9
     process.stderr.close()
     assert not record(tmp_path).exists()
+
+
+def test_commands_end_with_their_clients_under_nohup(tmp_path: Path) -> None:
+    env = clean_env(tmp_path)
+    subprocess.run(["nohup", PROGRAM, "local", "up", "--detach"], env=env, check=True, stdin=subprocess.DEVNULL)
+    try:
+        env = to_local(env)
+        assert run_eicctl(env, "create-endpoint", "--wait").returncode == 0
+        ssh = [PROGRAM, "ssh", "web-1", "--", "echo $$; exec sleep 300"]
+        with subprocess.Popen(ssh, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as login:
+            assert login.stdout
+            pid = int(login.stdout.readline())
+            login.terminate()
+        wait_for(lambda: is_gone(pid), "the end of the command")
+    finally:
+        run_eicctl(env, "local", "down")
 
 
 def test_a_busy_port_is_reported(tmp_path: Path) -> None:

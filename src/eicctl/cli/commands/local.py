@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,8 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # the same here, but not ignored by what clients run: nohup
     _show_log()
     with daemon.only_one(), daemon.files_folder() as files:
         chosen = options(port=port, data_port=data_port, data_host=data_host, world=world, sshd=sshd, folder=files)
