@@ -78,6 +78,8 @@ def screen(written: str) -> list[str]:
             lines += [""] * (row + 1 - len(lines))
         elif char == "\b":
             column = max(0, column - 1)
+        elif char == "\t":
+            column += 8 - column % 8
         elif char and char.isprintable():
             line = lines[row].ljust(column)
             lines[row] = line[:column] + char + line[column + 1 :]

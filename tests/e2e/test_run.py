@@ -52,7 +52,7 @@ def test_grouped_and_prefixed(at_sshd: Eicctl) -> None:
 
 
 def test_a_time_limit_holds_for_each_host(at_sshd: Eicctl) -> None:
-    done = at_sshd("run", "--target", "node-1", "--timeout", "3", "--output", "json", "--", "echo begun; sleep 60")
+    done = at_sshd("run", "--target", "node-1", "--timeout", "15", "--output", "json", "--", "echo begun; sleep 60")
     assert done.returncode == 1
     (row,) = json.loads(done.stdout)
     assert (row["ExitCode"], row["Failed"]) == (124, True)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         def unhide(self) -> None:
             """The terminal is free again."""
 
+        def stop(self) -> None:
+            """Nothing is shown any more."""
+
 
 COLUMNS = "EICCTL_COLUMNS"
 """The variable by which a command that runs OpenSSH names the width of its terminal to the ProxyCommand."""

@@ -68,6 +68,7 @@ class Line:
         self._started = self._ended = self._shown_at = 0.0
         self._hidden = 0
         self._thread: threading.Thread | None = None
+        self._over = False
         self._live = messages.terminal_width(sys.stderr) > 0
 
     def begin(self, activity: Activity) -> None:
@@ -98,6 +99,13 @@ class Line:
             self._hidden += 1
             self._clear()
 
+    def stop(self) -> None:
+        """Draw nothing any more."""
+        self.hide()
+        with self._changed:
+            self._over = True
+            self._changed.notify()
+
     def unhide(self) -> None:
         """Draw again; a question that was answered begins a new wait."""
         with self._changed:
@@ -116,7 +124,7 @@ class Line:
 
     def _draw(self) -> None:
         with self._changed:
-            while True:
+            while not self._over:
                 if not self._current or self._hidden:
                     self._changed.wait()
                     continue
@@ -186,5 +194,5 @@ def install() -> None:
 def uninstall() -> None:
     """Show none any more: the command has ended, or serves clients."""
     if line := activity.watcher:
-        line.hide()
+        line.stop()
         activity.watcher = None
