@@ -102,7 +102,7 @@ def test_a_killed_process_ends_the_session_and_is_named(warm: Env) -> None:
     os.kill(agent_pid(warm), signal.SIGKILL)
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 255
-    assert b"the background process that relayed the connection has ended" in stderr
+    assert b"The background process that relayed the connection has ended" in stderr
 
 
 def test_a_stuck_process_is_done_without(warm: Env) -> None:

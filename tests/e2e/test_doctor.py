@@ -41,7 +41,7 @@ def test_broken_fixed_and_broken_again(env: Env) -> None:
     many = run_eicctl(env, "run", "--target", "web-1", "--", "true")
     said = many.stderr.decode()
     assert "failed: web-1" in said
-    assert "exit 255 the endpoint cannot reach 10.0.1.10 port 22" in said
+    assert "exit 255: The endpoint cannot reach 10.0.1.10 port 22" in said
     assert "likely cause at web-1: the security groups of web-1 do not allow the endpoint" in said
     assert "hint: eicctl doctor web-1 --fix" in said
 

@@ -58,7 +58,7 @@ def test_a_file_that_is_no_key(sshd_env: Env, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("nothing")
     done = run_eicctl(sshd_env, "ssh", "-i", str(tmp_path / "x"), "--send-key", "node-1", "--", "true")
     assert done.returncode == 1
-    assert f"error: cannot read the public half of {tmp_path}/x: " in done.stderr.decode()
+    assert f"error: Cannot read the public half of {tmp_path}/x: " in done.stderr.decode()
 
 
 def test_windows_by_a_key_of_the_users_own(sshd_env: Env) -> None:

@@ -214,7 +214,7 @@ def test_a_busy_port_is_reported(tmp_path: Path) -> None:
         port = busy.getsockname()[1]
         done = run_eicctl(clean_env(tmp_path), "local", "up", "--detach", "--data-port", str(port))
     assert done.returncode == 1
-    assert f"port {port} on 127.0.0.1 is in use" in done.stderr.decode()
+    assert f"Port {port} on 127.0.0.1 is in use" in done.stderr.decode()
 
 
 WORLD = """

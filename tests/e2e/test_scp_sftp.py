@@ -73,11 +73,11 @@ def test_a_failed_copy_has_scp_s_exit_code(at_sshd: Eicctl, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["scp", "a", "b"], "no remote path given"),
-        (["scp", "node-1:x"], "missing source or destination"),
+        (["scp", "a", "b"], "No remote path given"),
+        (["scp", "node-1:x"], "Missing source or destination"),
         (["scp", "a", "scp://node-1:22/x", "scp://node-2:3389/y"], "different ports"),
         (["scp", "-Z", "a", "node-1:"], "-Z is not an option of scp"),
-        (["scp", "a", "-oProxyCommand=x:y"], "missing source or destination"),
+        (["scp", "a", "-oProxyCommand=x:y"], "Missing source or destination"),
         (["sftp", "--", "-x@node-1"], "cannot start with a dash"),
     ],
 )

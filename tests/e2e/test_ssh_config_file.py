@@ -312,7 +312,7 @@ def test_named_hosts_and_printing(at_sshd: Eicctl, sshd_env: Env) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ([], 2, "no target specified"),
+        ([], 2, "No target specified"),
         (["node-1", "--all"], 2, "not both"),
         (["--install", "--remove"], 2, "mutually exclusive"),
         (["node-1", "--dry-run"], 2, "requires --install"),

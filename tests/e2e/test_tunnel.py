@@ -127,7 +127,7 @@ def test_a_busy_port_names_the_process(eicctl: Eicctl) -> None:
         port = busy.getsockname()[1]
         done = eicctl("tunnel", "win-1", "--remote-port", "3389", "--local-port", str(port))
     assert done.returncode == 1
-    assert f"port {port} on 127.0.0.1 is in use" in done.stderr.decode()
+    assert f"Port {port} on 127.0.0.1 is in use" in done.stderr.decode()
     assert f"(PID {os.getpid()})" in done.stderr.decode()
 
 

@@ -232,7 +232,7 @@ def test_words_that_make_no_sense(eicctl: Run, command: str, words: tuple[str, .
 def test_an_organization_that_there_is_not(emulator: Emulator, eicctl: Run) -> None:
     ran = eicctl("instances", "--accounts", "all", "--role", ROLE)
     assert ran.code == 6
-    assert "error: cannot list the accounts of the organization: Your account is not a member" in ran.err
+    assert "error: Cannot list the accounts of the organization: Your account is not a member" in ran.err
     assert "hint: specify the account IDs: --accounts 111122223333,…" in ran.err
 
 

@@ -83,7 +83,7 @@ def test_an_instance_that_is_made_meanwhile(emulator: Emulator, ec2: Any, endpoi
             )
 
     # Its group lets nobody in, which from outside looks like a machine that boots.
-    with pytest.raises(UnreachableError, match="late is not ready after 3 s: the endpoint cannot reach"):
+    with pytest.raises(UnreachableError, match="late is not ready after 3 s: The endpoint cannot reach"):
         waited("late", told, seconds=3, on_show=launch)
     assert 'No instance named "late" in us-east-1' in told[0]
 

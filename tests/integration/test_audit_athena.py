@@ -325,7 +325,7 @@ def test_invalid_names_of_tables(trail: Any, eicctl: Eicctl, table: str) -> None
     done = ran(eicctl, "--table", table)
     assert done.code == 2 if table else done.code == 3
     if table:
-        assert "invalid --table" in done.err
+        assert "Invalid --table" in done.err
 
 
 @pytest.mark.parametrize(
@@ -334,13 +334,13 @@ def test_invalid_names_of_tables(trail: Any, eicctl: Eicctl, table: str) -> None
         (("--from", "x"), "--athena and --from"),
         (("--follow",), "--athena and --follow"),
         (("--all-regions",), "--athena and --all-regions"),
-        (("--log-account", "1' OR '1'='1"), "invalid --log-account"),
-        (("--log-region", "us-east-1'"), "invalid --log-region"),
-        (("--output-location", "results"), "invalid --output-location"),
+        (("--log-account", "1' OR '1'='1"), "Invalid --log-account"),
+        (("--log-region", "us-east-1'"), "Invalid --log-region"),
+        (("--output-location", "results"), "Invalid --output-location"),
         (("--output-location", "s3://"), "bucket"),
         (("--execute",), "--athena-setup"),
-        (("--athena-setup", "trail"), "invalid location"),
-        (("--athena-setup", "s3://trail/it's"), "invalid location"),
+        (("--athena-setup", "trail"), "Invalid location"),
+        (("--athena-setup", "s3://trail/it's"), "Invalid location"),
         (("--athena-setup", "s3://trail", "--denied"), "--athena-setup and --denied"),
         (("--athena-setup", "s3://trail", "--print-sql"), "--athena-setup and --print-sql"),
     ],

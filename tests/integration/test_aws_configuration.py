@@ -180,7 +180,7 @@ def test_mfa_login_spends_no_code_where_it_cannot_write(
     code = code_of(emulator)
     ran = run("mfa", "login", "--token-code", code, before=bound_by_permissions)
     assert ran.returncode == 1, ran.stderr
-    assert b"error: cannot" in ran.stderr
+    assert b"error: Cannot" in ran.stderr
     assert b"Traceback" not in ran.stderr
     if fault.startswith("a folder"):
         (home / "credentials.eicctl-backup").rmdir()

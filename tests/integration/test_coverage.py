@@ -131,7 +131,7 @@ def test_nothing_could_be_read(broken: Emulator, eicctl: Run) -> None:
     ran = eicctl("coverage", "--region", "us-east-1", "--region", "eu-west-1")
     assert ran.code == 4
     assert ran.out == ""
-    assert "error: cannot look up instances" in ran.err
+    assert "error: Cannot look up instances" in ran.err
 
 
 @pytest.mark.usefixtures("broken", "profiles")
@@ -173,7 +173,7 @@ def test_a_report_that_cannot_be_written(emulator: Emulator, eicctl: Run, tmp_pa
     ran = eicctl("coverage", "--report", str(tmp_path / "nowhere" / "page.html"))
     assert ran.code == 1
     assert "web-1" in ran.out
-    assert "error: cannot write" in ran.err
+    assert "error: Cannot write" in ran.err
 
 
 def test_a_region_that_there_is_not(emulator: Emulator, eicctl: Run) -> None:

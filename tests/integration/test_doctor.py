@@ -177,11 +177,11 @@ CASES = [
     (clock_three_hours_off, "clock", 4, "this machine's clock is 3 h behind AWS's"),
     (clock_too_slow_for_tunnels_only, "clock", 4, "s behind AWS's, so AWS rejects"),
     (misspelt_region, "credentials", 3, 'No region named "us-esat-1"'),
-    (nothing_answers, "credentials", 5, "cannot identify the caller"),
+    (nothing_answers, "credentials", 5, "Cannot identify the caller"),
     (stopped, "target", 5, "is stopped"),
     (no_endpoint, "endpoint", 3, "has no EC2 Instance Connect Endpoint"),
     (failed_endpoint, "endpoint", 5, "There are not enough free addresses in the subnet"),
-    (other_ca, "connectivity", 5, "the certificate of localhost:"),
+    (other_ca, "connectivity", 5, "The certificate of localhost:"),
     (no_proxy_there, "connectivity", 5, "proxy 127.0.0.1:9 cannot be used"),
     (no_egress, "egress", 5, "do not allow traffic to web-1: sg-"),
     (no_ingress, "ingress", 5, "the security groups of web-1 do not allow the endpoint: sg-"),
@@ -191,7 +191,7 @@ CASES = [
     (throttled, "endpoint", 6, ""),
     (too_many_connections, "endpoint", 6, "has reached its connection limit"),
     (unknown_to_the_data_plane, "endpoint", 3, "The endpoint does not exist."),
-    (failing_service, "endpoint", 6, "the service failed: oops"),
+    (failing_service, "endpoint", 6, "The service failed: oops"),
     (silent, "tunnel", 5, "does not respond like an SSH server"),
 ]
 
@@ -296,8 +296,8 @@ def test_an_untrusted_certificate_is_shown(eicctl: Eicctl, world: World) -> None
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("no-such-host.invalid", "cannot resolve no-such-host.invalid"),
-        ("localhost:1", "cannot connect to localhost:1: Connection refused"),
+        ("no-such-host.invalid", "Cannot resolve no-such-host.invalid"),
+        ("localhost:1", "Cannot connect to localhost:1: Connection refused"),
     ],
 )
 def test_no_way_to_the_endpoint(eicctl: Eicctl, world: World, name: str, sentence: str) -> None:

@@ -48,7 +48,7 @@ def test_the_group_is_named(world: World, capsys: pytest.CaptureFixture[str]) ->
     no_ingress(world)
     assert messages.failure(unreachable()) == 5
     said = capsys.readouterr().err
-    assert "error: the endpoint cannot reach 10.0.1.10 port 22" in said
+    assert "error: The endpoint cannot reach 10.0.1.10 port 22" in said
     assert "likely cause: the security groups of web-1 do not allow the endpoint: sg-" in said
     assert world.target_group in said
     assert "hint: eicctl doctor web-1 --fix --region us-east-1\n" in said

@@ -121,7 +121,7 @@ def test_reset_makes_the_world_anew(emulator: Emulator, ec2: Any, endpoint: dict
 def test_a_busy_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
-        with pytest.raises(LocalError, match=f"port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(LocalError, match=f"Port {port} on 127.0.0.1 is in use"):
             loopback_sockets(port)
 
 

@@ -283,5 +283,5 @@ def test_worlds_that_cannot_be(emulator: Emulator, tmp_path: Path, old: str, new
 
 
 def test_a_missing_world_file(emulator: Emulator, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the world file .*nowhere\.toml"):
+    with pytest.raises(UsageError, match=r"Cannot read the world file .*nowhere\.toml"):
         load_world(emulator.state, tmp_path / "nowhere.toml")

@@ -215,7 +215,7 @@ def test_a_group_that_stays_in_use(eicctl: Eicctl, emulator: Emulator, subnet_id
     emulator.state._created.clear()
     done = eicctl("delete-endpoint", "office", "--yes", "--timeout", "1")
     assert done.code == 6
-    assert f"cannot delete the security group {group_id}" in done.err
+    assert f"Cannot delete the security group {group_id}" in done.err
     assert f"hint: aws ec2 delete-security-group --group-id {group_id}" in done.err
 
 

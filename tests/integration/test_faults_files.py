@@ -141,7 +141,7 @@ def test_without_room_the_credentials_file_stays_as_it_was(emulator: Emulator, h
     code = own_code(emulator.state.now())["Code"]
     ran = run("mfa", "login", "--profile", "work", "--token-code", code, before=no_room)
     assert ran.returncode == 1
-    assert b"error: cannot write " in ran.stderr
+    assert b"error: Cannot write " in ran.stderr
     assert (home / "credentials").read_text() == key_of(emulator)
     assert written(home) == ["credentials"]
 
@@ -339,7 +339,7 @@ def test_base_folders_that_are_no_good(value: str, tmp_path: Path, home: Path) -
     for words in (["proxy", "web-1"], ["instances"], ["logs", "x"], ["completion", "bash", "--install"]):
         ran = run(*words, env=env, cwd=folder)
         assert b"bug in eicctl" not in ran.stderr, ran.stderr
-        assert ran.returncode == 0 or b"No log of" in ran.stderr or b"cannot create" in ran.stderr, ran.stderr
+        assert ran.returncode == 0 or b"No log of" in ran.stderr or b"Cannot create" in ran.stderr, ran.stderr
     assert not list(folder.iterdir())
 
 
@@ -357,5 +357,5 @@ def test_a_home_that_is_a_file(tmp_path: Path) -> None:
 def test_a_home_of_somebody_who_is_not_there(name: str) -> None:
     ran = run("ps", env=os.environ | {name: "~no-such-user/x"})
     assert ran.returncode == 1
-    assert b"cannot expand ~no-such-user/x" in ran.stderr
+    assert b"Cannot expand ~no-such-user/x" in ran.stderr
     assert b"bug in eicctl" not in ran.stderr

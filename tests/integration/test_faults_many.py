@@ -103,7 +103,7 @@ def test_a_dial_without_file_descriptors_says_what_is_missing(endpoint: dict[str
             event: dict[str, Any] = {}
             while event.get("Event") != "retrying":
                 event = json.loads(process.stdout.readline())
-        assert event["Error"] == "this process has no file descriptors left"
+        assert event["Error"] == "This process has no file descriptors left"
 
 
 def test_1000_connections(emulator: Emulator, endpoint: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ def test_an_address_where_nothing_answers(serve: Serve) -> None:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         target = dataclasses.replace(service.target, endpoint_dns_name=f"127.0.0.1:{full.getsockname()[1]}")
-        with pytest.raises(errors.NetworkError, match=r"cannot connect to .*timed out") as told:
+        with pytest.raises(errors.NetworkError, match=r"Cannot connect to .*timed out") as told:
             Dialer(target, service.dialer.credentials, service.dialer.ca_bundle).open(retry_budget=0)
         assert told.value.hint
 

@@ -100,7 +100,7 @@ def test_no_unix_sockets_is_told() -> None:
     words = ["tunnel", "web-1", "--remote-port", "22", "--local-socket", "x"]
     done = run(f"raise SystemExit(eicctl.cli.main({words!r}))")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: this platform has no Unix sockets\nhint: specify a local port")
+    assert done.stderr.startswith("error: This platform has no Unix sockets\nhint: specify a local port")
 
 
 @pytest.mark.usefixtures("home")

@@ -127,7 +127,7 @@ def test_lint_tells_and_counts_by_its_exit_code(eicctl: Eicctl, tmp_path: Any) -
     path.write_text(eicctl("policy", "admin").out)
     assert eicctl("policy", "lint", str(path)).code == 0
     ran = eicctl("policy", "lint", str(tmp_path / "none.json"))
-    assert (ran.code, ran.err) == (2, f"error: cannot read {tmp_path / 'none.json'}: No such file or directory\n")
+    assert (ran.code, ran.err) == (2, f"error: Cannot read {tmp_path / 'none.json'}: No such file or directory\n")
 
 
 def statuses(ran: Ran) -> dict[str, tuple[str, str]]:

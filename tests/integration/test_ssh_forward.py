@@ -278,7 +278,7 @@ def test_waiting_is_bounded(echo_port: int, emulator: Emulator) -> None:
         with connect(running.port) as client, pytest.raises(ConnectionResetError):
             client.recv(1)
         assert 0.3 < time.monotonic() - started < 5
-        wait_for(lambda: any("no SSH connection to web-1" in error.message for error in running.record.errors))
+        wait_for(lambda: any("No SSH connection to web-1" in error.message for error in running.record.errors))
         emulator.state.clear_faults()
         wait_for(lambda: "recovered" in running.record.events)
         assert exchange(running.port, b"again") == b"again"
@@ -368,7 +368,7 @@ def test_a_key_of_the_users_own(echo_port: int, emulator: Emulator, instance_ids
         assert exchange(running.port, b"own key") == b"own key"
     assert not [event for event in emulator.state.events() if event["eventName"] == "SendSSHPublicKey"]
     with (
-        pytest.raises(errors.LocalError, match="cannot use the key"),
+        pytest.raises(errors.LocalError, match="Cannot use the key"),
         forwarding(Remote("localhost", echo_port), login=ConnectRequest(private_key_file=str(file)), passphrase="no"),
     ):
         pass

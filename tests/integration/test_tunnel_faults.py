@@ -230,8 +230,8 @@ def test_a_ca_bundle_without_certificates(serve: Serve, tmp_path: Path, content:
 @pytest.mark.parametrize(
     ("dns_name", "words"),
     [
-        ("localhost:1", "cannot connect to localhost:1"),
-        ("no-such-host.invalid", "cannot resolve no-such-host.invalid"),
+        ("localhost:1", "Cannot connect to localhost:1"),
+        ("no-such-host.invalid", "Cannot resolve no-such-host.invalid"),
     ],
 )
 def test_no_way_to_the_endpoint(serve: Serve, dns_name: str, words: str) -> None:

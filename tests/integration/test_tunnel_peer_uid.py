@@ -289,7 +289,7 @@ def test_a_neighbour_is_not_taken_for_the_background_process(home: Path, monkeyp
 def test_locks_and_key_folders_of_a_neighbour_are_not_used(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / ".file.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(LocalError, match="cannot lock"), files.locked(tmp_path / "file"):
+    with pytest.raises(LocalError, match="Cannot lock"), files.locked(tmp_path / "file"):
         pass
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)

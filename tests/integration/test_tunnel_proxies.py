@@ -205,8 +205,8 @@ def test_no_proxy_excludes_the_api_too(
     ("url", "code", "said"),
     [
         ("socks5h://127.0.0.1:9", 5, "error: proxy 127.0.0.1:9 cannot be used: Connection refused"),
-        ("ftp://127.0.0.1:9", 2, "error: the proxy in the environment is not a URL that eicctl can use"),
-        ("socks5h://[", 2, "error: the proxy in the environment is not a URL that eicctl can use"),
+        ("ftp://127.0.0.1:9", 2, "error: The proxy in the environment is not a URL that eicctl can use"),
+        ("socks5h://[", 2, "error: The proxy in the environment is not a URL that eicctl can use"),
     ],
 )
 def test_the_api_s_errors_are_those_of_tunnels(

@@ -156,7 +156,7 @@ def test_a_rate_is_told_in_the_services_words(serve: Serve, emulator: Emulator) 
     service = serve(echo)
     emulator.add_fault("refuse", status=429, body=RATE, times=-1)
     service.dialer.queue_timeout = 1.5
-    said = "the endpoint refuses the connection for now: ThrottlingException: Rate exceeded"
+    said = "The endpoint refuses the connection for now: ThrottlingException: Rate exceeded"
     notes: list[str] = []
     with pytest.raises(ThrottledError, match=f"{said}, even after 1.5 s") as no:
         service.dialer.open(waits=notes.append)

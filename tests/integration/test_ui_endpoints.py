@@ -292,7 +292,7 @@ def test_a_denied_deletion(emulator: Emulator, endpoint: dict[str, Any]) -> None
         await driver.press("D")
         await driver.shows("Delete endpoint")
         await driver.press("y")
-        await driver.shows("error: cannot delete the endpoint")
+        await driver.shows("error: Cannot delete the endpoint")
 
     in_console(act, first="endpoints")
 

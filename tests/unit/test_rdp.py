@@ -46,9 +46,9 @@ def test_plain_keys(tmp_path: Path, form: PrivateFormat) -> None:
 def test_keys_with_a_passphrase(tmp_path: Path, form: PrivateFormat) -> None:
     path = key_file(tmp_path, form, BestAvailableEncryption(b"open"))
     assert decrypt(DATA, path, lambda _path: "open") == "s3cret!"
-    with pytest.raises(LocalError, match="cannot read the private key"):
+    with pytest.raises(LocalError, match="Cannot read the private key"):
         decrypt(DATA, path, lambda _path: "wrong")
-    with pytest.raises(LocalError, match="cannot read the private key"):
+    with pytest.raises(LocalError, match="Cannot read the private key"):
         decrypt(DATA, path, lambda _path: "")
 
 
@@ -77,7 +77,7 @@ def test_no_rsa_key(tmp_path: Path) -> None:
 def test_no_key_at_all(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text("hello")
-    with pytest.raises(LocalError, match="cannot read the private key"):
+    with pytest.raises(LocalError, match="Cannot read the private key"):
         decrypt(DATA, path, asked_nothing)
 
 
@@ -160,7 +160,7 @@ def test_the_platforms_client(platform: str, there: tuple[str, ...], chosen: str
 
 
 def test_no_client() -> None:
-    with pytest.raises(LocalError, match="cannot find a Remote Desktop client") as told:
+    with pytest.raises(LocalError, match="Cannot find a Remote Desktop client") as told:
         find_client("linux", find=lambda _name: None)
     assert "--no-launch" in str(told.value.hint)
     with pytest.raises(UsageError, match="Unknown client 'emacs'"):

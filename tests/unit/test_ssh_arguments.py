@@ -140,5 +140,5 @@ def test_places_that_are_none(text: str) -> None:
 @pytest.mark.parametrize("words", [["-p", "x"], ["-p", "0"], ["-o", "Port=70000"]])
 def test_a_port_is_a_port(words: list[str]) -> None:
     _, found = split([*words, "web-1"], OWN, SSH)
-    with pytest.raises(UsageError, match="invalid port"):
+    with pytest.raises(UsageError, match="Invalid port"):
         assert found.port

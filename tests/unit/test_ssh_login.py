@@ -121,7 +121,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LocalError, match="cannot write"):
+    with pytest.raises(LocalError, match="Cannot write"):
         files.write_whole(tmp_path / "none" / "file", "x")
     assert files.read_text(tmp_path / "none" / "file") == ""
 

@@ -129,6 +129,6 @@ def test_hints_of_a_refused_login(user: OsUser, pushed: bool, words: str) -> Non
     assert words in hint
 
 
-@pytest.mark.parametrize(("code", "stderr"), [(1, DENIED), (255, "error: the endpoint cannot reach …"), (0, "")])
+@pytest.mark.parametrize(("code", "stderr"), [(1, DENIED), (255, "error: The endpoint cannot reach …"), (0, "")])
 def test_no_hint_where_enough_was_said(code: int, stderr: str) -> None:
     assert explain(code, stderr, login(OsUser("ann", "specified"))) is None

@@ -102,5 +102,5 @@ def test_where_nothing_can_be_written_nothing_is_noted(state: Path) -> None:
     (state / "recent.jsonl").mkdir()
     connect("c")
     assert names() == []
-    with pytest.raises(LocalError, match="cannot remove"):
+    with pytest.raises(LocalError, match="Cannot remove"):
         recents.clear()

@@ -25,7 +25,7 @@ def test_without_a_file_nothing_is_set(config: Path) -> None:
 def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("EICCTL_HOME", str(tmp_path / "file"))
-    with pytest.raises(LocalError, match="cannot create the folder "):
+    with pytest.raises(LocalError, match="Cannot create the folder "):
         settings.store((), "region", "us-east-1")
 
 

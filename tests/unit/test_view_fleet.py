@@ -27,7 +27,7 @@ def results(failed: int, succeeded: int = 1) -> list[Result]:
 def test_a_few_failures_have_a_line_each() -> None:
     lines = summary(results(2), width=80)
     assert lines[0] == "1 of 3 hosts succeeded, 2 failed"
-    assert lines[1] == ("failed: db-1 (i-00000000000000001): exit 255 the endpoint cannot reach 10.0.0.1 port 22")
+    assert lines[1] == ("failed: db-1 (i-00000000000000001): exit 255: the endpoint cannot reach 10.0.0.1 port 22")
     assert len(lines) == 3
 
 
@@ -35,7 +35,7 @@ def test_many_failures_are_listed_by_reason() -> None:
     found = [*results(600), *(Result(f"app-{number}", "i-1", 3) for number in range(12))]
     assert summary(found, width=80) == [
         "1 of 613 hosts succeeded, 612 failed",
-        "failed (600): exit 255 the endpoint cannot reach … port 22: db-1 … db-600",
+        "failed (600): exit 255: the endpoint cannot reach … port 22: db-1 … db-600",
         "failed (12): exit 3: app-0 … app-11",
     ]
 

@@ -92,8 +92,8 @@ def test_an_error_has_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
         (["sftp"], 2, "hint: eicctl instances"),
         (["ssh", "-v"], 2, "No target specified"),
         (["sftp", "-q"], 2, "No target specified"),
-        (["scp", "-r"], 2, "missing source or destination"),
-        (["ssh-config"], 2, "no target specified"),
+        (["scp", "-r"], 2, "Missing source or destination"),
+        (["ssh-config"], 2, "No target specified"),
         (["run"], 2, "No command specified"),
         (["run", "--", "true"], 2, "targets: eicctl instances"),
         (["proxy"], 2, "No target specified"),
@@ -177,7 +177,7 @@ COMMAND = "aws ec2 authorize-security-group-ingress --group-id sg-0123456789abcd
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("error: the security group of web-1 has no rule", ["error: the security group of web-1 has", "  no rule"]),
+        ("error: The security group of web-1 has no rule", ["error: The security group of web-1 has", "  no rule"]),
         (f"hint: {COMMAND}", [f"hint: {COMMAND}"]),
         (f"  {COMMAND}", [f"  {COMMAND}"]),
         (

@@ -49,7 +49,7 @@ def _serve(name: str, report: int) -> None:
         held = lock_file(paths.lock, time.monotonic() + OLD_TIMEOUT)
         if not held:
             pid = paths.read_record().get("Pid")
-            raise ConflictError(f"another background process (PID {pid}) does not respond")
+            raise ConflictError(f"Another background process (PID {pid}) does not respond")
         background(paths.log)
         listening = bind_unix(paths.socket)
         paths.write_record([], os.getpid())

@@ -89,7 +89,7 @@ def _connected(paths: AgentPaths) -> Iterator[socket.socket]:
         except OSError as error:
             raise GoneError(str(error)) from error
         if user not in (None, os.getuid()):
-            raise LocalError(f"a process of another user listens at {paths.socket}")
+            raise LocalError(f"A process of another user listens at {paths.socket}")
         yield sock
 
 
@@ -114,7 +114,7 @@ def _other_version(answer: protocol.Message) -> EicctlError:
     if not answer.get("Tunnels"):
         raise GoneError  # it ends, for a process of this version
     return ConflictError(
-        f"the background process (PID {answer.get('Pid')}) is of eicctl {answer.get('Version')}, and this is "
+        f"The background process (PID {answer.get('Pid')}) is of eicctl {answer.get('Version')}, and this is "
         f"{__version__}",
         hint=f"eicctl down --all; that closes its {counted(answer['Tunnels'], 'tunnel')}",
     )
@@ -195,7 +195,7 @@ def start(paths: AgentPaths, *, wait: bool = True) -> None:
             report = file.read()
     if report != READY:
         reason = f": {report.decode(errors='replace')}" if report else ""
-        raise LocalError(f"the background process did not start{reason}", hint=f"its log: {paths.log}")
+        raise LocalError(f"The background process did not start{reason}", hint=f"its log: {paths.log}")
 
 
 def _spawn(paths: AgentPaths, lock: int, delay: float) -> None:

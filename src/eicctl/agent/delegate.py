@@ -196,7 +196,7 @@ def _end(sock: socket.socket) -> protocol.Message:
         os.set_blocking(fd, before)
     return {
         "Kind": "NetworkError",
-        "Error": "the background process that relayed the connection has ended",
+        "Error": "The background process that relayed the connection has ended",
         "Hint": "connect again; --no-agent does without it",
         "ExitCode": 5,
     }

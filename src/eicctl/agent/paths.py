@@ -13,7 +13,7 @@ import sys
 import time
 
 from eicctl.support import log
-from eicctl.support.activity import COLUMNS
+from eicctl.support.activity import COLUMNS, TARGET
 from eicctl.support.pins import PROFILE_VARIABLES, REGION_VARIABLES, environment_profile, environment_region
 
 try:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _NAMES = frozenset({"HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _STARTS = ("AWS_", "EICCTL_")
-_NOT = frozenset({"EICCTL_AGENT", log.VARIABLE, COLUMNS})
+_NOT = frozenset({"EICCTL_AGENT", log.VARIABLE, COLUMNS, TARGET})
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -179,7 +179,7 @@ def lock_file(path: Path, deadline: float) -> FileIO | None:
         try:
             file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b")
         except OSError as error:
-            raise LocalError(f"cannot open {path}: {error.strerror}") from error
+            raise LocalError(f"Cannot open {path}: {error.strerror}") from error
         locked = flock(file.fileno(), timeout=deadline - time.monotonic())
         if locked and os.fstat(file.fileno()).st_nlink:  # else `remove` was faster
             return file

@@ -85,7 +85,7 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
         if clash and other.paths.name != paths.name and other.pid:
             name = min(clash)
             raise ConflictError(
-                f"a tunnel named {name!r} is open with another AWS environment (PID {other.pid})",
+                f"A tunnel named {name!r} is open with another AWS environment (PID {other.pid})",
                 hint=pins.command("eicctl", "down", name),
             )
     for _ in range(TRIES):
@@ -95,7 +95,7 @@ def detach(definitions: Sequence[Definition]) -> list[Status]:
                 paths, "open", timeout=OPEN_TIMEOUT, Definitions=[definition.to_json() for definition in definitions]
             )
             return [Status(**row) for row in answer["Statuses"]]
-    raise LocalError("the background process ends again and again", hint=f"its log: {paths.log}")
+    raise LocalError("The background process ends again and again", hint=f"its log: {paths.log}")
 
 
 def close(names: Sequence[str]) -> list[str]:
@@ -218,7 +218,7 @@ def _state(paths: AgentPaths) -> AgentState | None:
     except TypeError:
         definitions = []  # of another version
     state: State = "unknown" if trouble else "lost"
-    error_text = trouble.message if trouble else f"the background process (PID {pid}) was killed"
+    error_text = trouble.message if trouble else f"The background process (PID {pid}) was killed"
     statuses = tuple(
         Status(d.name, d.kind, d.source, state, error=error_text, hint=trouble.hint or "" if trouble else _again(d))
         for d in definitions

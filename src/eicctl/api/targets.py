@@ -185,7 +185,7 @@ def _state_of(session: Session, target: Target) -> str:
         if state.startswith("stop")
         else None
     )
-    raise InstanceStateError(f"the instance {target.label} is {state}", hint=hint)
+    raise InstanceStateError(f"The instance {target.label} is {state}", hint=hint)
 
 
 def _answers(

@@ -87,7 +87,7 @@ def parse_location(text: str) -> Location:
     """
     bucket, _, prefix = text.removeprefix("s3://").partition("/")
     if not text.startswith("s3://") or not _BUCKET.fullmatch(bucket) or not _SAFE.fullmatch(prefix):
-        raise UsageError(f"invalid location {text!r}", hint="use s3://BUCKET/PREFIX, the trail's bucket and prefix")
+        raise UsageError(f"Invalid location {text!r}", hint="use s3://BUCKET/PREFIX, the trail's bucket and prefix")
     parts = [part for part in prefix.split("/") if part]
     if "AWSLogs" not in parts:
         parts.append("AWSLogs")

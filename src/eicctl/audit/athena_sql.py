@@ -71,7 +71,7 @@ def parse_table(text: str) -> Table:
         UsageError: The text is not such a name.
     """
     if not (found := _TABLE.fullmatch(text)):
-        raise UsageError(f"invalid --table {text!r}", hint="use DATABASE.TABLE: letters, digits, _ and -")
+        raise UsageError(f"Invalid --table {text!r}", hint="use DATABASE.TABLE: letters, digits, _ and -")
     return Table((found[1] or "default").lower(), found[2].lower())
 
 

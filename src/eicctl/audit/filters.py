@@ -92,6 +92,6 @@ def moment(text: str, now: datetime, option: str) -> datetime:
         return (found if found.tzinfo else found.astimezone()).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"invalid {option} {text!r}",
+            f"Invalid {option} {text!r}",
             hint="use 24h, 7d, 30m or 2w; a date, 2026-11-20; or a time, 2026-11-20T08:30 (local) or …Z (UTC)",
         ) from None

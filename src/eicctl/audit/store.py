@@ -63,7 +63,7 @@ class EventStore:
                 self._db.executescript(_SCHEMA)
                 self._db.execute(_SELECT, (0, 0))  # fails for a file of another version
             except (OSError, sqlite3.Error) as error:
-                raise LocalError(f"cannot store events in {path or 'a temporary file'}: {error}") from error
+                raise LocalError(f"Cannot store events in {path or 'a temporary file'}: {error}") from error
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -163,7 +163,7 @@ class EventStore:
                 yield self._db
         except sqlite3.Error as error:
             raise LocalError(
-                f"cannot store events: {error}", hint="is the disk full? TMPDIR and EICCTL_HOME move it"
+                f"Cannot store events: {error}", hint="is the disk full? TMPDIR and EICCTL_HOME move it"
             ) from error
 
 

@@ -138,7 +138,7 @@ def execution(session: Session, query_id: str) -> Execution:
     """
     if not _ID.fullmatch(query_id):
         raise UsageError(
-            f"invalid query execution ID {query_id!r}", hint=session.command("aws", "athena", "list-query-executions")
+            f"Invalid query execution ID {query_id!r}", hint=session.command("aws", "athena", "list-query-executions")
         )
     try:
         with translated("read the state of the query"):

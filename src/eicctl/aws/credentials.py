@@ -434,17 +434,17 @@ def _keys(output: bytes, profile: str) -> ProcessKeys:
         answer = None
     if not isinstance(answer, dict):
         raise CredentialsError(
-            f"the output of credential_process of profile {profile!r} is not a JSON object", hint=_FORM
+            f"The output of credential_process of profile {profile!r} is not a JSON object", hint=_FORM
         )
     if answer.get("Version") != 1:
         raise CredentialsError(
-            f"the output of credential_process of profile {profile!r} does not have Version 1", hint=_FORM
+            f"The output of credential_process of profile {profile!r} does not have Version 1", hint=_FORM
         )
     names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration", "AccountId")
     for name in names:
         if not isinstance(answer.get(name), str | None) or (name in names[:2] and not answer.get(name)):
             raise CredentialsError(
-                f"the output of credential_process of profile {profile!r} has no usable {name}", hint=_FORM
+                f"The output of credential_process of profile {profile!r} has no usable {name}", hint=_FORM
             )
     register(answer["SecretAccessKey"], answer.get("SessionToken"))
     return {

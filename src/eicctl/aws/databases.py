@@ -129,7 +129,7 @@ def check_usable(database: Database) -> None:
     if database.status in _DOWN:
         start = pins.command("aws", "rds", f"start-{option}", f"--{option}-identifier", database.id)
         raise UnavailableError(
-            f"the {kind} {database.id} is {database.status}", hint=start if database.status == "stopped" else None
+            f"The {kind} {database.id} is {database.status}", hint=start if database.status == "stopped" else None
         )
 
 

@@ -83,7 +83,7 @@ def reading(what: str) -> Iterator[None]:
     except EicctlError:
         raise
     except Exception as error:
-        raise LocalError(f"cannot read {what}: {str(error) or type(error).__name__}") from error
+        raise LocalError(f"Cannot read {what}: {str(error) or type(error).__name__}") from error
 
 
 def translate(error: Exception, action: str) -> EicctlError:
@@ -98,7 +98,7 @@ def translate(error: Exception, action: str) -> EicctlError:
     for kinds, make in _LOCAL.items():
         if names & set(kinds.split()):
             return make(error, action)
-    return EicctlError(f"cannot {action}: {error}")
+    return EicctlError(f"Cannot {action}: {error}")
 
 
 def code_of(error: BaseException | None) -> str:
@@ -229,7 +229,7 @@ def _missing(error: Exception, action: str) -> EicctlError:
             "Profiles that use aws login (login_session) require awscrt, which is not installed",
             hint="pip install 'eicctl[crt]'",
         )
-    return LocalError(f"cannot {action}: {error}")
+    return LocalError(f"Cannot {action}: {error}")
 
 
 def _profile(error: Exception, _action: str) -> EicctlError:
@@ -255,7 +255,7 @@ def _no_connection(error: Exception, action: str) -> EicctlError:
         hint = "check the network, and AWS_ENDPOINT_URL"
         if re.match(r"https?://(127\.|localhost\b|\[::1\])", url):
             hint = "start the local AWS: eicctl local up --detach; or leave it: unset AWS_ENDPOINT_URL"
-    return (named and _no_region(named[1])) or NetworkError(f"cannot {action}: {error}", hint=hint, transient=True)
+    return (named and _no_region(named[1])) or NetworkError(f"Cannot {action}: {error}", hint=hint, transient=True)
 
 
 def _no_region(region: str) -> NotFoundError | None:
@@ -281,7 +281,7 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
         f"No usable AWS credentials: {error}",
         hint="aws configure, aws sso login, or --profile; see the profile's settings",
     ),
-    "ParamValidationError InvalidRegionError": lambda error, action: UsageError(f"cannot {action}: {error}"),
+    "ParamValidationError InvalidRegionError": lambda error, action: UsageError(f"Cannot {action}: {error}"),
     "NoRegionError": lambda *_: NoRegionError("No region configured", hint="eicctl config set region REGION"),
     "RefreshWithMFAUnsupportedError": lambda *_: CredentialsError(
         "The role's session has expired; a new one needs another MFA code", hint="run the command again"
@@ -290,13 +290,13 @@ _LOCAL: dict[str, Callable[[Exception, str], EicctlError]] = {
     "LoginError": lambda error, _: LoginRequiredError(
         f"Cannot use the session of aws login: {error}", hint="aws login"
     ),
-    "ConfigParseError ConfigNotFound": lambda error, action: LocalError(f"cannot {action}: {error}"),
+    "ConfigParseError ConfigNotFound": lambda error, action: LocalError(f"Cannot {action}: {error}"),
     "SSLError": lambda error, action: NetworkError(
-        f"cannot {action}: TLS failed: {getattr(error, 'kwargs', {}).get('error', error)}",
+        f"Cannot {action}: TLS failed: {getattr(error, 'kwargs', {}).get('error', error)}",
         hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
     ),
     "ProxyConnectionError": lambda _, action: NetworkError(
-        f"cannot {action}: the proxy cannot be used", hint="it comes from HTTPS_PROXY; NO_PROXY excludes"
+        f"Cannot {action}: the proxy cannot be used", hint="it comes from HTTPS_PROXY; NO_PROXY excludes"
     ),
     "HTTPClientError ConnectionError": _no_connection,
 }

@@ -123,6 +123,6 @@ def parse_address(text: str) -> str:
     """
     if not is_address(text):
         raise UsageError(
-            f"not an IP address: {text!r}", hint="--private-ip-address takes an IPv4 or IPv6 address, or a DNS name"
+            f"Not an IP address: {text!r}", hint="--private-ip-address takes an IPv4 or IPv6 address, or a DNS name"
         )
     return str(ipaddress.ip_address(text))

@@ -253,7 +253,7 @@ def _path(variable: str) -> Path:
     if path and (os.path.exists(path) or not ("$" in path or path.startswith("~"))):  # noqa: PTH110
         return Path(path)
     if variable not in os.environ:
-        raise LocalError(f"cannot expand {path}: the home folder is unknown", hint="export HOME=FOLDER")
+        raise LocalError(f"Cannot expand {path}: the home folder is unknown", hint="export HOME=FOLDER")
     raise UsageError(f"{variable} does not name a file: {os.environ.get(variable, path)!r}", hint=f"unset {variable}")
 
 
@@ -284,7 +284,7 @@ def _make_folder(path: Path) -> None:
     try:
         make_private(path.parent)
     except OSError as error:
-        raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error
+        raise LocalError(f"Cannot create the folder {path.parent}: {error.strerror}") from error
 
 
 def _time(text: str) -> datetime | None:

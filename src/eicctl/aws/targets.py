@@ -256,7 +256,7 @@ def _several(session: Session, name: str, candidates: Sequence[Instance]) -> Sev
 def _of_instance(instance: Instance) -> Found:
     if instance.state not in _CONNECTABLE:
         label = f"{instance.name} ({instance.id})" if instance.name else instance.id
-        error = InstanceStateError(f"the instance {label} is {instance.state}")
+        error = InstanceStateError(f"The instance {label} is {instance.state}")
         if instance.state in ("stopped", "stopping"):
             error.hint = pins.command("aws", "ec2", "start-instances", "--instance-ids", instance.id)
             error.instance_id, error.label = instance.id, label

@@ -72,7 +72,7 @@ def _checked_output(text: str) -> str:
     if text and not text.removeprefix("s3://").partition("/")[0]:
         raise UsageError(f"{text} has no bucket name", hint="s3://BUCKET/PREFIX/")
     if text and not text.startswith("s3://"):
-        raise UsageError(f"invalid --output-location {text!r}", hint="s3://BUCKET/PREFIX/")
+        raise UsageError(f"Invalid --output-location {text!r}", hint="s3://BUCKET/PREFIX/")
     return text
 
 
@@ -83,7 +83,7 @@ def _checked_logs(accounts: tuple[str, ...], regions: tuple[str, ...]) -> Logs:
     for option, values, form in (("account", accounts, r"[0-9]{12}"), ("region", regions, REGION)):
         for value in values:
             if not re.fullmatch(form, value, re.ASCII):
-                raise UsageError(f"invalid --log-{option} {value!r}", hint="123456789012, and us-east-1")
+                raise UsageError(f"Invalid --log-{option} {value!r}", hint="123456789012, and us-east-1")
     return Logs(accounts, regions)
 
 

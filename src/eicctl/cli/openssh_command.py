@@ -26,6 +26,7 @@ from eicctl.core.request import ConnectRequest
 from eicctl.ssh.arguments import SCP, SSH, Arguments, Grammar, split
 from eicctl.ssh.destination import parse_destination, parse_remote_path
 from eicctl.support import defaults, log, pins
+from eicctl.support.activity import export_target
 from eicctl.view import messages
 
 if TYPE_CHECKING:
@@ -306,6 +307,7 @@ def run_or_print(
     settings = session.settings(by_instance(), strict=strict)
     if len(names := {login.name for login in logins}) == 1:
         settings["HostKeyAlias"] = names.pop()
+        export_target(logins[0].target.label)
     command = build(as_options(settings))
 
     def connect() -> Outcome:

@@ -97,7 +97,7 @@ def start(command: Sequence[str], password: str | None) -> subprocess.Popen[byte
             source = subprocess.PIPE if password is not None else subprocess.DEVNULL if terminal is None else terminal
             process = subprocess.Popen(list(command), stdin=source, stdout=2)
     except OSError as error:
-        raise LocalError(f"cannot start {command[0]}: {error.strerror}") from error
+        raise LocalError(f"Cannot start {command[0]}: {error.strerror}") from error
     if password is not None and process.stdin:
         with contextlib.suppress(OSError):  # it has ended; its exit code shows why
             process.stdin.write(f"{password}\n".encode())
@@ -209,7 +209,7 @@ def find_client(platform: str, wanted: str = "", find: Callable[[str], str | Non
     )
     what = f"the client {wanted}" if wanted else "a Remote Desktop client"
     raise LocalError(
-        f"cannot find {what}", hint=f"{install}; --no-launch opens the tunnel only, for a client that you start"
+        f"Cannot find {what}", hint=f"{install}; --no-launch opens the tunnel only, for a client that you start"
     )
 
 
@@ -257,7 +257,7 @@ def _read_key(path: Path, ask: Ask) -> RSAPrivateKey:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise LocalError(f"cannot read {path}: {error.strerror}") from error
+        raise LocalError(f"Cannot read {path}: {error.strerror}") from error
     load = load_ssh_private_key if b"BEGIN OPENSSH PRIVATE KEY" in content else load_pem_private_key
     try:
         try:
@@ -265,7 +265,7 @@ def _read_key(path: Path, ask: Ask) -> RSAPrivateKey:
         except TypeError:  # it has a passphrase
             key = load(content, ask(str(path)).encode())
     except (TypeError, ValueError, UnsupportedAlgorithm):  # TypeError: an empty passphrase
-        raise LocalError(f"cannot read the private key {path}", hint="wrong passphrase, or not a PEM file?") from None
+        raise LocalError(f"Cannot read the private key {path}", hint="wrong passphrase, or not a PEM file?") from None
     if not isinstance(key, RSAPrivateKey):
         raise UsageError(f"{path} is not an RSA key", hint="EC2 encrypts passwords for RSA key pairs only")
     return key

@@ -67,7 +67,7 @@ def add_rule(session: Session, rule: Change, *, account: str, target: Sequence[s
     except EicctlError as error:
         _forget(added)
         if is_there(error):
-            raise ConflictError("the rule already exists", hint="run doctor again") from error
+            raise ConflictError("The rule already exists", hint="run doctor again") from error
         raise
     finished = replace(added, rule_ids=tuple(ids))
     with _records() as rules:

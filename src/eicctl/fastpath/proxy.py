@@ -13,7 +13,7 @@ import time
 
 from eicctl.core.request import PROXY_OPTIONS, ConnectRequest
 from eicctl.support import log
-from eicctl.support.activity import COLUMNS
+from eicctl.support.activity import COLUMNS, TARGET
 from eicctl.support.bare import add_site_packages
 
 TYPE_CHECKING = False
@@ -129,7 +129,7 @@ class Reporter:
         seconds = time.monotonic() - self._started
         if self._request.quiet or seconds < SHOWN_AFTER:
             return
-        text = f"Connecting to {self._request.target} ({seconds:.0f} s)"
+        text = f"Connecting to {os.environ.get(TARGET) or self._request.target} ({seconds:.0f} s)"
         if columns := os.environ.get(COLUMNS):
             self._drawn = True
             _write(f"{_CLEAR}{text}"[: int(columns) + len(_CLEAR) - 1])

@@ -16,7 +16,7 @@ from eicctl.ssh.arguments import SSH, split
 from eicctl.ssh.process import FAILURES, SessionFolder, proxy_words, sweep
 from eicctl.ssh.process import run as run_openssh
 from eicctl.support import log
-from eicctl.support.activity import export_width
+from eicctl.support.activity import export_target, export_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,12 +157,13 @@ def _connect(
     user, port, host = known["User"]["name"], str(known["Target"]["remote_port"]), known["Host"]
     command = ["ssh", *arguments.to_argv(), *options, "-l", user, "-p", port, "--", host, *arguments.operands[1:]]
     connections = []
+    target = known["Target"]
+    name = target["instance_name"] or target["instance_id"] or target["address"]
+    export_target(name)
 
     def begun() -> None:
         from eicctl.support import pins, recents
 
-        target = known["Target"]
-        name = target["instance_name"] or target["instance_id"] or target["address"]
         profile, region = pins.profile_in_force(request.profile), target["region"]
         found = recents.Connection(
             "ssh", name, instance_id=target["instance_id"], profile=profile, region=region, user=user

@@ -239,7 +239,7 @@ def read_file(path: Path) -> list[Definition]:
     try:
         text, content = read_toml(path)
     except OSError as error:
-        raise NotFoundError(f"cannot read {path}: {error.strerror}") from error
+        raise NotFoundError(f"Cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path}: {error}", hint="the file is TOML: https://toml.io") from error
     return _File(path, text).definitions(content)

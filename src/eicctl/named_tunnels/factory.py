@@ -290,7 +290,7 @@ class Opening:
         self.health.emit(event)
         of_client = self.definition.kind == "socks" or isinstance(event.error, NotAllowedError)
         if event.kind == "lost":
-            self.health.failed(EicctlError(f"the SSH connection to {event.via} is lost: {event.text}"))
+            self.health.failed(EicctlError(f"The SSH connection to {event.via} is lost: {event.text}"))
         elif event.kind == "recovered" or (event.close_info and not event.close_info.error):
             self.health.worked()
         elif event.error and not (event.connection and of_client):

@@ -181,7 +181,7 @@ class SupervisedTunnel:
         if isinstance(error, EicctlError):
             return error
         _log.error("tunnel %s failed", self.definition.name, exc_info=error)
-        return EicctlError(f"unexpected {type(error).__name__}: {error}")
+        return EicctlError(f"Unexpected {type(error).__name__}: {error}")
 
     def _enter(self, state: State) -> None:
         self._state = state
@@ -219,7 +219,7 @@ class Supervisor:
             known = self._tunnels.get(definition.name)
             if known and known.definition.source != definition.source:
                 raise ConflictError(
-                    f"a tunnel named {definition.name!r} of {known.definition.source} is already open",
+                    f"A tunnel named {definition.name!r} of {known.definition.source} is already open",
                     hint=pins.command("eicctl", "down", definition.name),
                 )
         for definition in wanted:

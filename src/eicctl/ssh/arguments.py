@@ -81,7 +81,7 @@ class Arguments:
         if given is None:
             return 0
         if not given.isdigit() or not 0 < int(given) < 65536:
-            raise UsageError(f"invalid port: {given}")
+            raise UsageError(f"Invalid port: {given}")
         return int(given)
 
     @property

@@ -60,7 +60,7 @@ class Change:
             if self.path == users_file() and self.path.exists():
                 shutil.copy2(self.path, self.path.with_name(f"{self.path.name}.before-eicctl"))
         except OSError as error:
-            raise LocalError(f"cannot change {self.path}: {error.strerror}") from error
+            raise LocalError(f"Cannot change {self.path}: {error.strerror}") from error
         files.write_whole(self.path, self.after, mode)
 
 
@@ -285,7 +285,7 @@ def _text(sections: Mapping[Section, Sequence[Block]]) -> str:
 def _check(text: str) -> None:
     """Raise if OpenSSH would not read a text as part of one line."""
     if any(char < " " or char == "\x7f" for char in text):
-        raise UsageError(f"cannot write {text!r} to ssh_config: it has a control character")
+        raise UsageError(f"Cannot write {text!r} to ssh_config: it has a control character")
 
 
 def _lines(text: str) -> list[str]:

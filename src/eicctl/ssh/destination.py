@@ -34,12 +34,12 @@ def parse_destination(text: str, scheme: str = "ssh") -> Destination:
                 parts.hostname or "", unquote(parts.username or ""), parts.port or 0, unquote(parts.path[1:])
             )
         except ValueError as error:
-            raise UsageError(f"invalid {scheme} URL: {text!r}", hint=f"{scheme}://[USER@]HOST[:PORT]") from error
+            raise UsageError(f"Invalid {scheme} URL: {text!r}", hint=f"{scheme}://[USER@]HOST[:PORT]") from error
     else:
         user, _, host = text.rpartition("@")
         found = Destination(host, user)
     if (found.host.startswith("-") and found.host != "-") or found.user.startswith("-"):
-        raise UsageError(f"user and host cannot start with a dash: {text!r}")
+        raise UsageError(f"User and host cannot start with a dash: {text!r}")
     return found
 
 
@@ -64,7 +64,7 @@ def parse_remote_path(text: str, scheme: str = "scp") -> Destination | None:
         if not colon or ("/" in host and not equals) or "/" in user:
             return None
     if not host:
-        raise UsageError(f"no host before the colon: {text!r}", hint="use TARGET:PATH, or ./NAME for a local file")
+        raise UsageError(f"No host before the colon: {text!r}", hint="use TARGET:PATH, or ./NAME for a local file")
     return replace(parse_destination(f"{user}{at}{host}"), path=path)
 
 
@@ -124,9 +124,9 @@ def _port(text: str, least: int, whole: str) -> int:
     if text == whole and not text.isdigit():
         raise UsageError(f"No port in {whole!r}", hint=FORMS)
     if not (text.isascii() and text.isdigit()) or not least <= int(text) < 65536:
-        raise UsageError(f"invalid port in {whole!r}: {text}", hint=FORMS)
+        raise UsageError(f"Invalid port in {whole!r}: {text}", hint=FORMS)
     return int(text)
 
 
 def _wrong(text: str) -> UsageError:
-    return UsageError(f"invalid forward: {text!r}", hint=FORMS)
+    return UsageError(f"Invalid forward: {text!r}", hint=FORMS)

@@ -89,7 +89,7 @@ def choose_hosts(
 
     instances, endpoints = both(find, lambda: list_endpoints(session))
     if not instances:
-        raise NotFoundError(f"no running instance in {session.region} matches", hint="eicctl instances")
+        raise NotFoundError(f"No running instance in {session.region} matches", hint="eicctl instances")
     users = {} if os_user else choose_all(session, instances)
     return [
         FleetHost(instance, endpoint, OsUser(os_user, "specified") if os_user else users[instance.id])
@@ -317,7 +317,7 @@ class Fleet:
                 raise LocalError("ssh is not installed", hint="install the OpenSSH client") from error
             except OSError as error:
                 reason = error.strerror or str(error)
-                raise LocalError(f"cannot start ssh: {reason}", hint="ulimit -n; ulimit -u") from error
+                raise LocalError(f"Cannot start ssh: {reason}", hint="ulimit -n; ulimit -u") from error
             self._children.add(child)
             stack.callback(self._children.discard, child)
             if self._stopped.is_set():

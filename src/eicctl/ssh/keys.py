@@ -35,9 +35,9 @@ def restrict(path: Path) -> None:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise LocalError(f"cannot run icacls: {error.strerror}") from error
+        raise LocalError(f"Cannot run icacls: {error.strerror}") from error
     if done.returncode:
-        raise LocalError(f"cannot restrict who may read {path}: {done.stdout.strip() or done.stderr.strip()}")
+        raise LocalError(f"Cannot restrict who may read {path}: {done.stdout.strip() or done.stderr.strip()}")
 
 
 def icacls(path: Path, environ: os._Environ[str] | dict[str, str]) -> list[str]:
@@ -49,7 +49,7 @@ def icacls(path: Path, environ: os._Environ[str] | dict[str, str]) -> list[str]:
     """
     domain, user = environ.get("USERDOMAIN", ""), environ.get("USERNAME", "")
     if not user:
-        raise LocalError("cannot determine the owner of the key: USERNAME is not set")
+        raise LocalError("Cannot determine the owner of the key: USERNAME is not set")
     account = f"{domain}\\{user}" if domain else user
     return ["icacls", str(path), "/inheritance:r", "/grant:r", f"{account}:(F)"]
 
@@ -165,7 +165,7 @@ def own_key(path: Path) -> Key:
     words = text.split()
     if why or len(words) < 2:
         raise LocalError(
-            f"cannot read the public half of {path}: {why or 'not a key'}",
+            f"Cannot read the public half of {path}: {why or 'not a key'}",
             hint=pins.command("ssh-keygen", "-y", "-f", path),
         )
     return Key(path.with_suffix("") if path.suffix == ".pub" else path, " ".join(words[:2]))

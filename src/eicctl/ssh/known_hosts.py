@@ -79,7 +79,7 @@ def _check(name: str) -> None:
         or name[0] in "#@|"
         or any(char in '*?!,"' or char.isspace() or not char.isprintable() for char in name)
     ):
-        raise UsageError(f"cannot store host keys for {name!r}: not a host name")
+        raise UsageError(f"Cannot store host keys for {name!r}: not a host name")
 
 
 def _lines(text: str) -> list[str]:

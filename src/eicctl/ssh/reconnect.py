@@ -30,7 +30,7 @@ def remote_command(name: str, command: Sequence[str]) -> str:
         UsageError: The name has other characters than letters, digits, `-` and `_`, which tmux gives a meaning.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"invalid session name: {name!r}", hint="use letters, digits, - and _")
+        raise UsageError(f"Invalid session name: {name!r}", hint="use letters, digits, - and _")
     line = " ".join(command)  # as ssh joins them; the remote shell reads them
     in_tmux = f" {shlex.quote(line)}" if line else ""
     in_screen = f" sh -c {shlex.quote(line)}" if line else ""

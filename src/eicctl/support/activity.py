@@ -42,6 +42,15 @@ def export_width() -> None:
         os.environ.pop(COLUMNS, None)
 
 
+TARGET = "EICCTL_TARGET"
+"""The variable by which such a command names its target to the ProxyCommand, by name rather than by ID."""
+
+
+def export_target(name: str) -> None:
+    """Set `TARGET` for the processes that this one starts."""
+    os.environ[TARGET] = name
+
+
 watcher: Watcher | None = None
 """Shows the activities of this process."""
 

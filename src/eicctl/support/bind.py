@@ -107,7 +107,7 @@ def bind_tcp(port: int, address: str | None = None) -> list[socket.socket]:
             if found:
                 return found
             raise LocalError("This machine has neither 127.0.0.1 nor ::1")
-    raise LocalError("no local port is free on both 127.0.0.1 and ::1", hint="specify a local port")
+    raise LocalError("No local port is free on both 127.0.0.1 and ::1", hint="specify a local port")
 
 
 def bind_wanted(
@@ -159,7 +159,7 @@ def bind_unix(path: Path) -> socket.socket:
         UsageError: The path is too long for a Unix socket, or the platform has none.
     """
     if not hasattr(socket, "AF_UNIX"):
-        raise UsageError("this platform has no Unix sockets", hint="specify a local port")
+        raise UsageError("This platform has no Unix sockets", hint="specify a local port")
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -170,9 +170,9 @@ def bind_unix(path: Path) -> socket.socket:
         sock.close()
         if "too long" in str(error):
             raise UsageError(
-                f"the path is too long for a Unix socket: {path}", hint="about 100 bytes at most"
+                f"The path is too long for a Unix socket: {path}", hint="about 100 bytes at most"
             ) from error
-        raise LocalError(f"cannot listen at {path}: {error.strerror}") from error
+        raise LocalError(f"Cannot listen at {path}: {error.strerror}") from error
     sock.setblocking(False)
     return sock
 
@@ -186,7 +186,7 @@ def _remove_stale(path: Path) -> None:
         raise LocalError(f"{path} exists and is not a socket", hint="specify another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
-            raise LocalError(f"another process listens at {path}", hint="end that process, or specify another path")
+            raise LocalError(f"Another process listens at {path}", hint="end that process, or specify another path")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
 
@@ -195,7 +195,7 @@ def _resolve(address: str, port: int) -> list[tuple[int, str]]:
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"not an address to listen on: {address!r}", hint="127.0.0.1, ::1, 0.0.0.0, …") from error
+        raise UsageError(f"Not an address to listen on: {address!r}", hint="127.0.0.1, ::1, 0.0.0.0, …") from error
     return [(int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found]
 
 
@@ -204,8 +204,8 @@ def _listen(family: int, host: str, port: int) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            raise LocalError(f"cannot listen on {host}: {error.strerror}") from error
-        raise _NotHereError(f"this machine cannot listen on {host}: {error.strerror}") from error
+            raise LocalError(f"Cannot listen on {host}: {error.strerror}") from error
+        raise _NotHereError(f"This machine cannot listen on {host}: {error.strerror}") from error
     try:
         if sys.platform == "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -226,11 +226,11 @@ def _refused(error: OSError, host: str, port: int) -> LocalError | UsageError:
     if error.errno == errno.EADDRINUSE:
         who = occupant(port)
         by = f" by {who}" if who else ""
-        return LocalError(f"port {port} on {host} is in use{by}", hint=_BUSY)
+        return LocalError(f"Port {port} on {host} is in use{by}", hint=_BUSY)
     if error.errno == errno.EACCES and sys.platform == "win32":  # so it says for a port that another holds exclusively
-        return LocalError(f"port {port} on {host} is in use, or reserved", hint=_BUSY)
+        return LocalError(f"Port {port} on {host} is in use, or reserved", hint=_BUSY)
     if error.errno == errno.EACCES:
-        return LocalError(f"not permitted to listen on port {port}", hint="use a port above 1023, or 0 for a free one")
+        return LocalError(f"Not permitted to listen on port {port}", hint="use a port above 1023, or 0 for a free one")
     if error.errno == errno.EADDRNOTAVAIL:
         return _NotHereError(f"{host} is not an address of this machine", hint="127.0.0.1, ::1, or one of its own")
-    return LocalError(f"cannot listen on {host} port {port}: {error.strerror}")
+    return LocalError(f"Cannot listen on {host} port {port}: {error.strerror}")

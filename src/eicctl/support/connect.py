@@ -83,7 +83,7 @@ def resolve(host: str, port: int) -> list[Address]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise NetworkError(
-            f"cannot resolve {host}: {getattr(error, 'strerror', None) or error}",
+            f"Cannot resolve {host}: {getattr(error, 'strerror', None) or error}",
             hint="check this machine's DNS and network; behind a proxy, set HTTPS_PROXY",
             transient=getattr(error, "errno", None) == socket.EAI_AGAIN,
         ) from error
@@ -131,7 +131,7 @@ def first_to_answer(addresses: list[Address], host: str, port: int, timeout: flo
 
 def _failed(host: str, port: int, code: int) -> NetworkError:
     return NetworkError(
-        f"cannot connect to {host}:{port}: {os.strerror(code)}",
+        f"Cannot connect to {host}:{port}: {os.strerror(code)}",
         hint="check that this network allows outbound TCP to that port; behind a proxy, set HTTPS_PROXY",
         transient=True,
     )
@@ -186,5 +186,5 @@ def split_host(dns_name: str) -> tuple[str, int]:
         or not 0 < int(digits) < 65536
         or any(c in "/?#@\\" or c.isspace() or not c.isprintable() for c in host)
     ):
-        raise UsageError(f"not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
+        raise UsageError(f"Not a host name with an optional port: {dns_name!r}", hint="HOST or HOST:PORT")
     return host, int(digits)

@@ -41,7 +41,7 @@ def expanded(path: str) -> Path:
     else:
         first = os.path.expanduser(first)  # noqa: PTH111 - whom nobody knows stays
     if first.startswith("~"):
-        raise LocalError(f"cannot expand {path}: the home folder is unknown", hint="export HOME=FOLDER")
+        raise LocalError(f"Cannot expand {path}: the home folder is unknown", hint="export HOME=FOLDER")
     return Path(first + slash + rest)
 
 
@@ -108,7 +108,7 @@ def _beside(path: Path, text: str, mode: int, *, durable: bool) -> Iterator[tupl
     except OSError as error:
         if name:
             Path(name).unlink(missing_ok=True)
-        raise LocalError(f"cannot write {path}: {error.strerror}") from error
+        raise LocalError(f"Cannot write {path}: {error.strerror}") from error
 
 
 def read_text(path: Path) -> str:
@@ -123,7 +123,7 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise LocalError(f"cannot read {path}: {error.strerror}") from error
+        raise LocalError(f"Cannot read {path}: {error.strerror}") from error
 
 
 def install(path: Path, text: str, mode: int = 0o644) -> bool:
@@ -148,7 +148,7 @@ def make_parents(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalError(f"cannot create the folder {path.parent}: {error.strerror}") from error
+        raise LocalError(f"Cannot create the folder {path.parent}: {error.strerror}") from error
 
 
 def flock(descriptor: int, *, shared: bool = False, timeout: float | None = None) -> bool:
@@ -196,7 +196,7 @@ def locked(path: Path) -> Iterator[None]:
             path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
     except OSError as error:
-        raise LocalError(f"cannot lock {path}: {error.strerror}") from error
+        raise LocalError(f"Cannot lock {path}: {error.strerror}") from error
     try:
         flock(descriptor)
         yield

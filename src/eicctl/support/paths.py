@@ -87,7 +87,7 @@ def _folder(kind: str) -> Path:
         except RuntimeError:
             found = Path("~")
         except OSError as error:
-            raise LocalError(f"no folder for {kind} files: {error}", hint=_ELSEWHERE) from error
+            raise LocalError(f"No folder for {kind} files: {error}", hint=_ELSEWHERE) from error
     if found.is_absolute():
         return found
     if kind == "config":
@@ -110,7 +110,7 @@ def private(folder: Path) -> Path:
         files.make_private(folder)
         status, above = folder.lstat(), folder.parent.stat()
     except OSError as error:
-        raise LocalError(f"cannot create the folder {folder}: {error.strerror}", hint=_ELSEWHERE) from error
+        raise LocalError(f"Cannot create the folder {folder}: {error.strerror}", hint=_ELSEWHERE) from error
     # The runtime folder may be below /tmp, where another user could have made it, or the one above it, first.
     if os.name == "posix" and not (_of_this_user(status) and _keeps(above)):
         raise LocalError(f"{folder} is not private to this user", hint=_ELSEWHERE)

@@ -91,7 +91,7 @@ def parse_proxy(url: str) -> Proxy:
         host = port = None
     if not host or parts.scheme not in _PORTS:
         raise UsageError(
-            "the proxy in the environment is not a URL that eicctl can use",
+            "The proxy in the environment is not a URL that eicctl can use",
             hint="HTTPS_PROXY=http://[USER:PASSWORD@]HOST:PORT, or socks5://…, socks5h://…, socks4://…",
         )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")

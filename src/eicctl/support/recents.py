@@ -113,7 +113,7 @@ def clear() -> None:
     try:
         _file().unlink(missing_ok=True)
     except OSError as error:
-        raise LocalError(f"cannot remove {_file()}: {error.strerror}") from error
+        raise LocalError(f"Cannot remove {_file()}: {error.strerror}") from error
 
 
 def _name() -> str:

@@ -239,7 +239,7 @@ class Trust:
                 stream.handshake()
             except ssl.SSLCertVerificationError as error:
                 raise NetworkError(
-                    f"the certificate of {host}:{port} is not trusted: {error.verify_message}",
+                    f"The certificate of {host}:{port} is not trusted: {error.verify_message}",
                     hint="if a proxy decrypts TLS, specify its CA: --ca-bundle FILE, or AWS_CA_BUNDLE",
                 ) from error
             except TimeoutError as error:
@@ -298,6 +298,6 @@ def context(ca_bundle: str | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
         raise LocalError(
-            f"cannot read the CA bundle {ca_bundle}: {why}",
+            f"Cannot read the CA bundle {ca_bundle}: {why}",
             hint="it comes from --ca-bundle, AWS_CA_BUNDLE, or ca_bundle of the profile",
         ) from error

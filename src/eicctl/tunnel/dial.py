@@ -214,7 +214,7 @@ class Dialer:
                 raise
             preconnect.drop()
             raise LocalError(
-                "this process has no file descriptors left",
+                "This process has no file descriptors left",
                 hint="raise the limit of open files: ulimit -n 4096",
                 transient=True,
             ) from error
@@ -295,16 +295,16 @@ class Dialer:
             stream.send(b"".join(protocol.data_to_send()))
             response, early = _answer(stream, protocol, CONNECT_TIMEOUT)
         except TimeoutError as error:
-            raise NetworkError("the endpoint does not answer the websocket handshake", transient=True) from error
+            raise NetworkError("The endpoint does not answer the websocket handshake", transient=True) from error
         except OSError as error:
-            raise NetworkError(f"the connection broke in the handshake: {error}", transient=True) from error
+            raise NetworkError(f"The connection broke in the handshake: {error}", transient=True) from error
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         if response.status_code == 408:  # the service has given up the connection, and not yet closed it
-            raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
+            raise NetworkError("The endpoint closed the connection in the handshake", transient=True)
         if isinstance(protocol.handshake_exc, InvalidStatus):
             raise errors.refusal(response.status_code, headers, bytes(response.body or b""), self.target)
         if protocol.handshake_exc:
-            raise NetworkError(f"the endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
+            raise NetworkError(f"The endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
         stream.settimeout(0)
         return Link(
             stream=stream,
@@ -350,9 +350,9 @@ def _answer(stream: SecureSocket, protocol: ClientProtocol, timeout: float) -> t
         if events and isinstance(response := events[0], Response):
             return response, rest
         if ended:
-            raise NetworkError("the endpoint closed the connection in the handshake", transient=True)
+            raise NetworkError("The endpoint closed the connection in the handshake", transient=True)
         if protocol.handshake_exc:
-            raise NetworkError(f"the endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
+            raise NetworkError(f"The endpoint's response is not a websocket handshake: {protocol.handshake_exc}")
 
 
 async def open_link(

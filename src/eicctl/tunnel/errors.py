@@ -99,14 +99,14 @@ def _other_error(status: int, code: str, said: str) -> EicctlError:
     if status == 429 or any(word in code for word in ("throttl", "limit", "toomany")):
         # What the answer to the 21st connection says is not known (docs/explanation/protocol.md#data-plane).
         hint = "try again in a moment" if re.search(r"\brate\b", said, re.IGNORECASE) else TOO_MANY
-        return ThrottledError(f"the endpoint refuses the connection for now: {said}", hint=hint, transient=True)
+        return ThrottledError(f"The endpoint refuses the connection for now: {said}", hint=hint, transient=True)
     if status == 404 or "notfound" in code:
-        return NotFoundError(f"the endpoint does not exist: {said}", hint="eicctl list-endpoints")
+        return NotFoundError(f"The endpoint does not exist: {said}", hint="eicctl list-endpoints")
     if "state" in code:
-        return UnavailableError(f"the endpoint does not accept connections: {said}", hint="eicctl list-endpoints")
+        return UnavailableError(f"The endpoint does not accept connections: {said}", hint="eicctl list-endpoints")
     if status >= 500:
-        return RefusedError(f"the service failed: {said} (HTTP {status})", transient=True)
-    return RefusedError(f"the service refused the connection: {said} (HTTP {status})")
+        return RefusedError(f"The service failed: {said} (HTTP {status})", transient=True)
+    return RefusedError(f"The service refused the connection: {said} (HTTP {status})")
 
 
 def _skew(headers: Mapping[str, str]) -> str | None:
@@ -128,7 +128,7 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
     reason = reason[:_SHOWN]
     where = f"{target.address} port {target.remote_port}"
     if "unable to connect to target" in reason.lower():
-        return _unreachable(f"the endpoint cannot reach {where} ({reason})", target)
+        return _unreachable(f"The endpoint cannot reach {where} ({reason})", target)
     if lived >= limit - 1:
         return DurationReachedError(
             f"Tunnel closed: maximum duration ({limit} s) reached",
@@ -136,13 +136,13 @@ def closing(code: int, reason: str, *, lived: float, limit: int, answered: bool,
         )
     if code == 1006:
         if reason.startswith(SILENT):
-            return NetworkError(f"the connection to the endpoint broke after {lived:.0f} s: {reason}", transient=True)
-        return NetworkError(f"the connection to the endpoint broke after {lived:.0f} s", transient=True)
+            return NetworkError(f"The connection to the endpoint broke after {lived:.0f} s: {reason}", transient=True)
+        return NetworkError(f"The connection to the endpoint broke after {lived:.0f} s", transient=True)
     if code in (1000, 1005):
         return None
     what = f"{reason} (code {code})" if reason else f"code {code}"
     note = "" if answered else " before the target sent anything"
-    return UnreachableError(f"the endpoint closed the tunnel to {where}{note}: {what}")
+    return UnreachableError(f"The endpoint closed the tunnel to {where}{note}: {what}")
 
 
 def _unreachable(message: str, target: Target) -> TargetUnreachableError:

@@ -225,7 +225,7 @@ class Listener:
         except Exception as error:  # a defect must not leave the client waiting
             end.close()
             _log.debug("dial of connection %d failed", number, exc_info=True)
-            failure = LocalError(f"unexpected {type(error).__name__} while connecting: {error}")
+            failure = LocalError(f"Unexpected {type(error).__name__} while connecting: {error}")
             self._report("failed", number, name, error=failure)
 
     def _opened(self, number: int, end: SocketEnd, name: str, link: Link, sent: bytes) -> None:

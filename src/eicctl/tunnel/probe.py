@@ -87,7 +87,7 @@ def _first_bytes(link: Link, greeting: bytes) -> bytes:
         except (TimeoutError, EOFError):
             break
         except OSError as broken:
-            raise NetworkError(f"the connection to the endpoint broke: {broken}", transient=True) from broken
+            raise NetworkError(f"The connection to the endpoint broke: {broken}", transient=True) from broken
     return banner
 
 

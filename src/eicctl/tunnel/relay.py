@@ -227,9 +227,9 @@ class Relay:
         if not self._closing:
             if frames.text is not None:
                 text = frames.text.decode(errors="replace")[:500]
-                self._fail(NetworkError(f"the endpoint sent text where only bytes are expected: {text}"))
+                self._fail(NetworkError(f"The endpoint sent text where only bytes are expected: {text}"))
             elif frames.broken and not frames.closed:
-                self._fail(NetworkError(f"the endpoint sent no valid websocket data: {frames.broken}"))
+                self._fail(NetworkError(f"The endpoint sent no valid websocket data: {frames.broken}"))
         self._flush_protocol()
         if frames.closed:
             self._closed_by_service(frames.closed)

@@ -120,7 +120,7 @@ class SlotReservation:
         with self._slots._lock:
             if refusal is None:
                 return self._slots._error(
-                    f"no slot at endpoint {self._slots.endpoint_id} became free within {seconds:g} s"
+                    f"No slot at endpoint {self._slots.endpoint_id} became free within {seconds:g} s"
                 )
             return self._slots._error(f"{refusal.message.rstrip('.')}, even after {seconds:g} s", refusal)
 

@@ -101,7 +101,7 @@ class Prefixed:
                     self._write(result.label, stream, [rest])
             if result.failed:
                 messages.line(
-                    sanitize.line(f"{result.label:{self._width}} | exit {result.code} {result.error}".rstrip()),
+                    sanitize.line(f"{result.label:{self._width}} | {_reason(result)}"),
                     problem=True,
                 )
             self._progress.finished(result)
@@ -184,8 +184,8 @@ def summary(results: Sequence[Result], *, width: int) -> list[str]:
 
 
 def _reason(result: Result) -> str:
-    code = "" if result.code is None else f"exit {result.code} "
-    return f"{code}{result.error}".rstrip()
+    code = "" if result.code is None else f"exit {result.code}"
+    return ": ".join(filter(None, (code, result.error)))
 
 
 def _text(output: Output | None) -> str:

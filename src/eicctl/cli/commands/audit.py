@@ -448,5 +448,5 @@ def _one_account(session: Session, selected: Selection, option: str) -> None:
 def _hours(text: str) -> OfficeHours:
     begins, _, ends = text.partition("-")
     if not (begins.isdecimal() and ends.isdecimal() and 0 <= int(begins) < int(ends) <= 24):
-        raise UsageError(f"invalid --office-hours {text!r}", hint="use HH-HH, such as 7-19")
+        raise UsageError(f"Invalid --office-hours {text!r}", hint="use HH-HH, such as 7-19")
     return OfficeHours(int(begins), int(ends))

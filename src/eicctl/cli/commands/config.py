@@ -216,7 +216,7 @@ def edit(*, project: bool) -> None:
     try:
         click.edit(filename=str(path))
     except click.ClickException as error:
-        raise LocalError(f"cannot edit {path}: {error.message}", hint="export EDITOR=PROGRAM") from error
+        raise LocalError(f"Cannot edit {path}: {error.message}", hint="export EDITOR=PROGRAM") from error
     settings.read(str(path), project=project)
 
 

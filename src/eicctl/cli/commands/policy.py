@@ -252,7 +252,7 @@ def _from_audit(*, session: Session, **given: Any) -> int:
     try:
         policy = (file, read_document(_text_of(file))) if file else None
     except ValueError as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
+        raise UsageError(f"Cannot read {file}: {error}") from error
     return run(session, Task(**given, policy=policy, by_source=bool(ranges), tag="".join(tags)))
 
 
@@ -266,9 +266,9 @@ def _text_of(file: str) -> str:
         with click.open_file(file, encoding="utf-8") as stream:
             return str(stream.read())
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+        raise UsageError(f"Cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {file}: it is not UTF-8") from error
+        raise UsageError(f"Cannot read {file}: it is not UTF-8") from error
 
 
 @command.command("admin", short_help="Generate a policy for managing endpoints.")

@@ -31,10 +31,10 @@ def command(*, invocation: Invocation) -> int:
     if not words and picker.on_terminal():
         invocation, words = _ask(invocation)
     if len(words) < 2:
-        raise UsageError("missing source or destination", hint="eicctl scp FILE TARGET:PATH; targets: eicctl instances")
+        raise UsageError("Missing source or destination", hint="eicctl scp FILE TARGET:PATH; targets: eicctl instances")
     paths = [parse_remote_path(word) for word in words]
     if not any(paths):
-        raise UsageError("no remote path given", hint="eicctl scp FILE TARGET:PATH")
+        raise UsageError("No remote path given", hint="eicctl scp FILE TARGET:PATH")
 
     from eicctl.ssh.keys import private_folder
     from eicctl.ssh.login import Login
@@ -76,5 +76,5 @@ def _port(paths: list[Destination | None]) -> int:
     """The port that the paths' URLs give, or 0; scp takes one for all here."""
     ports = {path.port for path in paths if path and path.port}
     if len(ports) > 1:
-        raise UsageError("the URLs have different ports", hint="copy in two steps")
+        raise UsageError("The URLs have different ports", hint="copy in two steps")
     return ports.pop() if ports else 0

@@ -69,9 +69,9 @@ def command(
         _change(config_file.removal(), dry_run)
         return
     if targets and everything:
-        raise UsageError("specify targets or --all, not both")
+        raise UsageError("Specify targets or --all, not both")
     if not (targets or everything or pattern):
-        raise UsageError("no target specified", hint="use --all, --pattern, or names of instances")
+        raise UsageError("No target specified", hint="use --all, --pattern, or names of instances")
 
     from eicctl.cli.target_prompt import with_last
     from eicctl.ssh.openssh_options import OpensshOptions, pinned

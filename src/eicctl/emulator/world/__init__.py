@@ -50,7 +50,7 @@ def load_world(state: State, path: Path | None = None, dns_name: str = "localhos
     try:
         _, content = read_toml(included if included and included.is_file() else path or _INCLUDED / "default.toml")
     except OSError as error:
-        raise UsageError(f"cannot read the world file {name}: {error}") from error
+        raise UsageError(f"Cannot read the world file {name}: {error}") from error
     except ValueError as error:
         raise UsageError(f"{name} is not TOML: {error}") from error
     world = read_world(content, name)

@@ -223,8 +223,8 @@ class SshConnection:
         if self.ending and self.ending.error:
             return self.ending.error
         if isinstance(error, TimeoutError):
-            return UnreachableError(f"the SSH server of {label} does not respond", transient=True)
-        return UnreachableError(f"the SSH connection to {label} failed: {error}", transient=True)
+            return UnreachableError(f"The SSH server of {label} does not respond", transient=True)
+        return UnreachableError(f"The SSH connection to {label} failed: {error}", transient=True)
 
     def _ended(self, ending: CloseInfo) -> None:
         self.ending = ending

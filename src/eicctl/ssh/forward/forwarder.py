@@ -155,7 +155,7 @@ class Forwarder:
         except asyncssh.Error as failure:
             error = UnreachableError(str(failure.reason))
         except OSError as failure:
-            error = LocalError(f"the client is gone: {failure.strerror or failure}")
+            error = LocalError(f"The client is gone: {failure.strerror or failure}")
         finally:
             connection.end()
             client[1].transport.abort()

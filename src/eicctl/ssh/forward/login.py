@@ -91,7 +91,7 @@ class AsyncsshLogin(Login):
         fingerprint = offered.get_fingerprint() if offered else None
         shown = f" ({fingerprint})" if fingerprint else ""
         return HostKeyError(
-            f"the host key of {self.name}{shown} does not match the pinned one",
+            f"The host key of {self.name}{shown} does not match the pinned one",
             hint=changed_key(self, fingerprint),
         )
 
@@ -154,13 +154,13 @@ def read_key(path: Path, passphrase: Callable[[str], str] | None) -> asyncssh.SS
         return asyncssh.read_private_key(path)
     except asyncssh.KeyImportError as error:
         if passphrase is None or "assphrase" not in str(error):
-            raise LocalError(f"cannot use the key in {path}: {error}") from error
+            raise LocalError(f"Cannot use the key in {path}: {error}") from error
     except OSError as error:
-        raise LocalError(f"cannot read the key in {path}: {error.strerror}") from error
+        raise LocalError(f"Cannot read the key in {path}: {error.strerror}") from error
     try:
         return asyncssh.read_private_key(path, passphrase(str(path)))
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-        raise LocalError(f"cannot use the key in {path}: {error}", hint="check the passphrase") from error
+        raise LocalError(f"Cannot use the key in {path}: {error}", hint="check the passphrase") from error
 
 
 def _imported(lines: Sequence[str]) -> tuple[asyncssh.SSHKey, ...]:

@@ -126,7 +126,7 @@ class RenewedConnection:
                 last = self._last_error
                 why = f": {last.message}" if last else ""
                 raise UnreachableError(
-                    f"no SSH connection to {self.label} for {self._patience:.0f} s{why}",
+                    f"No SSH connection to {self.label} for {self._patience:.0f} s{why}",
                     hint=last.hint if last else None,
                 ) from error
         return self._current
