@@ -44,7 +44,7 @@ class Postgres:
             f"host=127.0.0.1 port={self.port} user={USER} dbname=postgres",
         ]
         env = os.environ | {"PGPASSWORD": PASSWORD}
-        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -95,7 +95,7 @@ def _serve(folder: Path, before: Sequence[str]) -> Iterator[Postgres]:
         yield Postgres(port, folder)
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)
 
 
 def _give(path: Path, content: bytes, owner: Path) -> None:

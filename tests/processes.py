@@ -39,7 +39,7 @@ def running(*words: str, before: Before | None = None, **more: Any) -> Iterator[
 def run(*words: str, before: Before | None = None, **more: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end."""
     with running(*words, before=before, **more) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=200)
         return subprocess.CompletedProcess(words, process.returncode, out or b"", err or b"")
 
 

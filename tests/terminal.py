@@ -16,7 +16,7 @@ import pyte
 from tests.processes import PROGRAM
 from tests.waiting import wait_for
 
-_LONG = 60
+_LONG = 120
 """Seconds in which whatever is expected is there; they only end a test that hangs."""
 
 _PROMPT = r"<<ready (\d+)>>"

@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T | None], what: str = "it", *, timeout: float = 60, every: float = 0.01) -> T:
+def wait_for(condition: Callable[[], T | None], what: str = "it", *, timeout: float = 120, every: float = 0.01) -> T:
     """Return what a condition gives as soon as that is true.
 
     Args:

@@ -43,7 +43,7 @@ def clean_env(folder: Path) -> Env:
 
 
 def run_eicctl(
-    env: Env, *words: str, stdin: bytes | None = None, timeout: float = 60
+    env: Env, *words: str, stdin: bytes | None = None, timeout: float = 200
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the installed command."""
     source: dict[str, Any] = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
@@ -189,7 +189,7 @@ def home_of_ssh(env: Env, tmp_path: Path, prefix: str) -> Iterator[Env]:
 def at_sshd(sshd_env: Env) -> Eicctl:
     """Run the installed command before `sshd_aws`."""
 
-    def run(*words: str, stdin: bytes | None = None, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+    def run(*words: str, stdin: bytes | None = None, timeout: float = 200) -> subprocess.CompletedProcess[bytes]:
         return run_eicctl(sshd_env, *words, stdin=stdin, timeout=timeout)
 
     return run
@@ -206,7 +206,7 @@ def env(local_aws: Env, tmp_path: Path, fill_cache: FillCache) -> Env:
 def eicctl(env: Env) -> Eicctl:
     """Run the installed command in the environment of the test."""
 
-    def run(*words: str, stdin: bytes | None = None, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
+    def run(*words: str, stdin: bytes | None = None, timeout: float = 200) -> subprocess.CompletedProcess[bytes]:
         return run_eicctl(env, *words, stdin=stdin, timeout=timeout)
 
     return run

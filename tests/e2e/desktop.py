@@ -59,7 +59,7 @@ def running(words: list[str], **options: object) -> Iterator[subprocess.Popen[by
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def answers(port: int) -> bool:
@@ -100,7 +100,7 @@ def vnc_desktop(folder: Path, password: str) -> Iterator[tuple[int, subprocess.P
     words = ["Xtigervnc", "-rfbport", str(port), "-rfbauth", str(secret), "-SecurityTypes", "VncAuth", "-localhost"]
     with _display([*words, "-AlwaysShared", "-geometry", "{}x{}".format(*SIZE), "-depth", "24"]) as (display, server):
         # It draws the picture and ends, with 1.
-        subprocess.run(["display", "-display", display, "-window", "root", str(picture)], check=False, timeout=30)
+        subprocess.run(["display", "-display", display, "-window", "root", str(picture)], check=False, timeout=60)
         assert shares(display, folder / "drawn.png") == (0.5, 0.5)
         yield port, server
 
@@ -137,7 +137,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 def shares(display: str, picture: Path) -> tuple[float, float]:
     """Take a display's picture; return how much of it has the desktop's two colours, as parts of the desktop's size."""
-    subprocess.run(["import", "-display", display, "-window", "root", str(picture)], check=True, timeout=30)
+    subprocess.run(["import", "-display", display, "-window", "root", str(picture)], check=True, timeout=60)
     left, right = (_pixels(picture, colour) / (SIZE[0] * SIZE[1]) for colour in (LEFT, RIGHT))
     return left, right
 
@@ -145,5 +145,5 @@ def shares(display: str, picture: Path) -> tuple[float, float]:
 def _pixels(picture: Path, colour: str) -> int:
     # Within 3 %: RDP may carry fewer bits a colour.
     words = ["convert", str(picture), "-fuzz", "3%", "-fill", "black", "+opaque", colour, "-threshold", "0"]
-    told = subprocess.run([*words, "-format", "%[fx:mean*w*h]", "info:"], capture_output=True, check=True, timeout=30)
+    told = subprocess.run([*words, "-format", "%[fx:mean*w*h]", "info:"], capture_output=True, check=True, timeout=60)
     return round(float(told.stdout))

@@ -59,7 +59,7 @@ class Proxy:
 
     def finish(self) -> tuple[int, str]:
         """Close stdin; return the exit code and what was told."""
-        _, told = self.process.communicate(timeout=20)
+        _, told = self.process.communicate(timeout=60)
         return self.process.returncode, told.decode()
 
 
@@ -151,7 +151,7 @@ def test_signals_end_the_client_and_its_tunnel(warm: Env) -> None:
         client = Proxy(warm)
         assert client.lent
         client.process.send_signal(number)
-        assert client.process.wait(5) == 130
+        assert client.process.wait(60) == 130
         client.finish()
         wait_for(lambda: not pipes_of(agent_pid(warm)) - own, "the closing of the client's pipes")
     assert Proxy(warm).finish() == (0, "")

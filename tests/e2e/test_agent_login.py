@@ -60,7 +60,7 @@ def test_a_login_is_lent_unless_the_user_does_not_want_it(warm: Env) -> None:
     for words, expected in ([], True), (["--no-agent"], False):
         process = session(warm, *words)
         assert lent(proxy_below(process.pid)) is expected
-        stdout, stderr = process.communicate(data, timeout=30)
+        stdout, stderr = process.communicate(data, timeout=60)
         assert (process.returncode, stdout == data) == (0, True), stderr.decode()
     assert list(Path(warm["EICCTL_HOME"], "run").glob("ssh-*")) == []
     said = run_eicctl(warm, "ssh", "--verbose", "node-1", "--", "sleep 0.3").stderr
@@ -80,7 +80,7 @@ def test_a_session_in_the_background_outlives_its_command(warm: Env, tmp_path: P
     mark = tmp_path / "mark"
     words = [PROGRAM, "ssh", "-f", "node-1", f"sleep 1.5; touch {mark}"]
     nothing = subprocess.DEVNULL
-    subprocess.run(words, env=warm, stdin=nothing, stdout=nothing, stderr=nothing, timeout=30, check=True)
+    subprocess.run(words, env=warm, stdin=nothing, stdout=nothing, stderr=nothing, timeout=60, check=True)
     assert not mark.exists()
     wait_for(mark.exists, "the end of the session in the background")
 
@@ -100,7 +100,7 @@ def test_the_wait_for_a_full_endpoint_is_told(warm: Env, sshd_aws: Env) -> None:
 def test_a_killed_process_ends_the_session_and_is_named(warm: Env) -> None:
     process = session(warm)
     os.kill(agent_pid(warm), signal.SIGKILL)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 255
     assert b"The background process that relayed the connection has ended" in stderr
 
@@ -109,7 +109,7 @@ def test_a_stuck_process_is_done_without(warm: Env) -> None:
     pid = agent_pid(warm)
     os.kill(pid, signal.SIGSTOP)
     try:
-        done = run_eicctl(warm, "ssh", "node-1", "--", "echo there", timeout=30)
+        done = run_eicctl(warm, "ssh", "node-1", "--", "echo there", timeout=60)
     finally:
         os.kill(pid, signal.SIGCONT)
     assert done.stdout == b"there\n", done.stderr

@@ -79,7 +79,7 @@ def wait_until_said(process: subprocess.Popen[str], words: str) -> None:
 def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Press Ctrl-C; return the rest of the output."""
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=30)
+    return process.communicate(timeout=60)
 
 
 def test_ctrl_c_and_on(trail_aws: Env, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def serving(env: Env, *words: str) -> Iterator[subprocess.Popen[Any]]:
     with running(*words, env=env, text=True) as process:
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
 
 
 def ready(process: subprocess.Popen[Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def ready(process: subprocess.Popen[Any]) -> dict[str, Any]:
 def query(env: Env, command: str, sql: str) -> str:
     """Run the printed line with an SQL statement."""
     done = subprocess.run(
-        ["/bin/sh", "-c", f'{command} -XAtqc "{sql}"'], env=env, capture_output=True, text=True, timeout=30, check=False
+        ["/bin/sh", "-c", f'{command} -XAtqc "{sql}"'], env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -11,7 +11,7 @@ from tests.e2e.conftest import clean_env, run_eicctl
 def test_the_demo_verifies_every_step_and_leaves_nothing(tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    done = run_eicctl(clean_env(tmp_path) | {"TMPDIR": str(temporary)}, "demo", timeout=90)
+    done = run_eicctl(clean_env(tmp_path) | {"TMPDIR": str(temporary)}, "demo", timeout=200)
     out = done.stdout.decode()
     assert done.returncode == 0, out + done.stderr.decode()
     assert "All 9 steps were verified" in out

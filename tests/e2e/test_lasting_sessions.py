@@ -75,11 +75,11 @@ def test_a_shared_connection_outlives_its_first_session(at_sshd: Eicctl, sshd_en
     assert at_sshd("ssh", *shared, "node-1", "--", "true").returncode == 0
     second = subprocess.run(
         ["ssh", "-o", f"ControlPath={path}", "node-1", "echo by the same connection"],
-        env=sshd_env, capture_output=True, text=True, timeout=30, check=False,
+        env=sshd_env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert second.stdout == "by the same connection\n", second.stderr
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
             ["ssh", "-O", "exit", "-o", f"ControlPath={path}", "node-1"],
-            env=sshd_env, capture_output=True, timeout=10, check=True,
+            env=sshd_env, capture_output=True, timeout=60, check=True,
         )  # fmt: skip

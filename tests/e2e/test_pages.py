@@ -98,7 +98,7 @@ def test_the_commands_do_what_the_page_shows(page: Path, env: Env, tmp_path: Pat
     for port in ("13389", "15432"):
         text = text.replace(port, str(free_port()))
     done = subprocess.run(
-        ["bash", "-c", text], env=env, cwd=tmp_path, capture_output=True, timeout=100, check=False, text=True
+        ["bash", "-c", text], env=env, cwd=tmp_path, capture_output=True, timeout=280, check=False, text=True
     )
     outputs = [
         path.read_text() if (path := tmp_path / f"out-{number}").exists() else "" for number in range(len(found))

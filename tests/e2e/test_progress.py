@@ -55,7 +55,6 @@ def look(written: str, width: int, what: str) -> None:
     assert not [line for line in screen(written) if re.search(r"\(\d+ s\)", line)], screen(written)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("width", "words", "what"),
     [
@@ -78,7 +77,6 @@ def test_a_wait_is_shown_and_goes(slow: Emulator, width: int, words: str, what: 
     assert ended == 0 or "mfa" in words, session.before
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("width", "words", "what"),
     [
@@ -116,7 +114,6 @@ def test_without_a_terminal_only_long_waits_are_worth_a_line(slow: Emulator) -> 
     assert done.stderr == b""
 
 
-@pytest.mark.timeout(90)
 def test_a_long_wait_without_a_terminal_is_a_plain_line(slow: Emulator) -> None:
     slow.state.behave(latency=10.5)
     commands = {
@@ -182,7 +179,6 @@ def warm(slow: Emulator, fill_cache: FillCache) -> Iterator[Env]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.mark.timeout(60)
 def test_a_wait_for_the_background_process_is_shown(slow: Emulator, warm: Env, width: int) -> None:
     slow.state.behave(latency=LATENCY)
     session = terminal(warm, "ssh", "app-1", "--", "echo", "done", size=(40, width))
@@ -195,7 +191,6 @@ def test_a_wait_for_the_background_process_is_shown(slow: Emulator, warm: Env, w
     assert str(again.before) == "done\r\n"  # what is warm shows nothing, and draws nothing
 
 
-@pytest.mark.timeout(60)
 def test_completion_shows_nothing(slow: Emulator) -> None:
     session = pexpect.spawn(
         PROGRAM,

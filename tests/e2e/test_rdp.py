@@ -154,7 +154,7 @@ def test_the_desktop_is_shown_until_its_session_ends(desk: Desk, display: str, t
         assert b"DISPLAY=" in Path(f"/proc/{client}/environ").read_bytes()
         assert secrets_seen(password) == []
         desk.desktop.terminate()
-        assert command.wait(30) == 0, log.read_text(errors="replace")
+        assert command.wait(60) == 0, log.read_text(errors="replace")
     assert not answers(port)
     assert password not in log.read_text(errors="replace")
 
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_the_client(desk: Desk, display: str, tmp_path: Path) -> Non
         program = str(shutil.which("xfreerdp"))
         assert clients(program, f"/v:127.0.0.1:{port}")
         command.send_signal(signal.SIGINT)
-        assert command.wait(30) == 130, log.read_text(errors="replace")
+        assert command.wait(60) == 130, log.read_text(errors="replace")
         assert not clients(program, f"/v:127.0.0.1:{port}")
     assert not answers(port)
 
@@ -211,7 +211,7 @@ def test_ctrl_c_removes_the_connection_file(aws: Aws, tmp_path: Path) -> None:
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
         assert answers(port)
         command.send_signal(signal.SIGINT)
-        assert command.wait(30) == 130
+        assert command.wait(60) == 130
     assert not file.exists()
     assert not file.parent.exists()
     assert not answers(port)
@@ -227,4 +227,4 @@ def test_no_file_without_a_client(aws: Aws, tmp_path: Path) -> None:
         assert answers(port)
         assert not list(home.rglob("*.rdp"))
         command.send_signal(signal.SIGINT)
-        assert command.wait(30) == 130
+        assert command.wait(60) == 130

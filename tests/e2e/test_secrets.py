@@ -121,7 +121,7 @@ class Day:
     def over(self, name: str, process: subprocess.Popen[bytes]) -> None:
         """Interrupt it."""
         process.send_signal(signal.SIGINT)
-        self.results[name], _ = process.communicate(timeout=20)
+        self.results[name], _ = process.communicate(timeout=60)
         self.printed[name], self.codes[name] = self.stderr(name).read_bytes(), process.returncode
 
 
@@ -216,7 +216,7 @@ def serve_tunnel(day: Day) -> None:
     tunnel = day.serving("tunnel", "tunnel", "web-1", "--remote-port", "22", "--local-port", "0")
     assert tunnel.stdout
     port = int(tunnel.stdout.readline().split()[2].rpartition(b":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         assert client.recv(7) == b"SSH-2.0"
     day.over("tunnel", tunnel)
 
@@ -234,7 +234,7 @@ def serve_database(day: Day) -> None:
 def in_the_background(day: Day, through: dict[str, str]) -> None:
     files = ("--file", str(day.home / "eicctl.toml"))
     (row,) = json.loads(day.run("up", "up", "--detach", *files, "--output", "json", more=through))
-    with socket.create_connection(("127.0.0.1", row["LocalPort"]), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", row["LocalPort"]), timeout=60) as client:
         assert client.recv(7) == b"SSH-2.0"
     day.run("ps", "--profile", SENTINEL, "ps", "--output", "json")
     day.run("down", "down", "--all")

@@ -153,13 +153,13 @@ def test_local_and_dynamic_forwards(env: Env) -> None:
         assert process.stdin
         assert process.stdout
         assert process.stdout.readline() == b"ready\n"
-        with socket.create_connection(("127.0.0.1", local), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", local), timeout=60) as client:
             server, _ = service.accept()
             with server:
                 client.sendall(b"through the forward")
                 assert server.recv(100) == b"through the forward"
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         process.stdout.close()
 
 
@@ -181,7 +181,7 @@ def test_no_key_is_left_after_a_signal(env: Env, number: int) -> None:
     (public,) = folder.glob("ec2-user@*.pub")
     assert public.with_suffix("").stat().st_mode & 0o777 == 0o600
     process.send_signal(number)
-    assert process.wait(10) != 0
+    assert process.wait(60) != 0
     process.stdout.close()
     assert leftovers(env) == []
 
@@ -205,7 +205,7 @@ def test_no_secret_is_in_a_process_list(env: Env) -> None:
     assert process.stdout.readline() == b"ready\n"
     listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     process.stdin.close()
-    process.wait(10)
+    process.wait(60)
     process.stdout.close()
     assert "eicctl ssh web-1" in listed
     assert env["AWS_SECRET_ACCESS_KEY"] not in listed

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("sshd")
 
 def run(env: Env, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        words, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False
+        words, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200, check=False
     )
 
 

@@ -63,7 +63,7 @@ def test_both_loopback_addresses_and_events(env: Env) -> None:
         with contextlib.ExitStack() as clients:
             for address in told["LocalAddresses"]:
                 host = address.rpartition(":")[0].strip("[]")
-                client = clients.enter_context(socket.create_connection((host, port), timeout=10))
+                client = clients.enter_context(socket.create_connection((host, port), timeout=60))
                 assert greeted(client)
                 assert running.event("opened")["Client"].startswith(host)
         for _ in told["LocalAddresses"]:
@@ -99,7 +99,7 @@ def seconds_to_end(env: Env) -> float:
     line = process.stdout.readline()
     assert line.startswith("Listening on 127.0.0.1:")
     port = int(line.split("127.0.0.1:")[1].split()[0])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         assert client.recv(100).startswith(b"SSH-2.0-")
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -214,7 +214,7 @@ def test_a_proxy_with_stdin_that_cannot_be_waited_for(env: Env, tmp_path: Path, 
     (tmp_path / "in").write_bytes(b"")
     with open("/dev/null" if kind == "null" else tmp_path / "in", "rb") as source:  # noqa: PTH123
         done = subprocess.run(
-            [PROGRAM, "proxy", "web-1"], env=env, stdin=source, capture_output=True, timeout=20, check=False
+            [PROGRAM, "proxy", "web-1"], env=env, stdin=source, capture_output=True, timeout=60, check=False
         )
     assert done.returncode == 0, done.stderr.decode()
 

@@ -55,7 +55,7 @@ class Project:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
 
@@ -86,7 +86,7 @@ def project(env: Env, tmp_path: Path, fill_cache: FillCache) -> Iterator[Project
 
 
 def banner(row: dict[str, Any]) -> bytes:
-    with socket.create_connection(("127.0.0.1", row["LocalPort"]), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", row["LocalPort"]), timeout=60) as client:
         return client.recv(64)
 
 
@@ -209,7 +209,7 @@ def test_two_starts_at_once_make_one_process(project: Project) -> None:
         for name in ("web", "desk")
     ]
     for process in both:
-        _, err = process.communicate(timeout=90)
+        _, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
     told = project.ps()
     assert set(told) == {"web", "desk"}
@@ -287,7 +287,7 @@ def test_in_the_foreground_lines_tell_where_to_connect(project: Project) -> None
     row = next(row for row in rows if row["State"] == "open")
     assert banner(row).startswith(b"SSH-2.0-")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 130
     with pytest.raises(ConnectionRefusedError):
         banner(row)

@@ -42,7 +42,7 @@ class Driver:
         await self.until(lambda: text in self.screen, what=repr(text))
         return next(line for line in self.screen.splitlines() if text in line)
 
-    async def until(self, condition: Callable[[], object], *, what: str = "the change", seconds: float = 30) -> None:
+    async def until(self, condition: Callable[[], object], *, what: str = "the change", seconds: float = 60) -> None:
         """Wait until something is true."""
         try:
             async with asyncio.timeout(seconds):

@@ -118,7 +118,7 @@ def forwarding(
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     if isinstance(started[0], BaseException):
         for own, _ in bound:
             for sock in own:

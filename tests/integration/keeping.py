@@ -75,7 +75,7 @@ def keeping() -> Iterator[Kept]:
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     (kept,) = found
     try:
         yield kept

@@ -86,7 +86,7 @@ def listening(
 
 def connect(port: int) -> socket.socket:
     """Return a client's socket."""
-    return socket.create_connection(("127.0.0.1", port), timeout=15)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def read_all(sock: socket.socket) -> bytes:

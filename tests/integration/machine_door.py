@@ -50,7 +50,7 @@ def door(serve: Serve) -> Iterator[int]:
     try:
         yield int(listener.getsockname()[1])
     finally:
-        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
         loop.close()
@@ -80,7 +80,7 @@ class OpenSsh:
 
     def tool(self, program: str, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = [program, *self.options, *words]
-        return subprocess.run(command, input=stdin, capture_output=True, timeout=20, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
 
 
 def openssh(port: int, user: str, machine: Machine, folder: Path) -> tuple[OpenSsh, str]:

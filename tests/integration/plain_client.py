@@ -26,7 +26,7 @@ class Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -53,7 +53,7 @@ class PlainTunnel:
         assert self._connection.response
         return self._connection.response.headers
 
-    def recv(self, timeout: float = 5) -> str | bytes:
+    def recv(self, timeout: float = 60) -> str | bytes:
         return self._loop.run(asyncio.wait_for(self._connection.recv(), timeout))
 
     def recv_fragments(self) -> list[bytes]:

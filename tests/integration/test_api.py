@@ -65,14 +65,14 @@ def test_tunnels_share_a_thread(serve: Serve) -> None:
     with eicctl.open_tunnel(target) as first, eicctl.open_tunnel(target, bind="127.0.0.1") as second:
         assert len(carriers()) == 1
         for tunnel in (first, second):
-            with socket.create_connection((tunnel.local_address, tunnel.local_port), timeout=10) as client:
+            with socket.create_connection((tunnel.local_address, tunnel.local_port), timeout=60) as client:
                 client.sendall(b"hello")
                 assert client.recv(10) == b"hello"
                 assert tunnel.connections == 1
     assert first.closed
     assert not carriers()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((first.local_address, first.local_port), timeout=10)
+        socket.create_connection((first.local_address, first.local_port), timeout=60)
 
 
 def test_nothing_leaks(serve: Serve, emulator: Emulator) -> None:
@@ -80,7 +80,7 @@ def test_nothing_leaks(serve: Serve, emulator: Emulator) -> None:
 
     def use() -> None:
         with eicctl.open_tunnel(target) as tunnel:
-            socket.create_connection((tunnel.local_address, tunnel.local_port), timeout=10).close()
+            socket.create_connection((tunnel.local_address, tunnel.local_port), timeout=60).close()
             with eicctl.connect(target) as sock:
                 sock.sendall(b"x")
                 assert sock.recv(1) == b"x"
@@ -122,7 +122,7 @@ def test_what_was_sent_before_the_close_arrives(serve: Serve) -> None:
     sock = eicctl.connect(serve(collect).target)
     sock.sendall(data)
     sock.close()
-    assert done.wait(10)
+    assert done.wait(60)
     assert bytes(got) == data
     wait_for(lambda: sock.ending)
     assert sock.ending
@@ -147,7 +147,7 @@ def test_a_target_that_is_not_there_is_told_afterwards(emulator: Emulator, serve
         assert sock.recv(10) == b""
         assert isinstance(sock.error, eicctl.TargetUnreachableError)
     with eicctl.open_tunnel(target) as tunnel:
-        with socket.create_connection((tunnel.local_address, tunnel.local_port), timeout=10) as client:
+        with socket.create_connection((tunnel.local_address, tunnel.local_port), timeout=60) as client:
             assert client.recv(10) == b""
         wait_for(lambda: tunnel.last_error)
         assert isinstance(tunnel.last_error, eicctl.TargetUnreachableError)

@@ -21,7 +21,7 @@ def waited(
     words: str,
     told: list[str],
     *,
-    seconds: float = 20,
+    seconds: float = 60,
     port: int = 22,
     on_show: Callable[[str], None] = lambda _state: None,
 ) -> Target:

@@ -67,7 +67,7 @@ def refusal(open_tunnel: Open, **changes: Any) -> tuple[int, str]:
 
 def drain(tunnel: PlainTunnel) -> None:
     while True:
-        tunnel.recv(timeout=5)
+        tunnel.recv(timeout=60)
 
 
 def closing(tunnel: PlainTunnel) -> tuple[int, str]:
@@ -80,14 +80,14 @@ def closing(tunnel: PlainTunnel) -> tuple[int, str]:
 def test_a_good_request_reaches_the_ssh_server(open_tunnel: Open) -> None:
     with open_tunnel() as tunnel:
         assert tunnel.headers["x-amzn-requestid"]
-        assert bytes(tunnel.recv(timeout=5)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
+        assert bytes(tunnel.recv(timeout=60)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["ip-10-0-1-10.ec2.internal", "IP-10-0-1-10.EC2.INTERNAL"])
 def test_a_dns_name_of_the_vpc_as_the_address(open_tunnel: Open, name: str) -> None:
     """An AWS blog post has one; that the service resolves it is a guess (docs/explanation/protocol.md#data-plane)."""
     with open_tunnel(privateIpAddress=name) as tunnel:
-        assert bytes(tunnel.recv(timeout=5)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
+        assert bytes(tunnel.recv(timeout=60)).startswith(b"SSH-2.0-")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_targets_group_must_admit_the_endpoint(open_tunnel: Open, ec2: Any) 
     pairs = [{"GroupId": row["GroupId"]} for row in default]
     ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[{**rule, "UserIdGroupPairs": pairs}])
     with open_tunnel() as tunnel:
-        assert tunnel.recv(timeout=5)
+        assert tunnel.recv(timeout=60)
 
 
 def test_the_endpoints_group_must_let_it_out(open_tunnel: Open, ec2: Any, endpoint: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def test_preserved_client_ips_meet_the_targets_rules(open_tunnel: Open, ec2: Any
     assert closing(open_tunnel())[1] == "Unable to connect to target"
     emulator.state.behave(client_ip="10.0.9.9")
     with open_tunnel() as tunnel:
-        assert tunnel.recv(timeout=5)
+        assert tunnel.recv(timeout=60)
 
 
 def test_the_duration_ends_a_tunnel(open_tunnel: Open) -> None:
@@ -222,7 +222,7 @@ def test_attempts_are_recorded(open_tunnel: Open, emulator: Emulator) -> None:
 def test_windows_greets_as_rdp_does(open_tunnel: Open) -> None:
     with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
         tunnel.send(RDP_REQUEST)
-        greeting = bytes(tunnel.recv(timeout=5))  # type: ignore[arg-type]
+        greeting = bytes(tunnel.recv(timeout=60))  # type: ignore[arg-type]
     assert greeting[:4] == b"\x03\x00\x00\x13"
     assert greeting[5] == 0xD0
 
@@ -230,7 +230,7 @@ def test_windows_greets_as_rdp_does(open_tunnel: Open) -> None:
 def test_open_connections_are_listed(open_tunnel: Open, emulator: Emulator, endpoint: dict[str, Any]) -> None:
     with open_tunnel(privateIpAddress="10.0.2.30", remotePort="3389") as tunnel:
         tunnel.send(RDP_REQUEST)
-        tunnel.recv(timeout=5)
+        tunnel.recv(timeout=60)
         (told,) = wait_for(lambda: [row for row in control(emulator, "connections") if row["from_target"]])
         assert told["endpoint_id"] == endpoint["InstanceConnectEndpointId"]
         assert (told["address"], told["port"]) == ("10.0.2.30", 3389)
@@ -297,9 +297,9 @@ def test_fault_cut_in_the_handshake(open_tunnel: Open, emulator: Emulator) -> No
 def test_fault_cut_after_bytes(open_tunnel: Open, emulator: Emulator) -> None:
     emulator.add_fault("cut", after_bytes=4)
     tunnel = open_tunnel()
-    assert tunnel.recv(timeout=5) == b"SSH-"
+    assert tunnel.recv(timeout=60) == b"SSH-"
     with pytest.raises(ConnectionClosed) as closed:
-        tunnel.recv(timeout=5)
+        tunnel.recv(timeout=60)
     assert closed.value.rcvd is None
 
 
@@ -311,13 +311,13 @@ def test_fault_close(open_tunnel: Open, emulator: Emulator) -> None:
 def test_fault_text(open_tunnel: Open, emulator: Emulator) -> None:
     emulator.add_fault("text", text="hello")
     with open_tunnel() as tunnel:
-        assert tunnel.recv(timeout=5) == "hello"
+        assert tunnel.recv(timeout=60) == "hello"
 
 
 def test_fault_garbage(open_tunnel: Open, emulator: Emulator) -> None:
     emulator.add_fault("garbage")
     with pytest.raises(ConnectionClosed) as closed:
-        open_tunnel().recv(timeout=5)
+        open_tunnel().recv(timeout=60)
     assert closed.value.sent
     assert closed.value.sent.code == 1002
 
@@ -377,14 +377,14 @@ def test_fault_delay_of_the_target(open_tunnel: Open, emulator: Emulator) -> Non
     emulator.add_fault("delay", seconds=0.4, stage="target")
     with open_tunnel() as tunnel:
         started = time.monotonic()
-        assert tunnel.recv(timeout=5)
+        assert tunnel.recv(timeout=60)
         assert time.monotonic() - started > 0.3
 
 
 def test_fault_drip(open_tunnel: Open, emulator: Emulator) -> None:
     emulator.add_fault("drip", size=2, seconds=0.01)
     with open_tunnel() as tunnel:
-        assert [tunnel.recv(timeout=5) for _ in range(4)] == [b"SS", b"H-", b"2.", b"0-"]
+        assert [tunnel.recv(timeout=60) for _ in range(4)] == [b"SS", b"H-", b"2.", b"0-"]
 
 
 def test_faults_are_for_whom_they_name(open_tunnel: Open, emulator: Emulator) -> None:

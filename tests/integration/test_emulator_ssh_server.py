@@ -97,7 +97,7 @@ def test_a_reader_that_stalls_stops_the_command(client: OpenSsh, home: Path) -> 
     while data := process.stdout.read(1_000_000):
         rest += len(data)
     process.stdout.close()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert rest == 100_000_000
     assert (home / "finished").exists()
 
@@ -118,7 +118,7 @@ def test_the_command_ends_with_its_client(client: OpenSsh, home: Path) -> None:
     assert process.stdout
     pid = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
-    process.wait(5)
+    process.wait(60)
     process.stdout.close()
     wait_for(lambda: b"sleep" not in command_line(pid), "the end of the command")
 

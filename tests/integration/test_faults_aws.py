@@ -184,7 +184,7 @@ def test_an_endpoint_that_is_replaced_under_a_forward(ec2: Any, endpoint: dict[s
     with target(echo) as port, forwarding(Remote("localhost", port)) as running:
         ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=endpoint["InstanceConnectEndpointId"])
         ec2.create_instance_connect_endpoint(SubnetId=subnet_id)
-        asyncio.run_coroutine_threadsafe(running.ssh.current.close(), running.loop).result(10)
+        asyncio.run_coroutine_threadsafe(running.ssh.current.close(), running.loop).result(60)
         wait_for(lambda: "recovered" in running.record.events)
         with connect(running.port) as client:
             client.sendall(b"x")
@@ -204,7 +204,7 @@ def test_many_clients_look_a_lost_endpoint_up_once(ec2: Any, endpoint: dict[str,
     ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=endpoint["InstanceConnectEndpointId"])
     ec2.create_instance_connect_endpoint(SubnetId=subnet_id)
     with listening(dialer) as (port, _):
-        clients = [socket.create_connection(("127.0.0.1", port), timeout=15) for _ in range(8)]
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(8)]
         assert {client.recv(3) for client in clients} == {b"SSH"}
         for client in clients:
             client.close()

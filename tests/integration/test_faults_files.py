@@ -78,7 +78,7 @@ def test_a_full_disk_behind_stdout_is_told(words: list[str]) -> None:
 
 
 def greeting(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         return client.recv(3)
 
 
@@ -91,7 +91,7 @@ def test_a_listener_whose_events_nobody_reads_goes_on() -> None:
         process.stderr.close()
         assert [greeting(port) for _ in range(2)] == [b"SSH", b"SSH"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
 
 
 @needs_full
@@ -113,7 +113,7 @@ def proxied(before: Before) -> tuple[int, bytes, bytes]:
         assert process.stderr
         first = process.stdout.read(4)
         process.stdin.close()
-        return process.wait(10), first, process.stderr.read()
+        return process.wait(60), first, process.stderr.read()
 
 
 def written(folder: Path) -> list[str]:

@@ -62,7 +62,7 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
 def clients(port: int, count: int) -> Iterator[list[socket.socket]]:
     """Connected sockets, which are reset at the end: nobody lingers for them."""
     with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(count)]
+        found = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(count)]
         for client in found:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         yield found
@@ -91,7 +91,7 @@ def test_without_file_descriptors(name: str, emulator: Emulator, endpoint: dict[
         with clients(port, 1) as (late,):
             assert late.recv(4) == b"SSH-"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
         assert err.count(b"\n") < 10
 
 
@@ -119,7 +119,7 @@ def test_1000_connections(emulator: Emulator, endpoint: dict[str, Any]) -> None:
                     assert {client.recv(4) for client in more} == {b"SSH-"}
                 assert sum(emulator.connections().values()) == 1
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=60)
             assert process.returncode == 130
             assert b"cannot accept" not in err
     wait_for(lambda: not emulator.connections())
@@ -147,7 +147,7 @@ def test_memory_does_not_grow_with_the_number_of_connections(
         peer.wait_for_end()
 
     def one(port: int) -> None:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             assert read_all(client) == b"hello"
 
     with (

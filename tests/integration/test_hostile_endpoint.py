@@ -89,7 +89,7 @@ def check_proxy(endpoint: ScriptedEndpoint, got: bytes, words: str) -> None:
         assert process.stdout.read(len(got)) == got
         if not words:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == (5 if words else 130)
+        assert process.wait(60) == (5 if words else 130)
         assert process.stdout.read() == b""
         assert words in process.stderr.read().decode()
 
@@ -125,10 +125,10 @@ def test_a_signal_ends_a_proxy_command_whose_stdout_nobody_reads(aws: None, tmp_
         ScriptedEndpoint(tmp_path, script) as endpoint,
         running("proxy", *endpoint.words(), stdin=subprocess.PIPE) as process,
     ):
-        assert sent.wait(20)
+        assert sent.wait(60)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
 
 
 @EARLY
@@ -219,7 +219,7 @@ def test_an_idle_proxy_command_pings_as_often_as_it_is_told(
         ScriptedEndpoint(tmp_path, script) as endpoint,
         running("proxy", *options, *endpoint.words(), stdin=subprocess.PIPE),
     ):
-        assert pinged.wait(20)
+        assert pinged.wait(60)
 
 
 @pytest.mark.parametrize("way", ["here", "background", "quiet"])
@@ -245,7 +245,7 @@ def test_a_proxy_command_says_why_it_waits(aws: None, request: pytest.FixtureReq
             assert "ThrottlingException: Rate exceeded" in line
             return
         for _ in range(6):  # some 5 s
-            assert asked.acquire(timeout=30)
+            assert asked.acquire(timeout=60)
         process.kill()
         assert process.stderr.read() == b""
 
@@ -278,7 +278,7 @@ def test_pings_without_end_to_who_takes_no_pongs(aws: None, tmp_path: Path, size
             while view:
                 view = view[peer.sock.send(view[:65536]) :]
         stopped.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         if size:  # what is under way is taken, and a whole number of pings sent
             peer.sock.settimeout(0.2)
             end = (len(view) % len(pings)) or len(pings)

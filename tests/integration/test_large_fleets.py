@@ -129,7 +129,7 @@ def test_a_throttled_wait_is_interrupted_at_once(emulator: Emulator, home: objec
         while of_action(emulator, "ec2:DescribeInstances")[1] < 2:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in err
 

@@ -25,7 +25,7 @@ def port_of(local: Sequence[str]) -> int:
 
 def banner(port: int) -> bytes:
     """What an SSH server behind a local port says first."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         return client.recv(64)
 
 
@@ -35,7 +35,7 @@ def test_a_direct_tunnel_carries_and_counts(endpoint: dict[str, Any]) -> None:
         status = kept.status("web")
         assert (status.state, status.kind, status.via) == ("open", "direct", endpoint["InstanceConnectEndpointId"])
         assert len(status.local) in (1, 2)
-        with socket.create_connection(("127.0.0.1", port_of(status.local)), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", port_of(status.local)), timeout=60) as client:
             assert client.recv(64).startswith(b"SSH-2.0-")
             busy = kept.wait_for("web", lambda s: s.bytes_in > 0)
             assert (busy.connections, busy.total) == (1, 1)
@@ -55,7 +55,7 @@ def test_several_kinds_are_open_together_and_end_together(endpoint: dict[str, An
         )
         ports = [port_of(kept.status(name).local) for name in ("web", "back", "proxy")]
         assert {kept.status(name).state for name in ("web", "back", "proxy")} == {"open"}
-        with socket.create_connection(("127.0.0.1", ports[1]), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", ports[1]), timeout=60) as client:
             accepted, _ = service.accept()
             accepted.sendall(b"hello")
             assert client.recv(64) == b"hello"
@@ -64,7 +64,7 @@ def test_several_kinds_are_open_together_and_end_together(endpoint: dict[str, An
         assert len(kept.supervisor) == 0
         for port in ports:
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port), timeout=5)
+                socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def test_one_that_cannot_open_is_tried_again_while_others_run(ec2: Any, subnet_id: str) -> None:
@@ -86,7 +86,7 @@ def test_a_failed_connection_is_told_until_one_works(emulator: Emulator, endpoin
         kept.open(WEB)
         port = port_of(kept.status("web").local)
         emulator.add_fault("close", code=4000, reason="Unable to connect to target", times=1)
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             assert client.recv(64) == b""
         told = kept.wait_for("web", lambda s: s.state == "failing")
         assert told.error
@@ -138,7 +138,7 @@ def test_a_client_of_the_proxy_that_asks_for_nothing_good_leaves_it_open(endpoin
     with keeping() as kept:
         kept.open(PROXY)
         port = port_of(kept.status("proxy").local)
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(b"\x05\x01\x00")
             assert client.recv(2) == b"\x05\x00"
             client.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x01")  # port 1 of the instance
@@ -157,7 +157,7 @@ def test_a_target_that_has_moved_is_found(emulator: Emulator, ec2: Any, endpoint
         ec2.create_tags(Resources=[old["InstanceId"]], Tags=[{"Key": "Name", "Value": "old"}])
         ec2.create_tags(Resources=[new["InstanceId"]], Tags=[{"Key": "Name", "Value": "web-1"}])
         ec2.stop_instances(InstanceIds=[old["InstanceId"]])
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.recv(64)
         kept.wait_for("web", lambda _: any("moved to" in text for _, text in kept.lines))
         assert banner(port).startswith(b"SSH-2.0-")

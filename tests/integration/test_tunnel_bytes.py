@@ -127,7 +127,7 @@ def test_a_stall_stops_the_writer_and_nobody_else(serve: Serve, direction: str) 
             for _ in range(2000):
                 progress[0] += client.send(block)
         else:
-            go_on.wait(20)
+            go_on.wait(60)
             while client.recv(65536):
                 pass
 

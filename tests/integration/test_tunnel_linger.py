@@ -204,7 +204,7 @@ def test_a_client_that_closes_before_its_tunnel_is_open_takes_no_slot(serve: Ser
     open_once = service.dialer._open_once
 
     def slowly(duration: int | None) -> object:
-        dialled.wait(10)
+        dialled.wait(60)
         return open_once(duration)
 
     service.dialer._open_once = slowly  # type: ignore[method-assign, assignment]
@@ -245,7 +245,7 @@ def agent(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytes
 def asked(service: Service, *words: str) -> tuple[bytes, bytes, int]:
     """Ask a target by a proxy's stdin, which ends then; return what it answers, what is told, and the exit code."""
     with proxy(service, *words) as process:
-        out, err = process.communicate(b"question", timeout=30)
+        out, err = process.communicate(b"question", timeout=60)
         return out, err, process.returncode
 
 
@@ -272,4 +272,4 @@ def test_a_proxy_whose_client_is_gone_ends_at_once(serve: Serve, agent: None) ->
         time.sleep(0.3)
         process.stdin.close()
         process.stdout.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0

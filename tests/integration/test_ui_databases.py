@@ -51,7 +51,7 @@ async def query(driver: Driver, command: str) -> str:
     def run() -> str:
         words = ["/bin/sh", "-c", f'{command} -XAtqc "SELECT word FROM greeting"']
         env = os.environ | {"PGPASSWORD": PASSWORD}
-        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout.strip() or done.stderr
 
     return await driver.app.quietly(run)

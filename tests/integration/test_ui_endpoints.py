@@ -310,7 +310,7 @@ def test_own_connections_are_counted(endpoint: dict[str, Any]) -> None:
         def own() -> str:
             return pane.table.rows[0].cells[10] if pane.table.rows else ""
 
-        with socket.create_connection((host, int(port)), timeout=20):
+        with socket.create_connection((host, int(port)), timeout=60):
             await driver.until(lambda: own() == "1")
         await driver.until(lambda: own() == "")
 

@@ -21,7 +21,7 @@ async def banner(driver: Driver, address: str) -> bytes:
 
     def read() -> bytes:
         host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=20) as client:
+        with socket.create_connection((host, int(port)), timeout=60) as client:
             return client.recv(8)
 
     return await driver.app.quietly(read)

@@ -20,7 +20,7 @@ def test_a_result_that_nobody_waits_for_any_more_is_discarded() -> None:
 
     async def main() -> None:
         def work() -> str:
-            go_on.wait(10)
+            go_on.wait(60)
             return "late"
 
         call = asyncio.ensure_future(in_thread(work, discarded.append))
@@ -50,7 +50,7 @@ def test_a_thread_serves_one_call_after_another_and_no_two_at_once(monkeypatch: 
             await asyncio.sleep(0.001)
         assert await in_thread(threading.get_ident) == first
         barrier = threading.Barrier(20)
-        await asyncio.gather(*(in_thread(lambda: barrier.wait(20)) for _ in range(20)))
+        await asyncio.gather(*(in_thread(lambda: barrier.wait(60)) for _ in range(20)))
 
     before = set(threading.enumerate())
     asyncio.run(main())
@@ -80,7 +80,7 @@ def test_nor_is_one_lost_that_comes_in_the_moment_of_the_cancellation() -> None:
 
     async def main() -> None:
         def work() -> str:
-            go_on.wait(10)
+            go_on.wait(60)
             return "now"
 
         call = asyncio.ensure_future(in_thread(work, discarded.append))

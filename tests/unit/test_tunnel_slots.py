@@ -50,11 +50,11 @@ def test_after_a_refusal_the_oldest_asks_again_by_itself() -> None:
     first.refused()
     third = slots.claim("c:22")
     assert [reservation.before for reservation in (first, second, third)] == [0, 1, 2]
-    first.turn.result(5)
+    first.turn.result(60)
     assert ready([second, third]) == [False, False], "one asks at a time"
     first.opened()
-    second.turn.result(5)
-    third.turn.result(5)
+    second.turn.result(60)
+    third.turn.result(60)
 
 
 def test_a_place_of_our_own_that_becomes_free_is_asked_for_at_once() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eicctl.core.model import Target
     from eicctl.doctor.diagnosis import Cause
 
-LIMIT = 3.0
+LIMIT = 5.0
 """Maximum seconds that the user waits for the likely cause."""
 
 _log = logging.getLogger(__name__)
