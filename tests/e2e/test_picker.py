@@ -377,7 +377,7 @@ def test_a_refresh_does_not_move_the_chosen_row(env: Env, tmp_path: Path) -> Non
 def test_a_refresh_that_fails_leaves_the_list(env: Env, tmp_path: Path) -> None:
     (tmp_path / "go").write_text("fail")
     with listing(env, tmp_path, "slow", (24, 80)) as screen:
-        screen.until(r"cannot refresh: no route\\x1b\[2J")
+        screen.until(r"Cannot refresh: no route\\x1b\[2J")
         screen.press("\r", "'old-0'")
 
 

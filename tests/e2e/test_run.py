@@ -76,7 +76,7 @@ def test_a_dry_run_lists(at_sshd: Eicctl) -> None:
     [
         (["--", "true"], 2, "No hosts selected"),
         (["--all"], 2, "No command specified"),
-        (["--tag", "Role=none", "--", "true"], 3, "no running instance"),
+        (["--tag", "Role=none", "--", "true"], 3, "No running instance"),
         (["--target", "nobody", "--", "true"], 3, 'No running instance named "nobody"'),
     ],
 )

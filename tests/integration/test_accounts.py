@@ -76,7 +76,7 @@ def test_three_accounts_and_one_that_refuses(eicctl: Run, command: str, words: t
     assert found == ({OWN, STAGING} if command == "list-endpoints" else {OWN, STAGING, DEV})
     assert all(row[COMMANDS[command]] for row in rows)
     (line,) = [line for line in ran.err.splitlines() if line.startswith("account ")]
-    assert line.startswith(f"account {OLD} (dev-old): cannot ")
+    assert line.startswith(f"account {OLD} (dev-old): Cannot ")
     assert "sts:AssumeRole" in line
     after = ran.err.splitlines()[ran.err.splitlines().index(line) + 1]
     assert after.startswith("hint: ")
@@ -159,10 +159,10 @@ def test_all_regions(accounts: Emulator, eicctl: Run, words: tuple[str, ...]) ->
         assert heading.split()[:3] == ["Account", "Region", "Name"]
         for account in (OWN, STAGING):
             name = {OWN: "", STAGING: " (dev-a)"}[account]
-            assert f"account {account}{name} eu-west-1: cannot look up instances: " in ran.err
+            assert f"account {account}{name} eu-west-1: Cannot look up instances: " in ran.err
     else:
         assert heading.split()[:2] == ["Region", "Name"]
-        assert "\neu-west-1: cannot look up instances: " in f"\n{ran.err}"
+        assert "\neu-west-1: Cannot look up instances: " in f"\n{ran.err}"
 
 
 def test_an_account_whose_policy_denies(accounts: Emulator, eicctl: Run) -> None:
@@ -170,7 +170,7 @@ def test_an_account_whose_policy_denies(accounts: Emulator, eicctl: Run) -> None
     ran = eicctl("list-endpoints", "--accounts", "all", "--role", ROLE, "--output", "json")
     assert ran.code == 1
     assert [row["AccountId"] for row in json.loads(ran.out)] == [OWN]
-    assert f"account {STAGING} (staging) us-east-1: cannot list the endpoints: You are not authorized" in ran.err
+    assert f"account {STAGING} (staging) us-east-1: Cannot list the endpoints: You are not authorized" in ran.err
     assert "hint: Missing IAM permission: ec2:DescribeInstanceConnectEndpoints" in ran.err
 
 

@@ -118,8 +118,8 @@ def test_regions_that_do_not_answer_do_not_stop_the_others(broken: Emulator, eic
     ran = eicctl("coverage", "--all-regions", "--output", "json")
     assert ran.code == 1
     assert {row["Region"] for row in json.loads(ran.out)} == {"us-east-1"}
-    assert "eu-west-1: cannot look up instances: You are not authorized" in ran.err
-    assert "us-east-1: cannot read the network (DescribeNetworkAcls)" in ran.err
+    assert "eu-west-1: Cannot look up instances: You are not authorized" in ran.err
+    assert "us-east-1: Cannot read the network (DescribeNetworkAcls)" in ran.err
     verdicts = {row["Name"]: row["Reachable"] for row in json.loads(ran.out)}
     assert (verdicts["good-linux"], verdicts["no-ingress"], verdicts["no-egress"]) == ("unknown", "no", "no")
     assert "0 of 10 running instances reachable; unreachable: " in ran.err

@@ -376,5 +376,5 @@ def test_a_peer_that_is_gone_without_a_word(tmp_path: Path, sending: bool) -> No
     root = Path(__file__).parents[2]
     words = [unshare, "-rn", sys.executable, "-c", GONE, ip, str(tmp_path), str(sending)]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=root)
-    assert ran.stdout.startswith("NetworkError the connection to the endpoint broke"), ran.stderr
+    assert ran.stdout.startswith("NetworkError The connection to the endpoint broke"), ran.stderr
     assert "no response for" in ran.stdout

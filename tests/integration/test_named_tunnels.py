@@ -98,7 +98,7 @@ def test_a_busy_port_is_told_and_taken_once_it_is_free(endpoint: dict[str, Any])
     with socket.create_server(("127.0.0.1", 0)) as occupant, keeping() as kept:
         port = occupant.getsockname()[1]
         kept.open(WEB.replace(local_port=port))
-        assert f"port {port}" in kept.wait_for("web", lambda s: s.state == "retrying").error
+        assert f"Port {port}" in kept.wait_for("web", lambda s: s.state == "retrying").error
         occupant.close()
         kept.wait_for("web", lambda s: s.state == "open")
         assert banner(port).startswith(b"SSH-2.0-")

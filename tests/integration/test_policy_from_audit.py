@@ -323,5 +323,5 @@ def test_policies_of_others_are_an_error_with_a_way_out(eicctl: Eicctl, emulator
     log = write_log(tmp_path / "log.json", [tunnel(START, who="gone", mfa=None)])
     ran = eicctl("policy", "connect", "--from-audit", "--from", str(log), "--diff")
     assert ran.code == 3
-    assert "cannot read the policies of the user gone" in ran.err
+    assert "Cannot read the policies of the user gone" in ran.err
     assert "--policy FILE" in ran.err

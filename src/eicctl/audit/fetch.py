@@ -164,7 +164,7 @@ def known_addresses(scope: Scope, store: EventStore, now: datetime) -> Directory
             for endpoint in list_endpoints(scope.session, region=region):
                 directory.add_endpoint(KnownEndpoint(endpoint.id, endpoint.tags.get("Name", ""), endpoint.vpc_id))
         except EicctlError as error:
-            scope.warn(f"{region}: cannot look up target names: {error.message}")
+            scope.warn(f"{region}: Cannot look up target names: {error.message}")
     for region in scope.regions:
         unknown = {
             address for where, address in store.addresses() if where == region and not directory.knows(region, address)
@@ -190,7 +190,7 @@ def _search_launches(scope: Scope, region: str, unknown: set[str], directory: Di
             for page in islice(ends, HISTORY_PAGES):
                 directory.learn(end for record in page.records for end in ends_of(record))
     except EicctlError as error:
-        scope.warn(f"{region}: cannot look up terminated instances: {error.message}")
+        scope.warn(f"{region}: Cannot look up terminated instances: {error.message}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def is_throttling(code: str) -> bool:
 def _from_service(error: ClientError, action: str) -> EicctlError:
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), str(details.get("Message", ""))
-    text = f"cannot {action}: {message or code}"
+    text = f"Cannot {action}: {message or code}"
     metadata = error.response.get("ResponseMetadata", {})
     asked: Any = metadata.get(ASKED)  # of ours, so not in its type
     status, date = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {}).get("date", "")

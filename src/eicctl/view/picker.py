@@ -280,7 +280,7 @@ class _Picker:
 
     def _status(self, width: int) -> str:
         if self._error:
-            return f"cannot refresh: {sanitize.line(str(self._error))}"
+            return f"Cannot refresh: {sanitize.line(str(self._error))}"
         parts = [f"{len(self._shown)} of {len(self._rows)}"] if self._rows else []
         if not self._rows and not self._refreshing:
             parts.append(self._listing.empty)
