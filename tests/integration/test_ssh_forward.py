@@ -19,15 +19,19 @@ from typing import Any
 import asyncssh
 import pytest
 
+from eicctl.aws.session import Session
+from eicctl.aws.targets import resolve
 from eicctl.core import errors
 from eicctl.core.request import ConnectRequest
 from eicctl.emulator.server import Emulator
-from eicctl.ssh.forward import renewal
+from eicctl.ssh import login, proxy_login
+from eicctl.ssh.forward import connection, renewal
 from eicctl.ssh.forward.connection import Remote
 from eicctl.ssh.forward.login import HostKeyError
 from eicctl.ssh.keys import KeyType
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.support.bind import bind_unix
+from eicctl.tunnel.dial import Dialer
 from tests.integration.forwarding import Running, echo, forwarding, target
 from tests.integration.listening import connect, read_all
 from tests.waiting import wait_for
@@ -67,6 +71,42 @@ def test_many_ports_over_one_tunnel(echo_port: int, emulator: Emulator) -> None:
         with socket.create_connection(("::1", running.port), timeout=60) as client:
             client.sendall(b"6")
             assert client.recv(1) == b"6"
+
+
+@pytest.mark.parametrize(("limit", "calls"), [("HELD_FOR", (2, 1)), ("PUSHED_FOR", (1, 2))])
+def test_what_has_waited_for_the_other_is_renewed(
+    echo_port: int, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, limit: str, calls: tuple[int, int]
+) -> None:
+    """A tunnel whose key was pushed late; a key whose tunnel was opened late."""
+    monkeypatch.setattr(login, limit, -1.0)
+    monkeypatch.setattr(connection, limit, -1.0, raising=False)
+    with forwarding(Remote("localhost", echo_port)) as running:
+        assert exchange(running.port, b"late") == b"late"
+        assert sum(emulator.connections().values()) == 1
+    made = [event["eventName"] for event in emulator.state.events()]
+    assert (made.count("OpenTunnel"), made.count("SendSSHPublicKey")) == calls
+
+
+@pytest.mark.parametrize(("limit", "calls"), [("HELD_FOR", (2, 1)), ("PUSHED_FOR", (1, 2))])
+def test_so_is_that_of_a_proxy_command(
+    endpoint: dict[str, Any],
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    calls: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(login, limit, -1.0)
+    monkeypatch.setattr(proxy_login, limit, -1.0, raising=False)
+    session = Session()
+    found = resolve(session, ConnectRequest(target="web-1"))
+    request = ConnectRequest(ssh_login=f"ec2-user@{found.host}", session_folder=str(tmp_path))
+    dialer = Dialer(found, session.credentials, session.ca_bundle)
+    with proxy_login.logged_in(session, found, request, dialer, retry_budget=0, say=print) as link:
+        assert sum(emulator.connections().values()) == 1
+        link.close()
+    made = [event["eventName"] for event in emulator.state.events()]
+    assert (made.count("OpenTunnel"), made.count("SendSSHPublicKey")) == calls
 
 
 def test_each_sides_end_reaches_the_other(endpoint: dict[str, Any]) -> None:

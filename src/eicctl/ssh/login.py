@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,24 @@ from eicctl.ssh.keys import check_pushable
 from eicctl.ssh.known_hosts import by_instance
 from eicctl.ssh.os_user import OsUser, image_user
 from eicctl.support import pins
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from eicctl.tunnel.dial import Link
+
+
+PUSHED_FOR = 50.0
+"""Seconds after which a pushed key is pushed again before it is used: an instance accepts it for 60
+(docs/explanation/protocol.md#keys)."""
+
+HELD_FOR = 10.0
+"""Seconds for which an open tunnel may wait for its key, whose push AWS may throttle. An SSH server ends a connection
+without a login: OpenSSH's after 120 (LoginGraceTime in sshd_config(5)), or earlier when it has many (MaxStartups)."""
+
+
+def is_stale(link: Link) -> bool:
+    """Whether a tunnel was open for so long, unused, that the SSH server may have ended its connection."""
+    return time.monotonic() - link.opened > HELD_FOR
 
 
 def by_host(request: ConnectRequest, target: Target) -> ConnectRequest:

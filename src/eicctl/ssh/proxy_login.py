@@ -23,7 +23,7 @@ from eicctl.core.model import Target
 from eicctl.core.request import ConnectRequest
 from eicctl.ssh.keys import Key, KeyType, check_pushable, make_key, own_key, session_key, suited
 from eicctl.ssh.known_hosts import by_instance
-from eicctl.ssh.login import Login
+from eicctl.ssh.login import PUSHED_FOR, Login, is_stale
 from eicctl.ssh.os_user import OsUser
 from eicctl.support import files, paths
 from eicctl.support.threads import begin
@@ -134,12 +134,22 @@ def logged_in(
 
                 key = kept.enter_context(shared_key(key_folder(), who, kind))
             login.push(key.public)
+            pushed = time.monotonic()
             link = dialling.result()
             if checking:
                 checking.result()
         except BaseException:
             dialling.add_done_callback(_close)
             raise
+        if is_stale(link):
+            link.close()
+            link = dialer.open(retry_budget=retry_budget, waits=say)
+        if time.monotonic() - pushed > PUSHED_FOR:
+            try:
+                login.push(key.public)
+            except BaseException:
+                link.close()
+                raise
         yield link
 
 

@@ -7,6 +7,7 @@ import functools
 import getpass
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from eicctl.core.events import CloseInfo
 from eicctl.core.model import Target
 from eicctl.core.names import host_port
 from eicctl.ssh.forward.login import AsyncsshLogin, HostKeys
-from eicctl.ssh.login import refused
+from eicctl.ssh.login import PUSHED_FOR, is_stale, refused
 from eicctl.support.threads import in_thread
 from eicctl.tunnel.dial import RETRY_BUDGET, Dialer, Link, open_link
 from eicctl.tunnel.local_streams import SocketEnd
@@ -279,7 +280,17 @@ async def connect(
         opening.add_done_callback(_close_link)
         opening.cancel()
         raise
+    pushed = time.monotonic()
     link = await opening
+    if is_stale(link):
+        link.close()
+        link = await open_link(dialer, retry_budget=retry_budget, retrying=waiting)
+    if time.monotonic() - pushed > PUSHED_FOR:
+        try:
+            keys = await in_thread(login.keys)
+        except BaseException:
+            link.close()
+            raise
     connection = SshConnection(dialer.target, loop, link)
     await connection.start(login, keys, host_keys)
     return connection
