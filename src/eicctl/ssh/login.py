@@ -29,9 +29,9 @@ PUSHED_FOR = 50.0
 """Seconds after which a pushed key is pushed again before it is used: an instance accepts it for 60
 (docs/explanation/protocol.md#keys)."""
 
-HELD_FOR = 10.0
+HELD_FOR = 30.0
 """Seconds for which an open tunnel may wait for its key, whose push AWS may throttle. An SSH server ends a connection
-without a login: OpenSSH's after 120 (LoginGraceTime in sshd_config(5)), or earlier when it has many (MaxStartups)."""
+without a login: OpenSSH's after 120 (LoginGraceTime in sshd_config(5)), hardened ones after 60."""
 
 
 def is_stale(link: Link) -> bool:

@@ -229,7 +229,7 @@ class SshMachine:
                     encoding=None,
                     agent_forwarding=False,
                     compression_algs=None,
-                    login_timeout=30,
+                    login_timeout=120,  # OpenSSH's LoginGraceTime by default
                     window=2**21,
                 )
                 await connection.wait_closed()
