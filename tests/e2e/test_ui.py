@@ -54,7 +54,7 @@ def test_an_hour_in_tmux(env: Env, tmp_path: Path, tmux: str, size: tuple[int, i
 
         # Ctrl-C ends what has the terminal, and no more
         screen.press(":", "eicctl …")
-        screen.press("!sleep 1000\r", r"\$ sleep 1000")
+        screen.press("!sh -c 'echo in-$((40 + 4)); exec sleep 1000'\r", "in-44")
         screen.press("\x03", "exit code -2")
         screen.press("\r", "Instances")
 

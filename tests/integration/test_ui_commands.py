@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from eicctl.cli import explained
 from eicctl.core.errors import EicctlError, NotFoundError, UsageError
 from eicctl.emulator.server import Emulator
+from eicctl.ui import app
 from eicctl.ui.commands import CommandLine
 from eicctl.ui.pane import ErrorBar
 from tests.integration.console import Driver, in_console
@@ -97,6 +100,17 @@ def test_a_hint_goes_to_the_command_line(
         assert "error:" not in driver.screen
 
     in_console(act, size=size)
+
+
+def test_an_interrupt_before_the_program_has_started_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pressed = threading.Event()
+    pressed.set()
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        app._on_terminal(["sleep", "1000"], "sleep 1000", False, pressed)
+    assert "[exit code -2]" in capsys.readouterr().out
 
 
 HOSTILE = {

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -453,8 +454,8 @@ class Console(App[None]):
 
     async def _run_program(self, command: Sequence[str], shown: str, wait: bool) -> None:
         try:
-            with self.batch_update(), self.suspend(), _interrupts_ignored():
-                await self.quietly(lambda: _on_terminal(command, shown, wait))
+            with self.batch_update(), self.suspend(), _interrupts_noted() as interrupted:
+                await self.quietly(lambda: _on_terminal(command, shown, wait, interrupted))
         except OSError as error:
             name = error.filename or command[0]
             self.show_error(LocalError(f"Cannot run {name}: {error.strerror}"))
@@ -464,11 +465,14 @@ class Console(App[None]):
         self.current.reload()
 
 
-def _on_terminal(command: Sequence[str], shown: str, wait: bool) -> None:
+def _on_terminal(command: Sequence[str], shown: str, wait: bool, interrupted: threading.Event) -> None:
     """Run a program on this process's terminal, and let a person read what it has written."""
     sys.stdout.write(f"$ {sanitize.line(shown)}\n")
     sys.stdout.flush()
-    code = subprocess.run(command, stdin=sys.stdin, check=False).returncode
+    with subprocess.Popen(command, stdin=sys.stdin) as program:
+        if interrupted.is_set():  # before it had the terminal
+            program.send_signal(signal.SIGINT)
+        code = program.wait()
     if wait or code:
         sys.stdout.write(f"\n[exit code {code}] Press Enter to return to the console.")
         sys.stdout.flush()
@@ -476,10 +480,11 @@ def _on_terminal(command: Sequence[str], shown: str, wait: bool) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let Ctrl-C end the program that has the terminal, and not the console."""
-    before = signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be the program's, too
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """Let Ctrl-C end the program that has the terminal, and not the console; the event is whether it was pressed."""
+    pressed = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
     try:
-        yield
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
