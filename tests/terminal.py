@@ -268,7 +268,7 @@ class Shell:
 
 def faults(lines: Sequence[str], width: int) -> list[str]:
     """Return what is wrong with what people read on a terminal of some width."""
-    found = [line for line in lines if re.search(r"Traceback|bug in eicctl|unexpected \w+Error", line)]
+    found = [line for line in lines if re.search(r"Traceback|bug in eicctl|[Uu]nexpected \w+Error", line)]
     found += [f"too wide: {line}" for line in lines if len(line) > width and not _is_whole(line)]
     found += [f"broken ID: {line}" for line in lines if re.search(r"\b(i|eice|sg|vpc|subnet)-[0-9a-f]{1,16}$", line)]
     blank = [not line.strip() for line in lines]
