@@ -345,7 +345,7 @@ def unexpected(error: BaseException) -> tuple[str, str, str]:
         about = f": {error.filename}" if error.filename else ""
         return ("LocalError", f"{error.strerror}{about}", hint)
     hint = "this is a bug in eicctl; run the command again with --debug and report its output"
-    return ("InternalError", f"unexpected {type(error).__name__}: {error}", hint)
+    return ("InternalError", f"Unexpected {type(error).__name__}: {error}", hint)
 
 
 def _what_is_full(error: OSError) -> str | None:
